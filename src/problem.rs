@@ -1,0 +1,257 @@
+//! What is wrong with an input: where it is, what was expected, what was found, what to try.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Problems of one input beyond this many are counted, not kept.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// One thing that is wrong, with its place. `Display` writes `file:line:column: detail`, the source line, a caret
+/// under the place, and the hint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// What was expected and what was found, one sentence without a final stop.
+    pub detail: String,
+    /// What to try.
+    pub hint: Option<String>,
+    /// RFC 6901 pointer to the wrong value inside its document; empty for the document itself.
+    pub pointer: String,
+    /// Where in the text, if the input was a text.
+    pub place: Option<Place>,
+    /// The text it is about.
+    pub source: Option<Arc<Source>>,
+}
+
+/// A named text: a file, a request body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// File name, or what stands for it: `wealth` for a rule set that came over HTTP.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A stretch of a text. Lines and columns count from 1, columns in characters; offsets in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// Byte offset of its beginning in the text.
+    pub offset: u32,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// All problems of one input, bounded by [`MAX_PROBLEMS`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Problems {
+    list: Vec<Problem>,
+    /// How many more there were.
+    pub omitted: usize,
+}
+
+impl Problems {
+    /// None yet.
+    pub fn new() -> Problems {
+        Problems::default()
+    }
+
+    /// One problem without a place.
+    pub fn one(detail: impl Into<String>) -> Problems {
+        let mut problems = Problems::new();
+        problems.push(Problem::new(detail));
+        problems
+    }
+
+    /// Keeps `problem`, or counts it when there are too many.
+    pub fn push(&mut self, problem: Problem) {
+        if self.list.len() < MAX_PROBLEMS {
+            self.list.push(problem);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Takes all of `other`.
+    pub fn extend(&mut self, other: Problems) {
+        self.omitted += other.omitted;
+        for problem in other.list {
+            self.push(problem);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many were found, those not kept included.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.omitted
+    }
+
+    /// The problems kept, in the order found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// `Ok(value)` when nothing is wrong.
+    ///
+    /// # Errors
+    /// The problems, if there are any.
+    pub fn or<T>(self, value: T) -> Result<T, Problems> {
+        if self.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// Sorts by file and place, so that a reader goes through each file from top to bottom.
+    pub fn sort(&mut self) {
+        self.list.sort_by(|a, b| {
+            let key = |p: &Problem| (p.source.as_ref().map(|s| s.name.clone()), p.place.map(|p| (p.line, p.column)));
+            key(a).cmp(&key(b))
+        });
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
+impl Problem {
+    /// A problem that has no place yet.
+    pub fn new(detail: impl Into<String>) -> Problem {
+        Problem { detail: detail.into(), hint: None, pointer: String::new(), place: None, source: None }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Problem {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the nearest of `names` to what was found, if one is near enough to be meant.
+    #[must_use]
+    pub fn nearest<'n>(self, found: &str, names: impl IntoIterator<Item = &'n str>) -> Problem {
+        match nearest(found, names) {
+            Some(name) => self.hint(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+}
+
+/// The name most like `found`, if one is near enough to be meant. Longer names may differ more.
+pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const MAX_COMPARED_BYTES: usize = 64; // the distance costs length × length
+    if found.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
+    names
+        .into_iter()
+        .filter(|name| name.len() <= MAX_COMPARED_BYTES)
+        .map(|name| (strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase()), name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .map(|(_, name)| name)
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.source, self.place) {
+            (Some(source), Some(place)) => {
+                writeln!(f, "{}:{}:{}: {}", source.name, place.line, place.column, self.detail)?;
+                write_caret(f, source, place)?;
+            }
+            (Some(source), None) => writeln!(f, "{}: {}", source.name, self.detail)?,
+            (None, _) if self.pointer.is_empty() => writeln!(f, "{}", self.detail)?,
+            (None, _) => writeln!(f, "{}: {}", self.pointer, self.detail)?,
+        }
+        match &self.hint {
+            Some(hint) => writeln!(f, "  = {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The source line and a caret under the place; long lines are shown around it.
+fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt::Result {
+    const SHOWN: usize = 100; // characters of a line
+    let Some(line) = source.text.lines().nth(place.line.saturating_sub(1) as usize) else { return Ok(()) };
+    let chars: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let column = (place.column.max(1) as usize - 1).min(chars.len());
+    let start = if chars.len() <= SHOWN { 0 } else { column.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) };
+    let shown: String = chars[start..].iter().take(SHOWN).collect();
+    let offset = place.offset as usize;
+    let marked = source.text.get(offset..offset + place.length as usize).unwrap_or("");
+    let width = marked.lines().next().map_or(1, |l| l.trim_end().chars().map(cells).sum()).clamp(1, SHOWN);
+    let pad: usize = chars[start..column].iter().copied().map(cells).sum();
+    let number = place.line.to_string();
+    writeln!(f, "  {number} | {shown}")?;
+    writeln!(f, "  {:gutter$} | {:pad$}{}", "", "", "^".repeat(width), gutter = number.len())
+}
+
+/// Columns a terminal gives a character: wide for CJK and full-width forms, else one.
+fn cells(c: char) -> usize {
+    if matches!(c as u32, 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+    {
+        2
+    } else {
+        1
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.list {
+            write!(f, "{problem}")?;
+        }
+        if self.omitted > 0 {
+            writeln!(f, "and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_shows_its_line_with_a_caret_under_wide_characters_too() {
+        let text = "a: 1\n名字: riks == 1\n".to_string();
+        let offset = text.find("riks").unwrap() as u32;
+        let problem = Problem {
+            place: Some(Place { line: 2, column: 5, offset, length: 4 }),
+            source: Some(Arc::new(Source { name: "x.yaml".into(), text })),
+            ..Problem::new("unknown feature `riks`").nearest("riks", ["age", "risk"])
+        };
+        assert_eq!(
+            problem.to_string(),
+            "x.yaml:2:5: unknown feature `riks`\n  2 | 名字: riks == 1\n    |       ^^^^\n  = did you mean `risk`?\n"
+        );
+    }
+
+    #[test]
+    fn nearest_is_silent_when_nothing_is_near() {
+        assert_eq!(nearest("risk_tolerence", ["risk_tolerance", "age"]), Some("risk_tolerance"));
+        assert_eq!(nearest("xyz", ["risk_tolerance", "age"]), None);
+        assert_eq!(nearest("AUM", ["aum"]), Some("aum"));
+    }
+
+    #[test]
+    fn problems_beyond_the_bound_are_counted() {
+        let mut problems = Problems::new();
+        for i in 0..MAX_PROBLEMS + 7 {
+            problems.push(Problem::new(format!("{i}")));
+        }
+        assert_eq!((problems.iter().count(), problems.omitted, problems.count()), (100, 7, 107));
+        assert!(problems.to_string().ends_with("and 7 more\n"));
+    }
+}

@@ -1,0 +1,1 @@
+//! The customers in memory: a map from id to a slot in an arena of rows.
