@@ -1,0 +1,218 @@
+//! What is known about customers, requests, events and offers: names, kinds, bounds, and where each feature lies in a
+//! row. A schema only grows, so rows and rule sets outlive its versions.
+
+mod kind;
+mod layout;
+mod parse;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use kind::{Computed, Function, Kind, Vocabulary};
+pub use layout::Field;
+
+use crate::problem::{Problem, Problems, nearest};
+
+/// Features of one schema at most.
+pub const MAX_FEATURES: usize = 2_000;
+/// Words (of 8 bytes) of one row at most.
+pub const MAX_ROW_WORDS: usize = 1_000;
+/// Bytes of a name at most.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// The number of a feature: its place in the order of declaration, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeatureId(pub u16);
+
+/// The number of a context field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContextId(pub u16);
+
+/// The number of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u16);
+
+/// All declarations.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    /// Its name.
+    pub name: Box<str>,
+    /// The text it was read from.
+    pub text: Arc<str>,
+    features: Vec<Feature>,
+    feature_ids: HashMap<Box<str>, FeatureId>,
+    context: Vec<Declared>,
+    context_ids: HashMap<Box<str>, ContextId>,
+    events: Vec<EventType>,
+    attributes: Vec<Declared>,
+    channels: Vocabulary,
+    row_words: usize,
+}
+
+/// A fact about a customer.
+#[derive(Debug, Clone)]
+pub struct Feature {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What values it may have.
+    pub kind: Kind,
+    /// Where it lies in a row; `None` when it is computed from events.
+    pub field: Option<Field>,
+}
+
+/// A name with a kind: a context field, an event's property, an offer's attribute.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What values it may have.
+    pub kind: Kind,
+}
+
+/// A kind of thing that happens to customers.
+#[derive(Debug, Clone)]
+pub struct EventType {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What it carries.
+    pub properties: Vec<Declared>,
+}
+
+impl Schema {
+    /// No features, no context, the usual channels: what a server has before it is told.
+    pub fn empty() -> Schema {
+        Schema {
+            name: "empty".into(),
+            text: "schema: empty\n".into(),
+            features: Vec::new(),
+            feature_ids: HashMap::new(),
+            context: Vec::new(),
+            context_ids: HashMap::new(),
+            events: Vec::new(),
+            attributes: Vec::new(),
+            channels: Vocabulary::channels(),
+            row_words: 0,
+        }
+    }
+
+    /// Features by [`FeatureId`].
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// The feature of this number.
+    pub fn feature(&self, id: FeatureId) -> &Feature {
+        &self.features[usize::from(id.0)]
+    }
+
+    /// The number of the feature of this name.
+    pub fn feature_id(&self, name: &str) -> Option<FeatureId> {
+        self.feature_ids.get(name).copied()
+    }
+
+    /// Context fields by [`ContextId`].
+    pub fn context(&self) -> &[Declared] {
+        &self.context
+    }
+
+    /// The number of the context field of this name.
+    pub fn context_id(&self, name: &str) -> Option<ContextId> {
+        self.context_ids.get(name).copied()
+    }
+
+    /// Event types.
+    pub fn events(&self) -> &[EventType] {
+        &self.events
+    }
+
+    /// What offers may say about themselves.
+    pub fn attributes(&self) -> &[Declared] {
+        &self.attributes
+    }
+
+    /// The attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<&Declared> {
+        self.attributes.iter().find(|attribute| &*attribute.name == name)
+    }
+
+    /// The channels, by [`ChannelId`].
+    pub fn channels(&self) -> &Vocabulary {
+        &self.channels
+    }
+
+    /// The number of the channel of this name.
+    pub fn channel_id(&self, name: &str) -> Option<ChannelId> {
+        self.channels.code(name).map(|code| ChannelId(code as u16))
+    }
+
+    /// Words of 8 bytes that a row of this schema takes.
+    pub fn row_words(&self) -> usize {
+        self.row_words
+    }
+
+    /// The feature name most like `found`.
+    pub fn nearest_feature(&self, found: &str) -> Option<&str> {
+        nearest(found, self.features.iter().map(|f| &*f.name))
+    }
+
+    /// This schema, grown to what `newer` declares: known features keep their number and place, new ones follow.
+    ///
+    /// # Errors
+    /// Everything that `newer` takes away or changes so that rows or rule sets could read something else.
+    pub fn grow(&self, newer: &Schema) -> Result<Schema, Problems> {
+        let mut problems = Problems::new();
+        let mut grown = newer.clone();
+        grown.features = self.features.clone();
+        for feature in &mut grown.features {
+            let Some(id) = newer.feature_id(&feature.name) else {
+                problems.push(Problem::new(format!("feature `{}` would be removed", feature.name)));
+                continue;
+            };
+            let newer = newer.feature(id);
+            match feature.kind.grown(&newer.kind, feature.field) {
+                Ok(kind) => feature.kind = kind,
+                Err(why) => problems.push(Problem::new(format!("feature `{}`: {why}", feature.name))),
+            }
+            feature.description.clone_from(&newer.description);
+        }
+        let added = newer.features.iter().filter(|f| self.feature_id(&f.name).is_none());
+        grown.features.extend(added.map(|f| Feature { field: None, ..f.clone() }));
+        if let Err(problem) = grown.lay_out() {
+            problems.push(problem);
+        }
+        let declared = |old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems| {
+            for old in old {
+                match new.iter().find(|new| new.name == old.name) {
+                    None => problems.push(Problem::new(format!("{what} `{}` would be removed", old.name))),
+                    Some(new) => {
+                        if let Err(why) = old.kind.grown(&new.kind, None) {
+                            problems.push(Problem::new(format!("{what} `{}`: {why}", old.name)));
+                        }
+                    }
+                }
+            }
+        };
+        declared(&self.context, &newer.context, "context field", &mut problems);
+        declared(&self.attributes, &newer.attributes, "offer attribute", &mut problems);
+        for old in &self.events {
+            match newer.events.iter().find(|new| new.name == old.name) {
+                None => problems.push(Problem::new(format!("event `{}` would be removed", old.name))),
+                Some(new) => {
+                    let what = format!("event `{}`, property", old.name);
+                    declared(&old.properties, &new.properties, &what, &mut problems);
+                }
+            }
+        }
+        // Before the first feature nothing depends on the channels.
+        if !self.features.is_empty() && !self.channels.is_prefix_of(&newer.channels) {
+            problems.push(Problem::new("channels may only be added at the end"));
+        }
+        problems.or(grown)
+    }
+}

@@ -1,0 +1,467 @@
+//! What values a feature, context field, property or attribute may have: reading them from input, and packing them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Field;
+use crate::input::{InputValue, quoted};
+use crate::problem::nearest;
+use crate::value::{Time, Value};
+
+/// Words of an enum's vocabulary at most: codes take 16 bits, one is *missing*.
+pub const MAX_ENUM_VALUES: usize = 65_534;
+/// Words of a set's vocabulary at most: one of 64 bits tells an empty set from a missing one.
+pub const MAX_SET_VALUES: usize = 63;
+
+/// Largest magnitude of a scaled decimal: up to here every whole number has a double of its own.
+pub const MAX_DECIMAL: i64 = 1 << 53;
+
+// The bit patterns of the NaN that stands for a missing float; stored XORed, so that it becomes code 0.
+const MISSING_F32: u32 = 0x7fc0_0000;
+const MISSING_F64: u64 = 0x7ff8_0000_0000_0000;
+
+/// A kind with its bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within bounds.
+    Int {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A finite number, as f32 or, with `double`, as f64.
+    Float {
+        /// Whether it is kept as f64.
+        double: bool,
+    },
+    /// A number with a fixed count of decimals, kept exactly as a scaled integer.
+    Decimal {
+        /// Decimals after the point, 0 to 9.
+        scale: u8,
+        /// Smallest, scaled.
+        min: i64,
+        /// Largest, scaled.
+        max: i64,
+    },
+    /// One word of a closed vocabulary.
+    Enum(Arc<Vocabulary>),
+    /// Some words of a closed vocabulary.
+    Set(Arc<Vocabulary>),
+    /// A point in time, in whole seconds from 1970 to 2106.
+    Time,
+    /// Free text; not for features.
+    Text,
+    /// Computed from events.
+    Computed(Computed),
+}
+
+/// How a feature is computed from events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Computed {
+    /// What is computed.
+    pub function: Function,
+    /// From which events.
+    pub event: Box<str>,
+    /// From which property of theirs; the event's time if none.
+    pub property: Option<Box<str>>,
+    /// Over how many seconds back; `None` is for ever.
+    pub window_seconds: Option<u32>,
+    /// The kind of the result.
+    pub result: Box<Kind>,
+}
+
+/// What is computed from events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// How many.
+    Count,
+    /// Sum of a property.
+    Sum,
+    /// Largest of a property.
+    Max,
+    /// Smallest of a property.
+    Min,
+    /// How many different values of a property.
+    Distinct,
+    /// The newest.
+    Last,
+    /// The oldest.
+    First,
+    /// Consecutive days or weeks with at least one.
+    Streak,
+}
+
+/// A closed list of words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vocabulary {
+    words: Vec<Box<str>>,
+    codes: HashMap<Box<str>, u32>,
+    /// Whether the order of the words means something (`<`, `>=`).
+    pub ordered: bool,
+}
+
+impl Vocabulary {
+    /// The words in this order; duplicates must have been refused.
+    pub fn new(words: Vec<Box<str>>, ordered: bool) -> Vocabulary {
+        let codes = words.iter().enumerate().map(|(i, word)| (word.clone(), i as u32)).collect();
+        Vocabulary { words, codes, ordered }
+    }
+
+    /// The channels a schema has unless it says otherwise.
+    pub fn channels() -> Vocabulary {
+        let words = ["app", "chatbot", "web", "sms", "push", "branch", "rm"];
+        Vocabulary::new(words.map(Box::from).to_vec(), false)
+    }
+
+    /// The words in order.
+    pub fn words(&self) -> &[Box<str>] {
+        &self.words
+    }
+
+    /// The word's place in the order, from 0.
+    pub fn code(&self, word: &str) -> Option<u32> {
+        self.codes.get(word).copied()
+    }
+
+    /// The word at this place.
+    pub fn word(&self, code: u32) -> Option<&str> {
+        self.words.get(code as usize).map(|word| &**word)
+    }
+
+    /// The words whose bits are set.
+    pub fn of_bits(&self, bits: u64) -> impl Iterator<Item = &str> {
+        self.words.iter().enumerate().filter(move |(i, _)| *i < 64 && bits >> i & 1 == 1).map(|(_, word)| &**word)
+    }
+
+    /// Whether `longer` begins with these words and agrees on their order.
+    pub fn is_prefix_of(&self, longer: &Vocabulary) -> bool {
+        longer.words.starts_with(&self.words) && longer.ordered == self.ordered
+    }
+
+    fn refusal(&self, found: &str) -> String {
+        let mut text = format!("{} is not one of its {} values", quoted(found), self.words.len());
+        if let Some(near) = nearest(found, self.words.iter().map(|w| &**w)) {
+            text.push_str(&format!("; did you mean `{near}`?"));
+        } else if self.words.len() <= 12 {
+            text.push_str(&format!(": {}", self.words.join(", ")));
+        }
+        text
+    }
+}
+
+impl Kind {
+    /// Its name in a schema.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Bool => "bool",
+            Kind::Int { .. } => "int",
+            Kind::Float { .. } => "float",
+            Kind::Decimal { .. } => "decimal",
+            Kind::Enum(_) => "enum",
+            Kind::Set(_) => "set",
+            Kind::Time => "time",
+            Kind::Text => "string",
+            Kind::Computed(computed) => computed.function.name(),
+        }
+    }
+
+    /// Bits it takes in a row; `None` for what is not stored there.
+    pub fn bits(&self) -> Option<u32> {
+        let for_codes = |codes: u128| 128 - (codes - 1).leading_zeros();
+        match self {
+            Kind::Bool => Some(2),
+            Kind::Int { min, max } | Kind::Decimal { min, max, .. } => {
+                Some(for_codes((i128::from(*max) - i128::from(*min)) as u128 + 2))
+            }
+            Kind::Float { double } => Some(if *double { 64 } else { 32 }),
+            // Room to grow: 15, 255 or 65,534 values without moving anything.
+            Kind::Enum(words) => Some(match words.words.len() {
+                0..=15 => 4,
+                16..=255 => 8,
+                _ => 16,
+            }),
+            Kind::Set(words) => Some((words.words.len() as u32 + 1).next_power_of_two().max(8)),
+            Kind::Time => Some(32),
+            Kind::Text | Kind::Computed(_) => None,
+        }
+    }
+
+    /// Reads a value of this kind from input.
+    ///
+    /// # Errors
+    /// What was expected and what was found.
+    pub fn read<'n>(&self, input: &'n InputValue<'_>) -> Result<Value<'n>, String>
+    where
+        Self: 'n,
+    {
+        let wrong = |expected: &str| Err(format!("expected {expected}, found {}", input.describe()));
+        match (self, input) {
+            (Kind::Bool, InputValue::Bool(b)) => Ok(Value::Bool(*b)),
+            (Kind::Bool, _) => wrong("true or false"),
+            (Kind::Int { min, max }, InputValue::Int(i)) if (min..=max).contains(&i) => Ok(Value::Int(*i)),
+            (Kind::Int { min, max }, _) => wrong(&format!("a whole number from {min} to {max}")),
+            (Kind::Float { double }, InputValue::Int(_) | InputValue::Float(_)) => {
+                let x = if let InputValue::Int(i) = input { *i as f64 } else { float_of(input) };
+                let fits = if *double { x.is_finite() } else { (x as f32).is_finite() };
+                if fits { Ok(Value::Double(x)) } else { wrong("a finite number of its precision") }
+            }
+            (Kind::Float { .. }, _) => wrong("a number"),
+            (Kind::Decimal { scale, .. }, InputValue::Int(i)) => {
+                let scaled = i.checked_mul(10_i64.pow(u32::from(*scale)));
+                self.decimal(scaled.ok_or(()), &input.describe())
+            }
+            (Kind::Decimal { scale, .. }, InputValue::Float(x)) => {
+                let scaled = x * 10_f64.powi(i32::from(*scale));
+                // A double carries 15 digits: what differs less than that from a whole number was meant as one.
+                let whole = (scaled - scaled.round()).abs() <= scaled.abs().max(1.0) * 1e-9;
+                if !scaled.is_finite() || scaled.abs() >= 9.0e18 || !whole {
+                    return wrong(&self.expectation());
+                }
+                self.decimal(Ok(scaled.round() as i64), &input.describe())
+            }
+            (Kind::Decimal { .. }, _) => wrong(&self.expectation()),
+            (Kind::Enum(words), InputValue::Text(text)) => match words.code(text) {
+                Some(_) => Ok(Value::Text(Cow::Borrowed(text))),
+                None => Err(words.refusal(text)),
+            },
+            (Kind::Enum(_), _) => wrong("one of its values, as a text"),
+            (Kind::Set(words), InputValue::List(items)) => {
+                let texts = items.iter().map(|item| match &item.value {
+                    InputValue::Text(text) => Ok(text.as_ref()),
+                    other => Err(format!("expected texts in the list, found {}", other.describe())),
+                });
+                let texts = texts.collect::<Result<Vec<_>, _>>()?;
+                set_of(words, texts.into_iter())
+            }
+            (Kind::Set(_), _) => wrong("a list of texts"),
+            (Kind::Time, InputValue::Text(text)) => time_of(text),
+            (Kind::Time, _) => wrong("a time such as 2026-11-21T10:00:00Z or a day such as 2026-11-21"),
+            (Kind::Text, InputValue::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
+            (Kind::Text, _) => wrong("a text"),
+            (Kind::Computed(_), _) => Err("is computed from events and cannot be set".into()),
+        }
+    }
+
+    /// Reads a value of this kind from the text of a CSV cell; a set's words are separated by `|`.
+    ///
+    /// # Errors
+    /// What was expected and what was found.
+    pub fn read_text<'n>(&self, text: &'n str) -> Result<Value<'n>, String> {
+        let wrong = |expected: &str| Err(format!("expected {expected}, found {}", quoted(text)));
+        match self {
+            Kind::Bool => match text {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                _ => wrong("true or false"),
+            },
+            Kind::Int { min, max } => match text.parse() {
+                Ok(i) if (*min..=*max).contains(&i) => Ok(Value::Int(i)),
+                _ => wrong(&format!("a whole number from {min} to {max}")),
+            },
+            Kind::Float { double } => match text.parse::<f64>() {
+                Ok(x) if x.is_finite() && (*double || (x as f32).is_finite()) => Ok(Value::Double(x)),
+                _ => wrong("a number"),
+            },
+            Kind::Decimal { scale, .. } => self.decimal(scaled_of(text, *scale).ok_or(()), &quoted(text)),
+            Kind::Enum(words) => match words.code(text) {
+                Some(_) => Ok(Value::Text(Cow::Borrowed(text))),
+                None => Err(words.refusal(text)),
+            },
+            Kind::Set(words) => set_of(words, text.split('|').map(str::trim).filter(|word| !word.is_empty())),
+            Kind::Time => time_of(text),
+            Kind::Text => Ok(Value::Text(Cow::Borrowed(text))),
+            Kind::Computed(_) => Err("is computed from events and cannot be set".into()),
+        }
+    }
+
+    fn expectation(&self) -> String {
+        match self {
+            Kind::Decimal { scale, min, max } => format!(
+                "a number with at most {scale} decimals from {} to {}",
+                unscaled(*min, *scale),
+                unscaled(*max, *scale)
+            ),
+            other => format!("a value of kind {}", other.name()),
+        }
+    }
+
+    fn decimal<'n>(&self, scaled: Result<i64, ()>, found: &str) -> Result<Value<'n>, String> {
+        match (self, scaled) {
+            (Kind::Decimal { scale, min, max }, Ok(scaled)) if (*min..=*max).contains(&scaled) => {
+                Ok(Value::Double(unscaled(scaled, *scale)))
+            }
+            _ => Err(format!("expected {}, found {found}", self.expectation())),
+        }
+    }
+
+    /// The code of a value that was read with this kind; never 0 for an answer. 0 for anything else: missing.
+    pub fn encode(&self, value: &Value<'_>) -> u64 {
+        const MISSING: u64 = 0;
+        match (self, value) {
+            (Kind::Bool, Value::Bool(b)) => 1 + u64::from(*b),
+            (Kind::Int { min, max }, Value::Int(i)) => offset_code(*i, *min, *max),
+            (Kind::Decimal { scale, min, max }, Value::Double(x)) => {
+                offset_code((x * 10_f64.powi(i32::from(*scale))).round() as i64, *min, *max)
+            }
+            // Code 0 is the one NaN that is never stored.
+            (Kind::Float { double: false }, Value::Double(x)) => u64::from((*x as f32).to_bits() ^ MISSING_F32),
+            (Kind::Float { double: true }, Value::Double(x)) => x.to_bits() ^ MISSING_F64,
+            (Kind::Enum(words), Value::Text(text)) => words.code(text).map_or(MISSING, |code| u64::from(code) + 1),
+            (Kind::Set(_), Value::Set(bits, _)) => bits << 1 | 1,
+            (Kind::Set(words), Value::List(items)) => {
+                let bit = |item: &Value<'_>| match item {
+                    Value::Text(word) => words.code(word).map_or(0, |code| 1_u64 << code),
+                    _ => 0,
+                };
+                items.iter().map(bit).fold(0, |all, bit| all | bit) << 1 | 1
+            }
+            (Kind::Time, Value::Time(time)) => u32::try_from(time.seconds() + 1).map_or(MISSING, u64::from),
+            _ => MISSING,
+        }
+    }
+
+    /// The value of a code.
+    #[inline]
+    pub fn decode(&self, code: u64) -> Value<'_> {
+        if code == 0 {
+            return Value::Missing;
+        }
+        match self {
+            Kind::Bool => Value::Bool(code == 2),
+            Kind::Int { min, .. } => Value::Int(min.wrapping_add((code - 1) as i64)),
+            Kind::Decimal { scale, min, .. } => Value::Double(unscaled(min.wrapping_add((code - 1) as i64), *scale)),
+            Kind::Float { double: false } => Value::Double(f64::from(f32::from_bits(code as u32 ^ MISSING_F32))),
+            Kind::Float { double: true } => Value::Double(f64::from_bits(code ^ MISSING_F64)),
+            Kind::Enum(words) => {
+                words.word(code as u32 - 1).map_or(Value::Missing, |word| Value::Text(Cow::Borrowed(word)))
+            }
+            Kind::Set(words) => Value::Set(code >> 1, words),
+            Kind::Time => Value::Time(Time::from_seconds(code as i64 - 1)),
+            Kind::Text | Kind::Computed(_) => Value::Missing,
+        }
+    }
+
+    /// This kind, grown to `newer`, if rows and rules that know this one stay right.
+    ///
+    /// # Errors
+    /// What would change.
+    pub(super) fn grown(&self, newer: &Kind, field: Option<Field>) -> Result<Kind, String> {
+        let fits = |kind: &Kind| match (field, kind.bits()) {
+            (Some(field), Some(bits)) => bits <= field.bits(),
+            _ => true,
+        };
+        let too_wide = "its stored bits have no room for that; declare a new feature";
+        match (self, newer) {
+            (Kind::Int { min, max }, Kind::Int { min: m, max: x })
+            | (Kind::Decimal { min, max, .. }, Kind::Decimal { min: m, max: x, .. })
+                if self.scale() == newer.scale() =>
+            {
+                if m != min && field.is_some() {
+                    Err("`min` cannot change, stored values count from it".into())
+                } else if x < max || m > min {
+                    Err("the range may only be widened".into())
+                } else if !fits(newer) {
+                    Err(too_wide.into())
+                } else {
+                    Ok(newer.clone())
+                }
+            }
+            (Kind::Enum(old), Kind::Enum(new)) | (Kind::Set(old), Kind::Set(new)) => {
+                if !old.is_prefix_of(new) {
+                    Err("values may only be added at the end".into())
+                } else if !fits(newer) {
+                    Err(too_wide.into())
+                } else {
+                    Ok(newer.clone())
+                }
+            }
+            (old, new) if old == new => Ok(new.clone()),
+            (old, new) => Err(format!("cannot change from {} to {}", old.name(), new.name())
+                .replace(&format!("from {0} to {0}", old.name()), "its options")),
+        }
+    }
+
+    fn scale(&self) -> Option<u8> {
+        if let Kind::Decimal { scale, .. } = self { Some(*scale) } else { None }
+    }
+}
+
+impl Function {
+    /// All functions with their names in a schema.
+    pub const ALL: [(&'static str, Function); 8] = [
+        ("count", Function::Count),
+        ("sum", Function::Sum),
+        ("max", Function::Max),
+        ("min", Function::Min),
+        ("distinct", Function::Distinct),
+        ("last", Function::Last),
+        ("first", Function::First),
+        ("streak", Function::Streak),
+    ];
+
+    /// Its name in a schema.
+    pub fn name(self) -> &'static str {
+        Function::ALL.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
+    }
+}
+
+fn float_of(input: &InputValue<'_>) -> f64 {
+    if let InputValue::Float(x) = input { *x } else { f64::NAN }
+}
+
+fn offset_code(value: i64, min: i64, max: i64) -> u64 {
+    if (min..=max).contains(&value) { (value.wrapping_sub(min) as u64).wrapping_add(1) } else { 0 }
+}
+
+/// A scaled integer as the number it means.
+pub(crate) fn unscaled(scaled: i64, scale: u8) -> f64 {
+    // Dividing rounds once; multiplying by a negative power would round twice.
+    scaled as f64 / 10_f64.powi(i32::from(scale))
+}
+
+/// Reads `-12.50` as -1250 for scale 2: exact, no way through a double.
+fn scaled_of(text: &str, scale: u8) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    if whole.is_empty() || fraction.len() > usize::from(scale) {
+        return None;
+    }
+    let mut scaled: i64 = 0;
+    for byte in whole.bytes().chain(fraction.bytes()) {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        scaled = scaled.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
+    }
+    let scaled = scaled.checked_mul(10_i64.pow(u32::from(scale) - fraction.len() as u32))?;
+    Some(if negative { -scaled } else { scaled })
+}
+
+fn set_of<'v, 'n>(words: &'v Vocabulary, texts: impl Iterator<Item = &'n str>) -> Result<Value<'static>, String> {
+    let mut found = Vec::new();
+    for text in texts {
+        match words.code(text) {
+            Some(_) => found.push(Value::Text(text.to_owned().into())),
+            None => return Err(words.refusal(text)),
+        }
+    }
+    Ok(Value::List(found.into()))
+}
+
+fn time_of(text: &str) -> Result<Value<'static>, String> {
+    let expected = "a time from 1970 to 2106 such as 2026-11-21T10:00:00Z, or a day such as 2026-11-21";
+    match Time::parse(text) {
+        Some(time) if (0..i64::from(u32::MAX)).contains(&time.seconds()) => {
+            Ok(Value::Time(Time::from_seconds(time.seconds())))
+        }
+        _ => Err(format!("expected {expected}, found {}", quoted(text))),
+    }
+}

@@ -1,0 +1,380 @@
+//! `schema.yaml` to [`Schema`], with all problems at once.
+
+use std::sync::Arc;
+
+use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
+use super::{
+    Computed, ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
+};
+use crate::input::{Cursor, Input, Object, quoted};
+use crate::problem::{Problem, Problems, Source};
+
+/// Names that conditions use themselves, and CEL's reserved words.
+const RESERVED: [&str; 29] = [
+    "as", "break", "const", "context", "continue", "customer", "else", "event", "false", "for", "function", "if",
+    "import", "in", "let", "loop", "namespace", "now", "null", "offer", "package", "return", "tag", "true", "type", "var",
+    "void", "while", "yield",
+];
+
+impl Schema {
+    /// Reads a schema from YAML (or JSON).
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line and column.
+    ///
+    /// ```
+    /// use usher::schema::Schema;
+    /// let schema = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}").unwrap();
+    /// assert_eq!(schema.features().len(), 1);
+    /// let problems = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: itn}}").unwrap_err();
+    /// assert!(problems.to_string().starts_with("schema.yaml:2:24: unknown kind \"itn\""));
+    /// ```
+    pub fn parse(file: &str, text: &str) -> Result<Schema, Problems> {
+        let source = Arc::new(Source { name: file.into(), text: text.into() });
+        let input = Input::from_yaml(&source)?;
+        let mut problems = Problems::new();
+        let root = Cursor::root(&input, Some(&source));
+        let schema = read_schema(root, text, &mut problems);
+        problems.sort();
+        match schema {
+            Some(schema) => problems.or(schema),
+            None => Err(problems),
+        }
+    }
+}
+
+fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Option<Schema> {
+    let known = ["schema", "description", "channels", "features", "context", "events", "offer_attributes"];
+    let object = root.object(&known, problems)?;
+    let mut schema = Schema::empty();
+    schema.text = text.into();
+    if let Some(name) = object.required("schema", problems).and_then(|c| name_of_thing(c, problems)) {
+        schema.name = name.into();
+    }
+    if let Some(cursor) = object.get("channels")
+        && let Some(words) = read_words(cursor, usize::from(u16::MAX), problems)
+    {
+        schema.channels = Vocabulary::new(words, false);
+    }
+    schema.events = read_events(&object, problems);
+    schema.context = read_declared(&object, "context", problems);
+    schema.context_ids =
+        schema.context.iter().enumerate().map(|(i, field)| (field.name.clone(), ContextId(i as u16))).collect();
+    schema.attributes = read_declared(&object, "offer_attributes", problems);
+    for attribute in &schema.attributes {
+        if ["value", "group", "id", "priority"].contains(&&*attribute.name) {
+            problems.push(root.problem(format!("offer attribute `{}` is one that every offer has already", attribute.name)));
+        }
+    }
+    schema.features = read_features(&object, &schema.events, problems);
+    if let Err(problem) = schema.lay_out() {
+        problems.push(root.problem(problem.detail));
+    }
+    Some(schema)
+}
+
+fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut Problems) -> Vec<Feature> {
+    let Some(cursor) = object.get("features") else { return Vec::new() };
+    let entries = cursor.entries(problems).unwrap_or_default();
+    if entries.len() > MAX_FEATURES {
+        problems.push(cursor.problem(format!("a schema has at most {MAX_FEATURES} features, this one {}", entries.len())));
+        return Vec::new();
+    }
+    let mut features = Vec::new();
+    for (name, cursor) in entries {
+        check_identifier(name, &cursor, problems);
+        if let Some((kind, description)) = read_kind(&cursor, Some(events), problems) {
+            if kind == Kind::Text {
+                let problem = cursor.problem("a feature has no free text; use `enum` or `set` with a vocabulary");
+                problems.push(problem.hint("free text is allowed in `context`"));
+            }
+            features.push(Feature { name: name.into(), description, kind, field: None });
+        }
+    }
+    features
+}
+
+fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) -> Vec<Declared> {
+    let Some(cursor) = object.get(field) else { return Vec::new() };
+    let mut declared = Vec::new();
+    for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
+        check_identifier(name, &cursor, problems);
+        if let Some((kind, description)) = read_kind(&cursor, None, problems) {
+            declared.push(Declared { name: name.into(), description, kind });
+        }
+    }
+    if declared.len() > MAX_FEATURES {
+        problems.push(cursor.problem(format!("at most {MAX_FEATURES} of them, found {}", declared.len())));
+    }
+    declared
+}
+
+fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventType> {
+    let Some(cursor) = object.get("events") else { return Vec::new() };
+    let mut events = Vec::new();
+    for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
+        check_identifier(name, &cursor, problems);
+        let Some(object) = cursor.object(&["properties", "description"], problems) else { continue };
+        let description = description_of(&object, problems);
+        let properties = read_declared(&object, "properties", problems);
+        events.push(EventType { name: name.into(), description, properties });
+    }
+    events
+}
+
+fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> {
+    object.get("description").and_then(|c| c.text(problems)).unwrap_or_default().into()
+}
+
+/// The kind that `cursor` declares; computed kinds only where `events` are given.
+fn read_kind(cursor: &Cursor<'_, '_>, events: Option<&[EventType]>, problems: &mut Problems) -> Option<(Kind, Box<str>)> {
+    // The kind tells which other fields there may be.
+    let Some(entries) = cursor.entries(&mut Problems::new()) else {
+        cursor.object(&["kind"], problems);
+        return None;
+    };
+    let Some(kind_cursor) = entries.iter().find(|(name, _)| *name == "kind").map(|(_, cursor)| cursor) else {
+        problems.push(cursor.problem("`kind` is missing"));
+        return None;
+    };
+    let name = kind_cursor.text(problems)?;
+    let fields: &[&'static str] = match name {
+        "bool" | "time" | "string" => &["kind", "description"],
+        "int" => &["kind", "description", "min", "max"],
+        "float" => &["kind", "description", "precision"],
+        "decimal" => &["kind", "description", "scale", "min", "max"],
+        "enum" => &["kind", "description", "values", "ordered"],
+        "set" => &["kind", "description", "values"],
+        "count" => &["kind", "description", "event", "window"],
+        "sum" | "max" | "min" | "distinct" => &["kind", "description", "event", "property", "window"],
+        "last" | "first" => &["kind", "description", "event", "property"],
+        "streak" => &["kind", "description", "event", "per"],
+        _ => {
+            let kinds = ["bool", "int", "float", "decimal", "enum", "set", "time", "string"];
+            let all = kinds.into_iter().chain(Function::ALL.iter().map(|(name, _)| *name));
+            let problem = kind_cursor.problem(format!("unknown kind {}", quoted(name))).nearest(name, all.clone());
+            problems.push(match problem.hint {
+                Some(_) => problem,
+                None => problem.hint(format!("kinds: {}", all.collect::<Vec<_>>().join(", "))),
+            });
+            return None;
+        }
+    };
+    let object = cursor.object(fields, problems)?;
+    let description = description_of(&object, problems);
+    let kind = match name {
+        "bool" => Kind::Bool,
+        "time" => Kind::Time,
+        "string" => Kind::Text,
+        "int" => read_int(&object, problems)?,
+        "float" => read_float(&object, problems)?,
+        "decimal" => read_decimal(&object, problems)?,
+        "enum" => {
+            let words = read_words(object.required("values", problems)?, MAX_ENUM_VALUES, problems)?;
+            let ordered = object.get("ordered").and_then(|c| c.boolean(problems)).unwrap_or(false);
+            Kind::Enum(Arc::new(Vocabulary::new(words, ordered)))
+        }
+        "set" => {
+            let words = read_words(object.required("values", problems)?, MAX_SET_VALUES, problems)?;
+            Kind::Set(Arc::new(Vocabulary::new(words, false)))
+        }
+        function => match events {
+            Some(events) => read_computed(function, &object, events, problems)?,
+            None => {
+                problems.push(kind_cursor.problem(format!("`{function}` is for features only")));
+                return None;
+            }
+        },
+    };
+    Some((kind, description))
+}
+
+fn read_int(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind> {
+    // One code is *missing*, so the widest range leaves out the smallest number of 64 bits.
+    let widest = -i64::MAX;
+    let bound = |name: &str, default: i64, problems: &mut Problems| match object.get(name) {
+        Some(cursor) => cursor.integer(widest, i64::MAX, problems),
+        None => Some(default),
+    };
+    let min = bound("min", widest, problems)?;
+    let max = bound("max", i64::MAX, problems)?;
+    check_range(object, min <= max, problems)?;
+    Some(Kind::Int { min, max })
+}
+
+fn check_range(object: &Object<'_, '_>, good: bool, problems: &mut Problems) -> Option<()> {
+    if good {
+        return Some(());
+    }
+    problems.push(object.cursor().problem("`min` is greater than `max`"));
+    None
+}
+
+fn read_float(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind> {
+    let Some(cursor) = object.get("precision") else { return Some(Kind::Float { double: false }) };
+    match cursor.text(problems)? {
+        "single" => Some(Kind::Float { double: false }),
+        "double" => Some(Kind::Float { double: true }),
+        other => {
+            problems.push(cursor.problem(format!("expected single or double, found {}", quoted(other))));
+            None
+        }
+    }
+}
+
+fn read_decimal(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind> {
+    let scale = object.required("scale", problems)?.integer(0, 9, problems)? as u8;
+    let bound = |name: &str, default: i64, problems: &mut Problems| {
+        let Some(cursor) = object.get(name) else { return Some(default) };
+        let scaled = cursor.number(problems)? * 10_f64.powi(i32::from(scale));
+        if scaled.abs() > MAX_DECIMAL as f64 || scaled != scaled.round() {
+            let largest = MAX_DECIMAL as f64 / 10_f64.powi(i32::from(scale));
+            problems.push(cursor.problem(format!("expected at most {scale} decimals and a magnitude up to {largest}")));
+            return None;
+        }
+        Some(scaled as i64)
+    };
+    let min = bound("min", -MAX_DECIMAL, problems)?;
+    let max = bound("max", MAX_DECIMAL, problems)?;
+    check_range(object, min <= max, problems)?;
+    Some(Kind::Decimal { scale, min, max })
+}
+
+fn read_words(cursor: &Cursor<'_, '_>, most: usize, problems: &mut Problems) -> Option<Vec<Box<str>>> {
+    let mut words: Vec<Box<str>> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for item in cursor.items(problems)? {
+        let Some(word) = item.text(problems) else { continue };
+        if word.is_empty() || word.len() > MAX_NAME_BYTES || word.chars().any(|c| c.is_control() || c == '|') {
+            let rule = format!("a value has 1 to {MAX_NAME_BYTES} bytes without control characters and `|`");
+            problems.push(item.problem(format!("{rule}, found {}", quoted(word))));
+        }
+        if seen.insert(word) {
+            words.push(word.into());
+        } else {
+            problems.push(item.problem(format!("{} is listed twice", quoted(word))));
+        }
+    }
+    if words.is_empty() || words.len() > most {
+        problems.push(cursor.problem(format!("expected 1 to {most} values, found {}", words.len())));
+        return None;
+    }
+    Some(words)
+}
+
+fn read_computed(name: &str, object: &Object<'_, '_>, events: &[EventType], problems: &mut Problems) -> Option<Kind> {
+    let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
+    let event_cursor = object.required("event", problems)?;
+    let event_name = event_cursor.text(problems)?;
+    let Some(event) = events.iter().find(|event| &*event.name == event_name) else {
+        let problem = event_cursor.problem(format!("unknown event {}", quoted(event_name)));
+        problems.push(problem.nearest(event_name, events.iter().map(|e| &*e.name)));
+        return None;
+    };
+    let property = match object.get("property") {
+        Some(cursor) => Some(read_property(cursor, event, problems)?),
+        None if matches!(function, Function::Sum | Function::Max | Function::Min | Function::Distinct) => {
+            object.required("property", problems);
+            return None;
+        }
+        None => None,
+    };
+    if let Some(property) = property
+        && matches!(function, Function::Sum | Function::Max | Function::Min)
+        && !matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. })
+    {
+        let what = format!("`{name}` needs a number, `{}` is of kind {}", property.name, property.kind.name());
+        problems.push(object.cursor().problem(what));
+        return None;
+    }
+    let window_seconds = match object.get("window") {
+        Some(cursor) => Some(read_window(cursor, problems)?),
+        None => None,
+    };
+    if function == Function::Streak {
+        let per = object.required("per", problems)?;
+        let text = per.text(problems)?;
+        if text != "day" && text != "week" {
+            problems.push(per.problem(format!("expected day or week, found {}", quoted(text))));
+            return None;
+        }
+    }
+    let whole = Kind::Int { min: 0, max: i64::MAX };
+    let result = match (function, property) {
+        (Function::Count | Function::Distinct | Function::Streak, _) => whole,
+        (Function::Last | Function::First, None) => Kind::Time,
+        (Function::Last | Function::First, Some(property)) => property.kind.clone(),
+        _ => Kind::Float { double: true },
+    };
+    let property = property.map(|p| p.name.clone());
+    let result = Box::new(result);
+    Some(Kind::Computed(Computed { function, event: event_name.into(), property, window_seconds, result }))
+}
+
+fn read_property<'e>(cursor: &Cursor<'_, '_>, event: &'e EventType, problems: &mut Problems) -> Option<&'e Declared> {
+    let name = cursor.text(problems)?;
+    let found = event.properties.iter().find(|property| &*property.name == name);
+    if found.is_none() {
+        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
+        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
+    }
+    found
+}
+
+/// `90m`, `12h`, `7d` in seconds.
+fn read_window(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
+    const YEAR_DAYS: u32 = 366;
+    let text = cursor.text(problems)?;
+    let split = text.len().saturating_sub(1);
+    let unit = match text.get(split..) {
+        Some("m") => 60,
+        Some("h") => 3_600,
+        Some("d") => 86_400,
+        _ => 0,
+    };
+    let seconds = text.get(..split).and_then(|n| n.parse::<u32>().ok()).and_then(|n| n.checked_mul(unit));
+    match seconds.filter(|s| (1..=YEAR_DAYS * 86_400).contains(s)) {
+        Some(seconds) => Some(seconds),
+        None => {
+            problems.push(cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))));
+            None
+        }
+    }
+}
+
+/// A feature, context field, event or attribute is named so that a condition can name it.
+fn check_identifier(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems) {
+    if !is_name(name, false) {
+        problems.push(cursor.key_problem(format!("{} is not a name: {NAME_RULE}", quoted(name))));
+    } else if RESERVED.contains(&name) {
+        problems.push(cursor.key_problem(format!("`{name}` is a word of the condition language; choose another name")));
+    }
+}
+
+const NAME_RULE: &str = "lower case letters, digits and `_`, beginning with a letter, at most 64 bytes";
+
+/// Whether `name` may name something; `dash` allows `-` for things that conditions do not name.
+pub(crate) fn is_name(name: &str, dash: bool) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || (dash && b == b'-'))
+}
+
+/// The name of a rule set, offer, placement or group.
+pub(crate) fn name_of_thing<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let name = cursor.text(problems)?;
+    check_thing_name(name, problems, |detail| cursor.problem(detail)).then_some(name)
+}
+
+/// As [`name_of_thing`], for a name that is a map's key.
+pub(crate) fn check_thing_key(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems) -> bool {
+    check_thing_name(name, problems, |detail| cursor.key_problem(detail))
+}
+
+fn check_thing_name(name: &str, problems: &mut Problems, problem: impl Fn(String) -> Problem) -> bool {
+    let good = is_name(name, true);
+    if !good {
+        problems.push(problem(format!("{} is not a name: {NAME_RULE}; `-` is allowed too", quoted(name))));
+    }
+    good
+}

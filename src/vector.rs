@@ -1,0 +1,42 @@
+//! A customer's feature vector: a row of words, read in place through the schema.
+
+use smallvec::SmallVec;
+
+use crate::schema::{FeatureId, Schema};
+use crate::value::Value;
+
+/// A copy of a row; up to 24 words (192 bytes) without allocation.
+pub type Row = SmallVec<[u64; 24]>;
+
+/// All features of one customer, packed. A row shorter than the schema reads as missing beyond its end.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureVector<'a> {
+    words: &'a [u64],
+}
+
+impl<'a> FeatureVector<'a> {
+    /// The vector in these words.
+    pub fn new(words: &'a [u64]) -> FeatureVector<'a> {
+        FeatureVector { words }
+    }
+
+    /// A customer of whom nothing is known.
+    pub fn unknown() -> FeatureVector<'static> {
+        FeatureVector { words: &[] }
+    }
+
+    /// The words.
+    pub fn words(self) -> &'a [u64] {
+        self.words
+    }
+
+    /// The feature's value.
+    #[inline]
+    pub fn get<'s>(self, schema: &'s Schema, feature: FeatureId) -> Value<'s> {
+        let feature = schema.feature(feature);
+        match feature.field {
+            Some(field) => feature.kind.decode(field.read(self.words)),
+            None => Value::Missing,
+        }
+    }
+}
