@@ -1,9 +1,11 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+pub mod codec;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
 pub mod input;
+pub mod journal;
 pub mod node;
 pub mod problem;
 pub mod record;
