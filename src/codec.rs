@@ -35,7 +35,7 @@ pub const MAX_RECORD_BYTES: usize = 16 << 20;
 const MAX_UPDATE_BYTES: usize = 1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9);
 /// Whatever keeps to the bounds of [`record`](crate::record) can be encoded.
 const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
-const _: () = assert!(1 + 1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 1 <= MAX_RECORD_BYTES);
+const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
 
 // bincode's own limit counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
 type Config = bincode::config::Configuration<

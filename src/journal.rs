@@ -57,16 +57,21 @@ impl Journal for Volatile {
 
 #[cfg(test)]
 pub(crate) mod testing {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
+    /// Sequence and bytes of each record.
+    pub(crate) type Records = Vec<(u64, Vec<u8>)>;
+
     /// Keeps the bytes, for a replay.
     #[derive(Debug, Clone, Default)]
-    pub(crate) struct Kept(Arc<Mutex<Vec<(u64, Vec<u8>)>>>);
+    pub(crate) struct Kept(Arc<Mutex<Records>>);
 
     impl Kept {
-        pub(crate) fn records(&self) -> Vec<(u64, Vec<u8>)> {
+        pub(crate) fn records(&self) -> Records {
             self.0.lock().unwrap().clone()
         }
     }
@@ -81,18 +86,20 @@ pub(crate) mod testing {
         }
     }
 
-    /// Fails at the call (append or sync) of this number, from 1, and panics if it is called again.
-    #[derive(Debug)]
+    /// Fails at the call (append or sync) of this number, from 1, and counts the calls.
+    #[derive(Debug, Clone)]
     pub(crate) struct FailsAt {
         pub(crate) call: u64,
-        pub(crate) calls: u64,
+        pub(crate) calls: Arc<AtomicU64>,
     }
 
     impl FailsAt {
+        pub(crate) fn new(call: u64) -> FailsAt {
+            FailsAt { call, calls: Arc::default() }
+        }
         fn step(&mut self) -> io::Result<()> {
-            self.calls += 1;
-            assert!(self.calls <= self.call, "a journal that failed is called again");
-            if self.calls == self.call { Err(io::Error::other("no space left on device")) } else { Ok(()) }
+            let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            if call == self.call { Err(io::Error::other("no space left on device")) } else { Ok(()) }
         }
     }
 
@@ -102,6 +109,34 @@ pub(crate) mod testing {
         }
         fn sync(&mut self) -> io::Result<()> {
             self.step()
+        }
+    }
+
+    /// Tells when a sync begins, and ends it only when it is let.
+    pub(crate) struct Gated {
+        began: Sender<()>,
+        let_go: Receiver<()>,
+    }
+
+    /// The other side of [`Gated`]; dropped, it lets everything go.
+    pub(crate) struct Gate {
+        pub(crate) began: Receiver<()>,
+        _let_go: Sender<()>,
+    }
+
+    pub(crate) fn gated() -> (Gated, Gate) {
+        let ((began, begins), (go, let_go)) = (channel(), channel());
+        (Gated { began, let_go }, Gate { began: begins, _let_go: go })
+    }
+
+    impl Journal for Gated {
+        fn append(&mut self, _sequence: u64, _record: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync(&mut self) -> io::Result<()> {
+            let _ = self.began.send(());
+            let _ = self.let_go.recv();
+            Ok(())
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
 pub mod codec;
+pub mod compiler;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
@@ -11,7 +12,9 @@ pub mod problem;
 pub mod record;
 pub mod rule_set;
 pub mod schema;
+pub mod state;
 pub mod store;
 pub mod update;
 pub mod value;
 pub mod vector;
+pub mod writer;
