@@ -1,10 +1,12 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
 pub mod codec;
 pub mod compiler;
+pub mod context;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
+pub mod expression;
 pub mod input;
 pub mod journal;
 pub mod node;
