@@ -299,6 +299,7 @@ impl Convert<'_> {
                 if select.test { TermKind::Has(operand, field) } else { TermKind::Select(operand, field) }
             }
             Expr::List(list) => {
+                end = self.closing(start).map_or(end, |close| close + 1);
                 TermKind::List(list.elements.iter().map(|e| self.term(e, depth + 1)).collect())
             }
             Expr::Call(call) => {
@@ -340,8 +341,8 @@ impl Convert<'_> {
             match (quote, byte) {
                 (Some(end), _) => quote = (byte != end).then_some(end),
                 (None, b'\'' | b'"') => quote = Some(byte),
-                (None, b'(') => depth += 1,
-                (None, b')') => depth -= 1,
+                (None, b'(' | b'[') => depth += 1,
+                (None, b')' | b']') => depth -= 1,
                 (None, _) => {}
             }
             if depth == 0 {
