@@ -109,3 +109,11 @@ impl Default for Settings {
 pub fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
     listen::serve(address, node, settings)
 }
+
+/// How many routes there are.
+pub(crate) const ROUTES: usize = route::Route::COUNT;
+
+/// The path of a route as the contract writes it.
+pub(crate) fn route_name(index: usize) -> Option<&'static str> {
+    route::TABLE.get(index).map(|(path, _)| *path)
+}

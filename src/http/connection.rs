@@ -1,5 +1,6 @@
 //! Accepting connections, and one connection from its first byte to its last.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -8,12 +9,14 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::listen::Worker;
-use super::service::Service;
+use super::service;
 use super::stream::{Pulse, Stream};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS};
 
@@ -78,7 +81,9 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
     let _ = socket.set_nodelay(true); // without it answers may only be slower
     let pulse = Arc::new(Pulse::default());
     let io = TokioIo::new(Stream::new(socket, Arc::clone(&pulse), &worker.shared.settings));
-    let connection = http.serve_connection(io, Service::new(worker.clone(), pulse));
+    let shared = Arc::new(service::Connection { worker: worker.clone(), pulse });
+    let service = service_fn(move |request| service::respond(Arc::clone(&shared), request));
+    let connection = http.serve_connection(io, service);
     let worker = worker.clone();
     tokio::spawn(async move {
         drive(connection, &worker).await;
@@ -87,7 +92,12 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
 }
 
 /// Polls the connection to its end; once the server stops, the request in flight is its last.
-async fn drive(connection: http1::Connection<TokioIo<Stream>, Service>, worker: &Worker) {
+async fn drive<S>(connection: http1::Connection<TokioIo<Stream>, S>, worker: &Worker)
+where
+    S: HttpService<Incoming, Error = Infallible>,
+    S::ResBody: 'static,
+    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut connection = pin!(connection);
     let mut stop = pin!(worker.stop().notified());
     let (mut waiting, mut told) = (false, false);
