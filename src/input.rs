@@ -328,6 +328,20 @@ impl InputValue<'_> {
     }
 }
 
+impl serde::Serialize for Input<'_> {
+    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            InputValue::Null => writer.serialize_unit(),
+            InputValue::Bool(b) => writer.serialize_bool(*b),
+            InputValue::Int(i) => writer.serialize_i64(*i),
+            InputValue::Float(x) => writer.serialize_f64(*x),
+            InputValue::Text(text) => writer.serialize_str(text),
+            InputValue::List(items) => writer.collect_seq(items),
+            InputValue::Map(entries) => writer.collect_map(entries.iter().map(|(key, value)| (&key.text, value))),
+        }
+    }
+}
+
 /// `text` in quotes, cut where it is long.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;

@@ -1,17 +1,24 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+pub mod codec;
+pub mod compiler;
+pub mod context;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
+pub mod expression;
 pub mod http;
 pub mod input;
+pub mod journal;
 pub mod metrics;
 pub mod node;
 pub mod problem;
 pub mod record;
 pub mod rule_set;
 pub mod schema;
+pub mod state;
 pub mod store;
 pub mod update;
 pub mod value;
 pub mod vector;
+pub mod writer;

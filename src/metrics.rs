@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -153,7 +153,7 @@ impl Scrape {
         let help = "From a complete request to its rendered decision";
         let mut metric =
             encoder.encode_descriptor("decision_duration_seconds", help, None, MetricType::Histogram)?;
-        metric.encode_histogram::<()>(metrics.sum(|c| &c.duration_ns) as f64 / 1e9, count, &buckets, None)
+        metric.encode_histogram::<NoLabelSet>(metrics.sum(|c| &c.duration_ns) as f64 / 1e9, count, &buckets, None)
     }
 
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

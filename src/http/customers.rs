@@ -2,7 +2,7 @@
 
 use hyper::body::Incoming;
 
-use super::encode::{self, Encode};
+use super::encode;
 use super::media::{self, Media};
 use super::refusal::{Kind, Refusal};
 use super::service::{Answer, Call};

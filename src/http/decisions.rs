@@ -18,8 +18,8 @@ use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue, quoted};
 use crate::problem::{Problem, Problems};
-use crate::schema::ChannelId;
-use crate::value::Time;
+use crate::schema::{ChannelId, ContextId};
+use crate::value::{Time, Value};
 use crate::vector::{FeatureVector, Row};
 
 /// Bytes of a locale at most; the longest in use have 35.
@@ -35,7 +35,7 @@ struct Asked<'a> {
     customer: &'a str,
     channel: ChannelId,
     placements: SmallVec<[(PlacementId, usize); 8]>,
-    context: Context<'a>,
+    context: Vec<(ContextId, Value<'a>)>,
     locale: Option<&'a str>,
     explain: bool,
     deadline: Option<Duration>,
@@ -53,7 +53,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     };
     let live = call.worker.shared.node.live();
     let asked = of_document(Cursor::root(&input, None), &live.engine)?;
-    Ok(answered(call, &live.engine, &asked, begun))
+    Ok(answered(call, &live.engine, asked, begun))
 }
 
 /// `GET /v1/decisions`.
@@ -63,14 +63,18 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let parameters = query::parameters(call.parts.uri.query(), &mut problems);
     let live = call.worker.shared.node.live();
     let asked = of_query(&parameters, &live.engine, problems)?;
-    Ok(answered(call, &live.engine, &asked, begun))
+    Ok(answered(call, &live.engine, asked, begun))
 }
 
 fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
     if call.parts.uri.query().is_some() { query::known(call.parts.uri.query(), []).map(|_| ()) } else { Ok(()) }
 }
 
-fn answered(call: &Call<'_>, engine: &Engine, asked: &Asked<'_>, begun: Instant) -> Answer {
+fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) -> Answer {
+    let mut context = Context::default();
+    for (field, value) in asked.context {
+        context.set(field, value);
+    }
     let mut row = Row::new();
     let known = call.worker.shared.node.customers().read(asked.customer, &mut row);
     let until = asked.deadline.map(|deadline| call.started + deadline);
@@ -79,7 +83,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: &Asked<'_>, begun: Instant)
         channel: asked.channel,
         placements: &asked.placements,
         locale: asked.locale,
-        context: asked.context.clone(),
+        context,
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
@@ -118,7 +122,7 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
     if let Some(at) = object.required("placements", &mut problems) {
         read_placements(at, channel, engine, &mut placements, &mut problems);
     }
-    let mut context = Context::default();
+    let mut context = Vec::new();
     if let Some(at) = object.get("context") {
         read_context(at, engine, &mut context, &mut problems);
     }
@@ -137,7 +141,7 @@ fn finish<'n>(
     customer: Option<&'n str>,
     channel: Option<ChannelId>,
     placements: SmallVec<[(PlacementId, usize); 8]>,
-    context: Context<'n>,
+    context: Vec<(ContextId, Value<'n>)>,
     locale: Option<&'n str>,
     explain: bool,
     deadline: Option<Duration>,
@@ -181,7 +185,7 @@ fn default_count(engine: &Engine, id: PlacementId) -> usize {
     engine.placements()[id.0 as usize].count.min(MAX_COUNT)
 }
 
-fn read_context<'n>(at: &Cursor<'_, 'n>, engine: &Engine, context: &mut Context<'n>, problems: &mut Problems) {
+fn read_context<'n>(at: &Cursor<'_, 'n>, engine: &Engine, context: &mut Vec<(ContextId, Value<'n>)>, problems: &mut Problems) {
     for (name, at) in at.entries(problems).unwrap_or_default() {
         let Some(id) = engine.schema.context_id(name) else {
             let problem = unknown_context(name, engine);
@@ -193,7 +197,7 @@ fn read_context<'n>(at: &Cursor<'_, 'n>, engine: &Engine, context: &mut Context<
             continue; // not given
         }
         match engine.schema.context()[usize::from(id.0)].kind.read(input) {
-            Ok(value) => context.set(id, value),
+            Ok(value) => context.push((id, value)),
             Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
         }
     }
@@ -247,7 +251,7 @@ fn of_query<'n>(
             Err(problem) => problems.push(Problem { pointer: format!("/placements/{i}/id"), ..problem }),
         }
     }
-    let mut context = Context::default();
+    let mut context = Vec::new();
     for (name, text) in fields {
         let pointer = format!("/context/{name}");
         let Some(id) = engine.schema.context_id(name) else {
@@ -255,7 +259,7 @@ fn of_query<'n>(
             continue;
         };
         match engine.schema.context()[usize::from(id.0)].kind.read_text(text) {
-            Ok(value) => context.set(id, value),
+            Ok(value) => context.push((id, value)),
             Err(why) => problems.push(Problem { pointer, ..Problem::new(format!("`{name}`: {why}")) }),
         }
     }

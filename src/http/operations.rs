@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 
 use super::refusal::{Kind, Refusal};
 use super::service::{Answer, Call};
-use super::{answer, encode::Encode};
+use super::answer;
 
 /// The contract as OpenAPI 3.1.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
