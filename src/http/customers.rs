@@ -11,9 +11,10 @@ use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problem, Problems};
 use crate::schema::{FeatureId, Schema};
+use crate::store::Row;
 use crate::update::{Change, Update};
 use crate::value::Value;
-use crate::vector::{FeatureVector, Row};
+use crate::vector::FeatureVector;
 
 /// `GET`: what is known.
 pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {

@@ -18,12 +18,12 @@ use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue, quoted};
 use crate::problem::{Problem, Problems};
+use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
+use crate::store::Row;
 use crate::value::{Time, Value};
-use crate::vector::{FeatureVector, Row};
+use crate::vector::FeatureVector;
 
-/// Bytes of a locale at most; the longest in use have 35.
-const MAX_LOCALE_BYTES: usize = 64;
 /// The longest time a decision may be given.
 const MAX_DEADLINE_US: u64 = 60_000_000;
 
@@ -36,7 +36,7 @@ struct Asked<'a> {
     channel: ChannelId,
     placements: SmallVec<[(PlacementId, usize); 8]>,
     context: Vec<(ContextId, Value<'a>)>,
-    locale: Option<&'a str>,
+    locale: Option<Locale>,
     explain: bool,
     deadline: Option<Duration>,
 }
@@ -82,7 +82,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
     let request = Request {
         channel: asked.channel,
         placements: &asked.placements,
-        locale: asked.locale,
+        locale: asked.locale.as_ref(),
         context,
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
@@ -128,7 +128,7 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
     }
     let locale = object.get("locale").and_then(|at| {
         let text = at.text(&mut problems)?;
-        locale_of(text).map_err(|why| problems.push(at.problem(why))).ok()
+        Locale::new(text).map_err(|why| problems.push(at.problem(why))).ok()
     });
     let explain = object.get("explain").and_then(|at| at.boolean(&mut problems)).unwrap_or(false);
     let deadline = object.get("deadline_us").and_then(|at| at.integer(1, MAX_DEADLINE_US as i64, &mut problems));
@@ -142,7 +142,7 @@ fn finish<'n>(
     channel: Option<ChannelId>,
     placements: SmallVec<[(PlacementId, usize); 8]>,
     context: Vec<(ContextId, Value<'n>)>,
-    locale: Option<&'n str>,
+    locale: Option<Locale>,
     explain: bool,
     deadline: Option<Duration>,
     problems: Problems,
@@ -264,7 +264,7 @@ fn of_query<'n>(
         }
     }
     let locale = locale
-        .and_then(|text| locale_of(text).map_err(|why| problems.push(query::problem("locale", why))).ok());
+        .and_then(|text| Locale::new(text).map_err(|why| problems.push(query::problem("locale", why))).ok());
     let explain = query::boolean("explain", explain, false, &mut problems);
     let deadline =
         deadline.and_then(|text| query::integer("deadline_us", text, 1, MAX_DEADLINE_US, &mut problems));
@@ -276,13 +276,6 @@ fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> 
         problems.push(Problem::new(format!("`{name}` is missing")));
     }
     value
-}
-
-fn locale_of(text: &str) -> Result<&str, String> {
-    if (1..=MAX_LOCALE_BYTES).contains(&text.len()) {
-        return Ok(text);
-    }
-    Err(format!("expected a locale such as zh-CN, of 1 to {MAX_LOCALE_BYTES} bytes, found {}", quoted(text)))
 }
 
 fn channel_of(name: &str, engine: &Engine) -> Result<ChannelId, Problem> {

@@ -12,16 +12,19 @@ use super::answer;
 /// The contract as OpenAPI 3.1.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
-/// `GET /readyz`: 503 while stopping.
+/// `GET /readyz`: 503 while stopping. A node whose journal failed stays ready, because it goes on deciding; it says that
+/// it takes no writes.
 pub(super) fn readyz(call: &Call<'_>) -> Result<Answer, Refusal> {
     if call.worker.shared.unready.load(Ordering::Relaxed) {
         return Err(Refusal::new(Kind::Unavailable, "not ready: the server is stopping"));
     }
     let node = &call.worker.shared.node;
     Ok(answer::document(call.format, |out| {
-        out.map(3);
+        out.map(4);
         out.key("ready");
         out.boolean(true);
+        out.key("takes_writes");
+        out.boolean(!node.journal_failed());
         out.key("sequence");
         out.unsigned(node.sequence());
         out.key("customers");
