@@ -1,10 +1,15 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+pub mod bundle;
+pub mod config;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
+pub mod golden;
+pub mod import;
 pub mod input;
 pub mod node;
+pub mod population;
 pub mod problem;
 pub mod record;
 pub mod rule_set;
