@@ -124,7 +124,7 @@ impl Settings {
             let line = place_of(text, key.span()).line;
             match text_of(value) {
                 Some(text) => {
-                    settings.values.push((name, Typed { text, origin: format!("{file}:{line}: {name}") }))
+                    settings.values.push((name, Typed { text, origin: format!("{file}:{line}: {name}") }));
                 }
                 None => {
                     let detail = format!("`{name}` is a text, a whole number or true or false");

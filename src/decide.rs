@@ -162,6 +162,11 @@ impl StopKind {
 }
 
 /// Decides.
-pub fn decide<'e>(_engine: &'e Engine, _vector: FeatureVector<'_>, _request: &Request<'_>, _now: Time) -> Decision<'e> {
+pub fn decide<'e>(
+    _engine: &'e Engine,
+    _vector: FeatureVector<'_>,
+    _request: &Request<'_>,
+    _now: Time,
+) -> Decision<'e> {
     todo!()
 }

@@ -1,11 +1,13 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
 pub mod bundle;
+pub mod cli;
 pub mod config;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
 pub mod golden;
+pub mod http;
 pub mod import;
 pub mod input;
 pub mod node;
