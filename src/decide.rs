@@ -1,10 +1,19 @@
-//! Deciding: a pure function of engine, feature vector, request and time.
-use smallvec::SmallVec;
+//! Deciding: a pure function of engine, feature vector, request and time. For each placement: which offers may be shown
+//! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
+//! group's limit; the fallback when nothing survives.
 
-use crate::engine::{Engine, Offer, Placement, PlacementId, Treatment};
-use crate::schema::{ChannelId, ContextId};
-use crate::value::{Time, Value};
+mod explain;
+mod scan;
+
+use crate::engine::{Engine, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::expression::{Facts, TagMemo};
+use crate::rule_set::Locale;
+use crate::schema::ChannelId;
+use crate::value::Time;
 use crate::vector::FeatureVector;
+
+pub use crate::context::Context;
+pub use explain::{Explanation, Stop, StopKind};
 
 /// Propositions of one placement at most.
 pub const MAX_COUNT: usize = 30;
@@ -17,8 +26,8 @@ pub struct Request<'a> {
     pub channel: ChannelId,
     /// Which placements, and how many propositions for each (at most [`MAX_COUNT`]).
     pub placements: &'a [(PlacementId, usize)],
-    /// The language of the treatments, such as `zh-CN`; the default treatment if none.
-    pub locale: Option<&'a str>,
+    /// The language of the treatments; the default treatment if none.
+    pub locale: Option<&'a Locale>,
     /// What only the request knows.
     pub context: Context<'a>,
     /// Whether to say for every offer why it was or was not shown.
@@ -26,23 +35,6 @@ pub struct Request<'a> {
     /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
     /// core has no clock.
     pub overdue: Option<&'a dyn Fn() -> bool>,
-}
-
-/// The context's values by [`ContextId`]; a field that was not given is missing.
-#[derive(Debug, Clone, Default)]
-pub struct Context<'a> {
-    values: SmallVec<[(ContextId, Value<'a>); 8]>,
-}
-
-impl<'a> Context<'a> {
-    /// Gives a field its value.
-    pub fn set(&mut self, field: ContextId, value: Value<'a>) {
-        self.values.push((field, value));
-    }
-    /// The field's value.
-    pub fn get(&self, field: ContextId) -> &Value<'a> {
-        self.values.iter().find(|(id, _)| *id == field).map_or(&Value::Missing, |(_, value)| value)
-    }
 }
 
 /// The answer.
@@ -63,7 +55,7 @@ pub struct Shown<'e> {
     pub fallback: bool,
     /// Best first.
     pub propositions: Vec<Proposition<'e>>,
-    /// With `explain`: every offer of the placement, in order of rank for eligible ones, then the others.
+    /// With `explain`: every offer of the placement, those shown first, then the eligible, then the others.
     pub explanations: Vec<Explanation<'e>>,
 }
 
@@ -84,21 +76,6 @@ pub struct Proposition<'e> {
     pub reason: Option<&'e str>,
 }
 
-/// Why an offer was or was not shown.
-#[derive(Debug)]
-pub struct Explanation<'e> {
-    /// Which.
-    pub offer: &'e Offer,
-    /// Whether it passed everything but the ranking.
-    pub eligible: bool,
-    /// Its place among the propositions, if it is one of them.
-    pub rank: Option<u32>,
-    /// What stopped it; for an eligible offer that is not shown, what kept it from being shown.
-    pub stopped_by: Option<Stop<'e>>,
-    /// The parts of its score.
-    pub score: Score,
-}
-
 /// The parts of a score; `score = propensity × value × boost`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
@@ -112,61 +89,169 @@ pub struct Score {
     pub score: f64,
 }
 
-/// What stopped an offer.
-#[derive(Debug)]
-pub struct Stop<'e> {
-    /// What kind of thing.
-    pub kind: StopKind,
-    /// For a guardrail its name; for a schedule, a group, a treatment what there is to say.
-    pub name: String,
-    /// The condition's text (the part of it that failed), if it was a condition.
-    pub condition: Option<&'e str>,
-    /// The line of the condition in its rule set.
-    pub line: Option<u32>,
-    /// The terms of the condition with the values seen.
-    pub values: Vec<(String, Value<'static>)>,
+/// Decides. For an unknown customer give [`FeatureVector::unknown`].
+///
+/// Never fails: what has no answer counts against an offer, and a placement with a fallback is never empty.
+pub fn decide<'e>(engine: &'e Engine, vector: FeatureVector<'_>, request: &Request<'_>, now: Time) -> Decision<'e> {
+    let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
+    let mut deciding = Deciding {
+        seen: Seen { engine, vector, request, now, memos: &memos },
+        taken: Vec::new(),
+        in_group: vec![0; engine.groups.len()],
+        degraded: false,
+    };
+    let shown = request.placements.iter().map(|(placement, count)| deciding.placement(*placement, *count));
+    let placements = shown.collect();
+    Decision { placements, degraded: deciding.degraded }
 }
 
-/// What kind of thing stopped an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopKind {
-    /// Its own `when`.
-    When,
-    /// A guardrail.
-    Guardrail,
-    /// Its schedule.
-    Schedule,
-    /// There is no treatment for the request's locale.
-    Treatment,
-    /// Its group is full.
-    Group,
-    /// It is shown in another placement of this decision.
-    Repeated,
-    /// Others rank higher and the placement is full.
-    Rank,
+/// Everything a decision looks at.
+struct Seen<'e, 'r> {
+    engine: &'e Engine,
+    vector: FeatureVector<'r>,
+    request: &'r Request<'r>,
+    now: Time,
+    memos: &'r [TagMemo],
 }
 
-impl StopKind {
-    /// Its name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            StopKind::When => "when",
-            StopKind::Guardrail => "guardrail",
-            StopKind::Schedule => "schedule",
-            StopKind::Treatment => "treatment",
-            StopKind::Group => "group",
-            StopKind::Repeated => "repeated",
-            StopKind::Rank => "rank",
+impl<'e: 'r, 'r> Seen<'e, 'r> {
+    /// What the expressions of the rule set with these tags see.
+    fn facts(&self, tags: usize) -> Facts<'r> {
+        Facts {
+            schema: &self.engine.schema,
+            vector: self.vector,
+            context: &self.request.context,
+            channel: self.request.channel,
+            now: self.now,
+            tags: &self.engine.tags[tags],
+            memo: &self.memos[tags],
+            variables: &[],
         }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.request.overdue.is_some_and(|overdue| overdue())
+    }
+
+    fn score(&self, offer: &'e Offer) -> Score {
+        let facts = self.facts(offer.tags);
+        // No answer: an unknown chance counts as none, an unknown boost changes nothing.
+        let propensity = offer.propensity.evaluate(&facts).number().unwrap_or(0.0).clamp(0.0, 1.0);
+        let boost = offer.boost.evaluate(&facts).number().unwrap_or(1.0).max(0.0);
+        let score = propensity * offer.value * boost;
+        let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
+        Score { propensity: finite(propensity), value: offer.value, boost: finite(boost), score: finite(score) }
     }
 }
 
-/// Decides.
-pub fn decide<'e>(
-    _engine: &'e Engine,
-    _vector: FeatureVector<'_>,
-    _request: &Request<'_>,
-    _now: Time,
-) -> Decision<'e> {
-    todo!()
+/// An eligible offer with what it is ranked by.
+struct Candidate<'e> {
+    id: OfferId,
+    offer: &'e Offer,
+    treatment: &'e Treatment,
+    score: Score,
+}
+
+/// Why a candidate is passed over.
+#[derive(Clone, Copy, PartialEq)]
+enum Passed {
+    Repeated,
+    Group,
+    Full,
+}
+
+struct Deciding<'e, 'r> {
+    seen: Seen<'e, 'r>,
+    /// Offers shown already in this decision.
+    taken: Vec<OfferId>,
+    /// How many of each group are shown already.
+    in_group: Vec<usize>,
+    degraded: bool,
+}
+
+impl<'e: 'r, 'r> Deciding<'e, 'r> {
+    fn placement(&mut self, id: PlacementId, count: usize) -> Shown<'e> {
+        let placement = self.seen.engine.placement(id);
+        let mut shown = Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
+        if self.seen.is_overdue() {
+            self.degraded = true;
+        } else {
+            let candidates = self.candidates(id, placement);
+            self.take(&candidates, count, &mut shown);
+        }
+        if shown.propositions.is_empty() {
+            self.fall_back(id, &mut shown);
+        }
+        shown
+    }
+
+    /// Eligible offers, best first.
+    fn candidates(&mut self, id: PlacementId, placement: &'e Placement) -> Vec<Candidate<'e>> {
+        let engine = self.seen.engine;
+        let mut eligible = Vec::new();
+        self.degraded |= !scan::eligible(&self.seen, id, placement, &mut eligible);
+        let mut candidates: Vec<Candidate<'e>> = eligible
+            .into_iter()
+            .map(|(id, treatment)| {
+                let offer = engine.offer(id);
+                Candidate { id, offer, treatment, score: self.seen.score(offer) }
+            })
+            .collect();
+        candidates.sort_by(|a, b| {
+            let tier = a.offer.priority.cmp(&b.offer.priority);
+            tier.then(b.score.score.total_cmp(&a.score.score)).then_with(|| a.offer.name.cmp(&b.offer.name))
+        });
+        candidates
+    }
+
+    /// Takes the best that may still be shown.
+    fn take(&mut self, candidates: &[Candidate<'e>], count: usize, shown: &mut Shown<'e>) {
+        let locale = self.seen.request.locale;
+        let mut fates = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let fate = self.fate(candidate, shown.propositions.len(), count);
+            if fate.is_none() {
+                self.taken.push(candidate.id);
+                if let Some(group) = candidate.offer.group {
+                    self.in_group[group] += 1;
+                }
+                shown.propositions.push(Proposition {
+                    offer: candidate.offer,
+                    treatment: candidate.treatment,
+                    rank: shown.propositions.len() as u32 + 1,
+                    score: candidate.score.score,
+                    propensity: 1.0,
+                    reason: candidate.offer.reason.for_locale(locale).map(|reason| &**reason),
+                });
+            }
+            fates.push(fate);
+        }
+        if self.seen.request.explain {
+            shown.explanations = explain::explain(&self.seen, shown.placement, candidates, &fates);
+        }
+    }
+
+    fn fate(&self, candidate: &Candidate<'e>, shown: usize, count: usize) -> Option<Passed> {
+        let full = |group: usize| self.in_group[group] >= self.seen.engine.groups[group].max;
+        if self.taken.contains(&candidate.id) {
+            Some(Passed::Repeated)
+        } else if candidate.offer.group.is_some_and(full) {
+            Some(Passed::Group)
+        } else if shown >= count {
+            Some(Passed::Full)
+        } else {
+            None
+        }
+    }
+
+    /// The fallback may be shown on several placements of one decision: none of them may stay empty.
+    fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
+        let Some(fallback) = shown.placement.fallback else { return };
+        let offer = self.seen.engine.offer(fallback);
+        let locale = self.seen.request.locale;
+        let Some(treatment) = offer.treatment(id, locale) else { return };
+        shown.fallback = true;
+        let reason = offer.reason.for_locale(locale).map(|reason| &**reason);
+        shown.propositions.push(Proposition { offer, treatment, rank: 1, score: 0.0, propensity: 1.0, reason });
+    }
 }

@@ -1,21 +1,37 @@
-//! All active rule sets compiled together.
+//! All active rule sets compiled together: names resolved to numbers, guardrails narrowed to what each offer leaves open.
+//! Immutable; a decision uses exactly one engine.
+
+mod compile;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::problem::Problems;
-use crate::rule_set::RuleSet;
+use crate::expression::Expression;
+use crate::rule_set::{Locale, Localized, Schedule};
 use crate::schema::{ChannelId, Schema};
 
 /// The number of a placement in one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlacementId(pub u32);
 
-/// All active rule sets compiled together; immutable.
+/// The number of an offer in one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OfferId(pub u32);
+
+/// All active rule sets compiled together.
 #[derive(Debug)]
 pub struct Engine {
     /// The schema it was compiled against.
     pub schema: Arc<Schema>,
     /// Name and version of every rule set in it, by name.
     pub versions: Vec<(Arc<str>, u32)>,
+    placements: Vec<Placement>,
+    placement_ids: HashMap<Box<str>, PlacementId>,
+    offers: Vec<Offer>,
+    /// Tags of each rule set, in the order of `versions`.
+    pub(crate) tags: Vec<Vec<Expression>>,
+    /// Propositions of each group that one decision may show.
+    pub(crate) groups: Vec<Group>,
 }
 
 /// A slot that can show something.
@@ -27,6 +43,17 @@ pub struct Placement {
     pub channels: Vec<ChannelId>,
     /// How many propositions it shows unless the request says otherwise.
     pub count: usize,
+    /// What it shows when nothing survives.
+    pub fallback: Option<OfferId>,
+    /// Offers that may be shown here, by priority tier, then name.
+    pub offers: Vec<OfferId>,
+}
+
+/// Offers of which one decision shows only so many.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: Box<str>,
+    pub(crate) max: usize,
 }
 
 /// What is proposed.
@@ -40,6 +67,27 @@ pub struct Offer {
     pub line: u32,
     /// Priority tier, 1 (first) to 9.
     pub priority: u8,
+    /// What it is worth to the bank.
+    pub value: f64,
+    /// Index into the engine's tags: those of its rule set.
+    pub(crate) tags: usize,
+    pub(crate) group: Option<usize>,
+    pub(crate) when: Option<Expression>,
+    pub(crate) guardrails: Vec<Guardrail>,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) propensity: Expression,
+    pub(crate) boost: Expression,
+    pub(crate) reason: Localized<Box<str>>,
+    pub(crate) treatments: Vec<Treatment>,
+}
+
+/// What a guardrail comes to for one offer; one that holds for every customer is left out.
+#[derive(Debug)]
+pub(crate) struct Guardrail {
+    pub(crate) name: Box<str>,
+    /// Index into the engine's tags: those of the guardrail's rule set.
+    pub(crate) tags: usize,
+    pub(crate) condition: Expression,
 }
 
 /// How an offer looks.
@@ -48,34 +96,56 @@ pub struct Treatment {
     /// Its name, unique in the offer.
     pub name: Box<str>,
     /// The content as JSON text.
-    pub json: Box<[u8]>,
+    pub json: Arc<[u8]>,
     /// The content as MessagePack.
-    pub msgpack: Box<[u8]>,
+    pub msgpack: Arc<[u8]>,
+    pub(crate) placement: PlacementId,
+    pub(crate) locale: Option<Locale>,
 }
 
 impl Engine {
-    /// Compiles rule sets (each with its version) that were parsed against `schema`.
-    ///
-    /// # Errors
-    /// Everything that does not fit together: an offer or placement of the same name in two rule sets, an unknown
-    /// placement, a fallback that could fail.
-    pub fn compile(_schema: &Arc<Schema>, _rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
-        todo!()
-    }
-    /// An engine without rule sets.
-    pub fn empty(_schema: &Arc<Schema>) -> Engine {
-        todo!()
-    }
     /// The number of the placement of this name.
-    pub fn placement_id(&self, _name: &str) -> Option<PlacementId> {
-        todo!()
+    pub fn placement_id(&self, name: &str) -> Option<PlacementId> {
+        self.placement_ids.get(name).copied()
     }
+
     /// Placements by [`PlacementId`].
     pub fn placements(&self) -> &[Placement] {
-        todo!()
+        &self.placements
     }
+
+    /// The placement of this number.
+    pub fn placement(&self, id: PlacementId) -> &Placement {
+        &self.placements[id.0 as usize]
+    }
+
+    /// Offers by [`OfferId`].
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// The offer of this number.
+    pub fn offer(&self, id: OfferId) -> &Offer {
+        &self.offers[id.0 as usize]
+    }
+
     /// How many offers it has.
     pub fn offer_count(&self) -> usize {
-        todo!()
+        self.offers.len()
+    }
+}
+
+impl Offer {
+    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale.
+    pub(crate) fn treatment(&self, placement: PlacementId, locale: Option<&Locale>) -> Option<&Treatment> {
+        let here = || self.treatments.iter().filter(move |treatment| treatment.placement == placement);
+        let exact = |tag: &str| here().find(|t| t.locale.as_ref().is_some_and(|l| l.as_str() == tag));
+        let own = locale.and_then(|locale| locale.chain().find_map(exact));
+        own.or_else(|| here().find(|treatment| treatment.locale.is_none()))
+    }
+
+    /// Name of the guardrail's or the offer's group, if it has one.
+    pub(crate) fn group<'e>(&self, engine: &'e Engine) -> Option<&'e Group> {
+        self.group.map(|group| &engine.groups[group])
     }
 }

@@ -329,6 +329,20 @@ impl InputValue<'_> {
     }
 }
 
+impl serde::Serialize for Input<'_> {
+    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            InputValue::Null => writer.serialize_unit(),
+            InputValue::Bool(b) => writer.serialize_bool(*b),
+            InputValue::Int(i) => writer.serialize_i64(*i),
+            InputValue::Float(x) => writer.serialize_f64(*x),
+            InputValue::Text(text) => writer.serialize_str(text),
+            InputValue::List(items) => writer.collect_seq(items),
+            InputValue::Map(entries) => writer.collect_map(entries.iter().map(|(key, value)| (&key.text, value))),
+        }
+    }
+}
+
 /// `text` in quotes, cut where it is long.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
@@ -367,12 +381,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
 
     /// A problem with this value.
     pub fn problem(&self, detail: impl Into<String>) -> Problem {
-        Problem {
-            pointer: self.pointer(),
-            place: self.input.place,
-            source: self.source.cloned(),
-            ..Problem::new(detail)
-        }
+        Problem { pointer: self.pointer(), place: self.input.place, source: self.source.cloned(), ..Problem::new(detail) }
     }
 
     /// A problem with the key that leads here.
@@ -455,10 +464,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
     }
 
     /// The items of the list here, or a problem.
-    pub fn items(
-        &self,
-        problems: &mut Problems,
-    ) -> Option<impl ExactSizeIterator<Item = Cursor<'_, 'n>> + use<'_, 'p, 'n>> {
+    pub fn items(&self, problems: &mut Problems) -> Option<impl ExactSizeIterator<Item = Cursor<'_, 'n>> + use<'_, 'p, 'n>> {
         match &self.input.value {
             InputValue::List(items) => Some(items.iter().enumerate().map(move |(i, input)| Cursor {
                 input,
@@ -598,8 +604,7 @@ mod tests {
 
     #[test]
     fn yaml_carries_places_and_reads_json_too() {
-        let source =
-            Arc::new(Source { name: "t".into(), text: "a: 1\nb:\n  - 'x'\n  - [true, 2.5]\n".into() });
+        let source = Arc::new(Source { name: "t".into(), text: "a: 1\nb:\n  - 'x'\n  - [true, 2.5]\n".into() });
         let input = Input::from_yaml(&source).unwrap();
         let mut problems = Problems::new();
         let root = Cursor::root(&input, Some(&source));
@@ -631,9 +636,6 @@ mod tests {
         }
         object.required("other", &mut problems);
         let found: Vec<_> = problems.iter().map(|p| (p.pointer.as_str(), p.hint.is_some())).collect();
-        assert_eq!(
-            found,
-            [("/name", false), ("/nmae", true), ("/list/1", false), ("/list/2", false), ("", false)]
-        );
+        assert_eq!(found, [("/name", false), ("/nmae", true), ("/list/1", false), ("/list/2", false), ("", false)]);
     }
 }

@@ -1,28 +1,147 @@
-//! A rule set: parsed, checked against the schema, immutable.
-use crate::problem::Problems;
-use crate::schema::Schema;
+//! A rule set: what one team has written in one file, checked against the schema. Immutable; the
+//! [engine](crate::engine) is compiled from all that are active.
+
+mod locale;
+mod parse;
+mod schedule;
+
+use std::sync::Arc;
+
+pub use locale::{Locale, Localized};
+pub use schedule::Schedule;
+
+use crate::expression::{Expression, Syntax};
+use crate::problem::{Place, Problem, Source};
+use crate::schema::ChannelId;
+use crate::value::Value;
+
+/// Offers of one rule set at most.
+pub const MAX_OFFERS: usize = 20_000;
+/// Treatments of one offer at most.
+pub const MAX_TREATMENTS: usize = 500;
+/// Bytes of one treatment's content as JSON at most.
+pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
+/// Tags, placements, groups and guardrails of one rule set at most, each.
+pub const MAX_DEFINITIONS: usize = 2_000;
 
 /// One rule set, checked.
 #[derive(Debug)]
 pub struct RuleSet {
     /// Its name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
+    /// What it is for.
+    pub description: Box<str>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) tag_names: Vec<Box<str>>,
+    pub(crate) tags: Vec<Expression>,
+    pub(crate) placements: Vec<PlacementRule>,
+    pub(crate) groups: Vec<GroupRule>,
+    pub(crate) offers: Vec<OfferRule>,
+    pub(crate) guardrails: Vec<GuardrailRule>,
+}
+
+/// Where something stands in the rule set's text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spot {
+    pub(crate) place: Option<Place>,
+    pub(crate) pointer: String,
+}
+
+/// A name that refers to something, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) name: Box<str>,
+    pub(crate) spot: Spot,
+}
+
+#[derive(Debug)]
+pub(crate) struct PlacementRule {
+    pub(crate) name: Reference,
+    pub(crate) channels: Vec<ChannelId>,
+    pub(crate) count: usize,
+    pub(crate) fallback: Option<Reference>,
+}
+
+#[derive(Debug)]
+pub(crate) struct GroupRule {
+    pub(crate) name: Reference,
+    pub(crate) max: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct GuardrailRule {
+    pub(crate) name: Reference,
+    pub(crate) syntax: Syntax,
+}
+
+#[derive(Debug)]
+pub(crate) struct OfferRule {
+    pub(crate) name: Reference,
+    pub(crate) placements: Vec<Reference>,
+    pub(crate) attributes: Attributes,
+    pub(crate) when: Option<Expression>,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) propensity: Expression,
+    pub(crate) boost: Expression,
+    pub(crate) reason: Localized<Box<str>>,
+    pub(crate) treatments: Vec<TreatmentRule>,
+}
+
+/// What an offer says about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Attributes {
+    pub(crate) id: Box<str>,
+    pub(crate) priority: u8,
+    pub(crate) value: f64,
+    pub(crate) group: Option<Reference>,
+    pub(crate) own: Vec<(Box<str>, Value<'static>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TreatmentRule {
+    pub(crate) name: Box<str>,
+    pub(crate) placement: Reference,
+    pub(crate) locale: Option<Locale>,
+    pub(crate) json: Arc<[u8]>,
+    pub(crate) msgpack: Arc<[u8]>,
 }
 
 impl RuleSet {
-    /// Reads a rule set from YAML (or JSON) and checks it against the schema. `file` is what problems call the text.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, each with line and column.
-    pub fn parse(_file: &str, _text: &str, _schema: &Schema) -> Result<RuleSet, Problems> {
-        todo!()
-    }
     /// Whether it defines placements (such rule sets are pushed before those that use them).
     pub fn defines_placements(&self) -> bool {
-        todo!()
+        !self.placements.is_empty()
     }
+
     /// Whether it carries guardrails (such rule sets are pushed first of all).
     pub fn carries_guardrails(&self) -> bool {
-        todo!()
+        !self.guardrails.is_empty()
+    }
+
+    /// How many offers it has.
+    pub fn offer_count(&self) -> usize {
+        self.offers.len()
+    }
+
+    /// A problem with what stands at `spot`.
+    pub(crate) fn problem(&self, spot: &Spot, detail: impl Into<String>) -> Problem {
+        Problem {
+            place: spot.place,
+            pointer: spot.pointer.clone(),
+            source: Some(Arc::clone(&self.source)),
+            ..Problem::new(detail)
+        }
+    }
+}
+
+impl Attributes {
+    /// The attribute's value; `Null` where the offer does not give it.
+    pub(crate) fn value(&self, name: &str) -> Value<'static> {
+        match name {
+            "id" => Value::Text(self.id.to_string().into()),
+            "priority" => Value::Int(i64::from(self.priority)),
+            "value" => Value::Double(self.value),
+            "group" => self.group.as_ref().map_or(Value::Null, |group| Value::Text(group.name.to_string().into())),
+            _ => self.own.iter().find(|(own, _)| &**own == name).map_or(Value::Null, |(_, value)| value.clone()),
+        }
     }
 }

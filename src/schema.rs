@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use kind::{Computed, Function, Kind, Vocabulary};
 pub use layout::Field;
+pub(crate) use parse::{check_thing_key, is_name, name_of_thing};
 
 use crate::problem::{Problem, Problems, nearest};
 

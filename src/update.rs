@@ -37,9 +37,7 @@ impl Change {
         };
         row.resize(row.len().max(schema.row_words()), 0);
         for (feature, code) in fields {
-            if let Some(field) =
-                schema.features().get(usize::from(feature.0)).and_then(|feature| feature.field)
-            {
+            if let Some(field) = schema.features().get(usize::from(feature.0)).and_then(|feature| feature.field) {
                 field.write(row, *code);
             }
         }

@@ -1,12 +1,7 @@
 //! A customer's feature vector: a row of words, read in place through the schema.
 
-use smallvec::SmallVec;
-
 use crate::schema::{FeatureId, Schema};
 use crate::value::Value;
-
-/// A copy of a row; up to 24 words (192 bytes) without allocation.
-pub type Row = SmallVec<[u64; 24]>;
 
 /// All features of one customer, packed. A row shorter than the schema reads as missing beyond its end.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,60 @@
+//! Which offers may be shown: the straightforward way, one offer after the other. It is the reference that a faster way is
+//! tested against; what a faster way replaces is [`eligible`].
+
+use super::Seen;
+use crate::engine::{Guardrail, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::expression::Expression;
+
+/// How often, in offers, the time is looked at.
+const OFFERS_PER_LOOK: usize = 256;
+
+/// Puts the offers of a placement that may be shown into `found`, each with its treatment; false when the time was over
+/// before all were looked at.
+pub(super) fn eligible<'e: 'r, 'r>(
+    seen: &Seen<'e, 'r>,
+    id: PlacementId,
+    placement: &'e Placement,
+    found: &mut Vec<(OfferId, &'e Treatment)>,
+) -> bool {
+    for (i, offer_id) in placement.offers.iter().enumerate() {
+        if i % OFFERS_PER_LOOK == OFFERS_PER_LOOK - 1 && seen.is_overdue() {
+            return false;
+        }
+        if let Ok(treatment) = obstacle(seen, id, seen.engine.offer(*offer_id)) {
+            found.push((*offer_id, treatment));
+        }
+    }
+    true
+}
+
+/// The first thing that keeps an offer from being shown.
+pub(super) enum Obstacle<'e> {
+    Schedule,
+    Treatment,
+    Guardrail(&'e Guardrail),
+    When(&'e Expression),
+}
+
+/// The treatment in which the offer may be shown.
+///
+/// # Errors
+/// What keeps it from being shown.
+pub(super) fn obstacle<'e: 'r, 'r>(
+    seen: &Seen<'e, 'r>,
+    placement: PlacementId,
+    offer: &'e Offer,
+) -> Result<&'e Treatment, Obstacle<'e>> {
+    // Guardrails first, so that an explanation names the law before the campaign.
+    if let Some(guardrail) = offer.guardrails.iter().find(|g| !g.condition.holds(&seen.facts(g.tags))) {
+        return Err(Obstacle::Guardrail(guardrail));
+    }
+    if let Some(when) = &offer.when
+        && !when.holds(&seen.facts(offer.tags))
+    {
+        return Err(Obstacle::When(when));
+    }
+    if offer.schedule.as_ref().is_some_and(|schedule| !schedule.is_open(seen.now)) {
+        return Err(Obstacle::Schedule);
+    }
+    offer.treatment(placement, seen.request.locale).ok_or(Obstacle::Treatment)
+}

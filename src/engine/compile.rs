@@ -1,0 +1,261 @@
+//! Rule sets to one [`Engine`]: what each of them is checked for alone is right already, here they must fit together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Engine, Group, Guardrail, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::expression::{Expression, OfferScope, Scope};
+use crate::problem::Problems;
+use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
+use crate::schema::Schema;
+use crate::value::Value;
+
+impl Engine {
+    /// An engine without rule sets.
+    pub fn empty(schema: &Arc<Schema>) -> Engine {
+        Engine {
+            schema: Arc::clone(schema),
+            versions: Vec::new(),
+            placements: Vec::new(),
+            placement_ids: HashMap::new(),
+            offers: Vec::new(),
+            tags: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Compiles rule sets (each with its version) that were parsed against `schema`.
+    ///
+    /// # Errors
+    /// Everything that does not fit together: an offer or placement of the same name in two rule sets, an unknown
+    /// placement, a fallback that could fail.
+    pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
+        let mut sorted: Vec<&(Arc<RuleSet>, u32)> = rule_sets.iter().collect();
+        sorted.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let sets: Vec<&RuleSet> = sorted.iter().map(|(set, _)| &**set).collect();
+        let mut engine = Engine::empty(schema);
+        engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
+        engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
+        let mut linker = Linker { engine, problems: Problems::new(), sets };
+        linker.placements();
+        linker.groups();
+        let offer_ids = linker.offers();
+        linker.fallbacks(&offer_ids);
+        let Linker { mut engine, problems, .. } = linker;
+        engine.rank_statically();
+        problems.or(engine)
+    }
+
+    /// Offers of each placement by tier, then name: equal scores come out in the same order on every machine.
+    fn rank_statically(&mut self) {
+        let offers = &self.offers;
+        for placement in &mut self.placements {
+            placement.offers.sort_by_key(|id| {
+                let offer = &offers[id.0 as usize];
+                (offer.priority, &offer.name)
+            });
+        }
+    }
+}
+
+struct Linker<'r> {
+    engine: Engine,
+    problems: Problems,
+    sets: Vec<&'r RuleSet>,
+}
+
+impl<'r> Linker<'r> {
+    fn placements(&mut self) {
+        let mut owners: HashMap<&str, &str> = HashMap::new();
+        for &set in &self.sets {
+            for rule in &set.placements {
+                if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
+                    let detail = format!("placement `{}` is defined by rule set `{owner}` too", rule.name.name);
+                    self.problems.push(set.problem(&rule.name.spot, detail));
+                    continue;
+                }
+                let id = PlacementId(self.engine.placements.len() as u32);
+                self.engine.placement_ids.insert(rule.name.name.clone(), id);
+                self.engine.placements.push(Placement {
+                    name: rule.name.name.clone(),
+                    channels: rule.channels.clone(),
+                    count: rule.count,
+                    fallback: None,
+                    offers: Vec::new(),
+                });
+            }
+        }
+    }
+
+    /// Groups are shared by all rule sets; one of them may say how many.
+    fn groups(&mut self) {
+        let mut owners: HashMap<&str, &str> = HashMap::new();
+        for &set in &self.sets {
+            for rule in &set.groups {
+                if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
+                    let detail = format!("group `{}` is defined by rule set `{owner}` too", rule.name.name);
+                    self.problems.push(set.problem(&rule.name.spot, detail));
+                } else {
+                    self.engine.groups.push(Group { name: rule.name.name.clone(), max: rule.max });
+                }
+            }
+        }
+    }
+
+    fn group_id(&mut self, name: &str) -> usize {
+        let groups = &mut self.engine.groups;
+        groups.iter().position(|group| &*group.name == name).unwrap_or_else(|| {
+            groups.push(Group { name: name.into(), max: 1 });
+            groups.len() - 1
+        })
+    }
+
+    fn placement(&mut self, set: &RuleSet, reference: &Reference) -> Option<PlacementId> {
+        let found = self.engine.placement_id(&reference.name);
+        if found.is_none() {
+            let problem = set.problem(&reference.spot, format!("no active rule set defines placement `{}`", reference.name));
+            let names = self.engine.placements.iter().map(|placement| &*placement.name);
+            self.problems.push(problem.nearest(&reference.name, names));
+        }
+        found
+    }
+
+    fn offers(&mut self) -> HashMap<&'r str, (OfferId, &'r RuleSet, &'r OfferRule)> {
+        let mut ids: HashMap<&'r str, (OfferId, &'r RuleSet, &'r OfferRule)> = HashMap::new();
+        let sets = self.sets.clone();
+        for (tags, &set) in sets.iter().enumerate() {
+            for rule in &set.offers {
+                let id = OfferId(self.engine.offers.len() as u32);
+                if let Some((_, owner, _)) = ids.insert(&rule.name.name, (id, set, rule)) {
+                    let detail = format!("offer `{}` is in rule set `{}` too", rule.name.name, owner.name);
+                    self.problems.push(set.problem(&rule.name.spot, detail));
+                }
+                for reference in &rule.placements {
+                    if let Some(placement) = self.placement(set, reference) {
+                        self.engine.placements[placement.0 as usize].offers.push(id);
+                    }
+                }
+                let offer = self.offer(set, tags, rule);
+                self.engine.offers.push(offer);
+            }
+        }
+        ids
+    }
+
+    fn offer(&mut self, set: &'r RuleSet, tags: usize, rule: &'r OfferRule) -> Offer {
+        let mut treatments = Vec::with_capacity(rule.treatments.len());
+        for treatment in &rule.treatments {
+            let Some(placement) = self.placement(set, &treatment.placement) else { continue };
+            treatments.push(Treatment {
+                name: treatment.name.clone(),
+                json: Arc::clone(&treatment.json),
+                msgpack: Arc::clone(&treatment.msgpack),
+                placement,
+                locale: treatment.locale.clone(),
+            });
+        }
+        let attributes = &rule.attributes;
+        Offer {
+            name: rule.name.name.clone(),
+            rule_set: Arc::clone(&set.name),
+            line: rule.name.spot.place.map_or(0, |place| place.line),
+            priority: attributes.priority,
+            value: attributes.value,
+            tags,
+            group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
+            when: rule.when.clone(),
+            guardrails: self.guardrails(rule),
+            schedule: rule.schedule.clone(),
+            propensity: rule.propensity.clone(),
+            boost: rule.boost.clone(),
+            reason: rule.reason.clone(),
+            treatments,
+        }
+    }
+
+    /// Every guardrail of every rule set with this offer's attributes put in.
+    fn guardrails(&mut self, rule: &OfferRule) -> Vec<Guardrail> {
+        let mut guardrails = Vec::new();
+        for (tags, &set) in self.sets.iter().enumerate() {
+            for guardrail in &set.guardrails {
+                let value = |name: &str| Some(rule.attributes.value(name));
+                let offer = Some(OfferScope { value: &value });
+                let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
+                match scope.condition(&guardrail.syntax) {
+                    Ok(condition) if is_always_true(&condition) => {}
+                    Ok(condition) => {
+                        guardrails.push(Guardrail { name: guardrail.name.name.clone(), tags, condition });
+                    }
+                    Err(problems) => self.problems.extend(problems),
+                }
+            }
+        }
+        guardrails
+    }
+
+    /// A fallback is what is left when all else fails, so nothing about it may depend on the customer or the time.
+    fn fallbacks(&mut self, offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>) {
+        let mut used: Vec<(PlacementId, OfferId)> = Vec::new();
+        for &set in &self.sets.clone() {
+            for rule in &set.placements {
+                let Some(reference) = &rule.fallback else { continue };
+                let Some((id, owner, offer)) = offers.get(&*reference.name) else {
+                    let detail = format!("the fallback `{}` is no offer of an active rule set", reference.name);
+                    let problem = set.problem(&reference.spot, detail);
+                    self.problems.push(problem.nearest(&reference.name, offers.keys().copied()));
+                    continue;
+                };
+                let Some(placement) = self.engine.placement_id(&rule.name.name) else { continue };
+                self.fallback(placement, *id, owner, offer);
+                self.engine.placements[placement.0 as usize].fallback = Some(*id);
+                used.push((placement, *id));
+            }
+        }
+        self.unused_treatments(offers, &used);
+    }
+
+    fn fallback(&mut self, placement: PlacementId, id: OfferId, set: &RuleSet, rule: &OfferRule) {
+        let placement_name = &self.engine.placement(placement).name;
+        let offer = self.engine.offer(id);
+        let mut refuse = |spot: &Spot, why: String, hint: &str| {
+            let detail = format!("offer `{}` is the fallback of placement `{placement_name}`: {why}", offer.name);
+            self.problems.push(set.problem(spot, detail).hint(hint));
+        };
+        let spot = &rule.name.spot;
+        if offer.when.is_some() || offer.schedule.is_some() {
+            refuse(spot, "it may have no `when` and no `schedule`".into(), "a fallback must do for everyone at any time");
+        }
+        if let Some(guardrail) = offer.guardrails.first() {
+            let why = format!("guardrail `{}` could stop it", guardrail.name);
+            refuse(spot, why, "give it attributes with which every guardrail holds for every customer");
+        }
+        if offer.treatment(placement, None).is_none() {
+            refuse(spot, "it has no treatment without a locale there".into(), "a fallback must do in any language");
+        }
+    }
+
+    /// A treatment for a placement where its offer is never shown is a mistake in one of the two names.
+    fn unused_treatments(
+        &mut self,
+        offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>,
+        fallbacks: &[(PlacementId, OfferId)],
+    ) {
+        for (id, set, rule) in offers.values() {
+            for treatment in &rule.treatments {
+                let Some(placement) = self.engine.placement_id(&treatment.placement.name) else { continue };
+                let listed = rule.placements.iter().any(|p| p.name == treatment.placement.name);
+                if !listed && !fallbacks.contains(&(placement, *id)) {
+                    let name = &treatment.placement.name;
+                    let detail = format!("offer `{}` is never shown on placement `{name}`", rule.name.name);
+                    let problem = set.problem(&treatment.placement.spot, detail);
+                    self.problems.push(problem.hint(format!("add `{name}` to the offer's placements")));
+                }
+            }
+        }
+        self.problems.sort();
+    }
+}
+
+fn is_always_true(condition: &Expression) -> bool {
+    condition.constant() == Some(&Value::Bool(true))
+}

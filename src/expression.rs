@@ -1,0 +1,170 @@
+//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema →
+//! [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot fail: what has
+//! no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where the other side decides.
+//!
+//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values.
+
+mod check;
+mod evaluate;
+mod syntax;
+
+use std::sync::Arc;
+
+pub use check::{OfferScope, Scope, Type, Variables};
+pub use evaluate::{Facts, TagMemo};
+pub use syntax::{Origin, Syntax};
+
+use crate::schema::{ContextId, FeatureId, Vocabulary};
+use crate::value::Value;
+
+/// Bytes of one expression's text at most.
+pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
+/// Nesting of one expression at most.
+pub const MAX_EXPRESSION_DEPTH: usize = 64;
+/// Steps of one evaluation's loops (`exists`, `map` …) at most, over all nested loops.
+pub const MAX_LOOP_STEPS: u32 = 10_000;
+
+/// A checked expression.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    /// Its text, for people.
+    pub text: Arc<str>,
+    /// Line in its file, from 1; 0 if unknown.
+    pub line: u32,
+    pub(crate) node: Node,
+    /// The top-level parts of a conjunction, with their texts: what `explain` names when one of them fails.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One operand of the outermost `&&`.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) text: Box<str>,
+    pub(crate) node: Node,
+}
+
+/// What is left of an expression once names and types are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
+    Constant(Value<'static>),
+    Feature(FeatureId),
+    /// An enum feature's place in its vocabulary, as an int.
+    Code(FeatureId),
+    Context(ContextId),
+    Channel,
+    Now,
+    Tag(usize),
+    Variable(usize),
+    /// A variable of the enclosing loops, counted from the outermost.
+    Local(usize),
+    /// Whether there is a value; never without an answer itself.
+    Has(Box<Node>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    And(Box<[Node]>),
+    Or(Box<[Node]>),
+    If(Box<[Node; 3]>),
+    Compare(Comparison, Box<[Node; 2]>),
+    Arithmetic(Operator, Box<[Node; 2]>),
+    In(Box<[Node; 2]>),
+    /// Whether a set has at least one of these bits.
+    HasBit(Box<Node>, u64),
+    /// A text's place in a vocabulary, as an int.
+    Rank(Box<Node>, Arc<Vocabulary>),
+    Index(Box<[Node; 2]>),
+    List(Box<[Node]>),
+    Call(Function, Box<[Node]>),
+    Loop(Box<Loop>),
+}
+
+/// CEL's comprehension, to which all its macros expand.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Loop {
+    pub(crate) range: Node,
+    pub(crate) start: Node,
+    /// Goes on while this is not false.
+    pub(crate) condition: Node,
+    pub(crate) step: Node,
+    pub(crate) result: Node,
+    /// The loop's item is this local, its result so far the next one.
+    pub(crate) item: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Function {
+    Size,
+    Contains,
+    StartsWith,
+    EndsWith,
+    ToDouble,
+    ToInt,
+    ToText,
+    ToTime,
+    ToDuration,
+    NotStrictlyFalse,
+}
+
+impl Expression {
+    /// The constant it comes down to, whoever the customer is.
+    pub fn constant(&self) -> Option<&Value<'static>> {
+        if let Node::Constant(value) = &self.node { Some(value) } else { None }
+    }
+
+    /// An expression that is this constant.
+    pub fn of_constant(value: Value<'static>) -> Expression {
+        let text = value.to_string().into();
+        Expression { text, line: 0, node: Node::Constant(value), parts: Vec::new() }
+    }
+}
+
+impl Node {
+    /// Calls `visit` for this node and all below it, outermost first.
+    pub(crate) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
+        visit(self);
+        match self {
+            Node::Constant(_)
+            | Node::Feature(_)
+            | Node::Code(_)
+            | Node::Context(_)
+            | Node::Channel
+            | Node::Now
+            | Node::Tag(_)
+            | Node::Variable(_)
+            | Node::Local(_) => {}
+            Node::Has(inner) | Node::Not(inner) | Node::Negate(inner) | Node::HasBit(inner, _) | Node::Rank(inner, _) => {
+                inner.walk(visit);
+            }
+            Node::And(nodes) | Node::Or(nodes) | Node::List(nodes) | Node::Call(_, nodes) => {
+                nodes.iter().for_each(|node| node.walk(visit));
+            }
+            Node::If(nodes) => nodes.iter().for_each(|node| node.walk(visit)),
+            Node::Compare(_, nodes) | Node::Arithmetic(_, nodes) | Node::In(nodes) | Node::Index(nodes) => {
+                nodes.iter().for_each(|node| node.walk(visit));
+            }
+            Node::Loop(l) => {
+                for node in [&l.range, &l.start, &l.condition, &l.step, &l.result] {
+                    node.walk(visit);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! A rule set's text to [`RuleSet`], with all problems at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{
+    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS, MAX_OFFERS,
+    MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
+};
+use crate::decide::MAX_COUNT;
+use crate::expression::{Expression, Node, OfferScope, Origin, Scope, Syntax};
+use crate::input::{Cursor, Input, InputValue, Object, quoted};
+use crate::problem::{Problems, Source};
+use crate::schema::{Schema, check_thing_key, name_of_thing};
+use crate::value::Value;
+
+/// Priority tier of an offer that names none.
+const DEFAULT_PRIORITY: u8 = 5;
+const MAX_PRIORITY: i64 = 9;
+/// How deep tags may be built on tags; evaluating follows them on the stack.
+const MAX_TAG_DEPTH: usize = 32;
+/// Placements of one offer at most.
+const MAX_OFFER_PLACEMENTS: usize = 100;
+
+impl RuleSet {
+    /// Reads a rule set from YAML (or JSON) and checks it against the schema. `file` is what problems call the text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line and column.
+    ///
+    /// ```
+    /// use usher::{rule_set::RuleSet, schema::Schema};
+    /// let schema = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}").unwrap();
+    /// let text = "rule_set: r\ntags:\n  young: agee < 30\n";
+    /// let problems = RuleSet::parse("r.yaml", text, &schema).unwrap_err();
+    /// assert_eq!(
+    ///     problems.to_string(),
+    ///     "r.yaml:3:10: there is no feature `agee`\n  3 |   young: agee < 30\n    |          ^^^^\n  = did you mean `age`?\n"
+    /// );
+    /// ```
+    pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<RuleSet, Problems> {
+        let source = Arc::new(Source { name: file.into(), text: text.into() });
+        let input = Input::from_yaml(&source)?;
+        let mut reader = Reader { schema, tag_names: Vec::new(), problems: Problems::new() };
+        let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
+        let mut problems = reader.problems;
+        problems.sort();
+        match rule_set {
+            Some(rule_set) => problems.or(rule_set),
+            None => Err(problems),
+        }
+    }
+}
+
+struct Reader<'s> {
+    schema: &'s Schema,
+    tag_names: Vec<Box<str>>,
+    problems: Problems,
+}
+
+fn spot(cursor: &Cursor<'_, '_>) -> Spot {
+    Spot { place: cursor.input.place, pointer: cursor.pointer() }
+}
+
+fn key_reference(name: &str, cursor: &Cursor<'_, '_>) -> Reference {
+    let problem = cursor.key_problem("");
+    Reference { name: name.into(), spot: Spot { place: problem.place, pointer: problem.pointer } }
+}
+
+impl Reader<'_> {
+    fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
+        let known = ["rule_set", "description", "tags", "placements", "groups", "offers", "guardrails"];
+        let object = root.object(&known, &mut self.problems)?;
+        let name = object.required("rule_set", &mut self.problems).copied();
+        let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
+        let description = object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
+        let tags = self.tags(&object);
+        Some(RuleSet {
+            name: name.into(),
+            description: description.into(),
+            source: Arc::clone(source),
+            tags,
+            placements: self.placements(&object),
+            groups: self.groups(&object),
+            offers: self.offers(&object),
+            guardrails: self.guardrails(&object),
+            tag_names: std::mem::take(&mut self.tag_names),
+        })
+    }
+
+    /// The named entries of a section, bounded.
+    fn section<'p, 'n>(&mut self, object: &'p Object<'p, 'n>, name: &str, most: usize) -> Vec<(&'n str, Cursor<'p, 'n>)> {
+        let Some(cursor) = object.get(name) else { return Vec::new() };
+        let entries = cursor.entries(&mut self.problems).unwrap_or_default();
+        if entries.len() > most {
+            let detail = format!("a rule set has at most {most} {name}, this one {}", entries.len());
+            self.problems.push(cursor.problem(detail));
+            return Vec::new();
+        }
+        entries
+    }
+
+    fn tags(&mut self, object: &Object<'_, '_>) -> Vec<Expression> {
+        let entries = self.section(object, "tags", MAX_DEFINITIONS);
+        self.tag_names = entries.iter().map(|(name, _)| Box::from(*name)).collect();
+        let mut tags = Vec::with_capacity(entries.len());
+        for (name, cursor) in &entries {
+            if !crate::schema::is_name(name, false) {
+                self.problems.push(cursor.key_problem(format!("{} is not a name for a tag", quoted(name))));
+            }
+            tags.push(self.condition(cursor, None).unwrap_or_else(|| Expression::of_constant(Value::Missing)));
+        }
+        for (i, (name, cursor)) in entries.iter().enumerate() {
+            if let Some(way) = circle(&tags, i) {
+                let way: Vec<&str> = way.iter().map(|i| entries[*i].0).collect();
+                let detail = format!("tag `{name}` is defined by itself: {} → {name}", way.join(" → "));
+                self.problems.push(cursor.problem(detail));
+            }
+        }
+        if self.problems.is_empty()
+            && let Some(deep) = too_deep(&tags)
+        {
+            let detail = format!("tags may use tags {MAX_TAG_DEPTH} deep, `{}` is deeper", entries[deep].0);
+            self.problems.push(entries[deep].1.problem(detail));
+        }
+        tags
+    }
+
+    fn placements(&mut self, object: &Object<'_, '_>) -> Vec<PlacementRule> {
+        let mut placements = Vec::new();
+        for (name, cursor) in self.section(object, "placements", MAX_DEFINITIONS) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            let Some(fields) = cursor.object(&["channels", "count", "fallback", "description"], &mut self.problems) else {
+                continue;
+            };
+            let channels = self.channels(&fields);
+            let count = fields.get("count").and_then(|c| c.integer(1, MAX_COUNT as i64, &mut self.problems)).unwrap_or(1);
+            let fallback = fields.get("fallback").and_then(|cursor| {
+                let name = name_of_thing(cursor, &mut self.problems)?;
+                Some(Reference { name: name.into(), spot: spot(cursor) })
+            });
+            placements.push(PlacementRule { name: key_reference(name, &cursor), channels, count: count as usize, fallback });
+        }
+        placements
+    }
+
+    fn channels(&mut self, fields: &Object<'_, '_>) -> Vec<crate::schema::ChannelId> {
+        let mut channels = Vec::new();
+        let Some(cursor) = fields.required("channels", &mut self.problems) else { return channels };
+        for item in cursor.items(&mut self.problems).into_iter().flatten() {
+            let Some(name) = item.text(&mut self.problems) else { continue };
+            match self.schema.channel_id(name) {
+                Some(channel) if channels.contains(&channel) => {
+                    self.problems.push(item.problem(format!("channel `{name}` is listed twice")));
+                }
+                Some(channel) => channels.push(channel),
+                None => {
+                    let words = self.schema.channels().words();
+                    let problem = item.problem(format!("unknown channel {}", quoted(name)));
+                    let problem = problem.nearest(name, words.iter().map(|w| &**w));
+                    self.problems.push(match problem.hint {
+                        Some(_) => problem,
+                        None => problem.hint(format!("channels: {}", words.join(", "))),
+                    });
+                }
+            }
+        }
+        channels
+    }
+
+    fn groups(&mut self, object: &Object<'_, '_>) -> Vec<GroupRule> {
+        let mut groups = Vec::new();
+        for (name, cursor) in self.section(object, "groups", MAX_DEFINITIONS) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            let Some(fields) = cursor.object(&["max", "description"], &mut self.problems) else { continue };
+            let Some(max) = fields.required("max", &mut self.problems).copied() else { continue };
+            if let Some(max) = max.integer(1, MAX_COUNT as i64, &mut self.problems) {
+                groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize });
+            }
+        }
+        groups
+    }
+
+    fn guardrails(&mut self, object: &Object<'_, '_>) -> Vec<GuardrailRule> {
+        let mut guardrails = Vec::new();
+        for (name, cursor) in self.section(object, "guardrails", MAX_DEFINITIONS) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            let Some(syntax) = self.syntax(&cursor) else { continue };
+            // Checked with the attributes left open; what it comes to for each offer is the engine's business.
+            let scope = self.scope(Some(OfferScope { value: &|_| None }));
+            match scope.condition(&syntax) {
+                Ok(_) => guardrails.push(GuardrailRule { name: key_reference(name, &cursor), syntax }),
+                Err(problems) => self.problems.extend(problems),
+            }
+        }
+        guardrails
+    }
+
+    fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
+        Scope { schema: self.schema, tags: &self.tag_names, offer, variables: &[] }
+    }
+
+    fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
+        let text = match &cursor.input.value {
+            InputValue::Text(text) => text.as_ref(),
+            // `when: true` is a fine condition.
+            InputValue::Bool(true) => "true",
+            InputValue::Bool(false) => "false",
+            _ => cursor.text(&mut self.problems)?,
+        };
+        match Syntax::parse(text, Origin::of(cursor)) {
+            Ok(syntax) => Some(syntax),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    fn condition(&mut self, cursor: &Cursor<'_, '_>, offer: Option<&Attributes>) -> Option<Expression> {
+        let syntax = self.syntax(cursor)?;
+        let value = |name: &str| offer.map(|offer| offer.value(name));
+        let checked = self.scope(offer.map(|_| OfferScope { value: &value })).condition(&syntax);
+        self.keep(checked)
+    }
+
+    fn keep<T>(&mut self, checked: Result<T, Problems>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    /// A number or an expression for one; constants within `min..=max`.
+    fn number(&mut self, cursor: Option<&Cursor<'_, '_>>, offer: &Attributes, min: f64, max: f64) -> Expression {
+        let one = || Expression::of_constant(Value::Double(1.0));
+        let Some(cursor) = cursor else { return one() };
+        let expression = match &cursor.input.value {
+            InputValue::Text(_) => self.syntax(cursor).and_then(|syntax| {
+                let value = |name: &str| Some(offer.value(name));
+                let checked = self.scope(Some(OfferScope { value: &value })).number(&syntax);
+                self.keep(checked)
+            }),
+            _ => cursor.number(&mut self.problems).map(|x| Expression::of_constant(Value::Double(x))),
+        };
+        let Some(expression) = expression else { return one() };
+        if let Some(x) = expression.constant().and_then(Value::number)
+            && !(min..=max).contains(&x)
+        {
+            let range = if max.is_finite() { format!("from {min} to {max}") } else { format!("of at least {min}") };
+            self.problems.push(cursor.problem(format!("expected a number {range}, found {x}")));
+        }
+        expression
+    }
+
+    fn offers(&mut self, object: &Object<'_, '_>) -> Vec<OfferRule> {
+        let entries = self.section(object, "offers", MAX_OFFERS);
+        entries.iter().filter_map(|(name, cursor)| self.offer(name, cursor)).collect()
+    }
+
+    fn offer(&mut self, name: &str, cursor: &Cursor<'_, '_>) -> Option<OfferRule> {
+        check_thing_key(name, cursor, &mut self.problems);
+        let known = [
+            "placements", "attributes", "when", "schedule", "priority", "propensity", "boost", "reason", "treatments",
+            "description",
+        ];
+        let fields = cursor.object(&known, &mut self.problems)?;
+        let attributes = self.attributes(name, &fields);
+        let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
+        let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
+        let placements = self.offer_placements(&fields);
+        let treatments = self.treatments(&fields);
+        for placement in &placements {
+            if !treatments.iter().any(|treatment| treatment.placement.name == placement.name) {
+                let detail = format!("offer `{name}` has no treatment for placement `{}`", placement.name);
+                let problem = cursor.key_problem(detail);
+                self.problems.push(problem.hint(format!("add one to `treatments`: {{placement: {}, content: …}}", placement.name)));
+            }
+        }
+        Some(OfferRule {
+            name: key_reference(name, cursor),
+            propensity: self.number(fields.get("propensity"), &attributes, 0.0, 1.0),
+            boost: self.number(fields.get("boost"), &attributes, 0.0, f64::INFINITY),
+            reason: self.reason(&fields),
+            placements,
+            attributes,
+            when,
+            schedule,
+            treatments,
+        })
+    }
+
+    fn attributes(&mut self, name: &str, fields: &Object<'_, '_>) -> Attributes {
+        let priority = fields.get("priority").and_then(|c| c.integer(1, MAX_PRIORITY, &mut self.problems));
+        let priority = priority.map_or(DEFAULT_PRIORITY, |p| p as u8);
+        let mut attributes = Attributes { id: name.into(), priority, value: 1.0, group: None, own: Vec::new() };
+        let Some(cursor) = fields.get("attributes") else { return attributes };
+        for (name, cursor) in cursor.entries(&mut self.problems).unwrap_or_default() {
+            if cursor.is_null() {
+                continue;
+            }
+            match (name, self.schema.attribute(name)) {
+                ("value", _) => match cursor.number(&mut self.problems) {
+                    Some(value) if value >= 0.0 => attributes.value = value,
+                    Some(value) => self.problems.push(cursor.problem(format!("a value is at least 0, found {value}"))),
+                    None => {}
+                },
+                ("group", _) => {
+                    let group = name_of_thing(&cursor, &mut self.problems);
+                    attributes.group = group.map(|name| Reference { name: name.into(), spot: spot(&cursor) });
+                }
+                (_, Some(declared)) => match declared.kind.read(&cursor.input.value) {
+                    Ok(value) => attributes.own.push((name.into(), value.into_owned())),
+                    Err(why) => self.problems.push(cursor.problem(format!("attribute `{name}`: {why}"))),
+                },
+                (_, None) => {
+                    let problem = cursor.key_problem(format!("unknown attribute {}", quoted(name)));
+                    let names = self.schema.attributes().iter().map(|a| &*a.name).chain(["value", "group"]);
+                    let problem = problem.nearest(name, names);
+                    self.problems.push(match problem.hint {
+                        Some(_) => problem,
+                        None => problem.hint("declare it in the schema under `offer_attributes`"),
+                    });
+                }
+            }
+        }
+        attributes
+    }
+
+    fn offer_placements(&mut self, fields: &Object<'_, '_>) -> Vec<Reference> {
+        let Some(cursor) = fields.get("placements") else { return Vec::new() };
+        let mut placements: Vec<Reference> = Vec::new();
+        for item in cursor.items(&mut self.problems).into_iter().flatten() {
+            let Some(name) = name_of_thing(&item, &mut self.problems) else { continue };
+            if placements.iter().any(|placement| &*placement.name == name) {
+                self.problems.push(item.problem(format!("placement `{name}` is listed twice")));
+            } else if placements.len() == MAX_OFFER_PLACEMENTS {
+                self.problems.push(item.problem(format!("an offer has at most {MAX_OFFER_PLACEMENTS} placements")));
+                break;
+            } else {
+                placements.push(Reference { name: name.into(), spot: spot(&item) });
+            }
+        }
+        placements
+    }
+
+    fn reason(&mut self, fields: &Object<'_, '_>) -> Localized<Box<str>> {
+        let Some(cursor) = fields.get("reason") else { return Localized::new(Vec::new()) };
+        if let InputValue::Text(text) = &cursor.input.value {
+            return Localized::new(vec![(None, text.as_ref().into())]);
+        }
+        let mut reasons = Vec::new();
+        for (name, cursor) in cursor.entries(&mut self.problems).unwrap_or_default() {
+            let locale = if name == "default" {
+                None
+            } else {
+                match Locale::new(name) {
+                    Ok(locale) => Some(locale),
+                    Err(why) => {
+                        self.problems.push(cursor.key_problem(why));
+                        continue;
+                    }
+                }
+            };
+            if let Some(text) = cursor.text(&mut self.problems) {
+                reasons.push((locale, text.into()));
+            }
+        }
+        Localized::new(reasons)
+    }
+
+    fn treatments(&mut self, fields: &Object<'_, '_>) -> Vec<TreatmentRule> {
+        let mut treatments: Vec<TreatmentRule> = Vec::new();
+        let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
+        let mut names: HashMap<Box<str>, ()> = HashMap::new();
+        for (i, item) in cursor.items(&mut self.problems).into_iter().flatten().enumerate() {
+            if i == MAX_TREATMENTS {
+                self.problems.push(item.problem(format!("an offer has at most {MAX_TREATMENTS} treatments")));
+                break;
+            }
+            let Some(treatment) = self.treatment(&item) else { continue };
+            let same = |other: &TreatmentRule| {
+                other.placement.name == treatment.placement.name && other.locale == treatment.locale
+            };
+            if treatments.iter().any(same) {
+                let locale = treatment.locale.as_ref().map_or("no locale", |locale| locale.as_str());
+                let detail = format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
+                self.problems.push(item.problem(detail));
+            } else if names.insert(treatment.name.clone(), ()).is_some() {
+                self.problems.push(item.problem(format!("a second treatment with the id `{}`", treatment.name)));
+            } else {
+                treatments.push(treatment);
+            }
+        }
+        treatments
+    }
+
+    fn treatment(&mut self, cursor: &Cursor<'_, '_>) -> Option<TreatmentRule> {
+        let fields = cursor.object(&["placement", "locale", "id", "content"], &mut self.problems)?;
+        let placement = fields.required("placement", &mut self.problems).copied();
+        let content = fields.required("content", &mut self.problems).copied();
+        let locale = match fields.get("locale") {
+            Some(cursor) => {
+                let text = cursor.text(&mut self.problems)?;
+                Some(Locale::new(text).map_err(|why| self.problems.push(cursor.problem(why))).ok()?)
+            }
+            None => None,
+        };
+        let (placement, content) = (placement?, content?);
+        let placement_name = name_of_thing(&placement, &mut self.problems)?;
+        let name: Box<str> = match (fields.get("id"), &locale) {
+            (Some(cursor), _) => name_of_treatment(cursor, &mut self.problems)?.into(),
+            (None, Some(locale)) => format!("{placement_name}.{}", locale.as_str()).into(),
+            (None, None) => placement_name.into(),
+        };
+        let (json, msgpack) = self.content(&content)?;
+        let placement = Reference { name: placement_name.into(), spot: spot(&placement) };
+        Some(TreatmentRule { name, placement, locale, json, msgpack })
+    }
+
+    /// The content, written once in both formats, so that answers only copy it.
+    fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
+        match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
+            (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
+                let detail = format!("a treatment's content has at most {MAX_CONTENT_BYTES} bytes, this one {}", json.len());
+                self.problems.push(cursor.problem(detail));
+                None
+            }
+            (Ok(json), Ok(msgpack)) => Some((json.into(), msgpack.into())),
+            _ => {
+                self.problems.push(cursor.problem("this content cannot be written as JSON"));
+                None
+            }
+        }
+    }
+}
+
+fn name_of_treatment<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let name = cursor.text(problems)?;
+    let good = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if !good {
+        problems.push(cursor.problem(format!("{} is not a treatment's id: letters, digits, `_`, `-`, `.`", quoted(name))));
+    }
+    good.then_some(name)
+}
+
+/// Tags used by a tag, directly.
+fn used(tag: &Expression) -> Vec<usize> {
+    let mut used = Vec::new();
+    tag.node.walk(&mut |node| {
+        if let Node::Tag(tag) = node {
+            used.push(*tag);
+        }
+    });
+    used
+}
+
+/// The tags on the way from tag `start` back to itself, if there is one.
+fn circle(tags: &[Expression], start: usize) -> Option<Vec<usize>> {
+    let mut seen = vec![false; tags.len()];
+    let mut open = vec![(start, vec![start])];
+    while let Some((at, way)) = open.pop() {
+        for tag in used(&tags[at]) {
+            if tag == start {
+                return Some(way);
+            }
+            if !std::mem::replace(&mut seen[tag], true) {
+                let mut longer = way.clone();
+                longer.push(tag);
+                open.push((tag, longer));
+            }
+        }
+    }
+    None
+}
+
+/// The first tag that is nested too deep through other tags; there are no circles any more.
+fn too_deep(tags: &[Expression]) -> Option<usize> {
+    let uses: Vec<Vec<usize>> = tags.iter().map(used).collect();
+    let mut depth = vec![1_usize; tags.len()];
+    for _ in 0..=MAX_TAG_DEPTH {
+        for tag in 0..tags.len() {
+            let below = uses[tag].iter().map(|used| depth[*used]).max().unwrap_or(0);
+            depth[tag] = depth[tag].max(below + 1);
+        }
+    }
+    depth.iter().position(|depth| *depth > MAX_TAG_DEPTH)
+}

@@ -1,0 +1,272 @@
+//! Rows of atomic words in chunks, each row under its own sequence lock: one writer, any number of readers, no
+//! `unsafe`, and no waiting for the writer.
+//!
+//! ```text
+//! chunk   first band, rows of 1 + 12 words     next band, rows of 3 words (only once a row outgrew the first)
+//! row 0   sequence w0 w1 ... w11               w12 w13 w14
+//! row 1   sequence w0 w1 ... w11               w12 w13 w14
+//! ```
+//!
+//! The sequence is odd while the writer is inside the row. The orderings are those of H.-J. Boehm, "Can seqlocks get
+//! along with programming language memory models?", MSPC 2012.
+
+use std::iter;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use bytemuck::allocation::try_zeroed_slice_box;
+
+use super::{Full, Row};
+
+const ROWS_PER_CHUNK: usize = 1 << 16;
+const MAX_CHUNKS: usize = 1 << 12;
+
+/// Slots there can be: 268,435,456.
+pub(super) const MAX_SLOTS: usize = ROWS_PER_CHUNK * MAX_CHUNKS;
+
+/// A reader that met a writer looks again this often before it gives up its turn. A row is written in some 20 ns, so a
+/// writer still there after this many looks was most likely put off its core.
+const LOOKS_BEFORE_YIELD: u32 = 64;
+
+/// What the system hands out at a time; memory that is untouched costs nothing, a page touched costs all of it.
+const PAGE_BYTES: usize = 4096;
+
+/// All rows. A slot names one; who owns which is the map's business. Only the one writer may call what writes.
+pub(super) struct Arena {
+    // A fixed table, so that readers find a chunk without a lock while others are added.
+    chunks: Box<[OnceLock<Chunk>]>,
+}
+
+/// The rows of [`ROWS_PER_CHUNK`] slots.
+struct Chunk {
+    /// Slots ever opened, from the front; the rest was never touched.
+    used: AtomicU32,
+    /// The sequence and the first words of each row.
+    band: Band,
+}
+
+/// The same stretch of words of every row of a chunk. A row that grows goes on in the next band and never moves: a
+/// moved row would leave a hole that no row of the new length fits, in the end a second copy of all rows.
+struct Band {
+    words: Box<[AtomicU64]>,
+    stride: usize,
+    next: OnceLock<Box<Band>>,
+}
+
+impl Arena {
+    pub(super) fn new() -> Arena {
+        Arena { chunks: iter::repeat_with(OnceLock::new).take(MAX_CHUNKS).collect() }
+    }
+
+    /// Makes `slot` usable for a row of `words` words. Slots are first opened in the order 0, 1, 2, ...; a chunk's
+    /// first one decides how long rows its first band takes.
+    pub(super) fn open(&self, slot: u32, words: usize) -> Result<(), Full> {
+        let (cell, offset) =
+            self.chunks.get(slot as usize / ROWS_PER_CHUNK).zip(Some(offset(slot))).ok_or(Full)?;
+        if cell.get().is_none() {
+            let chunk = Chunk { used: AtomicU32::new(0), band: Band::new(1 + words)? };
+            let _ = cell.set(chunk); // there is one writer, so nobody was faster
+        }
+        if let Some(chunk) = cell.get() {
+            chunk.used.fetch_max(offset as u32 + 1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes the row of `slot`, which is open, long enough for `words` words.
+    pub(super) fn fit(&self, slot: u32, words: usize) -> Result<(), Full> {
+        self.chunk(slot).map_or(Err(Full), |chunk| chunk.fit(words))
+    }
+
+    /// Overwrites the row of `slot`, which fits `row`: first its words, then zeros to its end.
+    pub(super) fn write(&self, slot: u32, row: &[u64]) {
+        if let Some(chunk) = self.chunk(slot) {
+            debug_assert!(row.len() <= chunk.words());
+            chunk.write(offset(slot), row);
+        }
+    }
+
+    /// Copies the row of `slot` into `row`, without the zero words at its end.
+    pub(super) fn read(&self, slot: u32, row: &mut Row) {
+        row.clear();
+        if let Some(chunk) = self.chunk(slot) {
+            chunk.read(offset(slot), row);
+        }
+        while row.last() == Some(&0) {
+            row.pop();
+        }
+    }
+
+    /// Bytes of the pages touched, and of the table. A band that was added counts as if every row had grown into it.
+    pub(super) fn bytes(&self) -> usize {
+        let rows: usize = self.chunks.iter().map_while(OnceLock::get).map(Chunk::bytes).sum();
+        rows + size_of_val(&*self.chunks)
+    }
+
+    fn chunk(&self, slot: u32) -> Option<&Chunk> {
+        self.chunks.get(slot as usize / ROWS_PER_CHUNK)?.get()
+    }
+}
+
+fn offset(slot: u32) -> usize {
+    slot as usize % ROWS_PER_CHUNK
+}
+
+impl Chunk {
+    /// Words that a row has room for.
+    fn words(&self) -> usize {
+        self.band.chain().map(|band| band.stride).sum::<usize>() - 1 // the sequence
+    }
+
+    fn fit(&self, words: usize) -> Result<(), Full> {
+        let have = self.words();
+        if words <= have {
+            return Ok(());
+        }
+        // At least a quarter more, so that a schema that grows a word at a time does not end in a long chain.
+        let band = Box::new(Band::new((words - have).max(have / 4))?);
+        if let Some(last) = self.band.chain().last() {
+            let _ = last.next.set(band); // there is one writer, so nobody was faster
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: usize, row: &[u64]) {
+        let sequence = self.sequence(offset);
+        let before = sequence.load(Ordering::Relaxed);
+        sequence.store(before.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        let mut rest = row;
+        for (at, band) in self.band.chain().enumerate() {
+            let words = &band.row(offset)[usize::from(at == 0)..];
+            let (head, tail) = rest.split_at(words.len().min(rest.len()));
+            for (word, value) in words.iter().zip(head.iter().copied().chain(iter::repeat(0))) {
+                word.store(value, Ordering::Relaxed);
+            }
+            rest = tail;
+        }
+        sequence.store(before.wrapping_add(2), Ordering::Release);
+    }
+
+    fn read(&self, offset: usize, row: &mut Row) {
+        let sequence = self.sequence(offset);
+        let mut looks = 0;
+        loop {
+            let before = sequence.load(Ordering::Acquire);
+            if before.is_multiple_of(2) {
+                self.copy(offset, row);
+                fence(Ordering::Acquire);
+                if sequence.load(Ordering::Relaxed) == before {
+                    return;
+                }
+            }
+            pause(&mut looks);
+        }
+    }
+
+    /// The words as they are now; only the sequence tells whether they belong together.
+    fn copy(&self, offset: usize, row: &mut Row) {
+        row.clear();
+        for (at, band) in self.band.chain().enumerate() {
+            let words = &band.row(offset)[usize::from(at == 0)..];
+            row.extend(words.iter().map(|word| word.load(Ordering::Relaxed)));
+        }
+    }
+
+    fn sequence(&self, offset: usize) -> &AtomicU64 {
+        &self.band.row(offset)[0]
+    }
+
+    fn bytes(&self) -> usize {
+        let used = self.used.load(Ordering::Relaxed) as usize;
+        let bytes = |band: &Band| (used * band.stride * size_of::<u64>()).next_multiple_of(PAGE_BYTES);
+        self.band.chain().map(bytes).sum()
+    }
+}
+
+impl Band {
+    fn new(stride: usize) -> Result<Band, Full> {
+        let length = ROWS_PER_CHUNK.checked_mul(stride).ok_or(Full)?;
+        let words = try_zeroed_slice_box(length).map_err(|()| Full)?;
+        Ok(Band { words, stride, next: OnceLock::new() })
+    }
+
+    /// This band and those after it.
+    fn chain(&self) -> impl Iterator<Item = &Band> {
+        iter::successors(Some(self), |band| band.next.get().map(|next| &**next))
+    }
+
+    fn row(&self, offset: usize) -> &[AtomicU64] {
+        &self.words[offset * self.stride..][..self.stride]
+    }
+}
+
+#[cold]
+fn pause(looks: &mut u32) {
+    *looks += 1;
+    if *looks < LOOKS_BEFORE_YIELD {
+        std::hint::spin_loop();
+    } else {
+        *looks = 0;
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arena: &Arena, slot: u32) -> Vec<u64> {
+        let mut row = Row::new();
+        arena.read(slot, &mut row);
+        row.to_vec()
+    }
+
+    #[test]
+    fn a_row_grows_in_place_and_its_neighbours_stay() {
+        let arena = Arena::new();
+        for slot in [0, 1] {
+            arena.open(slot, 2).unwrap();
+            arena.write(slot, &[7, 8]);
+        }
+        let long: Vec<u64> = (1..=40).collect();
+        for length in [3, 4, 9, 40] {
+            arena.fit(0, length).unwrap();
+            arena.write(0, &long[..length]);
+            assert_eq!(read(&arena, 0), long[..length]);
+            assert_eq!(read(&arena, 1), [7, 8]);
+        }
+        arena.write(0, &[5]);
+        assert_eq!(read(&arena, 0), [5], "a shorter row leaves nothing of the longer one");
+    }
+
+    #[test]
+    fn rows_that_grow_a_word_at_a_time_stay_in_few_bands() {
+        let arena = Arena::new();
+        arena.open(0, 12).unwrap();
+        for words in 13..=100 {
+            arena.fit(0, words).unwrap();
+        }
+        assert!(arena.chunk(0).unwrap().band.chain().count() <= 12);
+    }
+
+    #[test]
+    fn only_touched_pages_count() {
+        let arena = Arena::new();
+        let table = arena.bytes();
+        arena.open(0, 12).unwrap();
+        assert_eq!(arena.bytes() - table, PAGE_BYTES);
+        for slot in 1..100 {
+            arena.open(slot, 12).unwrap();
+        }
+        assert_eq!(arena.bytes() - table, (100 * 13 * 8_usize).next_multiple_of(PAGE_BYTES));
+    }
+
+    #[test]
+    fn a_slot_beyond_the_last_is_refused() {
+        let arena = Arena::new();
+        assert!(arena.open(MAX_SLOTS as u32 - 1, 1).is_ok());
+        assert_eq!(arena.open(MAX_SLOTS as u32, 1), Err(Full));
+        assert_eq!(arena.open(0, usize::MAX / 16), Err(Full), "more memory than there is");
+    }
+}
