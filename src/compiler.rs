@@ -368,10 +368,15 @@ fn fault(panic: &(dyn Any + Send)) -> Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Context;
+    use crate::decide::{Request, decide};
     use crate::journal::testing::Kept;
     use crate::node::Node;
     use crate::state::testing::{SCHEMA, grown_schema, replayed};
-    use crate::state::{self};
+    use crate::state::{self, State};
+    use crate::value::Time;
+    use crate::vector::FeatureVector;
+    use crate::writer;
 
     const HOME: &str = "rule_set: home
 placements: {home_banner: {channels: [app], count: 1, fallback: brand}}
@@ -590,5 +595,62 @@ offers:
             assert!(Instant::now() < deadline, "nobody drops it");
             std::thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// Titles of what the home banner shows to a customer of this tier (0: unknown), by the engine in force.
+    fn shown(node: &Node, tier: u64) -> Vec<Box<str>> {
+        let live = node.live();
+        let mut row = vec![0; live.engine.schema.row_words()];
+        let feature = live.engine.schema.feature_id("tier").unwrap();
+        live.engine.schema.feature(feature).field.unwrap().write(&mut row, tier);
+        let request = Request {
+            channel: live.engine.schema.channel_id("app").unwrap(),
+            placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
+            locale: None,
+            context: Context::default(),
+            explain: false,
+            overdue: None,
+        };
+        let decision = decide(&live.engine, FeatureVector::new(&row), &request, Time(0));
+        decision.placements[0].propositions.iter().map(|proposition| proposition.offer.name.clone()).collect()
+    }
+
+    #[test]
+    fn the_next_decision_is_made_by_what_was_defined() {
+        const GOLD: u64 = 1;
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (change, for_gold) in [
+            (bundle(SCHEMA, &[HOME, CARDS]), "gold"),
+            (publish("cards", &CARDS.replace("gold:", "silver:").replace("'gold'", "'silver'")), "brand"),
+            (publish_only("cards", CARDS), "brand"),
+            (rollback("cards"), "gold"),
+            (schema(&grown_schema()), "gold"),
+            (retire("cards"), "brand"),
+        ] {
+            runtime.block_on(node.define(change)).unwrap();
+            assert_eq!(shown(&node, GOLD), [for_gold.into()]);
+            assert_eq!(shown(&node, 0), ["brand".into()]);
+        }
+    }
+
+    #[test]
+    fn publishing_one_rule_set_does_not_parse_the_others_again() {
+        let state = State::new();
+        let engine = Engine::empty(&state.definitions().schema);
+        let shared = Arc::new(Shared::new(&state, engine));
+        let (submissions, _writer) =
+            writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
+        let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
+        let mut compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
+        let home = |compiler: &Compiler| compiler.parsed.rule_sets[&("home".into(), 1)].clone();
+        compiler.define(bundle(SCHEMA, &[HOME, CARDS])).unwrap();
+        let before = home(&compiler);
+        compiler.define(publish("cards", CARDS)).unwrap();
+        assert!(Arc::ptr_eq(&before, &home(&compiler)));
+        assert!(compiler.define(publish("home", "rule_set: home\n")).is_err());
+        assert!(Arc::ptr_eq(&before, &home(&compiler)));
+        compiler.define(schema(&grown_schema())).unwrap();
+        assert!(!Arc::ptr_eq(&before, &home(&compiler)), "another schema");
     }
 }

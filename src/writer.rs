@@ -49,7 +49,7 @@ pub(crate) struct Shared {
 pub(crate) struct Submission {
     pub(crate) records: Vec<Record>,
     /// With records that define: compiled from what is defined after them.
-    pub(crate) engine: Option<Engine>,
+    pub(crate) engine: Option<Box<Engine>>,
     /// Counted in `waiting_bytes`; 0 for the compiler, of which there is one.
     bytes: usize,
     pub(crate) done: oneshot::Sender<Result<Applied, Unavailable>>,
@@ -126,7 +126,7 @@ impl Submissions {
     /// Submits records with the engine compiled from them, and waits until they are applied; for the compiler thread.
     pub(crate) fn submit(&self, records: Vec<Record>, engine: Engine) -> Result<Applied, Unavailable> {
         let (done, reply) = oneshot::channel();
-        let message = Message::Write(Submission { records, engine: Some(engine), bytes: 0, done });
+        let message = Message::Write(Submission { records, engine: Some(Box::new(engine)), bytes: 0, done });
         self.queue.send(message).map_err(|_| Unavailable::Stopped)?;
         reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped))
     }
@@ -241,8 +241,9 @@ impl Writer {
     /// Appends the records of one submission, or refuses it as a whole before anything of it is journalled.
     fn append(&mut self, submission: Submission, batch: &mut Batch) -> Result<(), Ended> {
         self.shared.release(submission.bytes);
-        let added: usize = submission.records.iter().map(|record| self.added_by(record)).sum();
-        if added > 0 && self.shared.customers.len() + batch.added + added > self.room {
+        let taken = self.shared.customers.len() + batch.added;
+        let added = self.added_by(&submission.records, taken);
+        if added > 0 && taken + added > self.room {
             let _ = submission.done.send(Err(Unavailable::Full));
             return Ok(());
         }
@@ -273,11 +274,19 @@ impl Writer {
         Ok(())
     }
 
-    fn added_by(&self, record: &Record) -> usize {
-        match record {
-            Record::Customers(updates) => self.state.added_by(updates),
-            _ => 0,
+    /// Customers that `records` add, at most. Looked up one by one only when not all of them may be new.
+    fn added_by(&self, records: &[Record], taken: usize) -> usize {
+        let updates = || {
+            records.iter().filter_map(|record| match record {
+                Record::Customers(updates) => Some(updates),
+                _ => None,
+            })
+        };
+        let most: usize = updates().map(Vec::len).sum();
+        if taken + most <= self.room {
+            return most;
         }
+        updates().map(|updates| self.state.added_by(updates)).sum()
     }
 
     fn apply(&mut self, first: u64, submission: Submission) -> Result<(), Ended> {
@@ -288,7 +297,7 @@ impl Writer {
         // First the swap, then the sequence: who has seen the sequence sees what it defined.
         let replaced = submission.engine.map(|engine| {
             let definitions = self.state.definitions().clone();
-            self.shared.live.swap(Arc::new(Live { definitions, engine }))
+            self.shared.live.swap(Arc::new(Live { definitions, engine: *engine }))
         });
         let sequence = self.state.sequence();
         self.shared.sequence.store(sequence, Ordering::Release);
