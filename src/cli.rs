@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod decide;
 mod demo;
+mod eval;
 mod health;
 mod load;
 mod push;
@@ -54,6 +55,7 @@ enum Command {
     Load(load::Args),
     Decide(decide::Args),
     Demo(demo::Args),
+    Eval(eval::Args),
     Health(health::Args),
 }
 
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Health(args) => health::run(&args),
     };
     match outcome {

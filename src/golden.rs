@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use crate::bundle::read_features;
-use crate::decide::{Context, Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
+use crate::context::Context;
+use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Place, Problem, Problems, Source};
+use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId, Schema};
+use crate::store::Row;
 use crate::update::Change;
 use crate::value::{Time, Value};
-use crate::vector::{FeatureVector, Row};
+use crate::vector::FeatureVector;
 
 /// The decisions of one `golden.yaml`.
 #[derive(Debug, Default)]
@@ -33,7 +36,7 @@ pub struct Case {
     /// Placement names, with the count if the request says one.
     pub placements: Vec<(Box<str>, Option<usize>)>,
     /// The request's locale.
-    pub locale: Option<Box<str>>,
+    pub locale: Option<Locale>,
     /// The request's context.
     pub context: Vec<(ContextId, Value<'static>)>,
     /// What must come out.
@@ -110,7 +113,7 @@ impl Case {
         Request {
             channel: self.channel,
             placements,
-            locale: self.locale.as_deref(),
+            locale: self.locale.as_ref(),
             context,
             explain,
             overdue: None,
@@ -274,18 +277,22 @@ fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {
 }
 
 type ReadRequest =
-    (ChannelId, Vec<(Box<str>, Option<usize>)>, Option<Box<str>>, Vec<(ContextId, Value<'static>)>);
+    (ChannelId, Vec<(Box<str>, Option<usize>)>, Option<Locale>, Vec<(ContextId, Value<'static>)>);
 
 fn read_request(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ReadRequest> {
     let object = cursor.object(&["channel", "placements", "locale", "context"], problems)?;
     let channel = object.required("channel", problems).and_then(|c| read_channel(c, schema, problems));
     let placements = object.required("placements", problems).and_then(|c| read_placements(c, problems));
-    let locale = object.get("locale").and_then(|c| c.text(problems)).map(Box::from);
+    let locale = object.get("locale").and_then(|c| read_locale(c, problems));
     let context = match object.get("context") {
         Some(cursor) => read_context(cursor, schema, problems)?,
         None => Vec::new(),
     };
     Some((channel?, placements?, locale, context))
+}
+
+fn read_locale(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Locale> {
+    Locale::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why))).ok()
 }
 
 fn read_channel(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ChannelId> {

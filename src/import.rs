@@ -114,9 +114,9 @@ impl<'m> Translation<'m> {
         std::iter::once(CUSTOMER_COLUMN).chain(self.columns.iter().map(|(_, column)| &*column.feature))
     }
 
-    /// The name in the foreign file of a translated column.
-    pub fn foreign_name(&self, column: &str) -> Option<&'m str> {
-        self.columns.iter().find(|(_, c)| *c.feature == *column).map(|(_, c)| &*c.name)
+    /// The foreign file's name of a column of the translated file, counted from 0; none for the customer's id.
+    pub fn foreign_name(&self, column: usize) -> Option<&'m str> {
+        self.columns.get(column.checked_sub(1)?).map(|(_, column)| &*column.name)
     }
 
     /// One row, translated; `line` is the number of the data row, from 1. A cell that the row does not have is empty.
@@ -299,7 +299,7 @@ ignore: [y]
         assert_eq!(row(&["no", "b1", "both", "58", "yes", "management"]), "uci-7-b1,58,true,management,a|b");
         assert_eq!(row(&["no", "b1", "", "-1", "no", "unknown"]), "uci-7-b1,,false,,");
         assert_eq!(row(&["no", "b1"]), "uci-7-b1,,,,", "a short row");
-        assert_eq!(bound.foreign_name("in_default"), Some("default"));
+        assert_eq!((bound.foreign_name(0), bound.foreign_name(2)), (None, Some("default")));
     }
 
     #[test]

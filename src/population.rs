@@ -352,7 +352,8 @@ fn read_each(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vector::{FeatureVector, Row};
+    use crate::store::Row;
+    use crate::vector::FeatureVector;
     use proptest::prelude::*;
 
     const SCHEMA: &str = "

@@ -1,6 +1,7 @@
 //! `usher load`: customers from a file to a running server, in chunks below the server's limit.
 
 mod chunk;
+mod lines;
 mod rows;
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use hyper::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use self::chunk::{Chunk, MAX_ROWS};
+use self::chunk::Chunk;
 use self::rows::{Format, Rows};
 use super::client::{Answer, Client, ServerArgs};
 use super::terminal::{Progress, thousands};
@@ -118,7 +119,7 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
 
 /// The schema in force, so that a mapping is checked against what the server will check the rows against.
 async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
-    let answer = client.get("/v1/schema").await?;
+    let answer = client.send(Method::GET, "/v1/schema", &[(header::ACCEPT, "application/yaml")], "").await?;
     if !answer.status.is_success() {
         return Err(answer.problems(None).into());
     }
@@ -145,21 +146,30 @@ async fn send(
     let mut attempt = 1;
     loop {
         let answer = client.send(Method::POST, &path, &headers, chunk.body.clone()).await?;
-        if answer.status != StatusCode::SERVICE_UNAVAILABLE || attempt == MAX_ATTEMPTS {
-            // Too many errors may be a refusal, but it says what the errors are.
-            return match answer.json() {
-                Ok(json) if json["rejected"].is_u64() => Ok(json),
-                _ => answer.success(),
-            };
+        match retry_after(&answer).filter(|_| attempt < MAX_ATTEMPTS) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return understood(answer, max_errors.is_some()),
         }
         attempt += 1;
-        tokio::time::sleep(retry_after(&answer)).await;
     }
 }
 
-fn retry_after(answer: &Answer) -> Duration {
-    let seconds = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(1)).min(MAX_WAIT)
+/// What became of a chunk. More errors than allowed is an answer too: nothing was applied, and these are the errors.
+fn understood(answer: Answer, limited: bool) -> Result<Value, Failure> {
+    if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
+        let refused = answer.json()?;
+        if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
+            return Ok(json!({"accepted": 0, "rejected": errors.len(), "errors": errors}));
+        }
+    }
+    answer.success()
+}
+
+/// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let header = answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
+    let seconds = header?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
 }
 
 impl Total {
@@ -185,7 +195,7 @@ impl Total {
         self.rejected += answer["rejected"].as_u64().unwrap_or(0);
         self.sequence = answer["sequence"].as_u64().or(self.sequence);
         for error in answer["errors"].as_array().into_iter().flatten() {
-            let column = error["column"].as_str().map(|column| rows.foreign_name(column).to_owned());
+            let column = error["column"].as_u64().and_then(|number| rows.column(number)).map(str::to_owned);
             self.keep(
                 Rejection {
                     line: chunk.file_line(error["line"].as_u64().unwrap_or(0)),
@@ -202,8 +212,7 @@ impl Total {
     }
 
     fn left(&self, max_errors: Option<u64>) -> Option<u64> {
-        // Without a limit of the user's the good rows of a chunk are taken however many are bad.
-        Some(max_errors.map_or(MAX_ROWS as u64, |max| max.saturating_sub(self.rejected)))
+        max_errors.map(|max| max.saturating_sub(self.rejected))
     }
 
     fn text(&self, dry_run: bool, progress: &Progress) -> String {

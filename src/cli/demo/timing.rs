@@ -9,9 +9,12 @@ use super::super::Failure;
 use super::super::client::Client;
 use super::super::terminal::thousands;
 use super::population::now;
-use crate::decide::{Context, Request, decide};
+use crate::context::Context;
+use crate::decide::{Request, decide};
 use crate::node::Node;
-use crate::vector::{FeatureVector, Row};
+use crate::rule_set::Locale;
+use crate::store::Row;
+use crate::vector::FeatureVector;
 
 const WARM_UP: usize = 200;
 const LOGINS: usize = 2_000;
@@ -64,6 +67,7 @@ fn time_decisions(node: &Node) -> Option<Duration> {
     let placement = engine.placement_id("home_banner")?;
     let placements = [(placement, 1)];
     let channel = engine.schema.channel_id("app")?;
+    let locale = Locale::new("zh-CN").ok()?;
     let mut row = Row::new();
     let started = Instant::now();
     for _ in 0..DECISIONS {
@@ -72,7 +76,7 @@ fn time_decisions(node: &Node) -> Option<Duration> {
         let request = Request {
             channel,
             placements: &placements,
-            locale: Some("zh-CN"),
+            locale: Some(&locale),
             context,
             explain: false,
             overdue: None,

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::Failure;
 use super::Rejection;
 use super::chunk::Chunk;
+use super::lines::{self, Counted, Lines};
 use crate::import::{Mapping, Translation, check_native};
 
 /// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
@@ -25,8 +26,9 @@ pub(super) enum Rows<'m> {
 }
 
 pub(super) struct CsvRows<'m> {
-    reader: csv::Reader<Box<dyn BufRead>>,
-    columns: usize,
+    reader: csv::Reader<Counted>,
+    lines: Lines,
+    header: csv::StringRecord,
     /// The header that the server gets.
     head: Vec<u8>,
     translation: Option<Translation<'m>>,
@@ -67,13 +69,13 @@ impl<'m> Rows<'m> {
         Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// What the file calls a column of the server.
-    pub(super) fn foreign_name<'n>(&'n self, column: &'n str) -> &'n str {
-        match self {
-            Rows::Csv(rows) => {
-                rows.translation.as_ref().and_then(|t| t.foreign_name(column)).unwrap_or(column)
-            }
-            Rows::Ndjson { .. } => column,
+    /// What the file calls the column of this number, from 1, in what was sent.
+    pub(super) fn column(&self, number: u64) -> Option<&str> {
+        let Rows::Csv(rows) = self else { return None };
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        match &rows.translation {
+            Some(translation) => translation.foreign_name(index),
+            None => rows.header.get(index),
         }
     }
 }
@@ -92,7 +94,8 @@ impl<'m> CsvRows<'m> {
                 .map_err(|_| Failure::new(format!("{c:?} cannot separate cells: not ASCII")))?,
             None => delimiter_of(reader.fill_buf().map_err(|e| unreadable(&e))?),
         };
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader);
+        let (counted, lines) = lines::counted(reader);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(counted);
         let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
         if header.is_empty() {
             return Err(unreadable(&"it is empty").hint("a CSV file begins with a header line"));
@@ -106,7 +109,7 @@ impl<'m> CsvRows<'m> {
             Some(translation) => write_row(&mut head, translation.header())?,
             None => write_row(&mut head, &header)?,
         }
-        Ok(CsvRows { reader, columns: header.len(), head, translation, row: 0 })
+        Ok(CsvRows { reader, lines, header, head, translation, row: 0 })
     }
 
     fn next_chunk(&mut self) -> Result<Chunk, Failure> {
@@ -115,15 +118,18 @@ impl<'m> CsvRows<'m> {
         let mut row = Vec::new();
         while !chunk.is_full() {
             let read = self.reader.read_record(&mut record);
-            let line = record.position().map_or(0, csv::Position::line);
             self.row += 1;
-            let wrong = match read {
+            let (start, wrong) = match read {
                 Ok(false) => break,
-                Ok(true) if record.len() == self.columns => None,
-                Ok(true) => Some((line, format!("expected {} cells, found {}", self.columns, record.len()))),
-                Err(e) => Some(wrong_record(&e)?),
+                Ok(true) if record.len() == self.header.len() => (record.position().cloned(), None),
+                Ok(true) => {
+                    let detail = format!("expected {} cells, found {}", self.header.len(), record.len());
+                    (record.position().cloned(), Some(detail))
+                }
+                Err(e) => wrong_record(&e)?,
             };
-            if let Some((line, detail)) = wrong {
+            let line = self.lines.of(start.map_or(0, |start| start.byte()));
+            if let Some(detail) = wrong {
                 chunk.rejected.push(Rejection { line, column: None, detail });
                 continue;
             }
@@ -143,12 +149,9 @@ impl<'m> CsvRows<'m> {
 }
 
 /// What is wrong with one record; anything else is wrong with the file.
-fn wrong_record(error: &csv::Error) -> Result<(u64, String), Failure> {
+fn wrong_record(error: &csv::Error) -> Result<(Option<csv::Position>, Option<String>), Failure> {
     match error.kind() {
-        csv::ErrorKind::Utf8 { pos, err } => Ok((
-            pos.as_ref().map_or(0, csv::Position::line),
-            format!("cell {} is not UTF-8", err.field() + 1),
-        )),
+        csv::ErrorKind::Utf8 { pos, err } => Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1)))),
         _ => Err(Failure::new(format!("cannot read on: {error}"))),
     }
 }
@@ -249,13 +252,13 @@ mod tests {
     fn bad_rows_are_rejected_with_their_line_and_good_ones_go_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.csv");
-        std::fs::write(&path, b"customer,note\na,\"x\ny\"\nb\nc,\xff\nd,1\n").unwrap();
+        std::fs::write(&path, b"customer,note\r\na,\"x\ny\"\r\nb\r\nc,\xff\n\n\r\nd,1\n").unwrap();
         let mut rows = Rows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
         let chunk = rows.next_chunk().map_err(|f| f.to_string()).unwrap().unwrap();
         assert_eq!(String::from_utf8_lossy(&chunk.body), "customer,note\na,\"x\ny\"\nd,1\n");
         let rejected: Vec<_> = chunk.rejected.iter().map(|r| (r.line, r.detail.as_str())).collect();
         assert_eq!(rejected, [(4, "expected 2 cells, found 1"), (5, "cell 2 is not UTF-8")]);
-        assert_eq!(chunk.file_line(4), 6);
+        assert_eq!((chunk.file_line(2), chunk.file_line(4)), (2, 8), "blank lines count");
         assert!(rows.next_chunk().map_err(|f| f.to_string()).unwrap().is_none());
     }
 }
