@@ -1,15 +1,21 @@
 //! The command line: one command per file, and what they share: how they fail, and the client of a running server.
 //!
 //! Exit codes: 0 done, 1 something was found wrong, 2 could not run.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the command line is the one place that prints"
-)]
+
+/// Prints to standard output; one line feed ends it, whether the text has one or not.
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::cli::terminal::print(&mut std::io::stdout().lock(), &format!($($arg)*)) };
+}
+
+/// Prints to standard error, as [`say`] does.
+macro_rules! complain {
+    ($($arg:tt)*) => { $crate::cli::terminal::print(&mut std::io::stderr().lock(), &format!($($arg)*)) };
+}
 
 mod check;
 mod client;
 mod decide;
+mod definition;
 mod demo;
 mod eval;
 mod health;
@@ -48,13 +54,13 @@ Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Args),
+    Demo(demo::Args),
     Check(check::Args),
+    Serve(serve::Args),
     Push(push::Args),
     Rollback(rollback::Args),
     Load(load::Args),
     Decide(decide::Args),
-    Demo(demo::Args),
     Eval(eval::Args),
     Health(health::Args),
 }
@@ -80,13 +86,13 @@ struct Failure {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse(); // prints help or a usage error by itself, and ends with 0 or 2
     let outcome = match arguments.command {
-        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Push(args) => push::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Decide(args) => decide::run(&args),
-        Command::Demo(args) => demo::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Health(args) => health::run(&args),
     };
@@ -94,7 +100,7 @@ pub fn run() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::FoundWrong) => ExitCode::FAILURE,
         Err(failure) => {
-            eprint!("{failure}");
+            complain!("{failure}");
             ExitCode::from(2)
         }
     }
@@ -151,9 +157,9 @@ fn problem_json(problem: &Problem) -> serde_json::Value {
 
 /// Prints problems on standard error, with a count when there are several.
 fn print_problems(problems: &Problems) {
-    eprint!("{problems}");
+    complain!("{problems}");
     if problems.count() > 1 {
-        eprintln!("{} problems", problems.count());
+        complain!("{} problems", problems.count());
     }
 }
 

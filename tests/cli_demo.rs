@@ -31,3 +31,12 @@ fn the_demo_serves_any_bundle() {
         run(&["demo", "--once", "--customers", "10", "--listen", "127.0.0.1:0", "--models", path]).ended(0);
     run.says(&["4 features", "11 made-up customers"]);
 }
+
+#[test]
+fn a_usual_port_that_is_taken_is_no_reason_to_fail() {
+    let _holder = std::net::TcpListener::bind("127.0.0.1:8080"); // if that fails, somebody else holds it
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let run = run(&["demo", "--once", "--customers", "10", "--models", path]).ended(0);
+    run.says(&["127.0.0.1:8080 is taken"]);
+}

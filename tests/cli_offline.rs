@@ -18,7 +18,7 @@ fn help_shows_examples_and_every_command() {
         "health",
     ]);
     run(&["--version"]).ended(0).says(&["usher "]);
-    for command in ["serve", "check", "push", "rollback", "load", "decide", "demo", "health"] {
+    for command in ["serve", "check", "push", "rollback", "load", "decide", "demo", "eval", "health"] {
         run(&[command, "--help"]).ended(0).says(&["Usage: usher"]);
     }
 }
@@ -83,6 +83,8 @@ fn a_right_bundle_is_summed_up() {
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!((&json["right"], &json["offers"]), (&true.into(), &2.into()));
     run(&["check", bundle.path().join("rule-sets/a_wealth.yaml").to_str().unwrap()]).ended(0);
+    run(&["check", bundle.path().join("schema.yaml").to_str().unwrap()]).ended(0).says(&["4 features"]);
+    run(&["check", bundle.path().join("golden.yaml").to_str().unwrap()]).ended(1);
 }
 
 #[test]
@@ -140,4 +142,17 @@ fn one_rule_set_needs_a_schema() {
     run(&["check", rule_set]).ended(2).says(&["no schema to check", "--schema"]);
     let schema = write(folder.path(), "s/schema.yaml", SCHEMA);
     run(&["check", rule_set, "--schema", schema.to_str().unwrap()]).ended(0);
+}
+
+#[test]
+fn expressions_are_evaluated_line_by_line() {
+    let lines = b"{\"expression\": \"a + 1\", \"variables\": {\"a\": 2}}\n\n{\"expression\": \"a +\"}\n";
+    let run = run_command(program(&["eval"]), lines).ended(1);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, "{\"value\":3}"));
+    assert!(lines[1].starts_with("{\"error\":"), "{lines:?}");
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let typed = b"{\"expression\": \"risk == 'steady' && aum >= 500000\", \"variables\": {\"risk\": \"steady\", \"aum\": 600000}}";
+    run_command(program(&["eval", "--models", path]), typed).ended(0).says(&["{\"value\":true}"]);
 }

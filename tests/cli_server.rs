@@ -8,7 +8,7 @@ use cli_support::*;
 
 fn with_bundle() -> (tempfile::TempDir, Server) {
     let bundle = bundle();
-    let server = Server::start(&["--models", bundle.path().to_str().unwrap()]);
+    let server = Server::start(&["--models", &bundle.path().to_string_lossy()]);
     (bundle, server)
 }
 

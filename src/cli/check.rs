@@ -1,17 +1,18 @@
-//! `usher check`: is a bundle, or one rule set, right?
+//! `usher check`: is a bundle, or one file of it, right?
 
 use std::path::{Path, PathBuf};
 
+use super::definition::Definition;
 use super::{Failure, Outcome, print_problems, problem_json};
 use crate::bundle::{Bundle, Checked, read_file};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, Source};
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
 
-/// Check a bundle (schema, rule sets, golden decisions, population, imports) or one rule set, without a server
+/// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A bundle's folder, or a rule set's file
+    /// A bundle's folder, a rule set's file or a schema's file
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
     /// The schema that a single rule set is checked against [default: schema.yaml in the folder above it]
@@ -27,13 +28,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         let bundle = Bundle::read(&args.path)?; // cannot be read: not the same as wrong
         bundle.check().map(|checked| summary(&bundle, &checked))
     } else {
-        check_rule_set(args)?
+        check_file(args)?
     };
     match checked {
-        Ok(summary) if args.json => println!("{}", json_of(&summary)),
-        Ok(summary) => print!("{}", text_of(&args.path, &summary)),
+        Ok(summary) if args.json => say!("{}", json_of(&summary)),
+        Ok(summary) => say!("{}", text_of(&args.path, &summary)),
         Err(problems) if args.json => {
-            println!("{}", json_of_problems(&problems));
+            say!("{}", json_of_problems(&problems));
             return Ok(Outcome::FoundWrong);
         }
         Err(problems) => {
@@ -48,35 +49,48 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 type Summary = Vec<(&'static str, usize)>;
 
 fn summary(bundle: &Bundle, checked: &Checked) -> Summary {
-    vec![
-        ("features", checked.schema.features().len()),
-        ("row_bytes", checked.schema.row_words() * 8),
+    let mut summary = schema_summary(&checked.schema);
+    summary.extend([
         ("rule_sets", bundle.rule_sets.len()),
         ("placements", checked.engine.placements().len()),
         ("offers", checked.engine.offer_count()),
         ("golden_decisions", checked.golden.cases.len()),
         ("imports", checked.imports.len()),
-    ]
+    ]);
+    summary
 }
 
-/// One rule set by itself: whether it fits the others is only known when they are compiled together.
-fn check_rule_set(args: &Args) -> Result<Result<Summary, Problems>, Failure> {
-    let source = read_file(&args.path)?;
+/// One file by itself: whether a rule set fits the others is only known when they are compiled together.
+fn check_file(args: &Args) -> Result<Result<Summary, Problems>, Failure> {
+    let file = match Definition::of(read_file(&args.path)?) {
+        Ok(file) => file,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    if file.rule_set.is_none() {
+        return Ok(parse_schema(&file.source).map(|schema| schema_summary(&schema)));
+    }
     let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
         let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));
         failure.hint("say --schema FILE, or check the whole bundle's folder")
     })?;
-    let schema_source = read_file(&schema_path)?;
-    let schema = match Schema::parse(&schema_source.name, &schema_source.text) {
+    let schema = match parse_schema(&read_file(&schema_path)?) {
         Ok(schema) => schema,
         Err(problems) => return Ok(Err(problems)),
     };
-    let rule_set = RuleSet::parse(&source.name, &source.text, &schema);
+    let rule_set = RuleSet::parse(&file.source.name, &file.source.text, &schema);
     Ok(rule_set.map(|_| vec![("rule_sets", 1)]))
 }
 
+fn parse_schema(source: &Source) -> Result<Schema, Problems> {
+    Schema::parse(&source.name, &source.text)
+}
+
+fn schema_summary(schema: &Schema) -> Summary {
+    vec![("features", schema.features().len()), ("row_bytes", schema.row_words() * 8)]
+}
+
 /// `../schema.yaml` of a file in `rule-sets/`.
-pub(super) fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
+fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
     let folder = rule_set.parent()?;
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let schema = folder.join("..").join("schema.yaml");

@@ -40,14 +40,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut client = Client::new(&args.server.server)?;
     let answer = block_on(client.post_json("/v1/decisions", &request(args)))?;
     if answer.status.is_client_error() {
-        eprint!("{}", answer.problems(None));
+        complain!("{}", answer.problems(None));
         return Ok(Outcome::FoundWrong);
     }
     let json = answer.success()?;
     if args.json {
-        println!("{json}");
+        say!("{json}");
     } else {
-        print!("{}", text_of(&json, colours()));
+        say!("{}", text_of(&json, colours()));
     }
     Ok(Outcome::Done)
 }
@@ -140,8 +140,11 @@ fn explanation_text(explanation: &Value, colours: bool) -> String {
 
 /// What stopped an offer, in one line; nothing if nothing did.
 pub(super) fn stop_text(stop: &Value) -> Option<String> {
-    let kind = stop["kind"].as_str()?;
-    let mut out = kind.to_owned();
+    let mut out = match stop["kind"].as_str()? {
+        "rank" => "others rank higher".to_owned(),
+        "repeated" => "shown in another placement already".to_owned(),
+        kind => kind.to_owned(),
+    };
     if let Some(name) = stop["name"].as_str().filter(|name| !name.is_empty()) {
         out.push_str(&format!(" {name}"));
     }
@@ -152,7 +155,9 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
         out.push_str(&format!(" (line {line})"));
     }
     if let Some(values) = stop["values"].as_object().filter(|values| !values.is_empty()) {
-        let values: Vec<String> = values.iter().map(|(term, value)| format!("{term} is {value}")).collect();
+        let known = |value: &Value| if value.is_null() { "missing".to_owned() } else { value.to_string() };
+        let values: Vec<String> =
+            values.iter().map(|(term, value)| format!("{term} is {}", known(value))).collect();
         out.push_str(&format!(", {}", values.join(", ")));
     }
     Some(out)
@@ -177,9 +182,10 @@ mod tests {
             "propositions": [{"offer": "brand", "treatment": "home_banner.zh", "rank": 1, "score": 42.50, "reason": "您好",
                 "content": {"title": "x"}}],
             "explanations": [{"offer": "fund", "eligible": false, "rank": null, "stopped_by": {"kind": "guardrail",
-                "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"risk_class": "R2"}}}]}]});
+                "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"age": null, "risk_class": "R2"}}}]}]});
         let expected = "this customer is not known\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
-            {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), risk_class is \"R2\"\n";
+            {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), age is missing, \
+            risk_class is \"R2\"\n";
         assert_eq!(text_of(&answer, false), expected);
     }
 

@@ -49,12 +49,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     serve::announce(&server);
     let colours = colours();
     if let Some(taken) = taken {
-        println!("({taken} is taken, so this is a free port)");
+        say!("({taken} is taken, so this is a free port)");
     }
-    println!("\n{}", bold("What was loaded", colours));
+    say!("\n{}", bold("What was loaded", colours));
     {
         let live = node.live();
-        println!(
+        say!(
             "  {name}: {} features in {} bytes a customer, {} rule sets, {} placements, {} offers: checked and \
              compiled in {:.1} ms",
             schema.features().len(),
@@ -70,12 +70,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let address = server.address();
     let right = if is_told { block_on(tell(&node, address, args.customers, colours))? } else { true };
     if !is_told {
-        println!("\nThe stories are about the {BUNDLE} bundle; this one just serves.");
+        say!("\nThe stories are about the {BUNDLE} bundle; this one just serves.");
     }
-    println!("\n{}", bold("Try it", colours));
-    print!("{}", story::to_try(address, &node));
+    say!("\n{}", bold("Try it", colours));
+    say!("{}", story::to_try(address, &node));
     if !args.once {
-        println!("\nServing until Ctrl-C; everything is in memory and gone then.");
+        say!("\nServing until Ctrl-C; everything is in memory and gone then.");
         block_on(serve::stop_signal())?;
     }
     server.stop();
@@ -87,10 +87,13 @@ async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bo
     let mut client = Client::new(&format!("http://{address}"))?;
     timing::warm_up(&mut client).await?;
     let right = story::tell(&mut client, colours).await?;
-    println!("\n{}", bold("How fast", colours));
+    say!("\n{}", bold("How fast", colours));
+    if cfg!(debug_assertions) {
+        say!("  This is a debug build, many times slower than `cargo build --release` makes it.");
+    }
     timing::show(node, &mut client, customers).await?;
     if !right {
-        println!("\nAn answer was not what the story says; see above.");
+        say!("\nAn answer was not what the story says; see above.");
     }
     Ok(right)
 }

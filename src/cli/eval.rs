@@ -20,7 +20,9 @@ use crate::vector::FeatureVector;
 /// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"} on each line
 /// of standard output
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]
+#[command(
+    after_help = "Example:\n  echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval"
+)]
 pub(super) struct Args {
     /// A bundle whose schema says what features there are; without it the types are those of the JSON values
     #[arg(long, value_name = "DIR")]
@@ -68,7 +70,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// `{"value"}`; no answer is an error of the expression, as in CEL.
 fn evaluate(line: &str, schema: Option<&Schema>) -> Result<Json, String> {
-    let line: Line = serde_json::from_str(line).map_err(|e| format!("expected {{\"expression\", \"variables\"}}: {e}"))?;
+    let line: Line =
+        serde_json::from_str(line).map_err(|e| format!("expected {{\"expression\", \"variables\"}}: {e}"))?;
     let given = match schema {
         Some(schema) => Given { row: row_of(&line.variables, schema)?, variables: Vec::new() },
         None => Given { row: Row::new(), variables: variables_of(&line.variables)? },
@@ -112,7 +115,10 @@ fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
 }
 
 fn variables_of(given: &Map<String, Json>) -> Result<Vec<(String, Value<'static>)>, String> {
-    given.iter().map(|(name, json)| Ok((name.clone(), value_of(json).map_err(|why| format!("`{name}` {why}"))?))).collect()
+    given
+        .iter()
+        .map(|(name, json)| Ok((name.clone(), value_of(json).map_err(|why| format!("`{name}` {why}"))?)))
+        .collect()
 }
 
 /// Whole numbers are ints, others doubles.
@@ -155,7 +161,10 @@ mod tests {
         for (line, expected) in [
             (r#"{"expression": "a + 1", "variables": {"a": 2}}"#, Ok(json!(3))),
             (r#"{"expression": "a * 2.0", "variables": {"a": 1.5}}"#, Ok(json!(3.0))),
-            (r#"{"expression": "'x' in a && size(a) == 2", "variables": {"a": ["x", "y"]}}"#, Ok(json!(true))),
+            (
+                r#"{"expression": "'x' in a && size(a) == 2", "variables": {"a": ["x", "y"]}}"#,
+                Ok(json!(true)),
+            ),
             (r#"{"expression": "a == null", "variables": {"a": null}}"#, Ok(json!(true))),
             (r#"{"expression": "1 / 0"}"#, Err("zero")),
             (r#"{"expression": "agee", "variables": {"age": 2}}"#, Err("agee")),
@@ -173,10 +182,19 @@ mod tests {
 
     #[test]
     fn a_schema_gives_the_types() {
-        let schema = Schema::parse("s", "schema: s\nfeatures:\n  aum: {kind: decimal, scale: 2}\n  age: {kind: int}").unwrap();
+        let schema =
+            Schema::parse("s", "schema: s\nfeatures:\n  aum: {kind: decimal, scale: 2}\n  age: {kind: int}")
+                .unwrap();
         let value = |line| evaluate(line, Some(&schema)).map(|answer| answer["value"].clone());
-        assert_eq!(value(r#"{"expression": "aum >= 500000", "variables": {"aum": 600000}}"#), Ok(json!(true)));
+        assert_eq!(
+            value(r#"{"expression": "aum >= 500000", "variables": {"aum": 600000}}"#),
+            Ok(json!(true))
+        );
         assert!(value(r#"{"expression": "age > 1", "variables": {}}"#).unwrap_err().contains("missing"));
-        assert!(value(r#"{"expression": "1", "variables": {"agee": 1}}"#).unwrap_err().contains("did you mean `age`?"));
+        assert!(
+            value(r#"{"expression": "1", "variables": {"agee": 1}}"#)
+                .unwrap_err()
+                .contains("did you mean `age`?")
+        );
     }
 }

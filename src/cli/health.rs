@@ -16,9 +16,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut client = Client::new(&args.server.server)?;
     let answer = block_on(client.get("/readyz"))?;
     if answer.status == StatusCode::OK {
-        println!("ready");
+        say!("ready");
         return Ok(Outcome::Done);
     }
-    eprintln!("not ready: {}", String::from_utf8_lossy(&answer.body).trim());
+    complain!("not ready: {}", String::from_utf8_lossy(&answer.body).trim());
     Ok(Outcome::FoundWrong)
 }

@@ -84,9 +84,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut progress = Progress::start();
     let total = block_on(load(&mut client, args, &mut progress))?;
     if args.json {
-        println!("{}", total.json(&progress));
+        say!("{}", total.json(&progress));
     } else {
-        println!("{}", total.text(args.dry_run, &progress));
+        say!("{}", total.text(args.dry_run, &progress));
     }
     Ok(if total.rejected > 0 || total.stopped { Outcome::FoundWrong } else { Outcome::Done })
 }
@@ -167,7 +167,8 @@ fn understood(answer: Answer, limited: bool) -> Result<Value, Failure> {
 
 /// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
 fn retry_after(answer: &Answer) -> Option<Duration> {
-    let header = answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
+    let header =
+        answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
     let seconds = header?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_WAIT))
 }
@@ -183,7 +184,7 @@ impl Total {
             if !args.json {
                 let column =
                     rejection.column.as_ref().map_or_else(String::new, |column| format!(" column {column}:"));
-                eprintln!("{}:{}:{column} {}", args.file.display(), rejection.line, rejection.detail);
+                complain!("{}:{}:{column} {}", args.file.display(), rejection.line, rejection.detail);
             }
             self.errors.push(rejection);
         }

@@ -25,14 +25,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         answer.status,
         StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
     ) {
-        eprint!("{}", answer.problems(None));
+        complain!("{}", answer.problems(None));
         return Ok(Outcome::FoundWrong);
     }
     let json = answer.success()?;
     if args.json {
-        println!("{json}");
+        say!("{json}");
     } else {
-        println!("{}: version {} is active again", args.name, json["version"]);
+        say!("{}: version {} is active again", args.name, json["version"]);
     }
     Ok(Outcome::Done)
 }

@@ -86,7 +86,7 @@ impl Args {
 
 /// The first line on standard output, always: programs that start a server with port 0 read it.
 pub(super) fn announce(server: &Server) {
-    println!("listening on http://{}", server.address());
+    say!("listening on http://{}", server.address());
 }
 
 pub(super) fn start_node() -> Result<Arc<Node>, Failure> {

@@ -1,10 +1,16 @@
-//! What is only for people at a terminal: colour, used sparingly, and progress.
+//! Printing, and what is only for people at a terminal: colour, used sparingly, and progress.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Between two updates of a progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Prints a text as lines. Nobody listening any more (`usher check … | head`) is no reason to fail: a server serves on.
+pub(super) fn print(out: &mut dyn Write, text: &str) {
+    let _ = writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text));
+    let _ = out.flush();
+}
 
 /// Whether standard output may be coloured: a terminal, and the user did not object (`NO_COLOR`).
 pub(super) fn colours() -> bool {

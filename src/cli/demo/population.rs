@@ -38,7 +38,7 @@ pub(super) async fn load(node: &Node, population: &Population, count: usize) -> 
     }
     progress.clear();
     let memory = node.customers().memory();
-    println!(
+    say!(
         "  {} made-up customers: {:.2} s, {} a second, making them included; {:.0} bytes of memory each, id and index \
          included",
         thousands(written),

@@ -67,7 +67,7 @@ impl Teller<'_> {
         let started = Instant::now();
         let yaml = [(header::CONTENT_TYPE, "application/yaml")];
         let pushed = self.client.send(Method::PUT, "/v1/rule-sets/flash", &yaml, FLASH).await?.success()?;
-        println!(
+        say!(
             "    PUT /v1/rule-sets/flash: version {} in force after {:.1} ms ({} µs of it compiling)",
             pushed["version"],
             started.elapsed().as_secs_f64() * 1e3,
@@ -81,7 +81,7 @@ impl Teller<'_> {
         if !retired.status.is_success() {
             return Err(retired.problems(None).into());
         }
-        println!(
+        say!(
             "    DELETE /v1/rule-sets/flash: out of force after {:.1} ms",
             started.elapsed().as_secs_f64() * 1e3
         );
@@ -98,7 +98,7 @@ impl Teller<'_> {
         let found = explanations(&answer["placements"][0]).find(|e| e["offer"] == "flash_equity");
         let stop = found.map_or(&Value::Null, |explanation| &explanation["stopped_by"]);
         let why = stop_text(stop).unwrap_or_else(|| "nothing stopped it".into());
-        println!("    Why not flash_equity, R5 and boosted hundredfold? {why}");
+        say!("    Why not flash_equity, R5 and boosted hundredfold? {why}");
         self.expect(
             stop["kind"] == "guardrail" && stop["name"] == "suitability",
             "stopped by the suitability guardrail",
@@ -107,7 +107,7 @@ impl Teller<'_> {
     }
 
     fn title(&self, text: &str) {
-        println!("\n{}", bold(text, self.colours));
+        say!("\n{}", bold(text, self.colours));
     }
 
     /// Asks over HTTP and shows request and answer.
@@ -125,14 +125,14 @@ impl Teller<'_> {
         let answer = answer.success()?;
         let shown = first(&answer);
         let line = format!("POST /v1/decisions  {customer}, {channel}, {placement}, {locale}");
-        println!("    {line}  {}", dim(&format!("{took} µs, client and HTTP included"), self.colours));
+        say!("    {line}  {}", dim(&format!("{took} µs, client and HTTP included"), self.colours));
         let offer = shown["offer"].as_str().unwrap_or("nothing");
-        println!(
+        say!(
             "      {}: {}",
             bold(offer, self.colours),
             shown["reason"].as_str().unwrap_or("no reason given")
         );
-        println!("      {}", shown["content"]);
+        say!("      {}", shown["content"]);
         Ok(answer)
     }
 
@@ -143,7 +143,7 @@ impl Teller<'_> {
     fn expect(&mut self, met: bool, what: &str) {
         if !met {
             self.right = false;
-            println!("      WRONG: the story says {what}");
+            say!("      WRONG: the story says {what}");
         }
     }
 }

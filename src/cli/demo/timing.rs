@@ -30,7 +30,7 @@ pub(super) async fn warm_up(client: &mut Client) -> Result<(), Failure> {
 
 pub(super) async fn show(node: &Node, client: &mut Client, customers: u32) -> Result<(), Failure> {
     if let Some(each) = time_decisions(node) {
-        println!(
+        say!(
             "  deciding alone: {:.2} µs (mean of {}, home banner of c-1001; row copied, offers ranked; no HTTP)",
             each.as_secs_f64() * 1e6,
             thousands(u64::from(DECISIONS)),
@@ -43,7 +43,7 @@ pub(super) async fn show(node: &Node, client: &mut Client, customers: u32) -> Re
         times.push(log_in(client, &customer).await?);
     }
     times.sort_unstable();
-    println!(
+    say!(
         "  over HTTP: {} µs median, {} µs at the 99th percentile ({} logins of customers at random, one after the other;\n\
          \x20   client, loopback and JSON included)",
         times[LOGINS / 2].as_micros(),

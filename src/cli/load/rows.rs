@@ -151,7 +151,9 @@ impl<'m> CsvRows<'m> {
 /// What is wrong with one record; anything else is wrong with the file.
 fn wrong_record(error: &csv::Error) -> Result<(Option<csv::Position>, Option<String>), Failure> {
     match error.kind() {
-        csv::ErrorKind::Utf8 { pos, err } => Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1)))),
+        csv::ErrorKind::Utf8 { pos, err } => {
+            Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1))))
+        }
         _ => Err(Failure::new(format!("cannot read on: {error}"))),
     }
 }
