@@ -92,7 +92,12 @@ pub struct Score {
 /// Decides. For an unknown customer give [`FeatureVector::unknown`].
 ///
 /// Never fails: what has no answer counts against an offer, and a placement with a fallback is never empty.
-pub fn decide<'e>(engine: &'e Engine, vector: FeatureVector<'_>, request: &Request<'_>, now: Time) -> Decision<'e> {
+pub fn decide<'e>(
+    engine: &'e Engine,
+    vector: FeatureVector<'_>,
+    request: &Request<'_>,
+    now: Time,
+) -> Decision<'e> {
     let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
     let mut deciding = Deciding {
         seen: Seen { engine, vector, request, now, memos: &memos },
@@ -140,7 +145,12 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         let boost = offer.boost.evaluate(&facts).number().unwrap_or(1.0).max(0.0);
         let score = propensity * offer.value * boost;
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
-        Score { propensity: finite(propensity), value: offer.value, boost: finite(boost), score: finite(score) }
+        Score {
+            propensity: finite(propensity),
+            value: offer.value,
+            boost: finite(boost),
+            score: finite(score),
+        }
     }
 }
 
@@ -172,7 +182,8 @@ struct Deciding<'e, 'r> {
 impl<'e: 'r, 'r> Deciding<'e, 'r> {
     fn placement(&mut self, id: PlacementId, count: usize) -> Shown<'e> {
         let placement = self.seen.engine.placement(id);
-        let mut shown = Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
+        let mut shown =
+            Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
         if self.seen.is_overdue() {
             self.degraded = true;
         } else {
@@ -252,6 +263,13 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
         let Some(treatment) = offer.treatment(id, locale) else { return };
         shown.fallback = true;
         let reason = offer.reason.for_locale(locale).map(|reason| &**reason);
-        shown.propositions.push(Proposition { offer, treatment, rank: 1, score: 0.0, propensity: 1.0, reason });
+        shown.propositions.push(Proposition {
+            offer,
+            treatment,
+            rank: 1,
+            score: 0.0,
+            propensity: 1.0,
+            reason,
+        });
     }
 }

@@ -6,7 +6,7 @@ mod compile;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::expression::Expression;
+use crate::expression::{Expression, Tag};
 use crate::rule_set::{Locale, Localized, Schedule};
 use crate::schema::{ChannelId, Schema};
 
@@ -29,7 +29,7 @@ pub struct Engine {
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
-    pub(crate) tags: Vec<Vec<Expression>>,
+    pub(crate) tags: Vec<Vec<Tag>>,
     /// Propositions of each group that one decision may show.
     pub(crate) groups: Vec<Group>,
 }

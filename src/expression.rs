@@ -7,6 +7,8 @@
 mod check;
 mod evaluate;
 mod syntax;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -34,6 +36,15 @@ pub struct Expression {
     pub(crate) node: Node,
     /// The top-level parts of a conjunction, with their texts: what `explain` names when one of them fails.
     pub(crate) parts: Vec<Part>,
+}
+
+/// A named condition.
+#[derive(Debug, Clone)]
+pub struct Tag {
+    /// Its name, without `tag.`.
+    pub name: Box<str>,
+    /// What it says.
+    pub condition: Expression,
 }
 
 /// One operand of the outermost `&&`.
@@ -150,7 +161,11 @@ impl Node {
             | Node::Tag(_)
             | Node::Variable(_)
             | Node::Local(_) => {}
-            Node::Has(inner) | Node::Not(inner) | Node::Negate(inner) | Node::HasBit(inner, _) | Node::Rank(inner, _) => {
+            Node::Has(inner)
+            | Node::Not(inner)
+            | Node::Negate(inner)
+            | Node::HasBit(inner, _)
+            | Node::Rank(inner, _) => {
                 inner.walk(visit);
             }
             Node::And(nodes) | Node::Or(nodes) | Node::List(nodes) | Node::Call(_, nodes) => {

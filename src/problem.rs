@@ -108,7 +108,9 @@ impl Problems {
     /// Sorts by file and place, so that a reader goes through each file from top to bottom.
     pub fn sort(&mut self) {
         self.list.sort_by(|a, b| {
-            let key = |p: &Problem| (p.source.as_ref().map(|s| s.name.clone()), p.place.map(|p| (p.line, p.column)));
+            let key = |p: &Problem| {
+                (p.source.as_ref().map(|s| s.name.clone()), p.place.map(|p| (p.line, p.column)))
+            };
             key(a).cmp(&key(b))
         });
     }
@@ -184,7 +186,8 @@ fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt
     let Some(line) = source.text.lines().nth(place.line.saturating_sub(1) as usize) else { return Ok(()) };
     let chars: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
     let column = (place.column.max(1) as usize - 1).min(chars.len());
-    let start = if chars.len() <= SHOWN { 0 } else { column.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) };
+    let start =
+        if chars.len() <= SHOWN { 0 } else { column.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) };
     let shown: String = chars[start..].iter().take(SHOWN).collect();
     let offset = place.offset as usize;
     let marked = source.text.get(offset..offset + place.length as usize).unwrap_or("");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
 
-use crate::expression::{Expression, Syntax};
+use crate::expression::{Expression, Syntax, Tag};
 use crate::problem::{Place, Problem, Source};
 use crate::schema::ChannelId;
 use crate::value::Value;
@@ -33,7 +33,7 @@ pub struct RuleSet {
     pub description: Box<str>,
     pub(crate) source: Arc<Source>,
     pub(crate) tag_names: Vec<Box<str>>,
-    pub(crate) tags: Vec<Expression>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) placements: Vec<PlacementRule>,
     pub(crate) groups: Vec<GroupRule>,
     pub(crate) offers: Vec<OfferRule>,
@@ -140,8 +140,14 @@ impl Attributes {
             "id" => Value::Text(self.id.to_string().into()),
             "priority" => Value::Int(i64::from(self.priority)),
             "value" => Value::Double(self.value),
-            "group" => self.group.as_ref().map_or(Value::Null, |group| Value::Text(group.name.to_string().into())),
-            _ => self.own.iter().find(|(own, _)| &**own == name).map_or(Value::Null, |(_, value)| value.clone()),
+            "group" => {
+                self.group.as_ref().map_or(Value::Null, |group| Value::Text(group.name.to_string().into()))
+            }
+            _ => self
+                .own
+                .iter()
+                .find(|(own, _)| &**own == name)
+                .map_or(Value::Null, |(_, value)| value.clone()),
         }
     }
 }

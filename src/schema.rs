@@ -4,6 +4,8 @@
 mod kind;
 mod layout;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

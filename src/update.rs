@@ -37,7 +37,9 @@ impl Change {
         };
         row.resize(row.len().max(schema.row_words()), 0);
         for (feature, code) in fields {
-            if let Some(field) = schema.features().get(usize::from(feature.0)).and_then(|feature| feature.field) {
+            if let Some(field) =
+                schema.features().get(usize::from(feature.0)).and_then(|feature| feature.field)
+            {
                 field.write(row, *code);
             }
         }

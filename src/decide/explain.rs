@@ -83,7 +83,13 @@ pub(super) fn explain<'e: 'r, 'r>(
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
         rank += u32::from(fate.is_none());
         let rank = fate.is_none().then_some(rank);
-        explanations.push(Explanation { offer: candidate.offer, eligible: true, rank, stopped_by, score: candidate.score });
+        explanations.push(Explanation {
+            offer: candidate.offer,
+            eligible: true,
+            rank,
+            stopped_by,
+            score: candidate.score,
+        });
     }
     // Shown first, then the eligible; both keep their order.
     explanations.sort_by_key(|explanation| explanation.rank.is_none());
@@ -92,7 +98,13 @@ pub(super) fn explain<'e: 'r, 'r>(
         let offer = seen.engine.offer(*offer_id);
         if let Err(obstacle) = obstacle(seen, id, offer) {
             let stopped_by = Some(stopped(seen, offer, &obstacle));
-            explanations.push(Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(offer) });
+            explanations.push(Explanation {
+                offer,
+                eligible: false,
+                rank: None,
+                stopped_by,
+                score: seen.score(offer),
+            });
         }
     }
     explanations
@@ -112,7 +124,9 @@ fn passed(seen: &Seen<'_, '_>, offer: &Offer, fate: Passed) -> Stop<'static> {
 
 fn stopped<'e: 'r, 'r>(seen: &Seen<'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
     match obstacle {
-        Obstacle::Schedule => named(StopKind::Schedule, offer.schedule.as_ref().map_or("", |schedule| schedule.text())),
+        Obstacle::Schedule => {
+            named(StopKind::Schedule, offer.schedule.as_ref().map_or("", |schedule| schedule.text()))
+        }
         Obstacle::Treatment => {
             let locale = seen.request.locale.map_or("no locale", |locale| locale.as_str());
             named(StopKind::Treatment, locale)

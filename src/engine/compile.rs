@@ -70,7 +70,8 @@ impl<'r> Linker<'r> {
         for &set in &self.sets {
             for rule in &set.placements {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
-                    let detail = format!("placement `{}` is defined by rule set `{owner}` too", rule.name.name);
+                    let detail =
+                        format!("placement `{}` is defined by rule set `{owner}` too", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                     continue;
                 }
@@ -113,7 +114,10 @@ impl<'r> Linker<'r> {
     fn placement(&mut self, set: &RuleSet, reference: &Reference) -> Option<PlacementId> {
         let found = self.engine.placement_id(&reference.name);
         if found.is_none() {
-            let problem = set.problem(&reference.spot, format!("no active rule set defines placement `{}`", reference.name));
+            let problem = set.problem(
+                &reference.spot,
+                format!("no active rule set defines placement `{}`", reference.name),
+            );
             let names = self.engine.placements.iter().map(|placement| &*placement.name);
             self.problems.push(problem.nearest(&reference.name, names));
         }
@@ -180,7 +184,8 @@ impl<'r> Linker<'r> {
             for guardrail in &set.guardrails {
                 let value = |name: &str| Some(rule.attributes.value(name));
                 let offer = Some(OfferScope { value: &value });
-                let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
+                let scope =
+                    Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
                 match scope.condition(&guardrail.syntax) {
                     Ok(condition) if is_always_true(&condition) => {}
                     Ok(condition) => {
@@ -200,7 +205,8 @@ impl<'r> Linker<'r> {
             for rule in &set.placements {
                 let Some(reference) = &rule.fallback else { continue };
                 let Some((id, owner, offer)) = offers.get(&*reference.name) else {
-                    let detail = format!("the fallback `{}` is no offer of an active rule set", reference.name);
+                    let detail =
+                        format!("the fallback `{}` is no offer of an active rule set", reference.name);
                     let problem = set.problem(&reference.spot, detail);
                     self.problems.push(problem.nearest(&reference.name, offers.keys().copied()));
                     continue;
@@ -218,19 +224,28 @@ impl<'r> Linker<'r> {
         let placement_name = &self.engine.placement(placement).name;
         let offer = self.engine.offer(id);
         let mut refuse = |spot: &Spot, why: String, hint: &str| {
-            let detail = format!("offer `{}` is the fallback of placement `{placement_name}`: {why}", offer.name);
+            let detail =
+                format!("offer `{}` is the fallback of placement `{placement_name}`: {why}", offer.name);
             self.problems.push(set.problem(spot, detail).hint(hint));
         };
         let spot = &rule.name.spot;
         if offer.when.is_some() || offer.schedule.is_some() {
-            refuse(spot, "it may have no `when` and no `schedule`".into(), "a fallback must do for everyone at any time");
+            refuse(
+                spot,
+                "it may have no `when` and no `schedule`".into(),
+                "a fallback must do for everyone at any time",
+            );
         }
         if let Some(guardrail) = offer.guardrails.first() {
             let why = format!("guardrail `{}` could stop it", guardrail.name);
             refuse(spot, why, "give it attributes with which every guardrail holds for every customer");
         }
         if offer.treatment(placement, None).is_none() {
-            refuse(spot, "it has no treatment without a locale there".into(), "a fallback must do in any language");
+            refuse(
+                spot,
+                "it has no treatment without a locale there".into(),
+                "a fallback must do in any language",
+            );
         }
     }
 

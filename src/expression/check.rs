@@ -81,7 +81,9 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As [`Scope::condition`].
     pub fn number(&self, syntax: &Syntax) -> Result<Expression, Problems> {
-        self.check(syntax, "a number was expected", |kind| matches!(kind, Type::Int | Type::Double | Type::Any))
+        self.check(syntax, "a number was expected", |kind| {
+            matches!(kind, Type::Int | Type::Double | Type::Any)
+        })
     }
 
     /// Checks an expression of any type.
@@ -92,7 +94,12 @@ impl<'s> Scope<'s> {
         self.check(syntax, "", |_| true)
     }
 
-    fn check(&self, syntax: &Syntax, expected: &str, fits: impl Fn(&Type) -> bool) -> Result<Expression, Problems> {
+    fn check(
+        &self,
+        syntax: &Syntax,
+        expected: &str,
+        fits: impl Fn(&Type) -> bool,
+    ) -> Result<Expression, Problems> {
         let mut check = Check { scope: *self, syntax, problems: Problems::new(), locals: Vec::new() };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
@@ -282,7 +289,8 @@ impl Check<'_> {
         match kind {
             Type::Bool | Type::Any => node,
             other => {
-                let problem = self.problem(term, format!("true or false was expected, this is {}", other.describe()));
+                let problem =
+                    self.problem(term, format!("true or false was expected, this is {}", other.describe()));
                 self.problems.push(match other {
                     Type::Int | Type::Double => problem.hint("compare it: `… > 0`"),
                     _ => problem,
@@ -357,7 +365,10 @@ impl Check<'_> {
             }
             "offer" => {
                 let Some(offer) = self.scope.offer else {
-                    return self.refuse(term, "there is no offer here; `offer.…` is for guardrails and for offers themselves");
+                    return self.refuse(
+                        term,
+                        "there is no offer here; `offer.…` is for guardrails and for offers themselves",
+                    );
                 };
                 if let Some(kind) = offer_kind(schema, field) {
                     let value = (offer.value)(field).unwrap_or(Value::Missing);
@@ -374,7 +385,9 @@ impl Check<'_> {
         let problem = self.problem(term, format!("there is no `{root}.{field}`"));
         let problem = match nearest(field, names.iter().copied()) {
             Some(name) => problem.hint(format!("did you mean `{root}.{name}`?")),
-            None if names.len() <= 12 && !names.is_empty() => problem.hint(format!("known: {}", names.join(", "))),
+            None if names.len() <= 12 && !names.is_empty() => {
+                problem.hint(format!("known: {}", names.join(", ")))
+            }
             None => problem,
         };
         self.problems.push(problem);
@@ -389,9 +402,16 @@ impl Check<'_> {
             (Type::Any, other) | (other, Type::Any) => other.clone(),
             (a, b) if a.is_text() && b.is_text() => Type::Text,
             (a, b) => {
-                let problem = self.problem(no, format!("one side of `? :` is {}, the other {}", a.describe(), b.describe()));
+                let problem = self.problem(
+                    no,
+                    format!("one side of `? :` is {}, the other {}", a.describe(), b.describe()),
+                );
                 let both_numbers = a.is_number() && b.is_number();
-                self.problems.push(if both_numbers { problem.hint("write both as doubles: 1.0") } else { problem });
+                self.problems.push(if both_numbers {
+                    problem.hint("write both as doubles: 1.0")
+                } else {
+                    problem
+                });
                 return unknown();
             }
         };
@@ -408,27 +428,37 @@ impl Check<'_> {
         if equality && (left_type == Type::Null || right_type == Type::Null) {
             let node = if left_type == Type::Null { right_node } else { left_node };
             let has = self.fold(Node::Has(Box::new(node)));
-            let node = if comparison == Comparison::Equal { self.fold(Node::Not(Box::new(has))) } else { has };
+            let node =
+                if comparison == Comparison::Equal { self.fold(Node::Not(Box::new(has))) } else { has };
             return (node, Type::Bool);
         }
         let pair = match (&left_type, &right_type) {
-            (Type::Word(words), _) if self.is_literal(right) => self.with_word(words, left_node, right_node, right, equality),
-            (_, Type::Word(words)) if self.is_literal(left) => {
-                self.with_word(words, right_node, left_node, left, equality).map(|[word, literal]| [literal, word])
+            (Type::Word(words), _) if self.is_literal(right) => {
+                self.with_word(words, left_node, right_node, right, equality)
             }
+            (_, Type::Word(words)) if self.is_literal(left) => self
+                .with_word(words, right_node, left_node, left, equality)
+                .map(|[word, literal]| [literal, word]),
             (Type::Word(a), Type::Word(b)) => self.two_words(a, b, [left_node, right_node], term, equality),
-            (a, b) if a == b && !matches!(a, Type::Set(_) | Type::List(_) | Type::Null) => Some([left_node, right_node]),
+            (a, b) if a == b && !matches!(a, Type::Set(_) | Type::List(_) | Type::Null) => {
+                Some([left_node, right_node])
+            }
             (Type::List(_), Type::List(_)) if equality => Some([left_node, right_node]),
             (Type::Any, _) | (_, Type::Any) => Some([left_node, right_node]),
             (a, b) if a.is_number() && b.is_number() => Some([left_node, right_node]),
             (a, b) if equality && a.is_text() && b.is_text() => Some([left_node, right_node]),
             (a, b) => {
-                let problem = self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
+                let problem =
+                    self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
                 self.problems.push(match (a, b) {
                     (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
-                    (Type::Time, Type::Text) | (Type::Text, Type::Time) => problem.hint("write timestamp('2026-01-31T00:00:00Z')"),
+                    (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
+                        problem.hint("write timestamp('2026-01-31T00:00:00Z')")
+                    }
                     (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),
-                    (Type::Bool, Type::Int | Type::Text) => problem.hint("write true or false, without quotes"),
+                    (Type::Bool, Type::Int | Type::Text) => {
+                        problem.hint("write true or false, without quotes")
+                    }
                     _ => problem,
                 });
                 None
@@ -466,10 +496,13 @@ impl Check<'_> {
     fn word(&mut self, words: &Vocabulary, text: &str, term: &Term) -> Option<u32> {
         let code = words.code(text);
         if code.is_none() {
-            let problem = self.problem(term, format!("'{text}' is not one of its {} values", words.words().len()));
+            let problem =
+                self.problem(term, format!("'{text}' is not one of its {} values", words.words().len()));
             let problem = match nearest(text, words.words().iter().map(|w| &**w)) {
                 Some(near) => problem.hint(format!("did you mean '{near}'?")),
-                None if words.words().len() <= 12 => problem.hint(format!("values: {}", words.words().join(", "))),
+                None if words.words().len() <= 12 => {
+                    problem.hint(format!("values: {}", words.words().join(", ")))
+                }
                 None => problem,
             };
             self.problems.push(problem);
@@ -516,10 +549,16 @@ impl Check<'_> {
             (_, Type::Int, Type::Int) => Type::Int,
             (Add | Subtract | Multiply | Divide, Type::Double, Type::Double) => Type::Double,
             (Add, a, b) if a.is_text() && b.is_text() => Type::Text,
-            (Add, Type::List(a), Type::List(b)) => Type::List(Box::new(common([(**a).clone(), (**b).clone()].into_iter()))),
+            (Add, Type::List(a), Type::List(b)) => {
+                Type::List(Box::new(common([(**a).clone(), (**b).clone()].into_iter())))
+            }
             (Add | Subtract, Type::Time, Type::Duration) | (Add, Type::Duration, Type::Time) => Type::Time,
-            (Subtract, Type::Time, Type::Time) | (Add | Subtract, Type::Duration, Type::Duration) => Type::Duration,
-            (Modulo, Type::Double, Type::Double) => return self.refuse(term, "`%` is for ints; convert with int(…)"),
+            (Subtract, Type::Time, Type::Time) | (Add | Subtract, Type::Duration, Type::Duration) => {
+                Type::Duration
+            }
+            (Modulo, Type::Double, Type::Double) => {
+                return self.refuse(term, "`%` is for ints; convert with int(…)");
+            }
             (_, a, b) => {
                 let detail = format!("{} and {} do not go together here", a.describe(), b.describe());
                 let problem = self.problem(term, detail);
@@ -542,7 +581,9 @@ impl Check<'_> {
         {
             let words = Arc::clone(words);
             let codes = literals.iter().filter_map(|literal| match &literal.kind {
-                TermKind::Text(text) => self.word(&words, text, literal).map(|code| Value::Int(i64::from(code))),
+                TermKind::Text(text) => {
+                    self.word(&words, text, literal).map(|code| Value::Int(i64::from(code)))
+                }
                 _ => None,
             });
             let codes = Node::Constant(Value::List(codes.collect()));
@@ -566,13 +607,19 @@ impl Check<'_> {
                     && !(items.is_number() && kind.is_number())
                     && !(items.is_text() && kind.is_text()) =>
             {
-                let what = format!("a list of {}s never has {}", items.describe().trim_start_matches("an ").trim_start_matches("a "), kind.describe());
+                let what = format!(
+                    "a list of {}s never has {}",
+                    items.describe().trim_start_matches("an ").trim_start_matches("a "),
+                    kind.describe()
+                );
                 self.refuse(term, what)
             }
             (Type::Set(_) | Type::List(_) | Type::Any, _) => {
                 (self.fold(Node::In(Box::new([item_node, list_node]))), Type::Bool)
             }
-            (other, _) => self.refuse(list, format!("`in` needs a list or a set, this is {}", other.describe())),
+            (other, _) => {
+                self.refuse(list, format!("`in` needs a list or a set, this is {}", other.describe()))
+            }
         }
     }
 
@@ -584,8 +631,12 @@ impl Check<'_> {
                 (self.fold(Node::Index(Box::new([list_node, index_node]))), kind)
             }
             (Type::Any, _) => (Node::Index(Box::new([list_node, index_node])), Type::Any),
-            (Type::List(_), other) => self.refuse(index, format!("an index is an int, this is {}", other.describe())),
-            (other, _) => self.refuse(term, format!("only a list has items by index, this is {}", other.describe())),
+            (Type::List(_), other) => {
+                self.refuse(index, format!("an index is an int, this is {}", other.describe()))
+            }
+            (other, _) => {
+                self.refuse(term, format!("only a list has items by index, this is {}", other.describe()))
+            }
         }
     }
 
@@ -605,7 +656,9 @@ impl Check<'_> {
             ("not_strictly_false", Function::NotStrictlyFalse, false, 1, Type::Bool),
         ];
         let checked: Vec<(Node, Type)> = args.iter().map(|arg| self.node(arg)).collect();
-        let Some((_, function, _, arity, result)) = KNOWN.iter().find(|known| known.0 == name && known.2 == method) else {
+        let Some((_, function, _, arity, result)) =
+            KNOWN.iter().find(|known| known.0 == name && known.2 == method)
+        else {
             let problem = self.problem(term, format!("there is no function `{name}`"));
             let other_form = KNOWN.iter().find(|known| known.0 == name);
             self.problems.push(match other_form {
@@ -617,7 +670,10 @@ impl Check<'_> {
         };
         if checked.len() != *arity {
             let takes = arity - usize::from(method);
-            return self.refuse(term, format!("`{name}` takes {takes} argument{}", if takes == 1 { "" } else { "s" }));
+            return self.refuse(
+                term,
+                format!("`{name}` takes {takes} argument{}", if takes == 1 { "" } else { "s" }),
+            );
         }
         for ((_, kind), arg) in checked.iter().zip(args) {
             let fits = match function {
@@ -648,12 +704,18 @@ impl Check<'_> {
             Type::List(items) => (**items).clone(),
             Type::Set(words) => Type::Word(Arc::clone(words)),
             Type::Any => Type::Any,
-            other => return self.refuse(&l.range, format!("only lists and sets have items, this is {}", other.describe())),
+            other => {
+                return self.refuse(
+                    &l.range,
+                    format!("only lists and sets have items, this is {}", other.describe()),
+                );
+            }
         };
         let (start, start_type) = self.node(&l.start);
         let item = self.locals.len();
         // What is gathered may change its type on the way (an empty list has none), so only its form is kept.
-        let so_far = if matches!(start_type, Type::List(_)) { Type::List(Box::new(Type::Any)) } else { start_type };
+        let so_far =
+            if matches!(start_type, Type::List(_)) { Type::List(Box::new(Type::Any)) } else { start_type };
         self.locals.push((l.item.clone(), item_type));
         self.locals.push((l.so_far.clone(), so_far));
         let condition = self.truth(&l.condition);
@@ -685,7 +747,9 @@ impl Check<'_> {
         node.walk(&mut |below| {
             constant &= std::mem::take(&mut outermost) || matches!(below, Node::Constant(_));
         });
-        if !constant || matches!(node, Node::Constant(_) | Node::Feature(_) | Node::Code(_) | Node::Context(_)) {
+        if !constant
+            || matches!(node, Node::Constant(_) | Node::Feature(_) | Node::Code(_) | Node::Context(_))
+        {
             return node;
         }
         let (context, memo) = (Context::default(), TagMemo::default());

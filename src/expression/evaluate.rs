@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::{Comparison, Expression, Function, Loop, MAX_LOOP_STEPS, Node, Operator, Part};
+use super::{Comparison, Expression, Function, Loop, MAX_LOOP_STEPS, Node, Operator, Part, Tag};
 use crate::context::Context;
 use crate::schema::{ChannelId, FeatureId, Schema};
 use crate::value::{SECOND, Time, Value};
@@ -25,7 +25,7 @@ pub struct Facts<'a> {
     /// The time of the decision.
     pub now: Time,
     /// The rule set's tags.
-    pub tags: &'a [Expression],
+    pub tags: &'a [Tag],
     /// What is known of them already.
     pub memo: &'a TagMemo,
     /// Free variables (of `usher eval`).
@@ -70,7 +70,10 @@ impl Expression {
 impl Expression {
     /// Of a condition that does not hold: the number of its first part that does not, and the terms in it with the values
     /// seen, tags with what they are made of.
-    pub(crate) fn failed_part<'a>(&'a self, facts: &Facts<'a>) -> Option<(usize, Vec<(String, Value<'static>)>)> {
+    pub(crate) fn failed_part<'a>(
+        &'a self,
+        facts: &Facts<'a>,
+    ) -> Option<(usize, Vec<(String, Value<'static>)>)> {
         let fails = |part: &Part| !matches!(part.node.evaluate(facts), Value::Bool(true));
         let failed = self.parts.iter().position(fails)?;
         let mut values = Vec::new();
@@ -99,11 +102,12 @@ fn terms<'a>(node: &'a Node, facts: &Facts<'a>, found: &mut Vec<(String, Value<'
             Node::Channel => ("context.channel".to_owned(), node.evaluate(facts).into_owned()),
             Node::Now => ("now".to_owned(), Value::Time(facts.now)),
             Node::Tag(tag) => {
-                let Some(expression) = facts.tags.get(*tag) else { return };
+                let Some(tag) = facts.tags.get(*tag) else { return };
                 let value = node.evaluate(facts).into_owned();
-                if !found.iter().any(|(name, _)| **name == *expression.text) {
-                    found.push((expression.text.to_string(), value));
-                    terms(&expression.node, facts, found);
+                let name = format!("tag.{}", tag.name);
+                if !found.iter().any(|(known, _)| *known == name) {
+                    found.push((name, value));
+                    terms(&tag.condition.node, facts, found);
                 }
                 return;
             }
@@ -188,7 +192,9 @@ impl<'a> Run<'_, 'a> {
                 other => strict(&other),
             },
             Node::Rank(text, words) => match self.value(text) {
-                Value::Text(text) => words.code(&text).map_or(Value::Missing, |code| Value::Int(i64::from(code))),
+                Value::Text(text) => {
+                    words.code(&text).map_or(Value::Missing, |code| Value::Int(i64::from(code)))
+                }
                 other => strict(&other),
             },
             Node::Index(nodes) => {
@@ -222,11 +228,11 @@ impl<'a> Run<'_, 'a> {
 
     fn tag(&mut self, tag: usize) -> Value<'a> {
         let facts = self.facts;
-        let (Some(expression), Some(known)) = (facts.tags.get(tag), facts.memo.known.get(tag)) else {
+        let (Some(tag), Some(known)) = (facts.tags.get(tag), facts.memo.known.get(tag)) else {
             return Value::Missing;
         };
         if known.get() == Answer::Open {
-            known.set(match expression.evaluate(facts) {
+            known.set(match tag.condition.evaluate(facts) {
                 Value::Bool(true) => Answer::True,
                 Value::Bool(false) => Answer::False,
                 Value::Error(why) => Answer::Error(why),
@@ -365,7 +371,9 @@ fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
         (Value::Int(a), Value::Double(b)) | (Value::Double(b), Value::Int(a)) => {
             int_and_double(*a, *b) == Some(Ordering::Equal)
         }
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b))
+        }
         (Value::Set(a, words), Value::Set(b, others)) => words.of_bits(*a).eq(others.of_bits(*b)),
         _ => left == right,
     }
@@ -405,10 +413,16 @@ fn arithmetic<'a>(operator: Operator, left: Value<'a>, right: Value<'a>) -> Valu
         (Add, Value::Time(Time(t)), Value::Duration(d)) | (Add, Value::Duration(d), Value::Time(Time(t))) => {
             t.checked_add(d).map_or(OVERFLOW, |t| Value::Time(Time(t)))
         }
-        (Subtract, Value::Time(Time(t)), Value::Duration(d)) => t.checked_sub(d).map_or(OVERFLOW, |t| Value::Time(Time(t))),
-        (Subtract, Value::Time(Time(a)), Value::Time(Time(b))) => a.checked_sub(b).map_or(OVERFLOW, Value::Duration),
+        (Subtract, Value::Time(Time(t)), Value::Duration(d)) => {
+            t.checked_sub(d).map_or(OVERFLOW, |t| Value::Time(Time(t)))
+        }
+        (Subtract, Value::Time(Time(a)), Value::Time(Time(b))) => {
+            a.checked_sub(b).map_or(OVERFLOW, Value::Duration)
+        }
         (Add, Value::Duration(a), Value::Duration(b)) => a.checked_add(b).map_or(OVERFLOW, Value::Duration),
-        (Subtract, Value::Duration(a), Value::Duration(b)) => a.checked_sub(b).map_or(OVERFLOW, Value::Duration),
+        (Subtract, Value::Duration(a), Value::Duration(b)) => {
+            a.checked_sub(b).map_or(OVERFLOW, Value::Duration)
+        }
         (Modulo | Add | Subtract | Multiply | Divide, _, _) => NO_OVERLOAD,
     }
 }
@@ -513,7 +527,9 @@ fn duration(text: &str) -> Option<i64> {
         total += number * micros;
         rest = &rest[digits + unit.len()..];
     }
-    (total > 0.0 && total < 9.0e18).then_some((sign * total) as i64).or((total == 0.0 && !text.is_empty()).then_some(0))
+    (total > 0.0 && total < 9.0e18)
+        .then_some((sign * total) as i64)
+        .or((total == 0.0 && !text.is_empty()).then_some(0))
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Syntax {
     /// Everything the grammar does not allow, each with its place.
     pub fn parse(text: &str, origin: Origin) -> Result<Syntax, Problems> {
         if text.len() > MAX_EXPRESSION_BYTES {
-            let detail = format!("an expression has at most {MAX_EXPRESSION_BYTES} bytes, this one {}", text.len());
+            let detail =
+                format!("an expression has at most {MAX_EXPRESSION_BYTES} bytes, this one {}", text.len());
             return Err(of_one(origin.problem(text, 0, 1, detail)));
         }
         // Refused before the parser sees it: its own tree would be as deep, and dropping it recurses.
@@ -137,7 +138,9 @@ fn too_deep(text: &str) -> Option<usize> {
                 longest = longest.max(before);
             }
             (None, b'&' | b'|' | b',') => chain = open.last().map_or(0, |(before, _)| *before),
-            (None, b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.') => chain += 1,
+            (None, b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.') => {
+                chain += 1
+            }
             (None, _) => {}
         }
         longest = longest.max(chain);
@@ -168,19 +171,31 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
     }
     if message.contains("'<EOF>' expecting") {
         let end = text.trim_end().len();
-        return origin.problem(text, end.saturating_sub(1), end, "the expression ends where a value was expected");
+        return origin.problem(
+            text,
+            end.saturating_sub(1),
+            end,
+            "the expression ends where a value was expected",
+        );
     }
     if message.contains("invalid argument to has()") {
-        let problem = origin.problem(text, at, at + 1, "has() asks for a field: has(customer.age), has(context.page)");
+        let problem =
+            origin.problem(text, at, at + 1, "has() asks for a field: has(customer.age), has(context.page)");
         return problem.hint("or compare with null: age != null");
     }
-    let found = ["token recognition error at", "extraneous input ", "mismatched input ", "no viable alternative at input "];
+    let found = [
+        "token recognition error at",
+        "extraneous input ",
+        "mismatched input ",
+        "no viable alternative at input ",
+    ];
     for after in found {
         let Some(found) = quoted(after) else { continue };
         if found.starts_with(['\'', '"']) {
             return origin.problem(text, at, at + found.len(), "this text has no closing quote");
         }
-        let problem = origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"));
+        let problem =
+            origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"));
         return match found.as_str() {
             "=" => problem.hint("compare with `==`"),
             "&" => problem.hint("and is `&&`"),
@@ -283,8 +298,23 @@ impl Convert<'_> {
                 let field = select.field.clone();
                 if select.test { TermKind::Has(operand, field) } else { TermKind::Select(operand, field) }
             }
-            Expr::List(list) => TermKind::List(list.elements.iter().map(|e| self.term(e, depth + 1)).collect()),
-            Expr::Call(call) => self.call(call, depth, start, end),
+            Expr::List(list) => {
+                end = self.closing(start).map_or(end, |close| close + 1);
+                TermKind::List(list.elements.iter().map(|e| self.term(e, depth + 1)).collect())
+            }
+            Expr::Call(call) => {
+                // A function's place is its opening bracket.
+                if let Some(close) = self.closing(start) {
+                    end = close + 1;
+                    let before = self.text[..start].trim_end();
+                    start = if before.ends_with(&call.func_name) {
+                        before.len() - call.func_name.len()
+                    } else {
+                        start
+                    };
+                }
+                self.call(call, depth, start, end)
+            }
             Expr::Comprehension(c) => TermKind::Loop(Box::new(LoopTerm {
                 range: self.term(&c.iter_range, depth + 1),
                 item: c.iter_var.clone(),
@@ -294,17 +324,40 @@ impl Convert<'_> {
                 step: self.term(&c.loop_step, depth + 1),
                 result: self.term(&c.result, depth + 1),
             })),
-            Expr::Map(_) | Expr::Struct(_) => self.refuse(start, end, "maps and messages are not part of conditions"),
+            Expr::Map(_) | Expr::Struct(_) => {
+                self.refuse(start, end, "maps and messages are not part of conditions")
+            }
             Expr::Unspecified => self.refuse(start, end, "a value was expected"),
         };
         let (first, last) = kind.extent();
         Term { start: start.min(first), end: end.max(last), kind }
     }
 
+    /// The bracket that closes the one at `open`, if there is one.
+    fn closing(&self, open: usize) -> Option<usize> {
+        let mut depth = 0_i32;
+        let mut quote = None;
+        for (at, byte) in self.text.bytes().enumerate().skip(open) {
+            match (quote, byte) {
+                (Some(end), _) => quote = (byte != end).then_some(end),
+                (None, b'\'' | b'"') => quote = Some(byte),
+                (None, b'(' | b'[') => depth += 1,
+                (None, b')' | b']') => depth -= 1,
+                (None, _) => {}
+            }
+            if depth == 0 {
+                return (at > open).then_some(at);
+            }
+        }
+        None
+    }
+
     /// The end of `.field` behind the dot at `from`.
     fn end_of_name(&self, from: usize, field: &str) -> usize {
         let rest = self.text.get(from..).unwrap_or("");
-        rest.find(field).filter(|gap| rest[..*gap].trim().is_empty()).map_or(from, |gap| from + gap + field.len())
+        rest.find(field)
+            .filter(|gap| rest[..*gap].trim().is_empty())
+            .map_or(from, |gap| from + gap + field.len())
     }
 
     fn refuse(&mut self, start: usize, end: usize, why: &str) -> TermKind {
@@ -319,8 +372,12 @@ impl Convert<'_> {
             LiteralValue::Int(i) => TermKind::Int(*i.inner()),
             LiteralValue::Double(x) => TermKind::Double(*x.inner()),
             LiteralValue::String(s) => TermKind::Text(s.inner().to_owned()),
-            LiteralValue::UInt(_) => self.refuse(start, end, "unsigned numbers are not part of conditions; leave out the `u`"),
-            LiteralValue::Bytes(_) => self.refuse(start, end, "bytes are not part of conditions; leave out the `b`"),
+            LiteralValue::UInt(_) => {
+                self.refuse(start, end, "unsigned numbers are not part of conditions; leave out the `u`")
+            }
+            LiteralValue::Bytes(_) => {
+                self.refuse(start, end, "bytes are not part of conditions; leave out the `b`")
+            }
         }
     }
 
@@ -417,14 +474,19 @@ impl TermKind {
             (start, terms.iter().map(|t| t.end).max().unwrap_or(0))
         };
         match self {
-            TermKind::Select(inner, _) | TermKind::Has(inner, _) | TermKind::Not(inner) | TermKind::Negate(inner) => {
-                (inner.start, inner.end)
-            }
-            TermKind::And(terms) | TermKind::Or(terms) | TermKind::List(terms) | TermKind::Call(_, terms, _) => over(terms),
+            TermKind::Select(inner, _)
+            | TermKind::Has(inner, _)
+            | TermKind::Not(inner)
+            | TermKind::Negate(inner) => (inner.start, inner.end),
+            TermKind::And(terms)
+            | TermKind::Or(terms)
+            | TermKind::List(terms)
+            | TermKind::Call(_, terms, _) => over(terms),
             TermKind::If(three) => over(&three[..]),
-            TermKind::Compare(_, two) | TermKind::Arithmetic(_, two) | TermKind::In(two) | TermKind::Index(two) => {
-                over(&two[..])
-            }
+            TermKind::Compare(_, two)
+            | TermKind::Arithmetic(_, two)
+            | TermKind::In(two)
+            | TermKind::Index(two) => over(&two[..]),
             TermKind::Loop(l) => (l.range.start, l.step.end.max(l.range.end)),
             _ => (usize::MAX, 0),
         }

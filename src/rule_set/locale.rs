@@ -23,7 +23,8 @@ impl Locale {
     /// ```
     pub fn new(text: &str) -> Result<Locale, String> {
         let tag = text.replace('_', "-").to_ascii_lowercase();
-        let part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+        let part =
+            |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
         let first = tag.split('-').next().is_some_and(|first| first.bytes().all(|b| b.is_ascii_alphabetic()));
         if tag.len() <= Locale::MAX_BYTES && first && tag.split('-').all(part) {
             Ok(Locale(tag.into()))
@@ -57,9 +58,11 @@ impl<T> Localized<T> {
 
     /// The value for `locale`: its own, a wider one's, the one without a locale, else the first.
     pub fn for_locale(&self, locale: Option<&Locale>) -> Option<&T> {
-        let exact = |tag: &str| self.values.iter().find(|(l, _)| l.as_ref().is_some_and(|l| l.as_str() == tag));
+        let exact =
+            |tag: &str| self.values.iter().find(|(l, _)| l.as_ref().is_some_and(|l| l.as_str() == tag));
         let own = locale.and_then(|locale| locale.chain().find_map(exact));
-        let value = own.or_else(|| self.values.iter().find(|(l, _)| l.is_none())).or_else(|| self.values.first());
+        let value =
+            own.or_else(|| self.values.iter().find(|(l, _)| l.is_none())).or_else(|| self.values.first());
         value.map(|(_, value)| value)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
-use crate::expression::{Expression, Node, OfferScope, Origin, Scope, Syntax};
+use crate::expression::{Expression, Node, OfferScope, Origin, Scope, Syntax, Tag};
 use crate::input::{Cursor, Input, InputValue, Object, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
@@ -73,7 +73,8 @@ impl Reader<'_> {
         let object = root.object(&known, &mut self.problems)?;
         let name = object.required("rule_set", &mut self.problems).copied();
         let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
-        let description = object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
+        let description =
+            object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
         let tags = self.tags(&object);
         Some(RuleSet {
             name: name.into(),
@@ -89,7 +90,12 @@ impl Reader<'_> {
     }
 
     /// The named entries of a section, bounded.
-    fn section<'p, 'n>(&mut self, object: &'p Object<'p, 'n>, name: &str, most: usize) -> Vec<(&'n str, Cursor<'p, 'n>)> {
+    fn section<'p, 'n>(
+        &mut self,
+        object: &'p Object<'p, 'n>,
+        name: &str,
+        most: usize,
+    ) -> Vec<(&'n str, Cursor<'p, 'n>)> {
         let Some(cursor) = object.get(name) else { return Vec::new() };
         let entries = cursor.entries(&mut self.problems).unwrap_or_default();
         if entries.len() > most {
@@ -100,7 +106,7 @@ impl Reader<'_> {
         entries
     }
 
-    fn tags(&mut self, object: &Object<'_, '_>) -> Vec<Expression> {
+    fn tags(&mut self, object: &Object<'_, '_>) -> Vec<Tag> {
         let entries = self.section(object, "tags", MAX_DEFINITIONS);
         self.tag_names = entries.iter().map(|(name, _)| Box::from(*name)).collect();
         let mut tags = Vec::with_capacity(entries.len());
@@ -108,7 +114,9 @@ impl Reader<'_> {
             if !crate::schema::is_name(name, false) {
                 self.problems.push(cursor.key_problem(format!("{} is not a name for a tag", quoted(name))));
             }
-            tags.push(self.condition(cursor, None).unwrap_or_else(|| Expression::of_constant(Value::Missing)));
+            let condition =
+                self.condition(cursor, None).unwrap_or_else(|| Expression::of_constant(Value::Missing));
+            tags.push(Tag { name: (*name).into(), condition });
         }
         for (i, (name, cursor)) in entries.iter().enumerate() {
             if let Some(way) = circle(&tags, i) {
@@ -130,16 +138,26 @@ impl Reader<'_> {
         let mut placements = Vec::new();
         for (name, cursor) in self.section(object, "placements", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
-            let Some(fields) = cursor.object(&["channels", "count", "fallback", "description"], &mut self.problems) else {
+            let Some(fields) =
+                cursor.object(&["channels", "count", "fallback", "description"], &mut self.problems)
+            else {
                 continue;
             };
             let channels = self.channels(&fields);
-            let count = fields.get("count").and_then(|c| c.integer(1, MAX_COUNT as i64, &mut self.problems)).unwrap_or(1);
+            let count = fields
+                .get("count")
+                .and_then(|c| c.integer(1, MAX_COUNT as i64, &mut self.problems))
+                .unwrap_or(1);
             let fallback = fields.get("fallback").and_then(|cursor| {
                 let name = name_of_thing(cursor, &mut self.problems)?;
                 Some(Reference { name: name.into(), spot: spot(cursor) })
             });
-            placements.push(PlacementRule { name: key_reference(name, &cursor), channels, count: count as usize, fallback });
+            placements.push(PlacementRule {
+                name: key_reference(name, &cursor),
+                channels,
+                count: count as usize,
+                fallback,
+            });
         }
         placements
     }
@@ -235,7 +253,13 @@ impl Reader<'_> {
     }
 
     /// A number or an expression for one; constants within `min..=max`.
-    fn number(&mut self, cursor: Option<&Cursor<'_, '_>>, offer: &Attributes, min: f64, max: f64) -> Expression {
+    fn number(
+        &mut self,
+        cursor: Option<&Cursor<'_, '_>>,
+        offer: &Attributes,
+        min: f64,
+        max: f64,
+    ) -> Expression {
         let one = || Expression::of_constant(Value::Double(1.0));
         let Some(cursor) = cursor else { return one() };
         let expression = match &cursor.input.value {
@@ -250,7 +274,8 @@ impl Reader<'_> {
         if let Some(x) = expression.constant().and_then(Value::number)
             && !(min..=max).contains(&x)
         {
-            let range = if max.is_finite() { format!("from {min} to {max}") } else { format!("of at least {min}") };
+            let range =
+                if max.is_finite() { format!("from {min} to {max}") } else { format!("of at least {min}") };
             self.problems.push(cursor.problem(format!("expected a number {range}, found {x}")));
         }
         expression
@@ -264,7 +289,15 @@ impl Reader<'_> {
     fn offer(&mut self, name: &str, cursor: &Cursor<'_, '_>) -> Option<OfferRule> {
         check_thing_key(name, cursor, &mut self.problems);
         let known = [
-            "placements", "attributes", "when", "schedule", "priority", "propensity", "boost", "reason", "treatments",
+            "placements",
+            "attributes",
+            "when",
+            "schedule",
+            "priority",
+            "propensity",
+            "boost",
+            "reason",
+            "treatments",
             "description",
         ];
         let fields = cursor.object(&known, &mut self.problems)?;
@@ -277,7 +310,12 @@ impl Reader<'_> {
             if !treatments.iter().any(|treatment| treatment.placement.name == placement.name) {
                 let detail = format!("offer `{name}` has no treatment for placement `{}`", placement.name);
                 let problem = cursor.key_problem(detail);
-                self.problems.push(problem.hint(format!("add one to `treatments`: {{placement: {}, content: …}}", placement.name)));
+                self.problems.push(
+                    problem.hint(format!(
+                        "add one to `treatments`: {{placement: {}, content: …}}",
+                        placement.name
+                    )),
+                );
             }
         }
         Some(OfferRule {
@@ -296,7 +334,8 @@ impl Reader<'_> {
     fn attributes(&mut self, name: &str, fields: &Object<'_, '_>) -> Attributes {
         let priority = fields.get("priority").and_then(|c| c.integer(1, MAX_PRIORITY, &mut self.problems));
         let priority = priority.map_or(DEFAULT_PRIORITY, |p| p as u8);
-        let mut attributes = Attributes { id: name.into(), priority, value: 1.0, group: None, own: Vec::new() };
+        let mut attributes =
+            Attributes { id: name.into(), priority, value: 1.0, group: None, own: Vec::new() };
         let Some(cursor) = fields.get("attributes") else { return attributes };
         for (name, cursor) in cursor.entries(&mut self.problems).unwrap_or_default() {
             if cursor.is_null() {
@@ -305,7 +344,9 @@ impl Reader<'_> {
             match (name, self.schema.attribute(name)) {
                 ("value", _) => match cursor.number(&mut self.problems) {
                     Some(value) if value >= 0.0 => attributes.value = value,
-                    Some(value) => self.problems.push(cursor.problem(format!("a value is at least 0, found {value}"))),
+                    Some(value) => {
+                        self.problems.push(cursor.problem(format!("a value is at least 0, found {value}")))
+                    }
                     None => {}
                 },
                 ("group", _) => {
@@ -338,7 +379,8 @@ impl Reader<'_> {
             if placements.iter().any(|placement| &*placement.name == name) {
                 self.problems.push(item.problem(format!("placement `{name}` is listed twice")));
             } else if placements.len() == MAX_OFFER_PLACEMENTS {
-                self.problems.push(item.problem(format!("an offer has at most {MAX_OFFER_PLACEMENTS} placements")));
+                self.problems
+                    .push(item.problem(format!("an offer has at most {MAX_OFFER_PLACEMENTS} placements")));
                 break;
             } else {
                 placements.push(Reference { name: name.into(), spot: spot(&item) });
@@ -387,10 +429,12 @@ impl Reader<'_> {
             };
             if treatments.iter().any(same) {
                 let locale = treatment.locale.as_ref().map_or("no locale", |locale| locale.as_str());
-                let detail = format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
+                let detail =
+                    format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
                 self.problems.push(item.problem(detail));
             } else if names.insert(treatment.name.clone(), ()).is_some() {
-                self.problems.push(item.problem(format!("a second treatment with the id `{}`", treatment.name)));
+                self.problems
+                    .push(item.problem(format!("a second treatment with the id `{}`", treatment.name)));
             } else {
                 treatments.push(treatment);
             }
@@ -425,7 +469,10 @@ impl Reader<'_> {
     fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
         match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
             (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
-                let detail = format!("a treatment's content has at most {MAX_CONTENT_BYTES} bytes, this one {}", json.len());
+                let detail = format!(
+                    "a treatment's content has at most {MAX_CONTENT_BYTES} bytes, this one {}",
+                    json.len()
+                );
                 self.problems.push(cursor.problem(detail));
                 None
             }
@@ -440,17 +487,21 @@ impl Reader<'_> {
 
 fn name_of_treatment<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
     let name = cursor.text(problems)?;
-    let good = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let good = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
     if !good {
-        problems.push(cursor.problem(format!("{} is not a treatment's id: letters, digits, `_`, `-`, `.`", quoted(name))));
+        problems.push(
+            cursor
+                .problem(format!("{} is not a treatment's id: letters, digits, `_`, `-`, `.`", quoted(name))),
+        );
     }
     good.then_some(name)
 }
 
 /// Tags used by a tag, directly.
-fn used(tag: &Expression) -> Vec<usize> {
+fn used(tag: &Tag) -> Vec<usize> {
     let mut used = Vec::new();
-    tag.node.walk(&mut |node| {
+    tag.condition.node.walk(&mut |node| {
         if let Node::Tag(tag) = node {
             used.push(*tag);
         }
@@ -459,7 +510,7 @@ fn used(tag: &Expression) -> Vec<usize> {
 }
 
 /// The tags on the way from tag `start` back to itself, if there is one.
-fn circle(tags: &[Expression], start: usize) -> Option<Vec<usize>> {
+fn circle(tags: &[Tag], start: usize) -> Option<Vec<usize>> {
     let mut seen = vec![false; tags.len()];
     let mut open = vec![(start, vec![start])];
     while let Some((at, way)) = open.pop() {
@@ -478,7 +529,7 @@ fn circle(tags: &[Expression], start: usize) -> Option<Vec<usize>> {
 }
 
 /// The first tag that is nested too deep through other tags; there are no circles any more.
-fn too_deep(tags: &[Expression]) -> Option<usize> {
+fn too_deep(tags: &[Tag]) -> Option<usize> {
     let uses: Vec<Vec<usize>> = tags.iter().map(used).collect();
     let mut depth = vec![1_usize; tags.len()];
     for _ in 0..=MAX_TAG_DEPTH {

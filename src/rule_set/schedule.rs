@@ -73,7 +73,8 @@ impl Schedule {
             return (hours.start..hours.end).contains(&minute) && self.on(local.weekday());
         }
         // Over midnight: the hours after it belong to the day on which they began.
-        (minute >= hours.start && self.on(local.weekday())) || (minute < hours.end && self.on(local.weekday().previous()))
+        (minute >= hours.start && self.on(local.weekday()))
+            || (minute < hours.end && self.on(local.weekday().previous()))
     }
 
     /// Reads a schedule.
@@ -165,7 +166,9 @@ fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Ho
             (hours.start != hours.end && hours.start < 24 * 60).then_some(hours)
         });
         if hours.is_none() {
-            problems.push(cursor.problem(format!("expected hours such as '08:00-22:00', found {}", quoted(text))));
+            problems.push(
+                cursor.problem(format!("expected hours such as '08:00-22:00', found {}", quoted(text))),
+            );
         }
         hours
     };
@@ -174,7 +177,9 @@ fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Ho
     }
     let items: Vec<Cursor<'_, '_>> = cursor.items(problems)?.collect();
     if items.is_empty() || items.len() > MAX_HOURS {
-        problems.push(cursor.problem(format!("expected 1 to {MAX_HOURS} ranges of hours, found {}", items.len())));
+        problems.push(
+            cursor.problem(format!("expected 1 to {MAX_HOURS} ranges of hours, found {}", items.len())),
+        );
         return None;
     }
     items.iter().map(|item| read(item, problems)).collect()
@@ -197,7 +202,11 @@ fn read_days(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u8> {
         let Some(name) = item.text(problems) else { continue };
         match DAYS.iter().position(|day| *day == name) {
             Some(day) => days |= 1 << day,
-            None => problems.push(item.problem(format!("expected a day of {}, found {}", DAYS.join(", "), quoted(name)))),
+            None => problems.push(item.problem(format!(
+                "expected a day of {}, found {}",
+                DAYS.join(", "),
+                quoted(name)
+            ))),
         }
     }
     if days == 0 {

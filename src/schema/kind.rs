@@ -134,7 +134,11 @@ impl Vocabulary {
 
     /// The words whose bits are set.
     pub fn of_bits(&self, bits: u64) -> impl Iterator<Item = &str> {
-        self.words.iter().enumerate().filter(move |(i, _)| *i < 64 && bits >> i & 1 == 1).map(|(_, word)| &**word)
+        self.words
+            .iter()
+            .enumerate()
+            .filter(move |(i, _)| *i < 64 && bits >> i & 1 == 1)
+            .map(|(_, word)| &**word)
     }
 
     /// Whether `longer` begins with these words and agrees on their order.
@@ -308,9 +312,13 @@ impl Kind {
                 offset_code((x * 10_f64.powi(i32::from(*scale))).round() as i64, *min, *max)
             }
             // Code 0 is the one NaN that is never stored.
-            (Kind::Float { double: false }, Value::Double(x)) => u64::from((*x as f32).to_bits() ^ MISSING_F32),
+            (Kind::Float { double: false }, Value::Double(x)) => {
+                u64::from((*x as f32).to_bits() ^ MISSING_F32)
+            }
             (Kind::Float { double: true }, Value::Double(x)) => x.to_bits() ^ MISSING_F64,
-            (Kind::Enum(words), Value::Text(text)) => words.code(text).map_or(MISSING, |code| u64::from(code) + 1),
+            (Kind::Enum(words), Value::Text(text)) => {
+                words.code(text).map_or(MISSING, |code| u64::from(code) + 1)
+            }
             (Kind::Set(_), Value::Set(bits, _)) => bits << 1 | 1,
             (Kind::Set(words), Value::List(items)) => {
                 let bit = |item: &Value<'_>| match item {
@@ -333,8 +341,12 @@ impl Kind {
         match self {
             Kind::Bool => Value::Bool(code == 2),
             Kind::Int { min, .. } => Value::Int(min.wrapping_add((code - 1) as i64)),
-            Kind::Decimal { scale, min, .. } => Value::Double(unscaled(min.wrapping_add((code - 1) as i64), *scale)),
-            Kind::Float { double: false } => Value::Double(f64::from(f32::from_bits(code as u32 ^ MISSING_F32))),
+            Kind::Decimal { scale, min, .. } => {
+                Value::Double(unscaled(min.wrapping_add((code - 1) as i64), *scale))
+            }
+            Kind::Float { double: false } => {
+                Value::Double(f64::from(f32::from_bits(code as u32 ^ MISSING_F32)))
+            }
             Kind::Float { double: true } => Value::Double(f64::from_bits(code ^ MISSING_F64)),
             Kind::Enum(words) => {
                 words.word(code as u32 - 1).map_or(Value::Missing, |word| Value::Text(Cow::Borrowed(word)))
@@ -445,7 +457,10 @@ fn scaled_of(text: &str, scale: u8) -> Option<i64> {
     Some(if negative { -scaled } else { scaled })
 }
 
-fn set_of<'v, 'n>(words: &'v Vocabulary, texts: impl Iterator<Item = &'n str>) -> Result<Value<'static>, String> {
+fn set_of<'v, 'n>(
+    words: &'v Vocabulary,
+    texts: impl Iterator<Item = &'n str>,
+) -> Result<Value<'static>, String> {
     let mut found = Vec::new();
     for text in texts {
         match words.code(text) {

@@ -68,7 +68,11 @@ impl Schema {
             used[word] += bits;
         }
         self.row_words = used.len();
-        let names = self.features.iter().enumerate().map(|(i, f): (usize, &Feature)| (f.name.clone(), FeatureId(i as u16)));
+        let names = self
+            .features
+            .iter()
+            .enumerate()
+            .map(|(i, f): (usize, &Feature)| (f.name.clone(), FeatureId(i as u16)));
         self.feature_ids = names.collect();
         Ok(())
     }

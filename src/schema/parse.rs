@@ -4,16 +4,43 @@ use std::sync::Arc;
 
 use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
 use super::{
-    Computed, ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
+    Computed, ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema,
+    Vocabulary,
 };
 use crate::input::{Cursor, Input, Object, quoted};
 use crate::problem::{Problem, Problems, Source};
 
 /// Names that conditions use themselves, and CEL's reserved words.
 const RESERVED: [&str; 29] = [
-    "as", "break", "const", "context", "continue", "customer", "else", "event", "false", "for", "function", "if",
-    "import", "in", "let", "loop", "namespace", "now", "null", "offer", "package", "return", "tag", "true", "type", "var",
-    "void", "while", "yield",
+    "as",
+    "break",
+    "const",
+    "context",
+    "continue",
+    "customer",
+    "else",
+    "event",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "now",
+    "null",
+    "offer",
+    "package",
+    "return",
+    "tag",
+    "true",
+    "type",
+    "var",
+    "void",
+    "while",
+    "yield",
 ];
 
 impl Schema {
@@ -58,12 +85,19 @@ fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Opt
     }
     schema.events = read_events(&object, problems);
     schema.context = read_declared(&object, "context", problems);
-    schema.context_ids =
-        schema.context.iter().enumerate().map(|(i, field)| (field.name.clone(), ContextId(i as u16))).collect();
+    schema.context_ids = schema
+        .context
+        .iter()
+        .enumerate()
+        .map(|(i, field)| (field.name.clone(), ContextId(i as u16)))
+        .collect();
     schema.attributes = read_declared(&object, "offer_attributes", problems);
     for attribute in &schema.attributes {
         if ["value", "group", "id", "priority"].contains(&&*attribute.name) {
-            problems.push(root.problem(format!("offer attribute `{}` is one that every offer has already", attribute.name)));
+            problems.push(root.problem(format!(
+                "offer attribute `{}` is one that every offer has already",
+                attribute.name
+            )));
         }
     }
     schema.features = read_features(&object, &schema.events, problems);
@@ -77,7 +111,10 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
     let Some(cursor) = object.get("features") else { return Vec::new() };
     let entries = cursor.entries(problems).unwrap_or_default();
     if entries.len() > MAX_FEATURES {
-        problems.push(cursor.problem(format!("a schema has at most {MAX_FEATURES} features, this one {}", entries.len())));
+        problems.push(
+            cursor
+                .problem(format!("a schema has at most {MAX_FEATURES} features, this one {}", entries.len())),
+        );
         return Vec::new();
     }
     let mut features = Vec::new();
@@ -85,7 +122,8 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
         check_identifier(name, &cursor, problems);
         if let Some((kind, description)) = read_kind(&cursor, Some(events), problems) {
             if kind == Kind::Text {
-                let problem = cursor.problem("a feature has no free text; use `enum` or `set` with a vocabulary");
+                let problem =
+                    cursor.problem("a feature has no free text; use `enum` or `set` with a vocabulary");
                 problems.push(problem.hint("free text is allowed in `context`"));
             }
             features.push(Feature { name: name.into(), description, kind, field: None });
@@ -127,7 +165,11 @@ fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> 
 }
 
 /// The kind that `cursor` declares; computed kinds only where `events` are given.
-fn read_kind(cursor: &Cursor<'_, '_>, events: Option<&[EventType]>, problems: &mut Problems) -> Option<(Kind, Box<str>)> {
+fn read_kind(
+    cursor: &Cursor<'_, '_>,
+    events: Option<&[EventType]>,
+    problems: &mut Problems,
+) -> Option<(Kind, Box<str>)> {
     // The kind tells which other fields there may be.
     let Some(entries) = cursor.entries(&mut Problems::new()) else {
         cursor.object(&["kind"], problems);
@@ -152,7 +194,8 @@ fn read_kind(cursor: &Cursor<'_, '_>, events: Option<&[EventType]>, problems: &m
         _ => {
             let kinds = ["bool", "int", "float", "decimal", "enum", "set", "time", "string"];
             let all = kinds.into_iter().chain(Function::ALL.iter().map(|(name, _)| *name));
-            let problem = kind_cursor.problem(format!("unknown kind {}", quoted(name))).nearest(name, all.clone());
+            let problem =
+                kind_cursor.problem(format!("unknown kind {}", quoted(name))).nearest(name, all.clone());
             problems.push(match problem.hint {
                 Some(_) => problem,
                 None => problem.hint(format!("kinds: {}", all.collect::<Vec<_>>().join(", "))),
@@ -229,7 +272,9 @@ fn read_decimal(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind
         let scaled = cursor.number(problems)? * 10_f64.powi(i32::from(scale));
         if scaled.abs() > MAX_DECIMAL as f64 || scaled != scaled.round() {
             let largest = MAX_DECIMAL as f64 / 10_f64.powi(i32::from(scale));
-            problems.push(cursor.problem(format!("expected at most {scale} decimals and a magnitude up to {largest}")));
+            problems.push(
+                cursor.problem(format!("expected at most {scale} decimals and a magnitude up to {largest}")),
+            );
             return None;
         }
         Some(scaled as i64)
@@ -245,7 +290,8 @@ fn read_words(cursor: &Cursor<'_, '_>, most: usize, problems: &mut Problems) -> 
     let mut seen = std::collections::HashSet::new();
     for item in cursor.items(problems)? {
         let Some(word) = item.text(problems) else { continue };
-        if word.is_empty() || word.len() > MAX_NAME_BYTES || word.chars().any(|c| c.is_control() || c == '|') {
+        if word.is_empty() || word.len() > MAX_NAME_BYTES || word.chars().any(|c| c.is_control() || c == '|')
+        {
             let rule = format!("a value has 1 to {MAX_NAME_BYTES} bytes without control characters and `|`");
             problems.push(item.problem(format!("{rule}, found {}", quoted(word))));
         }
@@ -262,7 +308,12 @@ fn read_words(cursor: &Cursor<'_, '_>, most: usize, problems: &mut Problems) -> 
     Some(words)
 }
 
-fn read_computed(name: &str, object: &Object<'_, '_>, events: &[EventType], problems: &mut Problems) -> Option<Kind> {
+fn read_computed(
+    name: &str,
+    object: &Object<'_, '_>,
+    events: &[EventType],
+    problems: &mut Problems,
+) -> Option<Kind> {
     let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
     let event_cursor = object.required("event", problems)?;
     let event_name = event_cursor.text(problems)?;
@@ -283,7 +334,8 @@ fn read_computed(name: &str, object: &Object<'_, '_>, events: &[EventType], prob
         && matches!(function, Function::Sum | Function::Max | Function::Min)
         && !matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. })
     {
-        let what = format!("`{name}` needs a number, `{}` is of kind {}", property.name, property.kind.name());
+        let what =
+            format!("`{name}` needs a number, `{}` is of kind {}", property.name, property.kind.name());
         problems.push(object.cursor().problem(what));
         return None;
     }
@@ -311,7 +363,11 @@ fn read_computed(name: &str, object: &Object<'_, '_>, events: &[EventType], prob
     Some(Kind::Computed(Computed { function, event: event_name.into(), property, window_seconds, result }))
 }
 
-fn read_property<'e>(cursor: &Cursor<'_, '_>, event: &'e EventType, problems: &mut Problems) -> Option<&'e Declared> {
+fn read_property<'e>(
+    cursor: &Cursor<'_, '_>,
+    event: &'e EventType,
+    problems: &mut Problems,
+) -> Option<&'e Declared> {
     let name = cursor.text(problems)?;
     let found = event.properties.iter().find(|property| &*property.name == name);
     if found.is_none() {
@@ -336,7 +392,9 @@ fn read_window(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> 
     match seconds.filter(|s| (1..=YEAR_DAYS * 86_400).contains(s)) {
         Some(seconds) => Some(seconds),
         None => {
-            problems.push(cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))));
+            problems.push(
+                cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))),
+            );
             None
         }
     }
@@ -347,7 +405,9 @@ fn check_identifier(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems
     if !is_name(name, false) {
         problems.push(cursor.key_problem(format!("{} is not a name: {NAME_RULE}", quoted(name))));
     } else if RESERVED.contains(&name) {
-        problems.push(cursor.key_problem(format!("`{name}` is a word of the condition language; choose another name")));
+        problems.push(
+            cursor.key_problem(format!("`{name}` is a word of the condition language; choose another name")),
+        );
     }
 }
 
@@ -357,7 +417,9 @@ const NAME_RULE: &str = "lower case letters, digits and `_`, beginning with a le
 pub(crate) fn is_name(name: &str, dash: bool) -> bool {
     name.len() <= MAX_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || (dash && b == b'-'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || (dash && b == b'-'))
 }
 
 /// The name of a rule set, offer, placement or group.

@@ -1,0 +1,348 @@
+use super::*;
+use crate::context::Context;
+use crate::schema::{ChannelId, Schema};
+use crate::value::Time;
+use crate::vector::FeatureVector;
+
+fn schema() -> Schema {
+    let text = "
+schema: t
+features:
+  age: {kind: int, min: 0, max: 120}
+  aum: {kind: decimal, scale: 2, min: 0, max: 10000000}
+  churn: {kind: float}
+  vip: {kind: bool}
+  tier: {kind: enum, values: [mass, gold, private]}
+  risk: {kind: enum, values: [R1, R2, R3], ordered: true}
+  other_risk: {kind: enum, values: [R1, R2, R3], ordered: true}
+  interests: {kind: set, values: [funds, travel, study]}
+  seen: {kind: time}
+  logins: {kind: count, event: login, window: 7d}
+context:
+  page: {kind: enum, values: [home, fx]}
+  intent: {kind: string}
+  amount: {kind: float, precision: double}
+events: {login: {}}
+offer_attributes:
+  risk: {kind: enum, values: [R1, R2, R3], ordered: true}
+  min_age: {kind: int}
+";
+    Schema::parse("schema.yaml", text).unwrap()
+}
+
+/// A row from `name=value` pairs in the text form of CSV.
+fn row(schema: &Schema, features: &str) -> Vec<u64> {
+    let mut row = vec![0; schema.row_words()];
+    for pair in features.split_whitespace() {
+        let (name, text) = pair.split_once('=').unwrap();
+        let feature = schema.feature(schema.feature_id(name).unwrap());
+        let value = feature.kind.read_text(text).unwrap();
+        feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
+    }
+    row
+}
+
+/// What `text` comes to for these features and context, with tags `young`, `rich` and the offer attributes risk R2, no
+/// min_age.
+fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
+    let schema = schema();
+    let words = row(&schema, features);
+    let names: Vec<Box<str>> = vec!["young".into(), "rich".into()];
+    let scope = Scope { schema: &schema, tags: &names, offer: None, variables: &[] };
+    let tag = |name: &str, text| {
+        let condition = scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
+        Tag { name: name.into(), condition }
+    };
+    let tags = [tag("young", "age < 30"), tag("rich", "aum >= 1000000 && !tag.young")];
+    let offer = |name: &str| Some(if name == "risk" { Value::Text("R2".into()) } else { Value::Null });
+    let scope = Scope { offer: Some(OfferScope { value: &offer }), ..scope };
+    let syntax = Syntax::parse(text, Origin::default()).unwrap();
+    let expression = scope.any(&syntax).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+    let mut seen = Context::default();
+    for (name, value) in context {
+        let id = schema.context_id(name).unwrap();
+        seen.set(id, schema.context()[usize::from(id.0)].kind.read_text(value).unwrap());
+    }
+    let memo = TagMemo::new(tags.len());
+    let facts = Facts {
+        schema: &schema,
+        vector: FeatureVector::new(&words),
+        context: &seen,
+        channel: ChannelId(0),
+        now: Time::parse("2026-11-21").unwrap(),
+        tags: &tags,
+        memo: &memo,
+        variables: &[],
+    };
+    expression.evaluate(&facts).to_string()
+}
+
+fn check(cases: &[(&str, &str, &str)]) {
+    for (text, features, expected) in cases {
+        assert_eq!(evaluate(text, features, &[]), *expected, "{text} with {features}");
+    }
+}
+
+#[test]
+fn a_missing_feature_has_no_answer_unless_the_other_side_decides() {
+    check(&[
+        ("age > 18", "", "missing"),
+        ("age > 18 || vip", "vip=true", "true"),
+        ("vip || age > 18", "vip=true", "true"),
+        ("age > 18 || vip", "vip=false", "missing"),
+        ("age > 18 && vip", "vip=false", "false"),
+        ("age > 18 && vip", "vip=true", "missing"),
+        ("!(age > 18)", "", "missing"),
+        ("vip ? 1 : age", "vip=true", "1"),
+        ("age > 18 ? 1 : 2", "", "missing"),
+        ("logins >= 3", "", "missing"),
+    ]);
+}
+
+#[test]
+fn presence_is_asked_with_has_or_null() {
+    check(&[
+        ("has(customer.age)", "", "false"),
+        ("has(customer.age)", "age=3", "true"),
+        ("age == null", "", "true"),
+        ("null != age", "age=3", "true"),
+        ("has(context.page)", "", "false"),
+        ("offer.min_age == null", "", "true"),
+        ("has(offer.risk)", "", "true"),
+        ("!has(customer.age) || age > 18", "", "true"),
+    ]);
+}
+
+#[test]
+fn enums_compare_by_name_and_ordered_ones_by_their_order() {
+    check(&[
+        ("tier == 'gold'", "tier=gold", "true"),
+        ("'gold' != tier", "tier=private", "true"),
+        ("tier in ['mass', 'gold']", "tier=gold", "true"),
+        ("tier in ['mass', 'gold']", "tier=private", "false"),
+        ("tier in ['mass']", "", "missing"),
+        ("risk >= 'R2'", "risk=R3", "true"),
+        ("'R2' > risk", "risk=R1", "true"),
+        ("risk < other_risk", "risk=R1 other_risk=R3", "true"),
+        ("risk == other_risk", "risk=R3 other_risk=R3", "true"),
+        ("offer.risk <= risk", "risk=R1", "false"),
+        ("offer.risk <= risk", "risk=R2", "true"),
+        ("offer.risk == null || offer.risk <= risk", "risk=R3", "true"),
+        ("tier + '!'", "tier=gold", "'gold!'"),
+        ("tier.startsWith('pri')", "tier=private", "true"),
+    ]);
+}
+
+#[test]
+fn sets_know_membership_size_and_loops() {
+    check(&[
+        ("'funds' in interests", "interests=funds|study", "true"),
+        ("'travel' in interests", "interests=funds|study", "false"),
+        ("'travel' in interests", "", "missing"),
+        ("size(interests)", "interests=funds|study", "2"),
+        ("interests.size() > 2", "interests=funds|study", "false"),
+        ("interests.exists(i, i == 'study')", "interests=funds|study", "true"),
+        ("interests.exists(i, i in ['travel', 'study'])", "interests=travel", "true"),
+        ("interests.all(i, i != 'travel')", "interests=funds|study", "true"),
+        ("interests.exists_one(i, i.startsWith('s'))", "interests=funds|study", "true"),
+        ("interests.map(i, i + '!')", "interests=funds|study", "['funds!', 'study!']"),
+        ("interests.filter(i, i != 'funds')", "interests=funds|study", "['study']"),
+        ("[1, 2, 3].exists(x, [4, 5].exists(y, x + y == 8))", "", "true"),
+        ("[1, 2, 3].exists(x, [4, 5].exists(y, x + y == 9))", "", "false"),
+        ("[1, 2, 3].exists(x, x == age)", "", "missing"),
+    ]);
+}
+
+#[test]
+fn numbers_follow_cel() {
+    check(&[
+        ("1 + 2 * 3", "", "7"),
+        ("7 / 2", "", "3"),
+        ("-7 / 2", "", "-3"),
+        ("-7 % 3", "", "-1"),
+        ("7.0 / 2.0", "", "3.5"),
+        ("age / 0", "age=1", "no answer (division by zero)"),
+        ("9223372036854775807 + age", "age=1", "no answer (overflow)"),
+        ("1.0 / 0.0 > 1.0", "", "true"),
+        ("0.0 / 0.0 == 0.0 / 0.0", "", "false"),
+        ("1 == 1.0 && 1 < 1.5 && 2.0 >= 2", "", "true"),
+        ("9007199254740993 > 9007199254740992.0", "", "true"),
+        ("age / 0 > 1 || true", "age=1", "true"),
+        ("aum >= 500000 && aum < 1000000", "aum=999999.99", "true"),
+        ("aum >= 500000 && aum < 1000000", "aum=1000000", "false"),
+        ("double(age) * 1.5", "age=30", "45"),
+        ("int(aum) % 7", "aum=15.99", "1"),
+        ("age > 20 ? 1.5 : 1.0", "age=30", "1.5"),
+    ]);
+}
+
+#[test]
+fn times_and_durations_add_up() {
+    check(&[
+        ("now - seen < duration('720h')", "seen=2026-11-01", "true"),
+        ("now - seen < duration('720h')", "seen=2026-10-01", "false"),
+        ("seen >= timestamp('2026-01-01T00:00:00Z')", "seen=2026-01-01", "true"),
+        ("seen + duration('24h') == timestamp('2026-01-02T00:00:00Z')", "seen=2026-01-01", "true"),
+        ("now - seen", "", "missing"),
+    ]);
+}
+
+#[test]
+fn tags_context_and_channel_are_seen() {
+    check(&[
+        ("tag.young", "age=20", "true"),
+        ("tag.rich", "age=20 aum=2000000", "false"),
+        ("tag.rich", "age=50 aum=2000000", "true"),
+        ("!tag.young", "", "missing"),
+        ("context.channel == 'app'", "", "true"),
+    ]);
+    assert_eq!(
+        evaluate(
+            "context.page == 'fx' && context.intent.contains('loan')",
+            "",
+            &[("page", "fx"), ("intent", "home loan")]
+        ),
+        "true"
+    );
+    assert_eq!(evaluate("context.amount > 100", "", &[("amount", "100.5")]), "true");
+    assert_eq!(evaluate("context.amount > 100", "", &[]), "missing");
+}
+
+#[test]
+fn constants_are_folded_away() {
+    let schema = schema();
+    for (text, expected) in [
+        ("offer.risk == null || offer.risk <= risk", Some("true")),
+        ("offer.min_age != null && age >= offer.min_age", Some("false")),
+        ("1 + 1 == 2 && age > 3", None),
+        ("true || age > 3", Some("true")),
+        ("age > 3 && false", Some("false")),
+        ("1 > 2 ? age > 3 : true", Some("true")),
+    ] {
+        let offer = |_: &str| Some(Value::Null);
+        let scope = Scope { offer: Some(OfferScope { value: &offer }), ..Scope::of(&schema) };
+        let expression = scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
+        assert_eq!(expression.constant().map(ToString::to_string).as_deref(), expected, "{text}");
+    }
+}
+
+#[test]
+fn problems_say_where_what_and_what_to_try() {
+    let schema = schema();
+    let names: Vec<Box<str>> = vec!["young".into()];
+    let scope = Scope { tags: &names, ..Scope::of(&schema) };
+    for (text, under, detail, hint) in [
+        ("agee > 3", "agee", "there is no feature `agee`", "did you mean `age`?"),
+        ("page == 'fx'", "page", "there is no feature `page`", "did you mean `context.page`?"),
+        ("young", "young", "there is no feature `young`", "did you mean `tag.young`?"),
+        ("context.pag == 'fx'", "context.pag", "there is no `context.pag`", "did you mean `context.page`?"),
+        ("tier == 'glod'", "'glod'", "'glod' is not one of its 3 values", "did you mean 'gold'?"),
+        ("tier in ['mass', 'x']", "'x'", "'x' is not one of its 3 values", "values: mass, gold, private"),
+        (
+            "'food' in interests",
+            "'food'",
+            "'food' is not one of its 3 values",
+            "values: funds, travel, study",
+        ),
+        (
+            "tier < 'gold'",
+            "'gold'",
+            "this enum's values have no order",
+            "declare it with `ordered: true` in the schema",
+        ),
+        ("age == 'x'", "age == 'x'", "an int and a text cannot be compared", ""),
+        (
+            "age + aum > 3",
+            "age + aum",
+            "an int and a double do not go together here",
+            "ints and doubles are not mixed: write 2.0 for 2, or convert with double(…)",
+        ),
+        ("age && vip", "age", "true or false was expected, this is an int", "compare it: `… > 0`"),
+        ("age", "age", "a condition is true or false, this is an int", ""),
+        (
+            "vip ? 1 : 1.5",
+            "1.5",
+            "one side of `? :` is an int, the other a double",
+            "write both as doubles: 1.0",
+        ),
+        (
+            "seen > '2026-01-01'",
+            "seen > '2026-01-01'",
+            "a timestamp and a text cannot be compared",
+            "write timestamp('2026-01-31T00:00:00Z')",
+        ),
+        ("sise(interests) > 1", "sise(interests)", "there is no function `sise`", "did you mean `size`?"),
+        (
+            "contains(tier, 'x')",
+            "contains(tier, 'x')",
+            "there is no function `contains`",
+            "write text.contains(…)",
+        ),
+        (
+            "offer.risk == 'R1'",
+            "offer.risk",
+            "there is no offer here; `offer.…` is for guardrails and for offers themselves",
+            "",
+        ),
+        ("timestamp('soon') < now", "timestamp('soon')", "this has no value: not a timestamp", ""),
+        ("age in ['a']", "age in ['a']", "a list of texts never has an int", ""),
+        ("{'a': 1}.a == 1", "{", "maps and messages are not part of conditions", ""),
+        ("1u == 1u", "1u", "unsigned numbers are not part of conditions; leave out the `u`", ""),
+        ("risk.foo == 1", "risk.foo", "only customer, context, offer and tag have fields", ""),
+    ] {
+        let problems = match Syntax::parse(text, Origin::default()) {
+            Ok(syntax) => scope.condition(&syntax).unwrap_err(),
+            Err(problems) => problems,
+        };
+        let problem = problems.iter().next().unwrap();
+        let place = problem.place.unwrap();
+        let marked = &text[place.offset as usize..(place.offset + place.length) as usize];
+        let found = (marked, problem.detail.as_str(), problem.hint.as_deref().unwrap_or(""));
+        assert_eq!(found, (under, detail, hint), "{text}");
+    }
+}
+
+#[test]
+fn every_problem_of_an_expression_is_found() {
+    let schema = schema();
+    let syntax =
+        Syntax::parse("agee > 3 && tier == 'x' && context.nope == 1 && age + 1.5 > 2.0", Origin::default())
+            .unwrap();
+    assert_eq!(Scope::of(&schema).condition(&syntax).unwrap_err().count(), 4);
+}
+
+#[test]
+fn explanations_name_the_part_that_failed_and_what_it_saw() {
+    let schema = schema();
+    let words = row(&schema, "age=41 aum=400000");
+    let names: Vec<Box<str>> = vec!["young".into()];
+    let scope = Scope { tags: &names, ..Scope::of(&schema) };
+    let parse = |text: &str| scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
+    let tags = [Tag { name: "young".into(), condition: parse("age < 30") }];
+    let context = Context::default();
+    let memo = TagMemo::new(1);
+    let facts = Facts {
+        schema: &schema,
+        vector: FeatureVector::new(&words),
+        context: &context,
+        channel: ChannelId(0),
+        now: Time(0),
+        tags: &tags,
+        memo: &memo,
+        variables: &[],
+    };
+    for (text, part, values) in [
+        ("age > 18 && aum >= 500000 && vip", "aum >= 500000", "aum = 400000"),
+        (
+            "age > 18 && (tag.young || vip) && aum > 0.0",
+            "tag.young || vip",
+            "tag.young = false, age = 41, vip = missing",
+        ),
+        ("risk == 'R2'", "risk == 'R2'", "risk = missing"),
+    ] {
+        let condition = parse(text);
+        let (failed, seen) = condition.failed_part(&facts).unwrap();
+        let seen: Vec<String> = seen.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        assert_eq!((condition.part_text(failed), seen.join(", ").as_str()), (part, values), "{text}");
+    }
+}

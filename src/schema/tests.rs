@@ -1,0 +1,257 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::input::{Input, InputValue};
+use crate::value::Value;
+use crate::vector::FeatureVector;
+
+fn parse(text: &str) -> Schema {
+    Schema::parse("schema.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_row_of_64_mixed_features_takes_at_most_96_bytes() {
+    let mut text = String::from("schema: wide\nfeatures:\n");
+    let kinds = [
+        (20, "{kind: bool}"),
+        (16, "{kind: enum, values: [a, b, c, d, e, f, g, h]}"),
+        (16, "{kind: int, min: 0, max: 255}"),
+        (8, "{kind: float}"),
+        (4, "{kind: time}"),
+    ];
+    for (i, (count, kind)) in kinds.iter().enumerate() {
+        for j in 0..*count {
+            text.push_str(&format!("  f{i}_{j}: {kind}\n"));
+        }
+    }
+    let schema = parse(&text);
+    assert_eq!(schema.features().len(), 64);
+    assert!(schema.row_words() * 8 <= 96, "{} bytes", schema.row_words() * 8);
+}
+
+#[test]
+fn all_problems_of_a_schema_come_at_once_with_line_and_column() {
+    let text = "\
+schema: s
+features:
+  age: {kind: itn}
+  Name: {kind: bool}
+  when_seen: {kind: time, min: 3}
+  tier: {kind: enum}
+  tags: {kind: set, values: [a, a]}
+  note: {kind: string}
+  now: {kind: bool}
+  range: {kind: int, min: 3, max: 1}
+  n: {kind: count, event: lgoin}
+  m: {kind: sum, event: login, property: page}
+  d: {kind: decimal, scale: 12}
+events:
+  login: {properties: {page: {kind: string}}}
+contxt: {}
+";
+    let problems = Schema::parse("schema.yaml", text).unwrap_err();
+    let lines: Vec<u32> = problems.iter().map(|p| p.place.unwrap().line).collect();
+    assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16], "{problems}");
+    for expected in [
+        "schema.yaml:3:15: unknown kind \"itn\"",
+        "= did you mean `int`?",
+        "unknown field \"min\"",
+        "`values` is missing",
+        "\"a\" is listed twice",
+        "`now` is a word of the condition language",
+        "unknown event \"lgoin\"",
+        "= did you mean `context`?",
+    ] {
+        assert!(problems.to_string().contains(expected), "{expected}\n{problems}");
+    }
+}
+
+#[test]
+fn values_out_of_kind_are_refused_with_what_was_expected() {
+    let schema = parse(
+        "schema: s\nfeatures: {i: {kind: int, min: -3, max: 9}, f: {kind: float}, d: {kind: decimal, scale: 2, min: 0, max: 100}, \
+         e: {kind: enum, values: [red, green]}, s: {kind: set, values: [x, y]}, t: {kind: time}, b: {kind: bool}}",
+    );
+    let kind = |name: &str| &schema.feature(schema.feature_id(name).unwrap()).kind;
+    for (name, json, expected) in [
+        ("i", "10", "expected a whole number from -3 to 9, found 10"),
+        ("i", "1.5", "expected a whole number from -3 to 9, found 1.5"),
+        ("i", "\"1\"", "expected a whole number from -3 to 9, found the text \"1\""),
+        ("i", "99999999999999999999", "expected a whole number from -3 to 9, found 100000000000000000000"),
+        (
+            "f",
+            "1e39",
+            "expected a finite number of its precision, found 1000000000000000000000000000000000000000",
+        ),
+        ("f", "true", "expected a number, found true"),
+        ("d", "1.005", "expected a number with at most 2 decimals from 0 to 100, found 1.005"),
+        ("d", "100.01", "expected a number with at most 2 decimals from 0 to 100, found 100.01"),
+        ("d", "-1", "expected a number with at most 2 decimals from 0 to 100, found -1"),
+        ("e", "\"gren\"", "\"gren\" is not one of its 2 values; did you mean `green`?"),
+        ("e", "\"blue\"", "\"blue\" is not one of its 2 values: red, green"),
+        ("s", "[\"x\", 1]", "expected texts in the list, found 1"),
+        ("s", "\"x\"", "expected a list of texts, found the text \"x\""),
+        (
+            "t",
+            "\"1969-12-31\"",
+            "expected a time from 1970 to 2106 such as 2026-11-21T10:00:00Z, or a day such as 2026-11-21, found \"1969-12-31\"",
+        ),
+        ("t", "5", "expected a time such as 2026-11-21T10:00:00Z or a day such as 2026-11-21, found 5"),
+        ("b", "1", "expected true or false, found 1"),
+    ] {
+        let input = Input::from_json(json.as_bytes()).unwrap();
+        assert_eq!(kind(name).read(&input.value).unwrap_err(), expected, "{name} {json}");
+    }
+    assert!(kind("f").read(&InputValue::Float(f64::NAN)).is_err());
+    assert!(kind("d").read(&InputValue::Float(f64::INFINITY)).is_err());
+}
+
+#[test]
+fn csv_cells_are_read_exactly() {
+    let schema = parse(
+        "schema: s\nfeatures: {d: {kind: decimal, scale: 2, min: -1000, max: 1000}, s: {kind: set, values: [x, y]}}",
+    );
+    let kind = |name: &str| &schema.feature(schema.feature_id(name).unwrap()).kind;
+    for (text, expected) in [
+        ("12.5", Some("12.5")),
+        ("-0.01", Some("-0.01")),
+        ("+7", Some("7")),
+        ("1.10000", Some("1.1")),
+        ("1.001", None),
+        ("1000.01", None),
+        (".5", None),
+        ("1e2", None),
+        ("", None),
+        ("NaN", None),
+    ] {
+        assert_eq!(kind("d").read_text(text).ok().map(|v| v.to_string()).as_deref(), expected, "{text}");
+    }
+    assert_eq!(kind("s").read_text("y|x").unwrap().to_string(), "['y', 'x']");
+    assert!(kind("s").read_text("z").is_err());
+}
+
+#[test]
+fn a_schema_grows_at_the_end_and_old_rows_stay_readable() {
+    let old = parse("schema: s\nfeatures: {a: {kind: int, min: 0, max: 9}, e: {kind: enum, values: [x, y]}}");
+    let newer = parse(
+        "schema: s\nfeatures: {n: {kind: float, precision: double}, e: {kind: enum, values: [x, y, z]}, \
+         a: {kind: int, min: 0, max: 14}, m: {kind: bool}}",
+    );
+    let grown = old.grow(&newer).unwrap();
+    let names: Vec<&str> = grown.features().iter().map(|f| &*f.name).collect();
+    assert_eq!(names, ["a", "e", "n", "m"]);
+    let mut row = vec![0; old.row_words()];
+    let set = |schema: &Schema, row: &mut [u64], name: &str, text: &str| {
+        let feature = schema.feature(schema.feature_id(name).unwrap());
+        let value = feature.kind.read_text(text).unwrap();
+        feature.field.unwrap().write(row, feature.kind.encode(&value));
+    };
+    set(&old, &mut row, "a", "7");
+    set(&old, &mut row, "e", "y");
+    let read = |name: &str| FeatureVector::new(&row).get(&grown, grown.feature_id(name).unwrap()).to_string();
+    assert_eq!([read("a"), read("e"), read("n"), read("m")], ["7", "'y'", "missing", "missing"]);
+}
+
+#[test]
+fn what_is_not_growth_is_refused_and_says_what() {
+    let old = parse(
+        "schema: s\nfeatures: {a: {kind: int, min: 0, max: 9}, e: {kind: enum, values: [x, y]}, b: {kind: bool}}\n\
+         context: {page: {kind: string}}\nevents: {login: {}}\noffer_attributes: {risk: {kind: int}}",
+    );
+    let newer = parse(
+        "schema: s\nchannels: [web]\nfeatures: {a: {kind: int, min: 0, max: 900}, e: {kind: enum, values: [y, x]}}\n\
+         context: {page: {kind: int}}",
+    );
+    let problems = old.grow(&newer).unwrap_err();
+    let found: Vec<&str> = problems.iter().map(|p| p.detail.as_str()).collect();
+    assert_eq!(
+        found,
+        [
+            "feature `a`: its stored bits have no room for that; declare a new feature",
+            "feature `e`: values may only be added at the end",
+            "feature `b` would be removed",
+            "context field `page`: cannot change from string to int",
+            "offer attribute `risk` would be removed",
+            "event `login` would be removed",
+            "channels may only be added at the end",
+        ]
+    );
+}
+
+/// A kind with a value of it, as text of a CSV cell.
+fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
+    let int = (-1_000_000_i64..1_000_000, 0_i64..5_000_000, 0.0..1.0_f64).prop_map(|(min, width, at)| {
+        let value = min + (width as f64 * at) as i64;
+        (format!("{{kind: int, min: {min}, max: {}}}", min + width), value.to_string())
+    });
+    let decimal = (0_u32..5, -100_000_i64..100_000).prop_map(|(scale, scaled)| {
+        let value = crate::schema::kind::unscaled(scaled, scale as u8);
+        (format!("{{kind: decimal, scale: {scale}, min: -100000, max: 100000}}"), value.to_string())
+    });
+    let words = (1_usize..400).prop_flat_map(|n| (Just(n), 0..n));
+    let word = words.prop_map(|(n, at)| {
+        let words: Vec<String> = (0..n).map(|i| format!("w{i}")).collect();
+        (format!("{{kind: enum, values: [{}]}}", words.join(", ")), format!("w{at}"))
+    });
+    let sets =
+        (1_usize..=63).prop_flat_map(|n| (Just(n), proptest::collection::btree_set(0..n, 0..=n.min(6))));
+    let set = sets.prop_map(|(n, at)| {
+        let words: Vec<String> = (0..n).map(|i| format!("w{i}")).collect();
+        let value: Vec<String> = at.iter().map(|i| format!("w{i}")).collect();
+        (format!("{{kind: set, values: [{}]}}", words.join(", ")), value.join("|"))
+    });
+    prop_oneof![
+        any::<bool>().prop_map(|b| ("{kind: bool}".to_owned(), b.to_string())),
+        int,
+        any::<i64>()
+            .prop_filter("the smallest is left out", |i| *i != i64::MIN)
+            .prop_map(|i| ("{kind: int}".to_owned(), i.to_string())),
+        any::<f32>()
+            .prop_filter("finite", |x| x.is_finite())
+            .prop_map(|x| ("{kind: float}".to_owned(), f64::from(x).to_string())),
+        any::<f64>()
+            .prop_filter("finite", |x| x.is_finite())
+            .prop_map(|x| ("{kind: float, precision: double}".to_owned(), x.to_string())),
+        decimal,
+        word,
+        set,
+        (0_i64..4_294_967_295)
+            .prop_map(|s| ("{kind: time}".to_owned(), crate::value::Time::from_seconds(s).to_string())),
+    ]
+    .prop_flat_map(|(kind, value)| (Just(kind), proptest::option::of(Just(value))))
+}
+
+proptest! {
+    /// A row reads back what a plain list of values holds, whatever is written in whatever order.
+    #[test]
+    fn a_row_holds_what_was_written(features in proptest::collection::vec(kind_and_value(), 1..40), order in any::<u64>()) {
+        let mut text = String::from("schema: s\nfeatures:\n");
+        for (i, (kind, _)) in features.iter().enumerate() {
+            text.push_str(&format!("  f{i}: {kind}\n"));
+        }
+        let schema = parse(&text);
+        let mut row = vec![0_u64; schema.row_words()];
+        let mut places: Vec<usize> = (0..features.len()).collect();
+        places.rotate_left(order as usize % features.len());
+        for noise in [true, false] {
+            for i in &places {
+                let feature = &schema.features()[*i];
+                let value = match (&features[*i].1, noise) {
+                    (Some(text), _) => feature.kind.read_text(text).unwrap(),
+                    (None, true) => feature.kind.decode(1).into_owned(), // overwritten with missing in the second round
+                    (None, false) => Value::Missing,
+                };
+                feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
+            }
+        }
+        for (i, (_, value)) in features.iter().enumerate() {
+            let feature = &schema.features()[i];
+            let found = FeatureVector::new(&row).get(&schema, FeatureId(i as u16));
+            let expected = match value {
+                Some(text) => feature.kind.read_text(text).unwrap(),
+                None => Value::Missing,
+            };
+            prop_assert_eq!(found.into_owned(), expected, "{} {:?}", feature.name, feature.kind);
+        }
+    }
+}
