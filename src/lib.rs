@@ -1,17 +1,23 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+pub mod bundle;
+pub mod cli;
 pub mod codec;
 pub mod compiler;
+pub mod config;
 pub mod context;
 pub mod customer;
 pub mod decide;
 pub mod definitions;
 pub mod engine;
 pub mod expression;
+pub mod golden;
 pub mod http;
+pub mod import;
 pub mod input;
 pub mod journal;
 pub mod metrics;
 pub mod node;
+pub mod population;
 pub mod problem;
 pub mod record;
 pub mod rule_set;

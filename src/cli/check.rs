@@ -1,0 +1,127 @@
+//! `usher check`: is a bundle, or one file of it, right?
+
+use std::path::{Path, PathBuf};
+
+use super::definition::Definition;
+use super::{Failure, Outcome, print_problems, problem_json};
+use crate::bundle::{Bundle, Checked, read_file};
+use crate::problem::{Problem, Problems, Source};
+use crate::rule_set::RuleSet;
+use crate::schema::Schema;
+
+/// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A bundle's folder, a rule set's file or a schema's file
+    #[arg(value_name = "DIR|FILE")]
+    path: PathBuf,
+    /// The schema that a single rule set is checked against [default: schema.yaml in the folder above it]
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+    /// Print the findings as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let checked = if args.path.is_dir() {
+        let bundle = Bundle::read(&args.path)?; // cannot be read: not the same as wrong
+        bundle.check().map(|checked| summary(&bundle, &checked))
+    } else {
+        check_file(args)?
+    };
+    match checked {
+        Ok(summary) if args.json => say!("{}", json_of(&summary)),
+        Ok(summary) => say!("{}", text_of(&args.path, &summary)),
+        Err(problems) if args.json => {
+            say!("{}", json_of_problems(&problems));
+            return Ok(Outcome::FoundWrong);
+        }
+        Err(problems) => {
+            print_problems(&problems);
+            return Ok(Outcome::FoundWrong);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// What there is, in the order it is told.
+type Summary = Vec<(&'static str, usize)>;
+
+fn summary(bundle: &Bundle, checked: &Checked) -> Summary {
+    let mut summary = schema_summary(&checked.schema);
+    summary.extend([
+        ("rule_sets", bundle.rule_sets.len()),
+        ("placements", checked.engine.placements().len()),
+        ("offers", checked.engine.offer_count()),
+        ("golden_decisions", checked.golden.cases.len()),
+        ("imports", checked.imports.len()),
+    ]);
+    summary
+}
+
+/// One file by itself: whether a rule set fits the others is only known when they are compiled together.
+fn check_file(args: &Args) -> Result<Result<Summary, Problems>, Failure> {
+    let file = match Definition::of(read_file(&args.path)?) {
+        Ok(file) => file,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    if file.rule_set.is_none() {
+        return Ok(parse_schema(&file.source).map(|schema| schema_summary(&schema)));
+    }
+    let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
+        let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));
+        failure.hint("say --schema FILE, or check the whole bundle's folder")
+    })?;
+    let schema = match parse_schema(&read_file(&schema_path)?) {
+        Ok(schema) => schema,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let rule_set = RuleSet::parse(&file.source.name, &file.source.text, &schema);
+    Ok(rule_set.map(|_| vec![("rule_sets", 1)]))
+}
+
+fn parse_schema(source: &Source) -> Result<Schema, Problems> {
+    Schema::parse(&source.name, &source.text)
+}
+
+fn schema_summary(schema: &Schema) -> Summary {
+    vec![("features", schema.features().len()), ("row_bytes", schema.row_words() * 8)]
+}
+
+/// `../schema.yaml` of a file in `rule-sets/`.
+fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
+    let folder = rule_set.parent()?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let schema = folder.join("..").join("schema.yaml");
+    schema.exists().then_some(schema)
+}
+
+fn text_of(path: &Path, summary: &Summary) -> String {
+    let counts = summary.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(name, count)| in_words(name, *count)).collect();
+    format!("{}: right\n  {}\n", path.display(), counts.join(", "))
+}
+
+fn in_words(name: &str, count: usize) -> String {
+    match (name, count) {
+        ("row_bytes", _) => format!("{count} bytes a row"),
+        ("golden_decisions", 1) => "1 golden decision came out".into(),
+        ("golden_decisions", _) => format!("{count} golden decisions came out"),
+        (_, 1) => format!("1 {}", name.trim_end_matches('s').replace('_', " ")),
+        _ => format!("{count} {}", name.replace('_', " ")),
+    }
+}
+
+fn json_of(summary: &Summary) -> serde_json::Value {
+    let counts = summary.iter().map(|(name, count)| ((*name).to_owned(), (*count).into()));
+    let mut json = serde_json::Value::Object(counts.collect());
+    json["right"] = true.into();
+    json
+}
+
+fn json_of_problems(problems: &Problems) -> serde_json::Value {
+    let list: Vec<serde_json::Value> =
+        problems.iter().map(|problem: &Problem| problem_json(problem)).collect();
+    serde_json::json!({"right": false, "problems": list, "omitted": problems.omitted})
+}

@@ -1,0 +1,79 @@
+//! A file that defines something: a schema or a rule set.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::input::{Cursor, Input};
+use crate::problem::{Problems, Source};
+
+/// Such a file, with what tells where and when it is pushed.
+pub(super) struct Definition {
+    /// The rule set's name; `None` for the schema.
+    pub(super) rule_set: Option<String>,
+    pub(super) order: Order,
+    pub(super) source: Arc<Source>,
+}
+
+/// Guardrails first, so that no offer decides before they do; then placements, because others name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Schema,
+    Guardrails,
+    Placements,
+    Other,
+}
+
+impl Definition {
+    /// Only what is needed to send the file to the right place: the server checks the rest.
+    pub(super) fn of(source: Source) -> Result<Definition, Problems> {
+        let source = Arc::new(source);
+        let input = Input::from_yaml(&source)?;
+        let mut problems = Problems::new();
+        let root = Cursor::root(&input, Some(&source));
+        let entries = root.entries(&mut problems).unwrap_or_default();
+        let field = |name: &str| entries.iter().find(|(field, _)| *field == name).map(|(_, cursor)| cursor);
+        problems.or(())?;
+        if field("schema").is_some() {
+            return Ok(Definition { rule_set: None, order: Order::Schema, source });
+        }
+        let mut problems = Problems::new();
+        let Some(name) = field("rule_set").and_then(|cursor| cursor.text(&mut problems)) else {
+            problems.push(
+                root.problem(format!("{} is neither a schema nor a rule set", base_name(&source.name)))
+                    .hint("a rule set begins with `rule_set: NAME`, a schema with `schema: NAME`"),
+            );
+            return Err(problems);
+        };
+        let order = match (field("guardrails"), field("placements")) {
+            (Some(_), _) => Order::Guardrails,
+            (None, Some(_)) => Order::Placements,
+            (None, None) => Order::Other,
+        };
+        Ok(Definition { rule_set: Some(name.to_owned()), order, source: Arc::clone(&source) })
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_sent_where_its_first_words_say() {
+        let look = |text: &str| Definition::of(Source { name: "f.yaml".into(), text: text.into() });
+        for (text, name, order) in [
+            ("schema: s\nfeatures: {}", None, Order::Schema),
+            ("rule_set: g\nguardrails: {a: 'true'}\nplacements: {}", Some("g"), Order::Guardrails),
+            ("rule_set: p\nplacements: {}", Some("p"), Order::Placements),
+            ("{\"rule_set\": \"o\"}", Some("o"), Order::Other),
+        ] {
+            let file = look(text).unwrap();
+            assert_eq!((file.rule_set.as_deref(), file.order), (name, order), "{text}");
+        }
+        assert!(look("offers: {}").err().unwrap().to_string().contains("neither a schema nor a rule set"));
+        assert!(look("a: [").is_err() && look("- 1").is_err() && look("").is_err());
+    }
+}
