@@ -2,6 +2,7 @@
 //! before anything is timed.
 #![allow(missing_docs, clippy::expect_used)]
 
+#[allow(dead_code)] // the other bench needs more of it
 mod synthetic;
 
 use std::hint::black_box;

@@ -10,7 +10,7 @@ use usher::schema::Schema;
 
 /// A condition of one offer: (int feature, lowest, highest) twice, (enum feature, value), (bool feature).
 #[derive(Debug, Clone)]
-pub struct Asks {
+pub(crate) struct Asks {
     ints: [(usize, u64, u64); 2],
     word: (usize, u64),
     flag: usize,
@@ -18,17 +18,17 @@ pub struct Asks {
 
 /// A customer as plain numbers.
 #[derive(Debug, Clone)]
-pub struct Customer {
+pub(crate) struct Customer {
     ints: [u64; 16],
     words: [u64; 16],
     flags: [bool; 20],
 }
 
 /// A rule set of some size and everything to check it by.
-pub struct Synthetic {
-    pub schema: Arc<Schema>,
-    pub text: String,
-    pub engine: Engine,
+pub(crate) struct Synthetic {
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) text: String,
+    pub(crate) engine: Engine,
     asks: Vec<Asks>,
 }
 
@@ -36,7 +36,7 @@ pub struct Synthetic {
 const WORDS: u64 = 8;
 
 impl Synthetic {
-    pub fn new(offers: usize) -> Synthetic {
+    pub(crate) fn new(offers: usize) -> Synthetic {
         let mut rng = fastrand::Rng::with_seed(2026);
         let schema = Arc::new(Schema::parse("schema.yaml", &schema_text()).expect("the schema is right"));
         let asks: Vec<Asks> = (0..offers).map(|_| Asks::random(&mut rng)).collect();
@@ -57,12 +57,12 @@ impl Synthetic {
     }
 
     /// The first three offers by tier and name, without the engine.
-    pub fn expected(&self, customer: &Customer) -> Vec<String> {
+    pub(crate) fn expected(&self, customer: &Customer) -> Vec<String> {
         let eligible = self.asks.iter().enumerate().filter(|(_, asks)| asks.fit(customer));
         eligible.take(3).map(|(i, _)| format!("o{i:05}")).collect()
     }
 
-    pub fn row(&self, customer: &Customer) -> Vec<u64> {
+    pub(crate) fn row(&self, customer: &Customer) -> Vec<u64> {
         let mut row = vec![0; self.schema.row_words()];
         let mut set = |name: String, code: u64| {
             let id = self.schema.feature_id(&name).expect("it is declared");
@@ -82,7 +82,7 @@ impl Synthetic {
 }
 
 impl Customer {
-    pub fn random(rng: &mut fastrand::Rng) -> Customer {
+    pub(crate) fn random(rng: &mut fastrand::Rng) -> Customer {
         Customer {
             ints: std::array::from_fn(|_| rng.u64(0..=255)),
             words: std::array::from_fn(|_| rng.u64(0..WORDS)),
