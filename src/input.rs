@@ -101,6 +101,7 @@ impl<'a> Input<'a> {
     pub fn from_yaml(source: &Arc<Source>) -> Result<Input<'static>, Problems> {
         let options = serde_saphyr::options! {
             with_snippet: false,
+            strict_booleans: true, // `y`, `no` and `on` are texts, as YAML 1.2 has it: a column `y`, the locale `no`
             budget: serde_saphyr::budget! {
                 max_depth: MAX_DEPTH,
                 max_nodes: MAX_YAML_NODES,
@@ -614,6 +615,14 @@ mod tests {
         let json = Arc::new(Source { name: "t".into(), text: "{\"a\": \"\\ud83d\\ude00\"}".into() });
         let InputValue::Map(entries) = Input::from_yaml(&json).unwrap().value else { panic!() };
         assert_eq!(entries[0].1.value, InputValue::Text("😀".into()));
+    }
+
+    #[test]
+    fn only_true_and_false_are_truth_values() {
+        let source = Arc::new(Source { name: "t".into(), text: "[y, no, on, true, ~]".into() });
+        let InputValue::List(items) = Input::from_yaml(&source).unwrap().value else { panic!() };
+        let texts: Vec<_> = items.iter().map(|item| item.value.describe()).collect();
+        assert_eq!(texts, ["the text \"y\"", "the text \"no\"", "the text \"on\"", "true", "null"]);
     }
 
     #[test]

@@ -1,22 +1,54 @@
 //! A running node: the engine in force, the customers, and the one road for writes.
-use std::sync::Arc;
+//!
+//! ```text
+//! write  ────────────────────────────► writer: journal, sync once, apply in order, acknowledge
+//! define ─► compiler: check, compile ────►│ ─► swap one Arc<Live>
+//! ```
+//!
+//! Reading takes no part in this: [`Node::live`] is one load, [`Node::customers`] the store's read side.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::Guard;
+use tokio::sync::oneshot;
+
+use crate::compiler;
 use crate::definitions::Definitions;
 use crate::engine::Engine;
+use crate::journal::{Journal, Volatile};
 use crate::problem::Problems;
-use crate::store::Customers;
-use crate::update::Update;
+use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
+use crate::schema::{FeatureId, MAX_FEATURES};
+use crate::state::State;
+use crate::store::{self, Customers};
+use crate::update::{Change, Update};
+use crate::writer::{self, Shared, Submissions};
 
 /// What must agree with each other, swapped as one value: definitions and the engine compiled from them.
 pub struct Live {
     /// Schema and rule sets.
     pub definitions: Definitions,
-    /// Compiled from them.
+    /// Compiled from them; its schema has the same content as theirs.
     pub engine: Engine,
 }
 
 /// A running node; shared by all request threads.
-pub struct Node {}
+pub struct Node {
+    shared: Arc<Shared>,
+    submissions: Submissions,
+    changes: SyncSender<compiler::Message>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    compiler: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
 
 /// A change of definitions that is asked for.
 #[derive(Debug)]
@@ -72,7 +104,7 @@ pub enum Define {
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Defined {
-    /// The record's sequence.
+    /// The record's sequence; of several the last one's.
     pub sequence: u64,
     /// The rule set's version that was published or activated; 0 for a schema or bundle or retirement.
     pub version: u32,
@@ -109,32 +141,388 @@ pub enum Unavailable {
 }
 
 impl Node {
-    /// Starts an empty node: its writer and compiler threads.
-    pub fn start() -> std::io::Result<Arc<Node>> {
-        todo!()
+    /// Starts an empty node over a journal that keeps nothing: its writer and compiler threads.
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub fn start() -> io::Result<Arc<Node>> {
+        Node::start_with(Box::new(Volatile::new()))
     }
+
+    /// Starts an empty node over an empty `journal`.
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub fn start_with(journal: Box<dyn Journal>) -> io::Result<Arc<Node>> {
+        let state = State::new();
+        let engine = Engine::empty(&state.definitions().schema);
+        Node::start_over(state, engine, journal, store::MAX_CUSTOMERS)
+    }
+
+    /// Starts a node over what is there already; `engine` is compiled from it.
+    fn start_over(
+        state: State,
+        engine: Engine,
+        journal: Box<dyn Journal>,
+        room: usize,
+    ) -> io::Result<Arc<Node>> {
+        let shared = Arc::new(Shared::new(&state, engine));
+        let (submissions, writer) = writer::start(state, journal, shared.clone(), room)?;
+        let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
+        let threads = Mutex::new(Some(Threads { compiler, writer }));
+        Ok(Arc::new(Node { shared, submissions, changes, threads }))
+    }
+
     /// Engine and definitions in force. Keep for one request only.
-    pub fn live(&self) -> arc_swap::Guard<Arc<Live>> {
-        todo!()
+    pub fn live(&self) -> Guard<Arc<Live>> {
+        self.shared.live.load()
     }
+
     /// The customers.
     pub fn customers(&self) -> &Customers {
-        todo!()
+        &self.shared.customers
     }
-    /// Writes changes to customers, in order, as one record; done when applied. Returns the sequence.
-    pub async fn write(&self, _updates: Vec<Update>) -> Result<u64, Unavailable> {
-        todo!()
+
+    /// Writes changes to customers, in order; done when they are journalled and applied, so that the next decision sees
+    /// them. Returns the sequence of the last record. Made against a schema of this node: a schema that grew meanwhile
+    /// changes nothing for them.
+    ///
+    /// Up to [`MAX_UPDATES_PER_RECORD`] updates are one record, which a crash leaves whole or not at all; more become
+    /// several, one after the other. An empty list changes nothing. Whoever drops the future does not undo the write.
+    ///
+    /// # Errors
+    /// [`Unavailable`]. `Overloaded` and `Full`: nothing was changed. `Stopped`: it may come back when the node starts
+    /// again, as after a crash.
+    pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
+        if updates.is_empty() {
+            return Ok(self.sequence());
+        }
+        let reply = self.submissions.offer(records_of(updates))?;
+        let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
+        Ok(applied.sequence)
     }
-    /// Changes definitions: checks, compiles, journals, swaps; done when decisions use it.
-    pub async fn define(&self, _change: Define) -> Result<Defined, DefineError> {
-        todo!()
+
+    /// Changes definitions: checks, compiles, journals, swaps; done when decisions use it. Changes are made one at a
+    /// time, in the order they come. Whoever drops the future does not undo the change.
+    ///
+    /// - A version that is published without being activated must compile with the active rule sets too.
+    /// - A schema equal to the one in force, or a bundle of which every part is in force, makes no record; any other
+    ///   publishing makes a new version.
+    ///
+    /// # Errors
+    /// [`DefineError`]; nothing was changed then.
+    pub async fn define(&self, change: Define) -> Result<Defined, DefineError> {
+        let (done, reply) = oneshot::channel();
+        self.changes.try_send(compiler::Message::Define(change, done)).map_err(|refused| match refused {
+            TrySendError::Full(_) => DefineError::Unavailable(Unavailable::Overloaded),
+            TrySendError::Disconnected(_) => DefineError::Unavailable(Unavailable::Stopped),
+        })?;
+        reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
     }
+
     /// The sequence of the last record applied.
     pub fn sequence(&self) -> u64 {
-        todo!()
+        self.shared.sequence.load(Ordering::Acquire)
     }
-    /// Finishes what waits, then stops the threads. Writes after this are refused.
+
+    /// Whether the journal failed (or a record could not be applied): decisions go on, writes are refused until restart.
+    pub fn journal_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// Finishes what waits, then stops the threads. Writes after this are refused, decisions go on. Blocks until the
+    /// threads have ended; doing it again does nothing.
     pub fn stop(&self) {
-        todo!()
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Threads { compiler, writer }) = threads.take() else { return };
+        // The compiler first: what it does ends at the writer. An error means that the thread has ended already.
+        let _ = self.changes.send(compiler::Message::Stop);
+        let _ = compiler.join();
+        self.submissions.stop();
+        let _ = writer.join();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `updates` as records that keep the bounds of [`record`](crate::record).
+fn records_of(mut updates: Vec<Update>) -> Vec<Record> {
+    for update in &mut updates {
+        if let Change::Replace(fields) | Change::Merge(fields) = &mut update.change
+            && fields.len() > MAX_FIELDS_PER_UPDATE
+        {
+            *fields = without_repetition(fields);
+        }
+    }
+    if updates.len() <= MAX_UPDATES_PER_RECORD {
+        return vec![Record::Customers(updates)];
+    }
+    let parts = updates.len().div_ceil(MAX_UPDATES_PER_RECORD);
+    let mut updates = updates.into_iter();
+    let part = || Record::Customers(updates.by_ref().take(MAX_UPDATES_PER_RECORD).collect());
+    std::iter::repeat_with(part).take(parts).collect()
+}
+
+/// The last code of each feature, which is the one that stays: no more than a schema has features.
+fn without_repetition(fields: &[(FeatureId, u64)]) -> Vec<(FeatureId, u64)> {
+    let last: BTreeMap<FeatureId, u64> = fields.iter().copied().collect();
+    last.into_iter().filter(|(feature, _)| usize::from(feature.0) < MAX_FEATURES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+    use crate::journal::testing::{FailsAt, Kept, gated};
+    use crate::state;
+    use crate::state::testing::{Model, SCHEMA, id, merge, replayed, updates};
+    use crate::store::Row;
+    use crate::value::Value;
+    use crate::vector::FeatureVector;
+    use crate::writer::MAX_WAITING;
+
+    const AGE: u16 = 1;
+
+    /// A node that has a schema, by record 1, which `journal` is not told.
+    fn node_with(journal: impl Journal + 'static, room: usize) -> Arc<Node> {
+        let mut state = State::new();
+        state.apply(1, &Record::Schema { text: SCHEMA.into() }).unwrap();
+        let engine = Engine::empty(&state.definitions().schema);
+        Node::start_over(state, engine, Box::new(journal), room).unwrap()
+    }
+
+    fn node(journal: impl Journal + 'static) -> Arc<Node> {
+        node_with(journal, store::MAX_CUSTOMERS)
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    /// The age as a decision sees it.
+    fn age(node: &Node, who: impl std::fmt::Display) -> Option<i64> {
+        let mut row = Row::new();
+        node.customers().read(id(who).as_str(), &mut row);
+        match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE)) {
+            Value::Int(age) => Some(age),
+            _ => None,
+        }
+    }
+
+    /// An update that sets the age; codes begin at 1.
+    fn aged(who: impl std::fmt::Display, age: u64) -> Update {
+        merge(who, &[(AGE, age + 1)])
+    }
+
+    /// The state that the journal's records make after the schema.
+    fn replay(journal: &Kept) -> State {
+        let schema = codec::encode(&Record::Schema { text: SCHEMA.into() }).unwrap();
+        replayed(&[vec![(1, schema)], journal.records()].concat())
+    }
+
+    fn digest(node: &Node) -> u64 {
+        state::digest(&node.live().definitions, node.customers())
+    }
+
+    #[test]
+    fn an_acknowledged_write_is_seen_by_the_next_read() {
+        let node = node(Volatile::new());
+        for round in 0..100 {
+            assert_eq!(block_on(node.write(vec![aged(1, round), aged(2, 7)])), Ok(2 + round));
+            assert_eq!((age(&node, 1), age(&node, 2)), (Some(round as i64), Some(7)));
+            assert_eq!(node.sequence(), 2 + round);
+        }
+        assert_eq!(block_on(node.write(Vec::new())), Ok(101), "nothing to write");
+    }
+
+    #[test]
+    fn a_long_write_becomes_several_records_in_order() {
+        let journal = Kept::default();
+        let node = node(journal.clone());
+        let many = 2 * MAX_UPDATES_PER_RECORD + 1;
+        let updates = (0..many).map(|at| aged(at % 3, at as u64 % 100)).collect();
+        assert_eq!(block_on(node.write(updates)), Ok(4));
+        assert_eq!(journal.records().len(), 3);
+        for last in many - 3..many {
+            assert_eq!(age(&node, last % 3), Some(last as i64 % 100));
+        }
+        assert_eq!(replay(&journal).digest(), digest(&node));
+    }
+
+    #[test]
+    fn features_repeated_beyond_the_bound_are_written_once_with_their_last_code() {
+        let node = node(Volatile::new());
+        let mut fields = vec![(AGE, 1); MAX_FIELDS_PER_UPDATE];
+        fields.extend([(AGE, 43), (u16::MAX, 1)]);
+        assert_eq!(block_on(node.write(vec![merge(1, &fields)])), Ok(2));
+        assert_eq!(age(&node, 1), Some(42));
+    }
+
+    #[test]
+    fn a_full_queue_sheds_at_once_and_what_waits_is_written_in_order() {
+        let (journal, gate) = gated();
+        let node = node(journal);
+        let offer = |age| node.submissions.offer(records_of(vec![aged(1, age)]));
+        let first = offer(0).unwrap();
+        gate.began.recv().unwrap(); // the writer waits inside the first sync
+        let waiting: Vec<_> = (1..=MAX_WAITING as u64).map(|at| offer(at % 100).unwrap()).collect();
+        assert_eq!(offer(1).err(), Some(Unavailable::Overloaded));
+        assert_eq!(block_on(node.write(vec![aged(1, 1)])), Err(Unavailable::Overloaded));
+        assert_eq!((node.sequence(), age(&node, 1)), (1, None), "nothing is seen before it is synced");
+        drop(gate);
+        for (sequence, reply) in (2..).zip(std::iter::once(first).chain(waiting)) {
+            assert_eq!(reply.blocking_recv().unwrap().unwrap().sequence, sequence);
+        }
+        assert_eq!(age(&node, 1), Some(MAX_WAITING as i64 % 100));
+        assert!(offer(1).is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn after_a_failure_of_the_journal_nothing_more_is_written() {
+        for call in 1..=6 {
+            let journal = FailsAt::new(call);
+            let node = node(journal.clone());
+            let good = (call - 1) / 2; // each write is an append and a sync
+            for write in 0..good {
+                assert_eq!(block_on(node.write(vec![aged(1, write)])), Ok(2 + write));
+            }
+            assert!(!node.journal_failed());
+            for _ in 0..3 {
+                assert_eq!(block_on(node.write(vec![aged(1, 99), aged(2, 1)])), Err(Unavailable::Stopped));
+                assert!(node.journal_failed());
+            }
+            let retire = Define::Retire { name: "cards".into(), if_active: None };
+            let refused = block_on(node.define(retire)).unwrap_err();
+            assert!(matches!(refused, DefineError::Unavailable(Unavailable::Stopped)), "{refused:?}");
+            assert_eq!(node.sequence(), 1 + good);
+            assert_eq!((age(&node, 1), age(&node, 2)), (good.checked_sub(1).map(|age| age as i64), None));
+            assert_eq!(
+                journal.calls.load(Ordering::Relaxed),
+                call,
+                "a journal that failed is not called again"
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_waits_when_the_journal_fails_is_told_so() {
+        struct Fails(crate::journal::testing::Gated);
+        impl Journal for Fails {
+            fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+                Ok(())
+            }
+            fn sync(&mut self) -> io::Result<()> {
+                self.0.sync()?;
+                Err(io::Error::other("the disk is gone"))
+            }
+        }
+        let (journal, gate) = gated();
+        let node = node(Fails(journal));
+        let offer = || node.submissions.offer(records_of(vec![aged(1, 1)])).unwrap();
+        let first = offer();
+        gate.began.recv().unwrap();
+        let waiting: Vec<_> = (0..10).map(|_| offer()).collect();
+        drop(gate);
+        for reply in std::iter::once(first).chain(waiting) {
+            let stopped = reply.blocking_recv().map_or(true, |told| told.err() == Some(Unavailable::Stopped));
+            assert!(stopped);
+        }
+        assert_eq!((node.sequence(), age(&node, 1)), (1, None));
+    }
+
+    #[test]
+    fn a_write_that_finds_no_room_is_refused_as_a_whole() {
+        let journal = Kept::default();
+        let node = node_with(journal.clone(), 2);
+        assert!(block_on(node.write(vec![aged(1, 1)])).is_ok());
+        assert_eq!(block_on(node.write(vec![aged(1, 2), aged(2, 2), aged(3, 2)])), Err(Unavailable::Full));
+        assert_eq!((age(&node, 1), age(&node, 2)), (Some(1), None));
+        assert!(block_on(node.write(vec![aged(1, 3), aged(2, 3)])).is_ok());
+        assert!(block_on(node.write(vec![aged(1, 4), aged(2, 4)])).is_ok(), "known customers need no room");
+        assert_eq!(journal.records().len(), 3, "what is refused is not journalled");
+    }
+
+    #[test]
+    fn stopping_finishes_what_waits_and_refuses_the_rest() {
+        let (journal, gate) = gated();
+        let node = node(journal);
+        let first = node.submissions.offer(records_of(vec![aged(1, 1)])).unwrap();
+        gate.began.recv().unwrap();
+        let second = node.submissions.offer(records_of(vec![aged(1, 2)])).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| node.stop());
+            drop(gate);
+        });
+        node.stop();
+        assert_eq!(first.blocking_recv().unwrap().unwrap().sequence, 2);
+        assert_eq!(second.blocking_recv().unwrap().unwrap().sequence, 3);
+        assert_eq!(block_on(node.write(vec![aged(1, 3)])), Err(Unavailable::Stopped));
+        let refused = block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap_err();
+        assert!(matches!(refused, DefineError::Unavailable(Unavailable::Stopped)), "{refused:?}");
+        assert_eq!(age(&node, 1), Some(2), "decisions go on");
+        assert!(!node.journal_failed());
+    }
+
+    #[test]
+    fn a_caller_that_leaves_does_not_undo_its_write() {
+        let node = node(Volatile::new());
+        drop(node.submissions.offer(records_of(vec![aged(1, 5)])).unwrap());
+        assert_eq!(block_on(node.write(vec![aged(2, 5)])), Ok(3));
+        assert_eq!(age(&node, 1), Some(5));
+    }
+
+    #[test]
+    fn writers_see_their_own_writes_and_readers_see_them_in_order() {
+        const WRITERS: u64 = 4;
+        const WRITES: u64 = 121; // as many as there are ages
+        let journal = Kept::default();
+        let node = node(journal.clone());
+        std::thread::scope(|scope| {
+            for who in 0..WRITERS {
+                let node = &node;
+                scope.spawn(move || {
+                    let mut before = 0;
+                    for write in 0..WRITES {
+                        let sequence = block_on(node.write(vec![aged(who, write)])).unwrap();
+                        assert!(sequence > before && node.sequence() >= sequence);
+                        assert_eq!(age(node, who), Some(write as i64));
+                        before = sequence;
+                    }
+                });
+                scope.spawn(move || {
+                    let mut last = None;
+                    while node.sequence() < WRITERS * WRITES + 1 {
+                        let now = age(node, who);
+                        assert!(now >= last, "{last:?}, then {now:?}");
+                        last = now;
+                    }
+                });
+            }
+        });
+        let sequences: Vec<u64> = journal.records().iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(sequences, (2..=WRITERS * WRITES + 1).collect::<Vec<_>>());
+        assert_eq!(replay(&journal).digest(), digest(&node));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_replay_of_the_journal_makes_the_state_of_the_node(writes in prop::collection::vec(updates(), 0..8)) {
+            let journal = Kept::default();
+            let node = node(journal.clone());
+            let mut model = Model::default();
+            for updates in writes {
+                updates.iter().for_each(|update| model.apply(update));
+                block_on(node.write(updates)).unwrap();
+            }
+            prop_assert_eq!(Model::of(&node.live().definitions, node.customers()), model);
+            prop_assert_eq!(replay(&journal).digest(), digest(&node));
+        }
     }
 }

@@ -1,12 +1,20 @@
 //! Every change to a node's state, as one of few kinds of record: what the journal holds and the fold takes.
 
+use crate::schema::MAX_FEATURES;
 use crate::update::Update;
+
+/// Updates of one record at most; a longer write becomes several records.
+pub const MAX_UPDATES_PER_RECORD: usize = 512;
+/// Features of one update at most.
+pub const MAX_FIELDS_PER_UPDATE: usize = MAX_FEATURES;
+/// Bytes of a schema's or rule set's text at most.
+pub const MAX_TEXT_BYTES: usize = 8 << 20;
 
 /// One change. Made only after it was checked, so that applying it cannot fail; self-contained, so that replaying the same
 /// records gives the same state on any machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// Changes to customers, in order.
+    /// Changes to customers, in order; at most [`MAX_UPDATES_PER_RECORD`].
     Customers(Vec<Update>),
     /// The schema grows to this text.
     Schema {

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_locale_falls_back_to_wider_ones_then_the_default_then_the_first() {
-        let locale = |text| Locale::new(text).unwrap();
+        let locale = |text: &str| Locale::new(text).unwrap();
         let texts = |names: &[&str]| {
             let value = |name: &&str| ((*name != "default").then(|| locale(name)), name.to_string());
             Localized::new(names.iter().map(value).collect())

@@ -1,0 +1,254 @@
+//! A bundle: the folder of files that a data team writes (see `models/README.md`), read and checked as a whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::golden::Golden;
+use crate::import::Mapping;
+use crate::input::{Cursor, quoted};
+use crate::node::Define;
+use crate::population::Population;
+use crate::problem::{Problem, Problems, Source};
+use crate::rule_set::RuleSet;
+use crate::schema::{FeatureId, Schema};
+
+/// A file of `models/retail-bank` as it was when this program was built.
+macro_rules! embedded {
+    ($file:literal) => {
+        (concat!("retail-bank/", $file), include_str!(concat!("../models/retail-bank/", $file)))
+    };
+}
+
+/// The rule sets of `models/retail-bank`, by file name.
+const EMBEDDED_RULE_SETS: [(&str, &str); 6] = [
+    embedded!("rule-sets/cards.yaml"),
+    embedded!("rule-sets/guardrails.yaml"),
+    embedded!("rule-sets/loans.yaml"),
+    embedded!("rule-sets/placements.yaml"),
+    embedded!("rule-sets/service.yaml"),
+    embedded!("rule-sets/wealth.yaml"),
+];
+
+/// The texts of a bundle, not checked yet. Each is named by its path, so that problems can be clicked.
+#[derive(Debug)]
+pub struct Bundle {
+    /// `schema.yaml`
+    pub schema: Source,
+    /// `rule-sets/*.yaml`, by file name.
+    pub rule_sets: Vec<Source>,
+    /// `golden.yaml`
+    pub golden: Option<Source>,
+    /// `population.yaml`
+    pub population: Option<Source>,
+    /// `imports/*.yaml`, by file name.
+    pub imports: Vec<Source>,
+}
+
+/// A bundle in which nothing is wrong.
+#[derive(Debug)]
+pub struct Checked {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// All rule sets compiled together, as their first versions.
+    pub engine: Engine,
+    /// The decisions that came out as expected.
+    pub golden: Golden,
+    /// How to make customers.
+    pub population: Option<Population>,
+    /// Column mappings.
+    pub imports: Vec<Mapping>,
+}
+
+impl Bundle {
+    /// Reads a bundle's files.
+    ///
+    /// # Errors
+    /// A file or folder that is missing or cannot be read.
+    pub fn read(folder: &Path) -> Result<Bundle, Problems> {
+        let schema_file = folder.join("schema.yaml");
+        if folder.is_dir() && !schema_file.exists() {
+            let problem = Problem::new(format!("{} has no schema.yaml", folder.display()));
+            let mut problems = Problems::new();
+            problems.push(problem.hint("a bundle is a folder with schema.yaml and rule-sets/*.yaml"));
+            return Err(problems);
+        }
+        Ok(Bundle {
+            schema: read_file(&schema_file)?,
+            rule_sets: read_folder(&folder.join("rule-sets"))?,
+            golden: read_optional(&folder.join("golden.yaml"))?,
+            population: read_optional(&folder.join("population.yaml"))?,
+            imports: read_folder(&folder.join("imports"))?,
+        })
+    }
+
+    /// The `retail-bank` bundle as it was when this program was built, so that `usher demo` works from anywhere.
+    pub fn embedded() -> Bundle {
+        let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
+        Bundle {
+            schema: source(embedded!("schema.yaml")),
+            rule_sets: EMBEDDED_RULE_SETS.map(source).into(),
+            golden: Some(source(embedded!("golden.yaml"))),
+            population: Some(source(embedded!("population.yaml"))),
+            imports: Vec::new(),
+        }
+    }
+
+    /// What a node is told to start with it.
+    pub fn define(&self) -> Define {
+        let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
+        Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect() }
+    }
+
+    /// The schema.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_schema(&self) -> Result<Arc<Schema>, Problems> {
+        Schema::parse(&self.schema.name, &self.schema.text).map(Arc::new)
+    }
+
+    /// All rule sets, each checked against the schema, compiled together as their first versions.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the rule sets, or else with how they fit together.
+    pub fn compile(&self, schema: &Arc<Schema>) -> Result<Engine, Problems> {
+        let mut problems = Problems::new();
+        let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
+        let rule_sets = self.rule_sets.iter().filter_map(|source| keep(parse(source), &mut problems));
+        let rule_sets: Vec<_> = rule_sets.map(|rule_set| (Arc::new(rule_set), 1)).collect();
+        problems.or(())?;
+        Engine::compile(schema, &rule_sets)
+    }
+
+    /// Checks everything: that it compiles, that the golden decisions come out, that population and imports fit the
+    /// schema.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the schema; or else with all other files.
+    pub fn check(&self) -> Result<Checked, Problems> {
+        let schema = self.parse_schema()?;
+        let mut problems = Problems::new();
+        let engine = keep(self.compile(&schema), &mut problems);
+        let golden = self.golden.as_ref().map(|s| Golden::parse(&s.name, &s.text, &schema));
+        let golden = golden.and_then(|golden| keep(golden, &mut problems)).unwrap_or_default();
+        let population = self.population.as_ref().map(|s| Population::parse(&s.name, &s.text, &schema));
+        let population = population.and_then(|population| keep(population, &mut problems));
+        let imports = self.imports.iter().map(|s| Mapping::parse(&s.name, &s.text, &schema));
+        let imports = imports.filter_map(|mapping| keep(mapping, &mut problems)).collect();
+        if let Some(engine) = &engine {
+            problems.extend(golden.check(engine));
+        }
+        match engine {
+            Some(engine) => problems.or(Checked { schema, engine, golden, population, imports }),
+            None => Err(problems),
+        }
+    }
+}
+
+/// The value, or its problems among all the others.
+fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|found| problems.extend(found)).ok()
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// That it cannot be read, and why.
+pub fn read_file(path: &Path) -> Result<Source, Problems> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Source { name: path.display().to_string(), text }),
+        Err(e) => Err(Problems::one(format!("cannot read {}: {e}", path.display()))),
+    }
+}
+
+fn read_optional(path: &Path) -> Result<Option<Source>, Problems> {
+    if path.exists() { read_file(path).map(Some) } else { Ok(None) }
+}
+
+/// The `.yaml` files of a folder by name; none if there is no such folder.
+fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |e: std::io::Error| Problems::one(format!("cannot read {}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read_file(path)).collect()
+}
+
+/// A map from feature names to values, as packed codes; `null` is a feature that is not known.
+pub(crate) fn read_features(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Vec<(FeatureId, u64)>> {
+    let mut features = Vec::new();
+    for (name, cursor) in cursor.entries(problems)? {
+        let Some(id) = feature_id(name, &cursor, schema, problems) else { continue };
+        if cursor.is_null() {
+            continue;
+        }
+        let kind = &schema.feature(id).kind;
+        match kind.read(&cursor.input.value) {
+            Ok(value) => features.push((id, kind.encode(&value))),
+            Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
+        }
+    }
+    Some(features)
+}
+
+/// The feature that the key `name` means; a problem if there is none.
+pub(crate) fn feature_id(
+    name: &str,
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<FeatureId> {
+    let id = schema.feature_id(name);
+    if id.is_none() {
+        let problem = cursor.key_problem(format!("unknown feature {}", quoted(name)));
+        problems.push(problem.nearest(name, schema.features().iter().map(|f| &*f.name)));
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_bundle_is_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/retail-bank");
+        let read = Bundle::read(&folder).unwrap();
+        let embedded = Bundle::embedded();
+        let names = |bundle: &Bundle| -> Vec<String> {
+            let all = bundle
+                .rule_sets
+                .iter()
+                .chain(&bundle.imports)
+                .chain(&bundle.golden)
+                .chain(&bundle.population);
+            all.map(|s| s.name.rsplit('/').next().unwrap_or_default().to_owned()).collect()
+        };
+        assert_eq!(names(&embedded), names(&read), "add the file to the table `EMBEDDED_RULE_SETS`");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_bundle_says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let problems = Bundle::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            problems.contains("has no schema.yaml") && problems.contains("rule-sets/*.yaml"),
+            "{problems}"
+        );
+        let problems = Bundle::read(Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(problems.contains("cannot read /nowhere/schema.yaml"), "{problems}");
+    }
+}

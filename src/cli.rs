@@ -1,0 +1,169 @@
+//! The command line: one command per file, and what they share: how they fail, and the client of a running server.
+//!
+//! Exit codes: 0 done, 1 something was found wrong, 2 could not run.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line is the one place that prints"
+)]
+
+mod check;
+mod client;
+mod decide;
+mod demo;
+mod eval;
+mod health;
+mod load;
+mod push;
+mod rollback;
+mod serve;
+mod terminal;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::{Problem, Problems};
+
+/// Decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+#[derive(Debug, Parser)]
+#[command(name = "usher", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  usher demo                                         see it work: example bank, 100,000 customers
+  usher check models/retail-bank                     is everything in this bundle right?
+  usher serve --models models/retail-bank            start a server with it
+  usher load customers.csv                           give it customers
+  usher decide c-1001 home_banner --locale zh-CN     ask it
+  usher push models/retail-bank/rule-sets/wealth.yaml
+  usher rollback wealth                              and back in a second
+
+Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Check(check::Args),
+    Push(push::Args),
+    Rollback(rollback::Args),
+    Load(load::Args),
+    Decide(decide::Args),
+    Demo(demo::Args),
+    Eval(eval::Args),
+    Health(health::Args),
+}
+
+/// What a command that ended without failure found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1; the command has said what.
+    FoundWrong,
+}
+
+/// Why a command could not run: exit code 2.
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    /// What to try.
+    hint: Option<String>,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse(); // prints help or a usage error by itself, and ends with 0 or 2
+    let outcome = match arguments.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Push(args) => push::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Decide(args) => decide::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Health(args) => health::run(&args),
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::FoundWrong) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A runtime for a command that talks to a server: one thread is enough.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::new(format!("cannot start: {e}")))?.block_on(work)
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Problems end with a line feed of their own.
+        writeln!(f, "error: {}", self.message.trim_end())?;
+        match &self.hint {
+            Some(hint) => writeln!(f, "  = {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Failure {
+        Failure::new(problems.to_string())
+    }
+}
+
+/// A problem as JSON, as the server writes it, with its file.
+fn problem_json(problem: &Problem) -> serde_json::Value {
+    let mut json = serde_json::json!({"detail": problem.detail, "pointer": problem.pointer});
+    if let Some(source) = &problem.source {
+        json["file"] = source.name.as_str().into();
+    }
+    if let Some(place) = problem.place {
+        json["line"] = place.line.into();
+        json["column"] = place.column.into();
+    }
+    if let Some(hint) = &problem.hint {
+        json["hint"] = hint.as_str().into();
+    }
+    json
+}
+
+/// Prints problems on standard error, with a count when there are several.
+fn print_problems(problems: &Problems) {
+    eprint!("{problems}");
+    if problems.count() > 1 {
+        eprintln!("{} problems", problems.count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,266 @@
+//! The client of a running server: one connection, kept alive, with a bound on every wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Failure;
+use crate::problem::{Place, Problem, Problems, Source};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Compiling thousands of rules or taking in a bulk of customers takes seconds, not minutes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Answers beyond this are not ours.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Which server.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ServerArgs {
+    /// The server to talk to
+    #[arg(long, value_name = "URL", env = "USHER_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub(super) server: String,
+}
+
+/// A server, and the connection to it once there is one.
+pub(super) struct Client {
+    authority: String,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// What the server answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Client {
+    /// For the server at `url`; nothing is sent yet.
+    pub(super) fn new(url: &str) -> Result<Client, Failure> {
+        let refuse = |why: &str| {
+            let failure = Failure::new(format!("{url:?} is no server's address: {why}"));
+            Err(failure.hint("a server's address looks like http://127.0.0.1:8080"))
+        };
+        let uri: Uri = match url.parse() {
+            Ok(uri) => uri,
+            Err(e) => return refuse(&format!("{e}")),
+        };
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) if matches!(uri.path(), "" | "/") => {
+                let port = if authority.port().is_some() { "" } else { ":80" };
+                Ok(Client { authority: format!("{authority}{port}"), connection: None })
+            }
+            (Some("https"), _) => refuse("only http is spoken; let a proxy do TLS"),
+            (Some("http"), Some(_)) => refuse("it has a path"),
+            _ => refuse("it does not begin with http://"),
+        }
+    }
+
+    /// Sends a request and waits for the whole answer.
+    pub(super) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let request =
+            request.body(Full::new(body.into())).map_err(|e| Failure::new(format!("{path}: {e}")))?;
+        let mut connection = self.connection().await?;
+        let answer = timeout(ANSWER_TIMEOUT, receive(&mut connection, request)).await;
+        match answer {
+            Ok(Ok(answer)) => {
+                self.connection = Some(connection);
+                Ok(answer)
+            }
+            Ok(Err(why)) => Err(self.failure(&format!("the connection broke: {why}"))),
+            Err(_) => Err(self.failure(&format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// Sends JSON.
+    pub(super) async fn post_json(
+        &mut self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<Answer, Failure> {
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        self.send(Method::POST, path, &json, body.to_string()).await
+    }
+
+    /// Asks.
+    pub(super) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// The connection of the request before, or a new one where there is none any more.
+    async fn connection(&mut self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+        if let Some(mut connection) = self.connection.take()
+            && connection.ready().await.is_ok()
+        {
+            return Ok(connection);
+        }
+        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(e)) => {
+                let why = if e.kind() == std::io::ErrorKind::ConnectionRefused {
+                    "connection refused".to_owned()
+                } else {
+                    e.to_string()
+                };
+                return Err(self.nobody(&why));
+            }
+            Err(_) => {
+                return Err(self.nobody(&format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())));
+            }
+        };
+        let broken = |e: &dyn std::fmt::Display| self.failure(&format!("the connection broke: {e}"));
+        stream.set_nodelay(true).map_err(|e| broken(&e))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+        tokio::spawn(connection); // ends with the sender; its error reaches the request
+        Ok(sender)
+    }
+
+    fn nobody(&self, why: &str) -> Failure {
+        let failure = Failure::new(format!("no server at http://{}: {why}", self.authority));
+        failure.hint("start one with `usher serve`, or say where it is with --server or USHER_SERVER")
+    }
+
+    fn failure(&self, why: &str) -> Failure {
+        Failure::new(format!("http://{}: {why}", self.authority))
+    }
+}
+
+async fn receive(
+    connection: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    let (parts, body) = connection.send_request(request).await?.into_parts();
+    let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
+    Ok(Answer { status: parts.status, headers: parts.headers, body })
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(super) fn json(&self) -> Result<serde_json::Value, Failure> {
+        serde_json::from_slice(&self.body)
+            .map_err(|e| Failure::new(format!("the answer ({}) is not JSON: {e}", self.status)))
+    }
+
+    /// The body as JSON if the request succeeded, else what the server says is wrong.
+    pub(super) fn success(self) -> Result<serde_json::Value, Failure> {
+        if self.status.is_success() {
+            self.json()
+        } else {
+            Err(Failure::new(self.problems(None).to_string()))
+        }
+    }
+
+    /// What the server says is wrong. With the text that was sent, its lines are shown.
+    pub(super) fn problems(&self, source: Option<&Arc<Source>>) -> Problems {
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) else {
+            let body = String::from_utf8_lossy(&self.body).trim().to_owned();
+            return Problems::one(format!("the server answered {}: {body}", self.status));
+        };
+        let mut problems = Problems::new();
+        for error in json["errors"].as_array().into_iter().flatten() {
+            problems.push(problem_of(error, source));
+        }
+        if problems.is_empty() {
+            let text = ["detail", "title"].iter().find_map(|field| json[*field].as_str());
+            problems.push(Problem::new(
+                text.map_or_else(|| format!("the server answered {}", self.status), str::to_owned),
+            ));
+        }
+        problems
+    }
+}
+
+/// An error of the server, shown in the text that was sent.
+fn problem_of(error: &serde_json::Value, source: Option<&Arc<Source>>) -> Problem {
+    let text = |field: &str| error[field].as_str().map(str::to_owned);
+    let number = |field: &str| error[field].as_u64().and_then(|n| u32::try_from(n).ok());
+    let place = number("line").map(|line| {
+        let column = number("column").unwrap_or(1);
+        let offset = source.map_or(0, |source| offset_of(&source.text, line, column));
+        Place { line, column, offset, length: 0 }
+    });
+    Problem {
+        hint: text("hint"),
+        pointer: text("pointer").unwrap_or_default(),
+        place,
+        source: source.cloned(),
+        ..Problem::new(text("detail").unwrap_or_else(|| "no detail".into()))
+    }
+}
+
+fn offset_of(text: &str, line: u32, column: u32) -> u32 {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let within = rest.char_indices().nth(column.saturating_sub(1) as usize).map_or(rest.len(), |(at, _)| at);
+    (start + within) as u32
+}
+
+/// A path segment or query value, percent-encoded.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_cannot_be_meant_say_why() {
+        for (url, why) in [
+            ("https://bank.example", "only http"),
+            ("127.0.0.1:8080", "http://"),
+            ("http://x/api", "it has a path"),
+            ("localhost", "http://"),
+        ] {
+            let failure = Client::new(url).map(|_| ()).unwrap_err();
+            assert!(failure.message.contains(why), "{url}: {failure}");
+        }
+        assert_eq!(Client::new("http://bank.example/").unwrap().authority, "bank.example:80");
+    }
+
+    #[test]
+    fn problems_of_the_server_are_shown_in_the_local_file() {
+        let body = r#"{"title": "wrong", "errors": [{"detail": "unknown feature `riks`", "pointer": "/offers/a",
+            "line": 2, "column": 7, "hint": "did you mean `risk`?"}]}"#;
+        let answer =
+            Answer { status: StatusCode::UNPROCESSABLE_ENTITY, headers: HeaderMap::new(), body: body.into() };
+        let source = Arc::new(Source { name: "wealth.yaml".into(), text: "a:\nwhen: riks > 1\n".into() });
+        let text = answer.problems(Some(&source)).to_string();
+        let expected =
+            "wealth.yaml:2:7: unknown feature `riks`\n  2 | when: riks > 1\n    |       ^\n  = did you mean";
+        assert!(text.starts_with(expected), "{text}");
+        let answer =
+            Answer { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body: "<html>".into() };
+        assert!(answer.problems(None).to_string().contains("502 Bad Gateway: <html>"));
+    }
+
+    #[test]
+    fn what_goes_into_a_path_is_encoded() {
+        assert_eq!(encoded("a/b c&客"), "a%2Fb%20c%26%E5%AE%A2");
+    }
+}

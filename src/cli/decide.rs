@@ -1,0 +1,198 @@
+//! `usher decide`: asks a running server what it shows a customer, and why.
+
+use serde_json::{Value, json};
+
+use super::client::{Client, ServerArgs};
+use super::terminal::{bold, colours, dim};
+use super::{Failure, Outcome, block_on};
+
+/// Ask a running server what a customer is shown
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The customer's id
+    customer: String,
+    /// The placements
+    #[arg(required = true, value_name = "PLACEMENT")]
+    placements: Vec<String>,
+    /// The channel
+    #[arg(long, default_value = "app")]
+    channel: String,
+    /// How many propositions for each placement [default: the placement's own count]
+    #[arg(long, value_name = "N")]
+    count: Option<u32>,
+    /// The language of the treatments, such as zh-CN
+    #[arg(long)]
+    locale: Option<String>,
+    /// What only this request knows; may be given several times
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = read_pair)]
+    context: Vec<(String, String)>,
+    /// Say for every offer why it is or is not shown
+    #[arg(long)]
+    explain: bool,
+    /// Print the server's answer as it came
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut client = Client::new(&args.server.server)?;
+    let answer = block_on(client.post_json("/v1/decisions", &request(args)))?;
+    if answer.status.is_client_error() {
+        eprint!("{}", answer.problems(None));
+        return Ok(Outcome::FoundWrong);
+    }
+    let json = answer.success()?;
+    if args.json {
+        println!("{json}");
+    } else {
+        print!("{}", text_of(&json, colours()));
+    }
+    Ok(Outcome::Done)
+}
+
+fn request(args: &Args) -> Value {
+    let placements = args.placements.iter().map(|id| match args.count {
+        Some(count) => json!({"id": id, "count": count}),
+        None => json!({"id": id}),
+    });
+    let mut request = json!({"customer": args.customer, "channel": args.channel});
+    request["placements"] = placements.collect();
+    if let Some(locale) = &args.locale {
+        request["locale"] = locale.as_str().into();
+    }
+    if args.explain {
+        request["explain"] = true.into();
+    }
+    if !args.context.is_empty() {
+        let fields = args.context.iter().map(|(name, value)| (name.clone(), context_value(value)));
+        request["context"] = Value::Object(fields.collect());
+    }
+    request
+}
+
+fn read_pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Numbers, truth values and lists as such; everything else is a text.
+fn context_value(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::String(_))) => value,
+        _ => text.into(),
+    }
+}
+
+/// The answer as a person reads it.
+pub(super) fn text_of(answer: &Value, colours: bool) -> String {
+    let mut out = String::new();
+    if answer["known"] == false {
+        out.push_str(&dim("this customer is not known", colours));
+        out.push('\n');
+    }
+    if answer["degraded"] == true {
+        out.push_str("degraded: the time was over before everything was decided\n");
+    }
+    for placement in answer["placements"].as_array().into_iter().flatten() {
+        let fallback = if placement["fallback"] == true { " (fallback)" } else { "" };
+        out.push_str(&format!("{}{fallback}\n", bold(text(&placement["id"]), colours)));
+        for proposition in placement["propositions"].as_array().into_iter().flatten() {
+            out.push_str(&proposition_text(proposition, colours));
+        }
+        for explanation in explanations(placement) {
+            out.push_str(&explanation_text(explanation, colours));
+        }
+    }
+    out
+}
+
+fn proposition_text(proposition: &Value, colours: bool) -> String {
+    let mut out = format!("  {}. {}", proposition["rank"], bold(text(&proposition["offer"]), colours));
+    out.push_str(&format!("  {}", dim(text(&proposition["treatment"]), colours)));
+    if let Some(score) = proposition["score"].as_f64().filter(|score| *score != 0.0) {
+        out.push_str(&dim(&format!("  score {}", short(score)), colours));
+    }
+    out.push('\n');
+    if let Some(reason) = proposition["reason"].as_str() {
+        out.push_str(&format!("     {reason}\n"));
+    }
+    out.push_str(&format!("     {}\n", dim(&proposition["content"].to_string(), colours)));
+    out
+}
+
+/// Every offer of the placement with why it was or was not shown.
+pub(super) fn explanations(placement: &Value) -> impl Iterator<Item = &Value> {
+    ["explanations", "explain", "offers"]
+        .iter()
+        .find_map(|field| placement[*field].as_array())
+        .into_iter()
+        .flatten()
+}
+
+fn explanation_text(explanation: &Value, colours: bool) -> String {
+    let shown = !explanation["rank"].is_null();
+    let mark = if shown { "+" } else { "-" };
+    let why = stop_text(&explanation["stopped_by"]).unwrap_or_else(|| "shown".into());
+    dim(&format!("  {mark} {}: {why}", text(&explanation["offer"])), colours) + "\n"
+}
+
+/// What stopped an offer, in one line; nothing if nothing did.
+pub(super) fn stop_text(stop: &Value) -> Option<String> {
+    let kind = stop["kind"].as_str()?;
+    let mut out = kind.to_owned();
+    if let Some(name) = stop["name"].as_str().filter(|name| !name.is_empty()) {
+        out.push_str(&format!(" {name}"));
+    }
+    if let Some(condition) = stop["condition"].as_str() {
+        out.push_str(&format!(": {condition}"));
+    }
+    if let Some(line) = stop["line"].as_u64() {
+        out.push_str(&format!(" (line {line})"));
+    }
+    if let Some(values) = stop["values"].as_object().filter(|values| !values.is_empty()) {
+        let values: Vec<String> = values.iter().map(|(term, value)| format!("{term} is {value}")).collect();
+        out.push_str(&format!(", {}", values.join(", ")));
+    }
+    Some(out)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn short(score: f64) -> String {
+    let text = format!("{score:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_read_well() {
+        let answer = json!({"known": false, "degraded": false, "placements": [{"id": "home_banner", "fallback": true,
+            "propositions": [{"offer": "brand", "treatment": "home_banner.zh", "rank": 1, "score": 42.50, "reason": "您好",
+                "content": {"title": "x"}}],
+            "explanations": [{"offer": "fund", "eligible": false, "rank": null, "stopped_by": {"kind": "guardrail",
+                "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"risk_class": "R2"}}}]}]});
+        let expected = "this customer is not known\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
+            {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), risk_class is \"R2\"\n";
+        assert_eq!(text_of(&answer, false), expected);
+    }
+
+    #[test]
+    fn context_values_are_texts_unless_they_look_otherwise() {
+        for (text, value) in [
+            ("home", json!("home")),
+            ("5", json!(5)),
+            ("true", json!(true)),
+            ("null", json!("null")),
+            ("\"5\"", json!("5")),
+        ] {
+            assert_eq!(context_value(text), value);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `usher demo`: the main job in one command, told as it happens. Every answer is checked: the demo must not lie.
+
+mod population;
+mod story;
+mod timing;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::client::Client;
+use super::terminal::{bold, colours};
+use super::{Failure, Outcome, block_on, serve};
+use crate::bundle::Bundle;
+use crate::config::{DEFAULT_LISTEN, read_listen};
+use crate::http::{self, ListenError, Server};
+use crate::node::Node;
+
+/// The bundle that the stories are about.
+const BUNDLE: &str = "retail-bank";
+
+/// See it work: the example bank's bundle, a made-up population, a server, and telling requests with their answers
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many customers to make
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
+    customers: u32,
+    /// End when everything was shown, instead of serving on; exit code 1 if an answer was not what the story says
+    #[arg(long)]
+    once: bool,
+    /// Where to listen [default: 127.0.0.1:8080, or a free port if that is taken]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The bundle [default: models/retail-bank if it exists, else the one built in]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let (bundle, name) = bundle(args)?;
+    let schema = bundle.parse_schema()?;
+    let population = population::read(&bundle, &schema)?;
+    let node = serve::start_node()?;
+    let started = Instant::now();
+    serve::define(&node, &bundle)?;
+    let defined = started.elapsed();
+    let (server, taken) = listen(args, &node)?;
+    serve::announce(&server);
+    let colours = colours();
+    if let Some(taken) = taken {
+        println!("({taken} is taken, so this is a free port)");
+    }
+    println!("\n{}", bold("What was loaded", colours));
+    {
+        let live = node.live();
+        println!(
+            "  {name}: {} features in {} bytes a customer, {} rule sets, {} placements, {} offers: checked and \
+             compiled in {:.1} ms",
+            schema.features().len(),
+            schema.row_words() * 8,
+            live.engine.versions.len(),
+            live.engine.placements().len(),
+            live.engine.offer_count(),
+            defined.as_secs_f64() * 1e3,
+        );
+    }
+    block_on(population::load(&node, &population, args.customers as usize))?;
+    let is_told = *schema.name == *BUNDLE;
+    let address = server.address();
+    let right = if is_told { block_on(tell(&node, address, args.customers, colours))? } else { true };
+    if !is_told {
+        println!("\nThe stories are about the {BUNDLE} bundle; this one just serves.");
+    }
+    println!("\n{}", bold("Try it", colours));
+    print!("{}", story::to_try(address, &node));
+    if !args.once {
+        println!("\nServing until Ctrl-C; everything is in memory and gone then.");
+        block_on(serve::stop_signal())?;
+    }
+    server.stop();
+    node.stop();
+    Ok(if right { Outcome::Done } else { Outcome::FoundWrong })
+}
+
+async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bool) -> Result<bool, Failure> {
+    let mut client = Client::new(&format!("http://{address}"))?;
+    timing::warm_up(&mut client).await?;
+    let right = story::tell(&mut client, colours).await?;
+    println!("\n{}", bold("How fast", colours));
+    timing::show(node, &mut client, customers).await?;
+    if !right {
+        println!("\nAn answer was not what the story says; see above.");
+    }
+    Ok(right)
+}
+
+/// The bundle and what to call it.
+fn bundle(args: &Args) -> Result<(Bundle, String), Failure> {
+    let folder = Path::new("models").join(BUNDLE);
+    match &args.models {
+        Some(folder) => Ok((Bundle::read(folder)?, folder.display().to_string())),
+        None if folder.join("schema.yaml").exists() => {
+            Ok((Bundle::read(&folder)?, folder.display().to_string()))
+        }
+        None => Ok((Bundle::embedded(), format!("{BUNDLE} (built in)"))),
+    }
+}
+
+/// Serves where it was told to, or else on the usual port, or else on a free one; then also which one was taken.
+fn listen(args: &Args, node: &Arc<Node>) -> Result<(Server, Option<SocketAddr>), Failure> {
+    let serve_on = |address| http::serve(address, Arc::clone(node), http::Settings::default());
+    let address = read_listen(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN)).map_err(Failure::new)?;
+    match serve_on(address) {
+        Ok(server) => Ok((server, None)),
+        Err(ListenError::InUse(_)) if args.listen.is_none() => {
+            let server = serve_on(SocketAddr::new(address.ip(), 0)).map_err(|e| serve::listen_failure(&e))?;
+            Ok((server, Some(address)))
+        }
+        Err(error) => Err(serve::listen_failure(&error)),
+    }
+}

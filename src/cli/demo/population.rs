@@ -1,0 +1,64 @@
+//! The made-up customers: through the same road as every write.
+
+use std::sync::Arc;
+
+use super::super::Failure;
+use super::super::terminal::{Progress, thousands};
+use crate::bundle::Bundle;
+use crate::node::{Node, Unavailable};
+use crate::population::Population;
+use crate::schema::Schema;
+use crate::update::Update;
+use crate::value::Time;
+
+/// Customers of one write.
+const CHUNK: usize = 1_000;
+
+pub(super) fn read(bundle: &Bundle, schema: &Arc<Schema>) -> Result<Population, Failure> {
+    let source = bundle.population.as_ref().ok_or_else(|| {
+        Failure::new("the bundle has no population.yaml")
+            .hint("models/README.md says how a population is described")
+    })?;
+    Ok(Population::parse(&source.name, &source.text, schema)?)
+}
+
+/// Makes and writes the named customers and `count` others, and says how fast.
+pub(super) async fn load(node: &Node, population: &Population, count: usize) -> Result<(), Failure> {
+    let mut progress = Progress::start();
+    let mut written = 0;
+    let mut customers = population.customers(count, now()).chain(population.named().iter().cloned());
+    loop {
+        let chunk: Vec<Update> = customers.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        written += chunk.len() as u64;
+        node.write(chunk).await.map_err(refused)?;
+        progress.update(written, "customers");
+    }
+    progress.clear();
+    let memory = node.customers().memory();
+    println!(
+        "  {} made-up customers: {:.2} s, {} a second, making them included; {:.0} bytes of memory each, id and index \
+         included",
+        thousands(written),
+        progress.elapsed().as_secs_f64(),
+        thousands(progress.rate(written) as u64),
+        memory.bytes_per_customer(),
+    );
+    Ok(())
+}
+
+fn refused(why: Unavailable) -> Failure {
+    match why {
+        Unavailable::Full => {
+            Failure::new("there is no room for so many customers").hint("try fewer --customers")
+        }
+        other => Failure::new(format!("the customers were not taken: {other:?}")),
+    }
+}
+
+/// The clock's time.
+pub(super) fn now() -> Time {
+    Time(jiff::Timestamp::now().as_microsecond())
+}

@@ -1,0 +1,168 @@
+//! The stories of the `retail-bank` bundle: what is asked, what comes back, and whether it is what the story says.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use hyper::{Method, header};
+use serde_json::{Value, json};
+
+use super::super::Failure;
+use super::super::client::Client;
+use super::super::decide::{explanations, stop_text};
+use super::super::terminal::{bold, dim};
+use crate::node::Node;
+
+const FLASH: &str = include_str!("flash.yaml");
+
+/// Tells all stories; whether every answer was what they say.
+pub(super) async fn tell(client: &mut Client, colours: bool) -> Result<bool, Failure> {
+    let mut teller = Teller { client, colours, right: true };
+    teller.steady_customer().await?;
+    teller.other_channel().await?;
+    teller.young_customer().await?;
+    teller.pushed_live().await?;
+    Ok(teller.right)
+}
+
+struct Teller<'c> {
+    client: &'c mut Client,
+    colours: bool,
+    right: bool,
+}
+
+impl Teller<'_> {
+    async fn steady_customer(&mut self) -> Result<(), Failure> {
+        self.title("c-1001 is steady and has 600,000: the R2 product comes first on the home banner");
+        for locale in ["zh-CN", "en"] {
+            let answer = self.ask("c-1001", "app", "home_banner", locale).await?;
+            self.expect_first(&answer, "steady_r2");
+        }
+        Ok(())
+    }
+
+    async fn other_channel(&mut self) -> Result<(), Failure> {
+        self.title("The same customer talks to the chatbot: the same offer, in its words");
+        let answer = self.ask("c-1001", "chatbot", "chat_offer", "zh-CN").await?;
+        self.expect_first(&answer, "steady_r2");
+        Ok(())
+    }
+
+    async fn young_customer(&mut self) -> Result<(), Failure> {
+        self.title(
+            "c-1002 is 22 and often looked at study loans: the article, with a booking at the own manager",
+        );
+        let answer = self.ask("c-1002", "app", "home_banner", "zh-CN").await?;
+        self.expect_first(&answer, "study_finance");
+        let booking = first(&answer)["content"]["booking"]
+            .as_str()
+            .is_some_and(|link| link.contains("managers/mine/book"));
+        self.expect(booking, "a link to book the own relationship manager");
+        Ok(())
+    }
+
+    async fn pushed_live(&mut self) -> Result<(), Failure> {
+        self.title(
+            "The wealth desk pushes a rule set in the middle of the day; the very next request decides by it",
+        );
+        let started = Instant::now();
+        let yaml = [(header::CONTENT_TYPE, "application/yaml")];
+        let pushed = self.client.send(Method::PUT, "/v1/rule-sets/flash", &yaml, FLASH).await?.success()?;
+        println!(
+            "    PUT /v1/rule-sets/flash: version {} in force after {:.1} ms ({} µs of it compiling)",
+            pushed["version"],
+            started.elapsed().as_secs_f64() * 1e3,
+            pushed["compiled_in_us"],
+        );
+        let answer = self.ask("c-1001", "app", "home_banner", "en").await?;
+        self.expect_first(&answer, "flash_note");
+        self.suitability().await?;
+        let started = Instant::now();
+        let retired = self.client.send(Method::DELETE, "/v1/rule-sets/flash", &[], "").await?;
+        if !retired.status.is_success() {
+            return Err(retired.problems(None).into());
+        }
+        println!(
+            "    DELETE /v1/rule-sets/flash: out of force after {:.1} ms",
+            started.elapsed().as_secs_f64() * 1e3
+        );
+        let answer = self.ask("c-1001", "app", "home_banner", "en").await?;
+        self.expect_first(&answer, "steady_r2");
+        Ok(())
+    }
+
+    /// The same rule set has an R5 fund boosted hundredfold; a guardrail cannot be boosted past.
+    async fn suitability(&mut self) -> Result<(), Failure> {
+        let request = json!({"customer": "c-1001", "channel": "app", "explain": true,
+            "placements": [{"id": "home_banner"}]});
+        let answer = self.client.post_json("/v1/decisions", &request).await?.success()?;
+        let found = explanations(&answer["placements"][0]).find(|e| e["offer"] == "flash_equity");
+        let stop = found.map_or(&Value::Null, |explanation| &explanation["stopped_by"]);
+        let why = stop_text(stop).unwrap_or_else(|| "nothing stopped it".into());
+        println!("    Why not flash_equity, R5 and boosted hundredfold? {why}");
+        self.expect(
+            stop["kind"] == "guardrail" && stop["name"] == "suitability",
+            "stopped by the suitability guardrail",
+        );
+        Ok(())
+    }
+
+    fn title(&self, text: &str) {
+        println!("\n{}", bold(text, self.colours));
+    }
+
+    /// Asks over HTTP and shows request and answer.
+    async fn ask(
+        &mut self,
+        customer: &str,
+        channel: &str,
+        placement: &str,
+        locale: &str,
+    ) -> Result<Value, Failure> {
+        let request = json!({"customer": customer, "channel": channel, "locale": locale, "placements": [{"id": placement}]});
+        let started = Instant::now();
+        let answer = self.client.post_json("/v1/decisions", &request).await?;
+        let took = started.elapsed().as_micros();
+        let answer = answer.success()?;
+        let shown = first(&answer);
+        let line = format!("POST /v1/decisions  {customer}, {channel}, {placement}, {locale}");
+        println!("    {line}  {}", dim(&format!("{took} µs, client and HTTP included"), self.colours));
+        let offer = shown["offer"].as_str().unwrap_or("nothing");
+        println!(
+            "      {}: {}",
+            bold(offer, self.colours),
+            shown["reason"].as_str().unwrap_or("no reason given")
+        );
+        println!("      {}", shown["content"]);
+        Ok(answer)
+    }
+
+    fn expect_first(&mut self, answer: &Value, offer: &str) {
+        self.expect(first(answer)["offer"] == offer, &format!("{offer} first"));
+    }
+
+    fn expect(&mut self, met: bool, what: &str) {
+        if !met {
+            self.right = false;
+            println!("      WRONG: the story says {what}");
+        }
+    }
+}
+
+fn first(answer: &Value) -> &Value {
+    &answer["placements"][0]["propositions"][0]
+}
+
+/// Lines to paste into another terminal.
+pub(super) fn to_try(address: SocketAddr, node: &Node) -> String {
+    let live = node.live();
+    let placement = live.engine.placements().first().map_or("home_banner", |placement| &*placement.name);
+    let placement = if live.engine.placement_id("home_banner").is_some() { "home_banner" } else { placement };
+    let server = format!("http://{address}");
+    format!(
+        "  curl '{server}/v1/decisions?customer=c-1001&placement={placement}&channel=app&locale=zh-CN'\n\
+         \x20 curl -X PATCH {server}/v1/customers/c-1001 -H 'content-type: application/json' -d '{{\"aum\": 1500000}}'\n\
+         \x20 curl {server}/v1/rule-sets\n\
+         \x20 curl {server}/metrics\n\
+         \x20 usher decide c-1001 {placement} --explain --server {server}\n"
+    )
+}

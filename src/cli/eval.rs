@@ -1,0 +1,182 @@
+//! `usher eval`: evaluates conditions and numbers one by one, for trying out and for tests of the language.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value as Json, json};
+
+use super::{Failure, Outcome};
+use crate::bundle::read_file;
+use crate::context::Context;
+use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo};
+use crate::problem::Problems;
+use crate::schema::{ChannelId, FeatureId, Schema};
+use crate::store::Row;
+use crate::update::Change;
+use crate::value::{Time, Value};
+use crate::vector::FeatureVector;
+
+/// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"} on each line
+/// of standard output
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]
+pub(super) struct Args {
+    /// A bundle whose schema says what features there are; without it the types are those of the JSON values
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+/// One line of input.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    expression: String,
+    #[serde(default)]
+    variables: Map<String, Json>,
+}
+
+/// What is given to an expression, whether as features or as free variables.
+struct Given {
+    row: Row,
+    variables: Vec<(String, Value<'static>)>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let schema = match &args.models {
+        Some(folder) => {
+            let source = read_file(&folder.join("schema.yaml"))?;
+            Some(Schema::parse(&source.name, &source.text)?)
+        }
+        None => None,
+    };
+    let mut out = std::io::stdout().lock();
+    let mut outcome = Outcome::Done;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|e| Failure::new(format!("cannot read standard input: {e}")))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = evaluate(&line, schema.as_ref()).unwrap_or_else(|error| {
+            outcome = Outcome::FoundWrong;
+            json!({"error": error})
+        });
+        writeln!(out, "{answer}").map_err(|e| Failure::new(format!("cannot write: {e}")))?;
+    }
+    Ok(outcome)
+}
+
+/// `{"value"}`; no answer is an error of the expression, as in CEL.
+fn evaluate(line: &str, schema: Option<&Schema>) -> Result<Json, String> {
+    let line: Line = serde_json::from_str(line).map_err(|e| format!("expected {{\"expression\", \"variables\"}}: {e}"))?;
+    let given = match schema {
+        Some(schema) => Given { row: row_of(&line.variables, schema)?, variables: Vec::new() },
+        None => Given { row: Row::new(), variables: variables_of(&line.variables)? },
+    };
+    let empty = Schema::empty();
+    let schema = schema.unwrap_or(&empty);
+    let problems = |problems: Problems| problems.to_string().trim_end().to_owned();
+    let syntax = Syntax::parse(&line.expression, Origin::default()).map_err(problems)?;
+    let scope = Scope { variables: &given.variables, ..Scope::of(schema) };
+    let expression = scope.any(&syntax).map_err(problems)?;
+    let values: Vec<Value<'_>> = given.variables.iter().map(|(_, value)| value.clone()).collect();
+    let facts = Facts {
+        schema,
+        vector: FeatureVector::new(&given.row),
+        context: &Context::default(),
+        channel: ChannelId(0),
+        now: Time(jiff::Timestamp::now().as_microsecond()),
+        tags: &[],
+        memo: &TagMemo::new(0),
+        variables: &values,
+    };
+    match expression.evaluate(&facts) {
+        Value::Missing => Err("no answer: a value is missing".into()),
+        Value::Error(why) => Err(format!("no answer: {why}")),
+        value => Ok(json!({"value": json_of(&value)})),
+    }
+}
+
+/// Features by the schema's kinds; null is a feature that is not known.
+fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
+    let text = Json::Object(given.clone()).to_string();
+    let input = crate::input::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
+    let mut problems = Problems::new();
+    let root = crate::input::Cursor::root(&input, None);
+    let features: Vec<(FeatureId, u64)> =
+        crate::bundle::read_features(&root, schema, &mut problems).unwrap_or_default();
+    problems.or(()).map_err(|problems| problems.to_string().trim_end().to_owned())?;
+    let mut row = Row::new();
+    Change::Replace(features).apply(schema, &mut row);
+    Ok(row)
+}
+
+fn variables_of(given: &Map<String, Json>) -> Result<Vec<(String, Value<'static>)>, String> {
+    given.iter().map(|(name, json)| Ok((name.clone(), value_of(json).map_err(|why| format!("`{name}` {why}"))?))).collect()
+}
+
+/// Whole numbers are ints, others doubles.
+fn value_of(json: &Json) -> Result<Value<'static>, String> {
+    Ok(match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(i), _) => Value::Int(i),
+            (None, Some(x)) => Value::Double(x),
+            (None, None) => return Err("is a number out of range".into()),
+        },
+        Json::String(text) => Value::Text(text.clone().into()),
+        Json::Array(items) => Value::List(items.iter().map(value_of).collect::<Result<Arc<[_]>, _>>()?),
+        Json::Object(_) => return Err("is a map; maps are not values here".into()),
+    })
+}
+
+/// Times and durations as the texts that the language reads them from.
+fn json_of(value: &Value<'_>) -> Json {
+    match value {
+        Value::Missing | Value::Error(_) | Value::Null => Json::Null,
+        Value::Bool(b) => (*b).into(),
+        Value::Int(i) => (*i).into(),
+        Value::Double(x) => Number::from_f64(*x).map_or_else(|| Json::String(x.to_string()), Json::Number),
+        Value::Text(text) => text.as_ref().into(),
+        Value::Time(time) => time.to_string().into(),
+        Value::Duration(micros) => format!("{}s", *micros as f64 / crate::value::SECOND as f64).into(),
+        Value::Set(bits, words) => words.of_bits(*bits).collect(),
+        Value::List(items) => items.iter().map(json_of).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_those_of_the_json_values() {
+        for (line, expected) in [
+            (r#"{"expression": "a + 1", "variables": {"a": 2}}"#, Ok(json!(3))),
+            (r#"{"expression": "a * 2.0", "variables": {"a": 1.5}}"#, Ok(json!(3.0))),
+            (r#"{"expression": "'x' in a && size(a) == 2", "variables": {"a": ["x", "y"]}}"#, Ok(json!(true))),
+            (r#"{"expression": "a == null", "variables": {"a": null}}"#, Ok(json!(true))),
+            (r#"{"expression": "1 / 0"}"#, Err("zero")),
+            (r#"{"expression": "agee", "variables": {"age": 2}}"#, Err("agee")),
+            (r#"{"expression": "1 +"}"#, Err("")),
+            (r#"{"expresion": "1"}"#, Err("unknown field")),
+            ("nonsense", Err("expected {\"expression\"")),
+        ] {
+            match (evaluate(line, None), expected) {
+                (Ok(answer), Ok(value)) => assert_eq!(answer["value"], value, "{line}"),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{line}: {error}"),
+                (answer, _) => panic!("{line}: {answer:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_schema_gives_the_types() {
+        let schema = Schema::parse("s", "schema: s\nfeatures:\n  aum: {kind: decimal, scale: 2}\n  age: {kind: int}").unwrap();
+        let value = |line| evaluate(line, Some(&schema)).map(|answer| answer["value"].clone());
+        assert_eq!(value(r#"{"expression": "aum >= 500000", "variables": {"aum": 600000}}"#), Ok(json!(true)));
+        assert!(value(r#"{"expression": "age > 1", "variables": {}}"#).unwrap_err().contains("missing"));
+        assert!(value(r#"{"expression": "1", "variables": {"agee": 1}}"#).unwrap_err().contains("did you mean `age`?"));
+    }
+}

@@ -1,0 +1,24 @@
+//! `usher health`: is a server ready? For container health checks.
+
+use hyper::StatusCode;
+
+use super::client::{Client, ServerArgs};
+use super::{Failure, Outcome, block_on};
+
+/// Ask whether a server is ready (exit code 0) or not (1)
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut client = Client::new(&args.server.server)?;
+    let answer = block_on(client.get("/readyz"))?;
+    if answer.status == StatusCode::OK {
+        println!("ready");
+        return Ok(Outcome::Done);
+    }
+    eprintln!("not ready: {}", String::from_utf8_lossy(&answer.body).trim());
+    Ok(Outcome::FoundWrong)
+}

@@ -1,0 +1,242 @@
+//! `usher load`: customers from a file to a running server, in chunks below the server's limit.
+
+mod chunk;
+mod lines;
+mod rows;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use self::chunk::Chunk;
+use self::rows::{Format, Rows};
+use super::client::{Answer, Client, ServerArgs};
+use super::terminal::{Progress, thousands};
+use super::{Failure, Outcome, block_on};
+use crate::bundle::read_file;
+use crate::import::Mapping;
+use crate::schema::Schema;
+
+/// Errors shown at most; the rest is counted.
+const MAX_SHOWN: usize = 100;
+/// A chunk that an overloaded server does not take is sent again this often.
+const MAX_ATTEMPTS: u32 = 10;
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Load customers from a CSV or NDJSON file (plain, .gz or .zst) into a running server
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// A column mapping (imports/NAME.yaml of a bundle) for a foreign CSV file
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// The file's format [default: by its name]
+    #[arg(long)]
+    format: Option<Format>,
+    /// What separates the cells of a CSV file [default: found in the header]
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+    /// Whether features that the file does not name stay (upsert) or are cleared (replace)
+    #[arg(long, default_value = "upsert")]
+    mode: Mode,
+    /// Check every row, change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied
+    #[arg(long, value_name = "N")]
+    max_errors: Option<u64>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Mode {
+    Upsert,
+    Replace,
+}
+
+/// What has become of the rows so far.
+#[derive(Default)]
+struct Total {
+    accepted: u64,
+    rejected: u64,
+    errors: Vec<Rejection>,
+    sequence: Option<u64>,
+    /// Whether loading ended early, for too many errors.
+    stopped: bool,
+}
+
+/// Why a row was not taken.
+struct Rejection {
+    line: u64,
+    column: Option<String>,
+    detail: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut client = Client::new(&args.server.server)?;
+    let mut progress = Progress::start();
+    let total = block_on(load(&mut client, args, &mut progress))?;
+    if args.json {
+        println!("{}", total.json(&progress));
+    } else {
+        println!("{}", total.text(args.dry_run, &progress));
+    }
+    Ok(if total.rejected > 0 || total.stopped { Outcome::FoundWrong } else { Outcome::Done })
+}
+
+async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Result<Total, Failure> {
+    let mapping = match &args.mapping {
+        Some(path) => {
+            let source = read_file(path)?;
+            Some(Mapping::parse(&source.name, &source.text, &schema_of(client).await?)?)
+        }
+        None => None,
+    };
+    let mut rows = Rows::open(&args.file, args.format, args.delimiter, mapping.as_ref())?;
+    let mut total = Total::default();
+    while !total.stopped {
+        let Some(mut chunk) = rows.next_chunk()? else { break };
+        for rejection in chunk.rejected.drain(..) {
+            total.reject(rejection, args);
+        }
+        if chunk.rows > 0 && !total.is_over(args.max_errors) {
+            let answer = send(client, &chunk, args, total.left(args.max_errors)).await?;
+            total.add(&answer, &chunk, &rows, args);
+        }
+        total.stopped = total.is_over(args.max_errors);
+        progress.update(total.accepted + total.rejected, "rows");
+    }
+    progress.clear();
+    Ok(total)
+}
+
+/// The schema in force, so that a mapping is checked against what the server will check the rows against.
+async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
+    let answer = client.send(Method::GET, "/v1/schema", &[(header::ACCEPT, "application/yaml")], "").await?;
+    if !answer.status.is_success() {
+        return Err(answer.problems(None).into());
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    Ok(Schema::parse("the server's schema", &text)?)
+}
+
+/// Sends a chunk, again and again while the server says that it is overloaded.
+async fn send(
+    client: &mut Client,
+    chunk: &Chunk,
+    args: &Args,
+    max_errors: Option<u64>,
+) -> Result<Value, Failure> {
+    let mode = match args.mode {
+        Mode::Upsert => "upsert",
+        Mode::Replace => "replace",
+    };
+    let mut path = format!("/v1/customers?mode={mode}&dry_run={}", args.dry_run);
+    if let Some(max_errors) = max_errors {
+        path.push_str(&format!("&max_errors={max_errors}"));
+    }
+    let headers = [(header::CONTENT_TYPE, chunk.media_type)];
+    let mut attempt = 1;
+    loop {
+        let answer = client.send(Method::POST, &path, &headers, chunk.body.clone()).await?;
+        match retry_after(&answer).filter(|_| attempt < MAX_ATTEMPTS) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return understood(answer, max_errors.is_some()),
+        }
+        attempt += 1;
+    }
+}
+
+/// What became of a chunk. More errors than allowed is an answer too: nothing was applied, and these are the errors.
+fn understood(answer: Answer, limited: bool) -> Result<Value, Failure> {
+    if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
+        let refused = answer.json()?;
+        if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
+            return Ok(json!({"accepted": 0, "rejected": errors.len(), "errors": errors}));
+        }
+    }
+    answer.success()
+}
+
+/// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let header = answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
+    let seconds = header?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+impl Total {
+    fn reject(&mut self, rejection: Rejection, args: &Args) {
+        self.rejected += 1;
+        self.keep(rejection, args);
+    }
+
+    fn keep(&mut self, rejection: Rejection, args: &Args) {
+        if self.errors.len() < MAX_SHOWN {
+            if !args.json {
+                let column =
+                    rejection.column.as_ref().map_or_else(String::new, |column| format!(" column {column}:"));
+                eprintln!("{}:{}:{column} {}", args.file.display(), rejection.line, rejection.detail);
+            }
+            self.errors.push(rejection);
+        }
+    }
+
+    /// Takes in what the server says of a chunk, with its lines as those of the file.
+    fn add(&mut self, answer: &Value, chunk: &Chunk, rows: &Rows<'_>, args: &Args) {
+        self.accepted += answer["accepted"].as_u64().unwrap_or(0);
+        self.rejected += answer["rejected"].as_u64().unwrap_or(0);
+        self.sequence = answer["sequence"].as_u64().or(self.sequence);
+        for error in answer["errors"].as_array().into_iter().flatten() {
+            let column = error["column"].as_u64().and_then(|number| rows.column(number)).map(str::to_owned);
+            self.keep(
+                Rejection {
+                    line: chunk.file_line(error["line"].as_u64().unwrap_or(0)),
+                    column,
+                    detail: error["detail"].as_str().unwrap_or("rejected").to_owned(),
+                },
+                args,
+            );
+        }
+    }
+
+    fn is_over(&self, max_errors: Option<u64>) -> bool {
+        max_errors.is_some_and(|max| self.rejected > max)
+    }
+
+    fn left(&self, max_errors: Option<u64>) -> Option<u64> {
+        max_errors.map(|max| max.saturating_sub(self.rejected))
+    }
+
+    fn text(&self, dry_run: bool, progress: &Progress) -> String {
+        let rows = self.accepted + self.rejected;
+        let done = if dry_run { "right" } else { "accepted" };
+        let more = self.rejected.saturating_sub(self.errors.len() as u64);
+        let more = if more > 0 { format!(" ({} more not shown)", thousands(more)) } else { String::new() };
+        let stopped = if self.stopped { "; stopped: too many errors" } else { "" };
+        format!(
+            "{} rows in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
+            thousands(rows),
+            progress.elapsed().as_secs_f64(),
+            thousands(progress.rate(rows) as u64),
+            thousands(self.accepted),
+            thousands(self.rejected),
+            if dry_run { "; nothing was changed" } else { "" },
+        )
+    }
+
+    fn json(&self, progress: &Progress) -> Value {
+        let errors = self.errors.iter();
+        let errors: Vec<Value> =
+            errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
+        json!({"accepted": self.accepted, "rejected": self.rejected, "errors": errors, "sequence": self.sequence,
+            "stopped": self.stopped, "seconds": progress.elapsed().as_secs_f64()})
+    }
+}

@@ -1,0 +1,264 @@
+//! The rows of a file: opened, decompressed, and for a foreign file translated.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::super::Failure;
+use super::Rejection;
+use super::chunk::Chunk;
+use super::lines::{self, Counted, Lines};
+use crate::import::{Mapping, Translation, check_native};
+
+/// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    Csv,
+    Ndjson,
+}
+
+/// A file's rows, read once from beginning to end.
+pub(super) enum Rows<'m> {
+    Csv(Box<CsvRows<'m>>),
+    Ndjson { reader: Box<dyn BufRead>, line: u64 },
+}
+
+pub(super) struct CsvRows<'m> {
+    reader: csv::Reader<Counted>,
+    lines: Lines,
+    header: csv::StringRecord,
+    /// The header that the server gets.
+    head: Vec<u8>,
+    translation: Option<Translation<'m>>,
+    /// Data rows read.
+    row: u64,
+}
+
+impl<'m> Rows<'m> {
+    /// Opens a file and reads its header.
+    pub(super) fn open(
+        path: &Path,
+        format: Option<Format>,
+        delimiter: Option<char>,
+        mapping: Option<&'m Mapping>,
+    ) -> Result<Rows<'m>, Failure> {
+        let (inner, reader) = open(path)?;
+        let format = format.or_else(|| format_of(&inner)).ok_or_else(|| {
+            let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));
+            failure.hint("say --format csv or --format ndjson")
+        })?;
+        match format {
+            Format::Csv => {
+                CsvRows::open(path, reader, delimiter, mapping).map(|rows| Rows::Csv(Box::new(rows)))
+            }
+            Format::Ndjson if mapping.is_some() => {
+                Err(Failure::new("column mappings are for CSV files; an NDJSON file names features itself"))
+            }
+            Format::Ndjson => Ok(Rows::Ndjson { reader, line: 0 }),
+        }
+    }
+
+    /// The next rows; `None` at the end.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
+        let chunk = match self {
+            Rows::Csv(rows) => rows.next_chunk()?,
+            Rows::Ndjson { reader, line } => next_lines(reader, line)?,
+        };
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// What the file calls the column of this number, from 1, in what was sent.
+    pub(super) fn column(&self, number: u64) -> Option<&str> {
+        let Rows::Csv(rows) = self else { return None };
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        match &rows.translation {
+            Some(translation) => translation.foreign_name(index),
+            None => rows.header.get(index),
+        }
+    }
+}
+
+impl<'m> CsvRows<'m> {
+    fn open(
+        path: &Path,
+        mut reader: Box<dyn BufRead>,
+        delimiter: Option<char>,
+        mapping: Option<&'m Mapping>,
+    ) -> Result<CsvRows<'m>, Failure> {
+        let unreadable =
+            |e: &dyn std::fmt::Display| Failure::new(format!("cannot read {}: {e}", path.display()));
+        let delimiter = match delimiter {
+            Some(c) => u8::try_from(c)
+                .map_err(|_| Failure::new(format!("{c:?} cannot separate cells: not ASCII")))?,
+            None => delimiter_of(reader.fill_buf().map_err(|e| unreadable(&e))?),
+        };
+        let (counted, lines) = lines::counted(reader);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(counted);
+        let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
+        if header.is_empty() {
+            return Err(unreadable(&"it is empty").hint("a CSV file begins with a header line"));
+        }
+        let translation = match mapping {
+            Some(mapping) => Some(mapping.bind(&header)?),
+            None => check_native(&header).map(|()| None).map_err(Failure::new)?,
+        };
+        let mut head = Vec::new();
+        match &translation {
+            Some(translation) => write_row(&mut head, translation.header())?,
+            None => write_row(&mut head, &header)?,
+        }
+        Ok(CsvRows { reader, lines, header, head, translation, row: 0 })
+    }
+
+    fn next_chunk(&mut self) -> Result<Chunk, Failure> {
+        let mut chunk = Chunk::new("text/csv", &self.head);
+        let mut record = csv::StringRecord::new();
+        let mut row = Vec::new();
+        while !chunk.is_full() {
+            let read = self.reader.read_record(&mut record);
+            self.row += 1;
+            let (start, wrong) = match read {
+                Ok(false) => break,
+                Ok(true) if record.len() == self.header.len() => (record.position().cloned(), None),
+                Ok(true) => {
+                    let detail = format!("expected {} cells, found {}", self.header.len(), record.len());
+                    (record.position().cloned(), Some(detail))
+                }
+                Err(e) => wrong_record(&e)?,
+            };
+            let line = self.lines.of(start.map_or(0, |start| start.byte()));
+            if let Some(detail) = wrong {
+                chunk.rejected.push(Rejection { line, column: None, detail });
+                continue;
+            }
+            row.clear();
+            match &self.translation {
+                Some(translation) => {
+                    let cells: Vec<&str> = record.iter().collect();
+                    let cells = translation.row(&cells, self.row);
+                    write_row(&mut row, cells.map(|cell| cell.into_owned().into_bytes()))?;
+                }
+                None => write_row(&mut row, &record)?,
+            }
+            chunk.push(&row, line);
+        }
+        Ok(chunk)
+    }
+}
+
+/// What is wrong with one record; anything else is wrong with the file.
+fn wrong_record(error: &csv::Error) -> Result<(Option<csv::Position>, Option<String>), Failure> {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { pos, err } => Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1)))),
+        _ => Err(Failure::new(format!("cannot read on: {error}"))),
+    }
+}
+
+fn write_row(out: &mut Vec<u8>, cells: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<(), Failure> {
+    let mut writer = csv::Writer::from_writer(out);
+    let written = writer.write_record(cells).and_then(|()| writer.flush().map_err(csv::Error::from));
+    written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))
+}
+
+/// The separator that the header line has most of; a comma if none.
+fn delimiter_of(start: &[u8]) -> u8 {
+    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
+    // The last of equals wins, so the comma comes last.
+    [b'|', b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
+}
+
+fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Chunk, Failure> {
+    let mut chunk = Chunk::new("application/x-ndjson", b"");
+    let mut text = Vec::new();
+    while !chunk.is_full() {
+        text.clear();
+        let read = reader.take(MAX_LINE_BYTES).read_until(b'\n', &mut text);
+        if read.map_err(|e| Failure::new(format!("cannot read on after line {line}: {e}")))? == 0 {
+            break;
+        }
+        *line += 1;
+        if text.len() as u64 == MAX_LINE_BYTES && !text.ends_with(b"\n") {
+            return Err(Failure::new(format!(
+                "line {line} is longer than {MAX_LINE_BYTES} bytes: is this NDJSON?"
+            )));
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        if !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        chunk.push(&text, *line);
+    }
+    Ok(chunk)
+}
+
+fn format_of(name: &str) -> Option<Format> {
+    match Path::new(name).extension()?.to_str()? {
+        "csv" | "tsv" => Some(Format::Csv),
+        "ndjson" | "jsonl" => Some(Format::Ndjson),
+        _ => None,
+    }
+}
+
+/// The file's name without the ending of its compression, and its bytes without the compression.
+fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
+    let name = path.to_string_lossy().into_owned();
+    let unreadable = |e: std::io::Error| Failure::new(format!("cannot read {name}: {e}"));
+    let file: Box<dyn Read> = if name == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(unreadable)?)
+    };
+    Ok(if let Some(inner) = name.strip_suffix(".gz") {
+        (inner.to_owned(), Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))))
+    } else if let Some(inner) = name.strip_suffix(".zst") {
+        let decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
+        (inner.to_owned(), Box::new(BufReader::new(decoder)))
+    } else {
+        (name, Box::new(BufReader::new(file)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_separator_is_found_in_the_header() {
+        for (header, separator) in [
+            ("customer,age\n1;2;3;4", b','),
+            ("\"age\";\"job\"\r\n", b';'),
+            ("a\tb", b'\t'),
+            ("customer", b','),
+        ] {
+            assert_eq!(delimiter_of(header.as_bytes()), separator, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn formats_are_told_by_the_name() {
+        for (name, format) in
+            [("a.csv", Some(Format::Csv)), ("b/c.ndjson", Some(Format::Ndjson)), ("x.txt", None), ("-", None)]
+        {
+            assert_eq!(format_of(name), format, "{name}");
+        }
+    }
+
+    #[test]
+    fn bad_rows_are_rejected_with_their_line_and_good_ones_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.csv");
+        std::fs::write(&path, b"customer,note\r\na,\"x\ny\"\r\nb\r\nc,\xff\n\n\r\nd,1\n").unwrap();
+        let mut rows = Rows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
+        let chunk = rows.next_chunk().map_err(|f| f.to_string()).unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&chunk.body), "customer,note\na,\"x\ny\"\nd,1\n");
+        let rejected: Vec<_> = chunk.rejected.iter().map(|r| (r.line, r.detail.as_str())).collect();
+        assert_eq!(rejected, [(4, "expected 2 cells, found 1"), (5, "cell 2 is not UTF-8")]);
+        assert_eq!((chunk.file_line(2), chunk.file_line(4)), (2, 8), "blank lines count");
+        assert!(rows.next_chunk().map_err(|f| f.to_string()).unwrap().is_none());
+    }
+}

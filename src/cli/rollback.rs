@@ -1,0 +1,38 @@
+//! `usher rollback`: back to the version that was active before.
+
+use hyper::{Method, StatusCode};
+
+use super::client::{Client, ServerArgs, encoded};
+use super::{Failure, Outcome, block_on};
+
+/// Go back to the version of a rule set that was active before
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rule set
+    name: String,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut client = Client::new(&args.server.server)?;
+    let path = format!("/v1/rule-sets/{}/rollback", encoded(&args.name));
+    let answer = block_on(client.send(Method::POST, &path, &[], ""))?;
+    if matches!(
+        answer.status,
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
+    ) {
+        eprint!("{}", answer.problems(None));
+        return Ok(Outcome::FoundWrong);
+    }
+    let json = answer.success()?;
+    if args.json {
+        println!("{json}");
+    } else {
+        println!("{}: version {} is active again", args.name, json["version"]);
+    }
+    Ok(Outcome::Done)
+}

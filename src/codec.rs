@@ -1,0 +1,372 @@
+//! Records as bytes, for the journal.
+//!
+//! The only module that knows bincode, which has been without a maintainer since 2025 (RUSTSEC-2025-0141): what is used
+//! of it are its varints and its checked reader, the layout is written out below, and changing to something else means
+//! changing this file.
+//!
+//! ```text
+//! record       1 byte tag, then by tag:
+//!   1 customers  count, that many updates
+//!   2 schema     text
+//!   3 publish    name, version, text, 1 byte activate (0 or 1)
+//!   4 activate   name, version
+//!   5 retire     name
+//! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase; for 1 and 2: count, that many (feature, code)
+//! id, name, text   length in bytes, UTF-8
+//! count, length, version, feature, code   little-endian varints of 1, 3, 5 or 9 bytes
+//! ```
+//!
+//! A tag is never used again for something else. What is read is checked as if it came from an enemy: every count and
+//! length against its bound before anything is allocated, ids as [`CustomerId::new`] does, and nothing may be left over.
+
+use bincode::de::{BorrowDecode, BorrowDecoder};
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError as Wrong, EncodeError as Failed};
+
+use crate::customer::{CustomerId, MAX_ID_BYTES};
+use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
+use crate::schema::{FeatureId, MAX_FEATURES, MAX_NAME_BYTES};
+use crate::update::{Change, Update};
+
+/// Bytes of one encoded record at most.
+pub const MAX_RECORD_BYTES: usize = 16 << 20;
+
+/// An update with the longest id and all features, each with the longest code.
+const MAX_UPDATE_BYTES: usize = 1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9);
+/// Whatever keeps to the bounds of [`record`](crate::record) can be encoded.
+const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
+const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
+
+// bincode's own limit counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
+type Config = bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<MAX_RECORD_BYTES>,
+>;
+const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD_BYTES>();
+
+const CUSTOMERS: u8 = 1;
+const SCHEMA: u8 = 2;
+const PUBLISH: u8 = 3;
+const ACTIVATE: u8 = 4;
+const RETIRE: u8 = 5;
+
+const REPLACE: u8 = 1;
+const MERGE: u8 = 2;
+const ERASE: u8 = 3;
+
+/// The record does not keep to the bounds of [`record`](crate::record): it could not be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// Bytes that are not a record, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeError {
+    why: String,
+}
+
+/// Appends the bytes of `record` to `bytes`.
+///
+/// # Errors
+/// [`TooLong`]; `bytes` is as it was then.
+pub fn encode_into(record: &Record, bytes: &mut Vec<u8>) -> Result<(), TooLong> {
+    let start = bytes.len();
+    let written = bincode::encode_into_std_write(Stored(record), bytes, CONFIG);
+    if written.is_ok_and(|written| written <= MAX_RECORD_BYTES) {
+        return Ok(());
+    }
+    bytes.truncate(start);
+    Err(TooLong)
+}
+
+/// The bytes of `record`.
+///
+/// # Errors
+/// [`TooLong`].
+pub fn encode(record: &Record) -> Result<Vec<u8>, TooLong> {
+    let mut bytes = Vec::new();
+    encode_into(record, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The record in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with them. Neither panics nor allocates more than a few times [`MAX_RECORD_BYTES`], whatever they are.
+pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let (Read(record), used): (Read<Record>, usize) = bincode::borrow_decode_from_slice(bytes, CONFIG)
+        .map_err(|wrong| DecodeError { why: wrong.to_string() })?;
+    if used < bytes.len() {
+        return Err(DecodeError { why: format!("{} bytes left over", bytes.len() - used) });
+    }
+    Ok(record)
+}
+
+/// What is written. Wrappers, so that bincode's traits show nowhere else.
+struct Stored<'r, T>(&'r T);
+
+/// What was read.
+struct Read<T>(T);
+
+impl Encode for Stored<'_, Record> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        match self.0 {
+            Record::Customers(updates) => {
+                CUSTOMERS.encode(out)?;
+                count(updates.len(), MAX_UPDATES_PER_RECORD)?.encode(out)?;
+                updates.iter().try_for_each(|update| Stored(update).encode(out))
+            }
+            Record::Schema { text } => {
+                SCHEMA.encode(out)?;
+                write_text(text, MAX_TEXT_BYTES, out)
+            }
+            Record::Publish { name, version, text, activate } => {
+                PUBLISH.encode(out)?;
+                write_text(name, MAX_NAME_BYTES, out)?;
+                version.encode(out)?;
+                write_text(text, MAX_TEXT_BYTES, out)?;
+                activate.encode(out)
+            }
+            Record::Activate { name, version } => {
+                ACTIVATE.encode(out)?;
+                write_text(name, MAX_NAME_BYTES, out)?;
+                version.encode(out)
+            }
+            Record::Retire { name } => {
+                RETIRE.encode(out)?;
+                write_text(name, MAX_NAME_BYTES, out)
+            }
+        }
+    }
+}
+
+impl Encode for Stored<'_, Update> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        write_text(self.0.customer.as_str(), MAX_ID_BYTES, out)?;
+        let (tag, fields) = match &self.0.change {
+            Change::Replace(fields) => (REPLACE, fields),
+            Change::Merge(fields) => (MERGE, fields),
+            Change::Erase => return ERASE.encode(out),
+        };
+        tag.encode(out)?;
+        count(fields.len(), MAX_FIELDS_PER_UPDATE)?.encode(out)?;
+        fields.iter().try_for_each(|(feature, code)| (feature.0, *code).encode(out))
+    }
+}
+
+fn count(length: usize, most: usize) -> Result<u32, Failed> {
+    u32::try_from(length).ok().filter(|_| length <= most).ok_or(Failed::Other("too many"))
+}
+
+fn write_text<E: Encoder>(text: &str, most: usize, out: &mut E) -> Result<(), Failed> {
+    count(text.len(), most)?;
+    text.encode(out)
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Record> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let record = match u8::borrow_decode(input)? {
+            CUSTOMERS => Record::Customers(read_all(input, MAX_UPDATES_PER_RECORD)?),
+            SCHEMA => Record::Schema { text: read_text(input, MAX_TEXT_BYTES)? },
+            PUBLISH => Record::Publish {
+                name: read_text(input, MAX_NAME_BYTES)?,
+                version: u32::borrow_decode(input)?,
+                text: read_text(input, MAX_TEXT_BYTES)?,
+                activate: bool::borrow_decode(input)?,
+            },
+            ACTIVATE => Record::Activate {
+                name: read_text(input, MAX_NAME_BYTES)?,
+                version: u32::borrow_decode(input)?,
+            },
+            RETIRE => Record::Retire { name: read_text(input, MAX_NAME_BYTES)? },
+            tag => return Err(Wrong::OtherString(format!("no record has the tag {tag}"))),
+        };
+        Ok(Read(record))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Update> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let customer = CustomerId::new(<&str>::borrow_decode(input)?).map_err(Wrong::OtherString)?;
+        let change = match u8::borrow_decode(input)? {
+            REPLACE => Change::Replace(read_all(input, MAX_FIELDS_PER_UPDATE)?),
+            MERGE => Change::Merge(read_all(input, MAX_FIELDS_PER_UPDATE)?),
+            ERASE => Change::Erase,
+            tag => return Err(Wrong::OtherString(format!("no change has the tag {tag}"))),
+        };
+        Ok(Read(Update { customer, change }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(FeatureId, u64)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (feature, code) = <(u16, u64)>::borrow_decode(input)?;
+        if usize::from(feature) >= MAX_FEATURES {
+            return Err(Wrong::OtherString(format!("no schema has a feature {feature}")));
+        }
+        Ok(Read((FeatureId(feature), code)))
+    }
+}
+
+/// A count, at most `most`, and that many values.
+fn read_all<'b, C, D, T>(input: &mut D, most: usize) -> Result<Vec<T>, Wrong>
+where
+    D: BorrowDecoder<'b, Context = C>,
+    Read<T>: BorrowDecode<'b, C>,
+{
+    let count = u32::borrow_decode(input)? as usize;
+    if count > most {
+        return Err(Wrong::OtherString(format!("{count} values where there are at most {most}")));
+    }
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        all.push(Read::borrow_decode(input)?.0);
+    }
+    Ok(all)
+}
+
+fn read_text<'b, C, D: BorrowDecoder<'b, Context = C>>(input: &mut D, most: usize) -> Result<String, Wrong> {
+    let text = <&str>::borrow_decode(input)?; // borrowed: nothing is allocated before the bound is checked
+    if text.len() > most {
+        return Err(Wrong::OtherString(format!(
+            "a text of {} bytes where there are at most {most}",
+            text.len()
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+impl std::fmt::Display for TooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the record is too long: at most {MAX_RECORD_BYTES} bytes and {MAX_UPDATES_PER_RECORD} updates"
+        )
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not a record: {}", self.why)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn updates() -> impl Strategy<Value = Update> {
+        let id = "[^\\p{Cc}]{1,16}".prop_map(|text| CustomerId::new(&text).unwrap());
+        let code = prop_oneof![0..300_u64, any::<u64>()];
+        let fields = || {
+            let feature = (0..MAX_FEATURES as u16).prop_map(FeatureId);
+            prop::collection::vec((feature, code.clone()), 0..20)
+        };
+        let change = prop_oneof![
+            fields().prop_map(Change::Replace),
+            fields().prop_map(Change::Merge),
+            Just(Change::Erase)
+        ];
+        (id, change).prop_map(|(customer, change)| Update { customer, change })
+    }
+
+    fn records() -> impl Strategy<Value = Record> {
+        let name = "[a-z][a-z0-9_-]{0,20}";
+        prop_oneof![
+            prop::collection::vec(updates(), 0..20).prop_map(Record::Customers),
+            ".{0,99}".prop_map(|text| Record::Schema { text }),
+            (name, any::<u32>(), ".{0,99}", any::<bool>()).prop_map(|(name, version, text, activate)| {
+                Record::Publish { name, version, text, activate }
+            }),
+            (name, any::<u32>()).prop_map(|(name, version)| Record::Activate { name, version }),
+            name.prop_map(|name| Record::Retire { name }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(record in records()) {
+            prop_assert_eq!(decode(&encode(&record).unwrap()).unwrap(), record);
+        }
+
+        #[test]
+        fn a_truncated_record_is_refused(record in records(), cut in any::<prop::sample::Index>()) {
+            let bytes = encode(&record).unwrap();
+            prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn altered_bytes_never_panic_and_what_they_make_keeps_the_bounds(
+            record in records(),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 1..6),
+        ) {
+            let mut bytes = encode(&record).unwrap();
+            for (at, bit) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
+            if let Ok(other) = decode(&bytes) {
+                prop_assert_eq!(decode(&encode(&other).unwrap()).unwrap(), other);
+            }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(bytes: &[u8], why: &str) {
+        let error = decode(bytes).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn counts_and_lengths_are_checked_before_anything_is_allocated() {
+        check_refused(&[], "");
+        check_refused(&[9], "no record has the tag 9");
+        check_refused(&[CUSTOMERS, 0, 7], "1 bytes left over");
+        check_refused(&[CUSTOMERS, 252, 255, 255, 255, 255], "at most 512");
+        check_refused(&[CUSTOMERS, 1, 1, b'c', MERGE, 252, 255, 255, 255, 255], "at most 2000");
+        check_refused(&[CUSTOMERS, 1, 1, b'c', MERGE, 1, 251, 0xd0, 0x07, 1], "no schema has a feature 2000");
+        check_refused(&[CUSTOMERS, 1, 1, b'\n', ERASE], "control");
+        check_refused(&[CUSTOMERS, 1, 0, ERASE], "empty");
+        check_refused(&[SCHEMA, 253, 255, 255, 255, 255, 255, 255, 255, 127], "");
+        check_refused(&[RETIRE, 2, 0xff, 0xff], "");
+        check_refused(&[PUBLISH, 1, b'a', 1, 1, b't', 2], "");
+        let long = [&[RETIRE, 65][..], &[b'a'; 65]].concat();
+        check_refused(&long, "at most 64");
+    }
+
+    #[test]
+    fn the_layout_stays_as_written_down() {
+        let customer = CustomerId::new("c").unwrap();
+        let change = Change::Merge(vec![(FeatureId(3), 300)]);
+        let record = Record::Customers(vec![Update { customer, change }]);
+        assert_eq!(encode(&record).unwrap(), [CUSTOMERS, 1, 1, b'c', MERGE, 1, 3, 251, 0x2c, 0x01]);
+        let record = Record::Publish { name: "a".into(), version: 7, text: "t".into(), activate: true };
+        assert_eq!(encode(&record).unwrap(), [PUBLISH, 1, b'a', 7, 1, b't', 1]);
+    }
+
+    #[test]
+    fn the_largest_record_can_be_read_back_and_a_larger_one_is_not_made() {
+        let fields = (0..MAX_FIELDS_PER_UPDATE).map(|at| (FeatureId(at as u16), u64::MAX)).collect();
+        let customer = CustomerId::new(&"x".repeat(MAX_ID_BYTES)).unwrap();
+        let update = Update { customer, change: Change::Replace(fields) };
+        let mut updates = vec![update; MAX_UPDATES_PER_RECORD];
+        let record = Record::Customers(updates.clone());
+        assert!(decode(&encode(&record).unwrap()).unwrap() == record);
+        updates.push(updates[0].clone());
+        let mut bytes = vec![1, 2];
+        assert_eq!(encode_into(&Record::Customers(updates), &mut bytes), Err(TooLong));
+        assert_eq!(bytes, [1, 2]);
+        assert_eq!(encode(&Record::Schema { text: "x".repeat(MAX_TEXT_BYTES + 1) }), Err(TooLong));
+    }
+}

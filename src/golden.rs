@@ -1,0 +1,379 @@
+//! Golden decisions: requests with the answers that must come out, kept beside the rule sets they are about.
+
+use std::sync::Arc;
+
+use crate::bundle::read_features;
+use crate::context::Context;
+use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
+use crate::engine::{Engine, PlacementId};
+use crate::input::{Cursor, Input, quoted};
+use crate::problem::{Place, Problem, Problems, Source};
+use crate::rule_set::Locale;
+use crate::schema::{ChannelId, ContextId, Schema};
+use crate::store::Row;
+use crate::update::Change;
+use crate::value::{Time, Value};
+use crate::vector::FeatureVector;
+
+/// The decisions of one `golden.yaml`.
+#[derive(Debug, Default)]
+pub struct Golden {
+    /// In the order written.
+    pub cases: Vec<Case>,
+}
+
+/// One decision that must come out.
+#[derive(Debug)]
+pub struct Case {
+    /// What it shows, for people.
+    pub name: Box<str>,
+    /// When it is decided.
+    pub now: Time,
+    /// The customer's features; empty for an unknown customer.
+    pub row: Row,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Placement names, with the count if the request says one.
+    pub placements: Vec<(Box<str>, Option<usize>)>,
+    /// The request's locale.
+    pub locale: Option<Locale>,
+    /// The request's context.
+    pub context: Vec<(ContextId, Value<'static>)>,
+    /// What must come out.
+    pub expected: Vec<Expected>,
+    source: Arc<Source>,
+    place: Option<Place>,
+}
+
+/// What one placement must show.
+#[derive(Debug)]
+pub struct Expected {
+    /// Its name.
+    pub placement: Box<str>,
+    /// The fallback, or offers that survived.
+    pub fallback: bool,
+    /// Offers, best first.
+    pub offers: Vec<Box<str>>,
+    /// Their treatments, if they matter.
+    pub treatments: Option<Vec<Box<str>>>,
+    place: Option<Place>,
+}
+
+impl Golden {
+    /// Reads `golden.yaml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line and column.
+    pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<Golden, Problems> {
+        let source = Arc::new(Source { name: file.into(), text: text.into() });
+        let input = Input::from_yaml(&source)?;
+        let mut problems = Problems::new();
+        let root = Cursor::root(&input, Some(&source));
+        let items = root.items(&mut problems);
+        let mut cases = Vec::new();
+        for item in items.into_iter().flatten() {
+            cases.extend(read_case(&item, &source, schema, &mut problems));
+        }
+        problems.or(Golden { cases })
+    }
+
+    /// Decides every case and compares; a problem for each that came out otherwise.
+    pub fn check(&self, engine: &Engine) -> Problems {
+        let mut problems = Problems::new();
+        for case in &self.cases {
+            case.check(engine, &mut problems);
+        }
+        problems
+    }
+}
+
+impl Case {
+    /// The number and count of each placement asked for.
+    ///
+    /// # Errors
+    /// The first placement that the engine does not have.
+    pub fn resolve(&self, engine: &Engine) -> Result<Vec<(PlacementId, usize)>, Problem> {
+        let resolve = |(name, count): &(Box<str>, Option<usize>)| {
+            let Some(id) = engine.placement_id(name) else {
+                let problem = self
+                    .problem(self.place, format!("{}: no placement is called {}", self.name, quoted(name)));
+                return Err(problem.nearest(name, engine.placements().iter().map(|p| &*p.name)));
+            };
+            Ok((id, count.unwrap_or(engine.placements()[id.0 as usize].count)))
+        };
+        self.placements.iter().map(resolve).collect()
+    }
+
+    /// The request, for placements that [`Case::resolve`] found.
+    pub fn request<'a>(&'a self, placements: &'a [(PlacementId, usize)], explain: bool) -> Request<'a> {
+        let mut context = Context::default();
+        for (field, value) in &self.context {
+            context.set(*field, value.clone());
+        }
+        Request {
+            channel: self.channel,
+            placements,
+            locale: self.locale.as_ref(),
+            context,
+            explain,
+            overdue: None,
+        }
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// As [`Case::resolve`].
+    pub fn decide<'e>(&self, engine: &'e Engine, explain: bool) -> Result<Decision<'e>, Problem> {
+        let placements = self.resolve(engine)?;
+        let request = self.request(&placements, explain);
+        Ok(decide(engine, FeatureVector::new(&self.row), &request, self.now))
+    }
+
+    fn check(&self, engine: &Engine, problems: &mut Problems) {
+        let decision = match self.decide(engine, true) {
+            Ok(decision) => decision,
+            Err(problem) => return problems.push(problem),
+        };
+        for expected in &self.expected {
+            let shown = decision.placements.iter().find(|shown| *shown.placement.name == *expected.placement);
+            match shown {
+                Some(shown) if expected.is_met_by(shown) => {}
+                Some(shown) => problems.push(self.mismatch(expected, shown)),
+                None => problems.push(self.problem(
+                    expected.place,
+                    format!("{}: `{}` is expected but not asked for", self.name, expected.placement),
+                )),
+            }
+        }
+    }
+
+    fn mismatch(&self, expected: &Expected, shown: &Shown<'_>) -> Problem {
+        let detail =
+            format!("{}: expected {}, got {}", self.name, expected.describe(), describe(shown, expected));
+        let problem = self.problem(expected.place, detail);
+        let reasons: Vec<String> = expected.offers.iter().filter_map(|offer| why_not(offer, shown)).collect();
+        if reasons.is_empty() { problem } else { problem.hint(reasons.join("\n  = ")) }
+    }
+
+    fn problem(&self, place: Option<Place>, detail: String) -> Problem {
+        Problem { place, source: Some(Arc::clone(&self.source)), ..Problem::new(detail) }
+    }
+}
+
+impl Expected {
+    fn is_met_by(&self, shown: &Shown<'_>) -> bool {
+        let offers = shown.propositions.iter().map(|p| &*p.offer.name).eq(self.offers.iter().map(|o| &**o));
+        let treatments = self.treatments.as_ref();
+        let treatments = treatments.is_none_or(|wanted| {
+            shown.propositions.iter().map(|p| &*p.treatment.name).eq(wanted.iter().map(|t| &**t))
+        });
+        shown.fallback == self.fallback && offers && treatments
+    }
+
+    fn describe(&self) -> String {
+        let treatments = self.treatments.as_ref().map(|t| t.iter().map(|t| &**t).collect::<Vec<_>>());
+        describe_list(
+            self.fallback,
+            &self.offers.iter().map(|o| &**o).collect::<Vec<_>>(),
+            treatments.as_deref(),
+        )
+    }
+}
+
+fn describe(shown: &Shown<'_>, expected: &Expected) -> String {
+    let offers: Vec<&str> = shown.propositions.iter().map(|p| &*p.offer.name).collect();
+    let treatments: Vec<&str> = shown.propositions.iter().map(|p| &*p.treatment.name).collect();
+    describe_list(shown.fallback, &offers, expected.treatments.as_ref().map(|_| &treatments[..]))
+}
+
+fn describe_list(fallback: bool, offers: &[&str], treatments: Option<&[&str]>) -> String {
+    let kind = if fallback { "the fallback " } else { "" };
+    let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };
+    match treatments {
+        Some(treatments) => format!("{kind}{offers} as {}", treatments.join(", ")),
+        None => format!("{kind}{offers}"),
+    }
+}
+
+/// Why an expected offer is not shown, in one line.
+fn why_not(offer: &str, shown: &Shown<'_>) -> Option<String> {
+    if shown.propositions.iter().any(|p| &*p.offer.name == offer) {
+        return None;
+    }
+    match shown.explanations.iter().find(|e| &*e.offer.name == offer) {
+        Some(explanation) => {
+            explanation.stopped_by.as_ref().map(|stop| format!("{offer}: {}", describe_stop(stop)))
+        }
+        None => Some(format!("{offer} is not an offer of {}", shown.placement.name)),
+    }
+}
+
+/// What stopped an offer, in one line: the kind, the condition with its line, the values it saw.
+fn describe_stop(stop: &Stop<'_>) -> String {
+    let mut text = format!("stopped by {}", stop.kind.name());
+    if !stop.name.is_empty() {
+        text.push_str(&format!(" {}", stop.name));
+    }
+    if let Some(condition) = stop.condition {
+        text.push_str(&format!(": {condition}"));
+    }
+    if let Some(line) = stop.line {
+        text.push_str(&format!(" (line {line})"));
+    }
+    let values: Vec<String> = stop.values.iter().map(|(term, value)| format!("{term} is {value}")).collect();
+    if !values.is_empty() {
+        text.push_str(&format!(" with {}", values.join(", ")));
+    }
+    text
+}
+
+fn read_case(
+    cursor: &Cursor<'_, '_>,
+    source: &Arc<Source>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Case> {
+    let object = cursor.object(&["name", "now", "customer", "request", "expect"], problems)?;
+    let name = object.required("name", problems).and_then(|c| c.text(problems));
+    let now = object.required("now", problems).and_then(|c| read_time(c, problems));
+    let features = match object.given("customer") {
+        Some(cursor) if cursor.is_null() => Some(None),
+        Some(cursor) => read_features(cursor, schema, problems).map(Some),
+        None => {
+            object.required("customer", problems);
+            None
+        }
+    };
+    let request = object.required("request", problems).and_then(|c| read_request(c, schema, problems));
+    let expected = object.required("expect", problems).and_then(|c| read_expected(c, problems));
+    let ((channel, placements, locale, context), expected) = (request?, expected?);
+    let mut row = Row::new();
+    if let Some(features) = features? {
+        Change::Replace(features).apply(schema, &mut row);
+    }
+    Some(Case {
+        name: name?.into(),
+        now: now?,
+        row,
+        channel,
+        placements,
+        locale,
+        context,
+        expected,
+        source: Arc::clone(source),
+        place: cursor.input.place,
+    })
+}
+
+fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {
+    let text = cursor.text(problems)?;
+    let time = Time::parse(text);
+    if time.is_none() {
+        let expected = "a time such as 2026-11-21T10:00:00+08:00";
+        problems.push(cursor.problem(format!("expected {expected}, found {}", quoted(text))));
+    }
+    time
+}
+
+type ReadRequest =
+    (ChannelId, Vec<(Box<str>, Option<usize>)>, Option<Locale>, Vec<(ContextId, Value<'static>)>);
+
+fn read_request(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ReadRequest> {
+    let object = cursor.object(&["channel", "placements", "locale", "context"], problems)?;
+    let channel = object.required("channel", problems).and_then(|c| read_channel(c, schema, problems));
+    let placements = object.required("placements", problems).and_then(|c| read_placements(c, problems));
+    let locale = object.get("locale").and_then(|c| read_locale(c, problems));
+    let context = match object.get("context") {
+        Some(cursor) => read_context(cursor, schema, problems)?,
+        None => Vec::new(),
+    };
+    Some((channel?, placements?, locale, context))
+}
+
+fn read_locale(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Locale> {
+    Locale::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why))).ok()
+}
+
+fn read_channel(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ChannelId> {
+    let name = cursor.text(problems)?;
+    let channel = schema.channel_id(name);
+    if channel.is_none() {
+        let problem = cursor.problem(format!("unknown channel {}", quoted(name)));
+        problems.push(problem.nearest(name, schema.channels().words().iter().map(|w| &**w)));
+    }
+    channel
+}
+
+fn read_placements(
+    cursor: &Cursor<'_, '_>,
+    problems: &mut Problems,
+) -> Option<Vec<(Box<str>, Option<usize>)>> {
+    let mut placements = Vec::new();
+    for item in cursor.items(problems)? {
+        let Some(object) = item.object(&["id", "count"], problems) else { continue };
+        let Some(id) = object.required("id", problems).and_then(|c| c.text(problems)) else { continue };
+        let count = object.get("count").and_then(|c| c.integer(1, MAX_COUNT as i64, problems));
+        placements.push((id.into(), count.map(|count| count as usize)));
+    }
+    if placements.is_empty() || placements.len() > MAX_PLACEMENTS {
+        problems.push(
+            cursor.problem(format!("expected 1 to {MAX_PLACEMENTS} placements, found {}", placements.len())),
+        );
+    }
+    Some(placements)
+}
+
+fn read_context(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Vec<(ContextId, Value<'static>)>> {
+    let mut context = Vec::new();
+    for (name, cursor) in cursor.entries(problems)? {
+        let Some(id) = schema.context_id(name) else {
+            let problem = cursor.key_problem(format!("unknown context field {}", quoted(name)));
+            problems.push(problem.nearest(name, schema.context().iter().map(|c| &*c.name)));
+            continue;
+        };
+        match schema.context()[usize::from(id.0)].kind.read(&cursor.input.value) {
+            Ok(value) => context.push((id, value.into_owned())),
+            Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
+        }
+    }
+    Some(context)
+}
+
+fn read_expected(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Expected>> {
+    let mut expected = Vec::new();
+    for (placement, cursor) in cursor.entries(problems)? {
+        let Some(object) = cursor.object(&["offers", "treatments", "fallback"], problems) else { continue };
+        let fallback = object.get("fallback").and_then(|c| c.text(problems));
+        let offers = match (fallback, object.get("offers")) {
+            (Some(fallback), None) => vec![fallback.into()],
+            (None, Some(offers)) => read_names(offers, problems),
+            _ => {
+                problems.push(cursor.problem("expected either `offers` or `fallback`"));
+                continue;
+            }
+        };
+        let treatments = object.get("treatments").map(|c| read_names(c, problems));
+        let place = cursor.input.place;
+        expected.push(Expected {
+            placement: placement.into(),
+            fallback: fallback.is_some(),
+            offers,
+            treatments,
+            place,
+        });
+    }
+    Some(expected)
+}
+
+fn read_names(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    for item in cursor.items(problems).into_iter().flatten() {
+        names.extend(item.text(problems).map(Box::from));
+    }
+    names
+}

@@ -1,0 +1,119 @@
+//! The HTTP shell: sockets, limits, routes, and the wire shapes. Nothing else in the crate knows HTTP.
+//!
+//! One thread, one runtime and one listener per core (`SO_REUSEPORT`): a request is parsed, decided and rendered on the
+//! thread that read it. What is wrong with a request is said as RFC 9457 `application/problem+json`, every problem at
+//! once. Every queue, body and connection count has a bound with a name, below.
+
+mod answer;
+mod body;
+mod bulk;
+mod connection;
+mod customers;
+mod decisions;
+mod encode;
+mod listen;
+mod media;
+mod operations;
+mod query;
+mod refusal;
+mod render;
+mod route;
+mod rule_sets;
+mod schema;
+mod service;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use listen::{ListenError, Server};
+
+use crate::node::Node;
+
+/// Bytes of a request's head at most; more is answered 431.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Headers of a request at most; more is answered 431.
+pub const MAX_HEADERS: usize = 64;
+/// Bytes of a request's target at most; more is answered 414.
+pub const MAX_URI_BYTES: usize = 8 * 1024;
+/// Bytes of a decision request at most; more is answered 413, here and below.
+pub const MAX_DECISION_BYTES: usize = 64 * 1024;
+/// Bytes of one customer's features at most.
+pub const MAX_CUSTOMER_BYTES: usize = 256 * 1024;
+/// Bytes of a rule set or a schema at most, sent and unpacked.
+pub const MAX_DEFINITION_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one bulk load at most, sent and unpacked.
+pub const MAX_BULK_BYTES: usize = 8 * 1024 * 1024;
+/// Bodies above [`MAX_CUSTOMER_BYTES`] in memory at once; one more is answered 503.
+pub const MAX_LARGE_BODIES: usize = 16;
+/// Connections open at once; one more is answered 503 and closed.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// How to serve. `Settings::default()` is right for a server on loopback.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads, each with its own listener; the cores by default.
+    pub threads: usize,
+    /// Whether an address other than loopback may be served although nobody has to show a key.
+    pub allow_anonymous: bool,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// From the first byte of a request's head to its last.
+    pub head_timeout: Duration,
+    /// From one answer (or the connection's beginning) to the end of the next head. hyper's `header_read_timeout` runs
+    /// from when it begins to wait for a head, so it is the idle time too; it is longer than the 60 seconds after which
+    /// usual load balancers give up idle connections, so that they and not we close first.
+    pub idle_timeout: Duration,
+    /// From a request's head to the end of its body; over it the answer is 408.
+    pub body_timeout: Duration,
+    /// How long a client may take no byte of an answer.
+    pub write_timeout: Duration,
+    /// On stopping, how long to say *not ready* before connections are refused.
+    pub notice: Duration,
+    /// On stopping, how long requests in flight may take.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            allow_anonymous: false,
+            max_connections: MAX_CONNECTIONS,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            notice: Duration::ZERO,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Binds `address` (port 0 takes a free one) and serves `node` on it until the server is stopped.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use usher::{http, node::Node};
+/// let server = http::serve("127.0.0.1:0".parse()?, Node::start()?, http::Settings::default())?;
+/// let at = server.address(); // listening already
+/// server.stop(); // readiness first, then no new connections, then those in flight
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// An address that is in use, is not this machine's, or is not loopback while `settings.allow_anonymous` is off; no
+/// memory or threads.
+pub fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
+    listen::serve(address, node, settings)
+}
+
+/// How many routes there are.
+pub(crate) const ROUTES: usize = route::Route::COUNT;
+
+/// The path of a route as the contract writes it.
+pub(crate) fn route_name(index: usize) -> Option<&'static str> {
+    route::TABLE.get(index).map(|(path, _)| *path)
+}

@@ -1,0 +1,383 @@
+//! `POST /v1/customers`: many customers at once, as CSV or as one JSON object per line. A bad row never takes the good
+//! ones with it.
+
+use hyper::body::{Bytes, Incoming};
+
+use super::customers::{read_features, unknown_feature};
+use super::encode::Encode;
+use super::media::{self, Media};
+use super::refusal::{Kind, Refusal};
+use super::service::{Answer, Call};
+use super::{MAX_BULK_BYTES, answer, body, query};
+use crate::customer::CustomerId;
+use crate::input::{Cursor, Input, quoted};
+use crate::problem::{Place, Problem, Problems};
+use crate::schema::{FeatureId, Schema};
+use crate::update::{Change, Update};
+
+/// Rows written as one record.
+const CHUNK: usize = 1000;
+
+/// What rows of a customer who is known already do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Set what they give; the rest stays.
+    Upsert,
+    /// Set what they give; the rest goes.
+    Replace,
+}
+
+/// What came of the rows of a body.
+#[derive(Default)]
+struct Rows {
+    updates: Vec<Update>,
+    rejected: usize,
+    /// The first of the problems, with the place in the body.
+    errors: Problems,
+}
+
+/// Reads, checks, writes.
+pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let (mode, dry_run, max_errors) = parameters(call)?;
+    let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
+    let content = body::read(call, body, MAX_BULK_BYTES).await?;
+    let schema = call.worker.shared.node.live().engine.schema.clone();
+    let bytes = content.bytes.clone();
+    // Off the request thread: decisions of other connections go on meanwhile.
+    let rows = tokio::task::spawn_blocking(move || match media {
+        Media::Csv => read_csv(&bytes, &schema, mode),
+        _ => Ok(read_lines(&bytes, &schema, mode)),
+    });
+    let rows = rows.await.map_err(|_| Refusal::new(Kind::Internal, "reading the rows failed"))??;
+    if max_errors.is_some_and(|max| rows.rejected as u64 > max) {
+        return Err(Refusal::problems(Kind::Unprocessable, rows.errors).applied(0));
+    }
+    let accepted = rows.updates.len();
+    let node = &call.worker.shared.node;
+    let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
+    Ok(answer::document(call.format, |out| {
+        out.map(4);
+        out.key("accepted");
+        out.unsigned(accepted as u64);
+        out.key("rejected");
+        out.unsigned(rows.rejected as u64);
+        out.key("errors");
+        out.list(rows.errors.iter().count());
+        for problem in &rows.errors {
+            write_error(out, problem);
+        }
+        out.end_list();
+        out.key("sequence");
+        out.unsigned(sequence);
+        out.end_map();
+    }))
+}
+
+fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
+    let [mode, dry_run, max_errors] = query::known(call.parts.uri.query(), ["mode", "dry_run", "max_errors"])?;
+    let mut problems = Problems::new();
+    let mode = match mode.as_deref() {
+        None | Some("upsert") => Mode::Upsert,
+        Some("replace") => Mode::Replace,
+        Some(other) => {
+            problems.push(query::problem("mode", format!("expected upsert or replace, found {}", quoted(other))));
+            Mode::Upsert
+        }
+    };
+    let dry_run = query::boolean("dry_run", dry_run.as_deref(), false, &mut problems);
+    let max_errors = max_errors
+        .and_then(|text| query::integer("max_errors", &text, 0, u64::from(u32::MAX), &mut problems));
+    Ok(problems.or((mode, dry_run, max_errors))?)
+}
+
+/// Writes in chunks, each one record, one after the other: a bulk load takes one place in the writer's queue.
+async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
+    let node = &call.worker.shared.node;
+    let mut sequence = node.sequence();
+    let mut applied = 0;
+    let mut rest = updates.into_iter();
+    loop {
+        let chunk: Vec<_> = rest.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return Ok(sequence);
+        }
+        let count = chunk.len();
+        sequence = node.write(chunk).await.map_err(|why| Refusal::unavailable(why).applied(applied))?;
+        applied += count;
+    }
+}
+
+fn write_error(out: &mut dyn Encode, problem: &Problem) {
+    let place = problem.place.unwrap_or_default();
+    let (column, hint) = (place.column > 0, problem.hint.as_deref());
+    out.map(2 + usize::from(column) + usize::from(hint.is_some()));
+    out.key("line");
+    out.unsigned(u64::from(place.line));
+    if column {
+        out.key("column");
+        out.unsigned(u64::from(place.column));
+    }
+    out.key("detail");
+    out.text(&problem.detail);
+    if let Some(hint) = hint {
+        out.key("hint");
+        out.text(hint);
+    }
+    out.end_map();
+}
+
+impl Rows {
+    fn row(&mut self, row: Result<Update, Problems>) {
+        match row {
+            Ok(update) => self.updates.push(update),
+            Err(problems) => {
+                self.rejected += 1;
+                self.errors.extend(problems);
+            }
+        }
+    }
+}
+
+impl Mode {
+    fn change(self, fields: Vec<(FeatureId, u64)>) -> Change {
+        match self {
+            Mode::Upsert => Change::Merge(fields),
+            Mode::Replace => Change::Replace(fields),
+        }
+    }
+}
+
+/// A problem at a line of the body; `column` 0 if it is about the whole line.
+fn at(line: u32, column: usize, problem: Problem) -> Problem {
+    Problem { place: Some(Place { line, column: column as u32, ..Place::default() }), ..problem }
+}
+
+fn read_lines(bytes: &Bytes, schema: &Schema, mode: Mode) -> Rows {
+    let mut rows = Rows::default();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let number = i as u32 + 1;
+        let mut problems = Problems::new();
+        let row = read_object(line, schema, mode, &mut problems);
+        rows.row(match row {
+            Some(update) if problems.is_empty() => Ok(update),
+            _ => Err(moved(problems, number)),
+        });
+    }
+    rows
+}
+
+/// Places within one line, as places in the body.
+fn moved(problems: Problems, line: u32) -> Problems {
+    let mut all = Problems::new();
+    all.omitted = problems.omitted;
+    for problem in &problems {
+        let column = problem.place.map_or(0, |place| place.column as usize);
+        all.push(at(line, column, problem.clone()));
+    }
+    all
+}
+
+fn read_object(line: &[u8], schema: &Schema, mode: Mode, problems: &mut Problems) -> Option<Update> {
+    let input = Input::from_json(line).map_err(|found| problems.extend(found)).ok()?;
+    let root = Cursor::root(&input, None);
+    let fields = read_features(root, schema, Some("customer"), problems);
+    let mut ignored = Problems::new(); // what is wrong with the entries was said already
+    let entries = root.entries(&mut ignored)?;
+    let Some((_, cursor)) = entries.iter().find(|(name, _)| *name == "customer") else {
+        problems.push(root.problem("`customer` is missing"));
+        return None;
+    };
+    let id = CustomerId::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why)));
+    Some(Update { customer: id.ok()?, change: mode.change(fields) })
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Copy)]
+enum Column {
+    Customer,
+    Feature(FeatureId),
+}
+
+fn read_csv(bytes: &Bytes, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut record = csv::ByteRecord::new();
+    let mut lines = Lines { bytes, offset: 0, line: 1 };
+    let failed = |e: csv::Error| Refusal::new(Kind::Invalid, format!("the body is not CSV: {e}"));
+    let columns = match reader.read_byte_record(&mut record).map_err(failed)? {
+        true => read_header(&record, schema)?,
+        false => return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column"))),
+    };
+    let mut rows = Rows::default();
+    while reader.read_byte_record(&mut record).map_err(failed)? {
+        let offset = record.position().map_or(0, csv::Position::byte);
+        let line = lines.of(offset as usize);
+        rows.row(read_record(&record, &columns, line, schema, mode));
+    }
+    Ok(rows)
+}
+
+/// Finds the line of an offset. The csv crate's own numbers count from the end of the row before, so that empty lines
+/// and line ends of two characters make them too small.
+struct Lines<'b> {
+    bytes: &'b [u8],
+    offset: usize,
+    line: u32,
+}
+
+impl Lines<'_> {
+    /// The line of the first row at or after `offset`; offsets must not go back.
+    fn of(&mut self, offset: usize) -> u32 {
+        let end = offset.min(self.bytes.len());
+        let blank = self.bytes[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let end = end + blank;
+        let passed = self.bytes.get(self.offset..end).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u32;
+        self.offset = end;
+        self.line
+    }
+}
+
+/// The header row: every wrong column at once, and then the whole body is refused.
+fn read_header(header: &csv::ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
+    let mut problems = Problems::new();
+    let mut columns = Vec::with_capacity(header.len());
+    let mut seen = std::collections::HashSet::new();
+    for (i, cell) in header.iter().enumerate() {
+        let mut wrong = |problem| problems.push(at(1, i + 1, problem));
+        let Ok(name) = std::str::from_utf8(cell) else {
+            wrong(Problem::new("the column's name is not UTF-8"));
+            continue;
+        };
+        if !seen.insert(name) {
+            wrong(Problem::new(format!("column {} is there twice", quoted(name))));
+        } else if name == "customer" {
+            columns.push(Column::Customer);
+        } else if let Some(id) = schema.feature_id(name) {
+            if schema.feature(id).field.is_none() {
+                wrong(Problem::new(format!("`{name}` is computed from events and cannot be set")));
+            }
+            columns.push(Column::Feature(id));
+        } else {
+            wrong(unknown_feature(name, schema));
+        }
+    }
+    if !seen.contains("customer") {
+        problems.push(at(1, 0, Problem::new("there is no `customer` column")));
+    }
+    Ok(problems.or(columns)?)
+}
+
+fn read_record(
+    record: &csv::ByteRecord,
+    columns: &[Column],
+    line: u32,
+    schema: &Schema,
+    mode: Mode,
+) -> Result<Update, Problems> {
+    let mut problems = Problems::new();
+    if record.len() != columns.len() {
+        let detail = format!("expected {} cells, found {}", columns.len(), record.len());
+        problems.push(at(line, 0, Problem::new(detail)));
+        return Err(problems);
+    }
+    let mut customer = None;
+    let mut fields = Vec::with_capacity(columns.len());
+    for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
+        let found = std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(|text| match column {
+            Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
+            Column::Feature(id) => read_cell(*id, text, schema).map(|code| fields.extend(code)),
+        });
+        if let Err(why) = found {
+            problems.push(at(line, i + 1, Problem::new(why)));
+        }
+    }
+    match customer {
+        Some(customer) if problems.is_empty() => Ok(Update { customer, change: mode.change(fields) }),
+        _ => Err(problems),
+    }
+}
+
+/// A cell's code: none for an empty cell, 0 for `null`, which clears.
+fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(FeatureId, u64)>, String> {
+    let feature = schema.feature(id);
+    match text {
+        "" => Ok(None),
+        "null" => Ok(Some((id, 0))),
+        _ => match feature.kind.read_text(text) {
+            Ok(value) => Ok(Some((id, feature.kind.encode(&value)))),
+            Err(why) => Err(format!("`{}`: {why}", feature.name)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let text = "schema: t\nfeatures:\n  age: {kind: int, min: 0, max: 120}\n  vip: {kind: bool}\n  \
+                    interests: {kind: set, values: [funds, gold]}\n";
+        Schema::parse("t", text).unwrap()
+    }
+
+    fn csv(text: &str) -> Result<Rows, Refusal> {
+        read_csv(&Bytes::copy_from_slice(text.as_bytes()), &schema(), Mode::Upsert)
+    }
+
+    fn errors(rows: &Rows) -> Vec<(u32, u32)> {
+        rows.errors.iter().map(|p| p.place.map_or((0, 0), |p| (p.line, p.column))).collect()
+    }
+
+    #[test]
+    fn a_bad_row_is_named_by_line_and_cell_and_the_others_are_taken() {
+        for end in ["\n", "\r\n"] {
+            let text = ["customer,age,vip,interests", "c-1,41,true,funds|gold", "c-2,999,x,", "", "\"c\"\"3\",,,", "c-4,1,true"];
+            let rows = csv(&text.join(end)).unwrap();
+            assert_eq!((rows.updates.len(), rows.rejected), (2, 2));
+            assert_eq!(errors(&rows), [(3, 2), (3, 3), (6, 0)]);
+            assert_eq!(rows.updates[1].customer.as_str(), "c\"3");
+        }
+    }
+
+    #[test]
+    fn lines_within_quotes_count() {
+        let rows = csv("customer,age\n\"a\nb\",1\nc-2,x\n\n\nc-3,y").unwrap();
+        // An id has no control characters, so the first row is wrong too.
+        assert_eq!(errors(&rows), [(2, 1), (4, 2), (7, 2)]);
+    }
+
+    #[test]
+    fn a_wrong_header_refuses_the_whole_body() {
+        for (text, expected) in [
+            ("", "header row"),
+            ("customer,aeg\n", "unknown feature \"aeg\""),
+            ("customer,age,age\n", "twice"),
+            ("age\n", "no `customer` column"),
+        ] {
+            let refusal = csv(text).err().unwrap();
+            assert!(refusal.detail().contains(expected), "{}", refusal.detail());
+        }
+    }
+
+    #[test]
+    fn an_empty_cell_leaves_and_null_clears() {
+        let rows = csv("age,customer,vip\n,c-1,null\n").unwrap();
+        let schema = schema();
+        let vip = schema.feature_id("vip").unwrap();
+        assert_eq!(rows.updates[0].change, Change::Merge(vec![(vip, 0)]));
+    }
+
+    #[test]
+    fn lines_of_json_report_their_own_line() {
+        let text = "{\"customer\": \"c-1\", \"age\": 41}\n\n{\"age\": 41}\r\n{\"customer\": \"c-2\", \"aeg\": 1, \"vip\": 3}\n{bad";
+        let rows = read_lines(&Bytes::copy_from_slice(text.as_bytes()), &schema(), Mode::Replace);
+        assert_eq!((rows.updates.len(), rows.rejected), (1, 3));
+        let lines: Vec<_> = errors(&rows).iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4, 4, 5]);
+    }
+}

@@ -1,0 +1,156 @@
+//! `/v1/customers/{id}`: one customer's features.
+
+use hyper::body::Incoming;
+
+use super::encode;
+use super::media::{self, Media};
+use super::refusal::{Kind, Refusal};
+use super::service::{Answer, Call};
+use super::{MAX_CUSTOMER_BYTES, answer, body, query};
+use crate::customer::CustomerId;
+use crate::input::{Cursor, Input, quoted};
+use crate::problem::{Problem, Problems};
+use crate::schema::{FeatureId, Schema};
+use crate::store::Row;
+use crate::update::{Change, Update};
+use crate::value::Value;
+use crate::vector::FeatureVector;
+
+/// `GET`: what is known.
+pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    let node = &call.worker.shared.node;
+    let live = node.live();
+    let mut row = Row::new();
+    if !node.customers().read(id.as_str(), &mut row) {
+        return Err(unknown(&id));
+    }
+    let schema = &live.engine.schema;
+    let vector = FeatureVector::new(&row);
+    let features = schema.features().iter().enumerate().map(|(i, feature)| {
+        (&*feature.name, vector.get(schema, FeatureId(i as u16)))
+    });
+    let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
+    Ok(answer::document(call.format, |out| {
+        out.map(2);
+        out.key("customer");
+        out.text(id.as_str());
+        out.key("features");
+        out.map(given.len());
+        for (name, value) in &given {
+            out.any_key(name);
+            encode::value(out, value);
+        }
+        out.end_map();
+        out.end_map();
+    }))
+}
+
+/// `PUT`: these features and no others.
+pub(super) async fn put(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
+    write(call, id, body, Change::Replace).await
+}
+
+/// `PATCH`: these features, the others as they are; `null` clears.
+pub(super) async fn patch(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
+    write(call, id, body, Change::Merge).await
+}
+
+async fn write(
+    call: &Call<'_>,
+    id: &str,
+    body: Incoming,
+    change: fn(Vec<(FeatureId, u64)>) -> Change,
+) -> Result<Answer, Refusal> {
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    let content = body::read(call, body, MAX_CUSTOMER_BYTES).await?;
+    let fields = {
+        let input = match media {
+            Media::MessagePack => Input::from_msgpack(&content.bytes)?,
+            _ => Input::from_json(&content.bytes)?,
+        };
+        let mut problems = Problems::new();
+        let schema = call.worker.shared.node.live().engine.schema.clone();
+        let fields = read_features(Cursor::root(&input, None), &schema, None, &mut problems);
+        problems.or(fields)?
+    };
+    applied(call, Update { customer: id, change: change(fields) }).await
+}
+
+/// `DELETE`: forgets the customer.
+pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    if !call.worker.shared.node.customers().contains(id.as_str()) {
+        return Err(unknown(&id));
+    }
+    applied(call, Update { customer: id, change: Change::Erase }).await
+}
+
+async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
+    let id = update.customer.clone();
+    let sequence = call.worker.shared.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
+    Ok(answer::document(call.format, |out| {
+        out.map(2);
+        out.key("customer");
+        out.text(id.as_str());
+        out.key("sequence");
+        out.unsigned(sequence);
+        out.end_map();
+    }))
+}
+
+fn unknown(id: &CustomerId) -> Refusal {
+    Refusal::new(Kind::NotFound, format!("no customer {} is known", quoted(id.as_str())))
+}
+
+fn read_id(sent: &str) -> Result<CustomerId, Refusal> {
+    let id = query::decode(sent).and_then(|text| CustomerId::new(&text));
+    id.map_err(|why| Refusal::problem(Problem::new(why)))
+}
+
+/// The features in the map here with their codes; 0 for null, which clears. `besides` is a key that is no feature.
+pub(super) fn read_features(
+    root: Cursor<'_, '_>,
+    schema: &Schema,
+    besides: Option<&str>,
+    problems: &mut Problems,
+) -> Vec<(FeatureId, u64)> {
+    let entries = root.entries(problems).unwrap_or_default();
+    let mut fields = Vec::with_capacity(entries.len());
+    for (name, at) in entries {
+        if Some(name) == besides {
+            continue;
+        }
+        let Some(id) = schema.feature_id(name) else {
+            let problem = unknown_feature(name, schema);
+            problems.push(Problem { pointer: at.pointer(), ..problem });
+            continue;
+        };
+        let feature = schema.feature(id);
+        if feature.field.is_none() {
+            problems.push(at.key_problem(format!("`{name}` is computed from events and cannot be set")));
+        } else if at.is_null() {
+            fields.push((id, 0));
+        } else {
+            match feature.kind.read(&at.input.value) {
+                Ok(value) => fields.push((id, feature.kind.encode(&value))),
+                Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
+            }
+        }
+    }
+    fields
+}
+
+/// A name that is no feature.
+pub(super) fn unknown_feature(name: &str, schema: &Schema) -> Problem {
+    let problem = Problem::new(format!("unknown feature {}", quoted(name)));
+    match schema.nearest_feature(name) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None if schema.features().is_empty() => problem.hint("no schema was pushed yet"),
+        None => problem,
+    }
+}

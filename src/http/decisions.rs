@@ -1,0 +1,326 @@
+//! `/v1/decisions`: the request read against the engine in force, decided, rendered.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use smallvec::SmallVec;
+
+use super::media::{self, Format, Media};
+use super::query;
+use super::refusal::{Kind, Refusal};
+use super::render::{self, Rendered};
+use super::service::{Answer, Call};
+use super::{MAX_DECISION_BYTES, answer, body};
+use crate::customer;
+use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
+use crate::engine::{Engine, PlacementId};
+use crate::input::{Cursor, Input, InputValue, quoted};
+use crate::problem::{Problem, Problems};
+use crate::rule_set::Locale;
+use crate::schema::{ChannelId, ContextId};
+use crate::store::Row;
+use crate::value::{Time, Value};
+use crate::vector::FeatureVector;
+
+/// The longest time a decision may be given.
+const MAX_DEADLINE_US: u64 = 60_000_000;
+
+const FIELDS: [&str; 7] = ["customer", "channel", "placements", "context", "locale", "explain", "deadline_us"];
+const PARAMETERS: [&str; 7] = ["customer", "channel", "placement", "count", "locale", "explain", "deadline_us"];
+
+/// A decision request, checked.
+struct Asked<'a> {
+    customer: &'a str,
+    channel: ChannelId,
+    placements: SmallVec<[(PlacementId, usize); 8]>,
+    context: Vec<(ContextId, Value<'a>)>,
+    locale: Option<Locale>,
+    explain: bool,
+    deadline: Option<Duration>,
+}
+
+/// `POST /v1/decisions`.
+pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    no_parameters(call)?;
+    let content = body::read(call, body, MAX_DECISION_BYTES).await?;
+    let begun = Instant::now();
+    let input = match media {
+        Media::MessagePack => Input::from_msgpack(&content.bytes)?,
+        _ => Input::from_json(&content.bytes)?,
+    };
+    let live = call.worker.shared.node.live();
+    let asked = of_document(Cursor::root(&input, None), &live.engine)?;
+    Ok(answered(call, &live.engine, asked, begun))
+}
+
+/// `GET /v1/decisions`.
+pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let begun = call.started;
+    let mut problems = Problems::new();
+    let parameters = query::parameters(call.parts.uri.query(), &mut problems);
+    let live = call.worker.shared.node.live();
+    let asked = of_query(&parameters, &live.engine, problems)?;
+    Ok(answered(call, &live.engine, asked, begun))
+}
+
+fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
+    if call.parts.uri.query().is_some() { query::known(call.parts.uri.query(), []).map(|_| ()) } else { Ok(()) }
+}
+
+fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) -> Answer {
+    let mut context = Context::default();
+    for (field, value) in asked.context {
+        context.set(field, value);
+    }
+    let mut row = Row::new();
+    let known = call.worker.shared.node.customers().read(asked.customer, &mut row);
+    let until = asked.deadline.map(|deadline| call.started + deadline);
+    let overdue = || until.is_some_and(|until| Instant::now() >= until);
+    let request = Request {
+        channel: asked.channel,
+        placements: &asked.placements,
+        locale: asked.locale.as_ref(),
+        context,
+        explain: asked.explain,
+        overdue: if until.is_some() { Some(&overdue) } else { None },
+    };
+    let decision = decide(engine, FeatureVector::new(&row), &request, now());
+    let rendered = Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
+    let bytes = answer::buffered(|out| match call.format {
+        Format::Json => render::decision(&mut super::encode::Json::new(out), &rendered),
+        Format::MessagePack => render::decision(&mut super::encode::MessagePack::new(out), &rendered),
+    });
+    let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
+    call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
+    answer::with(StatusCode::OK, call.format.content_type(), bytes)
+}
+
+/// The one place where deciding learns the time.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Reads the document of a `POST`.
+fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, Refusal> {
+    let mut problems = Problems::new();
+    let Some(object) = root.object(&FIELDS, &mut problems) else { return Err(problems.into()) };
+    let customer = object.required("customer", &mut problems).and_then(|at| {
+        let text = at.text(&mut problems)?;
+        customer::check(text).map_err(|why| problems.push(at.problem(why))).ok()?;
+        Some(text)
+    });
+    let channel = object.required("channel", &mut problems).and_then(|at| {
+        let text = at.text(&mut problems)?;
+        let found = channel_of(text, engine);
+        found.map_err(|problem| problems.push(Problem { pointer: at.pointer(), ..problem })).ok()
+    });
+    let mut placements = SmallVec::new();
+    if let Some(at) = object.required("placements", &mut problems) {
+        read_placements(at, channel, engine, &mut placements, &mut problems);
+    }
+    let mut context = Vec::new();
+    if let Some(at) = object.get("context") {
+        read_context(at, engine, &mut context, &mut problems);
+    }
+    let locale = object.get("locale").and_then(|at| {
+        let text = at.text(&mut problems)?;
+        Locale::new(text).map_err(|why| problems.push(at.problem(why))).ok()
+    });
+    let explain = object.get("explain").and_then(|at| at.boolean(&mut problems)).unwrap_or(false);
+    let deadline = object.get("deadline_us").and_then(|at| at.integer(1, MAX_DEADLINE_US as i64, &mut problems));
+    let deadline = deadline.map(|us| Duration::from_micros(us as u64));
+    finish(customer, channel, placements, context, locale, explain, deadline, problems)
+}
+
+#[allow(clippy::too_many_arguments)] // the fields of a request, each already read
+fn finish<'n>(
+    customer: Option<&'n str>,
+    channel: Option<ChannelId>,
+    placements: SmallVec<[(PlacementId, usize); 8]>,
+    context: Vec<(ContextId, Value<'n>)>,
+    locale: Option<Locale>,
+    explain: bool,
+    deadline: Option<Duration>,
+    problems: Problems,
+) -> Result<Asked<'n>, Refusal> {
+    match (customer, channel) {
+        (Some(customer), Some(channel)) if problems.is_empty() => {
+            Ok(Asked { customer, channel, placements, context, locale, explain, deadline })
+        }
+        _ => Err(Refusal::problems(Kind::Invalid, problems)),
+    }
+}
+
+fn read_placements(
+    at: &Cursor<'_, '_>,
+    channel: Option<ChannelId>,
+    engine: &Engine,
+    found: &mut SmallVec<[(PlacementId, usize); 8]>,
+    problems: &mut Problems,
+) {
+    let Some(items) = at.items(problems) else { return };
+    if items.len() == 0 || items.len() > MAX_PLACEMENTS {
+        problems.push(at.problem(format!("expected 1 to {MAX_PLACEMENTS} placements, found {}", items.len())));
+        return;
+    }
+    for item in items {
+        let Some(object) = item.object(&["id", "count"], problems) else { continue };
+        let id = object.required("id", problems).and_then(|at| {
+            let text = at.text(problems)?;
+            let id = placement_of(text, channel, engine, found);
+            id.map_err(|problem| problems.push(Problem { pointer: at.pointer(), ..problem })).ok()
+        });
+        let count = object.get("count").map(|at| at.integer(1, MAX_COUNT as i64, problems));
+        if let Some(id) = id {
+            found.push((id, count.flatten().map_or_else(|| default_count(engine, id), |count| count as usize)));
+        }
+    }
+}
+
+fn default_count(engine: &Engine, id: PlacementId) -> usize {
+    engine.placements()[id.0 as usize].count.min(MAX_COUNT)
+}
+
+fn read_context<'n>(at: &Cursor<'_, 'n>, engine: &Engine, context: &mut Vec<(ContextId, Value<'n>)>, problems: &mut Problems) {
+    for (name, at) in at.entries(problems).unwrap_or_default() {
+        let Some(id) = engine.schema.context_id(name) else {
+            let problem = unknown_context(name, engine);
+            problems.push(Problem { pointer: at.pointer(), ..problem });
+            continue;
+        };
+        let input: &'n InputValue<'n> = &at.input.value;
+        if matches!(input, InputValue::Null) {
+            continue; // not given
+        }
+        match engine.schema.context()[usize::from(id.0)].kind.read(input) {
+            Ok(value) => context.push((id, value)),
+            Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
+        }
+    }
+}
+
+/// Reads the parameters of a `GET`. Problems point to where a `POST` would have the same.
+fn of_query<'n>(
+    parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
+    engine: &Engine,
+    mut problems: Problems,
+) -> Result<Asked<'n>, Refusal> {
+    let mut once: [Option<&'n str>; PARAMETERS.len()] = [None; PARAMETERS.len()];
+    let mut named: SmallVec<[&'n str; 8]> = SmallVec::new();
+    let mut fields: SmallVec<[(&'n str, &'n str); 8]> = SmallVec::new();
+    for (name, value) in parameters {
+        if let Some(field) = name.strip_prefix("context.") {
+            match fields.iter().any(|(earlier, _)| *earlier == field) {
+                true => problems.push(query::problem(name, format!("`{name}` is given twice"))),
+                false => fields.push((field, value)),
+            }
+            continue;
+        }
+        match PARAMETERS.iter().position(|known| known == name) {
+            None => problems.push(query::unknown(name, &PARAMETERS)),
+            Some(2) => named.push(value),
+            Some(i) if once[i].is_some() => {
+                problems.push(query::problem(name, format!("`{name}` is given twice")));
+            }
+            Some(i) => once[i] = Some(value),
+        }
+    }
+    let [customer, channel, _, count, locale, explain, deadline] = once;
+    let customer = required("customer", customer, &mut problems).and_then(|text| {
+        customer::check(text).map_err(|why| problems.push(query::problem("customer", why))).ok()?;
+        Some(text)
+    });
+    let channel = required("channel", channel, &mut problems).and_then(|text| {
+        let found = channel_of(text, engine);
+        found.map_err(|problem| problems.push(Problem { pointer: "/channel".into(), ..problem })).ok()
+    });
+    let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
+    let mut placements = SmallVec::new();
+    if named.is_empty() || named.len() > MAX_PLACEMENTS {
+        let detail = format!("expected `placement` 1 to {MAX_PLACEMENTS} times, found it {} times", named.len());
+        problems.push(query::problem("placement", detail));
+        named.clear();
+    }
+    for (i, name) in named.iter().enumerate() {
+        match placement_of(name, channel, engine, &placements) {
+            Ok(id) => placements.push((id, count.map_or_else(|| default_count(engine, id), |count| count as usize))),
+            Err(problem) => problems.push(Problem { pointer: format!("/placements/{i}/id"), ..problem }),
+        }
+    }
+    let mut context = Vec::new();
+    for (name, text) in fields {
+        let pointer = format!("/context/{name}");
+        let Some(id) = engine.schema.context_id(name) else {
+            problems.push(Problem { pointer, ..unknown_context(name, engine) });
+            continue;
+        };
+        match engine.schema.context()[usize::from(id.0)].kind.read_text(text) {
+            Ok(value) => context.push((id, value)),
+            Err(why) => problems.push(Problem { pointer, ..Problem::new(format!("`{name}`: {why}")) }),
+        }
+    }
+    let locale = locale
+        .and_then(|text| Locale::new(text).map_err(|why| problems.push(query::problem("locale", why))).ok());
+    let explain = query::boolean("explain", explain, false, &mut problems);
+    let deadline =
+        deadline.and_then(|text| query::integer("deadline_us", text, 1, MAX_DEADLINE_US, &mut problems));
+    finish(customer, channel, placements, context, locale, explain, deadline.map(Duration::from_micros), problems)
+}
+
+fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> Option<&'n str> {
+    if value.is_none() {
+        problems.push(Problem::new(format!("`{name}` is missing")));
+    }
+    value
+}
+
+fn channel_of(name: &str, engine: &Engine) -> Result<ChannelId, Problem> {
+    engine.schema.channel_id(name).ok_or_else(|| {
+        let words = engine.schema.channels().words();
+        let problem = Problem::new(format!("unknown channel {}", quoted(name)));
+        let problem = problem.nearest(name, words.iter().map(|word| &**word));
+        if problem.hint.is_some() { problem } else { problem.hint(format!("channels: {}", words.join(", "))) }
+    })
+}
+
+fn unknown_context(name: &str, engine: &Engine) -> Problem {
+    let names = engine.schema.context().iter().map(|field| &*field.name);
+    Problem::new(format!("unknown context field {}", quoted(name))).nearest(name, names)
+}
+
+/// The placement of this name, if it is on the channel and not asked for already.
+fn placement_of(
+    name: &str,
+    channel: Option<ChannelId>,
+    engine: &Engine,
+    already: &[(PlacementId, usize)],
+) -> Result<PlacementId, Problem> {
+    let Some(id) = engine.placement_id(name) else {
+        let names = engine.placements().iter().map(|placement| &*placement.name);
+        let problem = Problem::new(format!("unknown placement {}", quoted(name))).nearest(name, names);
+        return Err(if engine.placements().is_empty() {
+            problem.hint("no rule set is active that defines placements")
+        } else {
+            problem
+        });
+    };
+    if already.iter().any(|(earlier, _)| *earlier == id) {
+        return Err(Problem::new(format!("placement `{name}` is asked for twice")));
+    }
+    let placement = &engine.placements()[id.0 as usize];
+    match channel {
+        Some(channel) if !placement.channels.contains(&channel) => {
+            let words = engine.schema.channels();
+            let names: Vec<_> =
+                placement.channels.iter().filter_map(|channel| words.word(u32::from(channel.0))).collect();
+            let asked = words.word(u32::from(channel.0)).unwrap_or("");
+            Err(Problem::new(format!("placement `{name}` is not on channel `{asked}`"))
+                .hint(format!("it is on {}", names.join(", "))))
+        }
+        _ => Ok(id),
+    }
+}

@@ -1,0 +1,173 @@
+//! What form a body has and what form an answer should have.
+
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+
+use super::refusal::{Kind, Refusal};
+use crate::input::quoted;
+
+/// The two forms of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    MessagePack,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::MessagePack => "application/msgpack",
+        }
+    }
+    /// MessagePack has no type of its own for problems.
+    pub(super) fn problem_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/problem+json",
+            Format::MessagePack => "application/msgpack",
+        }
+    }
+}
+
+/// A form that a body can come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    MessagePack,
+    Yaml,
+    Csv,
+    Lines,
+}
+
+const NAMES: [(&str, Media); 11] = [
+    ("application/json", Media::Json),
+    ("application/msgpack", Media::MessagePack),
+    ("application/x-msgpack", Media::MessagePack),
+    ("application/vnd.msgpack", Media::MessagePack),
+    ("application/yaml", Media::Yaml),
+    ("text/yaml", Media::Yaml),
+    ("application/x-yaml", Media::Yaml),
+    ("text/x-yaml", Media::Yaml),
+    ("text/csv", Media::Csv),
+    ("application/x-ndjson", Media::Lines),
+    ("application/ndjson", Media::Lines),
+];
+
+/// The form of the body, one of `known`; the first of them if the client does not say.
+///
+/// # Errors
+/// 415 that names the forms there are.
+pub(super) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(known[0]) };
+    let text = value.to_str().unwrap_or("?");
+    let essence = text.split(';').next().unwrap_or(text).trim();
+    let found = NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
+    found.map(|(_, media)| *media).ok_or_else(|| {
+        let names: Vec<_> = NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
+        let detail = format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
+        match HeaderValue::from_str(&names.join(", ")) {
+            Ok(value) => Refusal::new(Kind::MediaType, detail).header(ACCEPT, value),
+            Err(_) => Refusal::new(Kind::MediaType, detail),
+        }
+    })
+}
+
+const FORMATS: [(&str, Format); 6] = [
+    ("application/json", Format::Json),
+    ("application/msgpack", Format::MessagePack),
+    ("application/x-msgpack", Format::MessagePack),
+    ("application/vnd.msgpack", Format::MessagePack),
+    ("application/problem+json", Format::Json),
+    ("text/json", Format::Json),
+];
+
+/// The form the client wants; JSON if it does not mind.
+///
+/// # Errors
+/// 406 when it takes none of them.
+pub(super) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    choose(headers, &FORMATS)
+}
+
+/// For refusals: they are said in any case.
+pub(super) fn format_or_json(headers: &HeaderMap) -> Format {
+    format(headers).unwrap_or(Format::Json)
+}
+
+/// What the client likes best among `offered`, the first of equals; the first if it does not say.
+///
+/// # Errors
+/// 406 when it takes none of them.
+pub(super) fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
+    let mut given = headers.get_all(ACCEPT).iter().peekable();
+    if given.peek().is_none() {
+        return Ok(offered[0].1);
+    }
+    let text = given.map(|value| value.to_str().unwrap_or("")).collect::<Vec<_>>().join(",");
+    let mut best: Option<(u16, T)> = None;
+    for (name, what) in offered {
+        let quality = quality(&text, name);
+        if quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((quality, *what));
+        }
+    }
+    best.map(|(_, what)| what).ok_or_else(|| {
+        let names: Vec<_> = offered.iter().map(|(name, _)| *name).collect();
+        Refusal::new(Kind::NotAcceptable, format!("Accept: {text} takes none of {}", names.join(", ")))
+    })
+}
+
+/// How much `accept` likes `name`, in thousandths: by the most specific range that covers it.
+fn quality(accept: &str, name: &str) -> u16 {
+    let mut best = (0, 0); // specificity, quality
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let pattern = parts.next().unwrap_or("");
+        let specificity = if pattern.eq_ignore_ascii_case(name) {
+            3
+        } else if pattern == "*/*" {
+            1
+        } else if pattern.strip_suffix("/*").is_some_and(|kind| name.split('/').next() == Some(kind)) {
+            2
+        } else {
+            continue;
+        };
+        let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let q = q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0));
+        if specificity > best.0 {
+            best = (specificity, (q * 1000.0) as u16);
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(accept: Option<&str>) -> Option<Format> {
+        let mut headers = HeaderMap::new();
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+        }
+        format(&headers).ok()
+    }
+
+    #[test]
+    fn the_client_chooses_the_form_of_the_answer() {
+        for (accept, expected) in [
+            (None, Some(Format::Json)),
+            (Some("*/*"), Some(Format::Json)),
+            (Some("application/*"), Some(Format::Json)),
+            (Some("application/msgpack"), Some(Format::MessagePack)),
+            (Some("application/vnd.msgpack, */*;q=0.1"), Some(Format::MessagePack)),
+            (Some("application/json;q=0.5, application/x-msgpack"), Some(Format::MessagePack)),
+            (Some("application/json;q=0, */*"), Some(Format::MessagePack)),
+            (Some("text/html, */*;q=0.8"), Some(Format::Json)),
+            (Some("text/html"), None),
+            (Some("application/json;q=0"), None),
+        ] {
+            assert_eq!(chosen(accept), expected, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+use super::encode::{self, Encode};
+use crate::decide::{Decision, Explanation, Proposition, Score, Shown, Stop};
+use crate::engine::Engine;
+
+/// What there is to say.
+pub(super) struct Rendered<'d> {
+    pub(super) decision: &'d Decision<'d>,
+    pub(super) customer: &'d str,
+    pub(super) known: bool,
+    pub(super) engine: &'d Engine,
+    pub(super) explain: bool,
+}
+
+/// Writes the whole answer.
+pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
+    out.map(6);
+    out.key("decision_id");
+    let id = next_id();
+    out.text(std::str::from_utf8(&id).unwrap_or_default());
+    out.key("customer");
+    out.text(rendered.customer);
+    out.key("known");
+    out.boolean(rendered.known);
+    out.key("rule_sets");
+    out.map(rendered.engine.versions.len());
+    for (name, version) in &rendered.engine.versions {
+        out.any_key(name);
+        out.unsigned(u64::from(*version));
+    }
+    out.end_map();
+    out.key("degraded");
+    out.boolean(rendered.decision.degraded);
+    out.key("placements");
+    out.list(rendered.decision.placements.len());
+    for shown in &rendered.decision.placements {
+        placement(out, shown, rendered.explain);
+    }
+    out.end_list();
+    out.end_map();
+}
+
+fn placement(out: &mut impl Encode, shown: &Shown<'_>, explain: bool) {
+    out.map(3 + usize::from(explain));
+    out.key("id");
+    out.text(&shown.placement.name);
+    out.key("fallback");
+    out.boolean(shown.fallback);
+    out.key("propositions");
+    out.list(shown.propositions.len());
+    for each in &shown.propositions {
+        proposition(out, each);
+    }
+    out.end_list();
+    if explain {
+        out.key("explanations");
+        out.list(shown.explanations.len());
+        for each in &shown.explanations {
+            explanation(out, each);
+        }
+        out.end_list();
+    }
+    out.end_map();
+}
+
+fn proposition(out: &mut impl Encode, of: &Proposition<'_>) {
+    out.map(6 + usize::from(of.reason.is_some()));
+    out.key("offer");
+    out.text(&of.offer.name);
+    out.key("treatment");
+    out.text(&of.treatment.name);
+    out.key("rank");
+    out.unsigned(u64::from(of.rank));
+    out.key("score");
+    out.number(of.score);
+    out.key("propensity");
+    out.number(of.propensity);
+    if let Some(reason) = of.reason {
+        out.key("reason");
+        out.text(reason);
+    }
+    out.key("content");
+    out.content(of.treatment);
+    out.end_map();
+}
+
+fn explanation(out: &mut impl Encode, of: &Explanation<'_>) {
+    out.map(5 + usize::from(of.rank.is_some()) + usize::from(of.stopped_by.is_some()));
+    out.key("offer");
+    out.text(&of.offer.name);
+    out.key("rule_set");
+    out.text(&of.offer.rule_set);
+    out.key("line");
+    out.unsigned(u64::from(of.offer.line));
+    out.key("eligible");
+    out.boolean(of.eligible);
+    if let Some(rank) = of.rank {
+        out.key("rank");
+        out.unsigned(u64::from(rank));
+    }
+    if let Some(by) = &of.stopped_by {
+        out.key("stopped_by");
+        stop(out, by);
+    }
+    out.key("score");
+    score(out, &of.score);
+    out.end_map();
+}
+
+fn stop(out: &mut impl Encode, of: &Stop<'_>) {
+    let values = usize::from(!of.values.is_empty());
+    out.map(2 + usize::from(of.condition.is_some()) + usize::from(of.line.is_some()) + values);
+    out.key("kind");
+    out.text(of.kind.name());
+    out.key("name");
+    out.text(&of.name);
+    if let Some(condition) = of.condition {
+        out.key("condition");
+        out.text(condition);
+    }
+    if let Some(line) = of.line {
+        out.key("line");
+        out.unsigned(u64::from(line));
+    }
+    if !of.values.is_empty() {
+        out.key("values");
+        out.map(of.values.len());
+        for (term, value) in &of.values {
+            out.any_key(term);
+            encode::value(out, value);
+        }
+        out.end_map();
+    }
+    out.end_map();
+}
+
+fn score(out: &mut impl Encode, of: &Score) {
+    out.map(4);
+    out.key("propensity");
+    out.number(of.propensity);
+    out.key("value");
+    out.number(of.value);
+    out.key("boost");
+    out.number(of.boost);
+    out.key("score");
+    out.number(of.score);
+    out.end_map();
+}
+
+/// Hexadecimal digits of an id: 128 random bits of the thread, then its count.
+const ID_DIGITS: usize = 48;
+
+thread_local! {
+    static PREFIX: [u8; 32] = prefix();
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The standard library's hash keys are the system's own random bits.
+fn prefix() -> [u8; 32] {
+    let mut digits = [0; 32];
+    hex(RandomState::new().hash_one("usher"), &mut digits[..16]);
+    hex(RandomState::new().hash_one(std::process::id()), &mut digits[16..]);
+    digits
+}
+
+/// An id that no other decision has: no lock and nothing shared between threads.
+fn next_id() -> [u8; ID_DIGITS] {
+    let mut id = [0; ID_DIGITS];
+    PREFIX.with(|prefix| id[..32].copy_from_slice(prefix));
+    let count = COUNT.get();
+    COUNT.set(count + 1);
+    hex(count, &mut id[32..]);
+    id
+}
+
+fn hex(number: u64, digits: &mut [u8]) {
+    for (i, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * i) & 15) as usize];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_differ_within_and_between_threads() {
+        let ids = || (0..100).map(|_| String::from_utf8(next_id().to_vec()).unwrap()).collect::<Vec<_>>();
+        let mut all: HashSet<String> = ids().into_iter().collect();
+        all.extend(std::thread::spawn(ids).join().unwrap());
+        assert_eq!(all.len(), 200);
+        assert!(all.iter().all(|id| id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+}

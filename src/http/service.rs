@@ -1,0 +1,151 @@
+//! One request: its route, its handler, and what is counted about it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::HOST;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, Version};
+
+use super::listen::Worker;
+use super::media::{self, Format};
+use super::refusal::{Kind, Refusal};
+use super::route::{self, Route};
+use super::stream::Pulse;
+use super::{MAX_URI_BYTES, answer, bulk, customers, decisions, operations, rule_sets, schema};
+
+/// What a handler gets. Borrowed for one request.
+pub(super) struct Call<'c> {
+    pub(super) worker: &'c Worker,
+    pub(super) parts: &'c Parts,
+    /// When the head was read.
+    pub(super) started: Instant,
+    /// How the answer is to be written.
+    pub(super) format: Format,
+}
+
+/// What all requests of a connection share.
+pub(super) struct Connection {
+    pub(super) worker: Worker,
+    pub(super) pulse: Arc<Pulse>,
+}
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers one request, whatever happens.
+pub(super) async fn respond(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let Connection { worker, pulse } = &*connection;
+    pulse.heads.fetch_add(1, Ordering::Relaxed);
+    pulse.busy.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    let (index, outcome) = match route::find(parts.uri.path()) {
+        _ if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES => {
+            let detail = format!("the target has more than {MAX_URI_BYTES} bytes");
+            (Route::COUNT, Err(Refusal::new(Kind::TargetTooLong, detail)))
+        }
+        Ok(route) => (route.index(), handle(route, worker, &parts, body, started).await),
+        Err(refusal) => (Route::COUNT, Err(refusal)),
+    };
+    let answer = outcome.unwrap_or_else(|refusal| {
+        if refusal.is_overload() {
+            worker.counters().overloads.add(1);
+        }
+        if refusal.closes() && has_body {
+            pulse.refused.store(true, Ordering::Relaxed);
+        }
+        refusal.answer(media::format_or_json(&parts.headers), &parts.method)
+    });
+    worker.counters().count(index, answer.status().as_u16());
+    pulse.busy.store(false, Ordering::Relaxed);
+    Ok(answer)
+}
+
+/// Runs the route's handler. A panic costs this request only.
+async fn handle(
+    route: Route<'_>,
+    worker: &Worker,
+    parts: &Parts,
+    body: Incoming,
+    started: Instant,
+) -> Result<Answer, Refusal> {
+    check_host(parts)?;
+    let format = if route.speaks_formats() { media::format(&parts.headers)? } else { Format::Json };
+    let call = Call { worker, parts, started, format };
+    let mut future = pin!(dispatch(route, &call, body));
+    std::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            worker.counters().panics.add(1);
+            tracing::error!("a handler panicked; its request was answered 500");
+            Poll::Ready(Err(Refusal::new(Kind::Internal, "this is a fault of the server; it was counted and logged")))
+        })
+    })
+    .await
+}
+
+/// RFC 9112: a request of HTTP/1.1 names its host exactly once.
+fn check_host(parts: &Parts) -> Result<(), Refusal> {
+    let given = parts.headers.get_all(HOST).iter().count();
+    if given == 1 || (given == 0 && parts.version == Version::HTTP_10) {
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::Invalid, format!("a request has one Host header, this one has {given}")))
+}
+
+/// The routes. Those that a bank's channels call come first.
+///
+/// ```text
+/// GET POST               /v1/decisions
+/// POST                   /v1/customers
+/// GET PUT PATCH DELETE   /v1/customers/{id}
+/// GET                    /v1/rule-sets
+/// GET PUT DELETE         /v1/rule-sets/{name}
+/// GET                    /v1/rule-sets/{name}/versions
+/// GET                    /v1/rule-sets/{name}/versions/{version}
+/// POST                   /v1/rule-sets/{name}/versions/{version}/activate
+/// POST                   /v1/rule-sets/{name}/rollback
+/// GET PUT                /v1/schema
+/// GET                    /livez  /readyz  /metrics  /openapi.json
+/// ```
+/// `HEAD` works where `GET` does. [`Route::methods`] says the same for `Allow`, and a test holds it, this and
+/// `openapi.json` together.
+async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let method = if call.parts.method == Method::HEAD { &Method::GET } else { &call.parts.method };
+    match (route, method.as_str()) {
+        (Route::Decisions, "POST") => decisions::post(call, body).await,
+        (Route::Decisions, "GET") => decisions::get(call),
+        (Route::Customers, "POST") => Box::pin(bulk::post(call, body)).await,
+        (Route::Customer(id), "GET") => customers::get(call, id),
+        (Route::Customer(id), "PUT") => Box::pin(customers::put(call, id, body)).await,
+        (Route::Customer(id), "PATCH") => Box::pin(customers::patch(call, id, body)).await,
+        (Route::Customer(id), "DELETE") => Box::pin(customers::delete(call, id)).await,
+        (Route::RuleSets, "GET") => rule_sets::list(call),
+        (Route::RuleSet(name), "GET") => rule_sets::get(call, name),
+        (Route::RuleSet(name), "PUT") => Box::pin(rule_sets::put(call, name, body)).await,
+        (Route::RuleSet(name), "DELETE") => Box::pin(rule_sets::retire(call, name)).await,
+        (Route::Versions(name), "GET") => rule_sets::versions(call, name),
+        (Route::Version(name, version), "GET") => rule_sets::version(call, name, version),
+        (Route::Activate(name, version), "POST") => Box::pin(rule_sets::activate(call, name, version)).await,
+        (Route::Rollback(name), "POST") => Box::pin(rule_sets::rollback(call, name)).await,
+        (Route::Schema, "GET") => schema::get(call),
+        (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
+        (Route::Livez, "GET") => Ok(answer::text("text/plain; charset=utf-8", "alive\n")),
+        (Route::Readyz, "GET") => operations::readyz(call),
+        (Route::Metrics, "GET") => operations::metrics(call),
+        (Route::OpenApi, "GET") => Ok(answer::text("application/json", operations::OPENAPI)),
+        (route, _) => Err(Refusal::method(&call.parts.method, &route)),
+    }
+}

@@ -1,0 +1,335 @@
+//! The writer: the one thread that changes a node's state.
+//!
+//! It takes what waits, encodes and appends it, syncs once for all of it, then applies it in order and acknowledges. So
+//! what is acknowledged was journalled, and the next decision sees it. After one failure it stops for good: what the
+//! journal holds is unknown then, and whatever waits or comes later is answered [`Unavailable::Stopped`].
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use crate::codec;
+use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::node::{Live, Unavailable};
+use crate::record::Record;
+use crate::schema::FeatureId;
+use crate::state::State;
+use crate::store::Customers;
+use crate::update::{Change, Update};
+
+/// Submissions that wait at most; one more is refused as [`Unavailable::Overloaded`].
+pub const MAX_WAITING: usize = 1_024;
+/// Bytes in memory that submissions from request threads may hold while they wait, all together. A single larger one is
+/// taken when nothing else waits.
+pub const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Submissions that share one sync at most.
+pub const MAX_BATCH: usize = 1_024;
+/// Encoded bytes after which no more submissions join a batch.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// What request threads, the compiler and the writer share.
+pub(crate) struct Shared {
+    pub(crate) live: ArcSwap<Live>,
+    pub(crate) customers: Arc<Customers>,
+    /// Of the last record applied.
+    pub(crate) sequence: AtomicU64,
+    /// The journal failed, or a record could not be applied: no more writes until restart.
+    pub(crate) failed: AtomicBool,
+    waiting_bytes: AtomicUsize,
+}
+
+/// Records that are acknowledged together, in order and with none of another submission between them.
+pub(crate) struct Submission {
+    pub(crate) records: Vec<Record>,
+    /// With records that define: compiled from what is defined after them.
+    pub(crate) engine: Option<Box<Engine>>,
+    /// Counted in `waiting_bytes`; 0 for the compiler, of which there is one.
+    bytes: usize,
+    pub(crate) done: oneshot::Sender<Result<Applied, Unavailable>>,
+}
+
+/// What became of a submission.
+pub(crate) struct Applied {
+    /// Of the last record applied.
+    pub(crate) sequence: u64,
+    /// What was swapped out, to be dropped where it stops nobody.
+    pub(crate) replaced: Option<Arc<Live>>,
+}
+
+/// What the writer is sent.
+pub(crate) enum Message {
+    Write(Submission),
+    Stop,
+}
+
+impl Shared {
+    /// What is shared over `state`, before the writer takes it.
+    pub(crate) fn new(state: &State, engine: Engine) -> Shared {
+        Shared {
+            live: ArcSwap::from_pointee(Live { definitions: state.definitions().clone(), engine }),
+            customers: state.customers().clone(),
+            sequence: AtomicU64::new(state.sequence()),
+            failed: AtomicBool::new(false),
+            waiting_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts `bytes` as waiting, if there is room for them.
+    fn admit(&self, bytes: usize) -> bool {
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before == 0 || before + bytes <= MAX_WAITING_BYTES;
+        if !fits {
+            self.release(bytes);
+        }
+        fits
+    }
+
+    fn release(&self, bytes: usize) {
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The sending side of the writer's queue.
+#[derive(Clone)]
+pub(crate) struct Submissions {
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+type Reply = oneshot::Receiver<Result<Applied, Unavailable>>;
+
+impl Submissions {
+    /// Submits records from a request thread; never waits.
+    pub(crate) fn offer(&self, records: Vec<Record>) -> Result<Reply, Unavailable> {
+        let bytes = records.iter().map(bytes_in_memory).sum();
+        if !self.shared.admit(bytes) {
+            return Err(Unavailable::Overloaded);
+        }
+        let (done, reply) = oneshot::channel();
+        let refused =
+            match self.queue.try_send(Message::Write(Submission { records, engine: None, bytes, done })) {
+                Ok(()) => return Ok(reply),
+                Err(TrySendError::Full(_)) => Unavailable::Overloaded,
+                Err(TrySendError::Disconnected(_)) => Unavailable::Stopped,
+            };
+        self.shared.release(bytes);
+        Err(refused)
+    }
+
+    /// Submits records with the engine compiled from them, and waits until they are applied; for the compiler thread.
+    pub(crate) fn submit(&self, records: Vec<Record>, engine: Engine) -> Result<Applied, Unavailable> {
+        let (done, reply) = oneshot::channel();
+        let message = Message::Write(Submission { records, engine: Some(Box::new(engine)), bytes: 0, done });
+        self.queue.send(message).map_err(|_| Unavailable::Stopped)?;
+        reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped))
+    }
+
+    /// Lets the writer finish what was submitted so far, then end.
+    pub(crate) fn stop(&self) {
+        let _ = self.queue.send(Message::Stop); // it has ended already
+    }
+}
+
+/// A rough size, to bound what waits.
+fn bytes_in_memory(record: &Record) -> usize {
+    let of_update = |update: &Update| {
+        let fields = match &update.change {
+            Change::Replace(fields) | Change::Merge(fields) => fields.len(),
+            Change::Erase => 0,
+        };
+        size_of::<Update>() + update.customer.heap_bytes() + fields * size_of::<(FeatureId, u64)>()
+    };
+    match record {
+        Record::Customers(updates) => updates.iter().map(of_update).sum(),
+        Record::Schema { text } | Record::Publish { text, .. } => text.len(),
+        Record::Activate { .. } | Record::Retire { .. } => 0,
+    }
+}
+
+/// Starts the writer over `state`, which may hold up to `room` customers.
+///
+/// # Errors
+/// When the system has no thread to give.
+pub(crate) fn start(
+    state: State,
+    journal: Box<dyn Journal>,
+    shared: Arc<Shared>,
+    room: usize,
+) -> io::Result<(Submissions, JoinHandle<()>)> {
+    let (queue, messages) = sync_channel(MAX_WAITING);
+    let submissions = Submissions { queue, shared: shared.clone() };
+    let mut writer =
+        Writer { state, journal, shared: shared.clone(), bytes: Vec::new(), ends: Vec::new(), room };
+    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+        // A panic may have left the state half changed, so it ends writing like a journal's failure does. The queue
+        // goes with the closure: its senders see that nobody listens, who waits in it is answered `Stopped`.
+        let ended = catch_unwind(AssertUnwindSafe(move || writer.run(&messages)));
+        if !matches!(ended, Ok(Ok(()))) {
+            shared.failed.store(true, Ordering::Release);
+        }
+    })?;
+    Ok((submissions, thread))
+}
+
+/// The writer's thread will not go on.
+struct Ended;
+
+struct Writer {
+    state: State,
+    journal: Box<dyn Journal>,
+    shared: Arc<Shared>,
+    /// The encoded records of one submission, and where each ends; used again from one to the next.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Customers there may be.
+    room: usize,
+}
+
+/// What shares one sync.
+struct Batch {
+    /// The sequence of the next record.
+    next: u64,
+    /// Each with the sequence of its first record.
+    appended: Vec<(u64, Submission)>,
+    /// Encoded.
+    bytes: usize,
+    /// Customers that will have been added, at most.
+    added: usize,
+}
+
+impl Writer {
+    fn run(&mut self, messages: &Receiver<Message>) -> Result<(), Ended> {
+        while let Ok(Message::Write(first)) = messages.recv() {
+            if self.batch(first, messages)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `first` and what waits behind it. True when it was told to stop.
+    fn batch(&mut self, first: Submission, messages: &Receiver<Message>) -> Result<bool, Ended> {
+        let mut batch = Batch { next: self.state.sequence() + 1, appended: Vec::new(), bytes: 0, added: 0 };
+        self.append(first, &mut batch)?;
+        let mut stop = false;
+        while batch.appended.len() < MAX_BATCH && batch.bytes < MAX_BATCH_BYTES {
+            match messages.try_recv() {
+                Ok(Message::Write(submission)) => self.append(submission, &mut batch)?,
+                Ok(Message::Stop) => {
+                    stop = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        if !batch.appended.is_empty() {
+            self.journal.sync().map_err(|error| self.fail(&error))?;
+        }
+        for (first, submission) in batch.appended {
+            self.apply(first, submission)?;
+        }
+        Ok(stop)
+    }
+
+    /// Appends the records of one submission, or refuses it as a whole before anything of it is journalled.
+    fn append(&mut self, submission: Submission, batch: &mut Batch) -> Result<(), Ended> {
+        self.shared.release(submission.bytes);
+        let taken = self.shared.customers.len() + batch.added;
+        let added = self.added_by(&submission.records, taken);
+        if added > 0 && taken + added > self.room {
+            let _ = submission.done.send(Err(Unavailable::Full));
+            return Ok(());
+        }
+        if self.encode(&submission.records).is_err() {
+            let _ = submission.done.send(Err(Unavailable::Full)); // nobody makes such records: they could not be read back
+            return Ok(());
+        }
+        let first = batch.next;
+        let mut start = 0;
+        for end in &self.ends {
+            self.journal.append(batch.next, &self.bytes[start..*end]).map_err(|error| self.fail(&error))?;
+            start = *end;
+            batch.next += 1;
+        }
+        batch.added += added;
+        batch.bytes += self.bytes.len();
+        batch.appended.push((first, submission));
+        Ok(())
+    }
+
+    fn encode(&mut self, records: &[Record]) -> Result<(), codec::TooLong> {
+        self.bytes.clear();
+        self.ends.clear();
+        for record in records {
+            codec::encode_into(record, &mut self.bytes)?;
+            self.ends.push(self.bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Customers that `records` add, at most. Looked up one by one only when not all of them may be new.
+    fn added_by(&self, records: &[Record], taken: usize) -> usize {
+        let updates = || {
+            records.iter().filter_map(|record| match record {
+                Record::Customers(updates) => Some(updates),
+                _ => None,
+            })
+        };
+        let most: usize = updates().map(Vec::len).sum();
+        if taken + most <= self.room {
+            return most;
+        }
+        updates().map(|updates| self.state.added_by(updates)).sum()
+    }
+
+    fn apply(&mut self, first: u64, submission: Submission) -> Result<(), Ended> {
+        for (sequence, record) in (first..).zip(&submission.records) {
+            // Journalled but not applied: the state does not follow the journal any more.
+            self.state.apply(sequence, record).map_err(|error| self.fail(&error))?;
+        }
+        // First the swap, then the sequence: who has seen the sequence sees what it defined.
+        let replaced = submission.engine.map(|engine| {
+            let definitions = self.state.definitions().clone();
+            self.shared.live.swap(Arc::new(Live { definitions, engine: *engine }))
+        });
+        let sequence = self.state.sequence();
+        self.shared.sequence.store(sequence, Ordering::Release);
+        let _ = submission.done.send(Ok(Applied { sequence, replaced })); // a caller that left does not undo it
+        Ok(())
+    }
+
+    /// Says so before anybody is answered.
+    fn fail(&self, why: &dyn std::error::Error) -> Ended {
+        tracing::error!(why = %why, "no more writes until restart");
+        self.shared.failed.store(true, Ordering::Release);
+        Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_bytes_are_bounded_but_one_large_submission_gets_through() {
+        let state = State::new();
+        let shared = Shared::new(&state, Engine::empty(&state.definitions().schema));
+        assert!(shared.admit(MAX_WAITING_BYTES - 10));
+        assert!(shared.admit(10));
+        assert!(!shared.admit(1));
+        shared.release(10);
+        assert!(shared.admit(10));
+        shared.release(MAX_WAITING_BYTES);
+        assert!(shared.admit(2 * MAX_WAITING_BYTES), "alone it may be larger");
+        assert!(!shared.admit(1));
+        shared.release(2 * MAX_WAITING_BYTES);
+        assert_eq!(shared.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line without a server: help, exit codes, `usher check`, settings.
+
+mod cli_support;
+
+use cli_support::*;
+
+#[test]
+fn help_shows_examples_and_every_command() {
+    let help = run(&["--help"]).ended(0);
+    help.says(&[
+        "usher demo",
+        "usher check models/retail-bank",
+        "Exit codes",
+        "push",
+        "rollback",
+        "load",
+        "decide",
+        "health",
+    ]);
+    run(&["--version"]).ended(0).says(&["usher "]);
+    for command in ["serve", "check", "push", "rollback", "load", "decide", "demo", "health"] {
+        run(&[command, "--help"]).ended(0).says(&["Usage: usher"]);
+    }
+}
+
+#[test]
+fn what_cannot_run_ends_with_2() {
+    run(&[]).ended(2).says(&["Usage"]);
+    run(&["chek", "x"]).ended(2).says(&["similar subcommand exists", "check"]);
+    run(&["check", "/nowhere"]).ended(2).says(&["cannot read /nowhere"]);
+    run(&["push", "/nowhere"]).ended(2).says(&["cannot read /nowhere"]);
+    run(&["decide", "c-1001"]).ended(2).says(&["PLACEMENT"]);
+    run(&["demo", "--customers", "0"]).ended(2).says(&["0 is not in 1.."]);
+    run(&["serve", "--data", "x"]).ended(2);
+}
+
+#[test]
+fn a_server_that_is_not_there_says_how_to_start_one() {
+    let gone = "http://127.0.0.1:1";
+    for command in [&["decide", "c-1", "home_banner"][..], &["rollback", "wealth"], &["health"]] {
+        let run = run(&[command, &["--server", gone]].concat()).ended(2);
+        run.says(&["no server at http://127.0.0.1:1: connection refused", "usher serve"]);
+    }
+    run(&["health", "--server", "https://x"]).ended(2).says(&["only http"]);
+    let mut command = program(&["health"]);
+    command.env("USHER_SERVER", gone);
+    run_command(command, b"").ended(2).says(&[gone]);
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "usher.toml", "listn = 'x'\n");
+    let file = file.to_str().unwrap();
+    run(&["serve", "--config", file])
+        .ended(2)
+        .says(&["usher.toml:1:1: unknown setting", "did you mean `listen`?"]);
+    run(&["serve", "--config", "/nowhere.toml"]).ended(2).says(&["cannot read /nowhere.toml"]);
+    run(&["serve", "--listen", "0.0.0.0:0"]).ended(2).says(&["--allow-anonymous"]);
+    run(&["serve", "--listen", "8080", "--threads", "0"])
+        .ended(2)
+        .says(&["--listen: expected", "--threads: expected"]);
+    let mut command = program(&["serve"]);
+    command.env("USHER_LISTEN", "nonsense");
+    run_command(command, b"").ended(2).says(&["USHER_LISTEN: expected an address"]);
+}
+
+#[test]
+fn a_right_bundle_is_summed_up() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let text = run(&["check", path]).ended(0);
+    text.says(&[
+        "right",
+        "4 features",
+        "3 rule sets",
+        "1 placement",
+        "2 offers",
+        "2 golden decisions came out",
+        "1 import",
+    ]);
+    let json = run(&["check", path, "--json"]).ended(0);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&json["right"], &json["offers"]), (&true.into(), &2.into()));
+    run(&["check", bundle.path().join("rule-sets/a_wealth.yaml").to_str().unwrap()]).ended(0);
+}
+
+#[test]
+fn every_problem_of_a_bundle_is_printed_with_its_place() {
+    let bundle = bundle();
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("risk ==", "riks =="));
+    write(bundle.path(), "rule-sets/rails.yaml", "rule_set: a_rails\ngardrails: {}\n");
+    write(bundle.path(), "population.yaml", POPULATION.replace("age:", "agee:"));
+    write(bundle.path(), "imports/foreign.yaml", IMPORT.replace("feature: age", "feature: ages"));
+    let path = bundle.path().to_str().unwrap();
+    let text = run(&["check", path]).ended(1);
+    text.says(&[
+        "a_wealth.yaml:6:",
+        "did you mean `risk`?",
+        "rails.yaml:2:",
+        "population.yaml:4:",
+        "foreign.yaml:4:",
+        "^",
+        "problems",
+    ]);
+    let json = run(&["check", path, "--json"]).ended(1);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let files: Vec<_> =
+        json["problems"].as_array().unwrap().iter().map(|p| p["file"].as_str().unwrap()).collect();
+    assert!(json["right"] == false && files.iter().any(|file| file.ends_with("a_wealth.yaml")), "{json}");
+}
+
+#[test]
+fn a_broken_schema_is_told_alone() {
+    let bundle = bundle();
+    write(bundle.path(), "schema.yaml", SCHEMA.replace("kind: int", "kind: itn"));
+    run(&["check", bundle.path().to_str().unwrap()])
+        .ended(1)
+        .says(&["schema.yaml:3:", "unknown kind \"itn\""]);
+}
+
+#[test]
+fn a_golden_decision_that_comes_out_otherwise_says_why() {
+    let bundle = bundle();
+    write(bundle.path(), "golden.yaml", GOLDEN.replace("aum: 600000", "aum: 400000"));
+    let text = run(&["check", bundle.path().to_str().unwrap()]).ended(1);
+    text.says(&[
+        "golden.yaml:5:",
+        "steady sees steady: expected steady_r2, got the fallback brand",
+        "aum >= 500000",
+        "400000",
+    ]);
+}
+
+#[test]
+fn one_rule_set_needs_a_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule_set = write(folder.path(), "wealth.yaml", WEALTH);
+    let rule_set = rule_set.to_str().unwrap();
+    run(&["check", rule_set]).ended(2).says(&["no schema to check", "--schema"]);
+    let schema = write(folder.path(), "s/schema.yaml", SCHEMA);
+    run(&["check", rule_set, "--schema", schema.to_str().unwrap()]).ended(0);
+}

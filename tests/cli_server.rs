@@ -1,0 +1,162 @@
+//! The command line against a running server.
+
+mod cli_support;
+
+use std::io::Write;
+
+use cli_support::*;
+
+fn with_bundle() -> (tempfile::TempDir, Server) {
+    let bundle = bundle();
+    let server = Server::start(&["--models", bundle.path().to_str().unwrap()]);
+    (bundle, server)
+}
+
+#[test]
+fn serves_a_bundle_and_stops_when_asked() {
+    let (_bundle, server) = with_bundle();
+    server.run(&["health"]).ended(0).says(&["ready"]);
+    server.run(&["decide", "nobody", "home_banner"]).ended(0).says(&[
+        "not known",
+        "home_banner (fallback)",
+        "brand",
+    ]);
+    assert_eq!(server.terminate(), 0);
+}
+
+#[test]
+fn a_wrong_bundle_is_not_served() {
+    let bundle = bundle();
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("risk ==", "riks =="));
+    let run =
+        run(&["serve", "--listen", "127.0.0.1:0", "--models", bundle.path().to_str().unwrap()]).ended(2);
+    run.says(&["did you mean `risk`?", "usher check"]);
+}
+
+#[test]
+fn a_port_that_is_taken_says_so() {
+    let (_bundle, server) = with_bundle();
+    let address = server.url.trim_start_matches("http://");
+    run(&["serve", "--listen", address]).ended(2).says(&["in use", "127.0.0.1:0"]);
+}
+
+#[test]
+fn push_load_decide_and_roll_back() {
+    let bundle = bundle();
+    let server = Server::start(&[]);
+    let path = bundle.path().to_str().unwrap();
+    let pushed = server.run(&["push", path]).ended(0);
+    let lines: Vec<&str> = pushed.out.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        ["schema", "a_rails", "slots", "a_wealth"],
+        "guardrails, then placements, then the rest"
+    );
+    pushed.says(&["a_wealth: version 1 active"]);
+
+    let file = write(
+        bundle.path(),
+        "c.csv",
+        "customer,risk,aum,consent\nc-1,steady,600000,true\nc-2,balanced,5,true\n",
+    );
+    server.run(&["load", file.to_str().unwrap()]).ended(0).says(&["2 accepted, 0 rejected"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2", "Matches your profile"]);
+    server.run(&["decide", "c-1", "home_banner", "--locale", "zh-CN"]).ended(0).says(&["符合您的风险偏好"]);
+    let raw = server.run(&["decide", "c-2", "home_banner", "--json"]).ended(0);
+    let raw: serde_json::Value = serde_json::from_str(&raw.out).unwrap();
+    assert_eq!(raw["placements"][0]["fallback"], true);
+    server.run(&["decide", "c-2", "home_banner", "--explain"]).ended(0).says(&[
+        "steady_r2",
+        "when",
+        "steady",
+    ]);
+
+    let wealth = write(bundle.path(), "w.yaml", WEALTH.replace("500000", "700000"));
+    let wealth = wealth.to_str().unwrap();
+    server.run(&["push", wealth, "--no-activate"]).ended(0).says(&["version 2 published, not active"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
+    server.run(&["push", wealth, "--json"]).ended(0).says(&["\"version\":3"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["fallback"]);
+    server.run(&["rollback", "a_wealth"]).ended(0).says(&["version 1"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
+    server.run(&["rollback", "nothing"]).ended(1);
+}
+
+#[test]
+fn a_refused_push_shows_the_local_file_and_changes_nothing() {
+    let (bundle, server) = with_bundle();
+    let wrong = write(bundle.path(), "wrong.yaml", WEALTH.replace("risk ==", "riks =="));
+    let run = server.run(&["push", wrong.to_str().unwrap()]).ended(1);
+    run.says(&["wrong.yaml:6:", "riks == 'steady'", "^", "did you mean `risk`?"]);
+    server
+        .run(&["push", write(bundle.path(), "no.yaml", "a: 1").to_str().unwrap()])
+        .ended(1)
+        .says(&["neither"]);
+}
+
+#[test]
+fn wrong_requests_end_with_1_and_name_the_nearest() {
+    let (_bundle, server) = with_bundle();
+    server.run(&["decide", "c-1", "home_baner"]).ended(1).says(&["home_banner"]);
+    server.run(&["decide", "c-1", "home_banner", "--channel", "ap"]).ended(1).says(&["app"]);
+    server.run(&["decide", "c-1", "home_banner", "--context", "pge=home"]).ended(1).says(&["page"]);
+    server.run(&["decide", "c-1", "home_banner", "--context", "page=home"]).ended(0);
+}
+
+#[test]
+fn loading_translates_reports_lines_and_takes_the_good_rows() {
+    let (bundle, server) = with_bundle();
+    let mapping = bundle.path().join("imports/foreign.yaml");
+    let mapping = mapping.to_str().unwrap();
+    let mut text = "years;default;y\n".to_owned();
+    for i in 0..12_000 {
+        text.push_str(if i == 7_000 { "999;yes;no\n" } else { "40;yes;no\n" });
+    }
+    let file = write(bundle.path(), "foreign.csv", &text);
+    let file = file.to_str().unwrap();
+    let run = server.run(&["load", file, "--mapping", mapping]).ended(1);
+    run.says(&["foreign.csv:7002: column years:", "0 to 120", "12,000 rows", "11,999 accepted, 1 rejected"]);
+    server
+        .run(&["load", file, "--mapping", mapping, "--dry-run", "--json"])
+        .ended(1)
+        .says(&["\"rejected\":1", "\"line\":7002"]);
+    server.run(&["load", file]).ended(2).says(&["no column `customer`", "--mapping"]);
+    let unknown = write(bundle.path(), "unknown.csv", "years,default,z\n1,yes,no\n");
+    server
+        .run(&["load", unknown.to_str().unwrap(), "--mapping", mapping])
+        .ended(2)
+        .says(&["\"z\" of the file is neither"]);
+}
+
+#[test]
+fn loading_reads_compressed_files_and_ndjson() {
+    let (bundle, server) = with_bundle();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"customer,age\na,40\n").unwrap();
+    let zst = zstd::encode_all(
+        &b"{\"customer\": \"b\", \"age\": 41}\n\n{\"customer\": \"c\", \"age\": 400}"[..],
+        1,
+    )
+    .unwrap();
+    let gz = write(bundle.path(), "c.csv.gz", gz.finish().unwrap());
+    let zst = write(bundle.path(), "c.ndjson.zst", zst);
+    server.run(&["load", gz.to_str().unwrap()]).ended(0).says(&["1 accepted"]);
+    server
+        .run(&["load", zst.to_str().unwrap()])
+        .ended(1)
+        .says(&["c.ndjson.zst:3:", "1 accepted, 1 rejected"]);
+    server.run(&["load", "c.unknown"]).ended(2);
+    let piped = run_command(
+        program(&["load", "-", "--format", "csv", "--server", &server.url]),
+        b"customer,age\nd,1\n",
+    );
+    piped.ended(0).says(&["1 accepted"]);
+}
+
+#[test]
+fn loading_stops_at_too_many_errors() {
+    let (bundle, server) = with_bundle();
+    let file = write(bundle.path(), "c.csv", format!("customer,age\n{}", "x,999\n".repeat(9_000)));
+    let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "3"]).ended(1);
+    run.says(&["stopped: too many errors", "0 accepted"]);
+}
