@@ -62,9 +62,11 @@ impl Counters {
         self.decisions.add(1);
         self.duration_ns.add(ns);
         self.duration[BOUNDS_US.iter().position(|us| ns <= us * 1000).unwrap_or(BOUNDS_US.len())].add(1);
-        for (count, n) in
-            [(&self.degraded, u64::from(degraded)), (&self.unknown, u64::from(!known)), (&self.fallbacks, fallbacks)]
-        {
+        for (count, n) in [
+            (&self.degraded, u64::from(degraded)),
+            (&self.unknown, u64::from(!known)),
+            (&self.fallbacks, fallbacks),
+        ] {
             if n > 0 {
                 count.add(n);
             }
@@ -147,13 +149,19 @@ impl Scrape {
     fn encode_duration(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = &self.metrics;
         let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
-        let buckets: Vec<_> = bounds.enumerate().map(|(i, bound)| (bound, metrics.sum(|c| &c.duration[i]))).collect();
+        let buckets: Vec<_> =
+            bounds.enumerate().map(|(i, bound)| (bound, metrics.sum(|c| &c.duration[i]))).collect();
         // The buckets' own sum, so that a scrape between two additions still adds up.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let help = "From a complete request to its rendered decision";
         let mut metric =
             encoder.encode_descriptor("decision_duration_seconds", help, None, MetricType::Histogram)?;
-        metric.encode_histogram::<NoLabelSet>(metrics.sum(|c| &c.duration_ns) as f64 / 1e9, count, &buckets, None)
+        metric.encode_histogram::<NoLabelSet>(
+            metrics.sum(|c| &c.duration_ns) as f64 / 1e9,
+            count,
+            &buckets,
+            None,
+        )
     }
 
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

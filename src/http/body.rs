@@ -87,8 +87,11 @@ fn packing(call: &Call<'_>) -> Result<Packing, Refusal> {
 }
 
 fn unknown_packing(found: &str) -> Refusal {
-    Refusal::new(Kind::MediaType, format!("Content-Encoding {} is not known here; known: gzip, zstd", quoted(found)))
-        .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
+    Refusal::new(
+        Kind::MediaType,
+        format!("Content-Encoding {} is not known here; known: gzip, zstd", quoted(found)),
+    )
+    .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
 }
 
 /// Most bodies come in one piece and are not copied.
@@ -96,7 +99,8 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Refusal::new(Kind::Invalid, format!("the body cannot be read: {e}")))?;
+        let frame =
+            frame.map_err(|e| Refusal::new(Kind::Invalid, format!("the body cannot be read: {e}")))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         if first.len().max(all.len()) + data.len() > limit {
             return Err(too_large(limit));

@@ -74,13 +74,15 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
 }
 
 fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
-    let [mode, dry_run, max_errors] = query::known(call.parts.uri.query(), ["mode", "dry_run", "max_errors"])?;
+    let [mode, dry_run, max_errors] =
+        query::known(call.parts.uri.query(), ["mode", "dry_run", "max_errors"])?;
     let mut problems = Problems::new();
     let mode = match mode.as_deref() {
         None | Some("upsert") => Mode::Upsert,
         Some("replace") => Mode::Replace,
         Some(other) => {
-            problems.push(query::problem("mode", format!("expected upsert or replace, found {}", quoted(other))));
+            problems
+                .push(query::problem("mode", format!("expected upsert or replace, found {}", quoted(other))));
             Mode::Upsert
         }
     };
@@ -164,17 +166,17 @@ fn read_lines(bytes: &Bytes, schema: &Schema, mode: Mode) -> Rows {
         let row = read_object(line, schema, mode, &mut problems);
         rows.row(match row {
             Some(update) if problems.is_empty() => Ok(update),
-            _ => Err(moved(problems, number)),
+            _ => Err(moved(&problems, number)),
         });
     }
     rows
 }
 
 /// Places within one line, as places in the body.
-fn moved(problems: Problems, line: u32) -> Problems {
+fn moved(problems: &Problems, line: u32) -> Problems {
     let mut all = Problems::new();
     all.omitted = problems.omitted;
-    for problem in &problems {
+    for problem in problems {
         let column = problem.place.map_or(0, |place| place.column as usize);
         all.push(at(line, column, problem.clone()));
     }
@@ -210,7 +212,9 @@ fn read_csv(bytes: &Bytes, schema: &Schema, mode: Mode) -> Result<Rows, Refusal>
     let failed = |e: csv::Error| Refusal::new(Kind::Invalid, format!("the body is not CSV: {e}"));
     let columns = match reader.read_byte_record(&mut record).map_err(failed)? {
         true => read_header(&record, schema)?,
-        false => return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column"))),
+        false => {
+            return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column")));
+        }
     };
     let mut rows = Rows::default();
     while reader.read_byte_record(&mut record).map_err(failed)? {
@@ -288,10 +292,13 @@ fn read_record(
     let mut customer = None;
     let mut fields = Vec::with_capacity(columns.len());
     for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
-        let found = std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(|text| match column {
-            Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
-            Column::Feature(id) => read_cell(*id, text, schema).map(|code| fields.extend(code)),
-        });
+        let found =
+            std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
+                |text| match column {
+                    Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
+                    Column::Feature(id) => read_cell(*id, text, schema).map(|code| fields.extend(code)),
+                },
+            );
         if let Err(why) = found {
             problems.push(at(line, i + 1, Problem::new(why)));
         }
@@ -336,7 +343,14 @@ mod tests {
     #[test]
     fn a_bad_row_is_named_by_line_and_cell_and_the_others_are_taken() {
         for end in ["\n", "\r\n"] {
-            let text = ["customer,age,vip,interests", "c-1,41,true,funds|gold", "c-2,999,x,", "", "\"c\"\"3\",,,", "c-4,1,true"];
+            let text = [
+                "customer,age,vip,interests",
+                "c-1,41,true,funds|gold",
+                "c-2,999,x,",
+                "",
+                "\"c\"\"3\",,,",
+                "c-4,1,true",
+            ];
             let rows = csv(&text.join(end)).unwrap();
             assert_eq!((rows.updates.len(), rows.rejected), (2, 2));
             assert_eq!(errors(&rows), [(3, 2), (3, 3), (6, 0)]);

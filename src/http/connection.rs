@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,9 +25,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// How long to wait when the system has no more file descriptors; doubled up to the second value.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 128\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 126\r\n\
 retry-after: 1\r\nconnection: close\r\n\r\n\
-{\"type\":\"urn:usher:problem:unavailable\",\"title\":\"Not possible now\",\"status\":503,\"detail\":\"too many connections are open here\"} ";
+{\"type\":\"urn:usher:problem:unavailable\",\"title\":\"Not possible now\",\"status\":503,\"detail\":\"too many connections are open here\"}";
 
 /// Accepts until the server stops.
 pub(super) async fn accept(listener: TcpListener, worker: &Worker) {
@@ -75,8 +75,7 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
     let open = Open::count(worker);
     if worker.shared.connections.load(Ordering::Relaxed) > worker.shared.settings.max_connections {
         worker.counters().rejected_connections.add(1);
-        let _ = socket.try_write(FULL); // a courtesy; the connection is closed either way
-        return;
+        return decline(socket);
     }
     let _ = socket.set_nodelay(true); // without it answers may only be slower
     let pulse = Arc::new(Pulse::default());
@@ -89,6 +88,14 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
         drive(connection, &worker).await;
         drop(open);
     });
+}
+
+/// Says that there is no room: a courtesy, the connection is closed either way. Not by way of the runtime, which does not
+/// know yet that a new socket can be written.
+fn decline(socket: TcpStream) {
+    if let Ok(mut socket) = socket.into_std() {
+        let _ = socket.write(FULL);
+    }
 }
 
 /// Polls the connection to its end; once the server stops, the request in flight is its last.

@@ -27,8 +27,10 @@ use crate::vector::FeatureVector;
 /// The longest time a decision may be given.
 const MAX_DEADLINE_US: u64 = 60_000_000;
 
-const FIELDS: [&str; 7] = ["customer", "channel", "placements", "context", "locale", "explain", "deadline_us"];
-const PARAMETERS: [&str; 7] = ["customer", "channel", "placement", "count", "locale", "explain", "deadline_us"];
+const FIELDS: [&str; 7] =
+    ["customer", "channel", "placements", "context", "locale", "explain", "deadline_us"];
+const PARAMETERS: [&str; 7] =
+    ["customer", "channel", "placement", "count", "locale", "explain", "deadline_us"];
 
 /// A decision request, checked.
 struct Asked<'a> {
@@ -67,7 +69,11 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
-    if call.parts.uri.query().is_some() { query::known(call.parts.uri.query(), []).map(|_| ()) } else { Ok(()) }
+    if call.parts.uri.query().is_some() {
+        query::known(call.parts.uri.query(), []).map(|_| ())
+    } else {
+        Ok(())
+    }
 }
 
 fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) -> Answer {
@@ -88,7 +94,8 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
     let decision = decide(engine, FeatureVector::new(&row), &request, now());
-    let rendered = Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
+    let rendered =
+        Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
     let bytes = answer::buffered(|out| match call.format {
         Format::Json => render::decision(&mut super::encode::Json::new(out), &rendered),
         Format::MessagePack => render::decision(&mut super::encode::MessagePack::new(out), &rendered),
@@ -131,7 +138,8 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
         Locale::new(text).map_err(|why| problems.push(at.problem(why))).ok()
     });
     let explain = object.get("explain").and_then(|at| at.boolean(&mut problems)).unwrap_or(false);
-    let deadline = object.get("deadline_us").and_then(|at| at.integer(1, MAX_DEADLINE_US as i64, &mut problems));
+    let deadline =
+        object.get("deadline_us").and_then(|at| at.integer(1, MAX_DEADLINE_US as i64, &mut problems));
     let deadline = deadline.map(|us| Duration::from_micros(us as u64));
     finish(customer, channel, placements, context, locale, explain, deadline, problems)
 }
@@ -164,7 +172,8 @@ fn read_placements(
 ) {
     let Some(items) = at.items(problems) else { return };
     if items.len() == 0 || items.len() > MAX_PLACEMENTS {
-        problems.push(at.problem(format!("expected 1 to {MAX_PLACEMENTS} placements, found {}", items.len())));
+        problems
+            .push(at.problem(format!("expected 1 to {MAX_PLACEMENTS} placements, found {}", items.len())));
         return;
     }
     for item in items {
@@ -176,7 +185,10 @@ fn read_placements(
         });
         let count = object.get("count").map(|at| at.integer(1, MAX_COUNT as i64, problems));
         if let Some(id) = id {
-            found.push((id, count.flatten().map_or_else(|| default_count(engine, id), |count| count as usize)));
+            found.push((
+                id,
+                count.flatten().map_or_else(|| default_count(engine, id), |count| count as usize),
+            ));
         }
     }
 }
@@ -185,7 +197,12 @@ fn default_count(engine: &Engine, id: PlacementId) -> usize {
     engine.placements()[id.0 as usize].count.min(MAX_COUNT)
 }
 
-fn read_context<'n>(at: &Cursor<'_, 'n>, engine: &Engine, context: &mut Vec<(ContextId, Value<'n>)>, problems: &mut Problems) {
+fn read_context<'n>(
+    at: &Cursor<'_, 'n>,
+    engine: &Engine,
+    context: &mut Vec<(ContextId, Value<'n>)>,
+    problems: &mut Problems,
+) {
     for (name, at) in at.entries(problems).unwrap_or_default() {
         let Some(id) = engine.schema.context_id(name) else {
             let problem = unknown_context(name, engine);
@@ -241,13 +258,17 @@ fn of_query<'n>(
     let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
     let mut placements = SmallVec::new();
     if named.is_empty() || named.len() > MAX_PLACEMENTS {
-        let detail = format!("expected `placement` 1 to {MAX_PLACEMENTS} times, found it {} times", named.len());
+        let detail =
+            format!("expected `placement` 1 to {MAX_PLACEMENTS} times, found it {} times", named.len());
         problems.push(query::problem("placement", detail));
         named.clear();
     }
     for (i, name) in named.iter().enumerate() {
         match placement_of(name, channel, engine, &placements) {
-            Ok(id) => placements.push((id, count.map_or_else(|| default_count(engine, id), |count| count as usize))),
+            Ok(id) => {
+                placements
+                    .push((id, count.map_or_else(|| default_count(engine, id), |count| count as usize)));
+            }
             Err(problem) => problems.push(Problem { pointer: format!("/placements/{i}/id"), ..problem }),
         }
     }
@@ -268,7 +289,16 @@ fn of_query<'n>(
     let explain = query::boolean("explain", explain, false, &mut problems);
     let deadline =
         deadline.and_then(|text| query::integer("deadline_us", text, 1, MAX_DEADLINE_US, &mut problems));
-    finish(customer, channel, placements, context, locale, explain, deadline.map(Duration::from_micros), problems)
+    finish(
+        customer,
+        channel,
+        placements,
+        context,
+        locale,
+        explain,
+        deadline.map(Duration::from_micros),
+        problems,
+    )
 }
 
 fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> Option<&'n str> {

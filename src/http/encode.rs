@@ -74,6 +74,7 @@ impl<'o> Json<'o> {
 }
 
 /// What `Out` takes cannot fail, so there is nothing to report.
+#[allow(clippy::needless_pass_by_value)] // a sink
 fn written<T, E>(result: Result<T, E>) {
     debug_assert!(result.is_ok());
 }

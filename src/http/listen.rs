@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
 use super::connection;
@@ -20,6 +21,8 @@ use crate::node::Node;
 const BACKLOG: i32 = 1024;
 /// How often a draining thread looks whether its connections are done.
 const DRAIN_STEP: Duration = Duration::from_millis(5);
+/// Threads that unpack and read large bodies, per listener; more bodies wait for one.
+const BLOCKING_THREADS: usize = 2;
 /// How long stopping waits for work that no longer has a connection.
 const BLOCKING_GRACE: Duration = Duration::from_millis(500);
 
@@ -76,7 +79,9 @@ pub enum ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ListenError::InUse(address) => write!(f, "address in use: something listens on {address} already"),
+            ListenError::InUse(address) => {
+                write!(f, "address in use: something listens on {address} already")
+            }
             ListenError::Anonymous(address) => write!(
                 f,
                 "{address} can be reached from other machines and requests need no key; listen on 127.0.0.1, or allow \
@@ -144,31 +149,16 @@ pub(super) fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) ->
     for (index, listener) in listeners.into_iter().enumerate() {
         let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default() };
         let failed = |e| ListenError::Io(address, e);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(failed)?;
         let thread = std::thread::Builder::new().name(format!("http-{index}"));
-        let thread = thread.spawn(move || run(&runtime_of(runtime), listener, &worker)).map_err(failed)?;
+        let thread = thread.spawn(move || run(runtime, listener, &worker)).map_err(failed)?;
         server.threads.push(thread);
     }
     Ok(server)
 }
 
-/// A runtime that does not wait for ever for blocking work when it is dropped.
-struct Stopped(Option<tokio::runtime::Runtime>);
-
-fn runtime_of(runtime: tokio::runtime::Runtime) -> Stopped {
-    Stopped(Some(runtime))
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(BLOCKING_GRACE);
-        }
-    }
-}
-
-fn run(runtime: &Stopped, listener: TcpListener, worker: &Worker) {
-    let Some(runtime) = &runtime.0 else { return };
+fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
     runtime.block_on(async {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => connection::accept(listener, worker).await,
@@ -179,6 +169,7 @@ fn run(runtime: &Stopped, listener: TcpListener, worker: &Worker) {
             tokio::time::sleep(DRAIN_STEP).await;
         }
     });
+    runtime.shutdown_timeout(BLOCKING_GRACE);
 }
 
 /// `count` listeners on one address. With `SO_REUSEPORT` the system would let a second server share the port with the

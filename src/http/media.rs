@@ -61,9 +61,11 @@ pub(super) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(known[0]) };
     let text = value.to_str().unwrap_or("?");
     let essence = text.split(';').next().unwrap_or(text).trim();
-    let found = NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
+    let found =
+        NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
     found.map(|(_, media)| *media).ok_or_else(|| {
-        let names: Vec<_> = NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
+        let names: Vec<_> =
+            NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
         let detail = format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
         match HeaderValue::from_str(&names.join(", ")) {
             Ok(value) => Refusal::new(Kind::MediaType, detail).header(ACCEPT, value),

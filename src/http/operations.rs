@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 
+use super::answer;
 use super::refusal::{Kind, Refusal};
 use super::service::{Answer, Call};
-use super::answer;
 
 /// The contract as OpenAPI 3.1.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");

@@ -30,7 +30,12 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
         let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
         match (digit(rest.next()), digit(rest.next())) {
             (Some(high), Some(low)) => bytes.push((high << 4 | low) as u8),
-            _ => return Err(format!("{} has a % that is not followed by two hexadecimal digits", quoted(text))),
+            _ => {
+                return Err(format!(
+                    "{} has a % that is not followed by two hexadecimal digits",
+                    quoted(text)
+                ));
+            }
         }
     }
     match String::from_utf8(bytes) {
@@ -85,7 +90,9 @@ pub(super) fn known<'q, const N: usize>(
     for (name, value) in parameters(query, &mut problems) {
         match known.iter().position(|known| *known == name) {
             None => problems.push(unknown(&name, &known)),
-            Some(i) if values[i].is_some() => problems.push(problem(&name, format!("`{name}` is given twice"))),
+            Some(i) if values[i].is_some() => {
+                problems.push(problem(&name, format!("`{name}` is given twice")));
+            }
             Some(i) => values[i] = Some(value),
         }
     }
@@ -94,7 +101,8 @@ pub(super) fn known<'q, const N: usize>(
 
 /// A parameter that is not known here.
 pub(super) fn unknown(name: &str, known: &[&str]) -> Problem {
-    let problem = problem(name, format!("unknown parameter {}", quoted(name))).nearest(name, known.iter().copied());
+    let problem =
+        problem(name, format!("unknown parameter {}", quoted(name))).nearest(name, known.iter().copied());
     match problem.hint {
         None if known.is_empty() => problem.hint("there are no parameters here"),
         None => problem.hint(format!("known here: {}", known.join(", "))),

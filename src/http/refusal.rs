@@ -37,17 +37,25 @@ impl Kind {
             Kind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Kind::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "Not possible with this method"),
-            Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer"),
+            Kind::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer")
+            }
             Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long"),
             Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Does not fit what is there"),
-            Kind::Precondition => (StatusCode::PRECONDITION_FAILED, "precondition", "Another version is active"),
+            Kind::Precondition => {
+                (StatusCode::PRECONDITION_FAILED, "precondition", "Another version is active")
+            }
             Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Kind::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long"),
             Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "No such form of the body"),
-            Kind::Unprocessable => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is wrong"),
+            Kind::Unprocessable => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is wrong")
+            }
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the server"),
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now"),
-            Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment"),
+            Kind::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment")
+            }
         }
     }
 }
@@ -69,7 +77,13 @@ impl Refusal {
     /// A refusal of this kind.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Refusal {
         let headers = Vec::new();
-        Refusal(Box::new(Inner { kind, detail: detail.into(), errors: Problems::new(), headers, applied: None }))
+        Refusal(Box::new(Inner {
+            kind,
+            detail: detail.into(),
+            errors: Problems::new(),
+            headers,
+            applied: None,
+        }))
     }
 
     /// Input that is wrong, with all its problems.
@@ -107,8 +121,10 @@ impl Refusal {
     /// Why the node takes no writes.
     pub(super) fn unavailable(why: Unavailable) -> Refusal {
         match why {
-            Unavailable::Overloaded => Refusal::new(Kind::Overloaded, "too many writes are waiting, try again in a second")
-                .header(RETRY_AFTER, HeaderValue::from_static("1")),
+            Unavailable::Overloaded => {
+                Refusal::new(Kind::Overloaded, "too many writes are waiting, try again in a second")
+                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Unavailable::Stopped => Refusal::new(
                 Kind::Unavailable,
                 "no writes are taken: the journal failed or the server is stopping; decisions go on",

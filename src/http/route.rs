@@ -138,7 +138,8 @@ mod tests {
             let path = template.replace("{id}", "c-1").replace("{name}", "wealth").replace("{version}", "7");
             assert_eq!(find(&path).unwrap().index(), index, "{template}");
             let described = paths.get(*template).unwrap_or_else(|| panic!("{template} is not described"));
-            let mut described: Vec<_> = described.as_object().unwrap().keys().map(|k| k.to_uppercase()).collect();
+            let mut described: Vec<_> =
+                described.as_object().unwrap().keys().map(|k| k.to_uppercase()).collect();
             described.retain(|key| key != "PARAMETERS");
             described.sort();
             let mut methods: Vec<_> = methods.iter().map(|m| m.to_string()).collect();
@@ -150,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_names_the_nearest() {
-        for (path, near) in [("/v1/decision", "/v1/decisions?"), ("/v1/ruleset", "/openapi.json"), ("/", "/openapi.json")] {
+        for (path, near) in
+            [("/v1/decision", "/v1/decisions?"), ("/v1/ruleset", "/v1/rule-sets?"), ("/", "/openapi.json")]
+        {
             let refusal = find(path).unwrap_err();
             assert!(refusal.detail().contains(near), "{}", refusal.detail());
         }

@@ -260,7 +260,9 @@ fn other_active(active: Option<u32>) -> Refusal {
             let tag = tag(version);
             let refusal = Refusal::new(
                 Kind::Precondition,
-                format!("version {version} is active; read it, put your change on top, and send If-Match: {tag}"),
+                format!(
+                    "version {version} is active; read it, put your change on top, and send If-Match: {tag}"
+                ),
             );
             match tag.parse() {
                 Ok(value) => refusal.header(ETAG, value),
@@ -295,7 +297,10 @@ fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
         true if tags.len() == 1 => Ok(None),
         false if tags.iter().any(|given| *given == tag(active)) => Ok(Some(active)),
         false if tags.iter().all(|given| is_tag(given)) => Err(other_active(Some(active))),
-        _ => Err(Refusal::new(Kind::Invalid, "If-Match: expected * or an entity tag such as \"7\", in its quotes")),
+        _ => Err(Refusal::new(
+            Kind::Invalid,
+            "If-Match: expected * or an entity tag such as \"7\", in its quotes",
+        )),
     }
 }
 

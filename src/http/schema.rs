@@ -34,7 +34,11 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         return Ok(answer::tagged(not_modified(), &tag));
     }
     let answer = match media::choose(&call.parts.headers, &FORMS)? {
-        None => answer::with(StatusCode::OK, "text/yaml; charset=utf-8", Bytes::copy_from_slice(schema.text.as_bytes())),
+        None => answer::with(
+            StatusCode::OK,
+            "text/yaml; charset=utf-8",
+            Bytes::copy_from_slice(schema.text.as_bytes()),
+        ),
         Some(format) => answer::document(format, |out| write(out, &schema)),
     };
     Ok(answer::tagged(answer, &tag))
@@ -80,8 +84,13 @@ pub(super) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     query::known(call.parts.uri.query(), [])?;
     let node = &call.worker.shared.node;
     let current = tag(&node.live().definitions.schema);
-    if call.parts.headers.contains_key(IF_MATCH) && !matches_any(&call.parts.headers, IF_MATCH.as_str(), &current) {
-        return Err(Refusal::new(Kind::Precondition, format!("the schema is another one by now, its tag is {current}")));
+    if call.parts.headers.contains_key(IF_MATCH)
+        && !matches_any(&call.parts.headers, IF_MATCH.as_str(), &current)
+    {
+        return Err(Refusal::new(
+            Kind::Precondition,
+            format!("the schema is another one by now, its tag is {current}"),
+        ));
     }
     let text = read_text(call, body).await?;
     let defined = define(call, Define::Schema { text }).await?;

@@ -48,6 +48,7 @@ pub(super) async fn respond(
     let Connection { worker, pulse } = &*connection;
     pulse.heads.fetch_add(1, Ordering::Relaxed);
     pulse.busy.store(true, Ordering::Relaxed);
+    pulse.refused.store(false, Ordering::Relaxed);
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
@@ -63,7 +64,7 @@ pub(super) async fn respond(
         if refusal.is_overload() {
             worker.counters().overloads.add(1);
         }
-        if refusal.closes() && has_body {
+        if has_body {
             pulse.refused.store(true, Ordering::Relaxed);
         }
         refusal.answer(media::format_or_json(&parts.headers), &parts.method)
@@ -84,14 +85,19 @@ async fn handle(
     check_host(parts)?;
     let format = if route.speaks_formats() { media::format(&parts.headers)? } else { Format::Json };
     let call = Call { worker, parts, started, format };
-    let mut future = pin!(dispatch(route, &call, body));
+    caught(dispatch(route, &call, body)).await.unwrap_or_else(|| {
+        worker.counters().panics.add(1);
+        tracing::error!("the handler of {} panicked; its request was answered 500", parts.uri.path());
+        Err(Refusal::new(Kind::Internal, "this is a fault of the server; it was counted and logged"))
+    })
+}
+
+/// The future's output; none if it panicked.
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
     std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| {
-            worker.counters().panics.add(1);
-            tracing::error!("a handler panicked; its request was answered 500");
-            Poll::Ready(Err(Refusal::new(Kind::Internal, "this is a fault of the server; it was counted and logged")))
-        })
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
     .await
 }
@@ -147,5 +153,26 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Metrics, "GET") => operations::metrics(call),
         (Route::OpenApi, "GET") => Ok(answer::text("application/json", operations::OPENAPI)),
         (route, _) => Err(Refusal::method(&call.parts.method, &route)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_its_future_and_nothing_else() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(async {
+            let broken = caught(async {
+                tokio::task::yield_now().await;
+                if std::hint::black_box(true) {
+                    panic!("on purpose");
+                }
+                1
+            });
+            (broken.await, caught(async { 2 }).await)
+        });
+        assert_eq!(found, (None, Some(2)));
     }
 }

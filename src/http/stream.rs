@@ -34,7 +34,7 @@ pub(super) struct Pulse {
     pub(super) heads: AtomicU32,
     /// A request is being handled.
     pub(super) busy: AtomicBool,
-    /// A body was refused before it was read: linger on closing.
+    /// The last request was refused, its body perhaps unread: linger on closing.
     pub(super) refused: AtomicBool,
 }
 
@@ -131,7 +131,9 @@ impl Stream {
         while self.linger.bytes < LINGER_BYTES {
             let mut waste = ReadBuf::new(&mut waste);
             match Pin::new(&mut self.socket).poll_read(cx, &mut waste) {
-                Poll::Ready(Ok(())) if !waste.filled().is_empty() => self.linger.bytes += waste.filled().len(),
+                Poll::Ready(Ok(())) if !waste.filled().is_empty() => {
+                    self.linger.bytes += waste.filled().len();
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return self.linger.deadline.poll(LINGER, cx),
             }
@@ -141,7 +143,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         ready!(stream.poll_held(cx))?;
         let before = buffer.filled().len();

@@ -1,0 +1,373 @@
+//! The contract over a real socket: what good requests get.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{Running, running, running_with, settings};
+
+const DECISION: &str = r#"{"customer": "c-1", "channel": "app", "placements": [{"id": "home"}]}"#;
+const MSGPACK: &str = "content-type: application/msgpack\r\naccept: application/msgpack\r\n";
+
+fn rich(server: &Running) {
+    let reply =
+        server.json("PUT", "/v1/customers/c-1", r#"{"age": 41, "aum": 600000.5, "interests": ["funds"]}"#);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[test]
+fn a_decision_shows_what_fits_and_the_next_write_changes_it() {
+    let server = running();
+    let stranger = server.json("POST", "/v1/decisions", DECISION).json();
+    assert_eq!(
+        (&stranger["known"], &stranger["placements"][0]["propositions"][0]["offer"]),
+        (&json!(false), &json!("brand"))
+    );
+    rich(&server);
+    let reply = server.json("POST", "/v1/decisions", DECISION);
+    let found = reply.json();
+    assert_eq!(found["known"], true);
+    assert_eq!(found["rule_sets"], json!({"wealth": 1}));
+    let offers: Vec<_> =
+        found["placements"][0]["propositions"].as_array().unwrap().iter().map(|p| &p["offer"]).collect();
+    assert!(offers.contains(&&json!("steady")), "{found}");
+    assert!(reply.text().contains("稳健 😀"), "{}", reply.text());
+    let ids = [
+        found["decision_id"].clone(),
+        server.json("POST", "/v1/decisions", DECISION).json()["decision_id"].clone(),
+    ];
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn get_post_and_messagepack_say_the_same() {
+    let server = running();
+    rich(&server);
+    let without_id = |mut value: Value| {
+        value.as_object_mut().unwrap().remove("decision_id");
+        value
+    };
+    let full = json!({"customer": "c-1", "channel": "app", "placements": [{"id": "home", "count": 1}],
+        "context": {"page": "a b", "amount": 2.5}, "locale": "zh-CN", "explain": true, "deadline_us": 1000000});
+    let post = server.json("POST", "/v1/decisions", &full.to_string());
+    assert_eq!(post.status, 200, "{}", post.text());
+    let get = server.get(
+        "/v1/decisions?customer=c-1&channel=app&placement=home&count=1&context.page=a%20b&context.amount=2.5\
+         &locale=zh-CN&explain=true&deadline_us=1000000",
+    );
+    let packed = server.call("POST", "/v1/decisions", MSGPACK, &rmp_serde::to_vec_named(&full).unwrap());
+    assert_eq!(packed.header("content-type"), Some("application/msgpack"));
+    let unpacked: Value = rmp_serde::from_slice(&packed.body).unwrap();
+    assert_eq!(without_id(post.json()), without_id(get.json()));
+    assert_eq!(without_id(post.json()), without_id(unpacked));
+    let explanations = &post.json()["placements"][0]["explanations"];
+    assert!(explanations.as_array().unwrap().len() >= 2, "{explanations}");
+}
+
+#[test]
+fn an_explanation_names_the_condition_and_the_values_seen() {
+    let server = running();
+    server.json("PUT", "/v1/customers/c-1", r#"{"age": 17}"#);
+    let found = server.get("/v1/decisions?customer=c-1&channel=app&placement=home&explain=true").json();
+    let all = found["placements"][0]["explanations"].as_array().unwrap().clone();
+    let steady = all.iter().find(|e| e["offer"] == "steady").unwrap();
+    assert_eq!(
+        (&steady["eligible"], &steady["stopped_by"]["kind"]),
+        (&json!(false), &json!("when")),
+        "{steady}"
+    );
+    assert!(steady["stopped_by"]["values"].is_object(), "{steady}");
+}
+
+#[test]
+fn a_time_that_is_over_still_gets_an_answer() {
+    let server = running();
+    let reply = server.get("/v1/decisions?customer=c-1&channel=app&placement=home&deadline_us=1");
+    assert_eq!((reply.status, &reply.json()["degraded"]), (200, &json!(true)), "{}", reply.text());
+}
+
+#[test]
+fn customers_are_written_read_merged_and_erased() {
+    let server = running();
+    rich(&server);
+    let patch = r#"{"age": null, "tier": "gold", "since": "2026-11-21T10:00:00Z"}"#;
+    assert_eq!(server.json("PATCH", "/v1/customers/c-1", patch).status, 200);
+    let found = server.get("/v1/customers/c-1").json();
+    let features =
+        json!({"aum": 600000.5, "interests": ["funds"], "tier": "gold", "since": "2026-11-21T10:00:00Z"});
+    assert_eq!(found, json!({"customer": "c-1", "features": features}));
+    server.json("PUT", "/v1/customers/c-1", r#"{"age": 3}"#);
+    assert_eq!(server.get("/v1/customers/c-1").json()["features"], json!({"age": 3}));
+    assert_eq!(server.call("DELETE", "/v1/customers/c-1", "", b"").status, 200);
+    assert_eq!(server.call("DELETE", "/v1/customers/c-1", "", b"").status, 404);
+    assert_eq!(server.get("/v1/customers/c-1").status, 404);
+    assert_eq!(server.json("PUT", "/v1/customers/a%2F%E5%AE%A2", "{}").json()["customer"], "a/客");
+}
+
+#[test]
+fn bulk_loads_take_the_good_rows_and_name_the_bad_ones() {
+    let server = running();
+    let csv = b"customer,age,interests\nc-1,41,funds|gold\nc-2,999,\n\"c-3\",,\nc-4,1\n";
+    let csv_type = "content-type: text/csv\r\n";
+    let reply = server.call("POST", "/v1/customers", csv_type, csv).json();
+    assert_eq!((&reply["accepted"], &reply["rejected"]), (&json!(2), &json!(2)), "{reply}");
+    assert_eq!((&reply["errors"][0]["line"], &reply["errors"][0]["column"]), (&json!(3), &json!(2)));
+    assert_eq!(
+        server.get("/v1/customers/c-1").json()["features"],
+        json!({"age": 41, "interests": ["funds", "gold"]})
+    );
+    let lines = b"{\"customer\": \"c-1\", \"age\": 5}\n{\"customer\": \"c-5\", \"aeg\": 5}\n";
+    let lines_type = "content-type: application/x-ndjson\r\n";
+    let refused = server.call("POST", "/v1/customers?max_errors=0", lines_type, lines);
+    assert_eq!((refused.status, &refused.json()["applied"]), (422, &json!(0)));
+    assert_eq!(server.get("/v1/customers/c-1").json()["features"]["age"], 41);
+    let dry = server.call("POST", "/v1/customers?dry_run=true", lines_type, lines).json();
+    assert_eq!((&dry["accepted"], &dry["errors"][0]["line"]), (&json!(1), &json!(2)), "{dry}");
+    assert!(dry["errors"][0]["hint"].as_str().unwrap().contains("age"), "{dry}");
+    assert_eq!(server.get("/v1/customers/c-1").json()["features"]["age"], 41);
+    assert_eq!(server.call("POST", "/v1/customers?mode=replace", lines_type, lines).status, 200);
+    assert_eq!(server.get("/v1/customers/c-1").json()["features"], json!({"age": 5}));
+    let header = server.call("POST", "/v1/customers", csv_type, b"customer,aeg\nc-1,1\n");
+    assert_eq!(header.status, 400);
+    assert!(header.text().contains("did you mean `age`?"), "{}", header.text());
+}
+
+#[test]
+fn packed_bulk_loads_are_unpacked_and_bounded() {
+    use std::io::Write;
+    let server = running();
+    let csv = b"customer,age\nc-1,41\n";
+    let zip = |bytes: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let head = |packing: &str| format!("content-type: text/csv\r\ncontent-encoding: {packing}\r\n");
+    assert_eq!(server.call("POST", "/v1/customers", &head("gzip"), &zip(csv)).json()["accepted"], 1);
+    let packed = zstd::encode_all(&csv[..], 1).unwrap();
+    assert_eq!(server.call("POST", "/v1/customers", &head("zstd"), &packed).json()["accepted"], 1);
+    let bomb = zip(&vec![b'a'; 9 * 1024 * 1024]);
+    assert_eq!(server.call("POST", "/v1/customers", &head("gzip"), &bomb).status, 413);
+    assert_eq!(server.call("POST", "/v1/customers", &head("gzip"), b"not gzip").status, 400);
+    assert_eq!(server.call("POST", "/v1/customers", &head("br"), b"x").status, 415);
+}
+
+#[test]
+fn many_rows_are_written_in_chunks() {
+    let server = running();
+    let mut csv = String::from("customer,age\n");
+    (0..2500).for_each(|i| csv.push_str(&format!("c-{i},{}\n", i % 100)));
+    let reply = server.call("POST", "/v1/customers", "content-type: text/csv\r\n", csv.as_bytes());
+    assert_eq!(reply.json()["accepted"], 2500, "{}", reply.text());
+    assert_eq!(server.get("/v1/customers/c-2499").json()["features"]["age"], 99);
+}
+
+#[test]
+fn rule_sets_are_published_guarded_activated_and_rolled_back() {
+    let server = running();
+    let path = "/v1/rule-sets/wealth";
+    let first = server.get(path);
+    assert_eq!((first.header("etag"), first.text()), (Some("\"1\""), support::RULES));
+    let newer = support::RULES.replace("500000", "400000");
+    let put = |query: &str, headers: &str, body: &str| {
+        server.call("PUT", &format!("{path}{query}"), headers, body.as_bytes())
+    };
+    let stale = put("", "if-match: \"9\"\r\n", &newer);
+    assert_eq!((stale.status, stale.header("etag")), (412, Some("\"1\"")), "{}", stale.text());
+    let done = put("", "if-match: \"1\"\r\n", &newer);
+    assert_eq!((done.status, done.header("etag")), (201, Some("\"2\"")), "{}", done.text());
+    assert_eq!((&done.json()["version"], &done.json()["active"]), (&json!(2), &json!(true)));
+    let waiting = put("?activate=false", "content-type: application/yaml\r\n", support::RULES);
+    assert_eq!((waiting.status, &waiting.json()["active"]), (201, &json!(false)), "{}", waiting.text());
+    assert_eq!(server.get(path).header("etag"), Some("\"2\""));
+    let activated = server.call("POST", &format!("{path}/versions/3/activate"), "", b"");
+    assert_eq!(activated.json()["version"], 3, "{}", activated.text());
+    let back = server.call("POST", &format!("{path}/rollback"), "if-match: *\r\n", b"");
+    assert_eq!((back.status, &back.json()["version"]), (200, &json!(2)), "{}", back.text());
+    assert_eq!(server.get(&format!("{path}/versions/1")).text(), support::RULES);
+    let versions = server.get(&format!("{path}/versions")).json();
+    assert_eq!(versions["versions"].as_array().unwrap().len(), 3);
+    assert_eq!(server.get("/v1/rule-sets").json()["rule_sets"][0]["active"], 2);
+    assert_eq!(server.call("GET", path, "if-none-match: \"2\"\r\n", b"").status, 304);
+    let document = server.call("GET", path, "accept: application/json\r\n", b"").json();
+    assert_eq!((&document["version"], &document["text"]), (&json!(2), &json!(newer)));
+    assert_eq!(server.call("POST", &format!("{path}/versions/77/activate"), "", b"").status, 404);
+    assert_eq!(server.call("DELETE", path, "if-match: \"1\"\r\n", b"").status, 412);
+    assert_eq!(server.call("DELETE", path, "", b"").status, 200);
+    assert_eq!(server.get(path).status, 404);
+    assert_eq!(put("", "if-none-match: *\r\n", &newer).status, 201);
+}
+
+#[test]
+fn a_rule_set_comes_as_json_or_messagepack_too() {
+    let server = running();
+    let document = json!({"rule_set": "cards", "offers": {"gold": {"placements": ["home"], "when": "tier == 'gold'",
+        "treatments": [{"id": "a", "placement": "home", "content": {"x": 1.5, "y": [true, null, "\"😀"]}}]}}});
+    let path = "/v1/rule-sets/cards";
+    let done = server.json("PUT", path, &document.to_string());
+    assert_eq!(done.status, 201, "{}", done.text());
+    let packed = server.call(
+        "PUT",
+        path,
+        "content-type: application/x-msgpack\r\n",
+        &rmp_serde::to_vec_named(&document).unwrap(),
+    );
+    assert_eq!(packed.status, 201, "{}", packed.text());
+    let text = server.get(path);
+    assert_eq!(serde_json::from_slice::<Value>(&text.body).unwrap(), document);
+}
+
+#[test]
+fn a_wrong_rule_set_reports_everything_and_changes_nothing() {
+    let server = running();
+    let wrong = support::RULES.replace("age >= 18", "agee >= 18").replace("count: 2", "count: 99");
+    let reply = server.call("PUT", "/v1/rule-sets/wealth", "", wrong.as_bytes());
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    let errors = reply.json()["errors"].as_array().unwrap().clone();
+    assert!(errors.len() >= 2 && errors.iter().all(|e| e["line"].is_u64()), "{errors:?}");
+    assert_eq!(server.get("/v1/rule-sets/wealth").header("etag"), Some("\"1\""));
+}
+
+#[test]
+fn the_schema_grows_and_refuses_to_shrink() {
+    let server = running();
+    let first = server.get("/v1/schema");
+    assert_eq!(first.text(), support::SCHEMA);
+    let grown = support::SCHEMA.replace("context:", "  vip: {kind: bool}\ncontext:");
+    let stale = server.call("PUT", "/v1/schema", "if-match: \"x\"\r\n", grown.as_bytes());
+    assert_eq!(stale.status, 412);
+    let tag = format!("if-match: {}\r\n", first.header("etag").unwrap());
+    let done = server.call("PUT", "/v1/schema", &tag, grown.as_bytes());
+    assert_eq!((done.status, &done.json()["features"]), (200, &json!(6)), "{}", done.text());
+    assert_eq!(server.json("PATCH", "/v1/customers/c-1", r#"{"vip": true}"#).status, 200);
+    let shrunk = server.call("PUT", "/v1/schema", "", support::SCHEMA.as_bytes());
+    assert_eq!(shrunk.status, 409, "{}", shrunk.text());
+    let document = server.call("GET", "/v1/schema", "accept: application/json\r\n", b"").json();
+    assert_eq!(document["features"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn operations_see_what_goes_on() {
+    let server = running();
+    server.json("POST", "/v1/decisions", DECISION);
+    assert_eq!(server.get("/livez").status, 200);
+    assert_eq!(server.get("/readyz").json()["ready"], true);
+    let metrics = server.get("/metrics");
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    for line in [
+        "usher_decisions_total 1\n",
+        "usher_decision_duration_seconds_count 1\n",
+        "usher_http_requests_total{route=\"/v1/decisions\",status=\"2xx\"} 1\n",
+        "usher_rule_set_version{rule_set=\"wealth\"} 1",
+        "usher_customers 0",
+        "usher_sequence 2",
+        "usher_offers 2",
+        "usher_panics_total 0\n",
+        "# EOF\n",
+    ] {
+        assert!(metrics.text().contains(line), "{line} is not in {}", metrics.text());
+    }
+    assert!(server.get("/openapi.json").json()["paths"]["/v1/decisions"].is_object());
+}
+
+#[test]
+fn head_answers_as_get_without_the_body() {
+    let server = running();
+    for path in ["/livez", "/v1/schema", "/v1/decisions?customer=c&channel=app&placement=home", "/nothing"] {
+        let mut client = server.client();
+        client.request("HEAD", path, "", b"");
+        let head = client.reply_to("HEAD");
+        client.request("GET", path, "", b"");
+        let get = client.reply();
+        assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_also_when_one_is_slow() {
+    let server = running();
+    let mut client = server.client();
+    let mut bytes = Vec::new();
+    for i in 0..500 {
+        let body = format!("{{\"age\": {}}}", i % 100);
+        bytes.extend_from_slice(match i % 5 {
+            0 => format!(
+                "PUT /v1/customers/p-{i} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+            _ => format!("GET /v1/decisions?customer=p-{i}&channel=app&placement=home HTTP/1.1\r\nhost: x\r\n\r\n"),
+        }.as_bytes());
+    }
+    client.send(&bytes);
+    for i in 0..500 {
+        let reply = client.reply();
+        assert_eq!((reply.status, &reply.json()["customer"]), (200, &json!(format!("p-{i}"))));
+    }
+}
+
+#[test]
+fn half_a_further_request_does_not_hold_back_answers() {
+    let server = running();
+    let mut client = server.client();
+    client.send(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HT");
+    assert_eq!(client.reply().status, 200);
+    client.send(b"TP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
+fn a_client_that_has_said_all_still_gets_its_answer() {
+    let server = running();
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+#[test]
+fn stopping_finishes_what_is_in_flight() {
+    let mut server = running_with(usher::http::Settings { notice: Duration::from_millis(300), ..settings() });
+    let (mut idle, mut slow, mut asks) = (server.client(), server.client(), server.client());
+    idle.request("GET", "/livez", "", b"");
+    idle.reply();
+    slow.send(b"PUT /v1/customers/c-1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"age\"");
+    std::thread::sleep(Duration::from_millis(100));
+    let stopping = server.server.take().unwrap();
+    let begun = Instant::now();
+    let stopped = std::thread::spawn(move || stopping.stop());
+    std::thread::sleep(Duration::from_millis(100));
+    asks.request("GET", "/readyz", "", b"");
+    assert_eq!(asks.reply().status, 503);
+    slow.send(b": 41}");
+    assert_eq!(slow.reply().status, 200);
+    stopped.join().unwrap();
+    assert!(idle.closed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(std::net::TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn an_address_in_use_is_an_error_and_a_public_one_needs_a_word() {
+    use usher::http::{ListenError, serve};
+    let server = running();
+    let again = serve(server.address, Arc::clone(&server.node), settings()).err().unwrap();
+    assert!(matches!(again, ListenError::InUse(_)), "{again}");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = serve(other.local_addr().unwrap(), Arc::clone(&server.node), settings()).err().unwrap();
+    assert!(taken.to_string().contains("address in use"), "{taken}");
+    let public = serve("0.0.0.0:0".parse().unwrap(), Arc::clone(&server.node), settings()).err().unwrap();
+    assert!(matches!(public, ListenError::Anonymous(_)), "{public}");
+    let allowed = usher::http::Settings { allow_anonymous: true, ..settings() };
+    serve("0.0.0.0:0".parse().unwrap(), Arc::clone(&server.node), allowed).unwrap().stop();
+    // A port is free again at once.
+    let mut server = server;
+    let address = server.address;
+    server.server.take().unwrap().stop();
+    serve(address, Arc::clone(&server.node), settings()).unwrap().stop();
+}
