@@ -176,7 +176,7 @@ mod tests {
         let three = [publish(1, true), publish(2, true), publish(3, true)];
         assert_eq!(active_after(&[&three[..], &[activate(2)]].concat()), (Some(2), Some(1)));
         assert_eq!(active_after(&[&three[..], &[activate(2), activate(1)]].concat()), (Some(1), None));
-        assert_eq!(active_after(&[&three[..], &[retire.clone()]].concat()), (None, Some(3)));
+        assert_eq!(active_after(&[&three[..], std::slice::from_ref(&retire)].concat()), (None, Some(3)));
         assert_eq!(active_after(&[&three[..], &[retire, activate(3)]].concat()), (Some(3), Some(2)));
         assert_eq!(active_after(&[publish(1, true), activate(9)]), (Some(1), None));
     }

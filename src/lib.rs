@@ -1,30 +1,58 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
-pub mod bundle;
-pub mod cli;
-pub mod codec;
-pub mod compiler;
-pub mod config;
-pub mod context;
-pub mod customer;
-pub mod decide;
-pub mod definitions;
-pub mod engine;
-pub mod expression;
-pub mod golden;
-pub mod http;
-pub mod import;
+//!
+//! The modules in the order in which they tell the story. Arrows point one way: the core knows nothing of the shell.
+//!
+//! # Invariants
+//! 1. The core does no I/O, reads no clock and draws no random number; evaluating and deciding cannot fail.
+//! 2. An engine is immutable; a decision uses exactly one.
+//! 3. State is a fold of one ordered sequence of records; one `apply` serves live writes and replay.
+//! 4. A write is acknowledged after it was journalled and applied: the next decision sees it.
+//! 5. After a failed journal write nothing more is written until restart; decisions go on.
+//! 6. No guard of the customer map leaves [`store`].
+//! 7. Every queue, body, cache and loop has a bound with a name.
+//! 8. Only [`http`] knows the wire's shapes, only [`codec`] the journal's.
+
+// The core. What goes in: texts and bodies as trees that report every problem at once.
 pub mod input;
-pub mod journal;
-pub mod metrics;
-pub mod node;
-pub mod population;
 pub mod problem;
-pub mod record;
-pub mod rule_set;
+
+// What is known of a customer: kinds of values, the schema, a packed row, the arena of rows.
+pub mod customer;
 pub mod schema;
-pub mod state;
 pub mod store;
-pub mod update;
 pub mod value;
 pub mod vector;
+
+// What the data teams say: conditions, rule sets, and all of them compiled together.
+pub mod context;
+pub mod engine;
+pub mod expression;
+pub mod rule_set;
+
+// A request: parse → decide → render.
+pub mod decide;
+
+// A write: check → journal → apply → acknowledge. Changes as data, and the fold.
+pub mod definitions;
+pub mod record;
+pub mod state;
+pub mod update;
+
+// The shell. The one road for writes.
+pub mod codec;
+pub mod compiler;
+pub mod journal;
+pub mod node;
 pub mod writer;
+
+// The wire.
+pub mod http;
+pub mod metrics;
+
+// Files that people write, and the command line.
+pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod golden;
+pub mod import;
+pub mod population;

@@ -1,6 +1,8 @@
 //! Deciding against a naive model: random conditions, guardrails, offers and customers, written once as CEL for the engine
 //! and evaluated once more here over plain options, without any of the engine's code.
 
+#![allow(clippy::unwrap_used)] // a helper that cannot go on fails its test
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -80,7 +82,9 @@ impl Condition {
             Condition::Not(inner) => format!("!({})", inner.text()),
             Condition::And(all) => join(all, " && "),
             Condition::Or(all) => join(all, " || "),
-            Condition::If(three) => format!("({} ? {} : {})", three[0].text(), three[1].text(), three[2].text()),
+            Condition::If(three) => {
+                format!("({} ? {} : {})", three[0].text(), three[1].text(), three[2].text())
+            }
         }
     }
 
@@ -147,7 +151,9 @@ fn condition(tags: usize, offer: bool) -> impl Strategy<Value = Condition> {
         (0_usize..2, op(), -6_i64..=6).prop_map(|(i, op, n)| Condition::Int(i, op, n)).boxed(),
         op().prop_map(Condition::Ints).boxed(),
         (-12_i64..12).prop_map(Condition::SumOver).boxed(),
-        (0_usize..2, proptest::collection::vec(-6_i64..=6, 0..4)).prop_map(|(i, l)| Condition::OneOf(i, l)).boxed(),
+        (0_usize..2, proptest::collection::vec(-6_i64..=6, 0..4))
+            .prop_map(|(i, l)| Condition::OneOf(i, l))
+            .boxed(),
         (op(), 0_usize..4).prop_map(|(op, v)| Condition::Tier(op, v)).boxed(),
         (0_usize..3).prop_map(Condition::InSet).boxed(),
         (0_usize..2).prop_map(Condition::Has).boxed(),
@@ -241,13 +247,23 @@ impl World {
         if let Some(max) = self.group_max {
             writeln!(offers, "groups: {{g0: {{max: {max}}}}}").unwrap();
         }
-        offers.push_str("offers:\n  brand: {treatments: [{placement: p0, content: 1}], attributes: {level: v0}}\n");
+        offers.push_str(
+            "offers:\n  brand: {treatments: [{placement: p0, content: 1}], attributes: {level: v0}}\n",
+        );
         for (i, offer) in self.offers.iter().enumerate() {
             let listed: Vec<usize> = (0..2).filter(|p| offer.placements[*p]).collect();
             let names: Vec<String> = listed.iter().map(|p| format!("p{p}")).collect();
-            let treatments: Vec<String> = names.iter().map(|p| format!("{{placement: {p}, content: {i}}}")).collect();
-            writeln!(offers, "  o{i:02}:\n    priority: {}\n    boost: {}.0", offer.priority, offer.boost).unwrap();
-            writeln!(offers, "    placements: [{}]\n    treatments: [{}]", names.join(", "), treatments.join(", ")).unwrap();
+            let treatments: Vec<String> =
+                names.iter().map(|p| format!("{{placement: {p}, content: {i}}}")).collect();
+            writeln!(offers, "  o{i:02}:\n    priority: {}\n    boost: {}.0", offer.priority, offer.boost)
+                .unwrap();
+            writeln!(
+                offers,
+                "    placements: [{}]\n    treatments: [{}]",
+                names.join(", "),
+                treatments.join(", ")
+            )
+            .unwrap();
             let mut attributes = format!("value: {}", offer.value);
             if let Some(level) = offer.level {
                 write!(attributes, ", level: v{level}").unwrap();
@@ -276,10 +292,12 @@ impl World {
         for (placement, count) in counts.iter().enumerate() {
             let passes = |offer: &Offer| {
                 let law = |g: &Condition| g.answer(c, offer.level, &[]) == Some(true);
-                let when = offer.when.as_ref().is_none_or(|w| w.answer(c, offer.level, &self.tags) == Some(true));
+                let when =
+                    offer.when.as_ref().is_none_or(|w| w.answer(c, offer.level, &self.tags) == Some(true));
                 offer.placements[placement] && when && self.guardrails.iter().all(law)
             };
-            let mut ranked: Vec<usize> = (0..self.offers.len()).filter(|i| passes(&self.offers[*i])).collect();
+            let mut ranked: Vec<usize> =
+                (0..self.offers.len()).filter(|i| passes(&self.offers[*i])).collect();
             ranked.sort_by_key(|i| {
                 let offer = &self.offers[*i];
                 (offer.priority, std::cmp::Reverse(offer.value * offer.boost), *i)
@@ -318,7 +336,10 @@ fn row(schema: &Schema, c: &Customer) -> Vec<u64> {
         set(BOOLS[i], c.bools[i].map(|b| b.to_string()));
     }
     set("t", c.tier.map(|v| format!("v{v}")));
-    set("s", c.set.map(|bits| (0..3).filter(|w| bits[*w]).map(|w| format!("w{w}")).collect::<Vec<_>>().join("|")));
+    set(
+        "s",
+        c.set.map(|bits| (0..3).filter(|w| bits[*w]).map(|w| format!("w{w}")).collect::<Vec<_>>().join("|")),
+    );
     row
 }
 

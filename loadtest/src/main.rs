@@ -1,1 +1,137 @@
-fn main() {}
+//! Open-loop load on a running Usher: requests start when the schedule says so, whether or not earlier ones are
+//! answered, and latency counts from that intended start. A server that stalls for 100 ms is thereby charged for every
+//! request that should have started meanwhile, not only for the one that was under way (no coordinated omission).
+//!
+//! Every answer is checked; one wrong answer makes the run a failure, whatever its latency.
+//!
+//! What the numbers are not:
+//! - Not the most a server can do: choose a rate, see what latency it has there; `--rate` far above what the server
+//!   can carry shows a queue that grows, not a property of the server.
+//! - Not free of the generator. It spins on one core, so give it one to itself; when it shares the server's cores,
+//!   latency holds the scheduler's time slices. `waited to be sent` tells how far behind its schedule it was, for lack
+//!   of a core or of an idle connection.
+//! - Not a network. Over loopback there is no wire, no TLS and no loss.
+//! - Constant arrivals are kinder than the bursts of real logins at the same mean rate.
+//! - 65,536 drawn requests are built beforehand and repeated in order; caches of the server's CPU see no more customers.
+
+mod connection;
+mod load;
+mod push;
+mod report;
+mod scenario;
+mod target;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use load::Plan;
+use push::Pusher;
+use report::Report;
+use scenario::Scenario;
+use target::Target;
+
+/// Open-loop load generator for Usher: constant arrivals, latency from the intended start, every answer checked
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", max_term_width = 110, after_help = EXAMPLES)]
+struct Args {
+    /// The server under load; loopback only unless --allow-remote
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// What is asked and what must be answered
+    #[arg(long, value_enum, default_value_t = Kind::LoginStorm)]
+    scenario: Kind,
+    /// Requests started per second
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// How long is measured
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// How long requests run at the same rate before; they are checked, but not in the latencies
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=60))]
+    warm_up: u64,
+    /// Keep-alive connections, each with one request under way at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    connections: u64,
+    /// Ask for customers c-000001 up to this one, drawn evenly
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    customers: u64,
+    /// Draws other customers, in another order
+    #[arg(long, value_name = "N", default_value_t = 2026)]
+    seed: u64,
+    /// In rule-push: milliseconds between two pushes
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    push_every_ms: u64,
+    /// Fail if the 99th percentile, from the intended start, is above this
+    #[arg(long, value_name = "US")]
+    p99_us: Option<u64>,
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Let the target be another machine; make sure that it is yours and that nobody else needs it now
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Home banners for random customers
+    LoginStorm,
+    /// The same while new versions of a rule set are pushed; every answer must be of one version, none may fail
+    RulePush,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  usher demo &                                               a server with 100,000 customers
+  loadtest --rate 20000 --seconds 10                         home banners at 20,000 logins a second
+  loadtest --scenario rule-push --rate 5000 --p99-us 2000    with a new rule set every 100 ms
+
+The scenarios ask for `home_banner` on channel `app`, as in models/retail-bank. rule-push publishes versions of a rule
+set `loadtest`, whose offer wins over all others, and retires it in the end.
+
+Exit codes: 0 done, 1 a wrong or missing answer or a threshold passed, 2 could not run.";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(report) => {
+            if args.json {
+                println!("{}", report.json());
+            } else {
+                print!("{}", report.table());
+            }
+            if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<Report, String> {
+    let target = Target::parse(&args.server, args.allow_remote)?;
+    let plan = Plan {
+        rate: args.rate,
+        warm_up: args.warm_up * args.rate,
+        requests: (args.warm_up + args.seconds) * args.rate,
+        connections: args.connections as usize,
+    };
+    let mut scenario = Scenario::login_storm(&target, args.customers, args.seed);
+    let mut pusher = None;
+    if args.scenario == Kind::RulePush {
+        let every = Duration::from_millis(args.push_every_ms);
+        let started = Pusher::start(&target, every).map_err(|e| format!("cannot push: {e}"))?;
+        scenario.expect_versions(started.acknowledged());
+        pusher = Some(started);
+    }
+    let measured = load::run(&target, &plan, &mut scenario);
+    let pushed = pusher.map(Pusher::stop); // before a failure is returned, so that the rule set is retired
+    let mut measured = measured?;
+    if let Some(pushed) = &pushed {
+        measured.wrong += scenario.settle(pushed, &mut measured.examples);
+    }
+    Ok(Report { rate: args.rate, seconds: args.seconds, p99_limit: args.p99_us, measured, pushed })
+}

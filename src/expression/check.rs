@@ -524,7 +524,8 @@ impl Check<'_> {
         equality: bool,
     ) -> Option<[Node; 2]> {
         if a.words() == b.words() {
-            if !equality && !(a.ordered && b.ordered) {
+            let ordered = a.ordered && b.ordered;
+            if !equality && !ordered {
                 self.refuse_order(term);
                 return None;
             }

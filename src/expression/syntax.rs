@@ -139,7 +139,7 @@ fn too_deep(text: &str) -> Option<usize> {
             }
             (None, b'&' | b'|' | b',') => chain = open.last().map_or(0, |(before, _)| *before),
             (None, b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.') => {
-                chain += 1
+                chain += 1;
             }
             (None, _) => {}
         }

@@ -52,6 +52,9 @@ impl RuleSet {
     }
 }
 
+/// A content as JSON and as MessagePack.
+type Written = (Arc<[u8]>, Arc<[u8]>);
+
 struct Reader<'s> {
     schema: &'s Schema,
     tag_names: Vec<Box<str>>,
@@ -345,7 +348,7 @@ impl Reader<'_> {
                 ("value", _) => match cursor.number(&mut self.problems) {
                     Some(value) if value >= 0.0 => attributes.value = value,
                     Some(value) => {
-                        self.problems.push(cursor.problem(format!("a value is at least 0, found {value}")))
+                        self.problems.push(cursor.problem(format!("a value is at least 0, found {value}")));
                     }
                     None => {}
                 },
@@ -466,7 +469,7 @@ impl Reader<'_> {
     }
 
     /// The content, written once in both formats, so that answers only copy it.
-    fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
+    fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<Written> {
         match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
             (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
                 let detail = format!(

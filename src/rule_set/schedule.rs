@@ -8,7 +8,7 @@ use crate::problem::Problems;
 use crate::value::Time;
 
 /// Hour ranges of one schedule at most.
-pub const MAX_HOURS: usize = 24;
+const MAX_HOURS: usize = 24;
 
 /// When an offer may be shown.
 #[derive(Debug, Clone)]
@@ -159,7 +159,7 @@ fn read_edge(cursor: &Cursor<'_, '_>, zone: &TimeZone, end: bool, problems: &mut
 }
 
 fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Hours>> {
-    let mut read = |cursor: &Cursor<'_, '_>, problems: &mut Problems| {
+    let read = |cursor: &Cursor<'_, '_>, problems: &mut Problems| {
         let text = cursor.text(problems)?;
         let hours = text.split_once('-').and_then(|(start, end)| {
             let hours = Hours { start: minutes(start)?, end: minutes(end)? };

@@ -10,12 +10,12 @@ use crate::problem::nearest;
 use crate::value::{Time, Value};
 
 /// Words of an enum's vocabulary at most: codes take 16 bits, one is *missing*.
-pub const MAX_ENUM_VALUES: usize = 65_534;
+pub(super) const MAX_ENUM_VALUES: usize = 65_534;
 /// Words of a set's vocabulary at most: one of 64 bits tells an empty set from a missing one.
-pub const MAX_SET_VALUES: usize = 63;
+pub(super) const MAX_SET_VALUES: usize = 63;
 
 /// Largest magnitude of a scaled decimal: up to here every whole number has a double of its own.
-pub const MAX_DECIMAL: i64 = 1 << 53;
+pub(super) const MAX_DECIMAL: i64 = 1 << 53;
 
 // The bit patterns of the NaN that stands for a missing float; stored XORed, so that it becomes code 0.
 const MISSING_F32: u32 = 0x7fc0_0000;
@@ -430,7 +430,7 @@ fn offset_code(value: i64, min: i64, max: i64) -> u64 {
 }
 
 /// A scaled integer as the number it means.
-pub(crate) fn unscaled(scaled: i64, scale: u8) -> f64 {
+pub(super) fn unscaled(scaled: i64, scale: u8) -> f64 {
     // Dividing rounds once; multiplying by a negative power would round twice.
     scaled as f64 / 10_f64.powi(i32::from(scale))
 }

@@ -185,7 +185,7 @@ fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
         (format!("{{kind: int, min: {min}, max: {}}}", min + width), value.to_string())
     });
     let decimal = (0_u32..5, -100_000_i64..100_000).prop_map(|(scale, scaled)| {
-        let value = crate::schema::kind::unscaled(scaled, scale as u8);
+        let value = kind::unscaled(scaled, scale as u8);
         (format!("{{kind: decimal, scale: {scale}, min: -100000, max: 100000}}"), value.to_string())
     });
     let words = (1_usize..400).prop_flat_map(|n| (Just(n), 0..n));

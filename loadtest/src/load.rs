@@ -1,0 +1,215 @@
+//! The schedule, and the loop that keeps to it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::connection::Connection;
+use crate::scenario::{Scenario, Sent, Verdict};
+use crate::target::Target;
+
+/// How long after the last intended start answers are waited for.
+const GRACE: Duration = Duration::from_secs(5);
+/// Examples of what was wrong are kept up to this many.
+pub(crate) const MAX_EXAMPLES: usize = 5;
+/// Latencies are kept in nanoseconds, with three digits, up to this.
+const MAX_LATENCY: Duration = Duration::from_secs(60);
+
+/// When requests start: the n-th at n / `rate` seconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Per second.
+    pub(crate) rate: u64,
+    /// So many of them are not measured.
+    pub(crate) warm_up: u64,
+    /// All of them.
+    pub(crate) requests: u64,
+    pub(crate) connections: usize,
+}
+
+/// What came of it.
+pub(crate) struct Measured {
+    /// From the intended start to the last byte of the answer.
+    pub(crate) latency: Histogram<u64>,
+    /// From sending: what a generator with coordinated omission would have reported.
+    pub(crate) service: Histogram<u64>,
+    /// From the intended start to sending.
+    pub(crate) waiting: Histogram<u64>,
+    /// Answers in time, right or wrong, those of the warm-up included.
+    pub(crate) answered: u64,
+    /// Answers that say something else than they must.
+    pub(crate) wrong: u64,
+    /// Requests whose connection broke.
+    pub(crate) broken: u64,
+    /// Requests that were never sent or never answered, when time was up.
+    pub(crate) unanswered: u64,
+    /// Answers for customers whom the server does not know; right, but not what is meant to be measured.
+    pub(crate) unknown: u64,
+    /// First of what was wrong.
+    pub(crate) examples: Vec<String>,
+    /// From the first measured request's intended start to the last answer.
+    pub(crate) took: Duration,
+}
+
+/// A request under way.
+struct Flight {
+    connection: Connection,
+    number: u64,
+    intended: Instant,
+    sent_at: Instant,
+    sent: Sent,
+}
+
+struct Generator<'r> {
+    target: &'r Target,
+    plan: &'r Plan,
+    scenario: &'r mut Scenario,
+    started: Instant,
+    next: u64,
+    idle: VecDeque<Connection>,
+    flights: Vec<Flight>,
+    measured: Measured,
+}
+
+/// Runs the whole plan, spinning on this thread.
+pub(crate) fn run(target: &Target, plan: &Plan, scenario: &mut Scenario) -> Result<Measured, String> {
+    let open = (0..plan.connections).map(|_| Connection::open(target));
+    let idle =
+        open.collect::<Result<_, _>>().map_err(|e| format!("cannot connect to {}: {e}", target.authority))?;
+    let mut generator = Generator {
+        target,
+        plan,
+        scenario,
+        started: Instant::now(),
+        next: 0,
+        idle,
+        flights: Vec::with_capacity(plan.connections),
+        measured: Measured::new()?,
+    };
+    generator.run();
+    Ok(generator.measured)
+}
+
+impl Plan {
+    fn intended(&self, number: u64) -> Duration {
+        Duration::from_nanos((u128::from(number) * 1_000_000_000 / u128::from(self.rate)) as u64)
+    }
+}
+
+impl Generator<'_> {
+    fn run(&mut self) {
+        let deadline = self.started + self.plan.intended(self.plan.requests) + GRACE;
+        while self.next < self.plan.requests || !self.flights.is_empty() {
+            let busy = self.send_due() + self.take_answers();
+            let nobody_left = self.idle.is_empty() && self.flights.is_empty();
+            if nobody_left || Instant::now() > deadline {
+                break;
+            }
+            if busy == 0 {
+                std::thread::yield_now(); // free when nobody else wants this core
+            }
+        }
+        self.measured.unanswered = self.plan.requests - self.next + self.flights.len() as u64;
+        self.measured.took = self.started.elapsed().saturating_sub(self.plan.intended(self.plan.warm_up));
+    }
+
+    /// Sends what is due as long as connections are idle; what finds none waits, and its latency grows.
+    fn send_due(&mut self) -> usize {
+        let mut count = 0;
+        while self.next < self.plan.requests {
+            let (now, intended) = (Instant::now(), self.started + self.plan.intended(self.next));
+            if intended > now {
+                break;
+            }
+            let Some(mut connection) = self.idle.pop_front() else { break };
+            let (number, (request, sent)) = (self.next, self.scenario.request(self.next));
+            self.next += 1;
+            count += 1;
+            match connection.send(request) {
+                Ok(()) => self.flights.push(Flight { connection, number, intended, sent_at: now, sent }),
+                Err(e) => self.broke(&e),
+            }
+        }
+        count
+    }
+
+    fn take_answers(&mut self) -> usize {
+        let (mut at, mut count) = (0, 0);
+        while at < self.flights.len() {
+            let flight = &mut self.flights[at];
+            let verdict = match flight.connection.receive() {
+                Ok(None) => {
+                    at += 1;
+                    continue;
+                }
+                Ok(Some(answer)) => Ok(self.scenario.check(&flight.sent, &answer)),
+                Err(e) => Err(e),
+            };
+            count += 1;
+            let flight = self.flights.swap_remove(at);
+            match verdict {
+                Ok(verdict) => {
+                    self.measured.answer(&flight, verdict, self.plan);
+                    self.idle.push_back(flight.connection);
+                }
+                Err(e) => self.broke(&e),
+            }
+        }
+        count
+    }
+
+    /// Counts the request and replaces its connection; if that fails too, there is one connection less.
+    fn broke(&mut self, error: &std::io::Error) {
+        self.measured.broken += 1;
+        self.measured.example(|| format!("a connection broke: {error}"));
+        self.idle.extend(Connection::open(self.target));
+    }
+}
+
+impl Measured {
+    pub(crate) fn new() -> Result<Measured, String> {
+        let histogram = || {
+            Histogram::new_with_bounds(1, MAX_LATENCY.as_nanos() as u64, 3)
+                .map_err(|e| format!("no histogram: {e}"))
+        };
+        Ok(Measured {
+            latency: histogram()?,
+            service: histogram()?,
+            waiting: histogram()?,
+            answered: 0,
+            wrong: 0,
+            broken: 0,
+            unanswered: 0,
+            unknown: 0,
+            examples: Vec::new(),
+            took: Duration::ZERO,
+        })
+    }
+
+    fn answer(&mut self, flight: &Flight, verdict: Verdict, plan: &Plan) {
+        let now = Instant::now();
+        self.answered += 1;
+        match verdict {
+            Verdict::Right => {}
+            Verdict::UnknownCustomer => self.unknown += 1,
+            Verdict::Wrong(why) => {
+                self.wrong += 1;
+                self.example(|| why);
+            }
+        }
+        if flight.number < plan.warm_up {
+            return;
+        }
+        let nanoseconds = |duration: Duration| duration.as_nanos() as u64;
+        self.latency.saturating_record(nanoseconds(now - flight.intended));
+        self.service.saturating_record(nanoseconds(now - flight.sent_at));
+        self.waiting.saturating_record(nanoseconds(flight.sent_at - flight.intended));
+    }
+
+    pub(crate) fn example(&mut self, text: impl FnOnce() -> String) {
+        if self.examples.len() < MAX_EXAMPLES {
+            self.examples.push(text());
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Decisions over real customers equal those of a brute-force evaluation that shares nothing with the engine: all 45,211
+//! lines of the Bank Marketing data set, first with the engine inside this process, then through the program itself,
+//! which loads the file unchanged.
+//!
+//! Needs the file `bank-full.csv`: `USHER_BANK_CSV`, or `../shared/data/bank-full.csv`. Without it the tests say so and
+//! pass.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+
+#[path = "bank_marketing/customers.rs"]
+mod customers;
+#[path = "bank_marketing/engine.rs"]
+mod engine;
+#[path = "bank_marketing/naive.rs"]
+mod naive;
+#[path = "bank_marketing/offers.rs"]
+mod offers;
+#[path = "bank_marketing/requests.rs"]
+mod requests;
+#[path = "bank_marketing/server.rs"]
+mod server;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io, thread};
+
+use usher::engine::Engine;
+use usher::value::Time;
+
+use customers::Customer;
+use engine::Prepared;
+use naive::{Asked, Shown};
+use offers::{COURTESY, OFFERS};
+use requests::{REQUESTS, TIMES};
+use server::{Connection, Server};
+
+const CUSTOMERS: usize = 45_211;
+const THREADS: usize = 2;
+/// Scores are the same up to this much of them.
+const TOLERANCE: f64 = 1e-12;
+/// A customer gets every so many-eth request: all of them where the compiler optimizes.
+const REQUEST_STEP: usize = if cfg!(debug_assertions) { 2 } else { 1 };
+/// For every so many-eth request features of the customer are forgotten and it is decided again.
+const HOLES_STEP: usize = 4;
+
+fn bundle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bank-marketing")
+}
+
+/// The data set, if it is there.
+fn file() -> Option<PathBuf> {
+    let named = env::var_os("USHER_BANK_CSV").unwrap_or_else(|| "../shared/data/bank-full.csv".into());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
+    if path.is_file() {
+        return Some(path);
+    }
+    // Not `eprintln!`: the test harness would keep that to itself.
+    let _ = writeln!(io::stderr(), "skipped: {} not found; set USHER_BANK_CSV", path.display());
+    None
+}
+
+/// What was compared.
+#[derive(Default)]
+struct Tally {
+    decisions: usize,
+    fallbacks: usize,
+    /// Offers that came first on a placement.
+    winners: BTreeSet<String>,
+    /// Offers with the treatments they were shown in.
+    shown: BTreeSet<(String, String)>,
+}
+
+impl Tally {
+    fn count(&mut self, decision: &[Shown<'_>]) {
+        self.decisions += 1;
+        for Shown { fallback, propositions, .. } in decision {
+            self.fallbacks += usize::from(*fallback);
+            if !self.winners.contains(propositions[0].offer) {
+                self.winners.insert(propositions[0].offer.to_owned());
+            }
+            for proposition in propositions {
+                self.shown.insert((proposition.offer.to_owned(), proposition.treatment.to_owned()));
+            }
+        }
+    }
+
+    fn add(&mut self, other: Tally) {
+        self.decisions += other.decisions;
+        self.fallbacks += other.fallbacks;
+        self.winners.extend(other.winners);
+        self.shown.extend(other.shown);
+    }
+
+    /// Says what was compared, and fails where nothing was.
+    fn check(&self, what: &str) {
+        let Tally { decisions, fallbacks, winners, shown } = self;
+        let _ =
+            writeln!(io::stderr(), "{what}: {decisions} decisions, {fallbacks} fallbacks, all as expected");
+        let offers = OFFERS.iter().chain([&COURTESY]);
+        let losers: Vec<&str> =
+            offers.clone().map(|offer| offer.name).filter(|o| !winners.contains(*o)).collect();
+        assert!(losers.is_empty(), "{what}: these offers never come first: {losers:?}");
+        let treatments =
+            offers.flat_map(|offer| offer.treatments.iter().map(move |(_, _, name)| (offer.name, *name)));
+        let unseen: Vec<_> =
+            treatments.filter(|(o, t)| !shown.contains(&(o.to_string(), t.to_string()))).collect();
+        assert!(unseen.is_empty(), "{what}: these treatments are never shown: {unseen:?}");
+        assert!(*fallbacks > 0 && *fallbacks < *decisions, "{what}: {fallbacks} fallbacks");
+    }
+}
+
+fn same(expected: &[Shown<'_>], found: &[Shown<'_>]) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= TOLERANCE * a.abs().max(b.abs());
+    let same_list = |a: &Shown<'_>, b: &Shown<'_>| {
+        a.propositions.len() == b.propositions.len()
+            && a.propositions
+                .iter()
+                .zip(&b.propositions)
+                .all(|(a, b)| a.offer == b.offer && a.treatment == b.treatment && near(a.score, b.score))
+    };
+    expected.len() == found.len()
+        && expected
+            .iter()
+            .zip(found)
+            .all(|(a, b)| a.placement == b.placement && a.fallback == b.fallback && same_list(a, b))
+}
+
+/// Notes what was expected, and says so where something else was found.
+fn compare(
+    tally: &mut Tally,
+    (row, customer): (usize, &Customer<'_>),
+    asked: &Asked<'_>,
+    found: &[Shown<'_>],
+) -> Result<(), String> {
+    let expected = naive::decide(customer, asked);
+    tally.count(&expected);
+    if same(&expected, found) {
+        return Ok(());
+    }
+    let lines = |list: &[Shown<'_>]| list.iter().map(|shown| format!("  {shown:?}\n")).collect::<String>();
+    let (expected, found) = (lines(&expected), lines(found));
+    Err(format!("row {row}: {customer:?}\n{asked:?}\nexpected\n{expected}found\n{found}"))
+}
+
+/// All customers with their rows (the first is 1), in as many parts as there are threads, each worked through by `work`.
+fn in_parts<'t>(
+    customers: &[Customer<'t>],
+    work: impl Fn(&[(usize, Customer<'t>)]) -> Result<Tally, String> + Sync,
+) -> Tally {
+    let rows: Vec<(usize, Customer<'t>)> = (1..).zip(customers.iter().copied()).collect();
+    let mut tally = Tally::default();
+    thread::scope(|scope| {
+        let parts = rows.chunks(rows.len().div_ceil(THREADS));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
+        for thread in threads {
+            tally.add(thread.join().unwrap().unwrap_or_else(|difference| panic!("{difference}")));
+        }
+    });
+    tally
+}
+
+/// Which features to forget of a row's customer, one bit each: a quarter of them, in no pattern.
+fn holes(row: usize) -> u32 {
+    let mixed = (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32 & (mixed >> 17) as u32
+}
+
+/// All customers with the requests that are theirs, sometimes once more with features forgotten: what a missing one does.
+fn decide_all(engine: &Engine, part: &[(usize, Customer<'_>)]) -> Result<Tally, String> {
+    let requests: Vec<(&Asked<'_>, Prepared<'_>)> =
+        REQUESTS.iter().map(|asked| (asked, Prepared::new(engine, asked))).collect();
+    let times = TIMES.map(|time| Time::parse(time).unwrap());
+    let mut tally = Tally::default();
+    let (mut row, mut row_with_holes) = (Vec::new(), Vec::new());
+    for (number, customer) in part {
+        let forgotten = customer.with_holes(holes(*number));
+        engine::pack(customer, &engine.schema, &mut row);
+        engine::pack(&forgotten, &engine.schema, &mut row_with_holes);
+        let mine = |(i, _): &(usize, _)| (number + i) % REQUEST_STEP == 0;
+        for (i, (asked, prepared)) in requests.iter().enumerate().filter(mine) {
+            let now = times[(number + i) % times.len()];
+            compare(&mut tally, (*number, customer), asked, &prepared.decide(&row, now))?;
+            if (number + i) % HOLES_STEP == 0 {
+                let found = prepared.decide(&row_with_holes, now);
+                compare(&mut tally, (*number, &forgotten), asked, &found)?;
+            }
+        }
+    }
+    Ok(tally)
+}
+
+#[test]
+fn the_engine_decides_as_the_naive_evaluation() {
+    let Some(file) = file() else { return };
+    let csv = fs::read_to_string(file).unwrap();
+    let customers = customers::read(&csv);
+    assert_eq!(customers.len(), CUSTOMERS);
+    let engine = engine::compile(&bundle());
+    assert_eq!(engine.offer_count(), OFFERS.len() + 1, "the naive evaluation knows all offers");
+    let tally = in_parts(&customers, |part| decide_all(&engine, part));
+    tally.check("engine");
+}
+
+/// One request as a document and one as a query for every customer, over one connection.
+fn ask_all(server: &Server, part: &[(usize, Customer<'_>)]) -> Result<Tally, String> {
+    let as_query: Vec<&Asked<'_>> = REQUESTS.iter().filter(|asked| server::fits_a_query(asked)).collect();
+    let mut connection = Connection::open(&server.address);
+    let mut tally = Tally::default();
+    for window in part.chunks(server::WINDOW / 2) {
+        let mut sent = Vec::new();
+        for (row, customer) in window {
+            let id = format!("uci-{row}");
+            let (document, query) = (&REQUESTS[row % REQUESTS.len()], as_query[row % as_query.len()]);
+            connection.post_decision(&id, document);
+            connection.get_decision(&id, query);
+            sent.extend([document, query].map(|asked| (id.clone(), *row, customer, asked)));
+        }
+        for ((id, row, customer, asked), answer) in sent.iter().zip(connection.answers(sent.len())) {
+            assert_eq!(
+                (&answer["customer"], &answer["known"]),
+                (&id.as_str().into(), &true.into()),
+                "{answer}"
+            );
+            compare(&mut tally, (*row, customer), asked, &server::shown(&answer))?;
+        }
+    }
+    Ok(tally)
+}
+
+#[test]
+fn the_server_loads_the_file_and_decides_the_same() {
+    let Some(file) = file() else { return };
+    let csv = fs::read_to_string(&file).unwrap();
+    let customers = customers::read(&csv);
+    let server = Server::start(&bundle());
+    let loaded = server.load(&file, &bundle().join("imports/bank-full.yaml"));
+    assert_eq!((&loaded["accepted"], &loaded["rejected"]), (&CUSTOMERS.into(), &0.into()), "{loaded}");
+    let tally = in_parts(&customers, |part| ask_all(&server, part));
+    assert_eq!(tally.decisions, 2 * CUSTOMERS);
+    tally.check("server");
+    strangers_are_decided_for_too(&server);
+}
+
+fn strangers_are_decided_for_too(server: &Server) {
+    let mut connection = Connection::open(&server.address);
+    let mut tally = Tally::default();
+    for asked in &REQUESTS {
+        connection.post_decision("uci-0", asked);
+        let answer = connection.answers(1).remove(0);
+        assert_eq!(answer["known"], false, "{answer}");
+        compare(&mut tally, (0, &Customer::default()), asked, &server::shown(&answer))
+            .unwrap_or_else(|difference| panic!("{difference}"));
+    }
+}
+
+/// What is compared with the engine must have nothing of it.
+#[test]
+fn the_naive_evaluation_uses_nothing_of_the_engine() {
+    let sources = [
+        include_str!("bank_marketing/customers.rs"),
+        include_str!("bank_marketing/naive.rs"),
+        include_str!("bank_marketing/offers.rs"),
+    ];
+    assert!(sources.iter().all(|source| !source.contains("usher::")));
+}
