@@ -6,6 +6,8 @@
 //! pass.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
+#[path = "bank_marketing/compare.rs"]
+mod compare;
 #[path = "bank_marketing/customers.rs"]
 mod customers;
 #[path = "bank_marketing/engine.rs"]
@@ -19,7 +21,6 @@ mod requests;
 #[path = "bank_marketing/server.rs"]
 mod server;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io, thread};
@@ -27,19 +28,18 @@ use std::{env, fs, io, thread};
 use usher::engine::Engine;
 use usher::value::Time;
 
+use compare::{Tally, compare};
 use customers::Customer;
 use engine::Prepared;
-use naive::{Asked, Shown};
-use offers::{COURTESY, OFFERS};
+use naive::Asked;
+use offers::OFFERS;
 use requests::{REQUESTS, TIMES};
 use server::{Connection, Server};
 
 const CUSTOMERS: usize = 45_211;
 const THREADS: usize = 2;
-/// Scores are the same up to this much of them.
-const TOLERANCE: f64 = 1e-12;
 /// A customer gets every so many-eth request: all of them where the compiler optimizes.
-const REQUEST_STEP: usize = if cfg!(debug_assertions) { 2 } else { 1 };
+const REQUEST_STEP: usize = if cfg!(debug_assertions) { 4 } else { 1 };
 /// For every so many-eth request features of the customer are forgotten and it is decided again.
 const HOLES_STEP: usize = 4;
 
@@ -57,89 +57,6 @@ fn file() -> Option<PathBuf> {
     // Not `eprintln!`: the test harness would keep that to itself.
     let _ = writeln!(io::stderr(), "skipped: {} not found; set USHER_BANK_CSV", path.display());
     None
-}
-
-/// What was compared.
-#[derive(Default)]
-struct Tally {
-    decisions: usize,
-    fallbacks: usize,
-    /// Offers that came first on a placement.
-    winners: BTreeSet<String>,
-    /// Offers with the treatments they were shown in.
-    shown: BTreeSet<(String, String)>,
-}
-
-impl Tally {
-    fn count(&mut self, decision: &[Shown<'_>]) {
-        self.decisions += 1;
-        for Shown { fallback, propositions, .. } in decision {
-            self.fallbacks += usize::from(*fallback);
-            if !self.winners.contains(propositions[0].offer) {
-                self.winners.insert(propositions[0].offer.to_owned());
-            }
-            for proposition in propositions {
-                self.shown.insert((proposition.offer.to_owned(), proposition.treatment.to_owned()));
-            }
-        }
-    }
-
-    fn add(&mut self, other: Tally) {
-        self.decisions += other.decisions;
-        self.fallbacks += other.fallbacks;
-        self.winners.extend(other.winners);
-        self.shown.extend(other.shown);
-    }
-
-    /// Says what was compared, and fails where nothing was.
-    fn check(&self, what: &str) {
-        let Tally { decisions, fallbacks, winners, shown } = self;
-        let _ =
-            writeln!(io::stderr(), "{what}: {decisions} decisions, {fallbacks} fallbacks, all as expected");
-        let offers = OFFERS.iter().chain([&COURTESY]);
-        let losers: Vec<&str> =
-            offers.clone().map(|offer| offer.name).filter(|o| !winners.contains(*o)).collect();
-        assert!(losers.is_empty(), "{what}: these offers never come first: {losers:?}");
-        let treatments =
-            offers.flat_map(|offer| offer.treatments.iter().map(move |(_, _, name)| (offer.name, *name)));
-        let unseen: Vec<_> =
-            treatments.filter(|(o, t)| !shown.contains(&(o.to_string(), t.to_string()))).collect();
-        assert!(unseen.is_empty(), "{what}: these treatments are never shown: {unseen:?}");
-        assert!(*fallbacks > 0 && *fallbacks < *decisions, "{what}: {fallbacks} fallbacks");
-    }
-}
-
-fn same(expected: &[Shown<'_>], found: &[Shown<'_>]) -> bool {
-    let near = |a: f64, b: f64| (a - b).abs() <= TOLERANCE * a.abs().max(b.abs());
-    let same_list = |a: &Shown<'_>, b: &Shown<'_>| {
-        a.propositions.len() == b.propositions.len()
-            && a.propositions
-                .iter()
-                .zip(&b.propositions)
-                .all(|(a, b)| a.offer == b.offer && a.treatment == b.treatment && near(a.score, b.score))
-    };
-    expected.len() == found.len()
-        && expected
-            .iter()
-            .zip(found)
-            .all(|(a, b)| a.placement == b.placement && a.fallback == b.fallback && same_list(a, b))
-}
-
-/// Notes what was expected, and says so where something else was found.
-fn compare(
-    tally: &mut Tally,
-    (row, customer): (usize, &Customer<'_>),
-    asked: &Asked<'_>,
-    found: &[Shown<'_>],
-) -> Result<(), String> {
-    let expected = naive::decide(customer, asked);
-    tally.count(&expected);
-    if same(&expected, found) {
-        return Ok(());
-    }
-    let lines = |list: &[Shown<'_>]| list.iter().map(|shown| format!("  {shown:?}\n")).collect::<String>();
-    let (expected, found) = (lines(&expected), lines(found));
-    Err(format!("row {row}: {customer:?}\n{asked:?}\nexpected\n{expected}found\n{found}"))
 }
 
 /// All customers with their rows (the first is 1), in as many parts as there are threads, each worked through by `work`.

@@ -109,11 +109,11 @@ impl<'e> Prepared<'e> {
         };
         let decision = decide(self.engine, FeatureVector::new(row), &request, now);
         assert!(!decision.degraded, "there was no deadline");
-        decision.placements.into_iter().map(shown).collect()
+        decision.placements.iter().map(shown).collect()
     }
 }
 
-fn shown(shown: decide::Shown<'_>) -> Shown<'_> {
+fn shown<'e>(shown: &decide::Shown<'e>) -> Shown<'e> {
     let ranks: Vec<u32> = shown.propositions.iter().map(|proposition| proposition.rank).collect();
     assert!(ranks.iter().copied().eq(1..=ranks.len() as u32), "ranks count from 1: {ranks:?}");
     let propositions = shown.propositions.iter().map(|proposition| Proposition {
