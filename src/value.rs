@@ -95,6 +95,14 @@ impl Value<'_> {
         }
     }
 
+    /// The same value, its text borrowed: no allocation.
+    pub fn borrowed(&self) -> Value<'_> {
+        match self {
+            Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+            other => other.clone(),
+        }
+    }
+
     /// The same value without borrowed text. A set becomes the list of its words.
     pub fn into_owned(self) -> Value<'static> {
         match self {

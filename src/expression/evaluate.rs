@@ -138,10 +138,10 @@ const OVERFLOW: Value<'static> = Value::Error("overflow");
 impl<'a> Run<'_, 'a> {
     fn value(&mut self, node: &'a Node) -> Value<'a> {
         match node {
-            Node::Constant(value) => value.clone(),
+            Node::Constant(value) => value.borrowed(),
             Node::Feature(id) => self.facts.vector.get(self.facts.schema, *id),
             Node::Code(id) => self.code(*id),
-            Node::Context(id) => self.facts.context.get(*id).clone(),
+            Node::Context(id) => self.facts.context.get(*id).borrowed(),
             Node::Channel => self.channel(),
             Node::Now => Value::Time(self.facts.now),
             Node::Tag(tag) => self.tag(*tag),
@@ -184,8 +184,12 @@ impl<'a> Run<'_, 'a> {
             }
             Node::In(nodes) => {
                 let [item, list] = &**nodes;
-                let (item, list) = (self.value(item), self.value(list));
-                contained(&item, &list)
+                let item = self.value(item);
+                // A constant list is looked at in place: sharing it would have all threads count in one cache line.
+                match list {
+                    Node::Constant(list) => contained(&item, list),
+                    list => contained(&item, &self.value(list)),
+                }
             }
             Node::HasBit(set, mask) => match self.value(set) {
                 Value::Set(bits, _) => Value::Bool(bits & mask != 0),

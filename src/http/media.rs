@@ -66,7 +66,11 @@ pub(super) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
     found.map(|(_, media)| *media).ok_or_else(|| {
         let names: Vec<_> =
             NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
-        let detail = format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
+        let mut detail =
+            format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            detail.push_str("; curl sends a form unless told otherwise: -H 'Content-Type: application/json'");
+        }
         match HeaderValue::from_str(&names.join(", ")) {
             Ok(value) => Refusal::new(Kind::MediaType, detail).header(ACCEPT, value),
             Err(_) => Refusal::new(Kind::MediaType, detail),
