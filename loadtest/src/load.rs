@@ -44,7 +44,7 @@ pub(crate) struct Measured {
     pub(crate) broken: u64,
     /// Requests that were never sent or never answered, when time was up.
     pub(crate) unanswered: u64,
-    /// Answers for customers whom the server does not know; right, but not what is meant to be measured.
+    /// Measured answers for customers whom the server does not know: right, but not what one means to measure.
     pub(crate) unknown: u64,
     /// First of what was wrong.
     pub(crate) examples: Vec<String>,
@@ -192,7 +192,7 @@ impl Measured {
         self.answered += 1;
         match verdict {
             Verdict::Right => {}
-            Verdict::UnknownCustomer => self.unknown += 1,
+            Verdict::UnknownCustomer => self.unknown += u64::from(flight.number >= plan.warm_up),
             Verdict::Wrong(why) => {
                 self.wrong += 1;
                 self.example(|| why);
