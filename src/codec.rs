@@ -50,6 +50,7 @@ const SCHEMA: u8 = 2;
 const PUBLISH: u8 = 3;
 const ACTIVATE: u8 = 4;
 const RETIRE: u8 = 5;
+const ROLLBACK: u8 = 6;
 
 const REPLACE: u8 = 1;
 const MERGE: u8 = 2;
@@ -132,6 +133,10 @@ impl Encode for Stored<'_, Record> {
                 write_text(name, MAX_NAME_BYTES, out)?;
                 version.encode(out)
             }
+            Record::Rollback { name } => {
+                ROLLBACK.encode(out)?;
+                write_text(name, MAX_NAME_BYTES, out)
+            }
             Record::Retire { name } => {
                 RETIRE.encode(out)?;
                 write_text(name, MAX_NAME_BYTES, out)
@@ -178,6 +183,7 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Record> {
                 name: read_text(input, MAX_NAME_BYTES)?,
                 version: u32::borrow_decode(input)?,
             },
+            ROLLBACK => Record::Rollback { name: read_text(input, MAX_NAME_BYTES)? },
             RETIRE => Record::Retire { name: read_text(input, MAX_NAME_BYTES)? },
             tag => return Err(Wrong::OtherString(format!("no record has the tag {tag}"))),
         };
@@ -285,6 +291,7 @@ mod tests {
                 Record::Publish { name, version, text, activate }
             }),
             (name, any::<u32>()).prop_map(|(name, version)| Record::Activate { name, version }),
+            name.prop_map(|name| Record::Rollback { name }),
             name.prop_map(|name| Record::Retire { name }),
         ]
     }

@@ -220,7 +220,7 @@ fn plan(change: Define, definitions: &Definitions) -> Result<Plan, DefineError> 
                     "rule set `{name}` has no earlier version to go back to"
                 )));
             };
-            Ok(Plan::of(Record::Activate { name, version }, version, true))
+            Ok(Plan::of(Record::Rollback { name }, version, true))
         }
         Define::Retire { name, if_active } => {
             let history = history_of(&name, definitions)?;

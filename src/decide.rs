@@ -4,6 +4,8 @@
 
 mod explain;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::{Engine, Offer, OfferId, Placement, PlacementId, Treatment};
 use crate::expression::{Facts, TagMemo};
@@ -102,7 +104,7 @@ pub fn decide<'e>(
     let mut deciding = Deciding {
         seen: Seen { engine, vector, request, now, memos: &memos },
         taken: Vec::new(),
-        in_group: vec![0; engine.groups.len()],
+        in_group: Vec::new(),
         degraded: false,
     };
     let shown = request.placements.iter().map(|(placement, count)| deciding.placement(*placement, *count));
@@ -174,8 +176,8 @@ struct Deciding<'e, 'r> {
     seen: Seen<'e, 'r>,
     /// Offers shown already in this decision.
     taken: Vec<OfferId>,
-    /// How many of each group are shown already.
-    in_group: Vec<usize>,
+    /// Groups of which some are shown already, and how many.
+    in_group: Vec<(usize, usize)>,
     degraded: bool,
 }
 
@@ -184,11 +186,14 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
         let placement = self.seen.engine.placement(id);
         let mut shown =
             Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
-        if self.seen.is_overdue() {
-            self.degraded = true;
-        } else {
-            let candidates = self.candidates(id, placement);
-            self.take(&candidates, count, &mut shown);
+        let mut eligible = Vec::new();
+        let looked_at =
+            if self.seen.is_overdue() { 0 } else { scan::eligible(&self.seen, id, placement, &mut eligible) };
+        self.degraded |= looked_at < placement.offers.len();
+        let candidates = self.candidates(eligible);
+        let fates = self.take(&candidates, count, &mut shown);
+        if self.seen.request.explain {
+            shown.explanations = explain::explain(&self.seen, id, &candidates, &fates, looked_at);
         }
         if shown.propositions.is_empty() {
             self.fall_back(id, &mut shown);
@@ -196,36 +201,39 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
         shown
     }
 
-    /// Eligible offers, best first.
-    fn candidates(&mut self, id: PlacementId, placement: &'e Placement) -> Vec<Candidate<'e>> {
-        let engine = self.seen.engine;
-        let mut eligible = Vec::new();
-        self.degraded |= !scan::eligible(&self.seen, id, placement, &mut eligible);
-        let mut candidates: Vec<Candidate<'e>> = eligible
-            .into_iter()
-            .map(|(id, treatment)| {
-                let offer = engine.offer(id);
-                Candidate { id, offer, treatment, score: self.seen.score(offer) }
-            })
-            .collect();
+    /// Eligible offers with their scores, best first.
+    fn candidates(&self, eligible: Vec<(OfferId, &'e Treatment)>) -> Vec<Candidate<'e>> {
+        let scored = eligible.into_iter().map(|(id, treatment)| {
+            let offer = self.seen.engine.offer(id);
+            Candidate { id, offer, treatment, score: self.seen.score(offer) }
+        });
+        let mut candidates: Vec<Candidate<'e>> = scored.collect();
         candidates.sort_by(|a, b| {
             let tier = a.offer.priority.cmp(&b.offer.priority);
-            tier.then(b.score.score.total_cmp(&a.score.score)).then_with(|| a.offer.name.cmp(&b.offer.name))
+            let score = || b.score.score.total_cmp(&a.score.score);
+            tier.then_with(score).then_with(|| a.offer.name.cmp(&b.offer.name))
         });
         candidates
     }
 
-    /// Takes the best that may still be shown.
-    fn take(&mut self, candidates: &[Candidate<'e>], count: usize, shown: &mut Shown<'e>) {
+    /// Takes the best that may still be shown. Says for each candidate why it was passed over; without `explain` only for
+    /// those before the placement was full.
+    fn take(
+        &mut self,
+        candidates: &[Candidate<'e>],
+        count: usize,
+        shown: &mut Shown<'e>,
+    ) -> Vec<Option<Passed>> {
         let locale = self.seen.request.locale;
-        let mut fates = Vec::with_capacity(candidates.len());
+        let mut fates = Vec::new();
         for candidate in candidates {
+            if shown.propositions.len() >= count && !self.seen.request.explain {
+                break;
+            }
             let fate = self.fate(candidate, shown.propositions.len(), count);
             if fate.is_none() {
                 self.taken.push(candidate.id);
-                if let Some(group) = candidate.offer.group {
-                    self.in_group[group] += 1;
-                }
+                self.count_in_group(candidate.offer);
                 shown.propositions.push(Proposition {
                     offer: candidate.offer,
                     treatment: candidate.treatment,
@@ -237,13 +245,21 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
             }
             fates.push(fate);
         }
-        if self.seen.request.explain {
-            shown.explanations = explain::explain(&self.seen, shown.placement, candidates, &fates);
+        fates
+    }
+
+    fn count_in_group(&mut self, offer: &Offer) {
+        let Some(group) = offer.group else { return };
+        match self.in_group.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, shown)) => *shown += 1,
+            None => self.in_group.push((group, 1)),
         }
     }
 
     fn fate(&self, candidate: &Candidate<'e>, shown: usize, count: usize) -> Option<Passed> {
-        let full = |group: usize| self.in_group[group] >= self.seen.engine.groups[group].max;
+        let shown_of =
+            |group: usize| self.in_group.iter().find(|(known, _)| *known == group).map_or(0, |(_, n)| *n);
+        let full = |group: usize| shown_of(group) >= self.seen.engine.groups[group].max;
         if self.taken.contains(&candidate.id) {
             Some(Passed::Repeated)
         } else if candidate.offer.group.is_some_and(full) {

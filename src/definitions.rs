@@ -8,8 +8,10 @@ use crate::problem::Problems;
 use crate::record::Record;
 use crate::schema::Schema;
 
-/// Versions kept of one rule set; when there are more, the oldest that is not active goes.
+/// Versions kept of one rule set; when there are more, the oldest goes that is neither active nor was so before.
 pub const MAX_VERSIONS: usize = 100;
+/// Bytes of the texts kept of one rule set, if more than three versions are.
+pub const MAX_HISTORY_BYTES: usize = 32 * 1024 * 1024;
 /// Activations remembered for rolling back.
 pub const MAX_EARLIER: usize = 100;
 
@@ -85,9 +87,15 @@ impl Definitions {
                     history.activate(*version);
                 }
             }
+            Record::Rollback { name } => {
+                if let Some(history) = self.rule_sets.get_mut(name.as_str()) {
+                    history.roll_back();
+                }
+            }
             Record::Retire { name } => {
                 if let Some(history) = self.rule_sets.get_mut(name.as_str()) {
-                    history.earlier.extend(history.active.take());
+                    let active = history.active.take();
+                    history.left(active);
                 }
             }
         }
@@ -119,32 +127,44 @@ impl History {
 
     /// The version that was active before, if it is still kept.
     pub fn previous(&self) -> Option<u32> {
-        self.earlier.iter().rev().copied().find(|v| self.versions.contains_key(v) && Some(*v) != self.active)
+        self.earlier.last().copied()
     }
 
     fn activate(&mut self, version: u32) {
-        if !self.versions.contains_key(&version) || self.active == Some(version) {
-            return;
+        if self.versions.contains_key(&version) && self.active != Some(version) {
+            let before = self.active.replace(version);
+            self.left(before);
+            // After retiring, the version itself may be the last step of the way.
+            self.earlier.pop_if(|last| *last == version);
         }
-        // Going back takes the step off the way, so that rolling back twice goes back two steps.
-        if self.earlier.last() == Some(&version) {
-            self.earlier.pop();
-        } else {
-            self.earlier.extend(self.active);
+    }
+
+    /// Goes one step back: the step is taken off the way, so that rolling back twice goes back two steps.
+    fn roll_back(&mut self) {
+        if let Some(version) = self.earlier.pop() {
+            self.active = Some(version);
         }
-        self.active = Some(version);
+    }
+
+    /// Notes that a version was active until now.
+    fn left(&mut self, version: Option<u32>) {
+        self.earlier.extend(version);
         if self.earlier.len() > MAX_EARLIER {
             self.earlier.remove(0);
         }
     }
 
+    /// Keeps to the bounds. What is active, and what a rollback goes back to, stays in any case.
     fn forget_oldest(&mut self) {
-        while self.versions.len() > MAX_VERSIONS {
-            let oldest = self.versions.keys().copied().find(|version| Some(*version) != self.active);
-            match oldest {
-                Some(version) => self.versions.remove(&version),
-                None => return,
+        let mut bytes: usize = self.versions.values().map(|text| text.len()).sum();
+        while self.versions.len() > MAX_VERSIONS || bytes > MAX_HISTORY_BYTES {
+            let kept = [self.active, self.previous(), Some(self.last)];
+            let Some(oldest) = self.versions.keys().copied().find(|version| !kept.contains(&Some(*version)))
+            else {
+                return;
             };
+            bytes -= self.versions.remove(&oldest).map_or(0, |text| text.len());
+            self.earlier.retain(|version| *version != oldest);
         }
     }
 }
@@ -167,30 +187,55 @@ mod tests {
     }
 
     #[test]
-    fn activation_and_rollback_walk_the_history() {
+    fn activation_goes_on_and_rollback_goes_back() {
         let activate = |version| Record::Activate { name: "wealth".into(), version };
-        let retire = Record::Retire { name: "wealth".into() };
-        assert_eq!(active_after(&[publish(1, true)]), (Some(1), None));
-        assert_eq!(active_after(&[publish(1, true), publish(2, false)]), (Some(1), None));
-        assert_eq!(active_after(&[publish(1, true), publish(2, true)]), (Some(2), Some(1)));
-        let three = [publish(1, true), publish(2, true), publish(3, true)];
-        assert_eq!(active_after(&[&three[..], &[activate(2)]].concat()), (Some(2), Some(1)));
-        assert_eq!(active_after(&[&three[..], &[activate(2), activate(1)]].concat()), (Some(1), None));
-        assert_eq!(active_after(&[&three[..], std::slice::from_ref(&retire)].concat()), (None, Some(3)));
-        assert_eq!(active_after(&[&three[..], &[retire, activate(3)]].concat()), (Some(3), Some(2)));
-        assert_eq!(active_after(&[publish(1, true), activate(9)]), (Some(1), None));
+        let back = || Record::Rollback { name: "wealth".into() };
+        let retire = || Record::Retire { name: "wealth".into() };
+        let three = || vec![publish(1, true), publish(2, true), publish(3, true)];
+        let then = |more: &[Record]| [&three()[..], more].concat();
+        for (records, active, previous) in [
+            (vec![publish(1, true)], Some(1), None),
+            (vec![publish(1, true), publish(2, false)], Some(1), None),
+            (vec![publish(1, true), publish(2, true)], Some(2), Some(1)),
+            (then(&[activate(2)]), Some(2), Some(3)),
+            (then(&[activate(2), back()]), Some(3), Some(2)),
+            (then(&[back(), back()]), Some(1), None),
+            (then(&[back(), back(), back()]), Some(1), None),
+            (then(&[back(), publish(4, true), back()]), Some(2), Some(1)),
+            (then(&[retire()]), None, Some(3)),
+            (then(&[retire(), back()]), Some(3), Some(2)),
+            (then(&[retire(), activate(3)]), Some(3), Some(2)),
+            (vec![publish(1, true), activate(9)], Some(1), None),
+        ] {
+            assert_eq!(active_after(&records), (active, previous), "{records:?}");
+        }
     }
 
     #[test]
-    fn old_versions_go_but_never_the_active_one() {
+    fn old_versions_go_but_never_the_active_one_nor_the_one_before() {
         let mut definitions = Definitions::new();
-        definitions.apply(&publish(1, true)).unwrap();
-        for version in 2..=150 {
-            definitions.apply(&publish(version, false)).unwrap();
+        for (version, activate) in [(1, true), (2, true)].into_iter().chain((3..=150).map(|v| (v, false))) {
+            definitions.apply(&publish(version, activate)).unwrap();
         }
         let history = definitions.history("wealth").unwrap();
         assert_eq!(history.versions().count(), MAX_VERSIONS);
-        assert_eq!((history.active(), definitions.next_version("wealth")), (Some(1), 151));
-        assert!(history.text(1).is_some() && history.text(2).is_none());
+        assert_eq!(
+            (history.active(), history.previous(), definitions.next_version("wealth")),
+            (Some(2), Some(1), 151)
+        );
+        assert!(history.text(1).is_some() && history.text(2).is_some() && history.text(3).is_none());
+        assert!(history.text(150).is_some());
+    }
+
+    #[test]
+    fn long_texts_are_kept_in_smaller_number() {
+        let mut definitions = Definitions::new();
+        for version in 1..=20 {
+            let text = "x".repeat(MAX_HISTORY_BYTES / 8);
+            definitions
+                .apply(&Record::Publish { name: "wealth".into(), version, text, activate: true })
+                .unwrap();
+        }
+        assert_eq!(definitions.history("wealth").unwrap().versions().count(), 8);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::expression::{Expression, Tag};
-use crate::rule_set::{Locale, Localized, Schedule};
+use crate::rule_set::{Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
 
 /// The number of a placement in one engine.
@@ -45,7 +45,8 @@ pub struct Placement {
     pub count: usize,
     /// What it shows when nothing survives.
     pub fallback: Option<OfferId>,
-    /// Offers that may be shown here, by priority tier, then name.
+    /// Offers that may be shown here, by priority tier, then name: those that matter most are looked at first, should the
+    /// time be short.
     pub offers: Vec<OfferId>,
 }
 
@@ -73,7 +74,7 @@ pub struct Offer {
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
-    pub(crate) guardrails: Vec<Guardrail>,
+    pub(crate) guardrails: Vec<Arc<Guardrail>>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) propensity: Expression,
     pub(crate) boost: Expression,
@@ -81,7 +82,8 @@ pub struct Offer {
     pub(crate) treatments: Vec<Treatment>,
 }
 
-/// What a guardrail comes to for one offer; one that holds for every customer is left out.
+/// What a guardrail comes to for offers that are alike in the attributes it reads; one that holds for every customer is left
+/// out.
 #[derive(Debug)]
 pub(crate) struct Guardrail {
     pub(crate) name: Box<str>,
@@ -138,13 +140,11 @@ impl Engine {
 impl Offer {
     /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale.
     pub(crate) fn treatment(&self, placement: PlacementId, locale: Option<&Locale>) -> Option<&Treatment> {
-        let here = || self.treatments.iter().filter(move |treatment| treatment.placement == placement);
-        let exact = |tag: &str| here().find(|t| t.locale.as_ref().is_some_and(|l| l.as_str() == tag));
-        let own = locale.and_then(|locale| locale.chain().find_map(exact));
-        own.or_else(|| here().find(|treatment| treatment.locale.is_none()))
+        let here = || self.treatments.iter().filter(|treatment| treatment.placement == placement);
+        best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
-    /// Name of the guardrail's or the offer's group, if it has one.
+    /// Its group, if it has one.
     pub(crate) fn group<'e>(&self, engine: &'e Engine) -> Option<&'e Group> {
         self.group.map(|group| &engine.groups[group])
     }

@@ -12,7 +12,9 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use check::{OfferScope, Scope, Type, Variables};
+use smallvec::SmallVec;
+
+pub use check::{OfferScope, Scope, TagNames, Type, Variables};
 pub use evaluate::{Facts, TagMemo};
 pub use syntax::{Origin, Syntax};
 
@@ -21,10 +23,14 @@ use crate::value::Value;
 
 /// Bytes of one expression's text at most.
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
-/// Nesting of one expression at most.
-pub const MAX_EXPRESSION_DEPTH: usize = 64;
-/// Steps of one evaluation's loops (`exists`, `map` …) at most, over all nested loops.
-pub const MAX_LOOP_STEPS: u32 = 10_000;
+/// Brackets of one expression inside each other at most.
+pub const MAX_BRACKETS: usize = 32;
+/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags, those they are
+/// built on included. Evaluating follows them on the stack: a test holds this to half of a usual thread's.
+pub const MAX_DEPTH: usize = 256;
+/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per 16 bytes of text
+/// that it puts together. Beyond it there is no answer.
+pub const MAX_EFFORT: usize = 10_000;
 
 /// A checked expression.
 #[derive(Debug, Clone)]
@@ -147,10 +153,29 @@ impl Expression {
     }
 }
 
+impl Expression {
+    /// How many nodes stand on each other, tags (each with its own depth) included.
+    pub(crate) fn depth(&self, tags: &[usize]) -> usize {
+        self.node.depth(tags)
+    }
+}
+
 impl Node {
+    fn depth(&self, tags: &[usize]) -> usize {
+        if let Node::Tag(tag) = self {
+            return 1 + tags.get(*tag).copied().unwrap_or(0);
+        }
+        1 + self.children().into_iter().map(|child| child.depth(tags)).max().unwrap_or(0)
+    }
+
     /// Calls `visit` for this node and all below it, outermost first.
     pub(crate) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         visit(self);
+        self.children().into_iter().for_each(|child| child.walk(visit));
+    }
+
+    /// The nodes directly below.
+    fn children(&self) -> SmallVec<[&Node; 5]> {
         match self {
             Node::Constant(_)
             | Node::Feature(_)
@@ -160,26 +185,20 @@ impl Node {
             | Node::Now
             | Node::Tag(_)
             | Node::Variable(_)
-            | Node::Local(_) => {}
+            | Node::Local(_) => SmallVec::new(),
             Node::Has(inner)
             | Node::Not(inner)
             | Node::Negate(inner)
             | Node::HasBit(inner, _)
-            | Node::Rank(inner, _) => {
-                inner.walk(visit);
-            }
+            | Node::Rank(inner, _) => SmallVec::from_slice(&[&**inner]),
             Node::And(nodes) | Node::Or(nodes) | Node::List(nodes) | Node::Call(_, nodes) => {
-                nodes.iter().for_each(|node| node.walk(visit));
+                nodes.iter().collect()
             }
-            Node::If(nodes) => nodes.iter().for_each(|node| node.walk(visit)),
+            Node::If(nodes) => nodes.iter().collect(),
             Node::Compare(_, nodes) | Node::Arithmetic(_, nodes) | Node::In(nodes) | Node::Index(nodes) => {
-                nodes.iter().for_each(|node| node.walk(visit));
+                nodes.iter().collect()
             }
-            Node::Loop(l) => {
-                for node in [&l.range, &l.start, &l.condition, &l.step, &l.result] {
-                    node.walk(visit);
-                }
-            }
+            Node::Loop(l) => SmallVec::from_slice(&[&l.range, &l.start, &l.condition, &l.step, &l.result]),
         }
     }
 }

@@ -113,6 +113,9 @@ impl<'a> Input<'a> {
             Ok(tree) => Ok(tree.into_input()),
             Err(e) => {
                 let mut problem = Problem::new(format!("not valid YAML: {}", yaml_message(&e)));
+                if problem.detail.contains("mapping values are not allowed") {
+                    problem = problem.hint("put a text that has `: ` in it in quotes: 'vip ? 1.5 : 1.0'");
+                }
                 problem.place = e.location().map(|at| place_of(&at));
                 problem.source = Some(Arc::clone(source));
                 let mut problems = Problems::new();
@@ -321,7 +324,7 @@ impl InputValue<'_> {
             InputValue::Null => "null".into(),
             InputValue::Bool(b) => b.to_string(),
             InputValue::Int(i) => i.to_string(),
-            InputValue::Float(x) => x.to_string(),
+            InputValue::Float(x) => format!("{x:?}"), // 5.0 is not the 5 that was expected
             InputValue::Text(t) => format!("the text {}", quoted(t)),
             InputValue::List(items) => format!("a list of {}", items.len()),
             InputValue::Map(_) => "a map".into(),
@@ -527,6 +530,10 @@ impl<'p, 'n> Cursor<'p, 'n> {
         for (name, cursor) in &entries {
             if !known.contains(name) {
                 let problem = cursor.key_problem(format!("unknown field {}", quoted(name)));
+                if problems.is_full() {
+                    problems.push(problem);
+                    continue;
+                }
                 let problem = problem.nearest(name, known.iter().copied());
                 problems.push(match problem.hint {
                     Some(_) => problem,
@@ -553,6 +560,14 @@ impl<'p, 'n> Object<'p, 'n> {
     /// The field, if it is given, null included.
     pub fn given(&self, name: &str) -> Option<&Cursor<'p, 'n>> {
         self.fields.iter().find(|(field, _)| *field == name).map(|(_, cursor)| cursor)
+    }
+
+    /// A problem for every field that is given without a value: `when:` left blank means nothing, least of all "always".
+    pub fn refuse_blanks(&self, problems: &mut Problems) {
+        for (name, cursor) in self.fields.iter().filter(|(_, cursor)| cursor.is_null()) {
+            let problem = cursor.key_problem(format!("`{name}` is empty"));
+            problems.push(problem.hint("give it a value or leave it out"));
+        }
     }
 
     /// The field, or a problem that it is missing.

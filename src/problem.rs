@@ -48,7 +48,7 @@ pub struct Place {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Problems {
     list: Vec<Problem>,
-    /// How many more there were.
+    /// How many more there were, at least: with so many, not all is looked at.
     pub omitted: usize,
 }
 
@@ -80,6 +80,11 @@ impl Problems {
         for problem in other.list {
             self.push(problem);
         }
+    }
+
+    /// Whether further problems are only counted: no need to find out more about them.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_PROBLEMS
     }
 
     /// Whether nothing is wrong.
@@ -147,19 +152,38 @@ impl Problem {
     }
 }
 
-/// The name most like `found`, if one is near enough to be meant. Longer names may differ more.
+/// The name most like `found`, if one is near enough to be meant. Longer names may differ more. A few microseconds, however
+/// many names there are: only the first [`MAX_COMPARED_NAMES`] are looked at, and of those only names of about the same length
+/// that begin or end alike are compared letter by letter.
 pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    const MAX_COMPARED_BYTES: usize = 64; // the distance costs length × length
-    if found.len() > MAX_COMPARED_BYTES {
+    let found = found.to_lowercase();
+    if found.is_empty() || found.len() > MAX_COMPARED_BYTES {
         return None;
     }
+    let (first, last) = (found.chars().next(), found.chars().next_back());
+    let alike = |name: &str| {
+        let lower = |c: char| c.to_lowercase().next();
+        let begins = name.chars().next().and_then(lower) == first;
+        begins || name.chars().next_back().and_then(lower) == last
+    };
     names
         .into_iter()
-        .filter(|name| name.len() <= MAX_COMPARED_BYTES)
-        .map(|name| (strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase()), name))
+        .take(MAX_COMPARED_NAMES)
+        .filter(|name| name.len().abs_diff(found.len()) <= most(name) && alike(name))
+        .map(|name| (strsim::damerau_levenshtein(&found, &name.to_lowercase()), name))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
+        .filter(|(distance, name)| *distance <= most(name))
         .map(|(_, name)| name)
+}
+
+/// Names compared for a hint at most.
+const MAX_COMPARED_NAMES: usize = 2_000;
+/// The distance costs length times length.
+const MAX_COMPARED_BYTES: usize = 64;
+
+/// Letters by which a mistyped name may differ.
+fn most(name: &str) -> usize {
+    1 + name.len() / 4
 }
 
 impl fmt::Display for Problem {
@@ -214,7 +238,7 @@ impl fmt::Display for Problems {
             write!(f, "{problem}")?;
         }
         if self.omitted > 0 {
-            writeln!(f, "and {} more", self.omitted)?;
+            writeln!(f, "and at least {} more", self.omitted)?;
         }
         Ok(())
     }
@@ -255,6 +279,6 @@ mod tests {
             problems.push(Problem::new(format!("{i}")));
         }
         assert_eq!((problems.iter().count(), problems.omitted, problems.count()), (100, 7, 107));
-        assert!(problems.to_string().ends_with("and 7 more\n"));
+        assert!(problems.to_string().ends_with("and at least 7 more\n"));
     }
 }

@@ -32,12 +32,17 @@ pub enum Record {
         /// Whether it is the active version from now on.
         activate: bool,
     },
-    /// A version that was published becomes the active one; a rollback is one of these.
+    /// A version that was published becomes the active one.
     Activate {
         /// The rule set.
         name: String,
         /// The version.
         version: u32,
+    },
+    /// The rule set goes back to the version that was active before.
+    Rollback {
+        /// The rule set.
+        name: String,
     },
     /// No version of the rule set is active any more.
     Retire {

@@ -7,10 +7,11 @@ mod schedule;
 
 use std::sync::Arc;
 
+pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
 
-use crate::expression::{Expression, Syntax, Tag};
+use crate::expression::{Expression, Syntax, Tag, TagNames};
 use crate::problem::{Place, Problem, Source};
 use crate::schema::ChannelId;
 use crate::value::Value;
@@ -21,8 +22,10 @@ pub const MAX_OFFERS: usize = 20_000;
 pub const MAX_TREATMENTS: usize = 500;
 /// Bytes of one treatment's content as JSON at most.
 pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
-/// Tags, placements, groups and guardrails of one rule set at most, each.
+/// Tags, placements and groups of one rule set at most, each.
 pub const MAX_DEFINITIONS: usize = 2_000;
+/// Guardrails of one rule set at most; each is checked for every offer.
+pub const MAX_GUARDRAILS: usize = 100;
 
 /// One rule set, checked.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub struct RuleSet {
     /// What it is for.
     pub description: Box<str>,
     pub(crate) source: Arc<Source>,
-    pub(crate) tag_names: Vec<Box<str>>,
+    pub(crate) tag_names: TagNames,
     pub(crate) tags: Vec<Tag>,
     pub(crate) placements: Vec<PlacementRule>,
     pub(crate) groups: Vec<GroupRule>,
@@ -72,6 +75,8 @@ pub(crate) struct GroupRule {
 pub(crate) struct GuardrailRule {
     pub(crate) name: Reference,
     pub(crate) syntax: Syntax,
+    /// The offer attributes it reads.
+    pub(crate) reads: Vec<Box<str>>,
 }
 
 #[derive(Debug)]

@@ -149,7 +149,7 @@ fn bytes_in_memory(record: &Record) -> usize {
     match record {
         Record::Customers(updates) => updates.iter().map(of_update).sum(),
         Record::Schema { text } | Record::Publish { text, .. } => text.len(),
-        Record::Activate { .. } | Record::Retire { .. } => 0,
+        Record::Activate { .. } | Record::Rollback { .. } | Record::Retire { .. } => 0,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 18] = [
+const CORE: [&str; 22] = [
     "context.rs",
     "customer.rs",
     "decide",
@@ -23,7 +23,11 @@ const CORE: [&str; 18] = [
     "schema",
     "schema.rs",
     "state.rs",
+    "store",
+    "store.rs",
+    "update.rs",
     "value.rs",
+    "vector.rs",
 ];
 
 const FORBIDDEN_IN_CORE: [&str; 10] = [

@@ -2,7 +2,7 @@
 
 use super::scan::{Obstacle, obstacle};
 use super::{Candidate, Passed, Score, Seen};
-use crate::engine::{Offer, Placement};
+use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::value::Value;
 
@@ -53,6 +53,8 @@ pub enum StopKind {
     Repeated,
     /// Others rank higher and the placement is full.
     Rank,
+    /// The request's time was over before it was looked at.
+    Deadline,
 }
 
 impl StopKind {
@@ -66,46 +68,49 @@ impl StopKind {
             StopKind::Group => "group",
             StopKind::Repeated => "repeated",
             StopKind::Rank => "rank",
+            StopKind::Deadline => "deadline",
         }
     }
 }
 
-/// Every offer of the placement: candidates in their order, then those that were stopped.
+/// Every offer of the placement: candidates in their order, then those that were stopped, then those of the placement's
+/// offers that were not looked at any more.
 pub(super) fn explain<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
-    placement: &'e Placement,
+    id: PlacementId,
     candidates: &[Candidate<'e>],
     fates: &[Option<Passed>],
+    looked_at: usize,
 ) -> Vec<Explanation<'e>> {
+    let placement = seen.engine.placement(id);
     let mut explanations = Vec::with_capacity(placement.offers.len());
     let mut rank = 0;
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
         rank += u32::from(fate.is_none());
         let rank = fate.is_none().then_some(rank);
-        explanations.push(Explanation {
-            offer: candidate.offer,
-            eligible: true,
-            rank,
-            stopped_by,
-            score: candidate.score,
-        });
+        let Candidate { offer, score, .. } = *candidate;
+        explanations.push(Explanation { offer, eligible: true, rank, stopped_by, score });
     }
     // Shown first, then the eligible; both keep their order.
     explanations.sort_by_key(|explanation| explanation.rank.is_none());
-    let Some(id) = seen.engine.placement_id(&placement.name) else { return explanations };
-    for offer_id in &placement.offers {
+    for (i, offer_id) in placement.offers.iter().enumerate() {
         let offer = seen.engine.offer(*offer_id);
-        if let Err(obstacle) = obstacle(seen, id, offer) {
-            let stopped_by = Some(stopped(seen, offer, &obstacle));
-            explanations.push(Explanation {
-                offer,
-                eligible: false,
-                rank: None,
-                stopped_by,
-                score: seen.score(offer),
-            });
-        }
+        let stopped_by = if i >= looked_at {
+            named(StopKind::Deadline, "")
+        } else if let Err(obstacle) = obstacle(seen, id, offer) {
+            stopped(seen, offer, &obstacle)
+        } else {
+            continue; // a candidate
+        };
+        let score = seen.score(offer);
+        explanations.push(Explanation {
+            offer,
+            eligible: false,
+            rank: None,
+            stopped_by: Some(stopped_by),
+            score,
+        });
     }
     explanations
 }

@@ -8,23 +8,23 @@ use crate::expression::Expression;
 /// How often, in offers, the time is looked at.
 const OFFERS_PER_LOOK: usize = 256;
 
-/// Puts the offers of a placement that may be shown into `found`, each with its treatment; false when the time was over
-/// before all were looked at.
+/// Puts the offers of a placement that may be shown into `found`, each with its treatment. Says how many were looked at: all,
+/// unless the time was over before.
 pub(super) fn eligible<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
     id: PlacementId,
     placement: &'e Placement,
     found: &mut Vec<(OfferId, &'e Treatment)>,
-) -> bool {
+) -> usize {
     for (i, offer_id) in placement.offers.iter().enumerate() {
         if i % OFFERS_PER_LOOK == OFFERS_PER_LOOK - 1 && seen.is_overdue() {
-            return false;
+            return i;
         }
         if let Ok(treatment) = obstacle(seen, id, seen.engine.offer(*offer_id)) {
             found.push((*offer_id, treatment));
         }
     }
-    true
+    placement.offers.len()
 }
 
 /// The first thing that keeps an offer from being shown.

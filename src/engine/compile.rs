@@ -36,7 +36,9 @@ impl Engine {
         let mut engine = Engine::empty(schema);
         engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
         engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
-        let mut linker = Linker { engine, problems: Problems::new(), sets };
+        let group_ids = HashMap::new();
+        let mut linker =
+            Linker { engine, problems: Problems::new(), sets, group_ids, narrowed: HashMap::new() };
         linker.placements();
         linker.groups();
         let offer_ids = linker.offers();
@@ -46,7 +48,7 @@ impl Engine {
         problems.or(engine)
     }
 
-    /// Offers of each placement by tier, then name: equal scores come out in the same order on every machine.
+    /// Offers of each placement by tier, then name.
     fn rank_statically(&mut self) {
         let offers = &self.offers;
         for placement in &mut self.placements {
@@ -62,7 +64,15 @@ struct Linker<'r> {
     engine: Engine,
     problems: Problems,
     sets: Vec<&'r RuleSet>,
+    group_ids: HashMap<Box<str>, usize>,
+    narrowed: HashMap<Narrowing, Option<Arc<Guardrail>>>,
 }
+
+/// A guardrail (rule set, place in it) and the attributes it reads with the values an offer gives them.
+type Narrowing = (usize, usize, Vec<String>);
+
+/// Different narrowed guardrails of one engine at most.
+const MAX_NARROWED: usize = 100_000;
 
 impl<'r> Linker<'r> {
     fn placements(&mut self) {
@@ -91,24 +101,26 @@ impl<'r> Linker<'r> {
     /// Groups are shared by all rule sets; one of them may say how many.
     fn groups(&mut self) {
         let mut owners: HashMap<&str, &str> = HashMap::new();
-        for &set in &self.sets {
+        for &set in &self.sets.clone() {
             for rule in &set.groups {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
                     let detail = format!("group `{}` is defined by rule set `{owner}` too", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 } else {
-                    self.engine.groups.push(Group { name: rule.name.name.clone(), max: rule.max });
+                    let id = self.group_id(&rule.name.name);
+                    self.engine.groups[id].max = rule.max;
                 }
             }
         }
     }
 
     fn group_id(&mut self, name: &str) -> usize {
-        let groups = &mut self.engine.groups;
-        groups.iter().position(|group| &*group.name == name).unwrap_or_else(|| {
-            groups.push(Group { name: name.into(), max: 1 });
-            groups.len() - 1
-        })
+        if let Some(id) = self.group_ids.get(name) {
+            return *id;
+        }
+        self.group_ids.insert(name.into(), self.engine.groups.len());
+        self.engine.groups.push(Group { name: name.into(), max: 1 });
+        self.engine.groups.len() - 1
     }
 
     fn placement(&mut self, set: &RuleSet, reference: &Reference) -> Option<PlacementId> {
@@ -119,7 +131,8 @@ impl<'r> Linker<'r> {
                 format!("no active rule set defines placement `{}`", reference.name),
             );
             let names = self.engine.placements.iter().map(|placement| &*placement.name);
-            self.problems.push(problem.nearest(&reference.name, names));
+            let full = self.problems.is_full();
+            self.problems.push(if full { problem } else { problem.nearest(&reference.name, names) });
         }
         found
     }
@@ -178,24 +191,52 @@ impl<'r> Linker<'r> {
     }
 
     /// Every guardrail of every rule set with this offer's attributes put in.
-    fn guardrails(&mut self, rule: &OfferRule) -> Vec<Guardrail> {
+    fn guardrails(&mut self, rule: &OfferRule) -> Vec<Arc<Guardrail>> {
         let mut guardrails = Vec::new();
-        for (tags, &set) in self.sets.iter().enumerate() {
-            for guardrail in &set.guardrails {
-                let value = |name: &str| Some(rule.attributes.value(name));
-                let offer = Some(OfferScope { value: &value });
-                let scope =
-                    Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
-                match scope.condition(&guardrail.syntax) {
-                    Ok(condition) if is_always_true(&condition) => {}
-                    Ok(condition) => {
-                        guardrails.push(Guardrail { name: guardrail.name.name.clone(), tags, condition });
-                    }
-                    Err(problems) => self.problems.extend(problems),
-                }
+        for (tags, &set) in self.sets.clone().iter().enumerate() {
+            for place in 0..set.guardrails.len() {
+                guardrails.extend(self.narrowed(set, tags, place, rule));
             }
         }
         guardrails
+    }
+
+    /// A guardrail with an offer's attributes put in; `None` if it then holds for every customer. Offers that are alike in
+    /// what the guardrail reads share it: there are few risk classes and many offers.
+    fn narrowed(
+        &mut self,
+        set: &RuleSet,
+        tags: usize,
+        place: usize,
+        rule: &OfferRule,
+    ) -> Option<Arc<Guardrail>> {
+        let guardrail = &set.guardrails[place];
+        let values = guardrail.reads.iter().map(|name| rule.attributes.value(name).to_string()).collect();
+        let key = (tags, place, values);
+        if let Some(known) = self.narrowed.get(&key) {
+            return known.clone();
+        }
+        if self.narrowed.len() == MAX_NARROWED {
+            let detail = format!(
+                "with the offers there are, the guardrails come to more than {MAX_NARROWED} conditions"
+            );
+            let problem = set.problem(&guardrail.name.spot, detail);
+            self.problems.push(problem.hint("let it read attributes of which there are few values"));
+            return None;
+        }
+        let value = |name: &str| Some(rule.attributes.value(name));
+        let offer = Some(OfferScope { value: &value });
+        let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
+        let narrowed = match scope.condition(&guardrail.syntax) {
+            Ok(condition) if is_always_true(&condition) => None,
+            Ok(condition) => Some(Arc::new(Guardrail { name: guardrail.name.name.clone(), tags, condition })),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        };
+        self.narrowed.insert(key, narrowed.clone());
+        narrowed
     }
 
     /// A fallback is what is left when all else fails, so nothing about it may depend on the customer or the time.
@@ -208,7 +249,9 @@ impl<'r> Linker<'r> {
                     let detail =
                         format!("the fallback `{}` is no offer of an active rule set", reference.name);
                     let problem = set.problem(&reference.spot, detail);
-                    self.problems.push(problem.nearest(&reference.name, offers.keys().copied()));
+                    let full = self.problems.is_full();
+                    let names = offers.keys().copied();
+                    self.problems.push(if full { problem } else { problem.nearest(&reference.name, names) });
                     continue;
                 };
                 let Some(placement) = self.engine.placement_id(&rule.name.name) else { continue };
@@ -255,7 +298,9 @@ impl<'r> Linker<'r> {
         offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>,
         fallbacks: &[(PlacementId, OfferId)],
     ) {
-        for (id, set, rule) in offers.values() {
+        let mut offers: Vec<_> = offers.values().collect();
+        offers.sort_by_key(|(id, ..)| *id); // the same problems in the same order every time
+        for (id, set, rule) in offers {
             for treatment in &rule.treatments {
                 let Some(placement) = self.engine.placement_id(&treatment.placement.name) else { continue };
                 let listed = rule.placements.iter().any(|p| p.name == treatment.placement.name);

@@ -1,10 +1,11 @@
 //! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at once; constants
 //! are folded, so that a guardrail over an offer's own attributes comes down to what it asks of the customer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::evaluate::{Facts, TagMemo};
-use super::syntax::{LoopTerm, Term, TermKind};
+use super::syntax::{LoopTerm, Term, TermKind, outside_texts};
 use super::{Comparison, Expression, Function, Loop, Node, Operator, Part, Syntax};
 use crate::context::Context;
 use crate::problem::{Problem, Problems, nearest};
@@ -44,12 +45,29 @@ pub enum Type {
 pub struct Scope<'s> {
     /// Features and context.
     pub schema: &'s Schema,
-    /// Tags by name; a tag's number is its place.
-    pub tags: &'s [Box<str>],
+    /// Tags by name.
+    pub tags: &'s TagNames,
     /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one offer.
     pub offer: Option<OfferScope<'s>>,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
+}
+
+/// The names of a rule set's tags; a tag's number is its place.
+#[derive(Debug, Clone, Default)]
+pub struct TagNames {
+    ids: HashMap<Box<str>, usize>,
+}
+
+impl TagNames {
+    /// Tags of these names, numbered from 0.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> TagNames {
+        TagNames { ids: names.into_iter().enumerate().map(|(i, name)| (name.into(), i)).collect() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.ids.keys().map(|name| &**name)
+    }
 }
 
 /// Free variables with their values, by place.
@@ -65,7 +83,8 @@ pub struct OfferScope<'s> {
 impl<'s> Scope<'s> {
     /// Features and context, no tags, no offer.
     pub fn of(schema: &'s Schema) -> Scope<'s> {
-        Scope { schema, tags: &[], offer: None, variables: &[] }
+        static NONE: std::sync::LazyLock<TagNames> = std::sync::LazyLock::new(TagNames::default);
+        Scope { schema, tags: &NONE, offer: None, variables: &[] }
     }
 
     /// Checks a condition.
@@ -103,8 +122,15 @@ impl<'s> Scope<'s> {
         let mut check = Check { scope: *self, syntax, problems: Problems::new(), locals: Vec::new() };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
-            let root = &syntax.root;
-            check.refuse(root, format!("{expected}, this is {}", kind.describe()));
+            check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
+        }
+        let constants = parts.iter().map(|part| &part.node).chain([&node]);
+        let mut errors = constants.filter_map(|node| match node {
+            Node::Constant(Value::Error(why)) => Some(*why),
+            _ => None,
+        });
+        if let Some(why) = errors.next().filter(|_| !expected.is_empty()) {
+            check.refuse(&syntax.root, format!("this never has a value: {why}"));
         }
         let line = syntax.origin.line();
         check.problems.or(Expression { text: Arc::clone(&syntax.text), line, node, parts })
@@ -214,14 +240,15 @@ impl Check<'_> {
     fn text(&self, term: &Term) -> Box<str> {
         let text = &self.syntax.text;
         let (mut start, mut end) = (term.start, term.end.min(text.len()));
-        while start > 0 && unbalanced(&text[start..end]) > 0 && text[end..].trim_start().starts_with(')') {
-            end += text[end..].find(')').map_or(0, |at| at + 1);
+        let bracket =
+            |wanted: u8| outside_texts(text).filter(move |(_, byte)| *byte == wanted).map(|(at, _)| at);
+        while unbalanced(&text[start..end]) > 0 {
+            let Some(close) = bracket(b')').find(|at| *at >= end) else { break };
+            end = close + 1;
         }
-        while unbalanced(&text[start..end]) < 0 && text[..start].trim_end().ends_with('(') {
-            start = text[..start].rfind('(').unwrap_or(0);
-        }
-        if unbalanced(&text[start..end]) > 0 {
-            end = text[end..].find(')').map_or(end, |at| end + at + 1);
+        while unbalanced(&text[start..end]) < 0 {
+            let Some(open) = bracket(b'(').filter(|at| *at < start).last() else { break };
+            start = open;
         }
         text[start..end].split_whitespace().collect::<Vec<_>>().join(" ").into()
     }
@@ -237,6 +264,9 @@ impl Check<'_> {
     }
 
     fn node(&mut self, term: &Term) -> (Node, Type) {
+        if self.problems.is_full() {
+            return unknown(); // nobody reads more of them, and each costs time
+        }
         match &term.kind {
             TermKind::Null => (Node::Constant(Value::Null), Type::Null),
             TermKind::Bool(b) => (Node::Constant(Value::Bool(*b)), Type::Bool),
@@ -287,7 +317,10 @@ impl Check<'_> {
     fn truth(&mut self, term: &Term) -> Node {
         let (node, kind) = self.node(term);
         match kind {
-            Type::Bool | Type::Any => node,
+            Type::Bool => node,
+            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about it.
+            Type::Any if node != unknown().0 => Node::And(Box::new([node])),
+            Type::Any => node,
             other => {
                 let problem =
                     self.problem(term, format!("true or false was expected, this is {}", other.describe()));
@@ -317,7 +350,7 @@ impl Check<'_> {
         let schema = self.scope.schema;
         let elsewhere = if schema.context_id(name).is_some() {
             Some(format!("did you mean `context.{name}`?"))
-        } else if self.scope.tags.iter().any(|tag| &**tag == name) {
+        } else if self.scope.tags.ids.contains_key(name) {
             Some(format!("did you mean `tag.{name}`?"))
         } else if self.scope.offer.is_some() && offer_kind(schema, name).is_some() {
             Some(format!("did you mean `offer.{name}`?"))
@@ -343,8 +376,8 @@ impl Check<'_> {
         let schema = self.scope.schema;
         let names: Vec<&str> = match root.as_str() {
             "customer" => {
-                if schema.feature_id(field).is_some() {
-                    return self.name(term, field);
+                if let Some(id) = schema.feature_id(field) {
+                    return (Node::Feature(id), Type::of(&schema.feature(id).kind));
                 }
                 schema.features().iter().map(|f| &*f.name).collect()
             }
@@ -358,10 +391,10 @@ impl Check<'_> {
                 schema.context().iter().map(|f| &*f.name).chain(["channel"]).collect()
             }
             "tag" => {
-                if let Some(i) = self.scope.tags.iter().position(|tag| &**tag == field) {
-                    return (Node::Tag(i), Type::Bool);
+                if let Some(tag) = self.scope.tags.ids.get(field) {
+                    return (Node::Tag(*tag), Type::Bool);
                 }
-                self.scope.tags.iter().map(|tag| &**tag).collect()
+                self.scope.tags.iter().collect()
             }
             "offer" => {
                 let Some(offer) = self.scope.offer else {
@@ -464,9 +497,32 @@ impl Check<'_> {
                 None
             }
         };
-        match pair {
+        match pair.map(|pair| self.in_single_precision(pair)) {
             Some(pair) => (self.fold(Node::Compare(comparison, Box::new(pair))), Type::Bool),
             None => unknown(),
+        }
+    }
+
+    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a customer whose
+    /// score was given as 0.7 passes `score >= 0.7`.
+    fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
+        let single = |node: &Node| match node {
+            Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },
+            _ => false,
+        };
+        let round = |node: Node| match node {
+            Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
+                Node::Constant(Value::Double(f64::from(x as f32)))
+            }
+            other => other,
+        };
+        let [left, right] = pair;
+        if single(&left) {
+            [left, round(right)]
+        } else if single(&right) {
+            [round(left), right]
+        } else {
+            [left, right]
         }
     }
 
@@ -596,7 +652,12 @@ impl Check<'_> {
                 let words = Arc::clone(words);
                 let TermKind::Text(text) = &item.kind else { return unknown() };
                 let Some(code) = self.word(&words, text, item) else { return unknown() };
-                (self.fold(Node::HasBit(Box::new(list_node), 1 << code)), Type::Bool)
+                // Only features keep their sets as bits.
+                let node = match list_node {
+                    Node::Feature(_) => Node::HasBit(Box::new(list_node), 1 << code),
+                    _ => Node::In(Box::new([item_node, list_node])),
+                };
+                (self.fold(node), Type::Bool)
             }
             (Type::Set(_), kind) if !kind.is_text() && *kind != Type::Any => {
                 self.refuse(item, format!("a set has words, this is {}", kind.describe()))
@@ -793,5 +854,5 @@ fn offer_kind(schema: &Schema, name: &str) -> Option<Type> {
 
 /// Opening less closing brackets.
 fn unbalanced(text: &str) -> i32 {
-    text.bytes().map(|b| i32::from(b == b'(') - i32::from(b == b')')).sum()
+    outside_texts(text).map(|(_, b)| i32::from(b == b'(') - i32::from(b == b')')).sum()
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::{Comparison, Expression, Function, Loop, MAX_LOOP_STEPS, Node, Operator, Part, Tag};
+use super::{Comparison, Expression, Function, Loop, MAX_EFFORT, Node, Operator, Part, Tag};
 use crate::context::Context;
 use crate::schema::{ChannelId, FeatureId, Schema};
 use crate::value::{SECOND, Time, Value};
@@ -93,7 +93,9 @@ fn terms<'a>(node: &'a Node, facts: &Facts<'a>, found: &mut Vec<(String, Value<'
         let schema = facts.schema;
         let (name, value) = match node {
             Node::Feature(id) | Node::Code(id) => {
-                (schema.feature(*id).name.to_string(), facts.vector.get(schema, *id).into_owned())
+                let feature = schema.feature(*id);
+                let value = feature.kind.as_given(facts.vector.get(schema, *id));
+                (feature.name.to_string(), value.into_owned())
             }
             Node::Context(id) => {
                 let name = format!("context.{}", schema.context()[usize::from(id.0)].name);
@@ -121,19 +123,29 @@ fn terms<'a>(node: &'a Node, facts: &Facts<'a>, found: &mut Vec<(String, Value<'
 
 impl Node {
     pub(crate) fn evaluate<'a>(&'a self, facts: &Facts<'a>) -> Value<'a> {
-        Run { facts, locals: Vec::new(), steps: 0 }.value(self)
+        Run { facts, locals: Vec::new(), spent: 0 }.value(self)
     }
 }
 
-/// One evaluation: the loops' variables and how many steps they took.
+/// One evaluation: the loops' variables, and what it has spent of [`MAX_EFFORT`].
 struct Run<'r, 'a> {
     facts: &'r Facts<'a>,
     locals: Vec<Value<'a>>,
-    steps: u32,
+    spent: usize,
 }
 
 const NO_OVERLOAD: Value<'static> = Value::Error("these kinds of values do not go together");
 const OVERFLOW: Value<'static> = Value::Error("overflow");
+const TOO_MUCH: Value<'static> = Value::Error("too much work for one condition");
+
+/// What keeping a value costs: one per value and one per 16 bytes of text.
+fn weight(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(text) => 1 + text.len() / 16,
+        Value::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        _ => 1,
+    }
+}
 
 impl<'a> Run<'_, 'a> {
     fn value(&mut self, node: &'a Node) -> Value<'a> {
@@ -180,7 +192,8 @@ impl<'a> Run<'_, 'a> {
             Node::Arithmetic(operator, nodes) => {
                 let [left, right] = &**nodes;
                 let (left, right) = (self.value(left), self.value(right));
-                arithmetic(*operator, left, right)
+                let sum = arithmetic(*operator, left, right);
+                self.built(sum)
             }
             Node::In(nodes) => {
                 let [item, list] = &**nodes;
@@ -210,11 +223,26 @@ impl<'a> Run<'_, 'a> {
                 let items: Vec<Value<'a>> = nodes.iter().map(|node| self.value(node)).collect();
                 match items.iter().find(|item| !item.is_answer()) {
                     Some(none) => none.clone(),
-                    None => Value::List(items.into()),
+                    None => self.built(Value::List(items.into())),
                 }
             }
             Node::Call(function, nodes) => self.call(*function, nodes),
             Node::Loop(l) => self.comprehension(l),
+        }
+    }
+
+    /// Whether so much more may be done. Loops and what they build are paid from one purse, so neither time nor memory can
+    /// be had in excess by any expression.
+    fn spend(&mut self, effort: usize) -> bool {
+        self.spent = self.spent.saturating_add(effort);
+        self.spent <= MAX_EFFORT
+    }
+
+    /// A text or list that was put together, if it may be kept.
+    fn built(&mut self, value: Value<'a>) -> Value<'a> {
+        match &value {
+            Value::Text(_) | Value::List(_) if !self.spend(weight(&value)) => TOO_MUCH,
+            _ => value,
         }
     }
 
@@ -277,9 +305,9 @@ impl<'a> Run<'_, 'a> {
         self.locals.push(Value::Missing);
         self.locals.push(start);
         for item in items.iter() {
-            self.steps += 1;
-            if self.steps > MAX_LOOP_STEPS {
-                return Value::Error("too many steps in loops");
+            if !self.spend(1) {
+                self.locals.truncate(l.item);
+                return TOO_MUCH;
             }
             self.locals[l.item] = item.clone();
             if self.value(&l.condition) == Value::Bool(false) {
@@ -522,6 +550,9 @@ fn duration(text: &str) -> Option<i64> {
         return Some(0);
     }
     let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
@@ -531,9 +562,7 @@ fn duration(text: &str) -> Option<i64> {
         total += number * micros;
         rest = &rest[digits + unit.len()..];
     }
-    (total > 0.0 && total < 9.0e18)
-        .then_some((sign * total) as i64)
-        .or((total == 0.0 && !text.is_empty()).then_some(0))
+    (total < 9.0e18).then_some((sign * total) as i64)
 }
 
 #[cfg(test)]
@@ -566,6 +595,7 @@ mod tests {
             ("0s", Some(0)),
             ("7d", None),
             ("", None),
+            ("-", None),
             ("h", None),
             ("1", None),
         ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
-use super::{Comparison, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, Operator};
+use super::{Comparison, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, Operator};
 use crate::input::Cursor;
 use crate::problem::{Place, Problem, Problems, Source};
 
@@ -87,7 +87,7 @@ impl Syntax {
         if let Some(at) = too_deep(text) {
             return Err(of_one(origin.problem(text, at, at + 1, depth_message())));
         }
-        let parser = cel::parser::Parser::new().max_recursion_depth(MAX_EXPRESSION_DEPTH as u16 * 2);
+        let parser = cel::parser::Parser::new().max_recursion_depth(MAX_BRACKETS as u16 * 4);
         let (tree, info) = parser.parse_with_source_info(text).map_err(|errors| {
             let mut problems = Problems::new();
             for error in &errors.errors {
@@ -102,6 +102,24 @@ impl Syntax {
     }
 }
 
+impl Syntax {
+    /// The names `x` of all `offer.x` in it, each once.
+    pub(crate) fn offer_fields(&self) -> Vec<Box<str>> {
+        let mut fields: Vec<Box<str>> = Vec::new();
+        let mut open = vec![&self.root];
+        while let Some(term) = open.pop() {
+            if let TermKind::Select(root, field) | TermKind::Has(root, field) = &term.kind
+                && matches!(&root.kind, TermKind::Name(name) if name == "offer")
+                && !fields.iter().any(|known| **known == **field)
+            {
+                fields.push(field.as_str().into());
+            }
+            open.extend(term.kind.operands());
+        }
+        fields
+    }
+}
+
 fn of_one(problem: Problem) -> Problems {
     let mut problems = Problems::new();
     problems.push(problem);
@@ -109,42 +127,50 @@ fn of_one(problem: Problem) -> Problems {
 }
 
 fn depth_message() -> String {
-    format!("an expression is nested at most {MAX_EXPRESSION_DEPTH} deep, this one is deeper")
+    format!(
+        "an expression has at most {MAX_BRACKETS} brackets and {MAX_DEPTH} operators inside each other, this one has more"
+    )
 }
 
-/// The byte where operators first nest too deep, outside of texts. Counts an upper bound: a chain such as `1+1+1` nests one
-/// level per operator, what stands in brackets adds to the chain around it, and `&&`, `||` and `,` begin a new chain.
-fn too_deep(text: &str) -> Option<usize> {
-    /// Chains are deeper in the tree than people see them.
-    const MAX_CHAIN: usize = 4 * MAX_EXPRESSION_DEPTH;
-    let mut open: Vec<(usize, usize)> = Vec::new(); // per bracket: chain before it, longest chain in it
-    let (mut chain, mut longest) = (0_usize, 0_usize);
+/// The bytes of an expression that are not inside a text.
+pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let mut quote = None;
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        match (quote, *byte) {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), b'\\') => escaped = true,
-            (Some(end), _) if byte == end => quote = None,
+            (Some(end), byte) if byte == end => quote = None,
             (Some(_), _) => {}
-            (None, b'\'' | b'"') => quote = Some(byte),
-            (None, b'(' | b'[' | b'{') => {
+            (None, b'\'' | b'"') => quote = Some(*byte),
+            (None, _) => return true,
+        }
+        false
+    })
+}
+
+/// The byte where operators first nest too deep. Counts an upper bound: a chain such as `1+1+1` nests one level per operator,
+/// what stands in brackets adds to the chain around it, and `&&`, `||` and `,` begin a new chain.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open: Vec<(usize, usize)> = Vec::new(); // per bracket: chain before it, longest chain in it
+    let (mut chain, mut longest) = (0_usize, 0_usize);
+    for (at, byte) in outside_texts(text) {
+        match byte {
+            b'(' | b'[' | b'{' => {
                 open.push((chain, longest));
                 longest = chain;
             }
-            (None, b')' | b']' | b'}') => {
+            b')' | b']' | b'}' => {
                 let (_, before) = open.pop().unwrap_or((0, 0));
                 chain = longest;
                 longest = longest.max(before);
             }
-            (None, b'&' | b'|' | b',') => chain = open.last().map_or(0, |(before, _)| *before),
-            (None, b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.') => {
-                chain += 1;
-            }
-            (None, _) => {}
+            b'&' | b'|' | b',' => chain = open.last().map_or(0, |(before, _)| *before),
+            b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.' => chain += 1,
+            _ => {}
         }
         longest = longest.max(chain);
-        if open.len() > MAX_EXPRESSION_DEPTH || chain > MAX_CHAIN {
+        if open.len() > MAX_BRACKETS || chain > MAX_DEPTH {
             return Some(at);
         }
     }
@@ -239,12 +265,21 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
 }
 
-/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was written, which
-/// may have quotes, escapes, folded lines and indentation more.
+/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was written, which may
+/// have quotes, folded lines and indentation more. Where that cannot be told (escapes, an alias) it is the scalar itself.
 fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) -> Place {
-    let written = source.text.get(place.offset as usize..).unwrap_or("");
-    let from = aligned(written, value, floor(value, start));
-    let to = aligned(written, value, floor(value, end).max(1) - 1) + 1;
+    let from = place.offset as usize;
+    let to = if place.length > 0 { from + place.length as usize } else { source.text.len() };
+    let written = source.text.get(from..to).unwrap_or("");
+    if written.starts_with(['*', '&']) || (written.starts_with('"') && written.contains('\\')) {
+        return place;
+    }
+    let last = floor(value, end).max(1) - 1;
+    let (Some(from), Some(to)) =
+        (aligned(written, value, floor(value, start)), aligned(written, value, last))
+    else {
+        return place;
+    };
     let before = &written[..floor(written, from)];
     let lines = before.matches('\n').count() as u32;
     let column = match before.rfind('\n') {
@@ -252,21 +287,21 @@ fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) 
         None => place.column + before.chars().count() as u32,
     };
     let offset = place.offset + from as u32;
-    Place { line: place.line + lines, column, offset, length: to.saturating_sub(from).max(1) as u32 }
+    Place { line: place.line + lines, column, offset, length: (to + 1).saturating_sub(from).max(1) as u32 }
 }
 
-fn aligned(written: &str, value: &str, target: usize) -> usize {
+/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for behind the last.
+fn aligned(written: &str, value: &str, target: usize) -> Option<usize> {
     let mut at = 0;
     for (i, wanted) in value.char_indices() {
         let same = |c: char| c == wanted || (c.is_whitespace() && wanted.is_whitespace());
-        let Some(skip) = written[at..].find(same) else { return at };
-        at += skip;
+        at += written[at..].find(same)?;
         if i >= target {
-            return at;
+            return Some(at);
         }
         at += written[at..].chars().next().map_or(0, char::len_utf8);
     }
-    at
+    Some(at)
 }
 
 struct Convert<'a> {
@@ -285,7 +320,7 @@ impl Convert<'_> {
         end = end.min(self.text.len());
         start = start.min(end);
         let refused = |kind| Term { kind, start, end };
-        if depth > 4 * MAX_EXPRESSION_DEPTH {
+        if depth > MAX_DEPTH + MAX_BRACKETS {
             self.problems.push(self.origin.problem(self.text, start, end, depth_message()));
             return refused(TermKind::Null);
         }
@@ -336,15 +371,12 @@ impl Convert<'_> {
     /// The bracket that closes the one at `open`, if there is one.
     fn closing(&self, open: usize) -> Option<usize> {
         let mut depth = 0_i32;
-        let mut quote = None;
-        for (at, byte) in self.text.bytes().enumerate().skip(open) {
-            match (quote, byte) {
-                (Some(end), _) => quote = (byte != end).then_some(end),
-                (None, b'\'' | b'"') => quote = Some(byte),
-                (None, b'(' | b'[') => depth += 1,
-                (None, b')' | b']') => depth -= 1,
-                (None, _) => {}
-            }
+        for (at, byte) in outside_texts(self.text).skip_while(|(at, _)| *at < open) {
+            depth += match byte {
+                b'(' | b'[' => 1,
+                b')' | b']' => -1,
+                _ => 0,
+            };
             if depth == 0 {
                 return (at > open).then_some(at);
             }
@@ -467,29 +499,39 @@ fn operator(name: &str) -> Option<Operator> {
 }
 
 impl TermKind {
-    /// The bytes that the parts cover; an operator's own place is only its sign.
-    fn extent(&self) -> (usize, usize) {
-        let over = |terms: &[Term]| {
-            let start = terms.iter().map(|t| t.start).min().unwrap_or(usize::MAX);
-            (start, terms.iter().map(|t| t.end).max().unwrap_or(0))
-        };
+    /// The terms directly below.
+    fn operands(&self) -> Vec<&Term> {
         match self {
             TermKind::Select(inner, _)
             | TermKind::Has(inner, _)
             | TermKind::Not(inner)
-            | TermKind::Negate(inner) => (inner.start, inner.end),
+            | TermKind::Negate(inner) => {
+                vec![inner]
+            }
             TermKind::And(terms)
             | TermKind::Or(terms)
             | TermKind::List(terms)
-            | TermKind::Call(_, terms, _) => over(terms),
-            TermKind::If(three) => over(&three[..]),
+            | TermKind::Call(_, terms, _) => terms.iter().collect(),
+            TermKind::If(three) => three.iter().collect(),
             TermKind::Compare(_, two)
             | TermKind::Arithmetic(_, two)
             | TermKind::In(two)
-            | TermKind::Index(two) => over(&two[..]),
-            TermKind::Loop(l) => (l.range.start, l.step.end.max(l.range.end)),
-            _ => (usize::MAX, 0),
+            | TermKind::Index(two) => two.iter().collect(),
+            TermKind::Loop(l) => vec![&l.range, &l.start, &l.condition, &l.step, &l.result],
+            TermKind::Null
+            | TermKind::Bool(_)
+            | TermKind::Int(_)
+            | TermKind::Double(_)
+            | TermKind::Text(_)
+            | TermKind::Name(_) => Vec::new(),
         }
+    }
+
+    /// The bytes that the operands cover; an operator's own place is only its sign.
+    fn extent(&self) -> (usize, usize) {
+        let operands = self.operands();
+        let start = operands.iter().map(|term| term.start).min().unwrap_or(usize::MAX);
+        (start, operands.iter().map(|term| term.end).max().unwrap_or(0))
     }
 }
 
@@ -526,6 +568,7 @@ mod tests {
             ("when: >\n  age > 3\n  && & x\n", "3:6 \"&\" `&` was not expected here"),
             ("when: age >\n   3 & x\n", "2:6 \"&\" `&` was not expected here"),
             ("when: age >\n", "1:11 \">\" the expression ends where a value was expected"),
+            ("when: \"age > 3 &&\\n agee = 4\"\n", "1:7 \"\\\"age > 3"),
             ("when: has(age)\n", "1:11 \"a\" has() asks for a field"),
             ("when: tier == 'abc\n", "1:15 \"'abc\" this text has no closing quote"),
         ] {
@@ -548,7 +591,7 @@ mod tests {
             let problems = Syntax::parse(&text, Origin::default()).unwrap_err();
             assert!(problems.iter().any(|p| p.detail.contains("at most")), "{problems}");
         }
-        let onion = (0..12).fold("a".to_owned(), |inner, _| format!("(a && {inner}{})", "+1".repeat(200)));
+        let onion = (0..12_u8).fold("a".to_owned(), |inner, _| format!("(a && {inner}{})", "+1".repeat(200)));
         assert!(Syntax::parse(&onion, Origin::default()).is_err());
         assert!(Syntax::parse(&vec!["a == 1.5"; 600].join(" && "), Origin::default()).is_ok());
         assert!(Syntax::parse(&vec!["a"; 1_000].join(" && "), Origin::default()).is_ok());

@@ -20,6 +20,7 @@ features:
   logins: {kind: count, event: login, window: 7d}
 context:
   page: {kind: enum, values: [home, fx]}
+  topics: {kind: set, values: [funds, travel]}
   intent: {kind: string}
   amount: {kind: float, precision: double}
 events: {login: {}}
@@ -47,7 +48,7 @@ fn row(schema: &Schema, features: &str) -> Vec<u64> {
 fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let schema = schema();
     let words = row(&schema, features);
-    let names: Vec<Box<str>> = vec!["young".into(), "rich".into()];
+    let names = TagNames::new(["young", "rich"]);
     let scope = Scope { schema: &schema, tags: &names, offer: None, variables: &[] };
     let tag = |name: &str, text| {
         let condition = scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
@@ -139,6 +140,9 @@ fn sets_know_membership_size_and_loops() {
         ("'funds' in interests", "interests=funds|study", "true"),
         ("'travel' in interests", "interests=funds|study", "false"),
         ("'travel' in interests", "", "missing"),
+        ("[5].exists(age, customer.age > 3)", "age=1", "false"),
+        ("true && [true, 1][0]", "", "true"),
+        ("true && [true, 1][1]", "", "no answer (these kinds of values do not go together)"),
         ("size(interests)", "interests=funds|study", "2"),
         ("interests.size() > 2", "interests=funds|study", "false"),
         ("interests.exists(i, i == 'study')", "interests=funds|study", "true"),
@@ -154,6 +158,48 @@ fn sets_know_membership_size_and_loops() {
 }
 
 #[test]
+fn no_expression_can_take_much_time_or_memory() {
+    let doubled = |times: usize| format!("size(['aaaaaaaa']{}[0]) > 0", ".map(x, x + x)".repeat(times));
+    let nested = "[1,2,3,4,5,6,7,8,9,10].exists(a, [1,2,3,4,5,6,7,8,9,10].exists(b, \
+                  [1,2,3,4,5,6,7,8,9,10].exists(c, [1,2,3,4,5,6,7,8,9,10].exists(d, a + b + c + d > 40 && age > 3))))";
+    let lists = format!("size([[1]]{}) > 0", ".map(x, x + x)".repeat(40));
+    for text in [doubled(40), lists, nested.to_owned()] {
+        assert_eq!(evaluate(&text, "age=1", &[]), "no answer (too much work for one condition)", "{text}");
+    }
+    assert_eq!(evaluate(&doubled(5), "", &[]), "true");
+}
+
+#[test]
+fn the_deepest_expression_fits_half_of_a_usual_stack() {
+    let chain = format!("age{} > 0", " + 1".repeat(MAX_DEPTH - 4));
+    let brackets = format!("{}vip{}", "!(".repeat(MAX_BRACKETS), ")".repeat(MAX_BRACKETS));
+    let deep = [chain, brackets];
+    let one_mebibyte = std::thread::Builder::new().stack_size(1 << 20);
+    let run = move || deep.map(|text| evaluate(&text, "age=1 vip=true", &[]));
+    // Parsing needs more than evaluating and is done by threads that have it; so it is all done by a thread with 16 MiB, and
+    // evaluated once more where requests are.
+    let parse = std::thread::Builder::new().stack_size(16 << 20).spawn(run).unwrap();
+    assert_eq!(parse.join().unwrap(), ["true", "true"]);
+    let deepest = (0..MAX_DEPTH).fold(Node::Feature(FeatureId(0)), |node, _| Node::Negate(Box::new(node)));
+    let run = move || {
+        let (schema, context, memo) = (schema(), Context::default(), TagMemo::default());
+        let words = row(&schema, "age=1");
+        let facts = Facts {
+            schema: &schema,
+            vector: FeatureVector::new(&words),
+            context: &context,
+            channel: ChannelId(0),
+            now: Time(0),
+            tags: &[],
+            memo: &memo,
+            variables: &[],
+        };
+        deepest.evaluate(&facts).to_string()
+    };
+    assert_eq!(one_mebibyte.spawn(run).unwrap().join().unwrap(), "1");
+}
+
+#[test]
 fn numbers_follow_cel() {
     check(&[
         ("1 + 2 * 3", "", "7"),
@@ -164,6 +210,8 @@ fn numbers_follow_cel() {
         ("age / 0", "age=1", "no answer (division by zero)"),
         ("9223372036854775807 + age", "age=1", "no answer (overflow)"),
         ("1.0 / 0.0 > 1.0", "", "true"),
+        ("churn >= 0.7 && churn == 0.7 && 0.7 <= churn", "churn=0.7", "true"),
+        ("churn > 0.7", "churn=0.7", "false"),
         ("0.0 / 0.0 == 0.0 / 0.0", "", "false"),
         ("1 == 1.0 && 1 < 1.5 && 2.0 >= 2", "", "true"),
         ("9007199254740993 > 9007199254740992.0", "", "true"),
@@ -205,6 +253,9 @@ fn tags_context_and_channel_are_seen() {
         "true"
     );
     assert_eq!(evaluate("context.amount > 100", "", &[("amount", "100.5")]), "true");
+    assert_eq!(evaluate("'funds' in context.topics", "", &[("topics", "funds|funds")]), "true");
+    assert_eq!(evaluate("'travel' in context.topics", "", &[("topics", "funds")]), "false");
+    assert_eq!(evaluate("size(context.topics) == 1", "", &[("topics", "funds|funds")]), "true");
     assert_eq!(evaluate("context.amount > 100", "", &[]), "missing");
 }
 
@@ -229,7 +280,7 @@ fn constants_are_folded_away() {
 #[test]
 fn problems_say_where_what_and_what_to_try() {
     let schema = schema();
-    let names: Vec<Box<str>> = vec!["young".into()];
+    let names = TagNames::new(["young"]);
     let scope = Scope { tags: &names, ..Scope::of(&schema) };
     for (text, under, detail, hint) in [
         ("agee > 3", "agee", "there is no feature `agee`", "did you mean `age`?"),
@@ -288,6 +339,8 @@ fn problems_say_where_what_and_what_to_try() {
         ("age in ['a']", "age in ['a']", "a list of texts never has an int", ""),
         ("{'a': 1}.a == 1", "{", "maps and messages are not part of conditions", ""),
         ("1u == 1u", "1u", "unsigned numbers are not part of conditions; leave out the `u`", ""),
+        ("1 / 0 > 2", "1 / 0 > 2", "this never has a value: division by zero", ""),
+        ("age > 3 && 1 / 0 > 2", "age > 3 && 1 / 0 > 2", "this never has a value: division by zero", ""),
         ("risk.foo == 1", "risk.foo", "only customer, context, offer and tag have fields", ""),
     ] {
         let problems = match Syntax::parse(text, Origin::default()) {
@@ -315,7 +368,7 @@ fn every_problem_of_an_expression_is_found() {
 fn explanations_name_the_part_that_failed_and_what_it_saw() {
     let schema = schema();
     let words = row(&schema, "age=41 aum=400000");
-    let names: Vec<Box<str>> = vec!["young".into()];
+    let names = TagNames::new(["young"]);
     let scope = Scope { tags: &names, ..Scope::of(&schema) };
     let parse = |text: &str| scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
     let tags = [Tag { name: "young".into(), condition: parse("age < 30") }];
@@ -339,6 +392,8 @@ fn explanations_name_the_part_that_failed_and_what_it_saw() {
             "tag.young = false, age = 41, vip = missing",
         ),
         ("risk == 'R2'", "risk == 'R2'", "risk = missing"),
+        ("string(age).contains('(') == false && vip && (age > 5 || age < 2)", "vip", "vip = missing"),
+        ("string(age).contains(')') == false && (age > 50 || age < 2)", "age > 50 || age < 2", "age = 41"),
     ] {
         let condition = parse(text);
         let (failed, seen) = condition.failed_part(&facts).unwrap();

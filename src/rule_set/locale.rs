@@ -56,15 +56,22 @@ impl<T> Localized<T> {
         Localized { values }
     }
 
-    /// The value for `locale`: its own, a wider one's, the one without a locale, else the first.
+    /// The value for `locale` as [`best`] finds it, else the first.
     pub fn for_locale(&self, locale: Option<&Locale>) -> Option<&T> {
-        let exact =
-            |tag: &str| self.values.iter().find(|(l, _)| l.as_ref().is_some_and(|l| l.as_str() == tag));
-        let own = locale.and_then(|locale| locale.chain().find_map(exact));
-        let value =
-            own.or_else(|| self.values.iter().find(|(l, _)| l.is_none())).or_else(|| self.values.first());
-        value.map(|(_, value)| value)
+        let found = best(locale, || self.values.iter(), |(own, _)| own.as_ref());
+        found.or_else(|| self.values.first()).map(|(_, value)| value)
     }
+}
+
+/// Of things that each are for a locale or for none, the one for `locale`: its own, a wider one's, the one for none.
+pub(crate) fn best<T, I: Iterator<Item = T>>(
+    locale: Option<&Locale>,
+    all: impl Fn() -> I,
+    locale_of: impl Fn(&T) -> Option<&Locale>,
+) -> Option<T> {
+    let exact = |tag: &str| all().find(|thing| locale_of(thing).is_some_and(|own| own.as_str() == tag));
+    let own = locale.and_then(|locale| locale.chain().find_map(exact));
+    own.or_else(|| all().find(|thing| locale_of(thing).is_none()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! A rule set's text to [`RuleSet`], with all problems at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS, MAX_OFFERS,
-    MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
+    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS,
+    MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot,
+    TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
-use crate::expression::{Expression, Node, OfferScope, Origin, Scope, Syntax, Tag};
+use crate::expression::{Expression, MAX_DEPTH, Node, OfferScope, Origin, Scope, Syntax, Tag, TagNames};
 use crate::input::{Cursor, Input, InputValue, Object, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
@@ -17,8 +18,6 @@ use crate::value::Value;
 /// Priority tier of an offer that names none.
 const DEFAULT_PRIORITY: u8 = 5;
 const MAX_PRIORITY: i64 = 9;
-/// How deep tags may be built on tags; evaluating follows them on the stack.
-const MAX_TAG_DEPTH: usize = 32;
 /// Placements of one offer at most.
 const MAX_OFFER_PLACEMENTS: usize = 100;
 
@@ -41,7 +40,12 @@ impl RuleSet {
     pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<RuleSet, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
-        let mut reader = Reader { schema, tag_names: Vec::new(), problems: Problems::new() };
+        let mut reader = Reader {
+            schema,
+            tag_names: TagNames::default(),
+            tag_depths: Vec::new(),
+            problems: Problems::new(),
+        };
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
         let mut problems = reader.problems;
         problems.sort();
@@ -57,7 +61,9 @@ type Written = (Arc<[u8]>, Arc<[u8]>);
 
 struct Reader<'s> {
     schema: &'s Schema,
-    tag_names: Vec<Box<str>>,
+    tag_names: TagNames,
+    /// How deep each tag is, those it is built on included.
+    tag_depths: Vec<usize>,
     problems: Problems,
 }
 
@@ -74,6 +80,7 @@ impl Reader<'_> {
     fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
         let known = ["rule_set", "description", "tags", "placements", "groups", "offers", "guardrails"];
         let object = root.object(&known, &mut self.problems)?;
+        object.refuse_blanks(&mut self.problems);
         let name = object.required("rule_set", &mut self.problems).copied();
         let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
         let description =
@@ -111,7 +118,7 @@ impl Reader<'_> {
 
     fn tags(&mut self, object: &Object<'_, '_>) -> Vec<Tag> {
         let entries = self.section(object, "tags", MAX_DEFINITIONS);
-        self.tag_names = entries.iter().map(|(name, _)| Box::from(*name)).collect();
+        self.tag_names = TagNames::new(entries.iter().map(|(name, _)| *name));
         let mut tags = Vec::with_capacity(entries.len());
         for (name, cursor) in &entries {
             if !crate::schema::is_name(name, false) {
@@ -121,18 +128,21 @@ impl Reader<'_> {
                 self.condition(cursor, None).unwrap_or_else(|| Expression::of_constant(Value::Missing));
             tags.push(Tag { name: (*name).into(), condition });
         }
-        for (i, (name, cursor)) in entries.iter().enumerate() {
-            if let Some(way) = circle(&tags, i) {
-                let way: Vec<&str> = way.iter().map(|i| entries[*i].0).collect();
-                let detail = format!("tag `{name}` is defined by itself: {} → {name}", way.join(" → "));
+        self.tag_depths = vec![0; tags.len()];
+        let mut walk = TagWalk { tags: &tags, depths: &mut self.tag_depths, way: Vec::new() };
+        for (tag, (name, cursor)) in entries.iter().enumerate() {
+            if let Err(circle) = walk.depth_of(tag) {
+                let way: Vec<&str> = circle.iter().map(|tag| entries[*tag].0).collect();
+                let detail = format!("tag `{name}` is defined by itself: {} → {}", way.join(" → "), way[0]);
                 self.problems.push(cursor.problem(detail));
+                break;
             }
         }
-        if self.problems.is_empty()
-            && let Some(deep) = too_deep(&tags)
-        {
-            let detail = format!("tags may use tags {MAX_TAG_DEPTH} deep, `{}` is deeper", entries[deep].0);
-            self.problems.push(entries[deep].1.problem(detail));
+        for (tag, (_, cursor)) in entries.iter().enumerate() {
+            if self.tag_depths[tag] > MAX_DEPTH {
+                self.problems.push(cursor.problem(too_deep("this tag")));
+                break; // what is built on it is too deep as well
+            }
         }
         tags
     }
@@ -146,6 +156,7 @@ impl Reader<'_> {
             else {
                 continue;
             };
+            fields.refuse_blanks(&mut self.problems);
             let channels = self.channels(&fields);
             let count = fields
                 .get("count")
@@ -194,6 +205,7 @@ impl Reader<'_> {
         for (name, cursor) in self.section(object, "groups", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
             let Some(fields) = cursor.object(&["max", "description"], &mut self.problems) else { continue };
+            fields.refuse_blanks(&mut self.problems);
             let Some(max) = fields.required("max", &mut self.problems).copied() else { continue };
             if let Some(max) = max.integer(1, MAX_COUNT as i64, &mut self.problems) {
                 groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize });
@@ -204,14 +216,15 @@ impl Reader<'_> {
 
     fn guardrails(&mut self, object: &Object<'_, '_>) -> Vec<GuardrailRule> {
         let mut guardrails = Vec::new();
-        for (name, cursor) in self.section(object, "guardrails", MAX_DEFINITIONS) {
+        for (name, cursor) in self.section(object, "guardrails", MAX_GUARDRAILS) {
             check_thing_key(name, &cursor, &mut self.problems);
             let Some(syntax) = self.syntax(&cursor) else { continue };
             // Checked with the attributes left open; what it comes to for each offer is the engine's business.
             let scope = self.scope(Some(OfferScope { value: &|_| None }));
-            match scope.condition(&syntax) {
-                Ok(_) => guardrails.push(GuardrailRule { name: key_reference(name, &cursor), syntax }),
-                Err(problems) => self.problems.extend(problems),
+            let checked = scope.condition(&syntax);
+            if self.keep(checked, &cursor).is_some() {
+                let reads = syntax.offer_fields();
+                guardrails.push(GuardrailRule { name: key_reference(name, &cursor), syntax, reads });
             }
         }
         guardrails
@@ -222,6 +235,9 @@ impl Reader<'_> {
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
+        if self.problems.is_full() {
+            return None; // nobody reads more of them, and each costs time
+        }
         let text = match &cursor.input.value {
             InputValue::Text(text) => text.as_ref(),
             // `when: true` is a fine condition.
@@ -242,12 +258,17 @@ impl Reader<'_> {
         let syntax = self.syntax(cursor)?;
         let value = |name: &str| offer.map(|offer| offer.value(name));
         let checked = self.scope(offer.map(|_| OfferScope { value: &value })).condition(&syntax);
-        self.keep(checked)
+        self.keep(checked, cursor)
     }
 
-    fn keep<T>(&mut self, checked: Result<T, Problems>) -> Option<T> {
+    /// The expression, if it is right and not too deep with the tags it uses.
+    fn keep(&mut self, checked: Result<Expression, Problems>, cursor: &Cursor<'_, '_>) -> Option<Expression> {
         match checked {
-            Ok(value) => Some(value),
+            Ok(expression) if expression.depth(&self.tag_depths) > MAX_DEPTH => {
+                self.problems.push(cursor.problem(too_deep("this expression")));
+                None
+            }
+            Ok(expression) => Some(expression),
             Err(problems) => {
                 self.problems.extend(problems);
                 None
@@ -269,7 +290,7 @@ impl Reader<'_> {
             InputValue::Text(_) => self.syntax(cursor).and_then(|syntax| {
                 let value = |name: &str| Some(offer.value(name));
                 let checked = self.scope(Some(OfferScope { value: &value })).number(&syntax);
-                self.keep(checked)
+                self.keep(checked, cursor)
             }),
             _ => cursor.number(&mut self.problems).map(|x| Expression::of_constant(Value::Double(x))),
         };
@@ -304,6 +325,7 @@ impl Reader<'_> {
             "description",
         ];
         let fields = cursor.object(&known, &mut self.problems)?;
+        fields.refuse_blanks(&mut self.problems);
         let attributes = self.attributes(name, &fields);
         let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
         let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
@@ -420,7 +442,7 @@ impl Reader<'_> {
     fn treatments(&mut self, fields: &Object<'_, '_>) -> Vec<TreatmentRule> {
         let mut treatments: Vec<TreatmentRule> = Vec::new();
         let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
-        let mut names: HashMap<Box<str>, ()> = HashMap::new();
+        let mut names: HashSet<Box<str>> = HashSet::new();
         for (i, item) in cursor.items(&mut self.problems).into_iter().flatten().enumerate() {
             if i == MAX_TREATMENTS {
                 self.problems.push(item.problem(format!("an offer has at most {MAX_TREATMENTS} treatments")));
@@ -435,7 +457,7 @@ impl Reader<'_> {
                 let detail =
                     format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
                 self.problems.push(item.problem(detail));
-            } else if names.insert(treatment.name.clone(), ()).is_some() {
+            } else if !names.insert(treatment.name.clone()) {
                 self.problems
                     .push(item.problem(format!("a second treatment with the id `{}`", treatment.name)));
             } else {
@@ -447,6 +469,7 @@ impl Reader<'_> {
 
     fn treatment(&mut self, cursor: &Cursor<'_, '_>) -> Option<TreatmentRule> {
         let fields = cursor.object(&["placement", "locale", "id", "content"], &mut self.problems)?;
+        fields.refuse_blanks(&mut self.problems);
         let placement = fields.required("placement", &mut self.problems).copied();
         let content = fields.required("content", &mut self.problems).copied();
         let locale = match fields.get("locale") {
@@ -501,45 +524,50 @@ fn name_of_treatment<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Op
     good.then_some(name)
 }
 
-/// Tags used by a tag, directly.
-fn used(tag: &Tag) -> Vec<usize> {
-    let mut used = Vec::new();
+fn too_deep(what: &str) -> String {
+    format!("{what} and the tags it is built on have more than {MAX_DEPTH} operators inside each other")
+}
+
+/// Finds how deep tags stand on each other, each tag once.
+struct TagWalk<'t> {
+    tags: &'t [Tag],
+    /// 0 for those not yet known.
+    depths: &'t mut [usize],
+    /// The tags from the first one asked for to this one.
+    way: Vec<usize>,
+}
+
+impl TagWalk<'_> {
+    /// How many nodes stand on each other in this tag, those of the tags it uses included.
+    ///
+    /// # Errors
+    /// The tags of a circle, if there is one.
+    fn depth_of(&mut self, tag: usize) -> Result<usize, Vec<usize>> {
+        if let Some(start) = self.way.iter().position(|earlier| *earlier == tag) {
+            return Err(self.way[start..].to_vec());
+        }
+        if self.depths[tag] == 0 {
+            if self.way.len() > MAX_DEPTH {
+                return Ok(self.way.len()); // too deep already, whatever is below
+            }
+            self.way.push(tag);
+            for used in used(&self.tags[tag]) {
+                self.depth_of(used)?;
+            }
+            self.way.pop();
+            self.depths[tag] = self.tags[tag].condition.depth(self.depths);
+        }
+        Ok(self.depths[tag])
+    }
+}
+
+/// Tags used by a tag, directly, each once.
+fn used(tag: &Tag) -> BTreeSet<usize> {
+    let mut used = BTreeSet::new();
     tag.condition.node.walk(&mut |node| {
         if let Node::Tag(tag) = node {
-            used.push(*tag);
+            used.insert(*tag);
         }
     });
     used
-}
-
-/// The tags on the way from tag `start` back to itself, if there is one.
-fn circle(tags: &[Tag], start: usize) -> Option<Vec<usize>> {
-    let mut seen = vec![false; tags.len()];
-    let mut open = vec![(start, vec![start])];
-    while let Some((at, way)) = open.pop() {
-        for tag in used(&tags[at]) {
-            if tag == start {
-                return Some(way);
-            }
-            if !std::mem::replace(&mut seen[tag], true) {
-                let mut longer = way.clone();
-                longer.push(tag);
-                open.push((tag, longer));
-            }
-        }
-    }
-    None
-}
-
-/// The first tag that is nested too deep through other tags; there are no circles any more.
-fn too_deep(tags: &[Tag]) -> Option<usize> {
-    let uses: Vec<Vec<usize>> = tags.iter().map(used).collect();
-    let mut depth = vec![1_usize; tags.len()];
-    for _ in 0..=MAX_TAG_DEPTH {
-        for tag in 0..tags.len() {
-            let below = uses[tag].iter().map(|used| depth[*used]).max().unwrap_or(0);
-            depth[tag] = depth[tag].max(below + 1);
-        }
-    }
-    depth.iter().position(|depth| *depth > MAX_TAG_DEPTH)
 }

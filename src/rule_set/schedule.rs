@@ -58,11 +58,6 @@ impl Schedule {
         &self.text
     }
 
-    /// Whether it can never be open again after this time.
-    pub fn is_over(&self, now: Time) -> bool {
-        self.until.is_some_and(|until| until <= now)
-    }
-
     fn on(&self, day: Weekday) -> bool {
         self.days >> day.to_monday_zero_offset() & 1 == 1
     }
@@ -80,6 +75,7 @@ impl Schedule {
     /// Reads a schedule.
     pub(super) fn read(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Schedule> {
         let object = cursor.object(&["from", "until", "hours", "days", "timezone"], problems)?;
+        object.refuse_blanks(problems);
         let zone = match object.get("timezone") {
             Some(cursor) => read_zone(cursor, problems)?,
             None => TimeZone::UTC,

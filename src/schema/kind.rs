@@ -219,13 +219,12 @@ impl Kind {
                 self.decimal(scaled.ok_or(()), &input.describe())
             }
             (Kind::Decimal { scale, .. }, InputValue::Float(x)) => {
-                let scaled = x * 10_f64.powi(i32::from(*scale));
-                // A double carries 15 digits: what differs less than that from a whole number was meant as one.
-                let whole = (scaled - scaled.round()).abs() <= scaled.abs().max(1.0) * 1e-9;
-                if !scaled.is_finite() || scaled.abs() >= 9.0e18 || !whole {
+                let scaled = (x * 10_f64.powi(i32::from(*scale))).round();
+                // Within MAX_DECIMAL a number with so many decimals is the double nearest to it, and no other double is.
+                if scaled.abs() > MAX_DECIMAL as f64 || unscaled(scaled as i64, *scale) != *x {
                     return wrong(&self.expectation());
                 }
-                self.decimal(Ok(scaled.round() as i64), &input.describe())
+                self.decimal(Ok(scaled as i64), &input.describe())
             }
             (Kind::Decimal { .. }, _) => wrong(&self.expectation()),
             (Kind::Enum(words), InputValue::Text(text)) => match words.code(text) {
@@ -357,6 +356,16 @@ impl Kind {
         }
     }
 
+    /// The number as it was given: 0.7 kept in single precision is 0.699999988079071 as a double, and was 0.7.
+    pub fn as_given<'a>(&self, value: Value<'a>) -> Value<'a> {
+        match (self, value) {
+            (Kind::Float { double: false }, Value::Double(x)) => {
+                Value::Double((x as f32).to_string().parse().unwrap_or(x))
+            }
+            (_, value) => value,
+        }
+    }
+
     /// This kind, grown to `newer`, if rows and rules that know this one stay right.
     ///
     /// # Errors
@@ -391,9 +400,18 @@ impl Kind {
                     Ok(newer.clone())
                 }
             }
+            (Kind::Computed(old), Kind::Computed(new)) => {
+                let result = old.result.grown(&new.result, None)?;
+                let grown = Computed { result: Box::new(result), ..old.clone() };
+                if grown == *new {
+                    Ok(Kind::Computed(grown))
+                } else {
+                    Err("how it is computed cannot change".into())
+                }
+            }
             (old, new) if old == new => Ok(new.clone()),
-            (old, new) => Err(format!("cannot change from {} to {}", old.name(), new.name())
-                .replace(&format!("from {0} to {0}", old.name()), "its options")),
+            (old, new) if old.name() == new.name() => Err("its options cannot change".into()),
+            (old, new) => Err(format!("cannot change from {} to {}", old.name(), new.name())),
         }
     }
 
@@ -461,11 +479,14 @@ fn set_of<'v, 'n>(
     words: &'v Vocabulary,
     texts: impl Iterator<Item = &'n str>,
 ) -> Result<Value<'static>, String> {
-    let mut found = Vec::new();
+    let mut found: Vec<Value<'static>> = Vec::new();
     for text in texts {
-        match words.code(text) {
-            Some(_) => found.push(Value::Text(text.to_owned().into())),
-            None => return Err(words.refusal(text)),
+        if words.code(text).is_none() {
+            return Err(words.refusal(text));
+        }
+        let word = Value::Text(text.to_owned().into());
+        if !found.contains(&word) {
+            found.push(word); // a set has each word once
         }
     }
     Ok(Value::List(found.into()))

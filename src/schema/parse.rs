@@ -204,6 +204,7 @@ fn read_kind(
         }
     };
     let object = cursor.object(fields, problems)?;
+    object.refuse_blanks(problems);
     let description = description_of(&object, problems);
     let kind = match name {
         "bool" => Kind::Bool,
