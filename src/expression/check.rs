@@ -124,12 +124,12 @@ impl<'s> Scope<'s> {
         if check.problems.is_empty() && !fits(&kind) {
             check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
         }
-        let constants = parts.iter().map(|part| &part.node).chain([&node]);
-        let mut errors = constants.filter_map(|node| match node {
+        let never = |node: &Node| match node {
             Node::Constant(Value::Error(why)) => Some(*why),
             _ => None,
-        });
-        if let Some(why) = errors.next().filter(|_| !expected.is_empty()) {
+        };
+        let error = parts.iter().find_map(|part| never(&part.node)).or_else(|| never(&node));
+        if let Some(why) = error.filter(|_| !expected.is_empty()) {
             check.refuse(&syntax.root, format!("this never has a value: {why}"));
         }
         let line = syntax.origin.line();

@@ -75,7 +75,7 @@ pub fn running_with(settings: Settings) -> Running {
     Running { node, address: server.address(), server: Some(server) }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
