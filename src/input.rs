@@ -62,8 +62,10 @@ impl<'a> Input<'a> {
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head);
             let mut problem = Problem::new(format!("not valid JSON: {text}"));
             if e.line() > 0 {
-                problem.place =
-                    Some(Place { line: e.line() as u32, column: e.column() as u32, ..Place::default() });
+                let line = bytes.split(|byte| *byte == b'\n').nth(e.line() - 1).unwrap_or_default();
+                let before = String::from_utf8_lossy(&line[..e.column().saturating_sub(1).min(line.len())]);
+                let column = before.chars().count() as u32 + 1;
+                problem.place = Some(Place { line: e.line() as u32, column, ..Place::default() });
             }
             let mut problems = Problems::new();
             problems.push(problem);
@@ -611,6 +613,9 @@ mod tests {
         assert!(json_problem(&deep).contains("nested deeper than 64"));
         let place = Input::from_json(b"{\n \"a\": tru }").unwrap_err().iter().next().unwrap().place.unwrap();
         assert_eq!(place.line, 2);
+        let place =
+            Input::from_json("{\"稳健\": x}".as_bytes()).unwrap_err().iter().next().unwrap().place.unwrap();
+        assert_eq!(place.column, 8);
     }
 
     #[test]

@@ -346,17 +346,8 @@ impl<'a> Run<'_, 'a> {
             Function::ToDouble => to_double(&first),
             Function::ToInt => to_int(&first),
             Function::ToText => to_text(first),
-            Function::ToTime => match &first {
-                Value::Time(time) => Value::Time(*time),
-                Value::Int(seconds) => Value::Time(Time::from_seconds(*seconds)),
-                Value::Text(text) => Time::parse(text).map_or(Value::Error("not a timestamp"), Value::Time),
-                _ => NO_OVERLOAD,
-            },
-            Function::ToDuration => match &first {
-                Value::Duration(d) => Value::Duration(*d),
-                Value::Text(text) => duration(text).map_or(Value::Error("not a duration"), Value::Duration),
-                _ => NO_OVERLOAD,
-            },
+            Function::ToTime => to_time(&first),
+            Function::ToDuration => to_duration(&first),
             Function::NotStrictlyFalse => NO_OVERLOAD,
         }
     }
@@ -524,6 +515,23 @@ fn to_int(value: &Value<'_>) -> Value<'static> {
         Value::Double(_) => OVERFLOW,
         Value::Text(text) => text.parse().map_or(Value::Error("not a whole number"), Value::Int),
         Value::Time(time) => Value::Int(time.seconds()),
+        _ => NO_OVERLOAD,
+    }
+}
+
+fn to_time(value: &Value<'_>) -> Value<'static> {
+    match value {
+        Value::Time(time) => Value::Time(*time),
+        Value::Int(seconds) => Value::Time(Time::from_seconds(*seconds)),
+        Value::Text(text) => Time::parse(text).map_or(Value::Error("not a timestamp"), Value::Time),
+        _ => NO_OVERLOAD,
+    }
+}
+
+fn to_duration(value: &Value<'_>) -> Value<'static> {
+    match value {
+        Value::Duration(d) => Value::Duration(*d),
+        Value::Text(text) => duration(text).map_or(Value::Error("not a duration"), Value::Duration),
         _ => NO_OVERLOAD,
     }
 }
