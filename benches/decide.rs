@@ -6,9 +6,11 @@
 mod synthetic;
 
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::{Customer, Synthetic};
+use usher::bundle::Bundle;
 use usher::decide::{Context, Request, decide};
 use usher::schema::FeatureId;
 use usher::value::{Time, Value};
@@ -53,6 +55,33 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The golden decisions of the example banks: real conditions, guardrails, schedules and locales.
+fn golden(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide/golden decision of");
+    for name in ["retail-bank", "bank-marketing"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
+        let checked =
+            Bundle::read(&folder).expect("it is there").check().expect("every golden decision comes out");
+        let cases: Vec<_> = checked.golden.cases.iter().collect();
+        let placements: Vec<_> =
+            cases.iter().map(|case| case.resolve(&checked.engine).expect("it is asked right")).collect();
+        let mut next = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % cases.len();
+                let request = cases[next].request(&placements[next], false);
+                black_box(decide(
+                    &checked.engine,
+                    FeatureVector::new(&cases[next].row),
+                    &request,
+                    cases[next].now,
+                ))
+            });
+        });
+    }
+    group.finish();
+}
+
 fn row_read(criterion: &mut Criterion) {
     let synthetic = Synthetic::new(1);
     let row = synthetic.row(&Customer::random(&mut fastrand::Rng::with_seed(7)));
@@ -68,5 +97,5 @@ fn row_read(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decisions, row_read);
+criterion_group!(benches, decisions, golden, row_read);
 criterion_main!(benches);
