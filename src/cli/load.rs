@@ -1,9 +1,10 @@
 //! `usher load`: customers from a file to a running server, in chunks below the server's limit.
 
 mod chunk;
-mod lines;
+mod records;
 mod rows;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ struct Rejection {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
+    let mut client = Client::patient(&args.server.url())?;
     let mut progress = Progress::start();
     let total = block_on(load(&mut client, args, &mut progress))?;
     if args.json {
@@ -121,7 +122,7 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
 async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
     let answer = client.send(Method::GET, "/v1/schema", &[(header::ACCEPT, "application/yaml")], "").await?;
     if !answer.status.is_success() {
-        return Err(answer.problems(None).into());
+        return Err(answer.problems(&[]).into());
     }
     let text = String::from_utf8_lossy(&answer.body);
     Ok(Schema::parse("the server's schema", &text)?)
@@ -148,21 +149,28 @@ async fn send(
         let answer = client.send(Method::POST, &path, &headers, chunk.body.clone()).await?;
         match retry_after(&answer).filter(|_| attempt < MAX_ATTEMPTS) {
             Some(wait) => tokio::time::sleep(wait).await,
-            None => return understood(answer, max_errors.is_some()),
+            None => return understood(answer, max_errors.is_some(), chunk.rows as u64),
         }
         attempt += 1;
     }
 }
 
 /// What became of a chunk. More errors than allowed is an answer too: nothing was applied, and these are the errors.
-fn understood(answer: Answer, limited: bool) -> Result<Value, Failure> {
+fn understood(answer: Answer, limited: bool, sent: u64) -> Result<Value, Failure> {
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
         let refused = answer.json()?;
         if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
-            return Ok(json!({"accepted": 0, "rejected": errors.len(), "errors": errors}));
+            let rejected = refused["rejected"].as_u64().unwrap_or_else(|| distinct_lines(errors));
+            return Ok(json!({"accepted": 0, "rejected": rejected.min(sent), "errors": errors}));
         }
     }
     answer.success()
+}
+
+/// How many rows these errors are about, for a server that does not count them: a row may have several.
+fn distinct_lines(errors: &[Value]) -> u64 {
+    let lines: HashSet<Option<u64>> = errors.iter().map(|error| error["line"].as_u64()).collect();
+    lines.len() as u64
 }
 
 /// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
@@ -239,5 +247,23 @@ impl Total {
             errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
         json!({"accepted": self.accepted, "rejected": self.rejected, "errors": errors, "sequence": self.sequence,
             "stopped": self.stopped, "seconds": progress.elapsed().as_secs_f64()})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_chunk_counts_rows_not_errors() {
+        let rejected = |body: Value, sent| {
+            let (status, headers) = (StatusCode::UNPROCESSABLE_ENTITY, hyper::HeaderMap::new());
+            let answer = Answer { status, headers, body: body.to_string().into() };
+            understood(answer, true, sent).map_err(|f| f.to_string()).unwrap()["rejected"].clone()
+        };
+        let errors = json!([{"line": 2, "column": 1}, {"line": 2, "column": 2}, {"line": 7}]);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors}), 9), 2);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 5_000}), 5_000), 5_000);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 12}), 9), 9);
     }
 }
