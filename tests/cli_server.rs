@@ -6,6 +6,13 @@ use std::io::Write;
 
 use cli_support::*;
 
+/// The JSON document that says what is wrong.
+fn problems_of(run: Run) -> String {
+    let json: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert!(json["right"] == false && json["problems"][0]["detail"].is_string(), "{json}");
+    run.out
+}
+
 fn with_bundle() -> (tempfile::TempDir, Server) {
     let bundle = bundle();
     let server = Server::start(&["--models", &bundle.path().to_string_lossy()]);
@@ -80,6 +87,7 @@ fn push_load_decide_and_roll_back() {
     server.run(&["rollback", "a_wealth"]).ended(0).says(&["version 1"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
     server.run(&["rollback", "nothing"]).ended(1);
+    problems_of(server.run(&["rollback", "nothing", "--json"]).ended(1));
 }
 
 #[test]
@@ -101,6 +109,66 @@ fn wrong_requests_end_with_1_and_name_the_nearest() {
     server.run(&["decide", "c-1", "home_banner", "--channel", "ap"]).ended(1).says(&["app"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "pge=home"]).ended(1).says(&["page"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "page=home"]).ended(0);
+    let problems = problems_of(server.run(&["decide", "c-1", "home_baner", "--json"]).ended(1));
+    assert!(problems.contains("home_baner"), "{problems}");
+}
+
+#[test]
+fn a_lost_quote_in_a_file_costs_its_own_row() {
+    let (bundle, server) = with_bundle();
+    let mut text = "customer,age\n".to_owned();
+    for i in 0..12_000 {
+        text.push_str(&if i == 100 { "lost,\"40\n".into() } else { format!("c-{i},40\n") });
+    }
+    let file = write(bundle.path(), "quote.csv", text);
+    let run = server.run(&["load", file.to_str().unwrap()]).ended(1);
+    run.says(&[
+        "quote.csv:102: the quote opened on line 102 is never closed",
+        "12,000 rows",
+        "11,999 accepted, 1 rejected",
+    ]);
+}
+
+#[test]
+fn files_are_loaded_however_they_begin_and_end() {
+    let (bundle, server) = with_bundle();
+    let mapping = bundle.path().join("imports/foreign.yaml");
+    let mapping = mapping.to_str().unwrap();
+    let native = |text: &str| text.replace("years;default;y", "customer,age,consent").replace(';', ",");
+    for (name, text, code, expected) in [
+        ("bom", "\u{feff}years;default;y\n41;yes;no\n", 0, "1 accepted, 0 rejected"),
+        ("bom and quotes", "\u{feff}\"years\";\"default\";\"y\"\n41;yes;no\n", 0, "1 accepted, 0 rejected"),
+        ("crlf", "years;default;y\r\n41;yes;no\r\n42;no;no\r\n", 0, "2 accepted, 0 rejected"),
+        ("no line end", "years;default;y\n41;yes;no", 0, "1 accepted, 0 rejected"),
+        ("header only", "years;default;y\n", 0, "0 accepted, 0 rejected"),
+        ("header without line end", "years;default;y", 0, "0 accepted, 0 rejected"),
+        ("nothing", "", 2, "it is empty"),
+        ("a bom only", "\u{feff}", 2, "it is empty"),
+        ("blank lines", "\r\n\n", 2, "it is empty"),
+    ] {
+        let file = write(bundle.path(), "f.csv", text);
+        let file = file.to_str().unwrap();
+        let run = server.run(&["load", file, "--mapping", mapping]);
+        assert!(run.code == code && format!("{}{}", run.out, run.err).contains(expected), "{name}: {run:?}");
+        if name != "bom and quotes" {
+            let text = native(text).replace(",yes,no", ",40,true").replace(",no,no", ",40,true");
+            let file = write(bundle.path(), "n.csv", text);
+            let run = server.run(&["load", file.to_str().unwrap()]);
+            let right = run.code == code && format!("{}{}", run.out, run.err).contains(expected);
+            assert!(right, "{name}, native: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_stops_gives_notice_first() {
+    let bundle = bundle();
+    let server = Server::start(&["--models", &bundle.path().to_string_lossy(), "--stop-notice", "2"]);
+    server.ask_to_stop();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.run(&["health"]).ended(1).says(&["not ready"]);
+    server.run(&["decide", "nobody", "home_banner"]).ended(0).says(&["brand"]);
+    assert_eq!(server.terminate(), 0);
 }
 
 #[test]
@@ -159,4 +227,8 @@ fn loading_stops_at_too_many_errors() {
     let file = write(bundle.path(), "c.csv", format!("customer,age\n{}", "x,999\n".repeat(9_000)));
     let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "3"]).ended(1);
     run.says(&["stopped: too many errors", "0 accepted"]);
+    // Two problems a row, one row.
+    let file = write(bundle.path(), "d.csv", "customer,age,aum\na,999,-1\nb,999,-1\nc,1,1\n");
+    let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "0"]).ended(1);
+    run.says(&["0 accepted, 2 rejected"]);
 }

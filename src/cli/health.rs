@@ -13,8 +13,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
-    let answer = block_on(client.get("/readyz"))?;
+    let mut client = Client::new(&args.server.url())?;
+    let answer = match block_on(client.get("/readyz")) {
+        Ok(answer) => answer,
+        // Nobody there is an answer too, and Docker knows 0 and 1 only.
+        Err(failure) => {
+            complain!("{failure}");
+            return Ok(Outcome::FoundWrong);
+        }
+    };
     if answer.status == StatusCode::OK {
         say!("ready");
         return Ok(Outcome::Done);

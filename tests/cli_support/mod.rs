@@ -151,7 +151,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(args: &[&str]) -> Server {
-        let mut command = program(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        Server::start_on("127.0.0.1:0", args)
+    }
+
+    pub fn start_on(address: &str, args: &[&str]) -> Server {
+        let mut command = program(&[&["serve", "--listen", address], args].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -168,10 +172,15 @@ impl Server {
         run(&[args, &["--server", &self.url]].concat())
     }
 
-    /// Asks it to stop; its exit code.
-    pub fn terminate(mut self) -> i32 {
+    /// Asks it to stop and goes on.
+    pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Asks it to stop; its exit code.
+    pub fn terminate(mut self) -> i32 {
+        self.ask_to_stop();
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
