@@ -45,10 +45,10 @@ Examples:
   usher demo                                         see it work: example bank, 100,000 customers
   usher check models/retail-bank                     is everything in this bundle right?
   usher serve --models models/retail-bank            start a server with it
-  usher load customers.csv                           give it customers
+  usher load customers.csv                           give it customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask it
-  usher push models/retail-bank/rule-sets/wealth.yaml
-  usher rollback wealth                              and back in a second
+  usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
+  usher rollback wealth                              and back to the version before
 
 Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 

@@ -6,13 +6,6 @@ use std::io::Write;
 
 use cli_support::*;
 
-/// The JSON document that says what is wrong.
-fn problems_of(run: Run) -> String {
-    let json: serde_json::Value = serde_json::from_str(&run.out).unwrap();
-    assert!(json["right"] == false && json["problems"][0]["detail"].is_string(), "{json}");
-    run.out
-}
-
 fn with_bundle() -> (tempfile::TempDir, Server) {
     let bundle = bundle();
     let server = Server::start(&["--models", &bundle.path().to_string_lossy()]);
@@ -53,13 +46,13 @@ fn push_load_decide_and_roll_back() {
     let server = Server::start(&[]);
     let path = bundle.path().to_str().unwrap();
     let pushed = server.run(&["push", path]).ended(0);
-    let lines: Vec<&str> = pushed.out.lines().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(
-        lines,
-        ["schema", "a_rails", "slots", "a_wealth"],
-        "guardrails, then placements, then the rest"
-    );
-    pushed.says(&["a_wealth: version 1 active"]);
+    pushed.says(&[
+        "schema: in force",
+        "a_rails: version 1 active",
+        "slots: version 1 active",
+        "a_wealth: version 1 active",
+        "compiled in ",
+    ]);
 
     let file = write(
         bundle.path(),
@@ -87,7 +80,37 @@ fn push_load_decide_and_roll_back() {
     server.run(&["rollback", "a_wealth"]).ended(0).says(&["version 1"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
     server.run(&["rollback", "nothing"]).ended(1);
-    problems_of(server.run(&["rollback", "nothing", "--json"]).ended(1));
+    server.run(&["rollback", "nothing", "--json"]).ended(1).problems();
+}
+
+#[test]
+fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
+    let (bundle, server) = with_bundle();
+    let path = bundle.path().to_str().unwrap();
+    // A placement that several files name gets another name: no order of single files would do.
+    for (name, text) in [("slots", PLACEMENTS), ("a_wealth", WEALTH)] {
+        write(bundle.path(), &format!("rule-sets/{name}.yaml"), text.replace("home_banner", "start_banner"));
+    }
+    server.run(&["push", path]).ended(0).says(&["slots: version 2 active"]);
+    server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
+    write(bundle.path(), "rule-sets/rails.yaml", GUARDRAILS.replace("consent ||", "age > 17 ||"));
+    write(bundle.path(), "rule-sets/slots.yaml", PLACEMENTS);
+    server.run(&["push", path]).ended(1).says(&["a_wealth.yaml:", "start_banner", "nothing of"]);
+    server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
+    let explained = server.run(&["decide", "c-1", "start_banner", "--explain"]).ended(0);
+    assert!(!explained.out.contains("age"), "the guardrails are as before: {}", explained.out);
+}
+
+#[test]
+fn a_bundle_may_be_published_before_it_decides() {
+    let bundle = bundle();
+    let server = Server::start(&[]);
+    let path = bundle.path().to_str().unwrap();
+    let pushed = server.run(&["push", path, "--no-activate"]).ended(0);
+    pushed.says(&["a_wealth: version 1 published, not active"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(1);
+    server.run(&["push", path]).ended(0).says(&["a_wealth: version 2 active"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["brand"]);
 }
 
 #[test]
@@ -109,7 +132,7 @@ fn wrong_requests_end_with_1_and_name_the_nearest() {
     server.run(&["decide", "c-1", "home_banner", "--channel", "ap"]).ended(1).says(&["app"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "pge=home"]).ended(1).says(&["page"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "page=home"]).ended(0);
-    let problems = problems_of(server.run(&["decide", "c-1", "home_baner", "--json"]).ended(1));
+    let problems = server.run(&["decide", "c-1", "home_baner", "--json"]).ended(1).problems();
     assert!(problems.contains("home_baner"), "{problems}");
 }
 
@@ -231,4 +254,41 @@ fn loading_stops_at_too_many_errors() {
     let file = write(bundle.path(), "d.csv", "customer,age,aum\na,999,-1\nb,999,-1\nc,1,1\n");
     let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "0"]).ended(1);
     run.says(&["0 accepted, 2 rejected"]);
+}
+
+#[test]
+fn a_bundle_is_pushed_in_one_request() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let answer = r#"{"sequence": 1, "compiled_in_us": 77, "rule_sets": [{"name": "slots", "version": 4, "active": false}]}"#;
+    let (url, served) = answer_once("200 OK", answer);
+    let pushed = run(&["push", path, "--no-activate", "--server", &url]).ended(0);
+    pushed.says(&["schema: in force", "slots: version 4 published, not active", "compiled in 77 µs"]);
+    let (head, body) = served.join().unwrap();
+    assert!(head.starts_with("PUT /v1/bundle?activate=false "), "{head}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&body["schema"], body["rule_sets"].as_array().unwrap().len()), (&SCHEMA.into(), 3));
+    assert_eq!(body["rule_sets"][0], serde_json::json!({"file": "a_wealth.yaml", "text": WEALTH}));
+}
+
+#[test]
+fn problems_of_a_bundle_are_shown_in_their_files() {
+    let bundle = bundle();
+    let answer = r#"{"errors": [{"detail": "there already", "source": "slots.yaml", "line": 3, "column": 3},
+        {"detail": "also here", "source": "other", "line": 3, "column": 3}]}"#;
+    for json in [false, true] {
+        let (url, served) = answer_once("409 Conflict", answer);
+        let args = ["push", bundle.path().to_str().unwrap(), "--server", &url, "--json"];
+        let run = run(&args[..if json { 5 } else { 4 }]).ended(1);
+        served.join().unwrap();
+        if json {
+            run.problems();
+            continue;
+        }
+        let run = run.says(&[
+            "slots.yaml:3:3: there already\n  3 |   home_banner",
+            "other:3:3: also here\n2 problems",
+        ]);
+        assert!(run.says(&["nothing of"]).out.is_empty());
+    }
 }

@@ -11,6 +11,9 @@ use crate::schema::Schema;
 
 /// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher check models/retail-bank
+  usher check models/retail-bank/rule-sets/wealth.yaml")]
 pub(super) struct Args {
     /// A bundle's folder, a rule set's file or a schema's file
     #[arg(value_name = "DIR|FILE")]

@@ -8,6 +8,9 @@ use super::{Failure, Outcome, block_on, report};
 
 /// Ask a running server what a customer is shown
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher decide c-1001 home_banner
+  usher decide c-1001 home_banner --locale zh-CN --explain")]
 pub(super) struct Args {
     /// The customer's id
     customer: String,

@@ -7,6 +7,7 @@ use super::{Failure, Outcome, block_on};
 
 /// Ask whether a server is ready (exit code 0) or not (1)
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher health --server http://127.0.0.1:8080")]
 pub(super) struct Args {
     #[command(flatten)]
     server: ServerArgs,

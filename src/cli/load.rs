@@ -28,6 +28,10 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Load customers from a CSV or NDJSON file (plain, .gz or .zst) into a running server
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  printf 'customer,age,aum\\nc-1001,41,600000\\n' | usher load - --format csv
+  usher load customers.csv.gz --dry-run
+  usher load bank-full.csv --mapping models/bank-marketing/imports/bank-full.yaml")]
 pub(super) struct Args {
     /// The file; - is standard input
     file: PathBuf,
@@ -46,7 +50,7 @@ pub(super) struct Args {
     /// Check every row, change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied
+    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied [default: no limit]
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
     /// Print the result as one JSON document

@@ -7,6 +7,7 @@ use super::{Failure, Outcome, block_on, report};
 
 /// Go back to the version of a rule set that was active before
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher rollback wealth")]
 pub(super) struct Args {
     /// The rule set
     name: String,

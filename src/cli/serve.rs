@@ -15,7 +15,9 @@ use crate::problem::Problems;
 
 /// Start a server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_THREADS, \
+#[command(after_help = "Example: usher serve --models models/retail-bank
+
+Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
