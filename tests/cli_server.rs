@@ -184,6 +184,13 @@ fn files_are_loaded_however_they_begin_and_end() {
 }
 
 #[test]
+fn a_server_may_be_stopped_as_soon_as_it_says_where_it_is() {
+    for _ in 0..5 {
+        assert_eq!(Server::start(&[]).terminate(), 0);
+    }
+}
+
+#[test]
 fn a_server_that_stops_gives_notice_first() {
     let bundle = bundle();
     let server = Server::start(&["--models", &bundle.path().to_string_lossy(), "--stop-notice", "2"]);

@@ -234,8 +234,9 @@ impl Total {
         let more = self.rejected.saturating_sub(self.errors.len() as u64);
         let more = if more > 0 { format!(" ({} more not shown)", thousands(more)) } else { String::new() };
         let stopped = if self.stopped { "; stopped: too many errors" } else { "" };
+        let noun = if rows == 1 { "row" } else { "rows" };
         format!(
-            "{} rows in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
+            "{} {noun} in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
             thousands(rows),
             progress.elapsed().as_secs_f64(),
             thousands(progress.rate(rows) as u64),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Outcome, block_on, variable};
@@ -71,9 +72,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         ..http::Settings::default()
     };
     let server = http::serve(config.listen, Arc::clone(&node), settings).map_err(|e| listen_failure(&e))?;
+    // Before anybody is told that we are here: whoever knows may ask us to stop.
+    let stop = StopSignals::watch()?;
     announce(&server);
     tell_what_decides(&node);
-    block_on(stop_signal())?;
+    stop.wait();
     tracing::info!("stopping: requests in flight are finished first");
     server.stop();
     node.stop();
@@ -134,16 +137,33 @@ fn tell_what_decides(node: &Node) {
     }
 }
 
-/// Waits until the process is asked to stop.
-pub(super) async fn stop_signal() -> Result<(), Failure> {
-    let refused = |e: std::io::Error| Failure::new(format!("cannot watch for signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to stop, from when they are watched.
+pub(super) struct StopSignals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn watch() -> Result<StopSignals, Failure> {
+        let refused = |e: std::io::Error| Failure::new(format!("cannot watch for signals: {e}"));
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(refused)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        drop(entered);
+        Ok(StopSignals { runtime, terminate, interrupt })
     }
-    Ok(())
+
+    /// Waits for one; one that came since they are watched counts.
+    pub(super) fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+    }
 }
 
 fn start_logging(filter: &str, format: LogFormat) -> Result<(), Failure> {
