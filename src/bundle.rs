@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::golden::Golden;
 use crate::import::Mapping;
-use crate::input::{Cursor, quoted};
+use crate::input::Cursor;
 use crate::node::Define;
 use crate::population::Population;
 use crate::problem::{Problem, Problems, Source};
 use crate::rule_set::RuleSet;
 use crate::schema::{FeatureId, Schema};
+use crate::update::{read_fields, unknown_feature};
 
 /// A file of `models/retail-bank` as it was when this program was built.
 macro_rules! embedded {
@@ -97,7 +98,7 @@ impl Bundle {
     /// What a node is told to start with it.
     pub fn define(&self) -> Define {
         let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
-        Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect() }
+        Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect(), activate: true }
     }
 
     /// The schema.
@@ -183,25 +184,15 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
     paths.iter().map(|path| read_file(path)).collect()
 }
 
-/// A map from feature names to values, as packed codes; `null` is a feature that is not known.
+/// A map from feature names to values, as packed codes; `null` (code 0) is a feature that is not known.
 pub(crate) fn read_features(
     cursor: &Cursor<'_, '_>,
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Vec<(FeatureId, u64)>> {
-    let mut features = Vec::new();
-    for (name, cursor) in cursor.entries(problems)? {
-        let Some(id) = feature_id(name, &cursor, schema, problems) else { continue };
-        if cursor.is_null() {
-            continue;
-        }
-        let kind = &schema.feature(id).kind;
-        match kind.read(&cursor.input.value) {
-            Ok(value) => features.push((id, kind.encode(&value))),
-            Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
-        }
-    }
-    Some(features)
+    let wrong = problems.count();
+    let fields = read_fields(cursor, schema, None, problems);
+    (problems.count() == wrong).then_some(fields)
 }
 
 /// The feature that the key `name` means; a problem if there is none.
@@ -213,8 +204,8 @@ pub(crate) fn feature_id(
 ) -> Option<FeatureId> {
     let id = schema.feature_id(name);
     if id.is_none() {
-        let problem = cursor.key_problem(format!("unknown feature {}", quoted(name)));
-        problems.push(problem.nearest(name, schema.features().iter().map(|f| &*f.name)));
+        let problem = unknown_feature(name, schema);
+        problems.push(Problem { hint: problem.hint, ..cursor.key_problem(problem.detail) });
     }
     id
 }

@@ -45,10 +45,10 @@ Examples:
   usher demo                                         see it work: example bank, 100,000 customers
   usher check models/retail-bank                     is everything in this bundle right?
   usher serve --models models/retail-bank            start a server with it
-  usher load customers.csv                           give it customers
+  usher load customers.csv                           give it customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask it
-  usher push models/retail-bank/rule-sets/wealth.yaml
-  usher rollback wealth                              and back in a second
+  usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
+  usher rollback wealth                              and back to the version before
 
 Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 
@@ -106,6 +106,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// A variable of the process; one that is empty counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// A runtime for a command that talks to a server: one thread is enough.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -155,12 +160,19 @@ fn problem_json(problem: &Problem) -> serde_json::Value {
     json
 }
 
-/// Prints problems on standard error, with a count when there are several.
-fn print_problems(problems: &Problems) {
-    complain!("{problems}");
-    if problems.count() > 1 {
-        complain!("{} problems", problems.count());
+/// Tells what was found wrong: one JSON document on standard output for programs, else on standard error with a count
+/// when there are several.
+fn report(problems: &Problems, json: bool) -> Outcome {
+    if json {
+        let list: Vec<serde_json::Value> = problems.iter().map(problem_json).collect();
+        say!("{}", serde_json::json!({"right": false, "problems": list, "omitted": problems.omitted}));
+    } else {
+        complain!("{problems}");
+        if problems.count() > 1 {
+            complain!("{} problems", problems.count());
+        }
     }
+    Outcome::FoundWrong
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::definitions::{Definitions, History};
 use crate::engine::Engine;
-use crate::node::{Define, DefineError, Defined, Live, Unavailable};
+use crate::node::{Define, DefineError, Defined, Live, RuleSetVersion, Unavailable};
 use crate::problem::{Problem, Problems};
 use crate::record::{MAX_TEXT_BYTES, Record};
 use crate::rule_set::RuleSet;
@@ -80,6 +80,8 @@ struct Plan {
     parsed: Sets,
     version: u32,
     active: bool,
+    /// Of a bundle: what becomes of its rule sets.
+    rule_sets: Vec<RuleSetVersion>,
 }
 
 /// A plan that holds.
@@ -124,15 +126,16 @@ impl Compiler {
         let live = self.shared.live.load_full();
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
-        let Prepared { plan: Plan { records, version, active, .. }, engine, active: sets } = prepared;
+        let Prepared { plan: Plan { records, version, active, rule_sets, .. }, engine, active: sets } =
+            prepared;
         if records.is_empty() {
             let sequence = self.shared.sequence.load(Ordering::Acquire);
-            return Ok(Defined { sequence, version, active, compiled_in_us });
+            return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets });
         }
         let applied = self.submissions.submit(records, engine).map_err(DefineError::Unavailable)?;
         self.retired.extend(applied.replaced);
         self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
-        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us })
+        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets })
     }
 
     fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
@@ -153,15 +156,20 @@ impl Compiler {
         Ok(Prepared { plan, engine, active })
     }
 
-    /// Compiles a version that is published without being activated as if it were: one that could not be activated now
-    /// is refused now.
+    /// Compiles versions that are published without being activated as if they were: what could not be activated now is
+    /// refused now.
     fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<(), Broken> {
-        let [Record::Publish { name, version, text, activate: false }] = &plan.records[..] else {
+        let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
+        if !plan.records.iter().any(waits) {
             return Ok(());
-        };
-        let (name, text) = (name.clone(), text.clone());
-        let active = Record::Publish { name, version: *version, text, activate: true };
-        let next = after(definitions, &[active]).map_err(Broken::Stale)?;
+        }
+        let mut records = plan.records.clone();
+        for record in &mut records {
+            if let Record::Publish { activate, .. } = record {
+                *activate = true;
+            }
+        }
+        let next = after(definitions, &records).map_err(Broken::Stale)?;
         self.compile(&next, &plan.parsed).map(drop)
     }
 
@@ -230,13 +238,15 @@ fn plan(change: Define, definitions: &Definitions) -> Result<Plan, DefineError> 
             }
             Ok(Plan::of(Record::Retire { name }, 0, false))
         }
-        Define::Bundle { schema, rule_sets } => plan_bundle(schema, rule_sets, definitions),
+        Define::Bundle { schema, rule_sets, activate } => {
+            plan_bundle(schema, rule_sets, activate, definitions)
+        }
     }
 }
 
 impl Plan {
     fn of(record: Record, version: u32, active: bool) -> Plan {
-        Plan { records: vec![record], parsed: Sets::new(), version, active }
+        Plan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
     }
 }
 
@@ -296,30 +306,33 @@ fn plan_publish(
     let version = definitions.next_version(&name);
     let parsed = Sets::from([((name.as_str().into(), version), Arc::new(set))]);
     let records = vec![Record::Publish { name, version, text, activate }];
-    Ok(Plan { records, parsed, version, active: activate })
+    Ok(Plan { records, parsed, version, active: activate, rule_sets: Vec::new() })
 }
 
 fn plan_bundle(
     schema: String,
     rule_sets: Vec<(String, String)>,
+    activate: bool,
     definitions: &Definitions,
 ) -> Result<Plan, DefineError> {
     let grown = grown("schema.yaml", &schema, &definitions.schema)?;
     let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
     // So that a node that starts again after half of them finds what fits together, as far as that can be.
     sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
-    let mut plan = Plan { records: Vec::new(), parsed: Sets::new(), version: 0, active: true };
+    let mut plan =
+        Plan { records: Vec::new(), parsed: Sets::new(), version: 0, active: true, rule_sets: Vec::new() };
     if !Arc::ptr_eq(&grown, &definitions.schema) {
         plan.records.push(Record::Schema { text: schema });
     }
     for (set, text) in sets {
-        let (name, version) = (set.name.to_string(), definitions.next_version(&set.name));
-        match active_with_text(&name, &text, definitions) {
-            Some(active) => drop(plan.parsed.insert((name.into(), active), set)),
-            None => {
-                plan.parsed.insert((name.as_str().into(), version), set);
-                plan.records.push(Record::Publish { name, version, text, activate: true });
-            }
+        let name = set.name.to_string();
+        let unchanged = active_with_text(&name, &text, definitions);
+        let version = unchanged.unwrap_or_else(|| definitions.next_version(&name));
+        let active = unchanged.is_some() || activate;
+        plan.parsed.insert((name.as_str().into(), version), set);
+        plan.rule_sets.push(RuleSetVersion { name: name.clone(), version, active });
+        if unchanged.is_none() {
+            plan.records.push(Record::Publish { name, version, text, activate });
         }
     }
     Ok(plan)
@@ -340,7 +353,7 @@ fn parse_all(files: Vec<(String, String)>, schema: &Schema) -> Result<Vec<(Arc<R
             Ok(set) if sets.iter().any(|(other, _)| other.name == set.name) => {
                 let what =
                     format!("`{file}`: another file of the bundle has the rule set `{}` already", set.name);
-                problems.push(Problem::new(what));
+                problems.push(Problem { source: Some(set.source.clone()), ..Problem::new(what) });
             }
             Ok(set) => sets.push((Arc::new(set), text)),
             Err(found) => problems.extend(found),
@@ -352,17 +365,17 @@ fn parse_all(files: Vec<(String, String)>, schema: &Schema) -> Result<Vec<(Arc<R
 /// What `work` returns. A panic in it is the answer to this one change; the compiler goes on, for `work` changes nothing.
 fn surviving<T>(work: impl FnOnce() -> Result<T, DefineError>) -> Result<T, DefineError> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(DefineError::Invalid(fault(panic.as_ref()))))
+        .unwrap_or_else(|panic| Err(DefineError::Internal(fault(panic.as_ref()))))
 }
 
-fn fault(panic: &(dyn Any + Send)) -> Problems {
+fn fault(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
     tracing::error!(reason = text, "compiling panicked");
-    let mut problems = Problems::new();
-    let problem = Problem::new(format!("compiling this ended in a fault of Usher itself: {text}"));
-    problems.push(problem.hint("nothing was changed; please report it together with the text"));
-    problems
+    format!(
+        "compiling this ended in a fault of Usher itself: {text}; nothing was changed, please report it together with \
+         the text"
+    )
 }
 
 #[cfg(test)]
@@ -410,7 +423,7 @@ offers:
     }
     fn bundle(schema: &str, texts: &[&str]) -> Define {
         let rule_sets = texts.iter().enumerate().map(|(i, text)| (format!("{i}.yaml"), (*text).to_string()));
-        Define::Bundle { schema: schema.into(), rule_sets: rule_sets.collect() }
+        Define::Bundle { schema: schema.into(), rule_sets: rule_sets.collect(), activate: true }
     }
     fn if_active(mut change: Define, version: u32) -> Define {
         match &mut change {
@@ -564,7 +577,10 @@ offers:
             (bundle(SCHEMA, &[HOME, CARDS]), "conflict: feature `visits` would be removed"),
             (bundle("schema: s\nfeatures: 1\n", &[HOME]), "invalid: schema.yaml:2:11"),
             (bundle(&grown_schema(), &["rule_set: 1\n", HOME, "offers: 1\n"]), "invalid: 0.yaml:1:11"),
-            (bundle(&grown_schema(), &[HOME, HOME]), "invalid: `1.yaml`: another file of the bundle has"),
+            (
+                bundle(&grown_schema(), &[HOME, HOME]),
+                "invalid: 1.yaml: `1.yaml`: another file of the bundle has",
+            ),
         ]);
     }
 
@@ -576,8 +592,36 @@ offers:
     #[test]
     fn a_panic_while_compiling_is_an_answer() {
         let refused = surviving::<()>(|| panic!("index {} out of bounds", 7)).unwrap_err();
-        let DefineError::Invalid(problems) = refused else { panic!("{refused:?}") };
-        assert!(problems.to_string().contains("fault of Usher itself: index 7 out of bounds"));
+        let DefineError::Internal(why) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("fault of Usher itself: index 7 out of bounds"), "{why}");
+    }
+
+    #[test]
+    fn a_bundle_can_wait_but_not_when_it_would_not_fit() {
+        let waiting = |mut change| {
+            if let Define::Bundle { activate, .. } = &mut change {
+                *activate = false;
+            }
+            change
+        };
+        let other_home = HOME.replace("home_banner", "top_banner");
+        let other_cards = CARDS.replace("home_banner", "top_banner");
+        check(vec![
+            (bundle(SCHEMA, &[HOME, CARDS]), "3"),
+            (waiting(bundle(SCHEMA, &[&other_home])), "invalid"), // `cards` needs the placement
+            (bundle(SCHEMA, &[&other_home]), "invalid"),
+            (waiting(bundle(SCHEMA, &[HOME, CARDS])), "as before, 3"),
+            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "5"),
+            (activate("cards", 2), "conflict"),
+            (bundle(SCHEMA, &[&other_home, &other_cards]), "7"),
+        ]);
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(node.define(bundle(SCHEMA, &[HOME, CARDS]))).unwrap();
+        let newer = CARDS.replace("gold:", "golden:");
+        let found = runtime.block_on(node.define(waiting(bundle(SCHEMA, &[HOME, &newer])))).unwrap();
+        let version = |name: &str, version, active| RuleSetVersion { name: name.into(), version, active };
+        assert_eq!(found.rule_sets, [version("home", 1, true), version("cards", 2, false)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,6 +17,10 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 pub const DEFAULT_FILE: &str = "usher.toml";
 /// More threads than this are refused as a slip of the finger.
 pub const MAX_THREADS: usize = 1_024;
+/// Where others can reach the server there may be a load balancer, which asks every few seconds whether it is ready.
+pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
+/// A longer notice than this is refused as a slip of the finger.
+pub const MAX_STOP_NOTICE_SECONDS: u64 = 600;
 
 /// Settings as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub struct Config {
     pub threads: NonZeroUsize,
     /// Whether requests without a key are answered from other machines too.
     pub allow_anonymous: bool,
+    /// On stopping, how long to say *not ready* before connections are refused.
+    pub stop_notice: Duration,
     /// What is logged, as a filter of the `tracing` kind.
     pub log: String,
     /// How it is logged.
@@ -58,7 +65,8 @@ struct Typed {
 }
 
 /// All settings by their names in the file; the variable is `USHER_` and the name in capitals.
-const NAMES: [&str; 6] = ["models", "listen", "threads", "allow_anonymous", "log", "log_format"];
+const NAMES: [&str; 7] =
+    ["models", "listen", "threads", "allow_anonymous", "stop_notice", "log", "log_format"];
 /// Variables of this prefix that other commands read.
 const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
 
@@ -148,11 +156,14 @@ impl Config {
     pub fn resolve(places: &[&Settings]) -> Result<Config, Problems> {
         let get = |name| places.iter().find_map(|settings| settings.get(name));
         let mut problems = Problems::new();
+        let listen = read(get("listen"), &mut problems, read_listen).unwrap_or(DEFAULT_ADDRESS);
         let config = Config {
             models: get("models").map(|typed| PathBuf::from(&typed.text)),
-            listen: read(get("listen"), &mut problems, read_listen).unwrap_or(DEFAULT_ADDRESS),
+            listen,
             threads: read(get("threads"), &mut problems, read_threads).unwrap_or_else(all_cores),
             allow_anonymous: read(get("allow_anonymous"), &mut problems, read_bool).unwrap_or(false),
+            stop_notice: read(get("stop_notice"), &mut problems, read_stop_notice)
+                .unwrap_or_else(|| default_stop_notice(listen)),
             log: get("log").map_or_else(|| "info".to_owned(), |typed| typed.text.clone()),
             log_format: read(get("log_format"), &mut problems, read_log_format).unwrap_or_default(),
         };
@@ -217,6 +228,17 @@ fn read_bool(text: &str) -> Result<bool, String> {
         "false" | "0" => Ok(false),
         _ => Err(format!("expected true or false, found {text:?}")),
     }
+}
+
+fn read_stop_notice(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_STOP_NOTICE_SECONDS);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("expected whole seconds from 0 to {MAX_STOP_NOTICE_SECONDS}, found {text:?}"))
+}
+
+fn default_stop_notice(listen: SocketAddr) -> Duration {
+    if listen.ip().is_loopback() { Duration::ZERO } else { DEFAULT_STOP_NOTICE }
 }
 
 fn read_log_format(text: &str) -> Result<LogFormat, String> {
@@ -315,6 +337,21 @@ mod tests {
             "usher.toml:2: threads: ",
         ] {
             assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn notice_is_given_where_others_may_watch() {
+        let notice =
+            |values: &[(&'static str, &str)]| Config::resolve(&[&flags(values)]).unwrap().stop_notice;
+        let open = [("listen", "0.0.0.0:1"), ("allow_anonymous", "true")];
+        assert_eq!(notice(&[]), Duration::ZERO);
+        assert_eq!(notice(&open), DEFAULT_STOP_NOTICE);
+        assert_eq!(notice(&[open[0], open[1], ("stop_notice", "0")]), Duration::ZERO);
+        assert_eq!(notice(&[("stop_notice", "20")]), Duration::from_secs(20));
+        for wrong in ["-1", "1.5", "5s", "601"] {
+            let text = Config::resolve(&[&flags(&[("stop_notice", wrong)])]).unwrap_err().to_string();
+            assert!(text.contains("--stop-notice: expected whole seconds"), "{text}");
         }
     }
 

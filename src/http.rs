@@ -2,12 +2,15 @@
 //!
 //! One thread, one runtime and one listener per core (`SO_REUSEPORT`): a request is parsed, decided and rendered on the
 //! thread that read it. What is wrong with a request is said as RFC 9457 `application/problem+json`, every problem at
-//! once. Every queue, body and connection count has a bound with a name, below.
+//! once. The exceptions: a head that hyper itself cannot read is answered 400 or 431 without a body, and a connection
+//! over the cap 503 as text. Every queue, body and connection count has a bound with a name, below.
 
 mod answer;
 mod body;
 mod bulk;
+mod bundle;
 mod connection;
+mod csv;
 mod customers;
 mod decisions;
 mod encode;
@@ -17,6 +20,7 @@ mod operations;
 mod query;
 mod refusal;
 mod render;
+mod room;
 mod route;
 mod rule_sets;
 mod schema;
@@ -45,7 +49,16 @@ pub const MAX_CUSTOMER_BYTES: usize = 256 * 1024;
 pub const MAX_DEFINITION_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one bulk load at most, sent and unpacked.
 pub const MAX_BULK_BYTES: usize = 8 * 1024 * 1024;
-/// Bodies above [`MAX_CUSTOMER_BYTES`] in memory at once; one more is answered 503.
+/// Rows of one bulk load at most.
+pub const MAX_BULK_ROWS: usize = 200_000;
+/// Bytes of one row of a bulk load at most; a longer one is rejected.
+pub const MAX_ROW_BYTES: usize = MAX_CUSTOMER_BYTES;
+/// Lines of one CSV row at most: beyond them a quote is taken for lost.
+pub const MAX_ROW_LINES: usize = 100;
+/// Bytes that all bodies, and the rows read from them, take at once; one more body is answered 503.
+pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
+/// Bulk loads, and definitions, of which more than [`MAX_CUSTOMER_BYTES`] arrived, at once each; one more is answered
+/// 503.
 pub const MAX_LARGE_BODIES: usize = 16;
 /// Connections open at once; one more is answered 503 and closed.
 pub const MAX_CONNECTIONS: usize = 10_000;

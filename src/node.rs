@@ -92,12 +92,14 @@ pub enum Define {
         /// The version that must be active for this to happen.
         if_active: Option<u32>,
     },
-    /// Everything of a bundle at once: schema and rule sets (name, text), compiled together.
+    /// Everything of a bundle at once: schema and rule sets, compiled together. The schema grows in any case.
     Bundle {
         /// Schema text.
         schema: String,
         /// File name and text of each rule set.
         rule_sets: Vec<(String, String)>,
+        /// Whether the rule sets decide from now on; else they are compiled as if they did.
+        activate: bool,
     },
 }
 
@@ -112,6 +114,19 @@ pub struct Defined {
     pub active: bool,
     /// How long parsing and compiling took.
     pub compiled_in_us: u64,
+    /// Of a bundle: its rule sets, those that stayed as they were included.
+    pub rule_sets: Vec<RuleSetVersion>,
+}
+
+/// A rule set of a bundle, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSetVersion {
+    /// The rule set.
+    pub name: String,
+    /// The version with the bundle's text.
+    pub version: u32,
+    /// Whether it is the active one.
+    pub active: bool,
 }
 
 /// Why nothing was changed.
@@ -125,6 +140,8 @@ pub enum DefineError {
     OtherActive(Option<u32>),
     /// There is no such rule set, version, or earlier version.
     NotFound(String),
+    /// A fault of the compiler itself, as text.
+    Internal(String),
     /// Not possible now.
     Unavailable(Unavailable),
 }

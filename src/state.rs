@@ -140,24 +140,23 @@ fn of_customer(id: &CustomerId, row: &[u64]) -> u64 {
 }
 
 /// FNV-1a over words of 8 bytes, with the last step of MurmurHash3 so that sums of hashes spread.
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
 
 impl Fnv {
-    fn new() -> Fnv {
+    pub(crate) fn new() -> Fnv {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
     fn number(&mut self, number: u64) {
-        for byte in number.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        number.to_le_bytes().into_iter().for_each(|byte| self.byte(byte));
     }
-    fn text(&mut self, text: &str) {
+    fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        text.bytes().for_each(|byte| self.byte(byte));
     }
-    fn finish(&self) -> u64 {
+    pub(crate) fn finish(&self) -> u64 {
         let mut x = self.0;
         x = (x ^ x >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
         x = (x ^ x >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

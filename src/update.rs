@@ -1,6 +1,8 @@
 //! A change to one customer, as data: checked against the schema when it is made, so that applying it cannot fail.
 
 use crate::customer::CustomerId;
+use crate::input::{Cursor, quoted};
+use crate::problem::{Problem, Problems};
 use crate::schema::{FeatureId, Schema};
 
 /// What happens to which customer.
@@ -43,5 +45,78 @@ impl Change {
                 field.write(row, *code);
             }
         }
+    }
+}
+
+/// The features in the map here with their codes; 0 for `null`, which clears. `besides` is a key that is no
+/// feature. What is wrong is said up to [`MAX_PROBLEMS`](crate::problem::MAX_PROBLEMS), then reading ends: hints
+/// cost time.
+pub(crate) fn read_fields(
+    root: &Cursor<'_, '_>,
+    schema: &Schema,
+    besides: Option<&str>,
+    problems: &mut Problems,
+) -> Vec<(FeatureId, u64)> {
+    let entries = root.entries(problems).unwrap_or_default();
+    let mut fields = Vec::with_capacity(entries.len());
+    for (name, at) in entries {
+        if problems.omitted > 0 {
+            break;
+        }
+        if Some(name) != besides {
+            match read_field(name, &at, schema) {
+                Ok(field) => fields.push(field),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    fields
+}
+
+fn read_field(name: &str, at: &Cursor<'_, '_>, schema: &Schema) -> Result<(FeatureId, u64), Problem> {
+    let Some(id) = schema.feature_id(name) else {
+        let problem = unknown_feature(name, schema);
+        return Err(Problem { hint: problem.hint, ..at.key_problem(problem.detail) });
+    };
+    let feature = schema.feature(id);
+    if feature.field.is_none() {
+        return Err(at.key_problem(format!("`{name}` is computed from events and cannot be set")));
+    }
+    if at.is_null() {
+        return Ok((id, 0));
+    }
+    match feature.kind.read(&at.input.value) {
+        Ok(value) => Ok((id, feature.kind.encode(&value))),
+        Err(why) => Err(at.problem(format!("`{name}`: {why}"))),
+    }
+}
+
+/// A name that is no feature.
+pub(crate) fn unknown_feature(name: &str, schema: &Schema) -> Problem {
+    let problem = Problem::new(format!("unknown feature {}", quoted(name)));
+    match schema.nearest_feature(name) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None if schema.features().is_empty() => problem.hint("no schema was pushed yet"),
+        None => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::problem::MAX_PROBLEMS;
+
+    #[test]
+    fn what_is_wrong_with_features_is_said_up_to_the_bound() {
+        let text = "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}\n";
+        let schema = Schema::parse("s", text).unwrap();
+        let keys: Vec<_> = (0..5000).map(|i| format!("\"k{i}\": 1")).collect();
+        let json = format!("{{\"age\": null, {}}}", keys.join(","));
+        let input = Input::from_json(json.as_bytes()).unwrap();
+        let mut problems = Problems::new();
+        let fields = read_fields(&Cursor::root(&input, None), &schema, None, &mut problems);
+        assert_eq!(fields, [(FeatureId(0), 0)]);
+        assert_eq!((problems.iter().count(), problems.omitted), (MAX_PROBLEMS, 1));
     }
 }

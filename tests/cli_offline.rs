@@ -19,7 +19,8 @@ fn help_shows_examples_and_every_command() {
     ]);
     run(&["--version"]).ended(0).says(&["usher "]);
     for command in ["serve", "check", "push", "rollback", "load", "decide", "demo", "eval", "health"] {
-        run(&[command, "--help"]).ended(0).says(&["Usage: usher"]);
+        let help = run(&[command, "--help"]).ended(0).says(&["Usage: usher"]);
+        assert!(command == "demo" || help.out.contains("Example"), "{}", help.out);
     }
 }
 
@@ -37,14 +38,16 @@ fn what_cannot_run_ends_with_2() {
 #[test]
 fn a_server_that_is_not_there_says_how_to_start_one() {
     let gone = "http://127.0.0.1:1";
-    for command in [&["decide", "c-1", "home_banner"][..], &["rollback", "wealth"], &["health"]] {
-        let run = run(&[command, &["--server", gone]].concat()).ended(2);
+    for (command, code) in
+        [(&["decide", "c-1", "home_banner"][..], 2), (&["rollback", "wealth"], 2), (&["health"], 1)]
+    {
+        let run = run(&[command, &["--server", gone]].concat()).ended(code);
         run.says(&["no server at http://127.0.0.1:1: connection refused", "usher serve"]);
     }
     run(&["health", "--server", "https://x"]).ended(2).says(&["only http"]);
     let mut command = program(&["health"]);
     command.env("USHER_SERVER", gone);
-    run_command(command, b"").ended(2).says(&[gone]);
+    run_command(command, b"").ended(1).says(&[gone]);
 }
 
 #[test]
@@ -63,6 +66,28 @@ fn settings_that_cannot_be_meant_are_refused() {
     let mut command = program(&["serve"]);
     command.env("USHER_LISTEN", "nonsense");
     run_command(command, b"").ended(2).says(&["USHER_LISTEN: expected an address"]);
+}
+
+#[test]
+fn empty_variables_count_as_not_set() {
+    let mut command = program(&["serve", "--listen", "nonsense"]);
+    command.env("USHER_CONFIG", "");
+    run_command(command, b"").ended(2).says(&["--listen: expected an address"]);
+    let mut command = program(&["health"]); // whoever listens on the usual port, it is asked
+    command.env("USHER_SERVER", "");
+    assert!(!run_command(command, b"").err.contains("no server's address"));
+    run(&["health", "--server", ""]).ended(2).says(&["no server's address"]);
+}
+
+#[test]
+fn a_server_that_is_starting_is_waited_for() {
+    let bundle = bundle();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let client = std::thread::spawn(move || run(&["decide", "c-1", "home_banner", "--server", &url]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let _server = Server::start_on(&free.to_string(), &["--models", bundle.path().to_str().unwrap()]);
+    client.join().unwrap().ended(0).says(&["brand"]);
 }
 
 #[test]
@@ -155,4 +180,18 @@ fn expressions_are_evaluated_line_by_line() {
     let path = bundle.path().to_str().unwrap();
     let typed = b"{\"expression\": \"risk == 'steady' && aum >= 500000\", \"variables\": {\"risk\": \"steady\", \"aum\": 600000}}";
     run_command(program(&["eval", "--models", path]), typed).ended(0).says(&["{\"value\":true}"]);
+}
+
+#[test]
+fn a_line_that_cannot_be_read_does_not_end_an_evaluation() {
+    let mut lines = b"{\"expression\": \"\xff\"}\n".to_vec();
+    lines.extend_from_slice(&[b'a'; 3 << 20]);
+    lines.extend_from_slice(b"\n{\"expression\": \"1 + 1\"}");
+    let run = run_command(program(&["eval"]), &lines).ended(1);
+    let expected = [
+        "{\"error\":\"the line is not UTF-8\"}",
+        "{\"error\":\"the line is longer than 1048576 bytes\"}",
+        "{\"value\":2}",
+    ];
+    assert_eq!(run.out.lines().collect::<Vec<_>>(), expected);
 }

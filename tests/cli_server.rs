@@ -46,13 +46,13 @@ fn push_load_decide_and_roll_back() {
     let server = Server::start(&[]);
     let path = bundle.path().to_str().unwrap();
     let pushed = server.run(&["push", path]).ended(0);
-    let lines: Vec<&str> = pushed.out.lines().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(
-        lines,
-        ["schema", "a_rails", "slots", "a_wealth"],
-        "guardrails, then placements, then the rest"
-    );
-    pushed.says(&["a_wealth: version 1 active"]);
+    pushed.says(&[
+        "schema: in force",
+        "a_rails: version 1 active",
+        "slots: version 1 active",
+        "a_wealth: version 1 active",
+        "compiled in ",
+    ]);
 
     let file = write(
         bundle.path(),
@@ -80,6 +80,37 @@ fn push_load_decide_and_roll_back() {
     server.run(&["rollback", "a_wealth"]).ended(0).says(&["version 1"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
     server.run(&["rollback", "nothing"]).ended(1);
+    server.run(&["rollback", "nothing", "--json"]).ended(1).problems();
+}
+
+#[test]
+fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
+    let (bundle, server) = with_bundle();
+    let path = bundle.path().to_str().unwrap();
+    // A placement that several files name gets another name: no order of single files would do.
+    for (name, text) in [("slots", PLACEMENTS), ("a_wealth", WEALTH)] {
+        write(bundle.path(), &format!("rule-sets/{name}.yaml"), text.replace("home_banner", "start_banner"));
+    }
+    server.run(&["push", path]).ended(0).says(&["slots: version 2 active"]);
+    server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
+    write(bundle.path(), "rule-sets/rails.yaml", GUARDRAILS.replace("consent ||", "age > 17 ||"));
+    write(bundle.path(), "rule-sets/slots.yaml", PLACEMENTS);
+    server.run(&["push", path]).ended(1).says(&["a_wealth.yaml:", "start_banner", "nothing of"]);
+    server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
+    let explained = server.run(&["decide", "c-1", "start_banner", "--explain"]).ended(0);
+    assert!(!explained.out.contains("age"), "the guardrails are as before: {}", explained.out);
+}
+
+#[test]
+fn a_bundle_may_be_published_before_it_decides() {
+    let bundle = bundle();
+    let server = Server::start(&[]);
+    let path = bundle.path().to_str().unwrap();
+    let pushed = server.run(&["push", path, "--no-activate"]).ended(0);
+    pushed.says(&["a_wealth: version 1 published, not active"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(1);
+    server.run(&["push", path]).ended(0).says(&["a_wealth: version 2 active"]);
+    server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["brand"]);
 }
 
 #[test]
@@ -101,6 +132,73 @@ fn wrong_requests_end_with_1_and_name_the_nearest() {
     server.run(&["decide", "c-1", "home_banner", "--channel", "ap"]).ended(1).says(&["app"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "pge=home"]).ended(1).says(&["page"]);
     server.run(&["decide", "c-1", "home_banner", "--context", "page=home"]).ended(0);
+    let problems = server.run(&["decide", "c-1", "home_baner", "--json"]).ended(1).problems();
+    assert!(problems.contains("home_baner"), "{problems}");
+}
+
+#[test]
+fn a_lost_quote_in_a_file_costs_its_own_row() {
+    let (bundle, server) = with_bundle();
+    let mut text = "customer,age\n".to_owned();
+    for i in 0..12_000 {
+        text.push_str(&if i == 100 { "lost,\"40\n".into() } else { format!("c-{i},40\n") });
+    }
+    let file = write(bundle.path(), "quote.csv", text);
+    let run = server.run(&["load", file.to_str().unwrap()]).ended(1);
+    run.says(&[
+        "quote.csv:102: the quote opened on line 102 is never closed",
+        "12,000 rows",
+        "11,999 accepted, 1 rejected",
+    ]);
+}
+
+#[test]
+fn files_are_loaded_however_they_begin_and_end() {
+    let (bundle, server) = with_bundle();
+    let mapping = bundle.path().join("imports/foreign.yaml");
+    let mapping = mapping.to_str().unwrap();
+    let native = |text: &str| text.replace("years;default;y", "customer,age,consent").replace(';', ",");
+    for (name, text, code, expected) in [
+        ("bom", "\u{feff}years;default;y\n41;yes;no\n", 0, "1 accepted, 0 rejected"),
+        ("bom and quotes", "\u{feff}\"years\";\"default\";\"y\"\n41;yes;no\n", 0, "1 accepted, 0 rejected"),
+        ("crlf", "years;default;y\r\n41;yes;no\r\n42;no;no\r\n", 0, "2 accepted, 0 rejected"),
+        ("no line end", "years;default;y\n41;yes;no", 0, "1 accepted, 0 rejected"),
+        ("header only", "years;default;y\n", 0, "0 accepted, 0 rejected"),
+        ("header without line end", "years;default;y", 0, "0 accepted, 0 rejected"),
+        ("nothing", "", 2, "it is empty"),
+        ("a bom only", "\u{feff}", 2, "it is empty"),
+        ("blank lines", "\r\n\n", 2, "it is empty"),
+    ] {
+        let file = write(bundle.path(), "f.csv", text);
+        let file = file.to_str().unwrap();
+        let run = server.run(&["load", file, "--mapping", mapping]);
+        assert!(run.code == code && format!("{}{}", run.out, run.err).contains(expected), "{name}: {run:?}");
+        if name != "bom and quotes" {
+            let text = native(text).replace(",yes,no", ",40,true").replace(",no,no", ",40,true");
+            let file = write(bundle.path(), "n.csv", text);
+            let run = server.run(&["load", file.to_str().unwrap()]);
+            let right = run.code == code && format!("{}{}", run.out, run.err).contains(expected);
+            assert!(right, "{name}, native: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_may_be_stopped_as_soon_as_it_says_where_it_is() {
+    for _ in 0..5 {
+        assert_eq!(Server::start(&[]).terminate(), 0);
+    }
+}
+
+#[test]
+fn a_server_that_stops_gives_notice_first() {
+    let bundle = bundle();
+    let server = Server::start(&["--models", &bundle.path().to_string_lossy(), "--stop-notice", "2"]);
+    server.ask_to_stop();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.run(&["health"]).ended(1).says(&["not ready"]);
+    server.run(&["decide", "nobody", "home_banner"]).ended(0).says(&["brand"]);
+    assert_eq!(server.terminate(), 0);
 }
 
 #[test]
@@ -159,4 +257,45 @@ fn loading_stops_at_too_many_errors() {
     let file = write(bundle.path(), "c.csv", format!("customer,age\n{}", "x,999\n".repeat(9_000)));
     let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "3"]).ended(1);
     run.says(&["stopped: too many errors", "0 accepted"]);
+    // Two problems a row, one row.
+    let file = write(bundle.path(), "d.csv", "customer,age,aum\na,999,-1\nb,999,-1\nc,1,1\n");
+    let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "0"]).ended(1);
+    run.says(&["0 accepted, 2 rejected"]);
+}
+
+#[test]
+fn a_bundle_is_pushed_in_one_request() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let answer = r#"{"sequence": 1, "compiled_in_us": 77, "rule_sets": [{"name": "slots", "version": 4, "active": false}]}"#;
+    let (url, served) = answer_once("200 OK", answer);
+    let pushed = run(&["push", path, "--no-activate", "--server", &url]).ended(0);
+    pushed.says(&["schema: in force", "slots: version 4 published, not active", "compiled in 77 µs"]);
+    let (head, body) = served.join().unwrap();
+    assert!(head.starts_with("PUT /v1/bundle?activate=false "), "{head}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&body["schema"], body["rule_sets"].as_array().unwrap().len()), (&SCHEMA.into(), 3));
+    assert_eq!(body["rule_sets"][0], serde_json::json!({"file": "a_wealth.yaml", "text": WEALTH}));
+}
+
+#[test]
+fn problems_of_a_bundle_are_shown_in_their_files() {
+    let bundle = bundle();
+    let answer = r#"{"errors": [{"detail": "there already", "source": "slots.yaml", "line": 3, "column": 3},
+        {"detail": "also here", "source": "other", "line": 3, "column": 3}]}"#;
+    for json in [false, true] {
+        let (url, served) = answer_once("409 Conflict", answer);
+        let args = ["push", bundle.path().to_str().unwrap(), "--server", &url, "--json"];
+        let run = run(&args[..if json { 5 } else { 4 }]).ended(1);
+        served.join().unwrap();
+        if json {
+            run.problems();
+            continue;
+        }
+        let run = run.says(&[
+            "slots.yaml:3:3: there already\n  3 |   home_banner",
+            "other:3:3: also here\n2 problems",
+        ]);
+        assert!(run.says(&["nothing of"]).out.is_empty());
+    }
 }

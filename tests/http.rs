@@ -193,7 +193,10 @@ fn rule_sets_are_published_guarded_activated_and_rolled_back() {
     assert_eq!(server.get("/v1/rule-sets").json()["rule_sets"][0]["active"], 2);
     assert_eq!(server.call("GET", path, "if-none-match: \"2\"\r\n", b"").status, 304);
     let document = server.call("GET", path, "accept: application/json\r\n", b"").json();
-    assert_eq!((&document["version"], &document["text"]), (&json!(2), &json!(newer)));
+    assert_eq!(document, json!({"name": "wealth", "version": 2, "text": newer})); // what the tag stands for
+    for headers in ["", "if-none-match: \"2\"\r\n"] {
+        assert_eq!(server.call("GET", path, headers, b"").header("vary"), Some("Accept"));
+    }
     assert_eq!(server.call("POST", &format!("{path}/versions/77/activate"), "", b"").status, 404);
     assert_eq!(server.call("DELETE", path, "if-match: \"1\"\r\n", b"").status, 412);
     assert_eq!(server.call("DELETE", path, "", b"").status, 200);
@@ -370,4 +373,46 @@ fn an_address_in_use_is_an_error_and_a_public_one_needs_a_word() {
     let address = server.address;
     server.server.take().unwrap().stop();
     serve(address, Arc::clone(&server.node), settings()).unwrap().stop();
+}
+
+fn bundle_of(schema: &str, files: &[(&str, &str)]) -> Value {
+    let rule_sets: Vec<_> = files.iter().map(|(file, text)| json!({"file": file, "text": text})).collect();
+    json!({"schema": schema, "rule_sets": rule_sets})
+}
+
+#[test]
+fn a_bundle_is_all_or_nothing() {
+    let server = running();
+    let cards = "rule_set: cards\noffers:\n  gold:\n    placements: [home]\n    treatments: [{placement: home, \
+                 content: {title: gold}}]\n";
+    let put =
+        |query: &str, body: &Value| server.json("PUT", &format!("/v1/bundle{query}"), &body.to_string());
+    let first = put("", &bundle_of(support::SCHEMA, &[("w.yaml", support::RULES), ("c.yaml", cards)]));
+    let version =
+        |name: &str, version: u32, active: bool| json!({"name": name, "version": version, "active": active});
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(first.json()["rule_sets"], json!([version("wealth", 1, true), version("cards", 1, true)]));
+    // A placement used by several files gets another name; file by file no order of pushes could do that.
+    let renamed = |text: &str| text.replace("home", "start");
+    let (wealth, cards) = (renamed(support::RULES), renamed(cards));
+    let schema = support::SCHEMA.replace("context:", "  vip: {kind: bool}\ncontext:");
+    let alone = server.call("PUT", "/v1/rule-sets/wealth", "", wealth.as_bytes());
+    assert_eq!(alone.status, 422, "{}", alone.text());
+    assert_eq!(alone.json()["errors"][0]["source"], "c.yaml", "another text than the one sent");
+    let wrong = cards.replace("rule_set: cards", "rule_set: cards\nofers: 1");
+    let refused = put("", &bundle_of(&schema, &[("w.yaml", &wealth), ("c.yaml", &wrong)]));
+    assert_eq!((refused.status, &refused.json()["errors"][0]["source"]), (422, &json!("c.yaml")));
+    assert_eq!(server.get("/v1/schema").text(), support::SCHEMA, "nothing was changed");
+    let body = bundle_of(&schema, &[("w.yaml", &wealth), ("c.yaml", &cards)]);
+    let waiting = put("?activate=false", &body).json();
+    assert_eq!(waiting["rule_sets"], json!([version("wealth", 2, false), version("cards", 2, false)]));
+    assert_eq!(server.get("/v1/rule-sets/wealth").text(), support::RULES);
+    let packed = rmp_serde::to_vec_named(&body).unwrap();
+    let done = server.call("PUT", "/v1/bundle", MSGPACK, &packed);
+    let unpacked: Value = rmp_serde::from_slice(&done.body).unwrap();
+    assert_eq!(unpacked["rule_sets"], json!([version("wealth", 3, true), version("cards", 3, true)]));
+    let shown = server.get("/v1/decisions?customer=c-1&channel=app&placement=start").json();
+    assert_eq!(shown["rule_sets"], json!({"wealth": 3, "cards": 3}), "{shown}");
+    let again = put("", &body).json();
+    assert_eq!((&again["sequence"], &again["rule_sets"]), (&unpacked["sequence"], &unpacked["rule_sets"]));
 }

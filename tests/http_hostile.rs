@@ -507,3 +507,78 @@ fn nothing_of_this_was_a_fault_of_the_server() {
     assert!(metrics.text().contains("usher_panics_total 0"));
     assert!(!metrics.text().contains("status=\"5xx\""));
 }
+
+#[test]
+fn clients_that_only_say_that_they_will_send_much_block_nobody() {
+    let slow = usher::http::Settings { body_timeout: Duration::from_secs(10), ..settings() };
+    let server = running_with(slow);
+    let mut held = Vec::new();
+    for _ in 0..2 * usher::http::MAX_LARGE_BODIES {
+        for to in ["POST /v1/customers HTTP/1.1\r\ncontent-type: text/csv", "PUT /v1/rule-sets/x HTTP/1.1"] {
+            let mut client = server.client();
+            client.send(format!("{to}\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes());
+            held.push(client);
+        }
+    }
+    let large = [b"customer,age\n".to_vec(), b"c-1,41\n".repeat(60_000)].concat();
+    let load = || server.call("POST", "/v1/customers?dry_run=true", "content-type: text/csv\r\n", &large);
+    assert_eq!(load().status, 200);
+    // Those that did send much take places, but never those of rule sets.
+    for _ in 0..usher::http::MAX_LARGE_BODIES {
+        let mut client = server.client();
+        let length = 2 * large.len();
+        client.send(format!("POST /v1/customers HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: {length}\r\n\r\n").as_bytes());
+        client.send(&large);
+        held.push(client);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let reply = load();
+    refused(&reply, 503);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    let rules = format!("{}{}", support::RULES, "#\n".repeat(200_000));
+    let pushed = server.call("PUT", "/v1/rule-sets/wealth", "", rules.as_bytes());
+    assert_eq!(pushed.status, 201, "{}", pushed.text());
+    drop(held);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(load().status, 200);
+}
+
+#[test]
+fn a_small_body_does_not_become_a_large_load() {
+    use std::io::Write;
+    let server = running();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(b"customer\n").unwrap();
+    packed.write_all(&b"a\n".repeat(4_000_000)).unwrap();
+    let head = "content-type: text/csv\r\ncontent-encoding: gzip\r\n";
+    let problem = refused(&server.call("POST", "/v1/customers", head, &packed.finish().unwrap()), 413);
+    assert!(problem["detail"].as_str().unwrap().contains("split it"), "{problem}");
+}
+
+#[test]
+fn bad_bundles_are_refused() {
+    let server = running();
+    for (body, pointers_expected) in [
+        ("[]", vec![""]),
+        (
+            r#"{"schema": 1, "rule_sets": [{"file": "a"}, 7], "x": 1}"#,
+            vec!["/x", "/schema", "/rule_sets/0", "/rule_sets/1"],
+        ),
+        (r#"{"schema": "schema: s", "rule_sets": {}}"#, vec!["/rule_sets"]),
+    ] {
+        let problem = refused(&server.json("PUT", "/v1/bundle", body), 400);
+        assert_eq!(pointers(&problem), pointers_expected, "{problem}");
+    }
+    let many = format!(r#"{{"schema": "x", "rule_sets": [{}]}}"#, vec!["0"; 1001].join(","));
+    refused(&server.json("PUT", "/v1/bundle", &many), 400);
+    refused(&server.json("PUT", "/v1/bundle?activate=x", "{}"), 400);
+    refused(&server.json("PUT", "/v1/bundle", r#"{"schema": "x", "rule_sets": []}"#), 422);
+}
+
+#[test]
+fn problems_of_one_body_are_said_up_to_a_bound() {
+    let server = running();
+    let keys: Vec<_> = (0..10_000).map(|i| format!("\"k{i}\": 1")).collect();
+    let problem = refused(&server.json("PUT", "/v1/customers/c-1", &format!("{{{}}}", keys.join(","))), 400);
+    assert_eq!((pointers(&problem).len(), &problem["errors_omitted"]), (100, &json!(1)));
+}

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::definition::Definition;
-use super::{Failure, Outcome, print_problems, problem_json};
+use super::{Failure, Outcome, report};
 use crate::bundle::{Bundle, Checked, read_file};
-use crate::problem::{Problem, Problems, Source};
+use crate::problem::{Problems, Source};
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
 
 /// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher check models/retail-bank
+  usher check models/retail-bank/rule-sets/wealth.yaml")]
 pub(super) struct Args {
     /// A bundle's folder, a rule set's file or a schema's file
     #[arg(value_name = "DIR|FILE")]
@@ -33,14 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     match checked {
         Ok(summary) if args.json => say!("{}", json_of(&summary)),
         Ok(summary) => say!("{}", text_of(&args.path, &summary)),
-        Err(problems) if args.json => {
-            say!("{}", json_of_problems(&problems));
-            return Ok(Outcome::FoundWrong);
-        }
-        Err(problems) => {
-            print_problems(&problems);
-            return Ok(Outcome::FoundWrong);
-        }
+        Err(problems) => return Ok(report(&problems, args.json)),
     }
     Ok(Outcome::Done)
 }
@@ -118,10 +114,4 @@ fn json_of(summary: &Summary) -> serde_json::Value {
     let mut json = serde_json::Value::Object(counts.collect());
     json["right"] = true.into();
     json
-}
-
-fn json_of_problems(problems: &Problems) -> serde_json::Value {
-    let list: Vec<serde_json::Value> =
-        problems.iter().map(|problem: &Problem| problem_json(problem)).collect();
-    serde_json::json!({"right": false, "problems": list, "omitted": problems.omitted})
 }

@@ -1,7 +1,8 @@
 //! The client of a running server: one connection, kept alive, with a bound on every wait.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -11,26 +12,42 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Failure;
+use super::definition::Definition;
+use super::{Failure, variable};
 use crate::problem::{Place, Problem, Problems, Source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a patient client waits for a server that is only starting: `usher serve & usher load customers.csv`.
+const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_EVERY: Duration = Duration::from_millis(50);
 /// Compiling thousands of rules or taking in a bulk of customers takes seconds, not minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Answers beyond this are not ours.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
+/// Where the server is unless told otherwise; see `config::DEFAULT_LISTEN`.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
 /// Which server.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServerArgs {
-    /// The server to talk to
-    #[arg(long, value_name = "URL", env = "USHER_SERVER", default_value = "http://127.0.0.1:8080")]
-    pub(super) server: String,
+    /// The server to talk to [env: USHER_SERVER] [default: http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+impl ServerArgs {
+    /// The flag, or else the variable, or else the usual place.
+    pub(super) fn url(&self) -> String {
+        self.server.clone().or_else(|| variable("USHER_SERVER")).unwrap_or_else(|| DEFAULT_SERVER.to_owned())
+    }
 }
 
 /// A server, and the connection to it once there is one.
 pub(super) struct Client {
     authority: String,
+    /// How long a refused connection is tried again.
+    patience: Duration,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -55,12 +72,21 @@ impl Client {
         match (uri.scheme_str(), uri.authority()) {
             (Some("http"), Some(authority)) if matches!(uri.path(), "" | "/") => {
                 let port = if authority.port().is_some() { "" } else { ":80" };
-                Ok(Client { authority: format!("{authority}{port}"), connection: None })
+                Ok(Client {
+                    authority: format!("{authority}{port}"),
+                    patience: Duration::ZERO,
+                    connection: None,
+                })
             }
             (Some("https"), _) => refuse("only http is spoken; let a proxy do TLS"),
             (Some("http"), Some(_)) => refuse("it has a path"),
             _ => refuse("it does not begin with http://"),
         }
+    }
+
+    /// For the server at `url`, which may be starting right now.
+    pub(super) fn patient(url: &str) -> Result<Client, Failure> {
+        Ok(Client { patience: PATIENCE, ..Client::new(url)? })
     }
 
     /// Sends a request and waits for the whole answer.
@@ -111,25 +137,31 @@ impl Client {
         {
             return Ok(connection);
         }
-        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(e)) => {
-                let why = if e.kind() == std::io::ErrorKind::ConnectionRefused {
-                    "connection refused".to_owned()
-                } else {
-                    e.to_string()
-                };
-                return Err(self.nobody(&why));
-            }
-            Err(_) => {
-                return Err(self.nobody(&format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())));
-            }
-        };
+        let stream = self.connect().await?;
         let broken = |e: &dyn std::fmt::Display| self.failure(&format!("the connection broke: {e}"));
         stream.set_nodelay(true).map_err(|e| broken(&e))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
         tokio::spawn(connection); // ends with the sender; its error reaches the request
         Ok(sender)
+    }
+
+    /// Again and again while the connection is refused and there is patience.
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        let started = Instant::now();
+        loop {
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(e)) if e.kind() != ErrorKind::ConnectionRefused => {
+                    return Err(self.nobody(&e.to_string()));
+                }
+                Ok(Err(_)) if started.elapsed() < self.patience => tokio::time::sleep(RETRY_EVERY).await,
+                Ok(Err(_)) => return Err(self.nobody("connection refused")),
+                Err(_) => {
+                    let why = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
+                    return Err(self.nobody(&why));
+                }
+            }
+        }
     }
 
     fn nobody(&self, why: &str) -> Failure {
@@ -160,23 +192,20 @@ impl Answer {
 
     /// The body as JSON if the request succeeded, else what the server says is wrong.
     pub(super) fn success(self) -> Result<serde_json::Value, Failure> {
-        if self.status.is_success() {
-            self.json()
-        } else {
-            Err(Failure::new(self.problems(None).to_string()))
-        }
+        if self.status.is_success() { self.json() } else { Err(Failure::new(self.problems(&[]).to_string())) }
     }
 
-    /// What the server says is wrong. With the text that was sent, its lines are shown.
-    pub(super) fn problems(&self, source: Option<&Arc<Source>>) -> Problems {
+    /// What the server says is wrong. Lines are shown of the files that were sent.
+    pub(super) fn problems(&self, sent: &[Definition]) -> Problems {
         let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) else {
             let body = String::from_utf8_lossy(&self.body).trim().to_owned();
             return Problems::one(format!("the server answered {}: {body}", self.status));
         };
         let mut problems = Problems::new();
         for error in json["errors"].as_array().into_iter().flatten() {
-            problems.push(problem_of(error, source));
+            problems.push(problem_of(error, sent));
         }
+        problems.omitted = json["errors_omitted"].as_u64().unwrap_or(0) as usize;
         if problems.is_empty() {
             let text = ["detail", "title"].iter().find_map(|field| json[*field].as_str());
             problems.push(Problem::new(
@@ -187,21 +216,35 @@ impl Answer {
     }
 }
 
-/// An error of the server, shown in the text that was sent.
-fn problem_of(error: &serde_json::Value, source: Option<&Arc<Source>>) -> Problem {
+/// An error of the server, shown in the file that it is about if that was sent.
+fn problem_of(error: &serde_json::Value, sent: &[Definition]) -> Problem {
     let text = |field: &str| error[field].as_str().map(str::to_owned);
     let number = |field: &str| error[field].as_u64().and_then(|n| u32::try_from(n).ok());
+    let source = source_of(error["source"].as_str(), sent);
     let place = number("line").map(|line| {
         let column = number("column").unwrap_or(1);
-        let offset = source.map_or(0, |source| offset_of(&source.text, line, column));
+        let offset = source.as_ref().map_or(0, |source| offset_of(&source.text, line, column));
         Place { line, column, offset, length: 0 }
     });
     Problem {
         hint: text("hint"),
         pointer: text("pointer").unwrap_or_default(),
         place,
-        source: source.cloned(),
+        source,
         ..Problem::new(text("detail").unwrap_or_else(|| "no detail".into()))
+    }
+}
+
+/// The text that the server means by `name`. One that was not sent has its name only, so that no line of another file is
+/// shown for it. Without a name it is what was sent, if that was one file.
+fn source_of(name: Option<&str>, sent: &[Definition]) -> Option<Arc<Source>> {
+    match (name, sent) {
+        (None, [only]) => Some(Arc::clone(&only.source)),
+        (None, _) => None,
+        (Some(name), _) => Some(sent.iter().find(|file| file.is_called(name)).map_or_else(
+            || Arc::new(Source { name: name.to_owned(), text: String::new() }),
+            |file| Arc::clone(&file.source),
+        )),
     }
 }
 
@@ -249,14 +292,36 @@ mod tests {
             "line": 2, "column": 7, "hint": "did you mean `risk`?"}]}"#;
         let answer =
             Answer { status: StatusCode::UNPROCESSABLE_ENTITY, headers: HeaderMap::new(), body: body.into() };
-        let source = Arc::new(Source { name: "wealth.yaml".into(), text: "a:\nwhen: riks > 1\n".into() });
-        let text = answer.problems(Some(&source)).to_string();
+        let text = "rule_set: wealth\nwhen: riks > 1\n".to_owned();
+        let sent = [Definition::of(Source { name: "wealth.yaml".into(), text }).unwrap()];
+        let text = answer.problems(&sent).to_string();
         let expected =
             "wealth.yaml:2:7: unknown feature `riks`\n  2 | when: riks > 1\n    |       ^\n  = did you mean";
         assert!(text.starts_with(expected), "{text}");
         let answer =
             Answer { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body: "<html>".into() };
-        assert!(answer.problems(None).to_string().contains("502 Bad Gateway: <html>"));
+        assert!(answer.problems(&[]).to_string().contains("502 Bad Gateway: <html>"));
+    }
+
+    #[test]
+    fn no_line_of_another_file_is_shown_for_a_problem() {
+        let local =
+            |name: &str, text: &str| Definition::of(Source { name: name.into(), text: text.into() }).unwrap();
+        let sent = [
+            local("b/schema.yaml", "schema: s\nfeatures: {}\n"),
+            local("b/rule-sets/x.yaml", "rule_set: wealth\nwhen: a\n"),
+        ];
+        for (source, expected) in [
+            (r#""cards""#, "cards:2:1: wrong\n"),
+            (r#""x.yaml""#, "b/rule-sets/x.yaml:2:1: wrong\n  2 | when: a\n    | ^\n"),
+            (r#""wealth""#, "b/rule-sets/x.yaml:2:1: wrong\n  2 | when: a\n    | ^\n"),
+            (r#""schema""#, "b/schema.yaml:2:1: wrong\n  2 | features: {}\n    | ^\n"),
+            ("null", "wrong\n"),
+        ] {
+            let error = format!(r#"{{"detail": "wrong", "source": {source}, "line": 2, "column": 1}}"#);
+            let error = serde_json::from_str(&error).unwrap();
+            assert_eq!(problem_of(&error, &sent).to_string(), expected, "{source}");
+        }
     }
 
     #[test]

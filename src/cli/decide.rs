@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
 use super::terminal::{bold, colours, dim};
-use super::{Failure, Outcome, block_on};
+use super::{Failure, Outcome, block_on, report};
 
 /// Ask a running server what a customer is shown
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher decide c-1001 home_banner
+  usher decide c-1001 home_banner --locale zh-CN --explain")]
 pub(super) struct Args {
     /// The customer's id
     customer: String,
@@ -29,7 +32,7 @@ pub(super) struct Args {
     /// Say for every offer why it is or is not shown
     #[arg(long)]
     explain: bool,
-    /// Print the server's answer as it came
+    /// Print the server's answer as it came, or what is wrong, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,11 +40,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
+    let mut client = Client::patient(&args.server.url())?;
     let answer = block_on(client.post_json("/v1/decisions", &request(args)))?;
     if answer.status.is_client_error() {
-        complain!("{}", answer.problems(None));
-        return Ok(Outcome::FoundWrong);
+        return Ok(report(&answer.problems(&[]), args.json));
     }
     let json = answer.success()?;
     if args.json {
@@ -124,11 +126,7 @@ fn proposition_text(proposition: &Value, colours: bool) -> String {
 
 /// Every offer of the placement with why it was or was not shown.
 pub(super) fn explanations(placement: &Value) -> impl Iterator<Item = &Value> {
-    ["explanations", "explain", "offers"]
-        .iter()
-        .find_map(|field| placement[*field].as_array())
-        .into_iter()
-        .flatten()
+    placement["explanations"].as_array().into_iter().flatten()
 }
 
 fn explanation_text(explanation: &Value, colours: bool) -> String {

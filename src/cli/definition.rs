@@ -6,21 +6,11 @@ use std::sync::Arc;
 use crate::input::{Cursor, Input};
 use crate::problem::{Problems, Source};
 
-/// Such a file, with what tells where and when it is pushed.
+/// Such a file, with what tells where it is pushed.
 pub(super) struct Definition {
     /// The rule set's name; `None` for the schema.
     pub(super) rule_set: Option<String>,
-    pub(super) order: Order,
     pub(super) source: Arc<Source>,
-}
-
-/// Guardrails first, so that no offer decides before they do; then placements, because others name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
-    Schema,
-    Guardrails,
-    Placements,
-    Other,
 }
 
 impl Definition {
@@ -34,7 +24,7 @@ impl Definition {
         let field = |name: &str| entries.iter().find(|(field, _)| *field == name).map(|(_, cursor)| cursor);
         problems.or(())?;
         if field("schema").is_some() {
-            return Ok(Definition { rule_set: None, order: Order::Schema, source });
+            return Ok(Definition { rule_set: None, source });
         }
         let mut problems = Problems::new();
         let Some(name) = field("rule_set").and_then(|cursor| cursor.text(&mut problems)) else {
@@ -44,12 +34,19 @@ impl Definition {
             );
             return Err(problems);
         };
-        let order = match (field("guardrails"), field("placements")) {
-            (Some(_), _) => Order::Guardrails,
-            (None, Some(_)) => Order::Placements,
-            (None, None) => Order::Other,
-        };
-        Ok(Definition { rule_set: Some(name.to_owned()), order, source: Arc::clone(&source) })
+        Ok(Definition { rule_set: Some(name.to_owned()), source: Arc::clone(&source) })
+    }
+
+    /// The file's name without its folders.
+    pub(super) fn file_name(&self) -> &str {
+        base_name(&self.source.name)
+    }
+
+    /// Whether a server that was sent this file means it by `name`: the file's, or what it defines.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        name == self.source.name
+            || name == self.file_name()
+            || name == self.rule_set.as_deref().unwrap_or("schema")
     }
 }
 
@@ -63,15 +60,14 @@ mod tests {
 
     #[test]
     fn a_file_is_sent_where_its_first_words_say() {
-        let look = |text: &str| Definition::of(Source { name: "f.yaml".into(), text: text.into() });
-        for (text, name, order) in [
-            ("schema: s\nfeatures: {}", None, Order::Schema),
-            ("rule_set: g\nguardrails: {a: 'true'}\nplacements: {}", Some("g"), Order::Guardrails),
-            ("rule_set: p\nplacements: {}", Some("p"), Order::Placements),
-            ("{\"rule_set\": \"o\"}", Some("o"), Order::Other),
+        let look = |text: &str| Definition::of(Source { name: "a/f.yaml".into(), text: text.into() });
+        for (text, name) in [
+            ("schema: s\nfeatures: {}", None),
+            ("rule_set: g\nguardrails: {a: 'true'}\nplacements: {}", Some("g")),
+            ("{\"rule_set\": \"o\"}", Some("o")),
         ] {
             let file = look(text).unwrap();
-            assert_eq!((file.rule_set.as_deref(), file.order), (name, order), "{text}");
+            assert_eq!((file.rule_set.as_deref(), file.file_name()), (name, "f.yaml"), "{text}");
         }
         assert!(look("offers: {}").err().unwrap().to_string().contains("neither a schema nor a rule set"));
         assert!(look("a: [").is_err() && look("- 1").is_err() && look("").is_err());

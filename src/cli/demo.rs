@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     say!("{}", story::to_try(address, &node));
     if !args.once {
         say!("\nServing until Ctrl-C; everything is in memory and gone then.");
-        block_on(serve::stop_signal())?;
+        serve::StopSignals::watch()?.wait();
     }
     server.stop();
     node.stop();

@@ -1,6 +1,6 @@
 //! `usher eval`: evaluates conditions and numbers one by one, for trying out and for tests of the language.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +29,9 @@ pub(super) struct Args {
     models: Option<PathBuf>,
 }
 
+/// Bytes of a line at most; a longer one is answered with an error.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
 /// One line of input.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,18 +57,38 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     let mut out = std::io::stdout().lock();
     let mut outcome = Outcome::Done;
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|e| Failure::new(format!("cannot read standard input: {e}")))?;
-        if line.trim().is_empty() {
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    let unreadable = |e: std::io::Error| Failure::new(format!("cannot read standard input: {e}"));
+    while read_line(&mut input, &mut line).map_err(unreadable)? {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = evaluate(&line, schema.as_ref()).unwrap_or_else(|error| {
-            outcome = Outcome::FoundWrong;
-            json!({"error": error})
-        });
+        let answer =
+            text_of(&line).and_then(|line| evaluate(line, schema.as_ref())).unwrap_or_else(|error| {
+                outcome = Outcome::FoundWrong;
+                json!({"error": error})
+            });
         writeln!(out, "{answer}").map_err(|e| Failure::new(format!("cannot write: {e}")))?;
     }
     Ok(outcome)
+}
+
+/// Reads a line, of one that is too long only as much as shows it; `false` at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    input.take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', line)?;
+    if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+    }
+    Ok(!line.is_empty())
+}
+
+fn text_of(line: &[u8]) -> Result<&str, String> {
+    if line.trim_ascii_end().len() > MAX_LINE_BYTES {
+        return Err(format!("the line is longer than {MAX_LINE_BYTES} bytes"));
+    }
+    std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".into())
 }
 
 /// `{"value"}`; no answer is an error of the expression, as in CEL.

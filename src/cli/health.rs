@@ -7,14 +7,22 @@ use super::{Failure, Outcome, block_on};
 
 /// Ask whether a server is ready (exit code 0) or not (1)
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher health --server http://127.0.0.1:8080")]
 pub(super) struct Args {
     #[command(flatten)]
     server: ServerArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
-    let answer = block_on(client.get("/readyz"))?;
+    let mut client = Client::new(&args.server.url())?;
+    let answer = match block_on(client.get("/readyz")) {
+        Ok(answer) => answer,
+        // Nobody there is an answer too, and Docker knows 0 and 1 only.
+        Err(failure) => {
+            complain!("{failure}");
+            return Ok(Outcome::FoundWrong);
+        }
+    };
     if answer.status == StatusCode::OK {
         say!("ready");
         return Ok(Outcome::Done);

@@ -1,9 +1,10 @@
 //! `usher load`: customers from a file to a running server, in chunks below the server's limit.
 
 mod chunk;
-mod lines;
+mod records;
 mod rows;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Load customers from a CSV or NDJSON file (plain, .gz or .zst) into a running server
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  printf 'customer,age,aum\\nc-1001,41,600000\\n' | usher load - --format csv
+  usher load customers.csv.gz --dry-run
+  usher load bank-full.csv --mapping models/bank-marketing/imports/bank-full.yaml")]
 pub(super) struct Args {
     /// The file; - is standard input
     file: PathBuf,
@@ -45,7 +50,7 @@ pub(super) struct Args {
     /// Check every row, change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied
+    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied [default: no limit]
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
     /// Print the result as one JSON document
@@ -80,7 +85,7 @@ struct Rejection {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
+    let mut client = Client::patient(&args.server.url())?;
     let mut progress = Progress::start();
     let total = block_on(load(&mut client, args, &mut progress))?;
     if args.json {
@@ -121,7 +126,7 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
 async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
     let answer = client.send(Method::GET, "/v1/schema", &[(header::ACCEPT, "application/yaml")], "").await?;
     if !answer.status.is_success() {
-        return Err(answer.problems(None).into());
+        return Err(answer.problems(&[]).into());
     }
     let text = String::from_utf8_lossy(&answer.body);
     Ok(Schema::parse("the server's schema", &text)?)
@@ -148,21 +153,28 @@ async fn send(
         let answer = client.send(Method::POST, &path, &headers, chunk.body.clone()).await?;
         match retry_after(&answer).filter(|_| attempt < MAX_ATTEMPTS) {
             Some(wait) => tokio::time::sleep(wait).await,
-            None => return understood(answer, max_errors.is_some()),
+            None => return understood(answer, max_errors.is_some(), chunk.rows as u64),
         }
         attempt += 1;
     }
 }
 
 /// What became of a chunk. More errors than allowed is an answer too: nothing was applied, and these are the errors.
-fn understood(answer: Answer, limited: bool) -> Result<Value, Failure> {
+fn understood(answer: Answer, limited: bool, sent: u64) -> Result<Value, Failure> {
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
         let refused = answer.json()?;
         if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
-            return Ok(json!({"accepted": 0, "rejected": errors.len(), "errors": errors}));
+            let rejected = refused["rejected"].as_u64().unwrap_or_else(|| distinct_lines(errors));
+            return Ok(json!({"accepted": 0, "rejected": rejected.min(sent), "errors": errors}));
         }
     }
     answer.success()
+}
+
+/// How many rows these errors are about, for a server that does not count them: a row may have several.
+fn distinct_lines(errors: &[Value]) -> u64 {
+    let lines: HashSet<Option<u64>> = errors.iter().map(|error| error["line"].as_u64()).collect();
+    lines.len() as u64
 }
 
 /// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
@@ -222,8 +234,9 @@ impl Total {
         let more = self.rejected.saturating_sub(self.errors.len() as u64);
         let more = if more > 0 { format!(" ({} more not shown)", thousands(more)) } else { String::new() };
         let stopped = if self.stopped { "; stopped: too many errors" } else { "" };
+        let noun = if rows == 1 { "row" } else { "rows" };
         format!(
-            "{} rows in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
+            "{} {noun} in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
             thousands(rows),
             progress.elapsed().as_secs_f64(),
             thousands(progress.rate(rows) as u64),
@@ -239,5 +252,23 @@ impl Total {
             errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
         json!({"accepted": self.accepted, "rejected": self.rejected, "errors": errors, "sequence": self.sequence,
             "stopped": self.stopped, "seconds": progress.elapsed().as_secs_f64()})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_chunk_counts_rows_not_errors() {
+        let rejected = |body: Value, sent| {
+            let (status, headers) = (StatusCode::UNPROCESSABLE_ENTITY, hyper::HeaderMap::new());
+            let answer = Answer { status, headers, body: body.to_string().into() };
+            understood(answer, true, sent).map_err(|f| f.to_string()).unwrap()["rejected"].clone()
+        };
+        let errors = json!([{"line": 2, "column": 1}, {"line": 2, "column": 2}, {"line": 7}]);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors}), 9), 2);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 5_000}), 5_000), 5_000);
+        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 12}), 9), 9);
     }
 }

@@ -1,17 +1,21 @@
-//! `usher push`: a bundle's schema and rule sets, or one of these files, to a running server.
+//! `usher push`: a bundle's schema and rule sets as one, or one of these files, to a running server.
 
 use std::path::PathBuf;
 
 use hyper::{Method, header};
+use serde_json::{Value, json};
 
 use super::client::{Answer, Client, ServerArgs, encoded};
 use super::definition::Definition;
-use super::{Failure, Outcome, block_on, print_problems, problem_json};
+use super::{Failure, Outcome, block_on, report};
 use crate::bundle::{Bundle, read_file};
-use crate::problem::Problems;
+use crate::problem::{Problems, Source};
 
-/// Publish a bundle's schema and rule sets, or one of these files, on a running server
+/// Publish a bundle's schema and rule sets (all of them or none), or one of these files, on a running server
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher push models/retail-bank
+  usher push models/retail-bank/rule-sets/wealth.yaml --no-activate")]
 pub(super) struct Args {
     /// A bundle's folder, a rule set's file or a schema's file
     #[arg(value_name = "DIR|FILE")]
@@ -19,7 +23,7 @@ pub(super) struct Args {
     /// Publish the rule sets without letting them decide yet
     #[arg(long)]
     no_activate: bool,
-    /// Print one JSON document per file
+    /// Print the server's answer, or what is wrong, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -27,51 +31,60 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let sources = if args.path.is_dir() {
+    let is_bundle = args.path.is_dir();
+    let sources = if is_bundle {
         let bundle = Bundle::read(&args.path)?;
         std::iter::once(bundle.schema).chain(bundle.rule_sets).collect()
     } else {
         vec![read_file(&args.path)?]
     };
-    let mut files = Vec::new();
-    let mut problems = Problems::new();
-    for source in sources {
-        match Definition::of(source) {
-            Ok(file) => files.push(file),
-            Err(found) => problems.extend(found),
+    let files = match definitions(sources) {
+        Ok(files) => files,
+        Err(problems) => return Ok(report(&problems, args.json)),
+    };
+    let mut client = Client::patient(&args.server.url())?;
+    let answer = match &files[..] {
+        [file] if !is_bundle => block_on(push_file(&mut client, file, !args.no_activate))?,
+        _ => block_on(push_bundle(&mut client, &files, !args.no_activate))?,
+    };
+    if !answer.status.is_success() {
+        let outcome = report(&answer.problems(&files), args.json);
+        if is_bundle && !args.json {
+            complain!("nothing of {} was taken", args.path.display());
         }
+        return Ok(outcome);
     }
-    if !problems.is_empty() {
-        report(&problems, args.json);
-        return Ok(Outcome::FoundWrong);
-    }
-    files.sort_by_key(|file| file.order); // stable: by file name within the same order
-    let mut client = Client::new(&args.server.server)?;
-    block_on(push_all(&mut client, &files, args))
-}
-
-/// Pushes in order until something is wrong: what follows may build on it.
-async fn push_all(client: &mut Client, files: &[Definition], args: &Args) -> Result<Outcome, Failure> {
-    for (done, file) in files.iter().enumerate() {
-        let answer = push(client, file, !args.no_activate).await?;
-        if !answer.status.is_success() {
-            report(&answer.problems(Some(&file.source)), args.json);
-            if files.len() > 1 {
-                complain!(
-                    "{} of {} files pushed; {} was refused, nothing of it is in force",
-                    done,
-                    files.len(),
-                    file.source.name
-                );
-            }
-            return Ok(Outcome::FoundWrong);
-        }
-        tell(file, &answer, args.json)?;
+    let answer = answer.json()?;
+    if args.json {
+        say!("{answer}");
+    } else if is_bundle {
+        tell_bundle(&answer);
+    } else {
+        files.iter().for_each(|file| tell_file(file, &answer));
     }
     Ok(Outcome::Done)
 }
 
-async fn push(client: &mut Client, file: &Definition, activate: bool) -> Result<Answer, Failure> {
+fn definitions(sources: Vec<Source>) -> Result<Vec<Definition>, Problems> {
+    let mut problems = Problems::new();
+    let files = sources.into_iter().map(Definition::of);
+    let files = files.filter_map(|file| file.map_err(|found| problems.extend(found)).ok()).collect();
+    problems.or(files)
+}
+
+/// In one request, because the files build on each other: a server that takes some of them only may be left with what
+/// nobody wrote.
+async fn push_bundle(client: &mut Client, files: &[Definition], activate: bool) -> Result<Answer, Failure> {
+    let schema = files.first().map_or("", |file| &file.source.text);
+    let rule_sets = files.iter().skip(1);
+    let rule_sets: Vec<Value> =
+        rule_sets.map(|file| json!({"file": file.file_name(), "text": file.source.text})).collect();
+    let body = json!({"schema": schema, "rule_sets": rule_sets}).to_string();
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    client.send(Method::PUT, &format!("/v1/bundle?activate={activate}"), &headers, body).await
+}
+
+async fn push_file(client: &mut Client, file: &Definition, activate: bool) -> Result<Answer, Failure> {
     let path = match &file.rule_set {
         Some(name) => format!("/v1/rule-sets/{}?activate={activate}", encoded(name)),
         None => "/v1/schema".to_owned(),
@@ -80,33 +93,27 @@ async fn push(client: &mut Client, file: &Definition, activate: bool) -> Result<
     client.send(Method::PUT, &path, &headers, file.source.text.clone()).await
 }
 
-fn tell(file: &Definition, answer: &Answer, json: bool) -> Result<(), Failure> {
-    let answer = answer.json()?;
-    if json {
-        say!("{answer}");
-        return Ok(());
+fn tell_bundle(answer: &Value) {
+    say!("schema: in force");
+    for rule_set in answer["rule_sets"].as_array().into_iter().flatten() {
+        say!("{}", rule_set_text(rule_set["name"].as_str().unwrap_or("?"), rule_set));
     }
-    let Some(name) = &file.rule_set else {
-        say!("schema: in force");
-        return Ok(());
-    };
-    let state = if answer["active"] == true { "active" } else { "published, not active" };
-    say!("{name}: version {} {state}, compiled in {} µs", answer["version"], answer["compiled_in_us"]);
-    for warning in answer["warnings"].as_array().into_iter().flatten() {
-        complain!(
-            "{}: warning: {}",
-            file.source.name,
-            warning.as_str().map_or_else(|| warning.to_string(), str::to_owned)
-        );
-    }
-    Ok(())
+    say!("compiled in {} µs", answer["compiled_in_us"]);
 }
 
-fn report(problems: &Problems, json: bool) {
-    if json {
-        let list: Vec<serde_json::Value> = problems.iter().map(problem_json).collect();
-        say!("{}", serde_json::json!({"problems": list, "omitted": problems.omitted}));
-    } else {
-        print_problems(problems);
+fn tell_file(file: &Definition, answer: &Value) {
+    let Some(name) = &file.rule_set else {
+        say!("schema: in force");
+        return;
+    };
+    say!("{}, compiled in {} µs", rule_set_text(name, answer), answer["compiled_in_us"]);
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        let warning = warning.as_str().map_or_else(|| warning.to_string(), str::to_owned);
+        complain!("{}: warning: {warning}", file.source.name);
     }
+}
+
+fn rule_set_text(name: &str, answer: &Value) -> String {
+    let state = if answer["active"] == true { "active" } else { "published, not active" };
+    format!("{name}: version {} {state}", answer["version"])
 }

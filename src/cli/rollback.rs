@@ -3,14 +3,15 @@
 use hyper::{Method, StatusCode};
 
 use super::client::{Client, ServerArgs, encoded};
-use super::{Failure, Outcome, block_on};
+use super::{Failure, Outcome, block_on, report};
 
 /// Go back to the version of a rule set that was active before
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher rollback wealth")]
 pub(super) struct Args {
     /// The rule set
     name: String,
-    /// Print the server's answer as JSON
+    /// Print the server's answer, or what is wrong, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -18,15 +19,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut client = Client::new(&args.server.server)?;
+    let mut client = Client::new(&args.server.url())?;
     let path = format!("/v1/rule-sets/{}/rollback", encoded(&args.name));
     let answer = block_on(client.send(Method::POST, &path, &[], ""))?;
     if matches!(
         answer.status,
         StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
     ) {
-        complain!("{}", answer.problems(None));
-        return Ok(Outcome::FoundWrong);
+        return Ok(report(&answer.problems(&[]), args.json));
     }
     let json = answer.success()?;
     if args.json {

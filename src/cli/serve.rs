@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, Outcome, block_on};
+use super::{Failure, Outcome, block_on, variable};
 use crate::bundle::Bundle;
 use crate::config::{Config, LogFormat, Settings};
 use crate::http::{self, ListenError, Server};
@@ -15,8 +16,10 @@ use crate::problem::Problems;
 
 /// Start a server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_THREADS, \
-    USHER_ALLOW_ANONYMOUS, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
+#[command(after_help = "Example: usher serve --models models/retail-bank
+
+Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_THREADS, \
+    USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
     /// The bundle to start with; without one the server waits for a schema and rule sets to be pushed
@@ -31,11 +34,15 @@ pub(super) struct Args {
     /// Let other machines in although there are no keys
     #[arg(long)]
     allow_anonymous: bool,
+    /// On SIGTERM, how long to answer 503 on /readyz before connections are refused, so that load balancers look
+    /// elsewhere [default: 0 on loopback, else 5]
+    #[arg(long, value_name = "SECONDS")]
+    stop_notice: Option<String>,
     /// How log lines look on standard error [default: text]
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
-    /// The settings file [default: usher.toml, if it exists]
-    #[arg(long, value_name = "FILE", env = "USHER_CONFIG")]
+    /// The settings file [env: USHER_CONFIG] [default: usher.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -43,7 +50,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let (variables, warnings) = Settings::from_variables(std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.into_string().ok()?)) // not UTF-8: not one of ours
     }));
-    let file = Config::read_file(args.config.as_deref())?;
+    let file = args.config.clone().or_else(|| variable("USHER_CONFIG").map(PathBuf::from));
+    let file = Config::read_file(file.as_deref())?;
     let config = Config::resolve(&[&args.settings(), &variables, &file])?;
     start_logging(&config.log, config.log_format)?;
     for warning in warnings {
@@ -60,12 +68,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let settings = http::Settings {
         threads: config.threads.get(),
         allow_anonymous: config.allow_anonymous,
+        notice: config.stop_notice,
         ..http::Settings::default()
     };
     let server = http::serve(config.listen, Arc::clone(&node), settings).map_err(|e| listen_failure(&e))?;
+    // Before anybody is told that we are here: whoever knows may ask us to stop.
+    let stop = StopSignals::watch()?;
     announce(&server);
     tell_what_decides(&node);
-    block_on(stop_signal())?;
+    stop.wait();
     tracing::info!("stopping: requests in flight are finished first");
     server.stop();
     node.stop();
@@ -79,6 +90,7 @@ impl Args {
         settings.flag("listen", self.listen.as_ref());
         settings.flag("threads", self.threads.as_ref());
         settings.flag("allow_anonymous", self.allow_anonymous.then_some(true));
+        settings.flag("stop_notice", self.stop_notice.as_ref());
         settings.flag("log_format", self.log_format.as_ref());
         settings
     }
@@ -125,16 +137,33 @@ fn tell_what_decides(node: &Node) {
     }
 }
 
-/// Waits until the process is asked to stop.
-pub(super) async fn stop_signal() -> Result<(), Failure> {
-    let refused = |e: std::io::Error| Failure::new(format!("cannot watch for signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to stop, from when they are watched.
+pub(super) struct StopSignals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn watch() -> Result<StopSignals, Failure> {
+        let refused = |e: std::io::Error| Failure::new(format!("cannot watch for signals: {e}"));
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(refused)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        drop(entered);
+        Ok(StopSignals { runtime, terminate, interrupt })
     }
-    Ok(())
+
+    /// Waits for one; one that came since they are watched counts.
+    pub(super) fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+    }
 }
 
 fn start_logging(filter: &str, format: LogFormat) -> Result<(), Failure> {

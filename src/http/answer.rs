@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 
 use super::encode::{Encode, Json, MessagePack, Out};
@@ -67,5 +67,11 @@ pub(super) fn tagged(mut answer: Answer, tag: &str) -> Answer {
     if let Ok(value) = HeaderValue::from_str(tag) {
         answer.headers_mut().insert(ETAG, value);
     }
+    answer
+}
+
+/// Says that the form depends on what was asked for, so that no cache gives one form for another.
+pub(super) fn varying(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     answer
 }

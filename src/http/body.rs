@@ -1,22 +1,25 @@
-//! Reading a body: bounded in size, sent and unpacked, and in time.
+//! Reading a body: bounded in size, sent and unpacked, in time, and in what all bodies take together.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, RETRY_AFTER};
-use tokio::sync::OwnedSemaphorePermit;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 
-use super::MAX_CUSTOMER_BYTES;
+use super::MAX_HEAD_BYTES;
 use super::refusal::{Kind, Refusal};
+use super::room::{Share, Size};
 use super::service::Call;
 use crate::input::quoted;
 
-/// A body, and the place it takes among the large ones.
+/// A body, and what it takes of the room for all.
 pub(super) struct Content {
     pub(super) bytes: Bytes,
-    _permit: Option<OwnedSemaphorePermit>,
+    pub(super) share: Share,
 }
+
+/// Bytes unpacked at a time.
+const PIECE_BYTES: usize = 32 * 1024;
 
 #[derive(Clone, Copy)]
 enum Packing {
@@ -25,51 +28,39 @@ enum Packing {
     Zstd,
 }
 
-/// Reads a whole body of at most `limit` bytes, sent and unpacked.
+/// Reads a whole body.
 ///
 /// # Errors
 /// 413 (before anything is read, if the head says the length), 408, 415 for an unknown encoding, 400 for a body that
-/// ends early or does not unpack, 503 when too many large bodies are being read.
-pub(super) async fn read(call: &Call<'_>, body: Incoming, limit: usize) -> Result<Content, Refusal> {
+/// ends early or does not unpack, 503 when there is no room for it.
+pub(super) async fn read(call: &Call<'_>, body: Incoming, size: Size) -> Result<Content, Refusal> {
     let packing = packing(call)?;
     let said = body.size_hint().exact();
-    if said.is_some_and(|said| said > limit as u64) {
-        return Err(too_large(limit));
+    if said.is_some_and(|said| said > size.limit() as u64) {
+        return Err(too_large(size));
     }
-    let large = limit > MAX_CUSTOMER_BYTES && said.is_none_or(|said| said > MAX_CUSTOMER_BYTES as u64);
-    let permit = if large || (limit > MAX_CUSTOMER_BYTES && !matches!(packing, Packing::None)) {
-        Some(permit(call)?)
-    } else {
-        None
-    };
+    let mut share = Share::new(&call.worker.shared.room, size);
     let deadline = call.started + call.worker.shared.settings.body_timeout;
-    let sent = match tokio::time::timeout_at(deadline.into(), collect(body, limit)).await {
+    let sent = match tokio::time::timeout_at(deadline.into(), collect(body, size, &mut share)).await {
         Ok(sent) => sent?,
         Err(_) => {
             let seconds = call.worker.shared.settings.body_timeout.as_secs_f32();
             return Err(Refusal::new(Kind::Timeout, format!("the body was not complete after {seconds} s")));
         }
     };
-    let bytes = match packing {
-        Packing::None => sent,
-        // Off the request thread: decisions of other connections go on meanwhile.
-        _ => match tokio::task::spawn_blocking(move || unpack(&sent, packing, limit)).await {
-            Ok(bytes) => bytes?,
-            Err(_) => return Err(Refusal::new(Kind::Internal, "unpacking the body failed")),
-        },
-    };
-    Ok(Content { bytes, _permit: permit })
+    if let Packing::None = packing {
+        return Ok(Content { bytes: sent, share });
+    }
+    // Off the request thread: decisions of other connections go on meanwhile.
+    match tokio::task::spawn_blocking(move || unpack(&sent, packing, size, share)).await {
+        Ok(content) => content,
+        Err(_) => Err(Refusal::new(Kind::Internal, "unpacking the body failed")),
+    }
 }
 
-fn too_large(limit: usize) -> Refusal {
+fn too_large(size: Size) -> Refusal {
+    let limit = size.limit();
     Refusal::new(Kind::TooLarge, format!("a body has at most {limit} bytes here, sent and unpacked"))
-}
-
-fn permit(call: &Call<'_>) -> Result<OwnedSemaphorePermit, Refusal> {
-    call.worker.shared.large_bodies.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(Kind::Overloaded, "too many large bodies are being read, try again in a second")
-            .header(RETRY_AFTER, HeaderValue::from_static("1"))
-    })
 }
 
 fn packing(call: &Call<'_>) -> Result<Packing, Refusal> {
@@ -95,21 +86,27 @@ fn unknown_packing(found: &str) -> Refusal {
 }
 
 /// Most bodies come in one piece and are not copied.
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|e| Refusal::new(Kind::Invalid, format!("the body cannot be read: {e}")))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
-        if first.len().max(all.len()) + data.len() > limit {
-            return Err(too_large(limit));
+        let length = first.len().max(all.len()) + data.len();
+        if length > size.limit() {
+            return Err(too_large(size));
         }
-        if first.is_empty() && all.is_empty() {
+        let empty = first.is_empty() && all.is_empty();
+        if empty && data.len() <= MAX_HEAD_BYTES && body.is_end_stream() {
+            return Ok(data); // lies in the connection's own buffer, which is bounded already
+        }
+        share.grow(data.len())?;
+        share.reached(length)?;
+        if empty {
             first = data;
         } else {
             if all.is_empty() {
-                all.reserve(body.size_hint().lower().min(limit as u64) as usize + first.len() + data.len());
                 all.extend_from_slice(&first);
             }
             all.extend_from_slice(&data);
@@ -118,20 +115,35 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     Ok(if all.is_empty() { first } else { all.into() })
 }
 
-fn unpack(sent: &[u8], packing: Packing, limit: usize) -> Result<Bytes, Refusal> {
-    let wrong = |e: std::io::Error| Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"));
-    let mut bytes = Vec::new();
-    let bound = limit as u64 + 1;
+fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<Content, Refusal> {
+    let wrong = |e: io::Error| Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"));
     match packing {
-        Packing::None => return Ok(Bytes::copy_from_slice(sent)),
-        Packing::Gzip => flate2::read::MultiGzDecoder::new(sent).take(bound).read_to_end(&mut bytes),
+        Packing::None => Ok(Content { bytes: Bytes::copy_from_slice(sent), share }),
+        Packing::Gzip => gather(flate2::read::MultiGzDecoder::new(sent), size, share),
         Packing::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(sent).map_err(wrong)?;
             // What a frame may ask for to look back: as much as the body may have.
-            reader.window_log_max(limit.next_power_of_two().ilog2().max(10)).map_err(wrong)?;
-            reader.take(bound).read_to_end(&mut bytes)
+            reader.window_log_max(size.limit().next_power_of_two().ilog2().max(10)).map_err(wrong)?;
+            gather(reader, size, share)
         }
     }
-    .map_err(wrong)?;
-    if bytes.len() > limit { Err(too_large(limit)) } else { Ok(bytes.into()) }
+}
+
+/// Reads to the end, piece by piece, so that the share grows before the memory does.
+fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<Content, Refusal> {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(Content { bytes: bytes.into(), share }),
+            Ok(n) if bytes.len() + n > size.limit() => return Err(too_large(size)),
+            Ok(n) => {
+                share.grow(n)?;
+                share.reached(bytes.len() + n)?;
+                bytes.extend_from_slice(&piece[..n]);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"))),
+        }
+    }
 }

@@ -1,19 +1,21 @@
 //! `POST /v1/customers`: many customers at once, as CSV or as one JSON object per line. A bad row never takes the good
 //! ones with it.
 
-use hyper::body::{Bytes, Incoming};
+use ::csv::ByteRecord;
+use hyper::body::Incoming;
 
-use super::customers::{read_features, unknown_feature};
+use super::csv::{self, Broken};
 use super::encode::Encode;
 use super::media::{self, Media};
 use super::refusal::{Kind, Refusal};
+use super::room::{Share, Size};
 use super::service::{Answer, Call};
-use super::{MAX_BULK_BYTES, answer, body, query};
+use super::{MAX_BULK_ROWS, MAX_ROW_BYTES, MAX_ROW_LINES, answer, body, query};
 use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Place, Problem, Problems};
 use crate::schema::{FeatureId, Schema};
-use crate::update::{Change, Update};
+use crate::update::{Change, Update, read_fields, unknown_feature};
 
 /// Rows written as one record.
 const CHUNK: usize = 1000;
@@ -28,25 +30,26 @@ enum Mode {
 }
 
 /// What came of the rows of a body.
-#[derive(Default)]
 struct Rows {
     updates: Vec<Update>,
     rejected: usize,
     /// The first of the problems, with the place in the body.
     errors: Problems,
+    /// What the body takes, and these rows.
+    share: Share,
 }
 
 /// Reads, checks, writes.
 pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let (mode, dry_run, max_errors) = parameters(call)?;
     let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
-    let content = body::read(call, body, MAX_BULK_BYTES).await?;
+    let content = body::read(call, body, Size::Bulk).await?;
     let schema = call.worker.shared.node.live().engine.schema.clone();
-    let bytes = content.bytes.clone();
+    let body::Content { bytes, share } = content;
     // Off the request thread: decisions of other connections go on meanwhile.
     let rows = tokio::task::spawn_blocking(move || match media {
-        Media::Csv => read_csv(&bytes, &schema, mode),
-        _ => Ok(read_lines(&bytes, &schema, mode)),
+        Media::Csv => read_csv(&bytes, share, &schema, mode),
+        _ => read_lines(&bytes, share, &schema, mode),
     });
     let rows = rows.await.map_err(|_| Refusal::new(Kind::Internal, "reading the rows failed"))??;
     if max_errors.is_some_and(|max| rows.rejected as u64 > max) {
@@ -55,6 +58,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let accepted = rows.updates.len();
     let node = &call.worker.shared.node;
     let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
+    drop(rows.share); // what it stands for was there until now
     Ok(answer::document(call.format, |out| {
         out.map(4);
         out.key("accepted");
@@ -129,15 +133,36 @@ fn write_error(out: &mut dyn Encode, problem: &Problem) {
 }
 
 impl Rows {
-    fn row(&mut self, row: Result<Update, Problems>) {
+    fn new(share: Share) -> Rows {
+        Rows { updates: Vec::new(), rejected: 0, errors: Problems::new(), share }
+    }
+
+    fn row(&mut self, row: Result<Update, Problems>) -> Result<(), Refusal> {
+        if self.updates.len() + self.rejected == MAX_BULK_ROWS {
+            let detail = format!("a load has at most {MAX_BULK_ROWS} rows; split it into several");
+            return Err(Refusal::new(Kind::TooLarge, detail).applied(0));
+        }
         match row {
-            Ok(update) => self.updates.push(update),
+            Ok(update) => {
+                self.share.grow(memory_of(&update)).map_err(|refusal| refusal.applied(0))?;
+                self.updates.push(update);
+            }
             Err(problems) => {
                 self.rejected += 1;
                 self.errors.extend(problems);
             }
         }
+        Ok(())
     }
+}
+
+/// Bytes that an update takes while it waits to be written.
+fn memory_of(update: &Update) -> usize {
+    let fields = match &update.change {
+        Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
+        Change::Erase => 0,
+    };
+    size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
 }
 
 impl Mode {
@@ -154,8 +179,8 @@ fn at(line: u32, column: usize, problem: Problem) -> Problem {
     Problem { place: Some(Place { line, column: column as u32, ..Place::default() }), ..problem }
 }
 
-fn read_lines(bytes: &Bytes, schema: &Schema, mode: Mode) -> Rows {
-    let mut rows = Rows::default();
+fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
+    let mut rows = Rows::new(share);
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -163,13 +188,23 @@ fn read_lines(bytes: &Bytes, schema: &Schema, mode: Mode) -> Rows {
         }
         let number = i as u32 + 1;
         let mut problems = Problems::new();
-        let row = read_object(line, schema, mode, &mut problems);
+        let row = match line.len() {
+            0..=MAX_ROW_BYTES => read_object(line, schema, mode, &mut problems),
+            _ => {
+                problems.push(too_long());
+                None
+            }
+        };
         rows.row(match row {
             Some(update) if problems.is_empty() => Ok(update),
             _ => Err(moved(&problems, number)),
-        });
+        })?;
     }
-    rows
+    Ok(rows)
+}
+
+fn too_long() -> Problem {
+    Problem::new(format!("a row has at most {MAX_ROW_BYTES} bytes"))
 }
 
 /// Places within one line, as places in the body.
@@ -186,7 +221,7 @@ fn moved(problems: &Problems, line: u32) -> Problems {
 fn read_object(line: &[u8], schema: &Schema, mode: Mode, problems: &mut Problems) -> Option<Update> {
     let input = Input::from_json(line).map_err(|found| problems.extend(found)).ok()?;
     let root = Cursor::root(&input, None);
-    let fields = read_features(root, schema, Some("customer"), problems);
+    let fields = read_fields(&root, schema, Some("customer"), problems);
     let mut ignored = Problems::new(); // what is wrong with the entries was said already
     let entries = root.entries(&mut ignored)?;
     let Some((_, cursor)) = entries.iter().find(|(name, _)| *name == "customer") else {
@@ -204,50 +239,43 @@ enum Column {
     Feature(FeatureId),
 }
 
-fn read_csv(bytes: &Bytes, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    let mut record = csv::ByteRecord::new();
-    let mut lines = Lines { bytes, offset: 0, line: 1 };
-    let failed = |e: csv::Error| Refusal::new(Kind::Invalid, format!("the body is not CSV: {e}"));
-    let columns = match reader.read_byte_record(&mut record).map_err(failed)? {
-        true => read_header(&record, schema)?,
-        false => {
+fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
+    let mut reader = csv::Rows::new(bytes);
+    let columns = match reader.next() {
+        Some((_, Ok(header))) => read_header(header, schema)?,
+        Some((line, Err(broken))) => return Err(refused_row(line, &broken).into()),
+        None => {
             return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column")));
         }
     };
-    let mut rows = Rows::default();
-    while reader.read_byte_record(&mut record).map_err(failed)? {
-        let offset = record.position().map_or(0, csv::Position::byte);
-        let line = lines.of(offset as usize);
-        rows.row(read_record(&record, &columns, line, schema, mode));
+    let mut rows = Rows::new(share);
+    while let Some((line, row)) = reader.next() {
+        rows.row(match row {
+            Ok(cells) => read_record(cells, &columns, line, schema, mode),
+            Err(broken) => Err(refused_row(line, &broken)),
+        })?;
     }
     Ok(rows)
 }
 
-/// Finds the line of an offset. The csv crate's own numbers count from the end of the row before, so that empty lines
-/// and line ends of two characters make them too small.
-struct Lines<'b> {
-    bytes: &'b [u8],
-    offset: usize,
-    line: u32,
-}
-
-impl Lines<'_> {
-    /// The line of the first row at or after `offset`; offsets must not go back.
-    fn of(&mut self, offset: usize) -> u32 {
-        let end = offset.min(self.bytes.len());
-        let blank = self.bytes[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let end = end + blank;
-        let passed = self.bytes.get(self.offset..end).unwrap_or_default();
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u32;
-        self.offset = end;
-        self.line
-    }
+fn refused_row(line: u32, broken: &Broken) -> Problems {
+    let mut problems = Problems::new();
+    problems.push(match broken {
+        Broken::Quote(opened) => {
+            let problem = Problem::new(format!("the quote opened on line {opened} is never closed"));
+            let hint = format!(
+                "reading went on at line {}; a row has at most {MAX_ROW_LINES} lines and {MAX_ROW_BYTES} bytes",
+                opened + 1
+            );
+            at(line, 0, problem.hint(hint))
+        }
+        Broken::Long => at(line, 0, too_long()),
+    });
+    problems
 }
 
 /// The header row: every wrong column at once, and then the whole body is refused.
-fn read_header(header: &csv::ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
+fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
     let mut problems = Problems::new();
     let mut columns = Vec::with_capacity(header.len());
     let mut seen = std::collections::HashSet::new();
@@ -277,7 +305,7 @@ fn read_header(header: &csv::ByteRecord, schema: &Schema) -> Result<Vec<Column>,
 }
 
 fn read_record(
-    record: &csv::ByteRecord,
+    record: &ByteRecord,
     columns: &[Column],
     line: u32,
     schema: &Schema,
@@ -290,7 +318,8 @@ fn read_record(
         return Err(problems);
     }
     let mut customer = None;
-    let mut fields = Vec::with_capacity(columns.len());
+    let given = record.iter().filter(|cell| !cell.is_empty()).count();
+    let mut fields = Vec::with_capacity(given.saturating_sub(1)); // one of them is the customer
     for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
         let found =
             std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
@@ -324,6 +353,7 @@ fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(Featu
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::Room;
     use super::*;
 
     fn schema() -> Schema {
@@ -332,8 +362,12 @@ mod tests {
         Schema::parse("t", text).unwrap()
     }
 
+    fn share() -> Share {
+        Share::new(&Room::new(), Size::Bulk)
+    }
+
     fn csv(text: &str) -> Result<Rows, Refusal> {
-        read_csv(&Bytes::copy_from_slice(text.as_bytes()), &schema(), Mode::Upsert)
+        read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert)
     }
 
     fn errors(rows: &Rows) -> Vec<(u32, u32)> {
@@ -389,9 +423,31 @@ mod tests {
     #[test]
     fn lines_of_json_report_their_own_line() {
         let text = "{\"customer\": \"c-1\", \"age\": 41}\n\n{\"age\": 41}\r\n{\"customer\": \"c-2\", \"aeg\": 1, \"vip\": 3}\n{bad";
-        let rows = read_lines(&Bytes::copy_from_slice(text.as_bytes()), &schema(), Mode::Replace);
+        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Replace).unwrap();
         assert_eq!((rows.updates.len(), rows.rejected), (1, 3));
         let lines: Vec<_> = errors(&rows).iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [3, 4, 4, 5]);
+    }
+
+    #[test]
+    fn rows_are_bounded_and_take_no_more_than_they_say() {
+        let rows = csv(&format!("customer,age,vip,interests\n{}", "a,,,\n".repeat(MAX_BULK_ROWS))).unwrap();
+        assert_eq!(rows.updates.len(), MAX_BULK_ROWS);
+        assert_eq!(memory_of(&rows.updates[0]), size_of::<Update>() + 1, "nothing for empty cells");
+        for row in ["a", "\u{7f}"] {
+            let refusal = csv(&format!("customer\n{}", format!("{row}\n").repeat(MAX_BULK_ROWS + 1)));
+            assert!(refusal.err().unwrap().detail().contains("split it"), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_quote_is_named_and_the_rows_after_it_are_taken() {
+        let rows = csv(&format!("customer,age\nc-1,\"4\n{}", "c-2,1\n".repeat(200))).unwrap();
+        assert_eq!((rows.updates.len(), rows.rejected, errors(&rows)), (200, 1, vec![(2, 0)]));
+        let problem = rows.errors.iter().next().unwrap();
+        assert_eq!(problem.detail, "the quote opened on line 2 is never closed");
+        let long = format!("{{\"customer\": \"c\"{}}}\n{{\"customer\": \"d\"}}", " ".repeat(MAX_ROW_BYTES));
+        let rows = read_lines(long.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        assert_eq!((rows.updates.len(), errors(&rows)), (1, vec![(1, 0)]));
     }
 }

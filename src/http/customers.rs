@@ -5,14 +5,15 @@ use hyper::body::Incoming;
 use super::encode;
 use super::media::{self, Media};
 use super::refusal::{Kind, Refusal};
+use super::room::Size;
 use super::service::{Answer, Call};
-use super::{MAX_CUSTOMER_BYTES, answer, body, query};
+use super::{answer, body, query};
 use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problem, Problems};
-use crate::schema::{FeatureId, Schema};
+use crate::schema::FeatureId;
 use crate::store::Row;
-use crate::update::{Change, Update};
+use crate::update::{Change, Update, read_fields};
 use crate::value::Value;
 use crate::vector::FeatureVector;
 
@@ -68,7 +69,7 @@ async fn write(
     let id = read_id(id)?;
     query::known(call.parts.uri.query(), [])?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
-    let content = body::read(call, body, MAX_CUSTOMER_BYTES).await?;
+    let content = body::read(call, body, Size::Customer).await?;
     let fields = {
         let input = match media {
             Media::MessagePack => Input::from_msgpack(&content.bytes)?,
@@ -76,7 +77,7 @@ async fn write(
         };
         let mut problems = Problems::new();
         let schema = call.worker.shared.node.live().engine.schema.clone();
-        let fields = read_features(Cursor::root(&input, None), &schema, None, &mut problems);
+        let fields = read_fields(&Cursor::root(&input, None), &schema, None, &mut problems);
         problems.or(fields)?
     };
     applied(call, Update { customer: id, change: change(fields) }).await
@@ -112,47 +113,4 @@ fn unknown(id: &CustomerId) -> Refusal {
 fn read_id(sent: &str) -> Result<CustomerId, Refusal> {
     let id = query::decode(sent).and_then(|text| CustomerId::new(&text));
     id.map_err(|why| Refusal::problem(Problem::new(why)))
-}
-
-/// The features in the map here with their codes; 0 for null, which clears. `besides` is a key that is no feature.
-pub(super) fn read_features(
-    root: Cursor<'_, '_>,
-    schema: &Schema,
-    besides: Option<&str>,
-    problems: &mut Problems,
-) -> Vec<(FeatureId, u64)> {
-    let entries = root.entries(problems).unwrap_or_default();
-    let mut fields = Vec::with_capacity(entries.len());
-    for (name, at) in entries {
-        if Some(name) == besides {
-            continue;
-        }
-        let Some(id) = schema.feature_id(name) else {
-            let problem = unknown_feature(name, schema);
-            problems.push(Problem { pointer: at.pointer(), ..problem });
-            continue;
-        };
-        let feature = schema.feature(id);
-        if feature.field.is_none() {
-            problems.push(at.key_problem(format!("`{name}` is computed from events and cannot be set")));
-        } else if at.is_null() {
-            fields.push((id, 0));
-        } else {
-            match feature.kind.read(&at.input.value) {
-                Ok(value) => fields.push((id, feature.kind.encode(&value))),
-                Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
-            }
-        }
-    }
-    fields
-}
-
-/// A name that is no feature.
-pub(super) fn unknown_feature(name: &str, schema: &Schema) -> Problem {
-    let problem = Problem::new(format!("unknown feature {}", quoted(name)));
-    match schema.nearest_feature(name) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None if schema.features().is_empty() => problem.hint("no schema was pushed yet"),
-        None => problem,
-    }
 }

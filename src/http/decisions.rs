@@ -11,8 +11,9 @@ use super::media::{self, Format, Media};
 use super::query;
 use super::refusal::{Kind, Refusal};
 use super::render::{self, Rendered};
+use super::room::Size;
 use super::service::{Answer, Call};
-use super::{MAX_DECISION_BYTES, answer, body};
+use super::{answer, body};
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
@@ -32,11 +33,17 @@ const FIELDS: [&str; 7] =
 const PARAMETERS: [&str; 7] =
     ["customer", "channel", "placement", "count", "locale", "explain", "deadline_us"];
 
+/// Where `placement` is among them; it may come more than once.
+const PLACEMENT: usize = 2;
+
+/// Placements with how many propositions each.
+type Placements = SmallVec<[(PlacementId, usize); 8]>;
+
 /// A decision request, checked.
 struct Asked<'a> {
     customer: &'a str,
     channel: ChannelId,
-    placements: SmallVec<[(PlacementId, usize); 8]>,
+    placements: Placements,
     context: Vec<(ContextId, Value<'a>)>,
     locale: Option<Locale>,
     explain: bool,
@@ -47,7 +54,7 @@ struct Asked<'a> {
 pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     no_parameters(call)?;
-    let content = body::read(call, body, MAX_DECISION_BYTES).await?;
+    let content = body::read(call, body, Size::Decision).await?;
     let begun = Instant::now();
     let input = match media {
         Media::MessagePack => Input::from_msgpack(&content.bytes)?,
@@ -111,6 +118,29 @@ fn now() -> Time {
     Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// A decision request as far as it was read; what was missing or wrong is among the problems.
+struct Draft<'a> {
+    customer: Option<&'a str>,
+    channel: Option<ChannelId>,
+    placements: Placements,
+    context: Vec<(ContextId, Value<'a>)>,
+    locale: Option<Locale>,
+    explain: bool,
+    deadline: Option<Duration>,
+}
+
+impl<'a> Draft<'a> {
+    fn finish(self, problems: Problems) -> Result<Asked<'a>, Refusal> {
+        let Draft { customer, channel, placements, context, locale, explain, deadline } = self;
+        match (customer, channel) {
+            (Some(customer), Some(channel)) if problems.is_empty() => {
+                Ok(Asked { customer, channel, placements, context, locale, explain, deadline })
+            }
+            _ => Err(Refusal::problems(Kind::Invalid, problems)),
+        }
+    }
+}
+
 /// Reads the document of a `POST`.
 fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, Refusal> {
     let mut problems = Problems::new();
@@ -125,7 +155,7 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
         let found = channel_of(text, engine);
         found.map_err(|problem| problems.push(Problem { pointer: at.pointer(), ..problem })).ok()
     });
-    let mut placements = SmallVec::new();
+    let mut placements = Placements::new();
     if let Some(at) = object.required("placements", &mut problems) {
         read_placements(at, channel, engine, &mut placements, &mut problems);
     }
@@ -141,33 +171,14 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
     let deadline =
         object.get("deadline_us").and_then(|at| at.integer(1, MAX_DEADLINE_US as i64, &mut problems));
     let deadline = deadline.map(|us| Duration::from_micros(us as u64));
-    finish(customer, channel, placements, context, locale, explain, deadline, problems)
-}
-
-#[allow(clippy::too_many_arguments)] // the fields of a request, each already read
-fn finish<'n>(
-    customer: Option<&'n str>,
-    channel: Option<ChannelId>,
-    placements: SmallVec<[(PlacementId, usize); 8]>,
-    context: Vec<(ContextId, Value<'n>)>,
-    locale: Option<Locale>,
-    explain: bool,
-    deadline: Option<Duration>,
-    problems: Problems,
-) -> Result<Asked<'n>, Refusal> {
-    match (customer, channel) {
-        (Some(customer), Some(channel)) if problems.is_empty() => {
-            Ok(Asked { customer, channel, placements, context, locale, explain, deadline })
-        }
-        _ => Err(Refusal::problems(Kind::Invalid, problems)),
-    }
+    Draft { customer, channel, placements, context, locale, explain, deadline }.finish(problems)
 }
 
 fn read_placements(
     at: &Cursor<'_, '_>,
     channel: Option<ChannelId>,
     engine: &Engine,
-    found: &mut SmallVec<[(PlacementId, usize); 8]>,
+    found: &mut Placements,
     problems: &mut Problems,
 ) {
     let Some(items) = at.items(problems) else { return };
@@ -204,6 +215,9 @@ fn read_context<'n>(
     problems: &mut Problems,
 ) {
     for (name, at) in at.entries(problems).unwrap_or_default() {
+        if problems.omitted > 0 {
+            break; // enough was said, and hints cost time
+        }
         let Some(id) = engine.schema.context_id(name) else {
             let problem = unknown_context(name, engine);
             problems.push(Problem { pointer: at.pointer(), ..problem });
@@ -220,32 +234,43 @@ fn read_context<'n>(
     }
 }
 
+/// The parameters of a `GET`, by name.
+#[derive(Default)]
+struct Sorted<'n> {
+    /// By [`PARAMETERS`].
+    once: [Option<&'n str>; PARAMETERS.len()],
+    placements: SmallVec<[&'n str; 8]>,
+    context: SmallVec<[(&'n str, &'n str); 8]>,
+}
+
+fn sort<'n>(parameters: &'n [(Cow<'n, str>, Cow<'n, str>)], problems: &mut Problems) -> Sorted<'n> {
+    let mut sorted = Sorted::default();
+    let twice = |name: &str| query::problem(name, format!("`{name}` is given twice"));
+    for (name, value) in parameters {
+        if let Some(field) = name.strip_prefix("context.") {
+            match sorted.context.iter().any(|(earlier, _)| *earlier == field) {
+                true => problems.push(twice(name)),
+                false => sorted.context.push((field, value)),
+            }
+            continue;
+        }
+        match PARAMETERS.iter().position(|known| known == name) {
+            None => problems.push(query::unknown(name, &PARAMETERS)),
+            Some(PLACEMENT) => sorted.placements.push(value),
+            Some(i) if sorted.once[i].is_some() => problems.push(twice(name)),
+            Some(i) => sorted.once[i] = Some(value),
+        }
+    }
+    sorted
+}
+
 /// Reads the parameters of a `GET`. Problems point to where a `POST` would have the same.
 fn of_query<'n>(
     parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
     engine: &Engine,
     mut problems: Problems,
 ) -> Result<Asked<'n>, Refusal> {
-    let mut once: [Option<&'n str>; PARAMETERS.len()] = [None; PARAMETERS.len()];
-    let mut named: SmallVec<[&'n str; 8]> = SmallVec::new();
-    let mut fields: SmallVec<[(&'n str, &'n str); 8]> = SmallVec::new();
-    for (name, value) in parameters {
-        if let Some(field) = name.strip_prefix("context.") {
-            match fields.iter().any(|(earlier, _)| *earlier == field) {
-                true => problems.push(query::problem(name, format!("`{name}` is given twice"))),
-                false => fields.push((field, value)),
-            }
-            continue;
-        }
-        match PARAMETERS.iter().position(|known| known == name) {
-            None => problems.push(query::unknown(name, &PARAMETERS)),
-            Some(2) => named.push(value),
-            Some(i) if once[i].is_some() => {
-                problems.push(query::problem(name, format!("`{name}` is given twice")));
-            }
-            Some(i) => once[i] = Some(value),
-        }
-    }
+    let Sorted { once, placements: named, context: fields } = sort(parameters, &mut problems);
     let [customer, channel, _, count, locale, explain, deadline] = once;
     let customer = required("customer", customer, &mut problems).and_then(|text| {
         customer::check(text).map_err(|why| problems.push(query::problem("customer", why))).ok()?;
@@ -256,14 +281,32 @@ fn of_query<'n>(
         found.map_err(|problem| problems.push(Problem { pointer: "/channel".into(), ..problem })).ok()
     });
     let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
-    let mut placements = SmallVec::new();
-    if named.is_empty() || named.len() > MAX_PLACEMENTS {
+    let placements = named_placements(&named, count, channel, engine, &mut problems);
+    let context = named_context(&fields, engine, &mut problems);
+    let locale = locale
+        .and_then(|text| Locale::new(text).map_err(|why| problems.push(query::problem("locale", why))).ok());
+    let explain = query::boolean("explain", explain, false, &mut problems);
+    let deadline =
+        deadline.and_then(|text| query::integer("deadline_us", text, 1, MAX_DEADLINE_US, &mut problems));
+    let deadline = deadline.map(Duration::from_micros);
+    Draft { customer, channel, placements, context, locale, explain, deadline }.finish(problems)
+}
+
+fn named_placements(
+    names: &[&str],
+    count: Option<u64>,
+    channel: Option<ChannelId>,
+    engine: &Engine,
+    problems: &mut Problems,
+) -> Placements {
+    let mut placements = Placements::new();
+    if names.is_empty() || names.len() > MAX_PLACEMENTS {
         let detail =
-            format!("expected `placement` 1 to {MAX_PLACEMENTS} times, found it {} times", named.len());
+            format!("expected `placement` 1 to {MAX_PLACEMENTS} times, found it {} times", names.len());
         problems.push(query::problem("placement", detail));
-        named.clear();
+        return placements;
     }
-    for (i, name) in named.iter().enumerate() {
+    for (i, name) in names.iter().enumerate() {
         match placement_of(name, channel, engine, &placements) {
             Ok(id) => {
                 placements
@@ -272,6 +315,14 @@ fn of_query<'n>(
             Err(problem) => problems.push(Problem { pointer: format!("/placements/{i}/id"), ..problem }),
         }
     }
+    placements
+}
+
+fn named_context<'n>(
+    fields: &[(&'n str, &'n str)],
+    engine: &Engine,
+    problems: &mut Problems,
+) -> Vec<(ContextId, Value<'n>)> {
     let mut context = Vec::new();
     for (name, text) in fields {
         let pointer = format!("/context/{name}");
@@ -284,21 +335,7 @@ fn of_query<'n>(
             Err(why) => problems.push(Problem { pointer, ..Problem::new(format!("`{name}`: {why}")) }),
         }
     }
-    let locale = locale
-        .and_then(|text| Locale::new(text).map_err(|why| problems.push(query::problem("locale", why))).ok());
-    let explain = query::boolean("explain", explain, false, &mut problems);
-    let deadline =
-        deadline.and_then(|text| query::integer("deadline_us", text, 1, MAX_DEADLINE_US, &mut problems));
-    finish(
-        customer,
-        channel,
-        placements,
-        context,
-        locale,
-        explain,
-        deadline.map(Duration::from_micros),
-        problems,
-    )
+    context
 }
 
 fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> Option<&'n str> {

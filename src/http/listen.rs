@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
-use super::connection;
-use super::{MAX_LARGE_BODIES, Settings};
+use super::room::Room;
+use super::{Settings, connection};
 use crate::metrics::Metrics;
 use crate::node::Node;
 
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) stopping: AtomicBool,
     stop: Vec<Notify>,
     pub(super) connections: AtomicUsize,
-    pub(super) large_bodies: Arc<Semaphore>,
+    pub(super) room: Arc<Room>,
 }
 
 /// One thread's view.
@@ -143,7 +143,7 @@ pub(super) fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) ->
         stopping: AtomicBool::new(false),
         stop: (0..count).map(|_| Notify::new()).collect(),
         connections: AtomicUsize::new(0),
-        large_bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
+        room: Room::new(),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {

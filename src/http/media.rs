@@ -39,12 +39,17 @@ pub(super) enum Media {
     Lines,
 }
 
+/// The type that YAML is answered with.
+pub(super) const YAML: &str = "application/yaml";
+/// What MessagePack is called; it has one name only since 2023.
+const MSGPACK: [&str; 3] = ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"];
+
 const NAMES: [(&str, Media); 11] = [
     ("application/json", Media::Json),
-    ("application/msgpack", Media::MessagePack),
-    ("application/x-msgpack", Media::MessagePack),
-    ("application/vnd.msgpack", Media::MessagePack),
-    ("application/yaml", Media::Yaml),
+    (MSGPACK[0], Media::MessagePack),
+    (MSGPACK[1], Media::MessagePack),
+    (MSGPACK[2], Media::MessagePack),
+    (YAML, Media::Yaml),
     ("text/yaml", Media::Yaml),
     ("application/x-yaml", Media::Yaml),
     ("text/x-yaml", Media::Yaml),
@@ -78,14 +83,35 @@ pub(super) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
     })
 }
 
+/// Documents.
 const FORMATS: [(&str, Format); 6] = [
     ("application/json", Format::Json),
-    ("application/msgpack", Format::MessagePack),
-    ("application/x-msgpack", Format::MessagePack),
-    ("application/vnd.msgpack", Format::MessagePack),
+    (MSGPACK[0], Format::MessagePack),
+    (MSGPACK[1], Format::MessagePack),
+    (MSGPACK[2], Format::MessagePack),
     ("application/problem+json", Format::Json),
     ("text/json", Format::Json),
 ];
+
+/// Texts that were pushed: as they are, or within a document.
+const TEXTS: [(&str, Option<Format>); 8] = [
+    (YAML, None),
+    ("text/yaml", None),
+    ("application/x-yaml", None),
+    ("text/plain", None),
+    ("application/json", Some(Format::Json)),
+    (MSGPACK[0], Some(Format::MessagePack)),
+    (MSGPACK[1], Some(Format::MessagePack)),
+    (MSGPACK[2], Some(Format::MessagePack)),
+];
+
+/// The form of a text that was pushed: none for the text itself, which is the usual one.
+///
+/// # Errors
+/// 406 when the client takes none of them.
+pub(super) fn text_or_document(headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
+    choose(headers, &TEXTS)
+}
 
 /// The form the client wants; JSON if it does not mind.
 ///
@@ -104,12 +130,13 @@ pub(super) fn format_or_json(headers: &HeaderMap) -> Format {
 ///
 /// # Errors
 /// 406 when it takes none of them.
-pub(super) fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
-    let mut given = headers.get_all(ACCEPT).iter().peekable();
-    if given.peek().is_none() {
+fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
+    let given = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    // An empty one says nothing, as if it were not given.
+    let text = given.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(",");
+    if text.is_empty() {
         return Ok(offered[0].1);
     }
-    let text = given.map(|value| value.to_str().unwrap_or("")).collect::<Vec<_>>().join(",");
     let mut best: Option<(u16, T)> = None;
     for (name, what) in offered {
         let quality = quality(&text, name);
@@ -163,6 +190,8 @@ mod tests {
     fn the_client_chooses_the_form_of_the_answer() {
         for (accept, expected) in [
             (None, Some(Format::Json)),
+            (Some(""), Some(Format::Json)),
+            (Some(" "), Some(Format::Json)),
             (Some("*/*"), Some(Format::Json)),
             (Some("application/*"), Some(Format::Json)),
             (Some("application/msgpack"), Some(Format::MessagePack)),

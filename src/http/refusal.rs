@@ -216,11 +216,17 @@ impl From<Problems> for Refusal {
 
 fn write_problem(out: &mut dyn Encode, problem: &Problem) {
     let place = problem.place.filter(|place| place.line > 0);
-    out.map(2 + 2 * usize::from(place.is_some()) + usize::from(problem.hint.is_some()));
+    let source = problem.source.as_ref();
+    let optional = [source.is_some(), place.is_some(), place.is_some(), problem.hint.is_some()];
+    out.map(2 + optional.into_iter().filter(|given| *given).count());
     out.key("detail");
     out.text(&problem.detail);
     out.key("pointer");
     out.text(&problem.pointer);
+    if let Some(source) = source {
+        out.key("source");
+        out.text(&source.name);
+    }
     if let Some(place) = place {
         out.key("line");
         out.unsigned(u64::from(place.line));

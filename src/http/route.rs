@@ -22,6 +22,7 @@ pub(super) enum Route<'p> {
     Activate(&'p str, &'p str),
     Rollback(&'p str),
     Schema,
+    Bundle,
     Livez,
     Readyz,
     Metrics,
@@ -40,6 +41,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/rule-sets/{name}/versions/{version}/activate", &["POST"]),
     ("/v1/rule-sets/{name}/rollback", &["POST"]),
     ("/v1/schema", &["GET", "PUT"]),
+    ("/v1/bundle", &["PUT"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
@@ -48,7 +50,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = 15;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -63,10 +65,11 @@ impl Route<'_> {
             Route::Activate(..) => 7,
             Route::Rollback(_) => 8,
             Route::Schema => 9,
-            Route::Livez => 10,
-            Route::Readyz => 11,
-            Route::Metrics => 12,
-            Route::OpenApi => 13,
+            Route::Bundle => 10,
+            Route::Livez => 11,
+            Route::Readyz => 12,
+            Route::Metrics => 13,
+            Route::OpenApi => 14,
         }
     }
 
@@ -109,6 +112,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "versions", version, "activate"] => Route::Activate(name, version),
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
         ["v1", "schema"] => Route::Schema,
+        ["v1", "bundle"] => Route::Bundle,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,
         ["metrics"] => Route::Metrics,

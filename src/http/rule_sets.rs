@@ -10,25 +10,14 @@ use hyper::{Method, StatusCode};
 use super::encode::{Encode, Json, Out};
 use super::media::{self, Format, Media};
 use super::refusal::{Kind, Refusal};
+use super::room::Size;
 use super::service::{Answer, Call};
-use super::{MAX_DEFINITION_BYTES, answer, body, query};
+use super::{answer, body, query};
 use crate::definitions::{Definitions, History};
 use crate::input::{Input, InputValue, quoted};
 use crate::node::{Define, DefineError, Defined};
 use crate::problem::{Problem, Problems, nearest};
 use crate::schema::MAX_NAME_BYTES;
-
-/// The forms a text can be had in: as it was pushed, or within a document.
-const TEXTS: [(&str, Option<Format>); 8] = [
-    ("application/yaml", None),
-    ("text/yaml", None),
-    ("application/x-yaml", None),
-    ("text/plain", None),
-    ("application/json", Some(Format::Json)),
-    ("application/msgpack", Some(Format::MessagePack)),
-    ("application/x-msgpack", Some(Format::MessagePack)),
-    ("application/vnd.msgpack", Some(Format::MessagePack)),
-];
 
 /// `GET /v1/rule-sets`: all of them.
 pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -123,24 +112,22 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
     };
     let tag = tag(version);
     if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
-        return Ok(answer::tagged(not_modified(), &tag));
+        return Ok(answer::varying(answer::tagged(not_modified(), &tag)));
     }
-    let answer = match media::choose(&call.parts.headers, &TEXTS)? {
-        None => answer::with(StatusCode::OK, "application/yaml", Bytes::copy_from_slice(text.as_bytes())),
+    let answer = match media::text_or_document(&call.parts.headers)? {
+        None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(text.as_bytes())),
         Some(format) => answer::document(format, |out| {
-            out.map(4);
+            out.map(3);
             out.key("name");
             out.text(name);
             out.key("version");
             out.unsigned(u64::from(version));
-            out.key("active");
-            out.boolean(history.active() == Some(version));
             out.key("text");
             out.text(text);
             out.end_map();
         }),
     };
-    Ok(answer::tagged(answer, &tag))
+    Ok(answer::varying(answer::tagged(answer, &tag)))
 }
 
 /// 304, without a body.
@@ -249,6 +236,10 @@ pub(super) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, R
         DefineError::Conflict(problems) => Refusal::problems(Kind::Conflict, problems),
         DefineError::OtherActive(active) => other_active(active),
         DefineError::NotFound(what) => Refusal::new(Kind::NotFound, format!("{about}: {what}")),
+        DefineError::Internal(why) => {
+            call.worker.counters().panics.add(1);
+            Refusal::new(Kind::Internal, why)
+        }
         DefineError::Unavailable(why) => Refusal::unavailable(why),
     })
 }
@@ -345,7 +336,7 @@ fn history_of<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Histor
 /// The text of a rule set or schema: YAML or JSON as it is, MessagePack written as JSON.
 pub(super) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<String, Refusal> {
     let media = media::of_body(&call.parts.headers, &[Media::Yaml, Media::Json, Media::MessagePack])?;
-    let content = body::read(call, body, MAX_DEFINITION_BYTES).await?;
+    let content = body::read(call, body, Size::Definition).await?;
     if media == Media::MessagePack {
         let bytes = content.bytes.clone();
         let text = tokio::task::spawn_blocking(move || Ok(json_text(&Input::from_msgpack(&bytes)?)));

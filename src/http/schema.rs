@@ -5,25 +5,14 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{IF_MATCH, IF_NONE_MATCH};
 
 use super::encode::Encode;
-use super::media::{self, Format};
+use super::media;
 use super::refusal::{Kind, Refusal};
 use super::rule_sets::{define, matches_any, not_modified, read_text};
 use super::service::{Answer, Call};
 use super::{answer, query};
 use crate::node::Define;
 use crate::schema::Schema;
-
-/// As it was pushed, or what it declares as a document.
-const FORMS: [(&str, Option<Format>); 8] = [
-    ("text/yaml", None),
-    ("application/yaml", None),
-    ("application/x-yaml", None),
-    ("text/plain", None),
-    ("application/json", Some(Format::Json)),
-    ("application/msgpack", Some(Format::MessagePack)),
-    ("application/x-msgpack", Some(Format::MessagePack)),
-    ("application/vnd.msgpack", Some(Format::MessagePack)),
-];
+use crate::state::Fnv;
 
 /// `GET`.
 pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -31,17 +20,13 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let schema = call.worker.shared.node.live().definitions.schema.clone();
     let tag = tag(&schema);
     if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
-        return Ok(answer::tagged(not_modified(), &tag));
+        return Ok(answer::varying(answer::tagged(not_modified(), &tag)));
     }
-    let answer = match media::choose(&call.parts.headers, &FORMS)? {
-        None => answer::with(
-            StatusCode::OK,
-            "text/yaml; charset=utf-8",
-            Bytes::copy_from_slice(schema.text.as_bytes()),
-        ),
+    let answer = match media::text_or_document(&call.parts.headers)? {
+        None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(schema.text.as_bytes())),
         Some(format) => answer::document(format, |out| write(out, &schema)),
     };
-    Ok(answer::tagged(answer, &tag))
+    Ok(answer::varying(answer::tagged(answer, &tag)))
 }
 
 fn write(out: &mut dyn Encode, schema: &Schema) {
@@ -110,10 +95,9 @@ pub(super) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     Ok(answer::tagged(answer, &tag(&schema)))
 }
 
-/// The text's FNV-1a hash: the same on every node, which is all a tag needs.
+/// The text's hash: the same on every node, which is all a tag needs.
 fn tag(schema: &Schema) -> String {
-    let hash = schema.text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("\"{hash:016x}\"")
+    let mut hash = Fnv::new();
+    hash.text(&schema.text);
+    format!("\"{:016x}\"", hash.finish())
 }

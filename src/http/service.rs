@@ -20,7 +20,7 @@ use super::media::{self, Format};
 use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
-use super::{MAX_URI_BYTES, answer, bulk, customers, decisions, operations, rule_sets, schema};
+use super::{MAX_URI_BYTES, answer, bulk, bundle, customers, decisions, operations, rule_sets, schema};
 
 /// What a handler gets. Borrowed for one request.
 pub(super) struct Call<'c> {
@@ -124,6 +124,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// POST                   /v1/rule-sets/{name}/versions/{version}/activate
 /// POST                   /v1/rule-sets/{name}/rollback
 /// GET PUT                /v1/schema
+/// PUT                    /v1/bundle
 /// GET                    /livez  /readyz  /metrics  /openapi.json
 /// ```
 /// `HEAD` works where `GET` does. [`Route::methods`] says the same for `Allow`, and a test holds it, this and
@@ -148,6 +149,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Rollback(name), "POST") => Box::pin(rule_sets::rollback(call, name)).await,
         (Route::Schema, "GET") => schema::get(call),
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
+        (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,
         (Route::Livez, "GET") => Ok(answer::text("text/plain; charset=utf-8", "alive\n")),
         (Route::Readyz, "GET") => operations::readyz(call),
         (Route::Metrics, "GET") => operations::metrics(call),

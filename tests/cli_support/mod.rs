@@ -2,7 +2,7 @@
 //! What the black-box tests of the command line share: a small bundle, and the program run on it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -133,6 +133,14 @@ impl Run {
         self
     }
 
+    /// The JSON document that says what is wrong.
+    #[track_caller]
+    pub fn problems(&self) -> String {
+        let json: serde_json::Value = serde_json::from_str(&self.out).unwrap();
+        assert!(json["right"] == false && json["problems"][0]["detail"].is_string(), "{json}");
+        json.to_string()
+    }
+
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Run {
         let all = format!("{}{}", self.out, self.err);
@@ -151,7 +159,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(args: &[&str]) -> Server {
-        let mut command = program(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        Server::start_on("127.0.0.1:0", args)
+    }
+
+    pub fn start_on(address: &str, args: &[&str]) -> Server {
+        let mut command = program(&[&["serve", "--listen", address], args].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -168,10 +180,15 @@ impl Server {
         run(&[args, &["--server", &self.url]].concat())
     }
 
-    /// Asks it to stop; its exit code.
-    pub fn terminate(mut self) -> i32 {
+    /// Asks it to stop and goes on.
+    pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Asks it to stop; its exit code.
+    pub fn terminate(mut self) -> i32 {
+        self.ask_to_stop();
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -188,4 +205,25 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Answers one request with this; gives the request's head and body.
+pub fn answer_once(status: &str, answer: &str) -> (String, std::thread::JoinHandle<(String, String)>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            reader.read_line(&mut head).unwrap();
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        reader.read_exact(&mut body).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    });
+    (url, served)
 }

@@ -79,7 +79,7 @@ impl Teller<'_> {
         let started = Instant::now();
         let retired = self.client.send(Method::DELETE, "/v1/rule-sets/flash", &[], "").await?;
         if !retired.status.is_success() {
-            return Err(retired.problems(None).into());
+            return Err(retired.problems(&[]).into());
         }
         say!(
             "    DELETE /v1/rule-sets/flash: out of force after {:.1} ms",

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::Failure;
 use super::Rejection;
 use super::chunk::Chunk;
-use super::lines::{self, Counted, Lines};
+use super::records::{Log, Records, records};
 use crate::import::{Mapping, Translation, check_native};
 
 /// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
@@ -26,8 +26,8 @@ pub(super) enum Rows<'m> {
 }
 
 pub(super) struct CsvRows<'m> {
-    reader: csv::Reader<Counted>,
-    lines: Lines,
+    reader: csv::Reader<Records>,
+    log: Log,
     header: csv::StringRecord,
     /// The header that the server gets.
     head: Vec<u8>,
@@ -94,9 +94,13 @@ impl<'m> CsvRows<'m> {
                 .map_err(|_| Failure::new(format!("{c:?} cannot separate cells: not ASCII")))?,
             None => delimiter_of(reader.fill_buf().map_err(|e| unreadable(&e))?),
         };
-        let (counted, lines) = lines::counted(reader);
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(counted);
+        let (records, log) = records(reader, delimiter);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(records);
         let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
+        // What was left out was to be the header; no other line is one.
+        if let Some(wrong) = log.take_rejected().first() {
+            return Err(unreadable(&wrong.detail).hint("a CSV file begins with a header line"));
+        }
         if header.is_empty() {
             return Err(unreadable(&"it is empty").hint("a CSV file begins with a header line"));
         }
@@ -109,7 +113,7 @@ impl<'m> CsvRows<'m> {
             Some(translation) => write_row(&mut head, translation.header())?,
             None => write_row(&mut head, &header)?,
         }
-        Ok(CsvRows { reader, lines, header, head, translation, row: 0 })
+        Ok(CsvRows { reader, log, header, head, translation, row: 0 })
     }
 
     fn next_chunk(&mut self) -> Result<Chunk, Failure> {
@@ -118,7 +122,9 @@ impl<'m> CsvRows<'m> {
         let mut row = Vec::new();
         while !chunk.is_full() {
             let read = self.reader.read_record(&mut record);
-            self.row += 1;
+            let left_out = self.log.take_rejected();
+            self.row += 1 + left_out.len() as u64;
+            chunk.rejected.extend(left_out);
             let (start, wrong) = match read {
                 Ok(false) => break,
                 Ok(true) if record.len() == self.header.len() => (record.position().cloned(), None),
@@ -128,7 +134,7 @@ impl<'m> CsvRows<'m> {
                 }
                 Err(e) => wrong_record(&e)?,
             };
-            let line = self.lines.of(start.map_or(0, |start| start.byte()));
+            let line = self.log.line_of(start.map_or(0, |start| start.byte()));
             if let Some(detail) = wrong {
                 chunk.rejected.push(Rejection { line, column: None, detail });
                 continue;
@@ -248,6 +254,24 @@ mod tests {
         {
             assert_eq!(format_of(name), format, "{name}");
         }
+    }
+
+    #[test]
+    fn a_lost_quote_does_not_take_other_rows_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.csv");
+        let good = "a,1\n".repeat(150);
+        std::fs::write(&path, format!("customer,age\nx,\"1\n{good}b\n")).unwrap();
+        let mut rows = Rows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
+        let chunk = rows.next_chunk().map_err(|f| f.to_string()).unwrap().unwrap();
+        assert_eq!(chunk.rows, 150);
+        let rejected: Vec<_> = chunk.rejected.iter().map(|r| (r.line, r.detail.as_str())).collect();
+        let expected = ["the quote opened on line 2 is never closed", "expected 2 cells, found 1"];
+        assert_eq!(rejected, [(2, expected[0]), (153, expected[1])]);
+        assert_eq!((chunk.file_line(2), chunk.file_line(151)), (3, 152));
+        std::fs::write(&path, "customer,\"age\na,1\n").unwrap();
+        let failure = Rows::open(&path, None, None, None).err().unwrap().to_string();
+        assert!(failure.contains("the quote opened on line 1 is never closed"), "{failure}");
     }
 
     #[test]
