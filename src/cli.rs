@@ -82,10 +82,26 @@ struct Failure {
     hint: Option<String>,
 }
 
+/// Stack of a command's thread: parsing a deeply nested condition takes more than a process begins with.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse(); // prints help or a usage error by itself, and ends with 0 or 2
-    let outcome = match arguments.command {
+    let thread = std::thread::Builder::new().name("usher".into()).stack_size(STACK_BYTES);
+    let code = thread.spawn(move || execute(arguments.command)).map(std::thread::JoinHandle::join);
+    match code {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => ExitCode::from(2), // the panic has been printed
+        Err(e) => {
+            complain!("cannot start: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn execute(command: Command) -> ExitCode {
+    let outcome = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(&args),

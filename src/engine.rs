@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::expression::{Expression, Tag};
+use crate::input::quoted;
+use crate::problem::Problem;
 use crate::rule_set::{Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
 
@@ -109,6 +111,34 @@ impl Engine {
     /// The number of the placement of this name.
     pub fn placement_id(&self, name: &str) -> Option<PlacementId> {
         self.placement_ids.get(name).copied()
+    }
+
+    /// The placement of this name, if it is on the channel; any channel will do if none is given.
+    ///
+    /// # Errors
+    /// What is wrong with the name, with the nearest one, or on which channels the placement is.
+    pub fn placement_on(&self, name: &str, channel: Option<ChannelId>) -> Result<PlacementId, Problem> {
+        let Some(id) = self.placement_id(name) else {
+            let names = self.placements.iter().map(|placement| &*placement.name);
+            let problem = Problem::new(format!("unknown placement {}", quoted(name))).nearest(name, names);
+            return Err(if self.placements.is_empty() {
+                problem.hint("no rule set is active that defines placements")
+            } else {
+                problem
+            });
+        };
+        let channels = &self.placement(id).channels;
+        match channel {
+            Some(channel) if !channels.contains(&channel) => {
+                let word = |channel: ChannelId| {
+                    self.schema.channels().word(u32::from(channel.0)).unwrap_or_default()
+                };
+                let names: Vec<&str> = channels.iter().map(|channel| word(*channel)).collect();
+                let detail = format!("placement `{name}` is not on channel `{}`", word(channel));
+                Err(Problem::new(detail).hint(format!("it is on {}", names.join(", "))))
+            }
+            _ => Ok(id),
+        }
     }
 
     /// Placements by [`PlacementId`].

@@ -91,14 +91,13 @@ impl Case {
     /// The number and count of each placement asked for.
     ///
     /// # Errors
-    /// The first placement that the engine does not have.
+    /// The first placement that the engine does not have, or not on this channel.
     pub fn resolve(&self, engine: &Engine) -> Result<Vec<(PlacementId, usize)>, Problem> {
         let resolve = |(name, count): &(Box<str>, Option<usize>)| {
-            let Some(id) = engine.placement_id(name) else {
-                let problem = self
-                    .problem(self.place, format!("{}: no placement is called {}", self.name, quoted(name)));
-                return Err(problem.nearest(name, engine.placements().iter().map(|p| &*p.name)));
-            };
+            let id = engine.placement_on(name, Some(self.channel)).map_err(|problem| Problem {
+                hint: problem.hint,
+                ..self.problem(self.place, format!("{}: {}", self.name, problem.detail))
+            })?;
             Ok((id, count.unwrap_or(engine.placements()[id.0 as usize].count)))
         };
         self.placements.iter().map(resolve).collect()

@@ -89,6 +89,11 @@ impl Mapping {
             Piece::Column(name) => find(name).map(Piece::Column),
         });
         let customer = customer.collect();
+        for (i, name) in header.iter().enumerate() {
+            if header[..i].contains(name) {
+                problems.push(self.problem(format!("the file has column {} twice", quoted(name))));
+            }
+        }
         for name in header.iter().filter(|name| !self.knows(name)) {
             let problem =
                 self.problem(format!("column {} of the file is neither mapped nor ignored", quoted(name)));

@@ -235,6 +235,9 @@ fn read_recipes(
     Some(recipes)
 }
 
+/// A time is at most a century ago.
+const MAX_DAYS_AGO: f64 = 36_500.0;
+
 const WAYS: [&str; 7] = ["between", "log_between", "choose", "each", "days_ago", "chance", "is"];
 
 fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<Recipe> {
@@ -264,6 +267,9 @@ fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) ->
         ("each", Kind::Set(words)) => Draw::Each(read_each(found, words, problems)?),
         ("days_ago", Kind::Time) => {
             let (low, high) = read_pair(found, problems)?;
+            if low < 0.0 || high > MAX_DAYS_AGO {
+                return refuse(found, format!("expected days from 0 to {MAX_DAYS_AGO}"), problems);
+            }
             Draw::DaysAgo(low, high)
         }
         ("chance", Kind::Bool) => {

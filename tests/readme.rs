@@ -35,7 +35,8 @@ fn the_request_has_the_answer_that_is_shown() {
             .collect();
     rule_sets.sort();
     let node = usher::node::Node::start().unwrap();
-    let bundle = Define::Bundle { schema: file("models/retail-bank/schema.yaml"), rule_sets };
+    let schema = file("models/retail-bank/schema.yaml");
+    let bundle = Define::Bundle { schema, rule_sets, activate: true };
     support::block_on(node.define(bundle)).unwrap();
     let serving =
         usher::http::serve("127.0.0.1:0".parse().unwrap(), node.clone(), support::settings()).unwrap();
