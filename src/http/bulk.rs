@@ -12,7 +12,7 @@ use super::room::{Share, Size};
 use super::service::{Answer, Call};
 use super::{MAX_BULK_ROWS, MAX_ROW_BYTES, MAX_ROW_LINES, answer, body, query};
 use crate::customer::CustomerId;
-use crate::input::{Cursor, Input, quoted};
+use crate::input::{Cursor, Input, InputValue, quoted};
 use crate::problem::{Place, Problem, Problems};
 use crate::schema::{FeatureId, Schema};
 use crate::update::{Change, Update, read_fields, unknown_feature};
@@ -188,8 +188,9 @@ fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result
         }
         let number = i as u32 + 1;
         let mut problems = Problems::new();
+        let enough = rows.errors.omitted > 0;
         let row = match line.len() {
-            0..=MAX_ROW_BYTES => read_object(line, schema, mode, &mut problems),
+            0..=MAX_ROW_BYTES => read_object(line, schema, mode, enough, &mut problems),
             _ => {
                 problems.push(too_long());
                 None
@@ -218,9 +219,23 @@ fn moved(problems: &Problems, line: u32) -> Problems {
     all
 }
 
-fn read_object(line: &[u8], schema: &Schema, mode: Mode, problems: &mut Problems) -> Option<Update> {
+/// With `enough`, problems are only counted: hints are not worth their time any more.
+fn read_object(
+    line: &[u8],
+    schema: &Schema,
+    mode: Mode,
+    enough: bool,
+    problems: &mut Problems,
+) -> Option<Update> {
     let input = Input::from_json(line).map_err(|found| problems.extend(found)).ok()?;
     let root = Cursor::root(&input, None);
+    if enough && let InputValue::Map(entries) = &input.value {
+        let known = |name: &str| name == "customer" || schema.feature_id(name).is_some();
+        if let Some((key, _)) = entries.iter().find(|(key, _)| !known(&key.text)) {
+            problems.push(Problem::new(format!("unknown feature {}", quoted(&key.text))));
+            return None;
+        }
+    }
     let fields = read_fields(&root, schema, Some("customer"), problems);
     let mut ignored = Problems::new(); // what is wrong with the entries was said already
     let entries = root.entries(&mut ignored)?;
@@ -418,6 +433,15 @@ mod tests {
         let schema = schema();
         let vip = schema.feature_id("vip").unwrap();
         assert_eq!(rows.updates[0].change, Change::Merge(vec![(vip, 0)]));
+    }
+
+    #[test]
+    fn when_enough_was_said_wrong_lines_cost_little() {
+        let keys: Vec<_> = (0..100).map(|i| format!("\"ag{i}\": 1")).collect();
+        let text = format!("{{{}}}\n", keys.join(",")).repeat(2000) + "{\"customer\": \"c\", \"age\": 1}\n";
+        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        // All of the first line, its missing customer too, and then one of each.
+        assert_eq!((rows.updates.len(), rows.rejected, rows.errors.count()), (1, 2000, 101 + 1999));
     }
 
     #[test]
