@@ -2,6 +2,7 @@
 //! which collects every problem with a pointer instead of stopping at the first.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use crate::problem::{Place, Problem, Problems, Source};
 
 /// Nesting beyond this is refused, in every format.
 pub const MAX_DEPTH: usize = 64;
+/// Values of one document beyond this are refused: a short text can hold very many. A rule set of 10,000 offers has about
+/// 400,000.
+pub const MAX_VALUES: usize = 1_000_000;
 
 /// One value of a document and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +76,8 @@ impl<'a> Input<'a> {
             problems
         };
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let input = Seed { depth: 0 }.deserialize(&mut reader).map_err(refuse)?;
+        let input =
+            Seed { depth: 0, left: &Cell::new(MAX_VALUES) }.deserialize(&mut reader).map_err(refuse)?;
         reader.end().map_err(refuse)?;
         Ok(input)
     }
@@ -85,10 +90,11 @@ impl<'a> Input<'a> {
         let mut rest = bytes;
         let mut reader = rmp_serde::Deserializer::new(&mut rest);
         reader.set_max_depth(2 * MAX_DEPTH); // Seed counts exactly; this only keeps the reader's own stack bounded
-        let input = Seed { depth: 0 }.deserialize(&mut reader).map_err(|e| {
-            let at = bytes.len() - reader.get_ref().len();
-            Problems::one(format!("not valid MessagePack at byte {at}: {e}"))
-        })?;
+        let input =
+            Seed { depth: 0, left: &Cell::new(MAX_VALUES) }.deserialize(&mut reader).map_err(|e| {
+                let at = bytes.len() - reader.get_ref().len();
+                Problems::one(format!("not valid MessagePack at byte {at}: {e}"))
+            })?;
         if rest.is_empty() {
             Ok(input)
         } else {
@@ -106,8 +112,8 @@ impl<'a> Input<'a> {
             strict_booleans: true, // YAML 1.2: `y`, `no` and `on` are texts
             budget: serde_saphyr::budget! {
                 max_depth: MAX_DEPTH,
-                max_nodes: MAX_YAML_NODES,
-                max_events: 2 * MAX_YAML_NODES,
+                max_nodes: MAX_VALUES,
+                max_events: 2 * MAX_VALUES,
             },
         };
         let read = serde_saphyr::from_str_with_options::<serde_saphyr::Spanned<Tree>>(&source.text, options);
@@ -127,9 +133,6 @@ impl<'a> Input<'a> {
         }
     }
 }
-
-/// Values of one YAML document beyond this are refused: four times what a rule set of 10,000 offers has.
-const MAX_YAML_NODES: usize = 2_000_000;
 
 fn yaml_message(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
@@ -240,22 +243,29 @@ fn whole(v: u64) -> InputValue<'static> {
 }
 
 /// Reads JSON and MessagePack, borrowing strings where the format allows.
-struct Seed {
+#[derive(Clone, Copy)]
+struct Seed<'l> {
     depth: usize,
+    /// How many more values the document may have.
+    left: &'l Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Input<'de>;
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Input<'de>, D::Error> {
         if self.depth > MAX_DEPTH {
             return Err(serde::de::Error::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
         }
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(serde::de::Error::custom(format_args!("a document has at most {MAX_VALUES} values")));
+        };
+        self.left.set(left);
         let value = reader.deserialize_any(self)?;
         Ok(Input { value, place: None })
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = InputValue<'de>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("null, a boolean, a number, a string, a list or a map")
@@ -283,7 +293,7 @@ impl<'de> Visitor<'de> for Seed {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<InputValue<'de>, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Seed { depth: self.depth + 1 })? {
+        while let Some(item) = items.next_element_seed(Seed { depth: self.depth + 1, ..self })? {
             list.push(item);
         }
         Ok(InputValue::List(list))
@@ -291,7 +301,7 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<InputValue<'de>, A::Error> {
         let mut map = Vec::new();
         while let Some(key) = entries.next_key_seed(KeySeed)? {
-            map.push((key, entries.next_value_seed(Seed { depth: self.depth + 1 })?));
+            map.push((key, entries.next_value_seed(Seed { depth: self.depth + 1, ..self })?));
         }
         Ok(InputValue::Map(map))
     }
@@ -611,6 +621,8 @@ mod tests {
         }
         let deep = [b"[".repeat(10_000), b"]".repeat(10_000)].concat();
         assert!(json_problem(&deep).contains("nested deeper than 64"));
+        let many = [b"[".to_vec(), b"1,".repeat(MAX_VALUES), b"1]".to_vec()].concat();
+        assert!(json_problem(&many).contains("at most 1000000 values"));
         let place = Input::from_json(b"{\n \"a\": tru }").unwrap_err().iter().next().unwrap().place.unwrap();
         assert_eq!(place.line, 2);
         let place =

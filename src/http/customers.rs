@@ -29,11 +29,10 @@ pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
     }
     let schema = &live.engine.schema;
     let vector = FeatureVector::new(&row);
-    let features = schema
-        .features()
-        .iter()
-        .enumerate()
-        .map(|(i, feature)| (&*feature.name, vector.get(schema, FeatureId(i as u16))));
+    let features =
+        schema.features().iter().enumerate().map(|(i, feature)| {
+            (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16))))
+        });
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
     Ok(answer::document(call.format, |out| {
         out.map(2);

@@ -366,28 +366,9 @@ fn placement_of(
     engine: &Engine,
     already: &[(PlacementId, usize)],
 ) -> Result<PlacementId, Problem> {
-    let Some(id) = engine.placement_id(name) else {
-        let names = engine.placements().iter().map(|placement| &*placement.name);
-        let problem = Problem::new(format!("unknown placement {}", quoted(name))).nearest(name, names);
-        return Err(if engine.placements().is_empty() {
-            problem.hint("no rule set is active that defines placements")
-        } else {
-            problem
-        });
-    };
+    let id = engine.placement_on(name, channel)?;
     if already.iter().any(|(earlier, _)| *earlier == id) {
         return Err(Problem::new(format!("placement `{name}` is asked for twice")));
     }
-    let placement = &engine.placements()[id.0 as usize];
-    match channel {
-        Some(channel) if !placement.channels.contains(&channel) => {
-            let words = engine.schema.channels();
-            let names: Vec<_> =
-                placement.channels.iter().filter_map(|channel| words.word(u32::from(channel.0))).collect();
-            let asked = words.word(u32::from(channel.0)).unwrap_or("");
-            Err(Problem::new(format!("placement `{name}` is not on channel `{asked}`"))
-                .hint(format!("it is on {}", names.join(", "))))
-        }
-        _ => Ok(id),
-    }
+    Ok(id)
 }
