@@ -7,7 +7,9 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use crate::engine::{Engine, Offer, OfferId, Placement, PlacementId, Treatment};
+use std::cell::Cell;
+
+use crate::engine::{Engine, GuardrailId, Offer, OfferId, Placement, PlacementId, Treatment};
 use crate::expression::{Facts, TagMemo};
 use crate::rule_set::Locale;
 use crate::schema::ChannelId;
@@ -102,7 +104,14 @@ pub fn decide<'e>(
 ) -> Decision<'e> {
     let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
     let mut deciding = Deciding {
-        seen: Seen { engine, vector, request, now, memos: &memos },
+        seen: Seen {
+            engine,
+            vector,
+            request,
+            now,
+            memos: &memos,
+            held: vec![Cell::new(None); engine.guardrails.len()],
+        },
         taken: Vec::new(),
         in_group: Vec::new(),
         degraded: false,
@@ -119,6 +128,8 @@ struct Seen<'e, 'r> {
     request: &'r Request<'r>,
     now: Time,
     memos: &'r [TagMemo],
+    /// Whether each guardrail holds for this customer, once that was found out: many offers share it.
+    held: Vec<Cell<Option<bool>>>,
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
@@ -134,6 +145,16 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             memo: &self.memos[tags],
             variables: &[],
         }
+    }
+
+    fn holds(&self, id: GuardrailId) -> bool {
+        let held = &self.held[id.0 as usize];
+        held.get().unwrap_or_else(|| {
+            let guardrail = &self.engine.guardrails[id.0 as usize];
+            let holds = guardrail.condition.holds(&self.facts(guardrail.tags));
+            held.set(Some(holds));
+            holds
+        })
     }
 
     fn is_overdue(&self) -> bool {

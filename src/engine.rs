@@ -20,6 +20,10 @@ pub struct PlacementId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OfferId(pub u32);
 
+/// The number of a narrowed guardrail in one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GuardrailId(pub(crate) u32);
+
 /// All active rule sets compiled together.
 #[derive(Debug)]
 pub struct Engine {
@@ -32,6 +36,8 @@ pub struct Engine {
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
     pub(crate) tags: Vec<Vec<Tag>>,
+    /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
+    pub(crate) guardrails: Vec<Guardrail>,
     /// Propositions of each group that one decision may show.
     pub(crate) groups: Vec<Group>,
 }
@@ -76,7 +82,7 @@ pub struct Offer {
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
-    pub(crate) guardrails: Vec<Arc<Guardrail>>,
+    pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) propensity: Expression,
     pub(crate) boost: Expression,

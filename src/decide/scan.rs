@@ -45,8 +45,8 @@ pub(super) fn obstacle<'e: 'r, 'r>(
     offer: &'e Offer,
 ) -> Result<&'e Treatment, Obstacle<'e>> {
     // Guardrails first, so that an explanation names the law before the campaign.
-    if let Some(guardrail) = offer.guardrails.iter().find(|g| !g.condition.holds(&seen.facts(g.tags))) {
-        return Err(Obstacle::Guardrail(guardrail));
+    if let Some(id) = offer.guardrails.iter().find(|id| !seen.holds(**id)) {
+        return Err(Obstacle::Guardrail(&seen.engine.guardrails[id.0 as usize]));
     }
     if let Some(when) = &offer.when
         && !when.holds(&seen.facts(offer.tags))

@@ -122,12 +122,8 @@ fn guardrails_are_narrowed_once_for_offers_that_are_alike() {
     }
     let law = "rule_set: law\nguardrails:\n  r: offer.risk == 'R1' || age > 30\n  all: consent\n";
     let engine = compile(&[&set, law]).unwrap();
-    let mut kept: Vec<*const crate::engine::Guardrail> =
-        engine.offers().iter().flat_map(|offer| offer.guardrails.iter().map(Arc::as_ptr)).collect();
-    assert_eq!(kept.len(), 100 + 200);
-    kept.sort_unstable();
-    kept.dedup();
-    assert_eq!(kept.len(), 2);
+    assert_eq!(engine.offers().iter().map(|offer| offer.guardrails.len()).sum::<usize>(), 100 + 200);
+    assert_eq!(engine.guardrails.len(), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Engine, Group, Guardrail, Offer, OfferId, Placement, PlacementId, Treatment};
+use super::{Engine, Group, Guardrail, GuardrailId, Offer, OfferId, Placement, PlacementId, Treatment};
 use crate::expression::{Expression, OfferScope, Scope};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
@@ -20,6 +20,7 @@ impl Engine {
             placement_ids: HashMap::new(),
             offers: Vec::new(),
             tags: Vec::new(),
+            guardrails: Vec::new(),
             groups: Vec::new(),
         }
     }
@@ -65,7 +66,7 @@ struct Linker<'r> {
     problems: Problems,
     sets: Vec<&'r RuleSet>,
     group_ids: HashMap<Box<str>, usize>,
-    narrowed: HashMap<Narrowing, Option<Arc<Guardrail>>>,
+    narrowed: HashMap<Narrowing, Option<GuardrailId>>,
 }
 
 /// A guardrail (rule set, place in it) and the attributes it reads with the values an offer gives them.
@@ -191,7 +192,7 @@ impl<'r> Linker<'r> {
     }
 
     /// Every guardrail of every rule set with this offer's attributes put in.
-    fn guardrails(&mut self, rule: &OfferRule) -> Vec<Arc<Guardrail>> {
+    fn guardrails(&mut self, rule: &OfferRule) -> Vec<GuardrailId> {
         let mut guardrails = Vec::new();
         for (tags, &set) in self.sets.clone().iter().enumerate() {
             for place in 0..set.guardrails.len() {
@@ -209,12 +210,12 @@ impl<'r> Linker<'r> {
         tags: usize,
         place: usize,
         rule: &OfferRule,
-    ) -> Option<Arc<Guardrail>> {
+    ) -> Option<GuardrailId> {
         let guardrail = &set.guardrails[place];
         let values = guardrail.reads.iter().map(|name| rule.attributes.value(name).to_string()).collect();
         let key = (tags, place, values);
         if let Some(known) = self.narrowed.get(&key) {
-            return known.clone();
+            return *known;
         }
         if self.narrowed.len() == MAX_NARROWED {
             let detail = format!(
@@ -229,13 +230,17 @@ impl<'r> Linker<'r> {
         let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
         let narrowed = match scope.condition(&guardrail.syntax) {
             Ok(condition) if is_always_true(&condition) => None,
-            Ok(condition) => Some(Arc::new(Guardrail { name: guardrail.name.name.clone(), tags, condition })),
+            Ok(condition) => {
+                let id = GuardrailId(self.engine.guardrails.len() as u32);
+                self.engine.guardrails.push(Guardrail { name: guardrail.name.name.clone(), tags, condition });
+                Some(id)
+            }
             Err(problems) => {
                 self.problems.extend(problems);
                 None
             }
         };
-        self.narrowed.insert(key, narrowed.clone());
+        self.narrowed.insert(key, narrowed);
         narrowed
     }
 
@@ -280,6 +285,7 @@ impl<'r> Linker<'r> {
             );
         }
         if let Some(guardrail) = offer.guardrails.first() {
+            let guardrail = &self.engine.guardrails[guardrail.0 as usize];
             let why = format!("guardrail `{}` could stop it", guardrail.name);
             refuse(spot, why, "give it attributes with which every guardrail holds for every customer");
         }

@@ -186,6 +186,10 @@ impl<'a> Run<'_, 'a> {
             }
             Node::Compare(comparison, nodes) => {
                 let [left, right] = &**nodes;
+                // Most atoms of most conditions: an enum's word against another.
+                if let (Node::Code(id), Node::Constant(Value::Int(constant))) = (left, right) {
+                    return self.compare_code(*comparison, *id, *constant);
+                }
                 let (left, right) = (self.value(left), self.value(right));
                 compare(*comparison, &left, &right)
             }
@@ -250,6 +254,13 @@ impl<'a> Run<'_, 'a> {
         match self.facts.schema.feature(id).field.map_or(0, |field| field.read(self.facts.vector.words())) {
             0 => Value::Missing,
             code => Value::Int(code as i64 - 1),
+        }
+    }
+
+    fn compare_code(&self, comparison: Comparison, id: FeatureId, constant: i64) -> Value<'a> {
+        match self.code(id) {
+            Value::Int(code) => Value::Bool(fits(comparison, code.cmp(&constant))),
+            missing => missing,
         }
     }
 
@@ -381,12 +392,18 @@ fn compare<'a>(comparison: Comparison, left: &Value<'a>, right: &Value<'a>) -> V
         },
     };
     // Nothing is less or greater than NaN.
-    Value::Bool(order.is_some_and(|order| match comparison {
+    Value::Bool(order.is_some_and(|order| fits(comparison, order)))
+}
+
+fn fits(comparison: Comparison, order: Ordering) -> bool {
+    match comparison {
+        Comparison::Equal => order.is_eq(),
+        Comparison::NotEqual => order.is_ne(),
         Comparison::Less => order.is_lt(),
         Comparison::LessOrEqual => order.is_le(),
         Comparison::Greater => order.is_gt(),
-        _ => order.is_ge(),
-    }))
+        Comparison::GreaterOrEqual => order.is_ge(),
+    }
 }
 
 fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
