@@ -166,14 +166,21 @@ pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         let begins = name.chars().next().and_then(lower) == first;
         begins || name.chars().next_back().and_then(lower) == last
     };
-    names
-        .into_iter()
-        .take(MAX_COMPARED_NAMES)
-        .filter(|name| name.len().abs_diff(found.len()) <= most(name) && alike(name))
-        .map(|name| (strsim::damerau_levenshtein(&found, &name.to_lowercase()), name))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= most(name))
-        .map(|(_, name)| name)
+    let near = names.into_iter().take(MAX_COMPARED_NAMES).filter(|name| {
+        name.len().abs_diff(found.len()) <= most(name) && alike(name) // cheap, before the dear comparison
+    });
+    let mut nearest: Option<(usize, &str)> = None;
+    let mut as_near = 0;
+    for name in near {
+        let distance = strsim::damerau_levenshtein(&found, &name.to_lowercase());
+        match nearest {
+            Some((least, _)) if distance > least => {}
+            Some((least, _)) if distance == least => as_near += 1,
+            _ => (nearest, as_near) = (Some((distance, name)), 1),
+        }
+    }
+    // Of R1 to R5 none is meant by R6 more than the others.
+    nearest.filter(|(distance, name)| *distance <= most(name) && as_near <= 2).map(|(_, name)| name)
 }
 
 /// Names compared for a hint at most.
@@ -270,6 +277,8 @@ mod tests {
         assert_eq!(nearest("risk_tolerence", ["risk_tolerance", "age"]), Some("risk_tolerance"));
         assert_eq!(nearest("xyz", ["risk_tolerance", "age"]), None);
         assert_eq!(nearest("AUM", ["aum"]), Some("aum"));
+        assert_eq!(nearest("R6", ["R1", "R2", "R3", "R4", "R5"]), None);
+        assert_eq!(nearest("", ["a"]), None);
     }
 
     #[test]

@@ -316,66 +316,82 @@ fn read_computed(
     problems: &mut Problems,
 ) -> Option<Kind> {
     let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
-    let event_cursor = object.required("event", problems)?;
-    let event_name = event_cursor.text(problems)?;
-    let Some(event) = events.iter().find(|event| &*event.name == event_name) else {
-        let problem = event_cursor.problem(format!("unknown event {}", quoted(event_name)));
-        problems.push(problem.nearest(event_name, events.iter().map(|e| &*e.name)));
-        return None;
-    };
-    let property = match object.get("property") {
-        Some(cursor) => Some(read_property(cursor, event, problems)?),
-        None if matches!(function, Function::Sum | Function::Max | Function::Min | Function::Distinct) => {
-            object.required("property", problems);
-            return None;
-        }
-        None => None,
-    };
-    if let Some(property) = property
-        && matches!(function, Function::Sum | Function::Max | Function::Min)
-        && !matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. })
-    {
-        let what =
-            format!("`{name}` needs a number, `{}` is of kind {}", property.name, property.kind.name());
-        problems.push(object.cursor().problem(what));
-        return None;
-    }
+    let event = read_event(object, events, problems)?;
+    let property = read_property(function, object, event, problems)?;
     let window_seconds = match object.get("window") {
         Some(cursor) => Some(read_window(cursor, problems)?),
         None => None,
     };
     if function == Function::Streak {
-        let per = object.required("per", problems)?;
-        let text = per.text(problems)?;
-        if text != "day" && text != "week" {
-            problems.push(per.problem(format!("expected day or week, found {}", quoted(text))));
-            return None;
-        }
+        read_per(object, problems)?;
     }
-    let whole = Kind::Int { min: 0, max: i64::MAX };
     let result = match (function, property) {
-        (Function::Count | Function::Distinct | Function::Streak, _) => whole,
+        (Function::Count | Function::Distinct | Function::Streak, _) => Kind::Int { min: 0, max: i64::MAX },
         (Function::Last | Function::First, None) => Kind::Time,
         (Function::Last | Function::First, Some(property)) => property.kind.clone(),
         _ => Kind::Float { double: true },
     };
     let property = property.map(|p| p.name.clone());
     let result = Box::new(result);
-    Some(Kind::Computed(Computed { function, event: event_name.into(), property, window_seconds, result }))
+    Some(Kind::Computed(Computed { function, event: event.name.clone(), property, window_seconds, result }))
 }
 
-fn read_property<'e>(
-    cursor: &Cursor<'_, '_>,
-    event: &'e EventType,
+fn read_event<'e>(
+    object: &Object<'_, '_>,
+    events: &'e [EventType],
     problems: &mut Problems,
-) -> Option<&'e Declared> {
+) -> Option<&'e EventType> {
+    let cursor = object.required("event", problems)?;
     let name = cursor.text(problems)?;
-    let found = event.properties.iter().find(|property| &*property.name == name);
+    let found = events.iter().find(|event| &*event.name == name);
     if found.is_none() {
-        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
-        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
+        let problem = cursor.problem(format!("unknown event {}", quoted(name)));
+        problems.push(problem.nearest(name, events.iter().map(|e| &*e.name)));
     }
     found
+}
+
+/// The property that is computed from; `Some(None)` where the function does without.
+fn read_property<'e>(
+    function: Function,
+    object: &Object<'_, '_>,
+    event: &'e EventType,
+    problems: &mut Problems,
+) -> Option<Option<&'e Declared>> {
+    let of_numbers = matches!(function, Function::Sum | Function::Max | Function::Min);
+    let cursor = if of_numbers || function == Function::Distinct {
+        object.required("property", problems)?
+    } else {
+        match object.get("property") {
+            Some(cursor) => cursor,
+            None => return Some(None),
+        }
+    };
+    let name = cursor.text(problems)?;
+    let Some(property) = event.properties.iter().find(|property| &*property.name == name) else {
+        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
+        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
+        return None;
+    };
+    let number = matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. });
+    if of_numbers && !number {
+        let kind = property.kind.name();
+        problems.push(
+            cursor.problem(format!("`{}` needs a number, `{name}` is of kind {kind}", function.name())),
+        );
+        return None;
+    }
+    Some(Some(property))
+}
+
+fn read_per(object: &Object<'_, '_>, problems: &mut Problems) -> Option<()> {
+    let per = object.required("per", problems)?;
+    let text = per.text(problems)?;
+    if text != "day" && text != "week" {
+        problems.push(per.problem(format!("expected day or week, found {}", quoted(text))));
+        return None;
+    }
+    Some(())
 }
 
 /// `90m`, `12h`, `7d` in seconds.
