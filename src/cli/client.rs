@@ -224,7 +224,7 @@ fn problem_of(error: &serde_json::Value, sent: &[Definition]) -> Problem {
     let place = number("line").map(|line| {
         let column = number("column").unwrap_or(1);
         let offset = source.as_ref().map_or(0, |source| offset_of(&source.text, line, column));
-        Place { line, column, offset, length: 0 }
+        Place { line, column, offset, length: number("length").unwrap_or(0) }
     });
     Problem {
         hint: text("hint"),

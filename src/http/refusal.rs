@@ -217,7 +217,9 @@ impl From<Problems> for Refusal {
 fn write_problem(out: &mut dyn Encode, problem: &Problem) {
     let place = problem.place.filter(|place| place.line > 0);
     let source = problem.source.as_ref();
-    let optional = [source.is_some(), place.is_some(), place.is_some(), problem.hint.is_some()];
+    let length = place.map(|place| place.length).filter(|length| *length > 0);
+    let optional =
+        [source.is_some(), place.is_some(), place.is_some(), length.is_some(), problem.hint.is_some()];
     out.map(2 + optional.into_iter().filter(|given| *given).count());
     out.key("detail");
     out.text(&problem.detail);
@@ -232,6 +234,10 @@ fn write_problem(out: &mut dyn Encode, problem: &Problem) {
         out.unsigned(u64::from(place.line));
         out.key("column");
         out.unsigned(u64::from(place.column));
+    }
+    if let Some(length) = length {
+        out.key("length");
+        out.unsigned(u64::from(length));
     }
     if let Some(hint) = &problem.hint {
         out.key("hint");
