@@ -6,13 +6,11 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::golden::Golden;
 use crate::import::Mapping;
-use crate::input::Cursor;
 use crate::node::Define;
 use crate::population::Population;
 use crate::problem::{Problem, Problems, Source};
 use crate::rule_set::RuleSet;
-use crate::schema::{FeatureId, Schema};
-use crate::update::{read_fields, unknown_feature};
+use crate::schema::Schema;
 
 /// A file of `models/retail-bank` as it was when this program was built.
 macro_rules! embedded {
@@ -182,32 +180,6 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
     }
     paths.sort();
     paths.iter().map(|path| read_file(path)).collect()
-}
-
-/// A map from feature names to values, as packed codes; `null` (code 0) is a feature that is not known.
-pub(crate) fn read_features(
-    cursor: &Cursor<'_, '_>,
-    schema: &Schema,
-    problems: &mut Problems,
-) -> Option<Vec<(FeatureId, u64)>> {
-    let wrong = problems.count();
-    let fields = read_fields(cursor, schema, None, problems);
-    (problems.count() == wrong).then_some(fields)
-}
-
-/// The feature that the key `name` means; a problem if there is none.
-pub(crate) fn feature_id(
-    name: &str,
-    cursor: &Cursor<'_, '_>,
-    schema: &Schema,
-    problems: &mut Problems,
-) -> Option<FeatureId> {
-    let id = schema.feature_id(name);
-    if id.is_none() {
-        let problem = unknown_feature(name, schema);
-        problems.push(Problem { hint: problem.hint, ..cursor.key_problem(problem.detail) });
-    }
-    id
 }
 
 #[cfg(test)]

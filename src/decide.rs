@@ -209,7 +209,7 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
             Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
         let mut eligible = Vec::new();
         let looked_at =
-            if self.seen.is_overdue() { 0 } else { scan::eligible(&self.seen, id, placement, &mut eligible) };
+            if self.seen.is_overdue() { 0 } else { scan::eligible(&self.seen, id, &mut eligible) };
         self.degraded |= looked_at < placement.offers.len();
         let candidates = self.candidates(eligible);
         let fates = self.take(&candidates, count, &mut shown);
@@ -245,7 +245,6 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
         count: usize,
         shown: &mut Shown<'e>,
     ) -> Vec<Option<Passed>> {
-        let locale = self.seen.request.locale;
         let mut fates = Vec::new();
         for candidate in candidates {
             if shown.propositions.len() >= count && !self.seen.request.explain {
@@ -255,14 +254,9 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
             if fate.is_none() {
                 self.taken.push(candidate.id);
                 self.count_in_group(candidate.offer);
-                shown.propositions.push(Proposition {
-                    offer: candidate.offer,
-                    treatment: candidate.treatment,
-                    rank: shown.propositions.len() as u32 + 1,
-                    score: candidate.score.score,
-                    propensity: 1.0,
-                    reason: candidate.offer.reason.for_locale(locale).map(|reason| &**reason),
-                });
+                let Candidate { offer, treatment, score, .. } = *candidate;
+                let rank = shown.propositions.len() as u32 + 1;
+                shown.propositions.push(self.proposition(offer, treatment, rank, score.score));
             }
             fates.push(fate);
         }
@@ -296,17 +290,20 @@ impl<'e: 'r, 'r> Deciding<'e, 'r> {
     fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
         let Some(fallback) = shown.placement.fallback else { return };
         let offer = self.seen.engine.offer(fallback);
-        let locale = self.seen.request.locale;
-        let Some(treatment) = offer.treatment(id, locale) else { return };
+        let Some(treatment) = offer.treatment(id, self.seen.request.locale) else { return };
         shown.fallback = true;
-        let reason = offer.reason.for_locale(locale).map(|reason| &**reason);
-        shown.propositions.push(Proposition {
-            offer,
-            treatment,
-            rank: 1,
-            score: 0.0,
-            propensity: 1.0,
-            reason,
-        });
+        shown.propositions.push(self.proposition(offer, treatment, 1, 0.0));
+    }
+
+    fn proposition(
+        &self,
+        offer: &'e Offer,
+        treatment: &'e Treatment,
+        rank: u32,
+        score: f64,
+    ) -> Proposition<'e> {
+        let reason = offer.reason.for_locale(self.seen.request.locale).map(|reason| &**reason);
+        // Nothing is left to chance yet.
+        Proposition { offer, treatment, rank, score, propensity: 1.0, reason }
     }
 }

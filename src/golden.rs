@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::bundle::read_features;
 use crate::context::Context;
 use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
@@ -11,7 +10,7 @@ use crate::problem::{Place, Problem, Problems, Source};
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId, Schema};
 use crate::store::Row;
-use crate::update::Change;
+use crate::update::{Change, read_fields};
 use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
 
@@ -238,7 +237,7 @@ fn read_case(
     let now = object.required("now", problems).and_then(|c| read_time(c, problems));
     let features = match object.given("customer") {
         Some(cursor) if cursor.is_null() => Some(None),
-        Some(cursor) => read_features(cursor, schema, problems).map(Some),
+        Some(cursor) => Some(Some(read_fields(cursor, schema, None, problems))),
         None => {
             object.required("customer", problems);
             None
@@ -295,13 +294,8 @@ fn read_locale(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Local
 }
 
 fn read_channel(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ChannelId> {
-    let name = cursor.text(problems)?;
-    let channel = schema.channel_id(name);
-    if channel.is_none() {
-        let problem = cursor.problem(format!("unknown channel {}", quoted(name)));
-        problems.push(problem.nearest(name, schema.channels().words().iter().map(|w| &**w)));
-    }
-    channel
+    let found = schema.find_channel(cursor.text(problems)?);
+    found.map_err(|problem| problems.push(cursor.placed(problem))).ok()
 }
 
 fn read_placements(
@@ -330,9 +324,8 @@ fn read_context(
 ) -> Option<Vec<(ContextId, Value<'static>)>> {
     let mut context = Vec::new();
     for (name, cursor) in cursor.entries(problems)? {
-        let Some(id) = schema.context_id(name) else {
-            let problem = cursor.key_problem(format!("unknown context field {}", quoted(name)));
-            problems.push(problem.nearest(name, schema.context().iter().map(|c| &*c.name)));
+        let found = schema.find_context(name);
+        let Some(id) = found.map_err(|problem| problems.push(cursor.key_placed(problem))).ok() else {
             continue;
         };
         match schema.context()[usize::from(id.0)].kind.read(&cursor.input.value) {

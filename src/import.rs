@@ -185,11 +185,8 @@ fn read_column(
     let object = cursor.object(&["feature", "values", "missing"], problems)?;
     let feature_cursor = object.required("feature", problems)?;
     let feature = feature_cursor.text(problems)?;
-    let Some(id) = schema.feature_id(feature) else {
-        let problem = feature_cursor.problem(format!("unknown feature {}", quoted(feature)));
-        problems.push(problem.nearest(feature, schema.features().iter().map(|f| &*f.name)));
-        return None;
-    };
+    let found = schema.find_feature(feature);
+    let id = found.map_err(|problem| problems.push(feature_cursor.placed(problem))).ok()?;
     let kind = &schema.feature(id).kind;
     let mut values = HashMap::new();
     if let Some(cursor) = object.get("values") {

@@ -398,18 +398,23 @@ impl<'p, 'n> Cursor<'p, 'n> {
 
     /// A problem with this value.
     pub fn problem(&self, detail: impl Into<String>) -> Problem {
-        Problem {
-            pointer: self.pointer(),
-            place: self.input.place,
-            source: self.source.cloned(),
-            ..Problem::new(detail)
-        }
+        self.placed(Problem::new(detail))
     }
 
     /// A problem with the key that leads here.
     pub fn key_problem(&self, detail: impl Into<String>) -> Problem {
-        let place = self.key_place.or(self.input.place);
-        Problem { pointer: self.pointer(), place, source: self.source.cloned(), ..Problem::new(detail) }
+        self.key_placed(Problem::new(detail))
+    }
+
+    /// A problem that was found without knowing where, as one with this value.
+    pub fn placed(&self, problem: Problem) -> Problem {
+        let source = self.source.cloned();
+        Problem { pointer: self.pointer(), place: self.input.place, source, ..problem }
+    }
+
+    /// As [`Cursor::placed`], as one with the key that leads here.
+    pub fn key_placed(&self, problem: Problem) -> Problem {
+        Problem { place: self.key_place.or(self.input.place), ..self.placed(problem) }
     }
 
     /// The text this comes from.

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::bundle::{feature_id, read_features};
 use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{FeatureId, Kind, Schema, Vocabulary};
-use crate::update::{Change, Update};
+use crate::update::{Change, Update, read_fields};
 use crate::value::{SECOND, Time, Value};
 
 const DAY: i64 = 86_400 * SECOND;
@@ -166,7 +165,7 @@ fn read_population(
     let mut named = Vec::new();
     if let Some(cursor) = object.get("named") {
         for (id, cursor) in cursor.entries(problems).unwrap_or_default() {
-            let features = read_features(&cursor, schema, problems).unwrap_or_default();
+            let features = read_fields(&cursor, schema, None, problems);
             match CustomerId::new(id) {
                 Ok(customer) => named.push(Update { customer, change: Change::Replace(features) }),
                 Err(why) => problems.push(cursor.key_problem(why)),
@@ -229,7 +228,10 @@ fn read_recipes(
 ) -> Option<Vec<(FeatureId, Recipe)>> {
     let mut recipes = Vec::new();
     for (name, cursor) in cursor.entries(problems)? {
-        let Some(id) = feature_id(name, &cursor, schema, problems) else { continue };
+        let found = schema.find_feature(name);
+        let Some(id) = found.map_err(|problem| problems.push(cursor.key_placed(problem))).ok() else {
+            continue;
+        };
         recipes.extend(read_recipe(&cursor, &schema.feature(id).kind, problems).map(|recipe| (id, recipe)));
     }
     Some(recipes)

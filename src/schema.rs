@@ -14,7 +14,8 @@ pub use kind::{Computed, Function, Kind, Vocabulary};
 pub use layout::Field;
 pub(crate) use parse::{check_thing_key, is_name, name_of_thing};
 
-use crate::problem::{Problem, Problems, nearest};
+use crate::input::quoted;
+use crate::problem::{Problem, Problems};
 
 /// Features of one schema at most.
 pub const MAX_FEATURES: usize = 2_000;
@@ -159,9 +160,44 @@ impl Schema {
         self.row_words
     }
 
-    /// The feature name most like `found`.
-    pub fn nearest_feature(&self, found: &str) -> Option<&str> {
-        nearest(found, self.features.iter().map(|f| &*f.name))
+    /// The number of the feature that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name; where it stands is the caller's to say, here and below.
+    pub fn find_feature(&self, name: &str) -> Result<FeatureId, Problem> {
+        self.feature_id(name).ok_or_else(|| {
+            let names = self.features.iter().map(|feature| &*feature.name);
+            let problem = Problem::new(format!("unknown feature {}", quoted(name))).nearest(name, names);
+            if self.features.is_empty() { problem.hint("no schema was pushed yet") } else { problem }
+        })
+    }
+
+    /// The number of the context field that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn find_context(&self, name: &str) -> Result<ContextId, Problem> {
+        self.context_id(name).ok_or_else(|| {
+            let names = self.context.iter().map(|field| &*field.name);
+            Problem::new(format!("unknown context field {}", quoted(name))).nearest(name, names)
+        })
+    }
+
+    /// The number of the channel that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name or all of them.
+    pub fn find_channel(&self, name: &str) -> Result<ChannelId, Problem> {
+        self.channel_id(name).ok_or_else(|| {
+            let words = self.channels.words();
+            let problem = Problem::new(format!("unknown channel {}", quoted(name)));
+            let problem = problem.nearest(name, words.iter().map(|word| &**word));
+            if problem.hint.is_some() {
+                problem
+            } else {
+                problem.hint(format!("channels: {}", words.join(", ")))
+            }
+        })
     }
 
     /// This schema, grown to what `newer` declares: known features keep their number and place, new ones follow.

@@ -1,7 +1,7 @@
 //! A change to one customer, as data: checked against the schema when it is made, so that applying it cannot fail.
 
 use crate::customer::CustomerId;
-use crate::input::{Cursor, quoted};
+use crate::input::Cursor;
 use crate::problem::{Problem, Problems};
 use crate::schema::{FeatureId, Schema};
 
@@ -74,10 +74,7 @@ pub(crate) fn read_fields(
 }
 
 fn read_field(name: &str, at: &Cursor<'_, '_>, schema: &Schema) -> Result<(FeatureId, u64), Problem> {
-    let Some(id) = schema.feature_id(name) else {
-        let problem = unknown_feature(name, schema);
-        return Err(Problem { hint: problem.hint, ..at.key_problem(problem.detail) });
-    };
+    let id = schema.find_feature(name).map_err(|problem| at.key_placed(problem))?;
     let feature = schema.feature(id);
     if feature.field.is_none() {
         return Err(at.key_problem(format!("`{name}` is computed from events and cannot be set")));
@@ -88,16 +85,6 @@ fn read_field(name: &str, at: &Cursor<'_, '_>, schema: &Schema) -> Result<(Featu
     match feature.kind.read(&at.input.value) {
         Ok(value) => Ok((id, feature.kind.encode(&value))),
         Err(why) => Err(at.problem(format!("`{name}`: {why}"))),
-    }
-}
-
-/// A name that is no feature.
-pub(crate) fn unknown_feature(name: &str, schema: &Schema) -> Problem {
-    let problem = Problem::new(format!("unknown feature {}", quoted(name)));
-    match schema.nearest_feature(name) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None if schema.features().is_empty() => problem.hint("no schema was pushed yet"),
-        None => problem,
     }
 }
 

@@ -11,9 +11,9 @@ use crate::bundle::read_file;
 use crate::context::Context;
 use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo};
 use crate::problem::Problems;
-use crate::schema::{ChannelId, FeatureId, Schema};
+use crate::schema::{ChannelId, Schema};
 use crate::store::Row;
-use crate::update::Change;
+use crate::update::{Change, read_fields};
 use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
 
@@ -129,8 +129,7 @@ fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
     let input = crate::input::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
     let mut problems = Problems::new();
     let root = crate::input::Cursor::root(&input, None);
-    let features: Vec<(FeatureId, u64)> =
-        crate::bundle::read_features(&root, schema, &mut problems).unwrap_or_default();
+    let features = read_fields(&root, schema, None, &mut problems);
     problems.or(()).map_err(|problems| problems.to_string().trim_end().to_owned())?;
     let mut row = Row::new();
     Change::Replace(features).apply(schema, &mut row);

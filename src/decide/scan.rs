@@ -2,7 +2,7 @@
 //! tested against; what a faster way replaces is [`eligible`].
 
 use super::Seen;
-use crate::engine::{Guardrail, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::engine::{Guardrail, Offer, OfferId, PlacementId, Treatment};
 use crate::expression::Expression;
 
 /// How often, in offers, the time is looked at.
@@ -13,9 +13,9 @@ const OFFERS_PER_LOOK: usize = 256;
 pub(super) fn eligible<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
     id: PlacementId,
-    placement: &'e Placement,
     found: &mut Vec<(OfferId, &'e Treatment)>,
 ) -> usize {
+    let placement = seen.engine.placement(id);
     for (i, offer_id) in placement.offers.iter().enumerate() {
         if i % OFFERS_PER_LOOK == OFFERS_PER_LOOK - 1 && seen.is_overdue() {
             return i;

@@ -15,7 +15,7 @@ use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, InputValue, quoted};
 use crate::problem::{Place, Problem, Problems};
 use crate::schema::{FeatureId, Schema};
-use crate::update::{Change, Update, read_fields, unknown_feature};
+use crate::update::{Change, Update, read_fields};
 
 /// Rows written as one record.
 const CHUNK: usize = 1000;
@@ -304,13 +304,12 @@ fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refu
             wrong(Problem::new(format!("column {} is there twice", quoted(name))));
         } else if name == "customer" {
             columns.push(Column::Customer);
-        } else if let Some(id) = schema.feature_id(name) {
-            if schema.feature(id).field.is_none() {
-                wrong(Problem::new(format!("`{name}` is computed from events and cannot be set")));
-            }
-            columns.push(Column::Feature(id));
         } else {
-            wrong(unknown_feature(name, schema));
+            match schema.find_feature(name) {
+                Ok(id) if schema.feature(id).field.is_some() => columns.push(Column::Feature(id)),
+                Ok(_) => wrong(Problem::new(format!("`{name}` is computed from events and cannot be set"))),
+                Err(problem) => wrong(problem),
+            }
         }
     }
     if !seen.contains("customer") {

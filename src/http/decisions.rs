@@ -17,7 +17,7 @@ use super::{answer, body};
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
-use crate::input::{Cursor, Input, InputValue, quoted};
+use crate::input::{Cursor, Input, InputValue};
 use crate::problem::{Problem, Problems};
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
@@ -152,8 +152,8 @@ fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, R
     });
     let channel = object.required("channel", &mut problems).and_then(|at| {
         let text = at.text(&mut problems)?;
-        let found = channel_of(text, engine);
-        found.map_err(|problem| problems.push(Problem { pointer: at.pointer(), ..problem })).ok()
+        let found = engine.schema.find_channel(text);
+        found.map_err(|problem| problems.push(at.placed(problem))).ok()
     });
     let mut placements = Placements::new();
     if let Some(at) = object.required("placements", &mut problems) {
@@ -192,7 +192,7 @@ fn read_placements(
         let id = object.required("id", problems).and_then(|at| {
             let text = at.text(problems)?;
             let id = placement_of(text, channel, engine, found);
-            id.map_err(|problem| problems.push(Problem { pointer: at.pointer(), ..problem })).ok()
+            id.map_err(|problem| problems.push(at.placed(problem))).ok()
         });
         let count = object.get("count").map(|at| at.integer(1, MAX_COUNT as i64, problems));
         if let Some(id) = id {
@@ -218,11 +218,8 @@ fn read_context<'n>(
         if problems.omitted > 0 {
             break; // enough was said, and hints cost time
         }
-        let Some(id) = engine.schema.context_id(name) else {
-            let problem = unknown_context(name, engine);
-            problems.push(Problem { pointer: at.pointer(), ..problem });
-            continue;
-        };
+        let found = engine.schema.find_context(name);
+        let Some(id) = found.map_err(|problem| problems.push(at.key_placed(problem))).ok() else { continue };
         let input: &'n InputValue<'n> = &at.input.value;
         if matches!(input, InputValue::Null) {
             continue; // not given
@@ -277,7 +274,7 @@ fn of_query<'n>(
         Some(text)
     });
     let channel = required("channel", channel, &mut problems).and_then(|text| {
-        let found = channel_of(text, engine);
+        let found = engine.schema.find_channel(text);
         found.map_err(|problem| problems.push(Problem { pointer: "/channel".into(), ..problem })).ok()
     });
     let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
@@ -326,9 +323,12 @@ fn named_context<'n>(
     let mut context = Vec::new();
     for (name, text) in fields {
         let pointer = format!("/context/{name}");
-        let Some(id) = engine.schema.context_id(name) else {
-            problems.push(Problem { pointer, ..unknown_context(name, engine) });
-            continue;
+        let id = match engine.schema.find_context(name) {
+            Ok(id) => id,
+            Err(problem) => {
+                problems.push(Problem { pointer, ..problem });
+                continue;
+            }
         };
         match engine.schema.context()[usize::from(id.0)].kind.read_text(text) {
             Ok(value) => context.push((id, value)),
@@ -343,20 +343,6 @@ fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> 
         problems.push(Problem::new(format!("`{name}` is missing")));
     }
     value
-}
-
-fn channel_of(name: &str, engine: &Engine) -> Result<ChannelId, Problem> {
-    engine.schema.channel_id(name).ok_or_else(|| {
-        let words = engine.schema.channels().words();
-        let problem = Problem::new(format!("unknown channel {}", quoted(name)));
-        let problem = problem.nearest(name, words.iter().map(|word| &**word));
-        if problem.hint.is_some() { problem } else { problem.hint(format!("channels: {}", words.join(", "))) }
-    })
-}
-
-fn unknown_context(name: &str, engine: &Engine) -> Problem {
-    let names = engine.schema.context().iter().map(|field| &*field.name);
-    Problem::new(format!("unknown context field {}", quoted(name))).nearest(name, names)
 }
 
 /// The placement of this name, if it is on the channel and not asked for already.

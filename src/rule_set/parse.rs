@@ -181,20 +181,12 @@ impl Reader<'_> {
         let Some(cursor) = fields.required("channels", &mut self.problems) else { return channels };
         for item in cursor.items(&mut self.problems).into_iter().flatten() {
             let Some(name) = item.text(&mut self.problems) else { continue };
-            match self.schema.channel_id(name) {
-                Some(channel) if channels.contains(&channel) => {
+            match self.schema.find_channel(name) {
+                Ok(channel) if channels.contains(&channel) => {
                     self.problems.push(item.problem(format!("channel `{name}` is listed twice")));
                 }
-                Some(channel) => channels.push(channel),
-                None => {
-                    let words = self.schema.channels().words();
-                    let problem = item.problem(format!("unknown channel {}", quoted(name)));
-                    let problem = problem.nearest(name, words.iter().map(|w| &**w));
-                    self.problems.push(match problem.hint {
-                        Some(_) => problem,
-                        None => problem.hint(format!("channels: {}", words.join(", "))),
-                    });
-                }
+                Ok(channel) => channels.push(channel),
+                Err(problem) => self.problems.push(item.placed(problem)),
             }
         }
         channels
