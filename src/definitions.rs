@@ -165,6 +165,8 @@ impl History {
             };
             bytes -= self.versions.remove(&oldest).map_or(0, |text| text.len());
             self.earlier.retain(|version| *version != oldest);
+            // What stood between two stays at one version is gone: going back must not stay where it is.
+            self.earlier.dedup();
         }
     }
 }
@@ -225,6 +227,22 @@ mod tests {
         );
         assert!(history.text(1).is_some() && history.text(2).is_some() && history.text(3).is_none());
         assert!(history.text(150).is_some());
+    }
+
+    #[test]
+    fn going_back_always_goes_somewhere_whatever_was_forgotten_between() {
+        let mut definitions = Definitions::new();
+        let back_to_2 = Record::Activate { name: "wealth".into(), version: 2 };
+        let mut records =
+            vec![publish(1, true), publish(2, true), publish(3, true), back_to_2, publish(4, true)];
+        // Until 1 and 3 are forgotten: what is left of the way is 2 alone, once.
+        records.extend((5..=104).map(|version| publish(version, false)));
+        records.push(Record::Rollback { name: "wealth".into() });
+        for record in &records {
+            definitions.apply(record).unwrap();
+        }
+        let history = definitions.history("wealth").unwrap();
+        assert_eq!((history.active(), history.previous()), (Some(2), None));
     }
 
     #[test]
