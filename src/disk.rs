@@ -1,0 +1,255 @@
+//! Files: the one small trait through which everything durable goes, so that tests can fail it, crash it and slow it
+//! down, and share the code with the real disk.
+//!
+//! # What is assumed of a disk
+//! - After [`File::sync`] returned without an error, what was written to that file before stays, also when power is cut.
+//!   After [`Disk::sync`] the same holds for names: creations, renames, removals.
+//! - What was not synced may be there or not, sector by sector (512 bytes) and in any order; a sector may be torn. But
+//!   bytes of a sector that are overwritten with what they were stay what they are ("powersafe overwrite").
+//! - After a failed sync nothing is known: Linux marks the pages clean, so a second sync says nothing about them
+//!   (A. Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020). So nobody syncs twice.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A flat directory of files.
+pub trait Disk: Send + Sync {
+    /// The names of all files, in no order.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes a file that does not exist yet.
+    ///
+    /// # Errors
+    /// Of the system; `AlreadyExists`.
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// Of the system; `NotFound`.
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>>;
+
+    /// Renames, in place of a file that has the new name already.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Returns when names are durable.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// An open file. Several threads may read at once.
+pub trait File: Send + Sync {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads at most as much as fits `bytes`; 0 at the end.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes at most all of `bytes`, and says how much of it.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Cuts it, or fills it up with zeros.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
+    /// Returns when its content and length are durable; never called again after it failed.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Fills `bytes` from `offset`; false if the file ends before.
+///
+/// # Errors
+/// Of the system.
+pub fn read_exact_at(file: &dyn File, mut offset: u64, mut bytes: &mut [u8]) -> io::Result<bool> {
+    while !bytes.is_empty() {
+        match file.read_at(offset, bytes) {
+            Ok(0) => return Ok(false),
+            Ok(read) => {
+                bytes = &mut bytes[read..];
+                offset += read as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(true)
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// Of the system; any part of it may have been written then.
+pub fn write_all_at(file: &dyn File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(offset, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// All of a small file.
+///
+/// # Errors
+/// Of the system; `InvalidData` when it has more than `most` bytes.
+pub fn read_all(disk: &dyn Disk, name: &str, most: usize) -> io::Result<Vec<u8>> {
+    let file = disk.open(name)?;
+    let length = file.length()?;
+    if length > most as u64 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`{name}` has {length} bytes, expected at most {most}"),
+        ));
+    }
+    let mut bytes = vec![0; length as usize];
+    if !read_exact_at(&*file, 0, &mut bytes)? {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+/// Whether the disk has no room (or the user no more of it): nothing is wrong with what was written before.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// A directory of the real file system.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    directory: std::fs::File, // opened once, so that syncing it needs no free file descriptor
+}
+
+impl Folder {
+    /// The directory at `path`, which exists.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        Ok(Folder { path: path.to_owned(), directory: std::fs::File::open(path)? })
+    }
+
+    fn open_file(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(create).open(self.path.join(name))?;
+        Ok(Box::new(file))
+    }
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.extend(entry.file_name().into_string()); // a name that is not UTF-8 is none of ours
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.open_file(name, true)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.open_file(name, false)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+impl File for std::fs::File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(self, bytes, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_creates_writes_renames_and_lists() {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Folder::open(place.path()).unwrap();
+        let file = disk.create("a").unwrap();
+        assert_eq!(disk.create("a").map(drop).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        write_all_at(&*file, 2, b"xyz").unwrap();
+        file.sync().unwrap();
+        disk.rename("a", "b").unwrap();
+        disk.sync().unwrap();
+        assert_eq!(disk.list().unwrap(), ["b"]);
+        assert_eq!(disk.open("a").map(drop).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_all(&disk, "b", 5).unwrap(), b"\0\0xyz");
+        assert_eq!(read_all(&disk, "b", 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let file = disk.open("b").unwrap();
+        assert!(!read_exact_at(&*file, 3, &mut [0; 3]).unwrap());
+        file.set_length(1).unwrap();
+        assert_eq!(file.length().unwrap(), 1);
+        disk.remove("b").unwrap();
+        assert!(disk.list().unwrap().is_empty());
+    }
+}
