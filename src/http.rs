@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use listen::{ListenError, Server};
 
-use crate::node::Node;
+use crate::startup::Startup;
 
 /// Bytes of a request's head at most; more is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -104,12 +104,14 @@ impl Default for Settings {
     }
 }
 
-/// Binds `address` (port 0 takes a free one) and serves `node` on it until the server is stopped.
+/// Binds `address` (port 0 takes a free one) and serves the node of `startup` on it until the server is stopped. While
+/// the node is not there yet, `/livez`, `/readyz`, `/metrics` and `/openapi.json` are answered, everything else is 503.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use usher::{http, node::Node};
-/// let server = http::serve("127.0.0.1:0".parse()?, Node::start()?, http::Settings::default())?;
+/// use usher::{http, node::Node, startup::Startup};
+/// let startup = Startup::done(Node::start()?);
+/// let server = http::serve("127.0.0.1:0".parse()?, startup, http::Settings::default())?;
 /// let at = server.address(); // listening already
 /// server.stop(); // readiness first, then no new connections, then those in flight
 /// # Ok(())
@@ -119,8 +121,8 @@ impl Default for Settings {
 /// # Errors
 /// An address that is in use, is not this machine's, or is not loopback while `settings.allow_anonymous` is off; no
 /// memory or threads.
-pub fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
-    listen::serve(address, node, settings)
+pub fn serve(address: SocketAddr, startup: Arc<Startup>, settings: Settings) -> Result<Server, ListenError> {
+    listen::serve(address, startup, settings)
 }
 
 /// How many routes there are.

@@ -13,6 +13,7 @@ use crate::config::{Config, LogFormat, Settings};
 use crate::http::{self, ListenError, Server};
 use crate::node::{DefineError, Node};
 use crate::problem::Problems;
+use crate::startup::Startup;
 
 /// Start a server
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         notice: config.stop_notice,
         ..http::Settings::default()
     };
-    let server = http::serve(config.listen, Arc::clone(&node), settings).map_err(|e| listen_failure(&e))?;
+    let server = http::serve(config.listen, Startup::done(Arc::clone(&node)), settings)
+        .map_err(|e| listen_failure(&e))?;
     // Before anybody is told that we are here: whoever knows may ask us to stop.
     let stop = StopSignals::watch()?;
     announce(&server);

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::room::Room;
 use super::{Settings, connection};
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::startup::Startup;
 
 /// Connections that may wait to be accepted, per listener.
 const BACKLOG: i32 = 1024;
@@ -35,7 +35,7 @@ pub struct Server {
 
 /// What all threads of a server share.
 pub(super) struct Shared {
-    pub(super) node: Arc<Node>,
+    pub(super) startup: Arc<Startup>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
     /// Not ready any more.
@@ -129,15 +129,19 @@ impl Shared {
     }
 }
 
-pub(super) fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
+pub(super) fn serve(
+    address: SocketAddr,
+    startup: Arc<Startup>,
+    settings: Settings,
+) -> Result<Server, ListenError> {
     if !address.ip().is_loopback() && !settings.allow_anonymous {
         return Err(ListenError::Anonymous(address));
     }
     let count = settings.threads.max(1);
     let (address, listeners) = bind_all(address, count)?;
     let shared = Arc::new(Shared {
-        metrics: Metrics::new(count, Arc::clone(&node)),
-        node,
+        metrics: Metrics::new(count, Arc::clone(&startup)),
+        startup,
         settings,
         unready: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
