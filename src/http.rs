@@ -25,6 +25,7 @@ mod route;
 mod rule_sets;
 mod schema;
 mod service;
+mod snapshots;
 mod stream;
 
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Bulk loads, and definitions, of which more than [`MAX_CUSTOMER_BYTES`] arrived, at once each; one more is answered
 /// 503.
 pub const MAX_LARGE_BODIES: usize = 16;
+/// Snapshots asked for and not answered at once; one more is answered 503.
+pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
 /// Connections open at once; one more is answered 503 and closed.
 pub const MAX_CONNECTIONS: usize = 10_000;
 

@@ -1,11 +1,13 @@
-//! What operators ask and see: a server whose node is not there yet, readiness, metrics.
+//! What operators ask and see: a server whose node is not there yet, snapshots, readiness, metrics.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
+use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Reply, Running, running, starting};
 use usher::startup::Progress;
 
@@ -129,6 +131,33 @@ fn a_ready_server_says_how_durable_it_is() {
         json!({"ready": true, "takes_writes": true, "sequence": 2, "customers": 0, "sync": "memory",
             "durable_sequence": 0, "last_snapshot_age_s": null, "recovery": recovery})
     );
+}
+
+#[test]
+fn without_a_data_directory_there_are_no_snapshots() {
+    let server = running();
+    let refused = server.call("POST", "/v1/snapshots", "", b"");
+    is_problem(&refused, 409, "--data DIR");
+    let kept = json!({"snapshots": [], "erasure_pending": false, "failures": 0, "last_failure": null});
+    assert_eq!(server.get("/v1/snapshots").json(), kept);
+    let packed = server.call("GET", "/v1/snapshots", "accept: application/msgpack\r\n", b"");
+    assert_eq!(rmp_serde::from_slice::<Value>(&packed.body).unwrap(), kept);
+    assert_eq!(server.call("POST", "/v1/snapshots?now=true", "", b"").status, 400);
+    assert_eq!(server.call("DELETE", "/v1/snapshots", "", b"").header("allow"), Some("GET, POST, HEAD"));
+}
+
+#[test]
+fn clients_that_ask_for_a_snapshot_and_leave_do_no_harm() {
+    let server = running();
+    for _ in 0..50 {
+        let mut socket = std::net::TcpStream::connect(server.address).unwrap();
+        socket.write_all(b"POST /v1/snapshots HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    }
+    // Too many at once are refused; all places are free again soon.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline && server.call("POST", "/v1/snapshots", "", b"").status == 503 {}
+    is_problem(&server.call("POST", "/v1/snapshots", "", b""), 409, "--data DIR");
+    assert!(server.get("/metrics").text().contains("usher_panics_total 0\n"));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::room::Room;
-use super::{Settings, connection};
+use super::{MAX_SNAPSHOT_REQUESTS, Settings, connection};
 use crate::metrics::Metrics;
 use crate::startup::Startup;
 
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     stop: Vec<Notify>,
     pub(super) connections: AtomicUsize,
     pub(super) room: Arc<Room>,
+    /// Places for [`MAX_SNAPSHOT_REQUESTS`].
+    pub(super) snapshots: Arc<Semaphore>,
 }
 
 /// One thread's view.
@@ -148,6 +150,7 @@ pub(super) fn serve(
         stop: (0..count).map(|_| Notify::new()).collect(),
         connections: AtomicUsize::new(0),
         room: Room::new(),
+        snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {
