@@ -23,6 +23,7 @@ mod load;
 mod push;
 mod rollback;
 mod serve;
+mod snapshot;
 mod terminal;
 
 use std::fmt;
@@ -61,6 +62,7 @@ enum Command {
     Rollback(rollback::Args),
     Load(load::Args),
     Decide(decide::Args),
+    Snapshot(snapshot::Args),
     Eval(eval::Args),
     Health(health::Args),
 }
@@ -109,6 +111,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Decide(args) => decide::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Health(args) => health::run(&args),
     };
