@@ -1,4 +1,4 @@
-//! `usher snapshot`: a snapshot of a running server, now.
+//! `usher compact`: a running server takes a snapshot now, and older files go.
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -7,9 +7,9 @@ use super::client::{Client, ServerArgs};
 use super::terminal::thousands;
 use super::{Failure, Outcome, block_on, report};
 
-/// Have a running server take a snapshot now
+/// Have a running server take a snapshot now: older files go, and with them everybody who was erased
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: usher snapshot
+#[command(after_help = "Example: usher compact
 
 What was acknowledged before is in it, and no file of the server holds anybody who was erased before.")]
 pub(super) struct Args {
