@@ -14,6 +14,7 @@ macro_rules! complain {
 
 mod check;
 mod client;
+mod compact;
 mod decide;
 mod definition;
 mod demo;
@@ -21,15 +22,18 @@ mod eval;
 mod health;
 mod load;
 mod push;
+mod repair;
 mod rollback;
 mod serve;
 mod terminal;
+mod verify;
 
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::data_dir::Refused;
 use crate::problem::{Problem, Problems};
 
 /// Decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
@@ -44,11 +48,12 @@ const EXAMPLES: &str = "\
 Examples:
   usher demo                                         see it work: example bank, 100,000 customers
   usher check models/retail-bank                     is everything in this bundle right?
-  usher serve --models models/retail-bank            start a server with it
+  usher serve --models models/retail-bank --data data   start a server with it that keeps its state in `data`
   usher load customers.csv                           give it customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask it
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
+  usher verify data                                  is everything in this data directory whole?
 
 Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 
@@ -63,6 +68,9 @@ enum Command {
     Decide(decide::Args),
     Eval(eval::Args),
     Health(health::Args),
+    Compact(compact::Args),
+    Verify(verify::Args),
+    Repair(repair::Args),
 }
 
 /// What a command that ended without failure found.
@@ -111,6 +119,9 @@ fn execute(command: Command) -> ExitCode {
         Command::Decide(args) => decide::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Compact(args) => compact::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -151,6 +162,12 @@ impl fmt::Display for Failure {
             Some(hint) => writeln!(f, "  = {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        Failure { message: refused.to_string(), hint: refused.hint() }
     }
 }
 

@@ -56,6 +56,22 @@ pub(crate) fn start(
     Ok((queue, thread.spawn(move || compiler.run(&messages))?))
 }
 
+/// The engine of the active rule sets, from their texts.
+///
+/// # Errors
+/// What is wrong in them: a server never activates such rule sets, but another release may have understood them otherwise.
+pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Problems> {
+    let mut problems = Problems::new();
+    let mut sets = Vec::new();
+    for (name, version, text) in definitions.active() {
+        match RuleSet::parse(name, text, &definitions.schema) {
+            Ok(set) => sets.push((Arc::new(set), version)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    Engine::compile(&definitions.schema, &problems.or(sets)?)
+}
+
 struct Compiler {
     shared: Arc<Shared>,
     submissions: Submissions,

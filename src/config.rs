@@ -9,7 +9,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::durability::SyncPolicy;
 use crate::problem::{Place, Problem, Problems, Source, nearest};
+use crate::snapshotter::Schedule;
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -22,11 +24,24 @@ pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
 /// A longer notice than this is refused as a slip of the finger.
 pub const MAX_STOP_NOTICE_SECONDS: u64 = 600;
 
+/// A longer interval between syncs is refused as a slip of the finger.
+pub const MAX_SYNC_INTERVAL_MS: u64 = 60_000;
+/// Erased customers stay in files for this long at most, so there is a longest: a week.
+pub const MAX_SNAPSHOT_EVERY_SECONDS: u64 = 7 * 24 * 3600;
+/// The journal may grow to this many MiB between snapshots at most: a start has to read it.
+pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
+
 /// Settings as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The bundle to start with.
     pub models: Option<PathBuf>,
+    /// Where state is kept; none: in memory only.
+    pub data: Option<PathBuf>,
+    /// When a write counts as kept.
+    pub sync: SyncPolicy,
+    /// When snapshots are taken.
+    pub snapshots: Schedule,
     /// Where to listen.
     pub listen: SocketAddr,
     /// How many threads answer requests.
@@ -65,8 +80,20 @@ struct Typed {
 }
 
 /// All settings by their names in the file; the variable is `USHER_` and the name in capitals.
-const NAMES: [&str; 7] =
-    ["models", "listen", "threads", "allow_anonymous", "stop_notice", "log", "log_format"];
+const NAMES: [&str; 12] = [
+    "models",
+    "data",
+    "sync",
+    "snapshot_every",
+    "snapshot_journal_mb",
+    "snapshot_compress",
+    "listen",
+    "threads",
+    "allow_anonymous",
+    "stop_notice",
+    "log",
+    "log_format",
+];
 /// Variables of this prefix that other commands read.
 const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
 
@@ -154,11 +181,14 @@ impl Config {
     /// # Errors
     /// Every setting that cannot be meant like that, with the place where it was typed.
     pub fn resolve(places: &[&Settings]) -> Result<Config, Problems> {
-        let get = |name| places.iter().find_map(|settings| settings.get(name));
+        let get = |name: &str| places.iter().find_map(|settings| settings.get(name));
         let mut problems = Problems::new();
         let listen = read(get("listen"), &mut problems, read_listen).unwrap_or(DEFAULT_ADDRESS);
         let config = Config {
             models: get("models").map(|typed| PathBuf::from(&typed.text)),
+            data: get("data").map(|typed| PathBuf::from(&typed.text)),
+            sync: read(get("sync"), &mut problems, read_sync).unwrap_or_default(),
+            snapshots: read_schedule(get, &mut problems),
             listen,
             threads: read(get("threads"), &mut problems, read_threads).unwrap_or_else(all_cores),
             allow_anonymous: read(get("allow_anonymous"), &mut problems, read_bool).unwrap_or(false),
@@ -215,6 +245,46 @@ fn read<T>(
 ) -> Option<T> {
     let typed = typed?;
     read(&typed.text).map_err(|why| problems.push(Problem::new(format!("{}: {why}", typed.origin)))).ok()
+}
+
+fn read_schedule<'t>(get: impl Fn(&'static str) -> Option<&'t Typed>, problems: &mut Problems) -> Schedule {
+    let default = Schedule::default();
+    let every = read(get("snapshot_every"), problems, read_snapshot_every);
+    let journal_bytes = read(get("snapshot_journal_mb"), problems, read_journal_mb);
+    Schedule {
+        every: every.unwrap_or(default.every),
+        journal_bytes: journal_bytes.unwrap_or(default.journal_bytes),
+        compress: read(get("snapshot_compress"), problems, read_bool).unwrap_or(default.compress),
+    }
+}
+
+fn read_sync(text: &str) -> Result<SyncPolicy, String> {
+    let interval = |ms: &str| ms.parse().ok().filter(|ms| (1..=MAX_SYNC_INTERVAL_MS).contains(ms));
+    match text.split_once('=') {
+        None if text == "always" => Ok(SyncPolicy::Always),
+        None if text == "never" => Ok(SyncPolicy::Never),
+        Some(("interval", ms)) if interval(ms).is_some() => {
+            Ok(SyncPolicy::Interval(Duration::from_millis(interval(ms).unwrap_or_default())))
+        }
+        _ => Err(format!(
+            "expected always, interval=MS with MS from 1 to {MAX_SYNC_INTERVAL_MS}, or never, found {text:?}"
+        )),
+    }
+}
+
+fn read_snapshot_every(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=MAX_SNAPSHOT_EVERY_SECONDS).contains(seconds));
+    let seconds = seconds.map(Duration::from_secs);
+    seconds.ok_or_else(|| {
+        format!("expected whole seconds from 1 to {MAX_SNAPSHOT_EVERY_SECONDS}, found {text:?}")
+    })
+}
+
+fn read_journal_mb(text: &str) -> Result<u64, String> {
+    let mb = text.parse().ok().filter(|mb| (1..=MAX_SNAPSHOT_JOURNAL_MB).contains(mb));
+    mb.map(|mb: u64| mb << 20).ok_or_else(|| {
+        format!("expected a number of MiB from 1 to {MAX_SNAPSHOT_JOURNAL_MB}, found {text:?}")
+    })
 }
 
 fn read_threads(text: &str) -> Result<NonZeroUsize, String> {

@@ -9,9 +9,9 @@
 //! - After a failed sync nothing is known: Linux marks the pages clean, so a second sync says nothing about them
 //!   (A. Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020). So nobody syncs twice.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -153,6 +153,9 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// Files hold what banks know of their customers.
+const OWNER_ONLY: u32 = 0o600;
+
 /// A directory of the real file system.
 #[derive(Debug)]
 pub struct Folder {
@@ -169,8 +172,23 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), directory: std::fs::File::open(path)? })
     }
 
+    /// Takes it for this value alone; false if another process, or another value, has it. Given back when this is dropped
+    /// or the process ends, however it ends.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn lock(&self) -> io::Result<bool> {
+        match self.directory.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     fn open_file(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(create).open(self.path.join(name))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(create).mode(OWNER_ONLY);
+        let file = options.open(self.path.join(name))?;
         Ok(Box::new(file))
     }
 }
@@ -252,6 +270,9 @@ mod tests {
         assert!(!read_exact_at(&*file, 3, &mut [0; 3]).unwrap());
         file.set_length(1).unwrap();
         assert_eq!(file.length().unwrap(), 1);
+        assert!(disk.lock().unwrap());
+        let other = Folder::open(place.path()).unwrap();
+        assert!(!other.lock().unwrap());
         disk.remove("b").unwrap();
         assert!(disk.list().unwrap().is_empty());
     }

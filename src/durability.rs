@@ -1,5 +1,6 @@
 //! How durable a node is, in facts: for `/readyz`, `/metrics` and `/v1/snapshots`.
 
+use std::fmt;
 use std::time::Duration;
 
 /// When a write counts as kept. What may be lost is said where each is described; nothing that was written is lost when
@@ -63,7 +64,7 @@ pub struct SnapshotInfo {
 }
 
 /// What a start found and did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
     /// The sequence of the snapshot it began with; 0 for none.
     pub snapshot_sequence: u64,
@@ -89,3 +90,26 @@ pub enum SnapshotError {
     /// Something else, as text.
     Failed(String),
 }
+
+impl fmt::Display for SyncPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyncPolicy::Always => f.write_str("always"),
+            SyncPolicy::Interval(interval) => write!(f, "interval={}", interval.as_millis()),
+            SyncPolicy::Never => f.write_str("never"),
+        }
+    }
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::InMemory => f.write_str("the node lives in memory only: start it with --data DIR"),
+            SnapshotError::Stopped => f.write_str("the node is stopping, or its journal failed"),
+            SnapshotError::DiskFull(why) => write!(f, "the disk is full: {why}"),
+            SnapshotError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}

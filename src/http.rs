@@ -25,6 +25,7 @@ mod route;
 mod rule_sets;
 mod schema;
 mod service;
+mod snapshots;
 mod stream;
 
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 pub use listen::{ListenError, Server};
 
-use crate::node::Node;
+use crate::startup::Startup;
 
 /// Bytes of a request's head at most; more is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -60,6 +61,8 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Bulk loads, and definitions, of which more than [`MAX_CUSTOMER_BYTES`] arrived, at once each; one more is answered
 /// 503.
 pub const MAX_LARGE_BODIES: usize = 16;
+/// Snapshots asked for and not answered at once; one more is answered 503.
+pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
 /// Connections open at once; one more is answered 503 and closed.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
@@ -104,12 +107,14 @@ impl Default for Settings {
     }
 }
 
-/// Binds `address` (port 0 takes a free one) and serves `node` on it until the server is stopped.
+/// Binds `address` (port 0 takes a free one) and serves the node of `startup` on it until the server is stopped. While
+/// the node is not there yet, `/livez`, `/readyz`, `/metrics` and `/openapi.json` are answered, everything else is 503.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use usher::{http, node::Node};
-/// let server = http::serve("127.0.0.1:0".parse()?, Node::start()?, http::Settings::default())?;
+/// use usher::{http, node::Node, startup::Startup};
+/// let startup = Startup::done(Node::start()?);
+/// let server = http::serve("127.0.0.1:0".parse()?, startup, http::Settings::default())?;
 /// let at = server.address(); // listening already
 /// server.stop(); // readiness first, then no new connections, then those in flight
 /// # Ok(())
@@ -119,8 +124,8 @@ impl Default for Settings {
 /// # Errors
 /// An address that is in use, is not this machine's, or is not loopback while `settings.allow_anonymous` is off; no
 /// memory or threads.
-pub fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
-    listen::serve(address, node, settings)
+pub fn serve(address: SocketAddr, startup: Arc<Startup>, settings: Settings) -> Result<Server, ListenError> {
+    listen::serve(address, startup, settings)
 }
 
 /// How many routes there are.

@@ -41,12 +41,17 @@ pub mod update;
 // The shell. The one road for writes.
 pub mod codec;
 pub mod compiler;
+pub mod node;
+pub mod writer;
+
+// What survives: files, the journal in them, snapshots, and how both are found again.
+pub mod data_dir;
 pub mod disk;
 pub mod durability;
 pub mod journal;
-pub mod node;
+pub mod snapshot;
+pub mod snapshotter;
 pub mod startup;
-pub mod writer;
 
 // The wire.
 pub mod http;

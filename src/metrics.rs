@@ -4,17 +4,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::durability::Durability;
 use crate::http::ROUTES;
 use crate::node::Node;
+use crate::startup::Startup;
 
 /// Upper bounds of the decision histogram's buckets, in microseconds.
 const BOUNDS_US: [u64; 12] = [5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000];
@@ -79,16 +81,16 @@ impl Counters {
     }
 }
 
-/// All threads' counters, and the node they are about.
+/// All threads' counters, and the node they are about once it is there.
 pub struct Metrics {
     threads: Box<[Counters]>,
-    node: Arc<Node>,
+    startup: Arc<Startup>,
 }
 
 impl Metrics {
     /// Counters for so many threads.
-    pub fn new(threads: usize, node: Arc<Node>) -> Arc<Metrics> {
-        Arc::new(Metrics { threads: (0..threads.max(1)).map(|_| Counters::default()).collect(), node })
+    pub fn new(threads: usize, startup: Arc<Startup>) -> Arc<Metrics> {
+        Arc::new(Metrics { threads: (0..threads.max(1)).map(|_| Counters::default()).collect(), startup })
     }
 
     /// The counters of a thread.
@@ -136,12 +138,15 @@ impl Collector for Scrape {
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
             ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
         ] {
-            let counter = ConstCounter::new(count);
-            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            encode_counter(&mut encoder, name, help, count)?;
         }
+        encode_gauge(&mut encoder, "connections", "Connections open", self.connections as f64)?;
         self.encode_duration(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
-        self.encode_node(&mut encoder)
+        let Some(node) = metrics.startup.node() else { return Ok(()) };
+        encode_node(&mut encoder, node)?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        encode_durability(&mut encoder, &node.durability(), node.journal_failed(), now_s)
     }
 }
 
@@ -179,34 +184,82 @@ impl Scrape {
         }
         Ok(())
     }
+}
 
-    fn encode_node(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let node = &self.metrics.node;
-        let memory = node.customers().memory();
-        for (name, help, value) in [
-            ("connections", "Connections open", self.connections as f64),
-            ("customers", "Customers known", memory.customers as f64),
-            ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
-            ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
-            ("sequence", "Sequence of the last record applied", node.sequence() as f64),
-            ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
-        ] {
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-        }
-        let help = "Active version of each rule set";
-        let mut family = encoder.encode_descriptor("rule_set_version", help, None, MetricType::Gauge)?;
-        for (name, version) in &node.live().engine.versions {
-            let labels = [("rule_set", name.to_string())];
-            ConstGauge::new(f64::from(*version)).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
+    let memory = node.customers().memory();
+    for (name, help, value) in [
+        ("customers", "Customers known", memory.customers as f64),
+        ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
+        ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
+        ("sequence", "Sequence of the last record applied", node.sequence() as f64),
+        ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
+    ] {
+        encode_gauge(encoder, name, help, value)?;
     }
+    let help = "Active version of each rule set";
+    let mut family = encoder.encode_descriptor("rule_set_version", help, None, MetricType::Gauge)?;
+    for (name, version) in &node.live().engine.versions {
+        let labels = [("rule_set", name.to_string())];
+        ConstGauge::new(f64::from(*version)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Of a node without a journal everything here is 0. The age of a snapshot is left out while there is none: any number
+/// would be wrong.
+fn encode_durability(
+    encoder: &mut DescriptorEncoder<'_>,
+    of: &Durability,
+    journal_failed: bool,
+    now_s: u64,
+) -> fmt::Result {
+    let newest = of.snapshots.first();
+    for (name, help, value) in [
+        ("journal_segments", "Files of the journal", of.journal_segments as f64),
+        ("journal_bytes", "Bytes of the journal", of.journal_bytes as f64),
+        ("durable_sequence", "Sequence of the last record known to be durable", of.durable_sequence as f64),
+        ("journal_sync_longest_seconds", "The longest sync of the journal", of.longest_sync.as_secs_f64()),
+        ("journal_failed", "1 if the journal failed: writes are refused", f64::from(journal_failed)),
+        (
+            "snapshot_sequence",
+            "Last record in the newest snapshot",
+            newest.map_or(0.0, |s| s.sequence as f64),
+        ),
+        ("snapshot_bytes", "Bytes of the newest snapshot", newest.map_or(0.0, |s| s.bytes as f64)),
+        ("erasure_pending", "1 if files still hold erased customers", f64::from(of.erasure_pending)),
+        ("replayed_records", "Records that the start replayed", of.recovery.replayed as f64),
+        ("torn_bytes_cut", "Bytes of a torn tail that the start cut", of.recovery.cut_bytes as f64),
+    ] {
+        encode_gauge(encoder, name, help, value)?;
+    }
+    if let Some(newest) = newest {
+        let age = now_s.saturating_sub(newest.taken_at_s) as f64;
+        encode_gauge(encoder, "snapshot_age_seconds", "Since the newest snapshot was taken", age)?;
+    }
+    encode_counter(encoder, "journal_syncs", "Syncs of the journal", of.syncs)?;
+    let seconds = of.sync_time.as_secs_f64();
+    encode_counter(encoder, "journal_sync_seconds", "Time that syncs of the journal took", seconds)?;
+    encode_counter(encoder, "snapshot_failures", "Snapshots that failed", of.snapshot_failures)
+}
+
+fn encode_gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeCounterValue,
+) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durability::{Recovery, SnapshotInfo};
 
     #[test]
     fn durations_fall_into_their_buckets() {
@@ -226,5 +279,66 @@ mod tests {
         counters.count(usize::MAX, 404);
         assert_eq!(counters.requests[0][1].get(), 1);
         assert_eq!(counters.requests[ROUTES][3].get(), 1);
+    }
+
+    struct Facts(Durability);
+
+    impl fmt::Debug for Facts {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl Collector for Facts {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            encode_durability(&mut encoder, &self.0, true, 1_000)
+        }
+    }
+
+    fn text_of(durability: Durability) -> String {
+        let mut registry = Registry::with_prefix("usher");
+        registry.register_collector(Box::new(Facts(durability)));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn how_durable_a_node_is_is_told_in_numbers() {
+        let newest = SnapshotInfo { sequence: 7, customers: 2, bytes: 10, digest: 1, taken_at_s: 940 };
+        let recovery = Recovery { replayed: 2, cut_bytes: 17, ..Recovery::default() };
+        let text = text_of(Durability {
+            durable_sequence: 8,
+            journal_segments: 3,
+            journal_bytes: 4096,
+            syncs: 5,
+            sync_time: Duration::from_millis(1500),
+            longest_sync: Duration::from_millis(500),
+            snapshots: vec![newest],
+            snapshot_failures: 6,
+            erasure_pending: true,
+            recovery,
+            ..Durability::default()
+        });
+        for line in [
+            "usher_journal_segments 3.0\n",
+            "usher_journal_bytes 4096.0\n",
+            "usher_durable_sequence 8.0\n",
+            "usher_journal_syncs_total 5\n",
+            "usher_journal_sync_seconds_total 1.5\n",
+            "usher_journal_sync_longest_seconds 0.5\n",
+            "usher_journal_failed 1.0\n",
+            "usher_snapshot_sequence 7.0\n",
+            "usher_snapshot_bytes 10.0\n",
+            "usher_snapshot_age_seconds 60.0\n",
+            "usher_snapshot_failures_total 6\n",
+            "usher_erasure_pending 1.0\n",
+            "usher_replayed_records 2.0\n",
+            "usher_torn_bytes_cut 17.0\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        let none = text_of(Durability::default());
+        assert!(none.contains("usher_snapshot_sequence 0.0\n") && !none.contains("age"), "{none}");
     }
 }

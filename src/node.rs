@@ -8,6 +8,7 @@
 //! Reading takes no part in this: [`Node::live`] is one load, [`Node::customers`] the store's read side.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -18,13 +19,16 @@ use arc_swap::Guard;
 use tokio::sync::oneshot;
 
 use crate::compiler;
+use crate::data_dir::Opened;
 use crate::definitions::Definitions;
-use crate::durability::{Durability, SnapshotError, SnapshotInfo};
+use crate::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncPolicy};
 use crate::engine::Engine;
+use crate::journal::append::Facts as JournalFacts;
 use crate::journal::{Journal, Volatile};
 use crate::problem::Problems;
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
 use crate::schema::{FeatureId, MAX_FEATURES};
+use crate::snapshotter::{self, Facts as SnapshotFacts, Schedule, Snapshotter};
 use crate::state::State;
 use crate::store::{self, Customers};
 use crate::update::{Change, Update};
@@ -43,12 +47,23 @@ pub struct Node {
     shared: Arc<Shared>,
     submissions: Submissions,
     changes: SyncSender<compiler::Message>,
+    kept: Option<Kept>,
     threads: Mutex<Option<Threads>>,
 }
 
 struct Threads {
     compiler: JoinHandle<()>,
     writer: JoinHandle<()>,
+    snapshotter: Option<JoinHandle<()>>,
+}
+
+/// What a node over a data directory has beside.
+struct Kept {
+    sync: SyncPolicy,
+    journal: Arc<JournalFacts>,
+    snapshots: Arc<SnapshotFacts>,
+    requests: SyncSender<snapshotter::Message>,
+    recovery: Recovery,
 }
 
 /// A change of definitions that is asked for.
@@ -160,13 +175,39 @@ pub enum Unavailable {
     DiskFull,
 }
 
+/// Why a node does not start over a data directory that is whole.
+#[derive(Debug)]
+pub enum StartError {
+    /// Rule sets that are active there do not compile: this release understands them differently.
+    RuleSets(Problems),
+    /// The system has no threads to give.
+    Io(io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(e: io::Error) -> StartError {
+        StartError::Io(e)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::RuleSets(problems) => problems.fmt(f),
+            StartError::Io(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
 impl Node {
     /// Starts an empty node over a journal that keeps nothing: its writer and compiler threads.
     ///
     /// # Errors
     /// When the system has no threads to give.
     pub fn start() -> io::Result<Arc<Node>> {
-        Node::start_with(Box::new(Volatile::new()))
+        Node::start_with(Box::new(Volatile))
     }
 
     /// Starts an empty node over an empty `journal`.
@@ -179,7 +220,35 @@ impl Node {
         Node::start_over(state, engine, journal, store::MAX_CUSTOMERS)
     }
 
-    /// Starts a node over what is there already; `engine` is compiled from it.
+    /// Starts a node over what a data directory holds: compiles its rule sets, and takes snapshots by `schedule`.
+    ///
+    /// # Errors
+    /// [`StartError`]; the directory is as it was.
+    pub fn open(opened: Opened, schedule: Schedule) -> Result<Arc<Node>, StartError> {
+        let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
+        let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
+        let (sync, facts) = (journal.policy(), journal.facts().clone());
+        let shared = Arc::new(Shared::new(&state, engine));
+        let room = store::MAX_CUSTOMERS;
+        let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone(), room)?;
+        let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
+        let keeper = Snapshotter::new(
+            disk,
+            identity,
+            shared.clone(),
+            submissions.clone(),
+            facts.clone(),
+            snapshot,
+            schedule,
+        );
+        let snapshots = keeper.facts.clone();
+        let (requests, snapshotter) = keeper.start()?;
+        let kept = Some(Kept { sync, journal: facts, snapshots, requests, recovery });
+        let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: Some(snapshotter) }));
+        Ok(Arc::new(Node { shared, submissions, changes, kept, threads }))
+    }
+
+    /// Starts a node over what is there already and kept nowhere; `engine` is compiled from it.
     fn start_over(
         state: State,
         engine: Engine,
@@ -189,8 +258,8 @@ impl Node {
         let shared = Arc::new(Shared::new(&state, engine));
         let (submissions, writer) = writer::start(state, journal, shared.clone(), room)?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
-        let threads = Mutex::new(Some(Threads { compiler, writer }));
-        Ok(Arc::new(Node { shared, submissions, changes, threads }))
+        let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
+        Ok(Arc::new(Node { shared, submissions, changes, kept: None, threads }))
     }
 
     /// Engine and definitions in force. Keep for one request only.
@@ -256,22 +325,58 @@ impl Node {
     /// # Errors
     /// [`SnapshotError`]; everything else is as it was.
     pub async fn snapshot(&self) -> Result<SnapshotInfo, SnapshotError> {
-        Err(SnapshotError::InMemory)
+        let Some(kept) = &self.kept else { return Err(SnapshotError::InMemory) };
+        let (done, reply) = oneshot::channel();
+        kept.requests.try_send(snapshotter::Message::Take(done)).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                SnapshotError::Failed("too many requests for a snapshot are waiting".into())
+            }
+            TrySendError::Disconnected(_) => SnapshotError::Stopped,
+        })?;
+        reply.await.unwrap_or(Err(SnapshotError::Stopped))
     }
 
     /// How durable it is now.
     pub fn durability(&self) -> Durability {
-        Durability::default()
+        let journal_failure = self.shared.failure().map(str::to_owned);
+        let Some(Kept { sync, journal, snapshots, recovery, .. }) = &self.kept else {
+            return Durability { journal_failure, ..Durability::default() };
+        };
+        let erased = self.shared.erased.load(Ordering::Acquire);
+        // One lock at a time.
+        let segments = journal.segments().clone();
+        let kept = snapshots.kept().clone();
+        let erasure_pending = snapshots.holds_erased(erased);
+        Durability {
+            sync: Some(*sync),
+            durable_sequence: journal.durable.load(Ordering::Relaxed),
+            journal_segments: segments.len() as u64,
+            journal_bytes: segments.values().sum(),
+            syncs: journal.syncs.load(Ordering::Relaxed),
+            sync_time: journal.sync_time(),
+            longest_sync: journal.longest_sync(),
+            journal_failure,
+            snapshots: kept,
+            snapshot_failures: snapshots.failures.load(Ordering::Relaxed),
+            snapshot_failure: snapshots.failure().clone(),
+            erasure_pending,
+            recovery: *recovery,
+        }
     }
 
     /// Finishes what waits, then stops the threads. Writes after this are refused, decisions go on. Blocks until the
     /// threads have ended; doing it again does nothing.
     pub fn stop(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Threads { compiler, writer }) = threads.take() else { return };
+        let Some(Threads { compiler, writer, snapshotter }) = threads.take() else { return };
         // The compiler first: what it does ends at the writer. An error means that the thread has ended already.
         let _ = self.changes.send(compiler::Message::Stop);
         let _ = compiler.join();
+        // Then the last snapshot, which needs the writer.
+        if let (Some(kept), Some(snapshotter)) = (&self.kept, snapshotter) {
+            let _ = kept.requests.send(snapshotter::Message::Stop);
+            let _ = snapshotter.join();
+        }
         self.submissions.stop();
         let _ = writer.join();
     }
@@ -366,7 +471,7 @@ mod tests {
 
     #[test]
     fn an_acknowledged_write_is_seen_by_the_next_read() {
-        let node = node(Volatile::new());
+        let node = node(Volatile);
         for round in 0..100 {
             assert_eq!(block_on(node.write(vec![aged(1, round), aged(2, 7)])), Ok(2 + round));
             assert_eq!((age(&node, 1), age(&node, 2)), (Some(round as i64), Some(7)));
@@ -391,7 +496,7 @@ mod tests {
 
     #[test]
     fn features_repeated_beyond_the_bound_are_written_once_with_their_last_code() {
-        let node = node(Volatile::new());
+        let node = node(Volatile);
         let mut fields = vec![(AGE, 1); MAX_FIELDS_PER_UPDATE];
         fields.extend([(AGE, 43), (u16::MAX, 1)]);
         assert_eq!(block_on(node.write(vec![merge(1, &fields)])), Ok(2));
@@ -400,7 +505,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_sheds_at_once_and_what_waits_is_written_in_order() {
-        let (journal, gate) = gated();
+        let (journal, gate) = gated(true);
         let node = node(journal);
         let offer = |age| node.submissions.offer(records_of(vec![aged(1, age)]));
         let first = offer(0).unwrap();
@@ -419,10 +524,10 @@ mod tests {
 
     #[test]
     fn after_a_failure_of_the_journal_nothing_more_is_written() {
-        for call in 1..=6 {
+        for call in 1..=3 {
             let journal = FailsAt::new(call);
             let node = node(journal.clone());
-            let good = (call - 1) / 2; // each write is an append and a sync
+            let good = call - 1;
             for write in 0..good {
                 assert_eq!(block_on(node.write(vec![aged(1, write)])), Ok(2 + write));
             }
@@ -445,19 +550,18 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_refuses_a_batch_and_no_more() {
+        let node = node(FailsAt::full_at(2));
+        assert_eq!(block_on(node.write(vec![aged(1, 1)])), Ok(2));
+        assert_eq!(block_on(node.write(vec![aged(1, 2), aged(2, 2)])), Err(Unavailable::DiskFull));
+        assert_eq!((age(&node, 1), age(&node, 2), node.journal_failed()), (Some(1), None, false));
+        assert_eq!(block_on(node.write(vec![aged(1, 3)])), Ok(3), "the sequence was not used up");
+    }
+
+    #[test]
     fn whoever_waits_when_the_journal_fails_is_told_so() {
-        struct Fails(crate::journal::testing::Gated);
-        impl Journal for Fails {
-            fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
-                Ok(())
-            }
-            fn sync(&mut self) -> io::Result<()> {
-                self.0.sync()?;
-                Err(io::Error::other("the disk is gone"))
-            }
-        }
-        let (journal, gate) = gated();
-        let node = node(Fails(journal));
+        let (journal, gate) = gated(false);
+        let node = node(journal);
         let offer = || node.submissions.offer(records_of(vec![aged(1, 1)])).unwrap();
         let first = offer();
         gate.began.recv().unwrap();
@@ -484,7 +588,7 @@ mod tests {
 
     #[test]
     fn stopping_finishes_what_waits_and_refuses_the_rest() {
-        let (journal, gate) = gated();
+        let (journal, gate) = gated(true);
         let node = node(journal);
         let first = node.submissions.offer(records_of(vec![aged(1, 1)])).unwrap();
         gate.began.recv().unwrap();
@@ -505,7 +609,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_leaves_does_not_undo_its_write() {
-        let node = node(Volatile::new());
+        let node = node(Volatile);
         drop(node.submissions.offer(records_of(vec![aged(1, 5)])).unwrap());
         assert_eq!(block_on(node.write(vec![aged(2, 5)])), Ok(3));
         assert_eq!(age(&node, 1), Some(5));

@@ -99,11 +99,20 @@ impl State {
         updates.iter().filter(adds).count()
     }
 
+    pub fn erased(&self) -> u64 {
+        0
+    }
+    pub fn freeze(&mut self) -> Option<Frozen> {
+        None
+    }
+
     /// [`digest`] of this state.
     pub fn digest(&self) -> u64 {
         digest(&self.definitions, self.customers.shared())
     }
 }
+
+pub struct Frozen;
 
 impl Default for State {
     fn default() -> Self {

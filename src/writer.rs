@@ -2,25 +2,27 @@
 //!
 //! It takes what waits, encodes and appends it, syncs once for all of it, then applies it in order and acknowledges. So
 //! what is acknowledged was journalled, and the next decision sees it. After one failure it stops for good: what the
-//! journal holds is unknown then, and whatever waits or comes later is answered [`Unavailable::Stopped`].
+//! journal holds is unknown then, and whatever waits or comes later is answered [`Unavailable::Stopped`]. A full disk is
+//! no such failure: the batch is refused and the next one tried.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::codec;
 use crate::engine::Engine;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::node::{Live, Unavailable};
 use crate::record::Record;
 use crate::schema::FeatureId;
-use crate::state::State;
+use crate::state::{Frozen, State};
 use crate::store::Customers;
 use crate::update::{Change, Update};
 
@@ -40,8 +42,12 @@ pub(crate) struct Shared {
     pub(crate) customers: Arc<Customers>,
     /// Of the last record applied.
     pub(crate) sequence: AtomicU64,
+    /// Of the last record applied that erased a customer; 0 for none.
+    pub(crate) erased: AtomicU64,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,
+    /// Why.
+    failure: OnceLock<String>,
     waiting_bytes: AtomicUsize,
 }
 
@@ -66,7 +72,20 @@ pub(crate) struct Applied {
 /// What the writer is sent.
 pub(crate) enum Message {
     Write(Submission),
+    /// For a snapshot: begin a new segment and freeze the state, with the checksum of the last record.
+    Freeze(SyncSender<Result<(Frozen, u64), FreezeError>>),
     Stop,
+}
+
+/// Why the state was not frozen; everything is as it was, but for `Stopped`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreezeError {
+    /// The disk has no room for a new segment.
+    Full,
+    /// It is frozen already.
+    Frozen,
+    /// The journal failed, or the node is stopping.
+    Stopped,
 }
 
 impl Shared {
@@ -76,9 +95,16 @@ impl Shared {
             live: ArcSwap::from_pointee(Live { definitions: state.definitions().clone(), engine }),
             customers: state.customers().clone(),
             sequence: AtomicU64::new(state.sequence()),
+            erased: AtomicU64::new(state.erased()),
             failed: AtomicBool::new(false),
+            failure: OnceLock::new(),
             waiting_bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// Why no more writes are taken, if a journal or a record failed.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Counts `bytes` as waiting, if there is room for them.
@@ -129,6 +155,13 @@ impl Submissions {
         let message = Message::Write(Submission { records, engine: Some(Box::new(engine)), bytes: 0, done });
         self.queue.send(message).map_err(|_| Unavailable::Stopped)?;
         reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped))
+    }
+
+    /// Freezes the state between two submissions, and waits for it; for the snapshotter, of which there is one.
+    pub(crate) fn freeze(&self) -> Result<(Frozen, u64), FreezeError> {
+        let (done, reply) = sync_channel(1);
+        self.queue.send(Message::Freeze(done)).map_err(|_| FreezeError::Stopped)?;
+        reply.recv().unwrap_or(Err(FreezeError::Stopped))
     }
 
     /// Lets the writer finish what was submitted so far, then end.
@@ -206,62 +239,88 @@ struct Batch {
 
 impl Writer {
     fn run(&mut self, messages: &Receiver<Message>) -> Result<(), Ended> {
-        while let Ok(Message::Write(first)) = messages.recv() {
-            if self.batch(first, messages)? {
-                return Ok(());
+        let mut next = None;
+        loop {
+            match next.take().map_or_else(|| self.wait(messages), Ok) {
+                Ok(Message::Write(first)) => next = self.batch(first, messages)?,
+                Ok(Message::Freeze(done)) => self.freeze(&done)?,
+                Err(RecvTimeoutError::Timeout) => self.journal.settle().map_err(|error| self.fail(&error))?,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    return self.journal.close().map_err(|error| self.fail(&error));
+                }
             }
         }
-        Ok(())
     }
 
-    /// Writes `first` and what waits behind it. True when it was told to stop.
-    fn batch(&mut self, first: Submission, messages: &Receiver<Message>) -> Result<bool, Ended> {
+    /// The next message, or a time-out when the journal wants to do what it put off.
+    fn wait(&self, messages: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        match self.journal.due() {
+            Some(due) => messages.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Writes `first` and what waits behind it. Returns what came in between that is no write.
+    fn batch(&mut self, first: Submission, messages: &Receiver<Message>) -> Result<Option<Message>, Ended> {
         let mut batch = Batch { next: self.state.sequence() + 1, appended: Vec::new(), bytes: 0, added: 0 };
-        self.append(first, &mut batch)?;
-        let mut stop = false;
+        self.append(first, &mut batch);
+        let mut other = None;
         while batch.appended.len() < MAX_BATCH && batch.bytes < MAX_BATCH_BYTES {
             match messages.try_recv() {
-                Ok(Message::Write(submission)) => self.append(submission, &mut batch)?,
-                Ok(Message::Stop) => {
-                    stop = true;
+                Ok(Message::Write(submission)) => self.append(submission, &mut batch),
+                Ok(message) => {
+                    other = Some(message);
                     break;
                 }
                 Err(_) => break,
             }
         }
-        if !batch.appended.is_empty() {
-            self.journal.sync().map_err(|error| self.fail(&error))?;
+        match self.journal.commit() {
+            Ok(()) => batch
+                .appended
+                .into_iter()
+                .try_for_each(|(first, submission)| self.apply(first, submission))?,
+            Err(JournalError::Full(error)) => refuse(batch, &error),
+            Err(error) => return Err(self.fail(&error)),
         }
-        for (first, submission) in batch.appended {
-            self.apply(first, submission)?;
-        }
-        Ok(stop)
+        Ok(other)
+    }
+
+    /// Freezes the state for a snapshot. The journal goes on in a new segment, so that the older ones can go.
+    fn freeze(&mut self, done: &SyncSender<Result<(Frozen, u64), FreezeError>>) -> Result<(), Ended> {
+        let frozen = match self.journal.rotate() {
+            Ok(checksum) => self.state.freeze().map(|frozen| (frozen, checksum)).ok_or(FreezeError::Frozen),
+            Err(JournalError::Full(_)) => Err(FreezeError::Full),
+            Err(error) => return Err(self.fail(&error)),
+        };
+        let _ = done.send(frozen); // a snapshotter that left drops it
+        Ok(())
     }
 
     /// Appends the records of one submission, or refuses it as a whole before anything of it is journalled.
-    fn append(&mut self, submission: Submission, batch: &mut Batch) -> Result<(), Ended> {
+    fn append(&mut self, submission: Submission, batch: &mut Batch) {
         self.shared.release(submission.bytes);
         let taken = self.shared.customers.len() + batch.added;
         let added = self.added_by(&submission.records, taken);
         if added > 0 && taken + added > self.room {
             let _ = submission.done.send(Err(Unavailable::Full));
-            return Ok(());
+            return;
         }
         if self.encode(&submission.records).is_err() {
             let _ = submission.done.send(Err(Unavailable::Full)); // nobody makes such records: they could not be read back
-            return Ok(());
+            return;
         }
         let first = batch.next;
         let mut start = 0;
         for end in &self.ends {
-            self.journal.append(batch.next, &self.bytes[start..*end]).map_err(|error| self.fail(&error))?;
+            let more = *end < self.bytes.len();
+            self.journal.append(batch.next, &self.bytes[start..*end], more);
             start = *end;
             batch.next += 1;
         }
         batch.added += added;
         batch.bytes += self.bytes.len();
         batch.appended.push((first, submission));
-        Ok(())
     }
 
     fn encode(&mut self, records: &[Record]) -> Result<(), codec::TooLong> {
@@ -300,6 +359,7 @@ impl Writer {
             self.shared.live.swap(Arc::new(Live { definitions, engine: *engine }))
         });
         let sequence = self.state.sequence();
+        self.shared.erased.store(self.state.erased(), Ordering::Release);
         self.shared.sequence.store(sequence, Ordering::Release);
         let _ = submission.done.send(Ok(Applied { sequence, replaced })); // a caller that left does not undo it
         Ok(())
@@ -308,8 +368,17 @@ impl Writer {
     /// Says so before anybody is answered.
     fn fail(&self, why: &dyn std::error::Error) -> Ended {
         tracing::error!(why = %why, "no more writes until restart");
+        let _ = self.shared.failure.set(why.to_string()); // the first reason is the one
         self.shared.failed.store(true, Ordering::Release);
         Ended
+    }
+}
+
+/// Nothing of the batch was kept, and the journal goes on.
+fn refuse(batch: Batch, error: &io::Error) {
+    tracing::error!(why = %error, writes = batch.appended.len(), "the disk is full: writes refused");
+    for (_, submission) in batch.appended {
+        let _ = submission.done.send(Err(Unavailable::DiskFull));
     }
 }
 

@@ -299,3 +299,28 @@ fn problems_of_a_bundle_are_shown_in_their_files() {
         assert!(run.says(&["nothing of"]).out.is_empty());
     }
 }
+
+#[test]
+fn a_snapshot_is_taken_on_request() {
+    let taken = r#"{"sequence": 1200, "customers": 7, "bytes": 9000, "digest": "00000000000000ab",
+        "taken_at": "2026-11-21T10:00:00Z"}"#;
+    for (args, expected) in [
+        (&["compact"][..], "sequence 1,200, 7 customers, 9,000 bytes, digest 00000000000000ab"),
+        (&["compact", "--json"], "\"digest\":\"00000000000000ab\""),
+    ] {
+        let (url, served) = answer_once("201 Created", taken);
+        run(&[args, &["--server", &url]].concat()).ended(0).says(&[expected]);
+        assert!(served.join().unwrap().0.starts_with("POST /v1/snapshots "));
+    }
+    let (url, served) = answer_once("507 Insufficient Storage", r#"{"detail": "the disk is full"}"#);
+    run(&["compact", "--server", &url]).ended(2).says(&["the disk is full"]);
+    served.join().unwrap();
+}
+
+#[test]
+fn a_server_in_memory_takes_no_snapshot() {
+    let server = Server::start(&[]);
+    server.run(&["compact"]).ended(1).says(&["--data DIR"]);
+    let problems = server.run(&["compact", "--json"]).ended(1).problems();
+    assert!(problems.contains("--data DIR"), "{problems}");
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Running, running, running_with, settings};
+use usher::startup::Startup;
 
 const DECISION: &str = r#"{"customer": "c-1", "channel": "app", "placements": [{"id": "home"}]}"#;
 const MSGPACK: &str = "content-type: application/msgpack\r\naccept: application/msgpack\r\n";
@@ -359,20 +360,21 @@ fn stopping_finishes_what_is_in_flight() {
 fn an_address_in_use_is_an_error_and_a_public_one_needs_a_word() {
     use usher::http::{ListenError, serve};
     let server = running();
-    let again = serve(server.address, Arc::clone(&server.node), settings()).err().unwrap();
+    let node = || Startup::done(Arc::clone(&server.node));
+    let again = serve(server.address, node(), settings()).err().unwrap();
     assert!(matches!(again, ListenError::InUse(_)), "{again}");
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = serve(other.local_addr().unwrap(), Arc::clone(&server.node), settings()).err().unwrap();
+    let taken = serve(other.local_addr().unwrap(), node(), settings()).err().unwrap();
     assert!(taken.to_string().contains("address in use"), "{taken}");
-    let public = serve("0.0.0.0:0".parse().unwrap(), Arc::clone(&server.node), settings()).err().unwrap();
+    let public = serve("0.0.0.0:0".parse().unwrap(), node(), settings()).err().unwrap();
     assert!(matches!(public, ListenError::Anonymous(_)), "{public}");
     let allowed = usher::http::Settings { allow_anonymous: true, ..settings() };
-    serve("0.0.0.0:0".parse().unwrap(), Arc::clone(&server.node), allowed).unwrap().stop();
+    serve("0.0.0.0:0".parse().unwrap(), node(), allowed).unwrap().stop();
     // A port is free again at once.
+    let (address, again) = (server.address, node());
     let mut server = server;
-    let address = server.address;
     server.server.take().unwrap().stop();
-    serve(address, Arc::clone(&server.node), settings()).unwrap().stop();
+    serve(address, again, settings()).unwrap().stop();
 }
 
 fn bundle_of(schema: &str, files: &[(&str, &str)]) -> Value {

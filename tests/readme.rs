@@ -11,6 +11,7 @@ use std::process::Command;
 use usher::node::Define;
 use usher::rule_set::RuleSet;
 use usher::schema::Schema;
+use usher::startup::Startup;
 
 fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -38,8 +39,8 @@ fn the_request_has_the_answer_that_is_shown() {
     let schema = file("models/retail-bank/schema.yaml");
     let bundle = Define::Bundle { schema, rule_sets, activate: true };
     support::block_on(node.define(bundle)).unwrap();
-    let serving =
-        usher::http::serve("127.0.0.1:0".parse().unwrap(), node.clone(), support::settings()).unwrap();
+    let startup = Startup::done(node.clone());
+    let serving = usher::http::serve("127.0.0.1:0".parse().unwrap(), startup, support::settings()).unwrap();
     let server = support::Running { address: serving.address(), server: Some(serving), node };
     let customer = r#"{"age": 41, "risk_tolerance": "steady", "risk_class": "R2", "aum": 600000, "consent_marketing": true}"#;
     assert_eq!(server.json("PUT", "/v1/customers/c-1001", customer).status, 200);

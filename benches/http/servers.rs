@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -20,6 +19,7 @@ use usher::bundle::Bundle;
 use usher::http;
 use usher::node::Node;
 use usher::population::Population;
+use usher::startup::Startup;
 use usher::value::Time;
 
 const USHER: &str = "--serve-usher";
@@ -110,7 +110,7 @@ fn serve_usher(customers: usize) {
         }
     });
     let settings = http::Settings { threads: 1, ..http::Settings::default() };
-    let server = http::serve((Ipv4Addr::LOCALHOST, 0).into(), Arc::clone(&node), settings).unwrap();
+    let server = http::serve((Ipv4Addr::LOCALHOST, 0).into(), Startup::done(node), settings).unwrap();
     announce(server.address());
 }
 

@@ -16,6 +16,7 @@ use crate::bundle::Bundle;
 use crate::config::{DEFAULT_LISTEN, read_listen};
 use crate::http::{self, ListenError, Server};
 use crate::node::Node;
+use crate::startup::Startup;
 
 /// The bundle that the stories are about.
 const BUNDLE: &str = "retail-bank";
@@ -112,7 +113,7 @@ fn bundle(args: &Args) -> Result<(Bundle, String), Failure> {
 
 /// Serves where it was told to, or else on the usual port, or else on a free one; then also which one was taken.
 fn listen(args: &Args, node: &Arc<Node>) -> Result<(Server, Option<SocketAddr>), Failure> {
-    let serve_on = |address| http::serve(address, Arc::clone(node), http::Settings::default());
+    let serve_on = |address| http::serve(address, Startup::done(Arc::clone(node)), http::Settings::default());
     let address = read_listen(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN)).map_err(Failure::new)?;
     match serve_on(address) {
         Ok(server) => Ok((server, None)),

@@ -1,30 +1,52 @@
 //! `usher serve`: the server.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::terminal::{Progress, thousands};
 use super::{Failure, Outcome, block_on, variable};
 use crate::bundle::Bundle;
 use crate::config::{Config, LogFormat, Settings};
+use crate::data_dir::{self, Claimed};
+use crate::durability::Recovery;
 use crate::http::{self, ListenError, Server};
 use crate::node::{DefineError, Node};
 use crate::problem::Problems;
+use crate::startup::{self, Startup};
 
 /// Start a server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: usher serve --models models/retail-bank
+#[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
-Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_THREADS, \
+Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
+    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
     /// The bundle to start with; without one the server waits for a schema and rule sets to be pushed
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Keep customers and rule sets in this directory, so that they survive restarts and crashes; without it they live in
+    /// memory only. Once it holds something, --models is not looked at any more
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// When a write is acknowledged: `always` after the disk was synced, nothing acknowledged is ever lost; `interval=MS`
+    /// before, a power cut loses up to that much; `never` leaves it to the system. [default: always]
+    #[arg(long, value_name = "always|interval=MS|never")]
+    sync: Option<String>,
+    /// Take a snapshot this often, if something changed; erased customers leave the disk then [default: 3600]
+    #[arg(long, value_name = "SECONDS")]
+    snapshot_every: Option<String>,
+    /// Take a snapshot when the journal grew by so much [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    snapshot_journal_mb: Option<String>,
+    /// Compress snapshots (zstd): smaller, slower
+    #[arg(long)]
+    snapshot_compress: bool,
     /// Where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -57,24 +79,34 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    tracing::warn!(
-        "customers and pushed rule sets live in memory only: they are gone when this server stops"
-    );
-    let node = start_node()?;
-    if let Some(folder) = &config.models {
-        let bundle = Bundle::read(folder)?;
-        define(&node, &bundle)?;
-    }
+    let bundle = config.models.as_deref().map(Bundle::read).transpose()?;
+    let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
     let settings = http::Settings {
         threads: config.threads.get(),
         allow_anonymous: config.allow_anonymous,
         notice: config.stop_notice,
         ..http::Settings::default()
     };
-    let server = http::serve(config.listen, Arc::clone(&node), settings).map_err(|e| listen_failure(&e))?;
+    let startup = Startup::new();
+    let server =
+        http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
     // Before anybody is told that we are here: whoever knows may ask us to stop.
     let stop = StopSignals::watch()?;
     announce(&server);
+    let node = match claimed {
+        Some(claimed) => open_node(claimed, &config, &startup)?,
+        None => {
+            tracing::warn!(
+                "customers and pushed rule sets live in memory only: they are gone when this server stops; --data DIR \
+                 keeps them"
+            );
+            start_node()?
+        }
+    };
+    if let Some(bundle) = bundle {
+        begin_with(&node, &bundle)?;
+    }
+    startup.finish(Arc::clone(&node));
     tell_what_decides(&node);
     stop.wait();
     tracing::info!("stopping: requests in flight are finished first");
@@ -83,10 +115,57 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// The node of a data directory, with everything that is in it.
+fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc<Node>, Failure> {
+    let progress = Mutex::new(Progress::start());
+    let report = |now: startup::Progress| {
+        startup.report(now);
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));
+    };
+    let settings = data_dir::Settings { sync: config.sync, ..data_dir::Settings::default() };
+    let opened = claimed.open(settings, &report);
+    progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let opened = opened?;
+    let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
+    let node = Node::open(opened, config.snapshots).map_err(|error| {
+        Failure::new(format!("the data directory is whole, but: {error}"))
+            .hint("start it with the release that wrote it")
+    })?;
+    let customers = node.customers().len();
+    let took_ms = took.as_millis() as u64;
+    tracing::info!(
+        customers,
+        sequence = node.sequence(),
+        snapshot_sequence,
+        replayed,
+        cut_bytes,
+        took_ms,
+        "state is back"
+    );
+    Ok(node)
+}
+
+/// The bundle is what a server begins with; what was pushed since is newer.
+fn begin_with(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
+    if node.sequence() > 0 {
+        tracing::info!(
+            "the data directory has a schema and rule sets: --models is not looked at; `usher push` changes them"
+        );
+        return Ok(());
+    }
+    define(node, bundle)
+}
+
 impl Args {
     fn settings(&self) -> Settings {
         let mut settings = Settings::default();
         settings.flag("models", self.models.as_ref().map(|path| path.display()));
+        settings.flag("data", self.data.as_ref().map(|path| path.display()));
+        settings.flag("sync", self.sync.as_ref());
+        settings.flag("snapshot_every", self.snapshot_every.as_ref());
+        settings.flag("snapshot_journal_mb", self.snapshot_journal_mb.as_ref());
+        settings.flag("snapshot_compress", self.snapshot_compress.then_some(true));
         settings.flag("listen", self.listen.as_ref());
         settings.flag("threads", self.threads.as_ref());
         settings.flag("allow_anonymous", self.allow_anonymous.then_some(true));
@@ -151,6 +230,8 @@ impl StopSignals {
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate()).map_err(refused)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        // A file that may not grow any more is an error to be handled, not the end of the process.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map_err(refused)?);
         drop(entered);
         Ok(StopSignals { runtime, terminate, interrupt })
     }

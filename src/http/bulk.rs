@@ -44,7 +44,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let (mode, dry_run, max_errors) = parameters(call)?;
     let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
     let content = body::read(call, body, Size::Bulk).await?;
-    let schema = call.worker.shared.node.live().engine.schema.clone();
+    let schema = call.node.live().engine.schema.clone();
     let body::Content { bytes, share } = content;
     // Off the request thread: decisions of other connections go on meanwhile.
     let rows = tokio::task::spawn_blocking(move || match media {
@@ -56,7 +56,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         return Err(Refusal::problems(Kind::Unprocessable, rows.errors).applied(0));
     }
     let accepted = rows.updates.len();
-    let node = &call.worker.shared.node;
+    let node = call.node;
     let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
     drop(rows.share); // what it stands for was there until now
     Ok(answer::document(call.format, |out| {
@@ -98,7 +98,7 @@ fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
 
 /// Writes in chunks, each one record, one after the other: a bulk load takes one place in the writer's queue.
 async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
-    let node = &call.worker.shared.node;
+    let node = call.node;
     let mut sequence = node.sequence();
     let mut applied = 0;
     let mut rest = updates.into_iter();

@@ -21,7 +21,7 @@ use crate::vector::FeatureVector;
 pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
     let id = read_id(id)?;
     query::known(call.parts.uri.query(), [])?;
-    let node = &call.worker.shared.node;
+    let node = call.node;
     let live = node.live();
     let mut row = Row::new();
     if !node.customers().read(id.as_str(), &mut row) {
@@ -75,7 +75,7 @@ async fn write(
             _ => Input::from_json(&content.bytes)?,
         };
         let mut problems = Problems::new();
-        let schema = call.worker.shared.node.live().engine.schema.clone();
+        let schema = call.node.live().engine.schema.clone();
         let fields = read_fields(&Cursor::root(&input, None), &schema, None, &mut problems);
         problems.or(fields)?
     };
@@ -86,7 +86,7 @@ async fn write(
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
     let id = read_id(id)?;
     query::known(call.parts.uri.query(), [])?;
-    if !call.worker.shared.node.customers().contains(id.as_str()) {
+    if !call.node.customers().contains(id.as_str()) {
         return Err(unknown(&id));
     }
     applied(call, Update { customer: id, change: Change::Erase }).await
@@ -94,7 +94,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Answer, Refusal>
 
 async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
     let id = update.customer.clone();
-    let sequence = call.worker.shared.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
+    let sequence = call.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
     Ok(answer::document(call.format, |out| {
         out.map(2);
         out.key("customer");

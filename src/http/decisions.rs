@@ -60,7 +60,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         Media::MessagePack => Input::from_msgpack(&content.bytes)?,
         _ => Input::from_json(&content.bytes)?,
     };
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     let asked = of_document(Cursor::root(&input, None), &live.engine)?;
     Ok(answered(call, &live.engine, asked, begun))
 }
@@ -70,7 +70,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let begun = call.started;
     let mut problems = Problems::new();
     let parameters = query::parameters(call.parts.uri.query(), &mut problems);
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     let asked = of_query(&parameters, &live.engine, problems)?;
     Ok(answered(call, &live.engine, asked, begun))
 }
@@ -89,7 +89,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
         context.set(field, value);
     }
     let mut row = Row::new();
-    let known = call.worker.shared.node.customers().read(asked.customer, &mut row);
+    let known = call.node.customers().read(asked.customer, &mut row);
     let until = asked.deadline.map(|deadline| call.started + deadline);
     let overdue = || until.is_some_and(|until| Instant::now() >= until);
     let request = Request {

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::room::Room;
-use super::{Settings, connection};
+use super::{MAX_SNAPSHOT_REQUESTS, Settings, connection};
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::startup::Startup;
 
 /// Connections that may wait to be accepted, per listener.
 const BACKLOG: i32 = 1024;
@@ -35,7 +35,7 @@ pub struct Server {
 
 /// What all threads of a server share.
 pub(super) struct Shared {
-    pub(super) node: Arc<Node>,
+    pub(super) startup: Arc<Startup>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
     /// Not ready any more.
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     stop: Vec<Notify>,
     pub(super) connections: AtomicUsize,
     pub(super) room: Arc<Room>,
+    /// Places for [`MAX_SNAPSHOT_REQUESTS`].
+    pub(super) snapshots: Arc<Semaphore>,
 }
 
 /// One thread's view.
@@ -129,21 +131,26 @@ impl Shared {
     }
 }
 
-pub(super) fn serve(address: SocketAddr, node: Arc<Node>, settings: Settings) -> Result<Server, ListenError> {
+pub(super) fn serve(
+    address: SocketAddr,
+    startup: Arc<Startup>,
+    settings: Settings,
+) -> Result<Server, ListenError> {
     if !address.ip().is_loopback() && !settings.allow_anonymous {
         return Err(ListenError::Anonymous(address));
     }
     let count = settings.threads.max(1);
     let (address, listeners) = bind_all(address, count)?;
     let shared = Arc::new(Shared {
-        metrics: Metrics::new(count, Arc::clone(&node)),
-        node,
+        metrics: Metrics::new(count, Arc::clone(&startup)),
+        startup,
         settings,
         unready: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         stop: (0..count).map(|_| Notify::new()).collect(),
         connections: AtomicUsize::new(0),
         room: Room::new(),
+        snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {

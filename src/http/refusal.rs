@@ -28,6 +28,7 @@ pub(super) enum Kind {
     Internal,
     Unavailable,
     Overloaded,
+    DiskFull,
 }
 
 impl Kind {
@@ -56,6 +57,7 @@ impl Kind {
             Kind::Overloaded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment")
             }
+            Kind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full"),
         }
     }
 }
@@ -130,7 +132,7 @@ impl Refusal {
                 "no writes are taken: the journal failed or the server is stopping; decisions go on",
             ),
             Unavailable::DiskFull => Refusal::new(
-                Kind::Unavailable,
+                Kind::DiskFull,
                 "the disk is full: nothing was changed, try again when there is room",
             ),
             Unavailable::Full => Refusal::new(Kind::Unavailable, "there is no room for more customers"),
@@ -146,6 +148,12 @@ impl Refusal {
     /// How many rows of a bulk load were applied before this.
     #[must_use]
     pub(super) fn applied(mut self, rows: usize) -> Refusal {
+        if rows > 0 && self.0.kind == Kind::DiskFull {
+            self.0.detail =
+                "the disk is full: the rows after those applied changed nothing, send them again when there \
+                             is room"
+                    .into();
+        }
         self.0.applied = Some(rows);
         self
     }
@@ -157,6 +165,11 @@ impl Refusal {
     /// Whether the body was given up while it may still be coming.
     pub(super) fn closes(&self) -> bool {
         matches!(self.0.kind, Kind::TooLarge | Kind::Timeout | Kind::MediaType)
+    }
+
+    #[cfg(test)]
+    pub(super) fn kind(&self) -> Kind {
+        self.0.kind
     }
 
     #[cfg(test)]
@@ -248,4 +261,26 @@ fn write_problem(out: &mut dyn Encode, problem: &Problem) {
         out.text(hint);
     }
     out.end_map();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_507_and_says_what_was_changed() {
+        for (applied, part) in
+            [(None, "nothing was changed"), (Some(0), "nothing was changed"), (Some(7), "rows after")]
+        {
+            let mut refusal = Refusal::unavailable(Unavailable::DiskFull);
+            if let Some(rows) = applied {
+                refusal = refusal.applied(rows);
+            }
+            assert!(refusal.detail().contains(part), "{}", refusal.detail());
+            assert!(refusal.detail().ends_with("when there is room"), "{}", refusal.detail());
+            assert!(!refusal.is_overload() && !refusal.closes());
+            let answer = refusal.answer(Format::Json, &Method::PUT);
+            assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
+        }
+    }
 }

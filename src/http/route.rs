@@ -23,6 +23,7 @@ pub(super) enum Route<'p> {
     Rollback(&'p str),
     Schema,
     Bundle,
+    Snapshots,
     Livez,
     Readyz,
     Metrics,
@@ -42,6 +43,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/rule-sets/{name}/rollback", &["POST"]),
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
+    ("/v1/snapshots", &["GET", "POST"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
@@ -50,7 +52,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 15;
+    pub(crate) const COUNT: usize = 16;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -66,10 +68,11 @@ impl Route<'_> {
             Route::Rollback(_) => 8,
             Route::Schema => 9,
             Route::Bundle => 10,
-            Route::Livez => 11,
-            Route::Readyz => 12,
-            Route::Metrics => 13,
-            Route::OpenApi => 14,
+            Route::Snapshots => 11,
+            Route::Livez => 12,
+            Route::Readyz => 13,
+            Route::Metrics => 14,
+            Route::OpenApi => 15,
         }
     }
 
@@ -113,6 +116,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
+        ["v1", "snapshots"] => Route::Snapshots,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,
         ["metrics"] => Route::Metrics,
@@ -155,9 +159,12 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_names_the_nearest() {
-        for (path, near) in
-            [("/v1/decision", "/v1/decisions?"), ("/v1/ruleset", "/v1/rule-sets?"), ("/", "/openapi.json")]
-        {
+        for (path, near) in [
+            ("/v1/decision", "/v1/decisions?"),
+            ("/v1/snapshot", "/v1/snapshots?"),
+            ("/v1/ruleset", "/v1/rule-sets?"),
+            ("/", "/openapi.json"),
+        ] {
             let refusal = find(path).unwrap_err();
             assert!(refusal.detail().contains(near), "{}", refusal.detail());
         }

@@ -22,7 +22,7 @@ use crate::schema::MAX_NAME_BYTES;
 /// `GET /v1/rule-sets`: all of them.
 pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     let all: Vec<_> = live.definitions.rule_sets().collect();
     Ok(answer::document(call.format, |out| {
         out.map(1);
@@ -56,7 +56,7 @@ fn write_active(out: &mut dyn Encode, history: &History) {
 pub(super) fn get(call: &Call<'_>, name: &str) -> Result<Answer, Refusal> {
     let name = decode(name)?;
     query::known(call.parts.uri.query(), [])?;
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     let Some(version) = history.active() else {
         let detail = format!("no version of rule set `{name}` is active; …/versions lists those there are");
@@ -69,7 +69,7 @@ pub(super) fn get(call: &Call<'_>, name: &str) -> Result<Answer, Refusal> {
 pub(super) fn versions(call: &Call<'_>, name: &str) -> Result<Answer, Refusal> {
     let name = decode(name)?;
     query::known(call.parts.uri.query(), [])?;
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     Ok(answer::document(call.format, |out| {
         out.map(4);
@@ -102,7 +102,7 @@ pub(super) fn versions(call: &Call<'_>, name: &str) -> Result<Answer, Refusal> {
 pub(super) fn version(call: &Call<'_>, name: &str, version: &str) -> Result<Answer, Refusal> {
     let (name, version) = (decode(name)?, number(version)?);
     query::known(call.parts.uri.query(), [])?;
-    let live = call.worker.shared.node.live();
+    let live = call.node.live();
     text(call, &name, history_of(&live.definitions, &name)?, version)
 }
 
@@ -221,7 +221,7 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
     let active = if defined.active {
         Some(defined.version)
     } else {
-        call.worker.shared.node.live().definitions.history(name).and_then(History::active)
+        call.node.live().definitions.history(name).and_then(History::active)
     };
     match active {
         Some(version) => answer::tagged(answer, &tag(version)),
@@ -231,7 +231,7 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
 
 pub(super) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, Refusal> {
     let about = format!("{} {}", call.parts.method, call.parts.uri.path());
-    call.worker.shared.node.define(change).await.map_err(|e| match e {
+    call.node.define(change).await.map_err(|e| match e {
         DefineError::Invalid(problems) => Refusal::problems(Kind::Unprocessable, problems),
         DefineError::Conflict(problems) => Refusal::problems(Kind::Conflict, problems),
         DefineError::OtherActive(active) => other_active(active),
@@ -270,7 +270,7 @@ fn tag(version: u32) -> String {
 /// The version that must be active for a write to happen; 0 for *none*.
 fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
     let headers = &call.parts.headers;
-    let active = call.worker.shared.node.live().definitions.history(name).and_then(History::active);
+    let active = call.node.live().definitions.history(name).and_then(History::active);
     if let Some(given) = headers.get(IF_NONE_MATCH) {
         let wrong = "If-None-Match can only be * with a write: no version may be active";
         return if given == "*" && call.parts.method == Method::PUT && !headers.contains_key(IF_MATCH) {

@@ -17,7 +17,7 @@ use crate::state::Fnv;
 /// `GET`.
 pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
-    let schema = call.worker.shared.node.live().definitions.schema.clone();
+    let schema = call.node.live().definitions.schema.clone();
     let tag = tag(&schema);
     if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
         return Ok(answer::varying(answer::tagged(not_modified(), &tag)));
@@ -67,7 +67,7 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
 /// is only looked at here and not again when the change is made.
 pub(super) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
-    let node = &call.worker.shared.node;
+    let node = call.node;
     let current = tag(&node.live().definitions.schema);
     if call.parts.headers.contains_key(IF_MATCH)
         && !matches_any(&call.parts.headers, IF_MATCH.as_str(), &current)

@@ -20,11 +20,13 @@ use super::media::{self, Format};
 use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
-use super::{MAX_URI_BYTES, answer, bulk, bundle, customers, decisions, operations, rule_sets, schema};
+use super::{MAX_URI_BYTES, bulk, bundle, customers, decisions, operations, rule_sets, schema, snapshots};
+use crate::node::Node;
 
 /// What a handler gets. Borrowed for one request.
 pub(super) struct Call<'c> {
     pub(super) worker: &'c Worker,
+    pub(super) node: &'c Arc<Node>,
     pub(super) parts: &'c Parts,
     /// When the head was read.
     pub(super) started: Instant,
@@ -84,8 +86,11 @@ async fn handle(
 ) -> Result<Answer, Refusal> {
     check_host(parts)?;
     let format = if route.speaks_formats() { media::format(&parts.headers)? } else { Format::Json };
-    let call = Call { worker, parts, started, format };
-    caught(dispatch(route, &call, body)).await.unwrap_or_else(|| {
+    let outcome = match worker.shared.startup.node() {
+        Some(node) => caught(dispatch(route, &Call { worker, node, parts, started, format }, body)).await,
+        None => caught(async { while_starting(route, worker, parts) }).await,
+    };
+    outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
         tracing::error!("the handler of {} panicked; its request was answered 500", parts.uri.path());
         Err(Refusal::new(Kind::Internal, "this is a fault of the server; it was counted and logged"))
@@ -125,6 +130,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// POST                   /v1/rule-sets/{name}/rollback
 /// GET PUT                /v1/schema
 /// PUT                    /v1/bundle
+/// GET POST               /v1/snapshots
 /// GET                    /livez  /readyz  /metrics  /openapi.json
 /// ```
 /// `HEAD` works where `GET` does. [`Route::methods`] says the same for `Allow`, and a test holds it, this and
@@ -150,11 +156,28 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Schema, "GET") => schema::get(call),
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
         (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,
-        (Route::Livez, "GET") => Ok(answer::text("text/plain; charset=utf-8", "alive\n")),
+        (Route::Snapshots, "GET") => snapshots::list(call),
+        (Route::Snapshots, "POST") => Box::pin(snapshots::post(call)).await,
+        (Route::Livez, "GET") => Ok(operations::livez()),
         (Route::Readyz, "GET") => operations::readyz(call),
-        (Route::Metrics, "GET") => operations::metrics(call),
-        (Route::OpenApi, "GET") => Ok(answer::text("application/json", operations::OPENAPI)),
+        (Route::Metrics, "GET") => operations::metrics(call.worker),
+        (Route::OpenApi, "GET") => Ok(operations::openapi()),
         (route, _) => Err(Refusal::method(&call.parts.method, &route)),
+    }
+}
+
+/// The routes as long as there is no node: those that need none answer.
+fn while_starting(route: Route<'_>, worker: &Worker, parts: &Parts) -> Result<Answer, Refusal> {
+    let asked = parts.method == Method::GET || parts.method == Method::HEAD;
+    match route {
+        Route::Livez if asked => Ok(operations::livez()),
+        Route::Readyz if asked => Err(operations::not_ready(worker)),
+        Route::Metrics if asked => operations::metrics(worker),
+        Route::OpenApi if asked => Ok(operations::openapi()),
+        Route::Livez | Route::Readyz | Route::Metrics | Route::OpenApi => {
+            Err(Refusal::method(&parts.method, &route))
+        }
+        _ => Err(operations::starting()),
     }
 }
 

@@ -219,8 +219,8 @@ pub fn answer_once(status: &str, answer: &str) -> (String, std::thread::JoinHand
         while !head.ends_with("\r\n\r\n") {
             reader.read_line(&mut head).unwrap();
         }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        let mut body = vec![0; length.parse().unwrap()];
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         reader.read_exact(&mut body).unwrap();
         stream.write_all(answer.as_bytes()).unwrap();
         (head, String::from_utf8(body).unwrap())

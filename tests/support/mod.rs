@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use usher::http::{self, Server, Settings};
 use usher::node::{Define, Node};
+use usher::startup::Startup;
 
 pub const SCHEMA: &str = "\
 schema: test
@@ -66,13 +67,26 @@ pub fn running() -> Running {
 }
 
 pub fn running_with(settings: Settings) -> Running {
+    let node = node();
+    let startup = Startup::done(Arc::clone(&node));
+    let server = http::serve("127.0.0.1:0".parse().unwrap(), startup, settings).unwrap();
+    Running { node, address: server.address(), server: Some(server) }
+}
+
+/// A server whose node is not there yet, and what to give the node to.
+pub fn starting() -> (Running, Arc<Startup>) {
+    let startup = Startup::new();
+    let server = http::serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&startup), settings()).unwrap();
+    (Running { node: node(), address: server.address(), server: Some(server) }, startup)
+}
+
+fn node() -> Arc<Node> {
     let node = Node::start().unwrap();
     block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap();
     let text = RULES.to_owned();
     block_on(node.define(Define::Publish { name: "wealth".into(), text, activate: true, if_active: None }))
         .unwrap_or_else(|e| panic!("{e:?}"));
-    let server = http::serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&node), settings).unwrap();
-    Running { node, address: server.address(), server: Some(server) }
+    node
 }
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -1,0 +1,59 @@
+//! `usher compact`: a running server takes a snapshot now, and older files go.
+
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use super::client::{Client, ServerArgs};
+use super::terminal::thousands;
+use super::{Failure, Outcome, block_on, report};
+
+/// Have a running server take a snapshot now: older files go, and with them everybody who was erased
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher compact
+
+What was acknowledged before is in it, and no file of the server holds anybody who was erased before.")]
+pub(super) struct Args {
+    /// Print the server's answer, or what is wrong, as one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut client = Client::new(&args.server.url())?;
+    let answer = block_on(client.send(Method::POST, "/v1/snapshots", &[], ""))?;
+    if answer.status == StatusCode::CONFLICT {
+        return Ok(report(&answer.problems(&[]), args.json));
+    }
+    let json = answer.success()?;
+    say!("{}", if args.json { json.to_string() } else { line(&json) });
+    Ok(Outcome::Done)
+}
+
+fn line(taken: &Value) -> String {
+    let number = |field: &str| thousands(taken[field].as_u64().unwrap_or(0));
+    let text = |field: &str| taken[field].as_str().unwrap_or("?");
+    format!(
+        "snapshot taken at {}: sequence {}, {} customers, {} bytes, digest {}",
+        text("taken_at"),
+        number("sequence"),
+        number("customers"),
+        number("bytes"),
+        text("digest"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_gets_one_line() {
+        let taken = serde_json::json!({"sequence": 1200, "customers": 100_000, "bytes": 19_000_000,
+            "digest": "00000000000000ab", "taken_at": "2026-11-21T10:00:00Z"});
+        let expected = "snapshot taken at 2026-11-21T10:00:00Z: sequence 1,200, 100,000 customers, 19,000,000 bytes, \
+                        digest 00000000000000ab";
+        assert_eq!(line(&taken), expected);
+    }
+}

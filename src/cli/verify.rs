@@ -1,0 +1,130 @@
+//! `usher verify`: is everything in a data directory whole?
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::terminal::{Progress, thousands};
+use super::{Failure, Outcome};
+use crate::data_dir::Refused;
+use crate::data_dir::verify::{JournalReport, Report, StateReport, verify};
+use crate::durability::SnapshotInfo;
+
+/// Check every byte of a data directory, and say what is in it; nothing is changed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: usher verify data
+
+The server must not run: ask a running one with GET /v1/snapshots. The digest is the same for the same customers, schema \
+    and rule sets, wherever and however they are kept. Exit code 1 if anything is damaged.")]
+pub(super) struct Args {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let progress = std::sync::Mutex::new(Progress::start());
+    let report = verify(&args.directory, &|now| {
+        if let Ok(mut progress) = progress.lock() {
+            progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));
+        }
+    });
+    if let Ok(progress) = progress.lock() {
+        progress.clear();
+    }
+    let report = report?;
+    if args.json {
+        say!("{}", document(&report));
+    } else {
+        tell(&report);
+    }
+    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::FoundWrong })
+}
+
+fn tell(report: &Report) {
+    for SnapshotInfo { sequence, customers, bytes, digest, .. } in &report.snapshots {
+        let (customers, bytes) = (thousands(*customers), thousands(*bytes));
+        say!("snapshot  at record {sequence}: {customers} customers, {bytes} bytes, digest {digest:016x}");
+    }
+    if let Some(JournalReport { first, last, segments, bytes, torn, marked }) = &report.journal {
+        let bytes = thousands(*bytes);
+        if last < first {
+            say!(
+                "journal   no records after {last}: {segments} segments, {bytes} bytes, durable up to {marked}"
+            );
+        } else {
+            say!(
+                "journal   records {first} to {last}: {segments} segments, {bytes} bytes, durable up to {marked}"
+            );
+        }
+        if *torn > 0 {
+            say!(
+                "          {torn} bytes at the end are torn; nobody was told that they are kept, a start cuts them"
+            );
+        }
+    }
+    if let Some(StateReport { sequence, customers, digest, features, rule_sets }) = &report.state {
+        say!("state     after record {sequence}: {} customers, {features} features", thousands(*customers));
+        for (name, versions, active) in rule_sets {
+            let active = active
+                .map_or_else(|| "none active".to_owned(), |active| format!("version {active} is active"));
+            say!("rule set  {name}: {versions} versions, {active}");
+        }
+        say!("digest    {digest:016x}");
+    }
+    for problem in &report.problems {
+        complain!("error: {problem}");
+        if let Some(hint) = problem.hint() {
+            complain!("  = {hint}");
+        }
+    }
+}
+
+fn document(report: &Report) -> Value {
+    let mut document = json!({
+        "whole": report.problems.is_empty(),
+        "snapshots": report.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
+        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+    });
+    if let Some(journal) = &report.journal {
+        document["journal"] = json!({
+            "first": journal.first,
+            "last": journal.last,
+            "segments": journal.segments,
+            "bytes": journal.bytes,
+            "torn": journal.torn,
+            "marked": journal.marked,
+        });
+    }
+    if let Some(state) = &report.state {
+        document["sequence"] = state.sequence.into();
+        document["customers"] = state.customers.into();
+        document["features"] = state.features.into();
+        document["digest"] = format!("{:016x}", state.digest).into();
+        let rule_set = |(name, versions, active): &(String, u64, Option<u32>)| json!({"name": name, "versions": versions, "active": active});
+        document["rule_sets"] = state.rule_sets.iter().map(rule_set).collect();
+    }
+    document
+}
+
+fn snapshot(info: &SnapshotInfo) -> Value {
+    json!({
+        "sequence": info.sequence,
+        "customers": info.customers,
+        "bytes": info.bytes,
+        "digest": format!("{:016x}", info.digest),
+    })
+}
+
+fn problem(problem: &Refused) -> Value {
+    json!({
+        "detail": problem.to_string(),
+        "file": problem.file,
+        "offset": problem.offset,
+        "sequence": problem.sequence,
+        "hint": problem.hint(),
+    })
+}
