@@ -69,6 +69,7 @@ struct Inner {
     /// Bytes there is room for, in whole sectors.
     capacity: Option<u64>,
     planned: Option<Planned>,
+    struck: u64,
     counts: BTreeMap<Call, u64>,
     bytes_read: u64,
     /// Calls that change something, as text for whoever debugs.
@@ -176,6 +177,11 @@ impl Simulated {
         self.lock().planned = Some(Planned { fault, countdown: nth, lasting });
     }
 
+    /// How often a fault struck.
+    pub(crate) fn struck(&self) -> u64 {
+        self.lock().struck
+    }
+
     /// Lets nothing fail from now on.
     pub(crate) fn heal(&self) {
         self.lock().planned = None;
@@ -255,9 +261,11 @@ impl Simulated {
     }
 
     pub(crate) fn flip_bit(&self, name: &str, bit: usize) {
-        let mut bytes = self.bytes(name);
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        self.put(name, bytes);
+        let mut inner = self.lock();
+        let node = inner.contents.find(name).unwrap();
+        let node = inner.contents.node(node);
+        Arc::make_mut(&mut node.current)[bit / 8] ^= 1 << (bit % 8);
+        node.durable = node.current.clone();
     }
 
     pub(crate) fn truncate(&self, name: &str, length: usize) {
@@ -298,6 +306,7 @@ impl Inner {
         if planned.countdown > 0 {
             return None;
         }
+        self.struck += 1;
         let Planned { fault, lasting, .. } = *planned;
         self.planned = match (fault, lasting) {
             (Fault::ShortThenEio, _) => Some(Planned { fault: Fault::Eio, countdown: 1, lasting }),
