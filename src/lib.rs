@@ -45,6 +45,7 @@ pub mod disk;
 pub mod durability;
 pub mod journal;
 pub mod node;
+pub mod snapshot;
 pub mod startup;
 pub mod writer;
 
