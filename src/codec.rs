@@ -1,4 +1,4 @@
-//! Records as bytes, for the journal.
+//! Records as bytes, for the journal, and what a snapshot holds besides customers.
 //!
 //! The only module that knows bincode, which has been without a maintainer since 2025 (RUSTSEC-2025-0141): what is used
 //! of it are its varints and its checked reader, the layout is written out below, and changing to something else means
@@ -12,20 +12,29 @@
 //!   4 activate   name, version
 //!   5 retire     name
 //! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase; for 1 and 2: count, that many (feature, code)
+//! head         sequence, chain, erased, customers, taken at, seed, rule sets
+//! schema       text, count, that many (name, 1 byte placed (0 or 1), if placed: word, 1 byte shift, 1 byte bits)
+//! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier versions,
+//!              count and that many (version, text)
 //! id, name, text   length in bytes, UTF-8
-//! count, length, version, feature, code   little-endian varints of 1, 3, 5 or 9 bytes
+//! count, length, version, feature, code, and all else   little-endian varints of 1, 3, 5 or 9 bytes
 //! ```
 //!
-//! A tag is never used again for something else. What is read is checked as if it came from an enemy: every count and
+//! What is in a snapshot changes with the version of its format. A tag is never used again for something else. What is read is checked as if it came from an enemy: every count and
 //! length against its bound before anything is allocated, ids as [`CustomerId::new`] does, and nothing may be left over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bincode::de::{BorrowDecode, BorrowDecoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError as Wrong, EncodeError as Failed};
 
 use crate::customer::{CustomerId, MAX_ID_BYTES};
+use crate::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
-use crate::schema::{FeatureId, MAX_FEATURES, MAX_NAME_BYTES};
+use crate::schema::{Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, Schema};
+use crate::snapshot::Head;
 use crate::update::{Change, Update};
 
 /// Bytes of one encoded record at most.
@@ -37,6 +46,14 @@ const MAX_UPDATE_BYTES: usize = 1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE
 const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
 const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
 
+/// Bytes of a schema or of a rule set with its history in a snapshot at most.
+pub const MAX_DEFINITION_BYTES: usize = 40 << 20;
+/// Up to three versions are kept whatever their length.
+const MAX_VERSIONS_BYTES: usize =
+    if 3 * MAX_TEXT_BYTES > MAX_HISTORY_BYTES { 3 * MAX_TEXT_BYTES } else { MAX_HISTORY_BYTES };
+const _: () = assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_DEFINITION_BYTES);
+const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_DEFINITION_BYTES);
+
 // bincode's own limit counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
 type Config = bincode::config::Configuration<
     bincode::config::LittleEndian,
@@ -44,6 +61,13 @@ type Config = bincode::config::Configuration<
     bincode::config::Limit<MAX_RECORD_BYTES>,
 >;
 const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD_BYTES>();
+
+type SnapshotConfig = bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<MAX_DEFINITION_BYTES>,
+>;
+const SNAPSHOT_CONFIG: SnapshotConfig = bincode::config::standard().with_limit::<MAX_DEFINITION_BYTES>();
 
 const CUSTOMERS: u8 = 1;
 const SCHEMA: u8 = 2;
@@ -60,9 +84,10 @@ const ERASE: u8 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Bytes that are not a record, and why.
+/// Bytes that are not what they should be, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
+    what: &'static str,
     why: String,
 }
 
@@ -95,12 +120,76 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, TooLong> {
 /// # Errors
 /// What is wrong with them. Neither panics nor allocates more than a few times [`MAX_RECORD_BYTES`], whatever they are.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
-    let (Read(record), used): (Read<Record>, usize) = bincode::borrow_decode_from_slice(bytes, CONFIG)
-        .map_err(|wrong| DecodeError { why: wrong.to_string() })?;
+    decode_all("record", bytes, CONFIG)
+}
+
+/// The bytes of a snapshot's head.
+///
+/// # Errors
+/// None that is known of.
+pub fn encode_head(head: &Head) -> Result<Vec<u8>, TooLong> {
+    encode_for_snapshot(Stored(head))
+}
+
+/// The head in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_head(bytes: &[u8]) -> Result<Head, DecodeError> {
+    decode_all("head of a snapshot", bytes, SNAPSHOT_CONFIG)
+}
+
+/// The bytes of a schema, the places of its features included.
+///
+/// # Errors
+/// [`TooLong`].
+pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>, TooLong> {
+    encode_for_snapshot(Stored(schema))
+}
+
+/// The schema in `bytes`, all of them, as it had grown.
+///
+/// # Errors
+/// What is wrong with them; a text that is no schema included.
+pub fn decode_schema(bytes: &[u8]) -> Result<Schema, DecodeError> {
+    decode_all("schema", bytes, SNAPSHOT_CONFIG)
+}
+
+/// The bytes of a rule set with its history.
+///
+/// # Errors
+/// [`TooLong`].
+pub fn encode_rule_set(name: &str, history: &History) -> Result<Vec<u8>, TooLong> {
+    encode_for_snapshot(Stored(&(name, history)))
+}
+
+/// The name and history in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_rule_set(bytes: &[u8]) -> Result<(Arc<str>, History), DecodeError> {
+    decode_all("rule set", bytes, SNAPSHOT_CONFIG)
+}
+
+fn decode_all<'b, T, C>(what: &'static str, bytes: &'b [u8], config: C) -> Result<T, DecodeError>
+where
+    Read<T>: BorrowDecode<'b, ()>,
+    C: bincode::config::Config,
+{
+    let (Read(value), used): (Read<T>, usize) = bincode::borrow_decode_from_slice(bytes, config)
+        .map_err(|wrong| DecodeError { what, why: wrong.to_string() })?;
     if used < bytes.len() {
-        return Err(DecodeError { why: format!("{} bytes left over", bytes.len() - used) });
+        return Err(DecodeError { what, why: format!("{} bytes left over", bytes.len() - used) });
     }
-    Ok(record)
+    Ok(value)
+}
+
+fn encode_for_snapshot(value: impl Encode) -> Result<Vec<u8>, TooLong> {
+    let mut bytes = Vec::new();
+    match bincode::encode_into_std_write(value, &mut bytes, SNAPSHOT_CONFIG) {
+        Ok(written) if written <= MAX_DEFINITION_BYTES => Ok(bytes),
+        _ => Err(TooLong),
+    }
 }
 
 /// What is written. Wrappers, so that bincode's traits show nowhere else.
@@ -159,6 +248,39 @@ impl Encode for Stored<'_, Update> {
     }
 }
 
+impl Encode for Stored<'_, Head> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Head { sequence, chain, erased, customers, taken_at_s, seed, rule_sets } = *self.0;
+        (sequence, chain, erased, customers, taken_at_s, seed, rule_sets).encode(out)
+    }
+}
+
+impl Encode for Stored<'_, Schema> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        write_text(&self.0.text, MAX_TEXT_BYTES, out)?;
+        count(self.0.features().len(), MAX_FEATURES)?.encode(out)?;
+        self.0.features().iter().try_for_each(|feature: &Feature| {
+            write_text(&feature.name, MAX_NAME_BYTES, out)?;
+            feature.field.map(Field::place).encode(out)
+        })
+    }
+}
+
+impl Encode for Stored<'_, (&str, &History)> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let (name, history) = self.0;
+        write_text(name, MAX_NAME_BYTES, out)?;
+        (history.last(), history.active()).encode(out)?;
+        count(history.earlier().len(), MAX_EARLIER)?.encode(out)?;
+        history.earlier().iter().try_for_each(|version| version.encode(out))?;
+        count(history.versions().count(), MAX_VERSIONS)?.encode(out)?;
+        history.versions().try_for_each(|(version, text)| {
+            version.encode(out)?;
+            write_text(text, MAX_TEXT_BYTES, out)
+        })
+    }
+}
+
 fn count(length: usize, most: usize) -> Result<u32, Failed> {
     u32::try_from(length).ok().filter(|_| length <= most).ok_or(Failed::Other("too many"))
 }
@@ -214,6 +336,60 @@ impl<'b, C> BorrowDecode<'b, C> for Read<(FeatureId, u64)> {
     }
 }
 
+impl<'b, C> BorrowDecode<'b, C> for Read<Head> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (sequence, chain, erased, customers, taken_at_s, seed, rule_sets) =
+            BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Head { sequence, chain, erased, customers, taken_at_s, seed, rule_sets }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Schema> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let text = borrow_text(input, MAX_TEXT_BYTES)?;
+        let order = read_all(input, MAX_FEATURES)?;
+        let schema = Schema::restore(text, &order);
+        schema.map(Read).map_err(|problems| Wrong::OtherString(problems.to_string()))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(&'b str, Option<Field>)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let name = borrow_text(input, MAX_NAME_BYTES)?;
+        let place = Option::<(u16, u8, u8)>::borrow_decode(input)?;
+        let field = place.map(|place| Field::at(place).ok_or(Wrong::Other("no row has such a field")));
+        Ok(Read((name, field.transpose()?)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(Arc<str>, History)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let name = borrow_text(input, MAX_NAME_BYTES)?;
+        let (last, active) = BorrowDecode::borrow_decode(input)?;
+        let earlier = read_all(input, MAX_EARLIER)?;
+        let versions: Vec<(u32, Arc<str>)> = read_all(input, MAX_VERSIONS)?;
+        let count = versions.len();
+        let versions = BTreeMap::from_iter(versions);
+        if versions.len() < count {
+            return Err(Wrong::Other("a version is there twice"));
+        }
+        let history = History::restore(versions, active, earlier, last).map_err(Wrong::OtherString)?;
+        Ok(Read((name.into(), history)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(u32, Arc<str>)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        Ok(Read((u32::borrow_decode(input)?, borrow_text(input, MAX_TEXT_BYTES)?.into())))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<u32> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        u32::borrow_decode(input).map(Read)
+    }
+}
+
 /// A count, at most `most`, and that many values.
 fn read_all<'b, C, D, T>(input: &mut D, most: usize) -> Result<Vec<T>, Wrong>
 where
@@ -232,14 +408,20 @@ where
 }
 
 fn read_text<'b, C, D: BorrowDecoder<'b, Context = C>>(input: &mut D, most: usize) -> Result<String, Wrong> {
-    let text = <&str>::borrow_decode(input)?; // borrowed: nothing is allocated before the bound is checked
+    borrow_text(input, most).map(str::to_owned)
+}
+
+/// Borrowed, so that nothing is allocated before the bound is checked.
+fn borrow_text<'b, C, D: BorrowDecoder<'b, Context = C>>(
+    input: &mut D,
+    most: usize,
+) -> Result<&'b str, Wrong> {
+    let text = <&str>::borrow_decode(input)?;
     if text.len() > most {
-        return Err(Wrong::OtherString(format!(
-            "a text of {} bytes where there are at most {most}",
-            text.len()
-        )));
+        let why = format!("a text of {} bytes where there are at most {most}", text.len());
+        return Err(Wrong::OtherString(why));
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 impl std::fmt::Display for TooLong {
@@ -255,7 +437,7 @@ impl std::error::Error for TooLong {}
 
 impl std::fmt::Display for DecodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "not a record: {}", self.why)
+        write!(f, "not a {}: {}", self.what, self.why)
     }
 }
 

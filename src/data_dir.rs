@@ -32,7 +32,7 @@ use crate::journal::append::{End, Last, Segments};
 use crate::journal::mark::{self, Mark};
 use crate::journal::replay::{self, Found};
 use crate::journal::{SEGMENT_BYTES, segment};
-use crate::snapshot::{self, LoadError, Loaded};
+use crate::snapshot::{self, Checked, LoadError, Loaded};
 use crate::startup::Progress;
 use crate::state::State;
 
@@ -187,13 +187,7 @@ fn begin_with_snapshot(
         match snapshot::load(disk, identity.salt(), &name, &report) {
             Ok(Loaded { state, head, digest, bytes }) => {
                 let from = Last { sequence: head.sequence, checksum: head.chain };
-                let snapshot = SnapshotInfo {
-                    sequence: head.sequence,
-                    customers: head.customers,
-                    bytes,
-                    digest,
-                    taken_at_s: head.taken_at_s,
-                };
+                let snapshot = Checked { head, digest, bytes }.info();
                 return Ok(Begun { state, from, snapshot: Some(snapshot), damaged });
             }
             Err(newer @ LoadError::Newer { .. }) => return Err(refused_snapshot(&name, &newer)),
@@ -219,8 +213,26 @@ fn begin_with_snapshot(
 }
 
 pub(crate) fn refused_snapshot(name: &str, error: &LoadError) -> Refused {
-    let kind = if matches!(error, LoadError::Newer { .. }) { Kind::Newer } else { Kind::Damaged };
-    Refused { kind, file: Some(name.to_owned()), offset: None, sequence: None, what: error.to_string() }
+    match error {
+        LoadError::Newer { version, .. } => Refused::newer(name, *version, snapshot::VERSION),
+        LoadError::Damaged { offset, expected, found, .. } => {
+            Refused::damaged(name, *offset, 0, format!("expected {expected}, found {found}"))
+        }
+        LoadError::Disk { error, .. } => Refused {
+            kind: Kind::Io,
+            file: Some(name.to_owned()),
+            offset: None,
+            sequence: None,
+            what: error.to_string(),
+        },
+        LoadError::Full(full) => Refused {
+            kind: Kind::Io,
+            file: Some(name.to_owned()),
+            offset: None,
+            sequence: None,
+            what: full.to_string(),
+        },
+    }
 }
 
 /// The sequences of all snapshots, newest first.

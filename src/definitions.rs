@@ -38,6 +38,11 @@ impl Definitions {
         Definitions { schema: Arc::new(Schema::empty()), rule_sets: BTreeMap::new() }
     }
 
+    /// Definitions as they were kept.
+    pub fn restore(schema: Schema, rule_sets: impl IntoIterator<Item = (Arc<str>, History)>) -> Definitions {
+        Definitions { schema: Arc::new(schema), rule_sets: rule_sets.into_iter().collect() }
+    }
+
     /// The rule sets by name, retired ones included.
     pub fn rule_sets(&self) -> impl Iterator<Item = (&Arc<str>, &History)> {
         self.rule_sets.iter()
@@ -110,6 +115,28 @@ impl Default for Definitions {
 }
 
 impl History {
+    /// A history as it was kept.
+    ///
+    /// # Errors
+    /// A sentence: there are too many versions, or one is meant that is not among them.
+    pub fn restore(
+        versions: BTreeMap<u32, Arc<str>>,
+        active: Option<u32>,
+        earlier: Vec<u32>,
+        last: u32,
+    ) -> Result<History, String> {
+        if versions.len() > MAX_VERSIONS || earlier.len() > MAX_EARLIER {
+            return Err(format!("{} versions and {} earlier ones", versions.len(), earlier.len()));
+        }
+        if let Some(version) = active.iter().chain(&earlier).find(|version| !versions.contains_key(version)) {
+            return Err(format!("version {version} is missing"));
+        }
+        if versions.keys().next_back().is_some_and(|newest| *newest > last) {
+            return Err(format!("there is a version after the last, {last}"));
+        }
+        Ok(History { versions, active, earlier, last })
+    }
+
     /// The version that decides now; `None` for a retired rule set or one that was never activated.
     pub fn active(&self) -> Option<u32> {
         self.active
@@ -128,6 +155,16 @@ impl History {
     /// The version that was active before, if it is still kept.
     pub fn previous(&self) -> Option<u32> {
         self.earlier.last().copied()
+    }
+
+    /// The versions that were active before, the last one last: the way that rolling back goes.
+    pub fn earlier(&self) -> &[u32] {
+        &self.earlier
+    }
+
+    /// The greatest number that a version ever had.
+    pub fn last(&self) -> u32 {
+        self.last
     }
 
     fn activate(&mut self, version: u32) {

@@ -445,7 +445,7 @@ mod tests {
     }
 
     /// The age as a decision sees it.
-    fn age(node: &Node, who: impl std::fmt::Display) -> Option<i64> {
+    fn age(node: &Node, who: impl fmt::Display) -> Option<i64> {
         let mut row = Row::new();
         node.customers().read(id(who).as_str(), &mut row);
         match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE)) {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     /// An update that sets the age; codes begin at 1.
-    fn aged(who: impl std::fmt::Display, age: u64) -> Update {
+    fn aged(who: impl fmt::Display, age: u64) -> Update {
         merge(who, &[(AGE, age + 1)])
     }
 

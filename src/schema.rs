@@ -37,7 +37,7 @@ pub struct ContextId(pub u16);
 pub struct ChannelId(pub u16);
 
 /// All declarations.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     /// Its name.
     pub name: Box<str>,
@@ -54,7 +54,7 @@ pub struct Schema {
 }
 
 /// A fact about a customer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Feature {
     /// Its name.
     pub name: Box<str>,
@@ -67,7 +67,7 @@ pub struct Feature {
 }
 
 /// A name with a kind: a context field, an event's property, an offer's attribute.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Declared {
     /// Its name.
     pub name: Box<str>,
@@ -78,7 +78,7 @@ pub struct Declared {
 }
 
 /// A kind of thing that happens to customers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EventType {
     /// Its name.
     pub name: Box<str>,
@@ -198,6 +198,31 @@ impl Schema {
                 problem.hint(format!("channels: {}", words.join(", ")))
             }
         })
+    }
+
+    /// The schema that has grown to this text: its features in the order of their numbers, each with its field. The text
+    /// alone does not tell, because what came first keeps its number and place.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or with a number or place.
+    pub fn restore(text: &str, order: &[(&str, Option<Field>)]) -> Result<Schema, Problems> {
+        let mut schema = Schema::parse("schema", text)?;
+        let mut problems = Problems::new();
+        let mut given: Vec<Option<Feature>> = schema.features.drain(..).map(Some).collect();
+        for (name, field) in order {
+            let id = schema.feature_ids.get(*name).map(|id| usize::from(id.0));
+            match id.and_then(|id| given[id].take()) {
+                Some(feature) => schema.features.push(Feature { field: *field, ..feature }),
+                None => problems.push(Problem::new(format!("feature {} is not declared once", quoted(name)))),
+            }
+        }
+        for feature in given.iter().flatten() {
+            problems.push(Problem::new(format!("feature `{}` has no number", feature.name)));
+        }
+        if let Err(problem) = schema.laid_out() {
+            problems.push(problem);
+        }
+        problems.or(schema)
     }
 
     /// This schema, grown to what `newer` declares: known features keep their number and place, new ones follow.

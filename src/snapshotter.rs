@@ -296,7 +296,7 @@ fn unavailable(why: Unavailable) -> SnapshotError {
 
 fn write_failed(error: WriteError) -> SnapshotError {
     match error {
-        WriteError::Io(e) if disk::is_full(&e) => SnapshotError::DiskFull(e.to_string()),
+        WriteError::Disk { error, .. } if disk::is_full(&error) => SnapshotError::DiskFull(error.to_string()),
         other => SnapshotError::Failed(other.to_string()),
     }
 }

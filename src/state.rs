@@ -5,7 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::customer::CustomerId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::definitions::Definitions;
 use crate::problem::Problems;
 use crate::record::Record;
@@ -17,7 +18,20 @@ pub struct State {
     definitions: Definitions,
     customers: CustomersWriter,
     sequence: u64,
+    erased: u64,
     row: Row, // used again from update to update
+}
+
+/// A state as it was at [`State::freeze`], while the state itself goes on.
+pub struct Frozen {
+    /// Of the last record applied.
+    pub sequence: u64,
+    /// As [`State::erased`].
+    pub erased: u64,
+    /// Schema and rule sets.
+    pub definitions: Definitions,
+    /// The customers, to be taken once.
+    pub customers: store::Frozen,
 }
 
 /// Why a record could not be applied. The state no longer follows the records then: nothing more may be applied to it.
@@ -40,7 +54,25 @@ impl State {
     /// The state before the first record.
     pub fn new() -> State {
         let (customers, _) = store::customers();
-        State { definitions: Definitions::new(), customers, sequence: 0, row: Row::new() }
+        State::restore(0, 0, Definitions::new(), customers)
+    }
+
+    /// The state that was frozen with this sequence, erasure and definitions, and with these customers.
+    pub fn restore(
+        sequence: u64,
+        erased: u64,
+        definitions: Definitions,
+        customers: CustomersWriter,
+    ) -> State {
+        State { definitions, customers, sequence, erased, row: Row::new() }
+    }
+
+    /// This state as it is now, for a snapshot, while it goes on; `None` while another such view lives. What it costs
+    /// and when it is given up: [`CustomersWriter::freeze`].
+    pub fn freeze(&mut self) -> Option<Frozen> {
+        let customers = self.customers.freeze()?;
+        let (sequence, erased, definitions) = (self.sequence, self.erased, self.definitions.clone());
+        Some(Frozen { sequence, erased, definitions, customers })
     }
 
     /// Schema and rule sets.
@@ -58,6 +90,11 @@ impl State {
         self.sequence
     }
 
+    /// The sequence of the last record that erased somebody, known or not; 0 before the first.
+    pub fn erased(&self) -> u64 {
+        self.erased
+    }
+
     /// Applies the record of this sequence, which must be the next one.
     ///
     /// # Errors
@@ -70,6 +107,9 @@ impl State {
         match record {
             Record::Customers(updates) => {
                 updates.iter().try_for_each(|update| self.update(update)).map_err(ApplyError::Full)?;
+                if updates.iter().any(|update| update.change == Change::Erase) {
+                    self.erased = sequence;
+                }
             }
             definition => {
                 self.definitions.apply(definition).map_err(ApplyError::Definitions)?;
@@ -99,20 +139,11 @@ impl State {
         updates.iter().filter(adds).count()
     }
 
-    pub fn erased(&self) -> u64 {
-        0
-    }
-    pub fn freeze(&mut self) -> Option<Frozen> {
-        None
-    }
-
     /// [`digest`] of this state.
     pub fn digest(&self) -> u64 {
         digest(&self.definitions, self.customers.shared())
     }
 }
-
-pub struct Frozen;
 
 impl Default for State {
     fn default() -> Self {
@@ -124,28 +155,45 @@ impl Default for State {
 /// machine. It tells that two states differ by accident, not by intent: it is no cryptographic hash. Only meaningful
 /// while nothing is written.
 pub fn digest(definitions: &Definitions, customers: &Customers) -> u64 {
-    let mut hash = Fnv::new();
-    hash.text(&definitions.schema.text);
-    for feature in definitions.schema.features() {
-        hash.text(&feature.name);
-        hash.text(&format!("{:?}", feature.field));
-    }
-    for (name, history) in definitions.rule_sets() {
-        hash.text(name);
-        hash.text(&format!("{history:?}"));
-    }
-    // A sum, because the store gives its customers in no order.
-    let mut sum = 0_u64;
-    customers.for_each(|id, row| sum = sum.wrapping_add(of_customer(id, row)));
-    hash.number(sum);
-    hash.finish()
+    let mut digest = Digest::default();
+    customers.for_each(|id, row| digest.add(id.as_str(), row));
+    digest.of_state(definitions)
 }
 
-fn of_customer(id: &CustomerId, row: &[u64]) -> u64 {
-    let mut hash = Fnv::new();
-    hash.text(id.as_str());
-    row.iter().for_each(|word| hash.number(*word));
-    hash.finish()
+/// The customers' share of a [`digest`], counted customer by customer: whoever sees them all once comes to the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Digest {
+    // A sum, because the store gives its customers in no order.
+    sum: u64,
+}
+
+impl Digest {
+    /// Counts a customer, whose row has no zero words at its end.
+    pub fn add(&mut self, id: &str, row: &[u64]) {
+        let id = xxh3_64_with_seed(id.as_bytes(), 0);
+        self.sum = self.sum.wrapping_add(xxh3_64_with_seed(&store::bytes_of(row), id));
+    }
+
+    /// Counts the customers that `other` counted.
+    pub fn merge(&mut self, other: Digest) {
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+
+    /// The digest of these customers with these definitions.
+    pub fn of_state(self, definitions: &Definitions) -> u64 {
+        let mut hash = Fnv::new();
+        hash.text(&definitions.schema.text);
+        for feature in definitions.schema.features() {
+            hash.text(&feature.name);
+            hash.text(&format!("{:?}", feature.field));
+        }
+        for (name, history) in definitions.rule_sets() {
+            hash.text(name);
+            hash.text(&format!("{history:?}"));
+        }
+        hash.number(self.sum);
+        hash.finish()
+    }
 }
 
 /// FNV-1a over words of 8 bytes, with the last step of MurmurHash3 so that sums of hashes spread.
@@ -192,6 +240,7 @@ pub(crate) mod testing {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::customer::CustomerId;
     use crate::schema::FeatureId;
 
     /// Five features of 2, 7, 4, 32 and 64 bits.

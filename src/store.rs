@@ -10,17 +10,24 @@
 //! read lock waits for somebody who needs nothing from that reader.
 
 mod arena;
+mod frozen;
+mod loader;
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use smallvec::SmallVec;
 
 use crate::customer::CustomerId;
 use arena::Arena;
+use frozen::Preserved;
+pub use frozen::{Frozen, GivenUp, Part};
+pub use loader::{LoadError, Loader};
 
 /// Customers that one store can hold.
 pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
@@ -49,28 +56,18 @@ pub fn customers() -> (CustomersWriter, Arc<Customers>) {
     with_room_for(0)
 }
 
-/// An empty store with room in its map for `expected` customers; more may come. To be used where the number is known,
-/// as from a snapshot: a map that grows leaves its outgrown tables to the allocator, which keeps them for a while.
+/// An empty store with room in its map for `expected` customers; more may come. To be used where the number is known:
+/// a map that grows leaves its outgrown tables to the allocator, which keeps them for a while.
 pub fn with_room_for(expected: usize) -> (CustomersWriter, Arc<Customers>) {
-    // Shards fill unevenly; three standard deviations more and hardly one has to grow.
-    let expected = expected.min(MAX_CUSTOMERS);
-    let capacity = expected + 3 * (expected * SHARDS).isqrt();
-    let hasher = RandomState::default();
-    let shared = Arc::new(Customers {
-        slots: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, hasher, SHARDS),
-        arena: Arena::new(),
-        customers: AtomicUsize::new(0),
-        id_bytes: AtomicUsize::new(0),
-        free_bytes: AtomicUsize::new(0),
-    });
-    let writer =
-        CustomersWriter { shared: shared.clone(), row_words: DEFAULT_ROW_WORDS, opened: 0, free: Vec::new() };
+    let writer = CustomersWriter::new(Customers::new(RandomState::default().hash_one(0), expected));
+    let shared = writer.shared.clone();
     (writer, shared)
 }
 
 /// The read side, for any thread.
 pub struct Customers {
-    slots: DashMap<CustomerId, u32, RandomState>,
+    slots: DashMap<CustomerId, u32, FixedState>,
+    seed: u64,
     arena: Arena,
     // Counted by the writer, so that nobody has to ask 1,024 shards.
     customers: AtomicUsize,
@@ -86,6 +83,8 @@ pub struct CustomersWriter {
     opened: u32,
     /// Slots below `opened` that nobody owns.
     free: Vec<u32>,
+    /// What a view frozen earlier still needs, as long as somebody holds it.
+    frozen: Option<Weak<Preserved>>,
 }
 
 /// There is no room for another customer or a longer row: [`MAX_CUSTOMERS`] is reached, or the system has no memory.
@@ -103,6 +102,22 @@ pub struct Memory {
 }
 
 impl Customers {
+    /// `seed` decides which shard a customer is in: it should be hard to guess from outside.
+    fn new(seed: u64, expected: usize) -> Customers {
+        // Shards fill unevenly; three standard deviations more and hardly one has to grow.
+        let expected = expected.min(MAX_CUSTOMERS);
+        let capacity = expected + 3 * (expected * SHARDS).isqrt();
+        let hasher = FixedState::with_seed(seed);
+        Customers {
+            slots: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, hasher, SHARDS),
+            seed,
+            arena: Arena::new(),
+            customers: AtomicUsize::new(0),
+            id_bytes: AtomicUsize::new(0),
+            free_bytes: AtomicUsize::new(0),
+        }
+    }
+
     /// Copies the words of `customer` into `row`, which is cleared first; false when nobody has that id.
     ///
     /// Zero words at the end are left out, so what comes back depends on what was put and not on how it is kept.
@@ -148,12 +163,20 @@ impl Customers {
 }
 
 impl CustomersWriter {
+    fn new(shared: Customers) -> CustomersWriter {
+        let shared = Arc::new(shared);
+        CustomersWriter { shared, row_words: DEFAULT_ROW_WORDS, opened: 0, free: Vec::new(), frozen: None }
+    }
+
     /// Puts a whole row; words beyond it read as missing, that is zero. A customer not known yet is added.
     ///
     /// # Errors
     /// When there is no room; nothing was changed then.
     pub fn put(&mut self, customer: &CustomerId, row: &[u64]) -> Result<(), Full> {
-        let row = &row[..row.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)];
+        if self.frozen.is_some() {
+            self.preserve(customer);
+        }
+        let row = trimmed(row);
         let arena = &self.shared.arena;
         if let Some(slot) = self.shared.slots.view(customer, |_, slot| *slot) {
             arena.fit(slot, row.len())?;
@@ -176,6 +199,11 @@ impl CustomersWriter {
 
     /// Forgets a customer and zeroes the row; false when nobody has that id.
     pub fn erase(&mut self, customer: &str) -> bool {
+        if self.frozen.is_some()
+            && let Some(id) = self.shared.slots.view(customer, |id, _| id.clone())
+        {
+            self.preserve(&id);
+        }
         // Removal first: it waits for the readers of the row, and only then is the slot anybody else's.
         let Some((id, slot)) = self.shared.slots.remove(customer) else { return false };
         self.shared.arena.write(slot, &[]);
@@ -200,6 +228,20 @@ impl CustomersWriter {
     /// The read side.
     pub fn shared(&self) -> &Arc<Customers> {
         &self.shared
+    }
+}
+
+/// A row without the zero words at its end.
+fn trimmed(row: &[u64]) -> &[u64] {
+    &row[..row.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)]
+}
+
+/// The words as little-endian bytes, which is how most machines keep them: nothing is copied there.
+pub(crate) fn bytes_of(row: &[u64]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::Borrowed(bytemuck::cast_slice(row))
+    } else {
+        Cow::Owned(row.iter().flat_map(|word| word.to_le_bytes()).collect())
     }
 }
 

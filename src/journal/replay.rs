@@ -106,7 +106,9 @@ pub(crate) struct Place {
 pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<Place, Refused> {
     let firsts = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
     let Some(first) = firsts.iter().rfind(|first| **first <= cut_at).copied() else {
-        return Err(missing(cut_at, firsts.first().copied().unwrap_or(cut_at)));
+        let oldest = firsts.first().copied().unwrap_or(0);
+        let what = format!("record {cut_at} is in no file any more, the oldest one that is kept is {oldest}");
+        return Err(Refused { kind: Kind::Io, file: None, offset: None, sequence: None, what });
     };
     let nobody = Last { sequence: 0, checksum: 0 };
     let mut replay = Replay {

@@ -35,6 +35,17 @@ impl Field {
         u32::from(self.bits)
     }
 
+    /// Where it is: word, shift and bits, as [`Field::at`] takes them.
+    pub fn place(self) -> (u16, u8, u8) {
+        (self.word, self.shift, self.bits)
+    }
+
+    /// The field at this place; `None` if no row has such bits or they cross a word.
+    pub fn at((word, shift, bits): (u16, u8, u8)) -> Option<Field> {
+        let within = usize::from(word) < MAX_ROW_WORDS && u32::from(shift) + u32::from(bits) <= 64;
+        (within && bits > 0).then_some(Field { word, shift, bits })
+    }
+
     fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bits)
     }
@@ -68,12 +79,43 @@ impl Schema {
             used[word] += bits;
         }
         self.row_words = used.len();
+        self.number();
+        Ok(())
+    }
+
+    /// Takes over the fields that the features have, in place of those that [`lay_out`](Schema::lay_out) would give.
+    pub(super) fn laid_out(&mut self) -> Result<(), Problem> {
+        let mut used: Vec<u64> = Vec::new();
+        for feature in &self.features {
+            let why = match (feature.kind.bits(), feature.field) {
+                (None, None) => continue,
+                (Some(bits), Some(field)) if field.bits() >= bits => {
+                    let word = usize::from(field.word);
+                    used.resize(used.len().max(word + 1), 0);
+                    let mask = field.mask() << field.shift;
+                    if used[word] & mask == 0 {
+                        used[word] |= mask;
+                        continue;
+                    }
+                    "its bits are those of another feature"
+                }
+                (Some(_), Some(_)) => "its bits are too few for its values",
+                (Some(_), None) => "it has no place in a row",
+                (None, Some(_)) => "it is computed and has no place in a row",
+            };
+            return Err(Problem::new(format!("feature `{}`: {why}", feature.name)));
+        }
+        self.row_words = used.len();
+        self.number();
+        Ok(())
+    }
+
+    fn number(&mut self) {
         let names = self
             .features
             .iter()
             .enumerate()
             .map(|(i, f): (usize, &Feature)| (f.name.clone(), FeatureId(i as u16)));
         self.feature_ids = names.collect();
-        Ok(())
     }
 }

@@ -61,16 +61,35 @@ impl Arena {
     /// Makes `slot` usable for a row of `words` words. Slots are first opened in the order 0, 1, 2, ...; a chunk's
     /// first one decides how long rows its first band takes.
     pub(super) fn open(&self, slot: u32, words: usize) -> Result<(), Full> {
-        let (cell, offset) =
-            self.chunks.get(slot as usize / ROWS_PER_CHUNK).zip(Some(offset(slot))).ok_or(Full)?;
-        if cell.get().is_none() {
-            let chunk = Chunk { used: AtomicU32::new(0), band: Band::new(1 + words)? };
-            let _ = cell.set(chunk); // there is one writer, so nobody was faster
-        }
-        if let Some(chunk) = cell.get() {
-            chunk.used.fetch_max(offset as u32 + 1, Ordering::Relaxed);
-        }
+        let chunk = self.chunk_or_new(slot, words)?;
+        chunk.used.fetch_max(offset(slot) as u32 + 1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Writes the row of a slot that nobody else opens or writes; [`opened`](Arena::opened) has to follow. For several
+    /// threads at once, which must not meet at a common counter.
+    pub(super) fn place(&self, slot: u32, words: usize, row: &[u64]) -> Result<(), Full> {
+        let chunk = self.chunk_or_new(slot, words)?;
+        chunk.fit(row.len())?;
+        chunk.write(offset(slot), row);
+        Ok(())
+    }
+
+    /// Notes that the slots below `slots` are open.
+    pub(super) fn opened(&self, slots: usize) {
+        for (at, chunk) in self.chunks.iter().map_while(OnceLock::get).enumerate() {
+            let used = slots.saturating_sub(at * ROWS_PER_CHUNK).min(ROWS_PER_CHUNK);
+            chunk.used.store(used as u32, Ordering::Relaxed);
+        }
+    }
+
+    fn chunk_or_new(&self, slot: u32, words: usize) -> Result<&Chunk, Full> {
+        let cell = self.chunks.get(slot as usize / ROWS_PER_CHUNK).ok_or(Full)?;
+        if cell.get().is_none() {
+            // Whoever comes second drops what it made; it is untouched memory.
+            let _ = cell.set(Chunk { used: AtomicU32::new(0), band: Band::new(1 + words)? });
+        }
+        cell.get().ok_or(Full)
     }
 
     /// Makes the row of `slot`, which is open, long enough for `words` words.
@@ -119,16 +138,17 @@ impl Chunk {
     }
 
     fn fit(&self, words: usize) -> Result<(), Full> {
-        let have = self.words();
-        if words <= have {
-            return Ok(());
+        loop {
+            let have = self.words();
+            if words <= have {
+                return Ok(());
+            }
+            // At least a quarter more, so that a schema that grows a word at a time does not end in a long chain.
+            let band = Box::new(Band::new((words - have).max(have / 4))?);
+            if let Some(last) = self.band.chain().last() {
+                let _ = last.next.set(band); // while loading, another thread may be faster, so look again
+            }
         }
-        // At least a quarter more, so that a schema that grows a word at a time does not end in a long chain.
-        let band = Box::new(Band::new((words - have).max(have / 4))?);
-        if let Some(last) = self.band.chain().last() {
-            let _ = last.next.set(band); // there is one writer, so nobody was faster
-        }
-        Ok(())
     }
 
     fn write(&self, offset: usize, row: &[u64]) {

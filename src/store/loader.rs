@@ -1,0 +1,88 @@
+//! Filling an empty store from several threads.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use super::{Customers, CustomersWriter, Full, MAX_CUSTOMERS, trimmed};
+use crate::customer::CustomerId;
+
+/// Takes customers into slots that the caller counts out, each of `0..customers` once, in any order and from any
+/// thread. Fast where neighbouring slots are of customers in few shards, as a frozen store hands them out.
+pub struct Loader {
+    shared: Customers,
+    row_words: usize,
+    customers: usize,
+}
+
+/// Why a customer cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadError {
+    /// There is no memory for it.
+    Full(Full),
+    /// The id was loaded before.
+    Twice,
+    /// The slot is not one of those that were announced, or not as many customers came.
+    Count,
+}
+
+impl Loader {
+    /// For `customers` customers, whose rows have `row_words` words from the start. Of those, `room_for` get room in the
+    /// map at once; where the number comes from outside, that bounds what is allocated for it.
+    ///
+    /// # Errors
+    /// More than [`MAX_CUSTOMERS`].
+    pub fn new(seed: u64, customers: usize, room_for: usize, row_words: usize) -> Result<Loader, LoadError> {
+        if customers > MAX_CUSTOMERS {
+            return Err(LoadError::Full(Full));
+        }
+        Ok(Loader { shared: Customers::new(seed, customers.min(room_for)), row_words, customers })
+    }
+
+    /// Puts a customer into its slot.
+    ///
+    /// # Errors
+    /// [`LoadError`]. The store is of no use then.
+    pub fn put(&self, slot: u32, customer: CustomerId, row: &[u64]) -> Result<(), LoadError> {
+        if slot as usize >= self.customers {
+            return Err(LoadError::Count);
+        }
+        let row = trimmed(row);
+        self.shared.arena.place(slot, row.len().max(self.row_words), row).map_err(LoadError::Full)?;
+        let heap = customer.heap_bytes();
+        if heap > 0 {
+            self.shared.id_bytes.fetch_add(heap, Ordering::Relaxed);
+        }
+        match self.shared.slots.insert(customer, slot) {
+            None => Ok(()),
+            Some(_) => Err(LoadError::Twice),
+        }
+    }
+
+    /// The store, when all customers are in it.
+    ///
+    /// # Errors
+    /// [`LoadError::Count`] when they are not.
+    pub fn finish(self) -> Result<CustomersWriter, LoadError> {
+        if self.shared.slots.len() != self.customers {
+            return Err(LoadError::Count);
+        }
+        self.shared.arena.opened(self.customers);
+        self.shared.customers.store(self.customers, Ordering::Relaxed);
+        let mut writer = CustomersWriter::new(self.shared);
+        writer.opened = self.customers as u32; // at most MAX_CUSTOMERS
+        writer.row_words = self.row_words;
+        Ok(writer)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Full(full) => full.fmt(f),
+            LoadError::Twice => f.write_str("the same customer is there twice"),
+            LoadError::Count => f.write_str("there are not as many customers as announced"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
