@@ -315,3 +315,6 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
     file.sync()?;
     mark.write(found.last.sequence, found.last.checksum)
 }
+
+#[cfg(test)]
+mod tests;
