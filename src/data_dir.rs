@@ -101,6 +101,9 @@ pub(crate) fn lock(path: &Path) -> Result<Arc<dyn Disk>, Refused> {
     if !folder.lock().map_err(refused)? {
         return Err(Refused::in_use(path));
     }
+    if let Some(warning) = folder.warning() {
+        tracing::warn!(directory = %path.display(), "{warning}");
+    }
     Ok(Arc::new(folder))
 }
 

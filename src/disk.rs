@@ -172,6 +172,20 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), directory: std::fs::File::open(path)? })
     }
 
+    /// What is to be known of the file system before data is entrusted to it.
+    pub fn warning(&self) -> Option<&'static str> {
+        const TMPFS: u32 = 0x0102_1994;
+        const NETWORK: [u32; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42]; // NFS, SMB, CIFS, SMB 2; statfs(2)
+        let kind = rustix::fs::fstatfs(&self.directory).ok()?.f_type as u32;
+        if kind == TMPFS {
+            Some("this is a file system in memory: what is kept here is gone after a reboot")
+        } else if NETWORK.contains(&kind) {
+            Some("this is a network file system: whether what it says is synced survives is up to its server")
+        } else {
+            None
+        }
+    }
+
     /// Takes it for this value alone; false if another process, or another value, has it. Given back when this is dropped
     /// or the process ends, however it ends.
     ///

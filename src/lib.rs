@@ -7,10 +7,11 @@
 //! 2. An engine is immutable; a decision uses exactly one.
 //! 3. State is a fold of one ordered sequence of records; one `apply` serves live writes and replay.
 //! 4. A write is acknowledged after it was journalled and applied: the next decision sees it.
-//! 5. After a failed journal write nothing more is written until restart; decisions go on.
+//! 5. A sync that failed is never tried again: nothing more is written until restart; decisions go on.
 //! 6. No guard of the customer map leaves [`store`].
 //! 7. Every queue, body, cache and loop has a bound with a name.
-//! 8. Only [`http`] knows the wire's shapes, only [`codec`] the journal's.
+//! 8. Only [`http`] knows the wire's shapes, only [`codec`] what records and snapshots hold.
+//! 9. A data directory that was initialised never starts empty, and no byte that a checksum does not cover is believed.
 
 // The core. What goes in: texts and bodies as trees that report every problem at once.
 pub mod input;

@@ -42,6 +42,8 @@ pub use write::{WriteError, Written, write};
 pub const VERSION: u32 = 1;
 
 const SUFFIX: &str = ".snapshot";
+/// What a snapshot's name ends in while it is written.
+pub(crate) const UNFINISHED: &str = ".tmp";
 const DIGITS: usize = 20;
 
 /// What a snapshot is of.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
+use crate::data_dir::repair::CUT;
 use crate::data_dir::{self, Identity};
 use crate::disk::{self, Disk};
 use crate::durability::{SnapshotError, SnapshotInfo};
@@ -273,6 +274,14 @@ impl Snapshotter {
         for sequence in snapshots.into_iter().filter(|sequence| !kept.contains(sequence)) {
             self.disk.remove(&snapshot::name(sequence))?;
         }
+        for name in self.disk.list()? {
+            if is_unfinished(&name) {
+                self.disk.remove(&name)?;
+            } else if name.contains(CUT) && self.shared.erased.load(Ordering::Acquire) > 0 {
+                tracing::warn!(file = %name, "kept by a repair, and it may hold customers who were erased: remove it when \
+                     it is not needed any more");
+            }
+        }
         if let (true, Some(oldest)) = (kept.len() >= KEPT, kept.last()) {
             let firsts: Vec<u64> = self.journal.segments().keys().copied().collect();
             for pair in firsts.windows(2).filter(|pair| pair[1] <= oldest + 1) {
@@ -282,6 +291,11 @@ impl Snapshotter {
         }
         self.disk.sync()
     }
+}
+
+/// Whether it is a snapshot that was being written when a process ended.
+fn is_unfinished(name: &str) -> bool {
+    name.strip_suffix(snapshot::UNFINISHED).is_some_and(|name| snapshot::sequence_of(name).is_some())
 }
 
 fn unavailable(why: Unavailable) -> SnapshotError {

@@ -65,6 +65,43 @@ fn the_mistake_gets_the_message_that_is_shown() {
     assert_eq!(problems.to_string().trim_end(), blocks("text")[0]);
 }
 
+/// The block under *Kill it, and ask again*, line by line as somebody types it, each once the server is ready.
+#[test]
+fn what_was_acknowledged_is_there_after_the_kill_that_is_shown() {
+    let there = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    if !there("bash") || !there("curl") {
+        eprintln!("skipped: there is no bash or no curl to type the commands of README.md into");
+        return;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let shown = blocks("sh").into_iter().find(|block| block.contains("kill -9")).unwrap();
+    let wait = "for i in $(seq 300); do usher health >/dev/null 2>&1 && break; sleep 0.1; done";
+    let typed: Vec<String> = shown
+        .replace("\\\n", "")
+        .replace("8080", &port.to_string())
+        .replace("models/retail-bank", concat!(env!("CARGO_MANIFEST_DIR"), "/models/retail-bank"))
+        .lines()
+        .map(|line| line.split(" #").next().unwrap().trim_end())
+        .map(|line| if line.ends_with('&') { format!("{line}\n{wait}") } else { line.to_owned() })
+        .collect();
+    let script = format!("set -m\n{}\nkill -9 %%\n", typed.join("\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Path::new(env!("CARGO_BIN_EXE_usher")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let address = format!("127.0.0.1:{port}");
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("USHER_LISTEN", &address)
+        .env("USHER_SERVER", format!("http://{address}"))
+        .output()
+        .unwrap();
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("steady_r2"), "{script}\n{said}\n{complained}");
+}
+
 #[test]
 fn every_command_that_is_shown_exists() {
     let shown = blocks("sh").join("\n");

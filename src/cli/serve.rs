@@ -88,26 +88,24 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         ..http::Settings::default()
     };
     let startup = Startup::new();
+    if claimed.is_none() {
+        tracing::warn!(
+            "customers and pushed rule sets live in memory only: they are gone when this server stops; --data DIR keeps \
+             them"
+        );
+        startup.finish(begun(start_node()?, bundle.as_ref())?);
+    }
     let server =
         http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
     // Before anybody is told that we are here: whoever knows may ask us to stop.
     let stop = StopSignals::watch()?;
     announce(&server);
-    let node = match claimed {
-        Some(claimed) => open_node(claimed, &config, &startup)?,
-        None => {
-            tracing::warn!(
-                "customers and pushed rule sets live in memory only: they are gone when this server stops; --data DIR \
-                 keeps them"
-            );
-            start_node()?
-        }
-    };
-    if let Some(bundle) = bundle {
-        begin_with(&node, &bundle)?;
+    // What is on disk may take a while to read: meanwhile `/readyz` says how far that is.
+    if let Some(claimed) = claimed {
+        startup.finish(begun(open_node(claimed, &config, &startup)?, bundle.as_ref())?);
     }
-    startup.finish(Arc::clone(&node));
-    tell_what_decides(&node);
+    let Some(node) = startup.node() else { return Err(Failure::new("there is no node")) };
+    tell_what_decides(node);
     stop.wait();
     tracing::info!("stopping: requests in flight are finished first");
     server.stop();
@@ -146,15 +144,16 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
     Ok(node)
 }
 
-/// The bundle is what a server begins with; what was pushed since is newer.
-fn begin_with(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
-    if node.sequence() > 0 {
-        tracing::info!(
+/// The node with the bundle, if it is fresh: what was pushed since is newer than a bundle.
+fn begun(node: Arc<Node>, bundle: Option<&Bundle>) -> Result<Arc<Node>, Failure> {
+    match bundle {
+        Some(bundle) if node.sequence() == 0 => define(&node, bundle)?,
+        Some(_) => tracing::info!(
             "the data directory has a schema and rule sets: --models is not looked at; `usher push` changes them"
-        );
-        return Ok(());
+        ),
+        None => {}
     }
-    define(node, bundle)
+    Ok(node)
 }
 
 impl Args {

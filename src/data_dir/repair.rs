@@ -11,6 +11,8 @@ use crate::journal::replay::{self, Place};
 use crate::journal::segment;
 use crate::snapshot;
 
+/// What stands in the name of a file that holds what was cut, before a number.
+pub const CUT: &str = ".cut-";
 /// Copies of the same cut at most.
 const MAX_COPIES: u32 = 1_000;
 
@@ -117,7 +119,7 @@ fn copy(disk: &dyn Disk, name: &str) -> io::Result<String> {
 /// A name for what is cut from this file.
 fn unused(disk: &dyn Disk, name: &str) -> io::Result<String> {
     let names = disk.list()?;
-    let free = (1..=MAX_COPIES).map(|n| format!("{name}.cut-{n}")).find(|free| !names.contains(free));
+    let free = (1..=MAX_COPIES).map(|n| format!("{name}{CUT}{n}")).find(|free| !names.contains(free));
     free.ok_or_else(|| {
         io::Error::other(format!("there are {MAX_COPIES} copies of `{name}` already; remove some"))
     })

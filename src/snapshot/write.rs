@@ -12,7 +12,7 @@ use super::block::{
     Block, ENOUGH_BYTES, HEADER_BYTES, Kind, MAX_CUSTOMER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES,
     checksum, preamble,
 };
-use super::{Head, name};
+use super::{Head, UNFINISHED, name};
 use crate::codec;
 use crate::customer::CustomerId;
 use crate::disk::{Disk, File, write_all_at};
@@ -81,7 +81,7 @@ pub fn write(
         rule_sets: frozen.definitions.rule_sets().count() as u32,
     };
     let name = name(head.sequence);
-    let temporary = format!("{name}.tmp");
+    let temporary = format!("{name}{UNFINISHED}");
     match disk.remove(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", error)),
         _ => {}
