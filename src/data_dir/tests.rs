@@ -55,6 +55,8 @@ struct World {
     frozen: Option<(Frozen, u64)>,
     /// Snapshots that were taken.
     snapshots: usize,
+    /// Batches that were refused because the disk was full.
+    refused: usize,
 }
 
 /// A state: its sequence tells it from the others, its digest what is in it.
@@ -105,6 +107,7 @@ impl World {
             promises: vec![],
             frozen: None,
             snapshots: 0,
+            refused: 0,
         }
     }
 
@@ -245,7 +248,10 @@ impl World {
         }
         match node.journal.commit() {
             Ok(()) => self.written = self.submissions.len(),
-            Err(JournalError::Full(_)) => self.cut(self.written),
+            Err(JournalError::Full(_)) => {
+                self.cut(self.written);
+                self.refused += 1;
+            }
             Err(JournalError::Failed(_)) => return Err(Ended),
         }
         self.note_durable(node);

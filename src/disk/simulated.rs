@@ -129,7 +129,9 @@ type Sector = [u8; SECTOR];
 enum Fate {
     Old,
     New,
-    /// Something it held in between, or one of these two.
+    /// What it held before the last change, as when that one did not reach the disk.
+    Before,
+    /// Something it held in between, or one of these.
     Any,
     /// One version up to some byte, another one from there.
     Torn,
@@ -422,7 +424,7 @@ impl Contents {
 fn fates(count: usize, rng: &mut Rng) -> Vec<Fate> {
     let of = |new: bool| if new { Fate::New } else { Fate::Old };
     let some = rng.usize(0..count.max(1));
-    let mut fates: Vec<_> = match rng.usize(0..8) {
+    let mut fates: Vec<_> = match rng.usize(0..9) {
         0 => vec![Fate::Old; count],
         1 => vec![Fate::New; count],
         2 => (0..count).map(|at| of(at + 1 == count)).collect(),
@@ -430,6 +432,7 @@ fn fates(count: usize, rng: &mut Rng) -> Vec<Fate> {
         4 => (0..count).map(|at| of(at < some)).collect(),
         5 => (0..count).map(|at| of(at != some)).collect(),
         6 => (0..count).map(|_| of(rng.bool())).collect(),
+        7 => vec![Fate::Before; count],
         _ => vec![Fate::Any; count],
     };
     if count > 0 {
@@ -574,6 +577,7 @@ impl Fate {
         match self {
             Fate::Old => old,
             Fate::New => new,
+            Fate::Before => versions[versions.len() - 2],
             Fate::Any => versions[rng.usize(0..versions.len())],
             Fate::Torn => {
                 let mut torn = versions[rng.usize(0..versions.len())];

@@ -70,6 +70,13 @@ fn check_restart(world: &World, left: &Simulated, case: &str) {
     assert_eq!(End::of(&node.state), seen, "{case}");
 }
 
+fn check_crashes(world: &World, disk: &Simulated, case: &str) {
+    let ways = if disk.is_settled() { 1 } else { 32 };
+    for seed in 0..ways {
+        check_restart(world, &disk.crash(&mut Rng::with_seed(seed)), case);
+    }
+}
+
 /// Runs the script; whenever a node ends for a fault, the disk is whole from then on and the next life begins.
 fn run(seed: u64, fault: Option<(u64, Fault, Lasting)>) -> (World, Simulated) {
     let (mut world, disk) = (World::new(seed), Simulated::new());
@@ -108,7 +115,11 @@ fn live(
     world.frozen = None;
     world.promise(disk);
     for step in steps {
+        let refused = world.refused;
         world.step(*step, &mut node, disk).ok()?;
+        if world.refused > refused {
+            check_crashes(world, disk, &format!("{fault:?}, refused"));
+        }
     }
     // Only a full disk got us here, and that is over now: writing goes on.
     disk.heal();
@@ -126,17 +137,20 @@ fn a_disk_that_runs_full_refuses_writes_until_there_is_room_again() {
         world.promise(&disk);
         let mut node = start(&disk).unwrap();
         disk.set_capacity(Some(*capacity));
+        let case = format!("{capacity} bytes");
         for step in SCRIPT.concat() {
+            let refused = world.refused;
             world.step(step, &mut node, &disk).unwrap();
+            if world.refused == refused + 1 {
+                check_crashes(&world, &disk, &case);
+            }
         }
-        let refused = world.written;
+        let written = world.written;
         disk.set_capacity(None);
         world.step(Step::Commit(2), &mut node, &disk).unwrap();
-        assert_eq!(world.written, refused + 2, "room again after {capacity} bytes");
+        assert_eq!(world.written, written + 2, "room again: {case}");
         world.step(Step::Snapshot, &mut node, &disk).unwrap();
-        for seed in 0..4 {
-            check_restart(&world, &disk.crash(&mut Rng::with_seed(seed)), &format!("{capacity} bytes"));
-        }
+        check_crashes(&world, &disk, &case);
     });
     println!("{} capacities", capacities.len());
 }
