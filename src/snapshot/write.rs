@@ -21,7 +21,11 @@ use crate::state::{self, Digest};
 use crate::store::{GivenUp, bytes_of};
 
 /// Blocks that wait to be written at most, besides the one being filled and the one being written.
-const MAX_WAITING: usize = 2;
+const MAX_WAITING: usize = 4;
+
+/// Bytes after which the file is synced on the way. The disk works while rows are captured, and the journal beside it never
+/// waits for more than this to become durable first (ext4 writes a file's data before the names of all).
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// Of zstd: the fastest of its ordinary levels.
 const COMPRESSION_LEVEL: i32 = 1;
@@ -157,7 +161,6 @@ impl Capture<'_> {
 
     /// Hands over everything; the digest of it.
     fn capture(mut self, head: Head, mut frozen: state::Frozen) -> Result<u64, WriteError> {
-        // Customers come last but are captured first of all that takes long: old rows pile up meanwhile.
         self.send(Kind::Head, codec::encode_head(&head)?)?;
         self.send(Kind::Schema, codec::encode_schema(&frozen.definitions.schema)?)?;
         for (name, history) in frozen.definitions.rule_sets() {
@@ -220,6 +223,7 @@ struct Output {
     file: Box<dyn File>,
     salt: u64,
     offset: u64,
+    synced: u64,
     index: u32,
     customers: u32,
     headers: Xxh3,
@@ -237,7 +241,17 @@ impl Output {
         headers.update(&preamble);
         write_all_at(&*file, 0, &preamble).map_err(|error| failed("writing", error))?;
         let offset = PREAMBLE_BYTES as u64;
-        Ok(Output { file, salt, offset, index: 0, customers: 0, headers, packer, packed: Vec::new() })
+        Ok(Output {
+            file,
+            salt,
+            offset,
+            synced: 0,
+            index: 0,
+            customers: 0,
+            headers,
+            packer,
+            packed: Vec::new(),
+        })
     }
 
     fn write_all(&mut self, blocks: &Receiver<Filled>, emptied: &Sender<Vec<u8>>) -> Result<(), WriteError> {
@@ -245,6 +259,10 @@ impl Output {
             self.block(kind, count, &payload)?;
             if kind == Kind::Customers {
                 let _ = emptied.send(payload); // nobody takes the last ones
+            }
+            if self.offset - self.synced >= SYNC_BYTES {
+                self.file.sync().map_err(|error| failed("syncing", error))?;
+                self.synced = self.offset;
             }
         }
         Ok(())

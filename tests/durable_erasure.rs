@@ -1,0 +1,160 @@
+//! A customer who was deleted is gone from every file after a compaction, also when compactions were killed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod cli_support;
+mod durable_support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use cli_support::run;
+use durable_support::{Home, Process, SCHEMA};
+use fastrand::Rng;
+use usher::schema::Schema;
+use usher::value::Value;
+
+const CANARIES: usize = 100;
+const OTHERS: usize = 300;
+/// In the id of every canary, and of nobody else.
+const MARK: &str = "canary-4711-";
+
+/// Scores of canaries: so near each other that their codes share most of their bytes.
+fn score(number: usize) -> f64 {
+    8_231_459.0 + number as f64 / 16_384.0
+}
+
+/// The bytes that the codes of all these scores share, as they are in a file.
+fn score_bytes() -> Vec<u8> {
+    let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
+    let kind = &schema.feature(schema.find_feature("score").unwrap()).kind;
+    let code = |number| kind.encode(&Value::Double(score(number))).to_le_bytes()[3..].to_vec();
+    assert!((0..2 * CANARIES).all(|number| code(number) == code(0)));
+    code(0)
+}
+
+fn write(process: &Process, method: &str, id: &str, body: &str) {
+    process.ask(method, &format!("/v1/customers/{id}"), body).is(200);
+}
+
+/// Others stay; canaries are put, snapshotted, changed, and deleted.
+fn let_canaries_die(process: &Process) {
+    let rows = |from: usize| {
+        let canary =
+            move |number| format!("{{\"customer\": \"{MARK}{number}\", \"score\": {}}}\n", score(number));
+        (from..from + CANARIES / 2).map(canary).collect::<String>()
+    };
+    process.ask("POST", "/v1/customers", &rows(0)).is(200);
+    process.ask("POST", "/v1/snapshots", "").is(201);
+    for number in CANARIES / 2..CANARIES {
+        write(process, "PUT", &format!("{MARK}{number}"), &format!("{{\"score\": {}}}", score(number)));
+    }
+    for number in 0..CANARIES {
+        let again = score(number + CANARIES);
+        write(process, "PATCH", &format!("{MARK}{number}"), &format!("{{\"score\": {again}}}"));
+    }
+    for number in 0..CANARIES {
+        write(process, "DELETE", &format!("{MARK}{number}"), "");
+    }
+}
+
+fn write_others(process: &Process) {
+    let other =
+        |number| format!("{{\"customer\": \"other-{number}\", \"version\": {number}, \"score\": 1.5}}\n");
+    process.ask("POST", "/v1/customers", &(0..OTHERS).map(other).collect::<String>()).is(200);
+}
+
+/// The others are there, and nobody else.
+#[track_caller]
+fn check_others(process: &Process) {
+    assert_eq!(process.wait_until_ready()["customers"], OTHERS);
+    let mut connection = process.connect().unwrap();
+    for number in 0..OTHERS {
+        let reply = connection.ask("GET", &format!("/v1/customers/other-{number}"), "").unwrap().is(200);
+        assert_eq!(reply.json()["features"]["version"], number);
+    }
+    let reply = connection.ask("GET", &format!("/v1/customers/{MARK}1"), "").unwrap();
+    assert_eq!(reply.status, 404);
+}
+
+/// How often the bytes are in the files of the directory and below.
+fn count(folder: &Path, bytes: &[u8]) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let count_in = |path: &Path| {
+        let content = std::fs::read(path).unwrap();
+        content.windows(bytes.len()).filter(|window| *window == bytes).count()
+    };
+    entries.map(|path| if path.is_dir() { count(&path, bytes) } else { count_in(&path) }).sum()
+}
+
+/// Canaries by id and by score.
+fn canaries(home: &Home) -> (usize, usize) {
+    (count(&home.data, MARK.as_bytes()), count(&home.data, &score_bytes()))
+}
+
+#[track_caller]
+fn some_are_there(home: &Home) {
+    let (ids, scores) = canaries(home);
+    assert!(ids >= CANARIES && scores >= CANARIES, "the search finds nothing: {ids} ids, {scores} scores");
+}
+
+#[test]
+fn after_a_compaction_no_file_holds_anything_of_who_was_deleted() {
+    for by_command in [true, false] {
+        let home = Home::new();
+        let process = home.start(&[]);
+        write_others(&process);
+        let_canaries_die(&process);
+        some_are_there(&home);
+        if by_command {
+            run(&["compact", "--server", &process.url()]).ended(0);
+        } else {
+            process.ask("POST", "/v1/snapshots", "").is(201);
+        }
+        assert_eq!(canaries(&home), (0, 0));
+        check_others(&process);
+        process.terminate();
+        assert_eq!(canaries(&home), (0, 0));
+        check_others(&home.start(&[]));
+        home.verify();
+    }
+}
+
+#[test]
+fn a_restart_between_deletion_and_compaction_forgets_nothing_of_what_is_to_be_forgotten() {
+    let home = Home::new();
+    let process = home.start(&[]);
+    write_others(&process);
+    let_canaries_die(&process);
+    process.kill();
+    drop(process);
+    some_are_there(&home);
+    let process = home.start(&[]);
+    process.ask("POST", "/v1/snapshots", "").is(201);
+    assert_eq!(canaries(&home), (0, 0));
+    check_others(&process);
+}
+
+#[test]
+fn compactions_that_are_killed_leave_nothing_that_the_next_does_not_remove() {
+    let (home, mut rng) = (Home::new(), Rng::new());
+    let process = home.start(&[]);
+    write_others(&process);
+    drop(process);
+    for _ in 0..20 {
+        let process = home.start(&[]);
+        let_canaries_die(&process);
+        some_are_there(&home);
+        let mut connection = process.connect().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| connection.ask("POST", "/v1/snapshots", "")); // it may die meanwhile
+            std::thread::sleep(Duration::from_micros(rng.u64(..20_000)));
+            process.kill();
+        });
+        drop(process);
+        let process = home.start(&[]);
+        process.ask("POST", "/v1/snapshots", "").is(201);
+        assert_eq!(canaries(&home), (0, 0));
+        check_others(&process);
+        process.kill();
+    }
+}
