@@ -2,7 +2,7 @@
 //! syncing as many bytes plainly; how fast they are loaded, against reading the file; what memory they take meanwhile,
 //! and what a reader of rows notices.
 //!
-//! `cargo bench --bench snapshot` measures; `-- 10000000` measures that many, `-- load` or `-- write` does only that, for a profiler. Medians of rounds in which all of it takes
+//! `cargo bench --bench snapshot` measures; `-- 10000000` measures that many, `-- 10000000 3` in three rounds instead of five, `-- load` or `-- write` does only that, for a profiler. Medians of rounds in which all of it takes
 //! turns, because disks and neighbours change from minute to minute. The directory is `USHER_BENCH_DIR`, or a temporary
 //! one. Cold figures need root, who may drop the page cache.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -34,11 +34,12 @@ const CHUNK: usize = 1 << 20;
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let bench = arguments.iter().any(|argument| argument == "--bench");
-    let count = arguments.iter().find_map(|argument| argument.parse().ok());
+    let mut numbers = arguments.iter().filter_map(|argument| argument.parse().ok());
+    let (count, rounds) = (numbers.next(), numbers.next());
     let place = std::env::var("USHER_BENCH_DIR").map_or_else(|_| tempfile::tempdir(), tempfile::tempdir_in);
     let place = place.unwrap();
     let count = count.unwrap_or(if bench { 1_000_000 } else { 10_000 }); // `cargo test` runs this too
-    let rounds = if bench { 5 } else { 1 };
+    let rounds = rounds.unwrap_or(if bench { 5 } else { 1 });
     let bench =
         Bench { disk: Folder::open(place.path()).unwrap(), place: place.path(), state: filled(count), count };
     let only = |what: &str| arguments.iter().any(|argument| argument == what);
@@ -79,17 +80,18 @@ impl Bench<'_> {
     fn run(mut self, rounds: usize) {
         let mut figures = Figures::default();
         for round in 0..rounds {
-            let written = self.write(&mut figures, false);
-            let compressed = self.write(&mut figures, true);
+            let written = self.write("write", &mut figures, false);
+            let compressed = self.write("write, compressed", &mut figures, true);
             let bytes = written.bytes;
             if round == 0 {
                 println!("{} customers, {bytes} bytes, {} compressed", self.count, compressed.bytes);
             }
-            let written = self.write(&mut figures, false); // under the same name
+            let written = self.write("write", &mut figures, false); // under the same name
             self.plain(&mut figures, bytes);
             self.verify(&mut figures, &written);
             self.read("read, warm", &mut figures, &written.name);
             self.load("load, warm", &mut figures, &written);
+            self.write_loaded(&mut figures, &written);
             if drop_caches() {
                 self.read("read, cold", &mut figures, &written.name);
                 drop_caches();
@@ -101,6 +103,7 @@ impl Bench<'_> {
         let speed = |what| figures.median("bytes") / figures.median(what) / 1e6;
         println!("plain {:.0} MB/s, snapshot {:.0} MB/s", speed("plain write and sync"), speed("write"));
         figures.say("write", "s", "plain write and sync");
+        figures.say("write, after a load", "s", "plain write and sync");
         figures.say("write, compressed", "s", "plain write and sync");
         figures.say("verify, warm", "s", "read, warm");
         figures.say("load, warm", "s", "read, warm");
@@ -119,19 +122,15 @@ impl Bench<'_> {
     }
 
     fn only_write(mut self, rounds: usize) {
-        let mut figures = Figures::default();
         for _ in 0..4 * rounds {
-            let written = self.write(&mut figures, false);
-            self.plain(&mut figures, written.bytes);
-        }
-        for (what, all) in &mut figures.0 {
-            all.sort_by(f64::total_cmp);
-            println!("{what:>36}: least {:.3}, median {:.3}", all[0], all[all.len() / 2]);
+            let mut figures = Figures::default();
+            self.write("write", &mut figures, false);
+            println!("{:.3} s", figures.median("write"));
         }
     }
 
     fn only_load(mut self, rounds: usize) {
-        let written = self.write(&mut Figures::default(), false);
+        let written = self.write("write", &mut Figures::default(), false);
         self.state = State::new();
         for _ in 0..rounds {
             let started = Instant::now();
@@ -141,8 +140,7 @@ impl Bench<'_> {
         }
     }
 
-    fn write(&mut self, figures: &mut Figures, compress: bool) -> Written {
-        let what = if compress { "write, compressed" } else { "write" };
+    fn write(&mut self, what: &'static str, figures: &mut Figures, compress: bool) -> Written {
         let memory = resident("VmRSS:");
         reset_peak();
         let started = Instant::now();
@@ -150,12 +148,20 @@ impl Bench<'_> {
         let stop = AtomicBool::new(false);
         let written = snapshot::write(&self.disk, SALT, frozen, 0, 0, compress, &stop).unwrap();
         figures.add(what, started.elapsed().as_secs_f64());
-        if !compress {
+        if what == "write" {
             figures.add("bytes", written.bytes as f64);
             figures.add("memory before", memory);
             figures.add("peak memory", resident("VmHWM:"));
         }
         written
+    }
+
+    /// A state that was loaded lies in memory in the order in which it is written.
+    fn write_loaded(&mut self, figures: &mut Figures, written: &Written) {
+        let loaded = snapshot::load(&self.disk, SALT, &written.name, &|_, _| {}).unwrap().state;
+        let grown = std::mem::replace(&mut self.state, loaded);
+        self.write("write, after a load", figures, false);
+        self.state = grown;
     }
 
     fn plain(&self, figures: &mut Figures, bytes: u64) {
@@ -207,7 +213,7 @@ impl Bench<'_> {
             stop();
         });
         let during = reads(&customers, self.count, |stop| {
-            self.write(&mut Figures::default(), false);
+            self.write("write", &mut Figures::default(), false);
             stop();
         });
         for (what, during_what, share) in [
@@ -231,10 +237,11 @@ impl Bench<'_> {
         let updates = thread::scope(|scope| {
             scope.spawn(|| {
                 let stop = AtomicBool::new(false);
-                match snapshot::write(disk, SALT, frozen, 0, 0, false, &stop) {
-                    Ok(_) => {}
-                    Err(snapshot::WriteError::GivenUp) => figures.add("given up", 1.0),
-                    Err(error) => panic!("{error}"),
+                let written = snapshot::write(disk, SALT, frozen, 0, 0, false, &stop);
+                if matches!(written, Err(snapshot::WriteError::GivenUp)) {
+                    figures.add("given up", 1.0);
+                } else {
+                    written.unwrap();
                 }
                 figures.add("write beside a writer", started.elapsed().as_secs_f64());
                 done.store(true, Ordering::Relaxed);

@@ -414,8 +414,8 @@ mod tests {
         let mut frozen = state.freeze().unwrap();
         state.apply(3, &Record::Customers(vec![merge(1, &[(1, 6)]), merge(3, &[])])).unwrap();
         state.apply(4, &Record::Schema { text: grown_schema() }).unwrap();
-        let mut digest = Digest::default();
-        while let Some(part) = frozen.customers.next_part().unwrap() {
+        let (mut digest, mut part) = (Digest::default(), store::Part::default());
+        while frozen.customers.next_part(&mut part).unwrap() {
             let mut of_part = Digest::default();
             part.iter().for_each(|(id, row)| of_part.add(id.as_str(), row));
             digest.merge(of_part);
