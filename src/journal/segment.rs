@@ -63,29 +63,28 @@ pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
-/// Makes a segment that is durable, its name included, before anything is written to it. On an error nothing of it is
-/// left, if that can be.
+/// Makes a segment that is durable, its name included, before anything is written to it. When there is no room for it,
+/// nothing is left of it, durably: a segment that came back after a crash would stand in the way of those after it.
 pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: Head) -> io::Result<Box<dyn File>> {
     let name = name(head.first);
-    let file = match disk.create(&name) {
-        // From a try that failed; it was never written to.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(&name)?;
-            disk.create(&name)?
-        }
-        file => file?,
-    };
-    let made = disk::write_all_at(&*file, 0, &head.bytes(identity))
-        .and_then(|()| file.sync())
-        .and_then(|()| disk.sync());
-    match made {
-        Ok(()) => Ok(file),
-        Err(e) => {
+    let file = disk.create(&name)?;
+    match disk::write_all_at(&*file, 0, &head.bytes(identity)) {
+        Err(e) if disk::is_full(&e) => {
             drop(file);
-            disk.remove(&name)?;
-            Err(e)
+            disk.remove(&name).map_err(lasting)?;
+            disk.sync().map_err(lasting)?;
+            return Err(e);
         }
+        written => written?,
     }
+    file.sync().map_err(lasting)?;
+    disk.sync().map_err(lasting)?;
+    Ok(file)
+}
+
+/// An error after which nobody knows what the disk has, whatever it says: more room does not mend it.
+fn lasting(e: io::Error) -> io::Error {
+    io::Error::other(e)
 }
 
 impl Head {
