@@ -59,7 +59,8 @@ fn check_fault(fault: (u64, Fault, Lasting)) {
 
 /// Everything acknowledged is there, and one more write makes it whole.
 fn check_restart(world: &World, left: &Simulated, case: &str) {
-    let mut node = start(left).unwrap_or_else(|refused| panic!("{refused}: {case}"));
+    let names: Vec<_> = left.image().into_keys().collect();
+    let mut node = start(left).unwrap_or_else(|refused| panic!("{refused}: {case}, of {names:?}"));
     world.find(&node.state, world.promised(usize::MAX), &|| case.to_owned());
     let mut seen = End::of(&node.state);
     seen.sequence += 1;
