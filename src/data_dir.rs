@@ -156,15 +156,17 @@ fn initialise(disk: &dyn Disk) -> Result<Identity, Refused> {
 fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
     let refused = |e| Refused::io("the data directory", e);
     let first = segment::name(1);
-    for name in disk.list().map_err(refused)? {
-        let ours = name == mark::NAME || name == first || name == identity::TEMPORARY;
-        let length = disk.open(&name).and_then(|file| file.length()).map_err(refused)?;
-        if !ours || length > mark::FILE_BYTES || (name == first && length > segment::HEAD_BYTES as u64) {
-            return Err(Refused::no_identity(&name));
+    let names = disk.list().map_err(refused)?;
+    for name in &names {
+        let ours = name == mark::NAME || *name == first || name == identity::TEMPORARY;
+        let length = disk.open(name).and_then(|file| file.length()).map_err(refused)?;
+        let holds_records = *name == first && length > segment::HEAD_BYTES as u64
+            || name == mark::NAME && mark::speaks_of_records(disk).map_err(refused)?;
+        if !ours || holds_records || length > mark::FILE_BYTES {
+            return Err(Refused::no_identity(name));
         }
-        disk.remove(&name).map_err(refused)?;
     }
-    Ok(())
+    names.iter().try_for_each(|name| disk.remove(name)).map_err(refused)
 }
 
 /// The state of the newest whole snapshot.

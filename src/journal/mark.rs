@@ -85,6 +85,18 @@ impl Mark {
     }
 }
 
+/// Whether the file speaks of records, as far as that can be told without knowing whose it is.
+pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
+    let file = disk.open(NAME)?;
+    for offset in [0, SECOND_SLOT] {
+        let mut slot = [0; SLOT_BYTES];
+        if disk::read_exact_at(&*file, offset, &mut slot)? && slot[24..32] != [0; 8] {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How often it was written, sequence, checksum.
 fn read(slot: &[u8; SLOT_BYTES], salt: u64) -> Option<(u64, u64, u64)> {
     let number = |at: usize| slot[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
