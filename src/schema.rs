@@ -206,6 +206,10 @@ impl Schema {
     /// # Errors
     /// What is wrong with the text, or with a number or place.
     pub fn restore(text: &str, order: &[(&str, Option<Field>)]) -> Result<Schema, Problems> {
+        let empty = Schema::empty();
+        if order.is_empty() && text == &*empty.text {
+            return Ok(empty); // nothing was defined yet
+        }
         let mut schema = Schema::parse("schema", text)?;
         let mut problems = Problems::new();
         let mut given: Vec<Option<Feature>> = schema.features.drain(..).map(Some).collect();

@@ -306,6 +306,7 @@ proptest! {
 fn an_empty_schema_is_restored() {
     let empty = Schema::empty();
     assert_eq!(Schema::restore(&empty.text, &[]).unwrap(), empty);
+    assert_eq!(parse(&empty.text), empty);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::store::{self, GivenUp, Part, bytes_of};
 
 /// Parts that wait to be written at most, besides the one being read and the one being written. A part is a thousandth of
 /// the store.
-const MAX_WAITING: usize = 4;
+const MAX_WAITING: usize = 2;
 
 /// Bytes after which the file is synced on the way. The disk works while rows are read, and the journal beside it never
 /// waits for much more than this to become durable first (ext4 writes a file's data before the names of all).

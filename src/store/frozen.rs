@@ -24,9 +24,9 @@ use super::{Customers, CustomersWriter, Row, SHARDS};
 use crate::customer::CustomerId;
 
 /// Bytes preserved at most, if that is more than the share of the store below.
-const MIN_PRESERVED_BYTES: usize = 64 << 20;
-/// One part in so many of the store's bytes.
-const PRESERVED_SHARE: usize = 25;
+const MIN_PRESERVED_BYTES: usize = 48 << 20;
+/// Of the store's bytes, one in so many: with the buffers of whoever takes the view, less than a twentieth.
+const PRESERVED_SHARE: usize = 32;
 
 /// What a preserved customer takes besides its words and a long id: its entry in a table that is half full, and what
 /// the allocator adds.
@@ -73,7 +73,7 @@ struct Old {
 
 impl CustomersWriter {
     /// A view of all customers as they are now; `None` while another one lives. Writing goes on at once: it preserves
-    /// each row that it changes first, up to the larger of 64 MiB and a twenty-fifth of the store's bytes. When there is
+    /// each row that it changes first, up to the larger of 48 MiB and 1/32 of the store's bytes. When there is
     /// more to preserve, the view is given up; the writer never waits for it.
     pub fn freeze(&mut self) -> Option<Frozen> {
         if self.frozen.as_ref().is_some_and(|frozen| frozen.strong_count() > 0) {
