@@ -558,4 +558,76 @@ mod tests {
         assert_eq!(bytes, [1, 2]);
         assert_eq!(encode(&Record::Schema { text: "x".repeat(MAX_TEXT_BYTES + 1) }), Err(TooLong));
     }
+    fn head() -> Head {
+        Head { sequence: 1, chain: 2, erased: 3, customers: 300, taken_at_s: 5, seed: 6, rule_sets: 7 }
+    }
+
+    fn grown() -> Schema {
+        let parse = |text| Schema::parse("schema", text).unwrap();
+        let old = parse("schema: s\nfeatures: {b: {kind: bool}}");
+        let count = "c: {kind: count, event: e}";
+        let text = format!(
+            "schema: s\nfeatures: {{a: {{kind: time}}, {count}, b: {{kind: bool}}}}\nevents: {{e: {{}}}}"
+        );
+        old.grow(&parse(&text)).unwrap()
+    }
+
+    fn history() -> History {
+        let versions = [(2, "x".into()), (4, "".into())].into();
+        History::restore(versions, Some(4), vec![2, 4, 2], 9).unwrap()
+    }
+
+    #[test]
+    fn what_a_snapshot_holds_is_decoded_and_its_layout_stays() {
+        let bytes = encode_head(&head()).unwrap();
+        assert_eq!(bytes, [1, 2, 3, 251, 0x2c, 0x01, 5, 6, 7]);
+        assert_eq!(decode_head(&bytes).unwrap(), head());
+        let bytes = encode_schema(&grown()).unwrap();
+        let text = grown().text.len() as u8;
+        assert_eq!(bytes[0], text);
+        let places = [3, 1, b'b', 1, 0, 0, 2, 1, b'a', 1, 0, 2, 32, 1, b'c', 0];
+        assert_eq!(bytes[1 + usize::from(text)..], places);
+        assert_eq!(decode_schema(&bytes).unwrap(), grown());
+        let bytes = encode_rule_set("w", &history()).unwrap();
+        assert_eq!(bytes, [1, b'w', 9, 1, 4, 3, 2, 4, 2, 2, 2, 1, b'x', 4, 0]);
+        let (name, decoded) = decode_rule_set(&bytes).unwrap();
+        assert_eq!((&*name, format!("{decoded:?}")), ("w", format!("{:?}", history())));
+    }
+
+    #[test]
+    fn what_no_snapshot_holds_is_refused() {
+        let why = |bytes: &[u8]| decode_rule_set(bytes).unwrap_err().to_string();
+        assert!(why(&[1, b'w', 9, 1, 3, 0, 1, 2, 0]).starts_with("not a rule set: "));
+        assert!(why(&[1, b'w', 9, 1, 3, 0, 1, 2, 0]).contains("version 3 is missing"));
+        assert!(why(&[1, b'w', 1, 0, 0, 1, 2, 0]).contains("after the last"));
+        assert!(why(&[1, b'w', 9, 0, 0, 2, 2, 0, 2, 0]).contains("twice"));
+        assert!(why(&[1, b'w', 9, 0, 0, 252, 255, 255, 255, 255]).contains("at most 100"));
+        assert!(why(&[1, b'w', 9, 0, 101]).contains("at most 100"));
+        assert!(decode_head(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap_err().to_string().contains("left over"));
+        let no_schema = decode_schema(&[1, b'x', 0]).unwrap_err().to_string();
+        assert!(no_schema.contains("not a schema"), "{no_schema}");
+        let mut bytes = encode_schema(&grown()).unwrap();
+        let last = bytes.len() - 6; // word of `a`
+        bytes[last..last + 1].copy_from_slice(&[250]);
+        assert!(decode_schema(&bytes).is_ok(), "a row may be that long");
+        bytes.splice(last..last + 1, [251, 0xe8, 0x03]);
+        assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no row has such a field"));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_for_a_snapshot_never_panic(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 0..4),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let whole = [encode_head(&head()), encode_schema(&grown()), encode_rule_set("w", &history()), Ok(noise)];
+            for mut bytes in whole.map(Result::unwrap).into_iter().filter(|bytes| !bytes.is_empty()) {
+                for (at, bit) in &flips {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= 1 << bit;
+                }
+                let _ = (decode_head(&bytes), decode_schema(&bytes), decode_rule_set(&bytes));
+            }
+        }
+    }
 }

@@ -293,10 +293,6 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
         disk.remove(&segment::name(leftover))?;
     }
     disk.sync()?; // a name that is there may not be durable yet
-    let is_new = found.length == segment::HEAD_BYTES as u64;
-    if found.torn == 0 && found.last.sequence == mark.sequence && !is_new {
-        return Ok(());
-    }
     let file = disk.open(&segment::name(found.first))?;
     if found.torn > 0 {
         tracing::warn!(
@@ -305,6 +301,7 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
         );
         file.set_length(found.length)?;
     }
+    let is_new = found.length == segment::HEAD_BYTES as u64;
     let mut bytes = vec![0; STEP_BYTES];
     let mut offset = if is_new { 0 } else { found.unmarked };
     while offset < found.length {
@@ -315,6 +312,14 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
         disk::write_all_at(&*file, offset, step)?;
         offset += step.len() as u64;
     }
+    // In any case: a start that was killed may have cut it and not come as far as here.
     file.sync()?;
-    mark.write(found.last.sequence, found.last.checksum)
+    if found.last.sequence == mark.sequence {
+        Ok(())
+    } else {
+        mark.write(found.last.sequence, found.last.checksum)
+    }
 }
+
+#[cfg(test)]
+mod tests;

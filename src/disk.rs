@@ -14,6 +14,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+pub(crate) mod simulated;
+
 /// A flat directory of files.
 pub trait Disk: Send + Sync {
     /// The names of all files, in no order.

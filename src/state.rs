@@ -399,6 +399,32 @@ mod tests {
     }
 
     #[test]
+    fn the_last_record_that_erased_is_known() {
+        let erase = |who: u32| Record::Customers(vec![Update { customer: id(who), change: Change::Erase }]);
+        let put = || Record::Customers(vec![merge(1, &[(1, 5)])]);
+        assert_eq!(folded([&schema(), &put()]).erased(), 0);
+        assert_eq!(folded([&schema(), &put(), &erase(1), &put()]).erased(), 3);
+        assert_eq!(folded([&schema(), &put(), &erase(9)]).erased(), 3, "whether known or not");
+    }
+
+    #[test]
+    fn a_frozen_state_stays_as_it_was() {
+        let mut state = folded([&schema(), &Record::Customers(vec![merge(1, &[(1, 5)]), merge(2, &[])])]);
+        let before = state.digest();
+        let mut frozen = state.freeze().unwrap();
+        state.apply(3, &Record::Customers(vec![merge(1, &[(1, 6)]), merge(3, &[])])).unwrap();
+        state.apply(4, &Record::Schema { text: grown_schema() }).unwrap();
+        let (mut digest, mut part) = (Digest::default(), store::Part::default());
+        while frozen.customers.next_part(&mut part).unwrap() {
+            let mut of_part = Digest::default();
+            part.iter().for_each(|(id, row)| of_part.add(id.as_str(), row));
+            digest.merge(of_part);
+        }
+        assert_eq!((digest.of_state(&frozen.definitions), frozen.sequence), (before, 2));
+        assert_ne!(state.digest(), before);
+    }
+
+    #[test]
     fn customers_that_would_be_added_are_counted_at_most() {
         let state = folded([&schema(), &Record::Customers(vec![merge(1, &[])])]);
         let erase = Update { customer: id(3), change: Change::Erase };

@@ -253,3 +253,82 @@ proptest! {
         }
     }
 }
+
+/// Schemas, each of which grows the one before: more features, in another order, with more values.
+fn growth() -> impl Strategy<Value = Vec<String>> {
+    let feature = (0..12_usize, 0..6_usize);
+    let step = (prop::collection::vec(feature, 1..12), any::<prop::sample::Index>());
+    prop::collection::vec(step, 1..6).prop_map(|steps| {
+        let mut declared: Vec<(usize, usize)> = Vec::new(); // number and kind
+        steps
+            .iter()
+            .enumerate()
+            .map(|(step, (added, turn))| {
+                for (number, kind) in added {
+                    if !declared.iter().any(|(known, _)| known == number) {
+                        declared.push((*number, *kind));
+                    }
+                }
+                let turn = turn.index(declared.len());
+                declared.rotate_left(turn);
+                let mut text = format!("schema: s{step}\nevents: {{login: {{}}}}\nfeatures:\n");
+                for (number, kind) in &declared {
+                    let words = (0..=step).map(|word| format!("w{word}")).collect::<Vec<_>>().join(", ");
+                    let kind = match kind {
+                        0 => "{kind: bool}".to_owned(),
+                        1 => format!("{{kind: int, min: 0, max: {}, description: at {step}}}", 900 + step),
+                        2 => format!("{{kind: enum, values: [{words}]}}"),
+                        3 => format!("{{kind: set, values: [{words}]}}"),
+                        4 => "{kind: float, precision: double}".to_owned(),
+                        _ => "{kind: count, event: login, window: 7d}".to_owned(),
+                    };
+                    text.push_str(&format!("  f{number}: {kind}\n"));
+                }
+                text
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_schema_restored_is_the_one_that_had_grown(texts in growth()) {
+        let mut grown = Schema::empty();
+        for text in &texts {
+            grown = grown.grow(&parse(text)).unwrap();
+            let order: Vec<_> = grown.features().iter().map(|feature| (&*feature.name, feature.field)).collect();
+            prop_assert_eq!(&Schema::restore(&grown.text, &order).unwrap(), &grown);
+        }
+    }
+}
+
+#[test]
+fn an_empty_schema_is_restored() {
+    let empty = Schema::empty();
+    assert_eq!(Schema::restore(&empty.text, &[]).unwrap(), empty);
+}
+
+#[test]
+fn places_that_cannot_be_are_refused() {
+    let text = "schema: s\nfeatures: {a: {kind: bool}, b: {kind: int, min: 0, max: 200}, c: {kind: count, event: e}}\nevents: {e: {}}";
+    let at = |word, shift, bits| Field::at((word, shift, bits));
+    let (a, b) = (at(0, 0, 2), at(0, 2, 8));
+    let check = |order: &[(&str, Option<Field>)], why: Option<&str>| {
+        let found = Schema::restore(text, order).map(drop).map_err(|problems| problems.to_string());
+        match why {
+            None => assert_eq!(found, Ok(())),
+            Some(why) => assert!(found.unwrap_err().contains(why), "{why}"),
+        }
+    };
+    check(&[("b", b), ("c", None), ("a", a)], None);
+    check(&[("b", b), ("a", a)], Some("feature `c` has no number"));
+    check(&[("b", b), ("c", None), ("a", a), ("d", None)], Some("feature \"d\" is not declared once"));
+    check(&[("b", b), ("c", None), ("a", a), ("a", a)], Some("feature \"a\" is not declared once"));
+    check(&[("b", b), ("c", None), ("a", at(0, 9, 2))], Some("`a`: its bits are those of another"));
+    check(&[("b", at(0, 2, 7)), ("c", None), ("a", a)], Some("`b`: its bits are too few"));
+    check(&[("b", None), ("c", None), ("a", a)], Some("`b`: it has no place"));
+    check(&[("b", b), ("c", at(1, 0, 8)), ("a", a)], Some("`c`: it is computed"));
+    for place in [(MAX_ROW_WORDS as u16, 0, 1), (0, 64, 1), (0, 60, 5), (0, 0, 65), (0, 3, 0)] {
+        assert_eq!(Field::at(place), None, "{place:?}");
+    }
+}

@@ -277,7 +277,7 @@ impl Input {
         }
         let before = self.headers.digest();
         self.headers.update(&header);
-        payload.resize(block.packed as usize, 0);
+        let payload = room_of(payload, block.packed as usize);
         self.read(payload, "a payload")?;
         if block.kind == Kind::End {
             self.end = Some(self.check_end(&block, at, before, payload)?);
@@ -318,6 +318,14 @@ impl Input {
 
 fn damaged(file: &str, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> LoadError {
     LoadError::Damaged { file: file.to_owned(), offset, expected: expected.into(), found: found.into() }
+}
+
+/// The first bytes of `buffer`, which only ever gets longer.
+fn room_of(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        *buffer = vec![0; length];
+    }
+    &mut buffer[..length]
 }
 
 /// One thread that reads, with its buffers.
@@ -391,7 +399,8 @@ impl Worker<'_> {
     /// The payload, checked.
     fn unpack(&mut self, block: &Block, at: u64) -> Result<&[u8], LoadError> {
         let wrong = |expected: &str, found: String| Err(damaged(self.file, at, expected, found));
-        let found = checksum(&self.packed, self.salt);
+        let packed = &self.packed[..block.packed as usize];
+        let found = checksum(packed, self.salt);
         if found != block.checksum {
             return wrong(
                 &format!("a payload with the checksum {:#x}", block.checksum),
@@ -399,12 +408,12 @@ impl Worker<'_> {
             );
         }
         if block.packed == block.unpacked {
-            return Ok(&self.packed);
+            return Ok(packed);
         }
         // The header's checksum was right, and it keeps to the bound of its kind.
-        self.unpacked.resize(block.unpacked as usize, 0);
-        match zstd::bulk::decompress_to_buffer(&self.packed, self.unpacked.as_mut_slice()) {
-            Ok(length) if length == block.unpacked as usize => Ok(&self.unpacked),
+        let unpacked = room_of(&mut self.unpacked, block.unpacked as usize);
+        match zstd::bulk::decompress_to_buffer(packed, unpacked) {
+            Ok(length) if length == unpacked.len() => Ok(unpacked),
             Ok(length) => wrong(&format!("{} bytes unpacked", block.unpacked), format!("{length}")),
             Err(error) => wrong("a packed payload", error.to_string()),
         }

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
+use super::block::{Block, HEADER_BYTES, Kind, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES, checksum, preamble};
 use super::*;
+use crate::codec;
+use crate::definitions::Definitions;
 use crate::disk::{Disk, File};
 use crate::record::Record;
-use crate::state::State;
 use crate::state::testing::{Model, SCHEMA, grown_schema, id, merge, updates};
+use crate::state::{Digest, State};
 use crate::update::{Change, Update};
 
 const SALT: u64 = 0x5a17;
@@ -186,4 +189,298 @@ fn names_are_of_sequences_and_back() {
     for other in wrong.into_iter().chain(["99999999999999999999.snapshot"]) {
         assert_eq!(sequence_of(other), None, "{other}");
     }
+}
+
+/// What verifying and loading say of these bytes; they must agree.
+#[track_caller]
+fn refusal(bytes: Vec<u8>) -> LoadError {
+    let disk = Memory::default();
+    disk.put("s", bytes);
+    let error = verify(&disk, SALT, "s").map(|_| "verified").unwrap_err();
+    assert!(loaded(&disk, "s").is_err(), "only verifying says {error}");
+    error
+}
+
+#[track_caller]
+fn check_refused(bytes: Vec<u8>, why: &str) {
+    let error = refusal(bytes).to_string();
+    assert!(error.contains(why), "{error}");
+}
+
+/// The bytes of a snapshot of this state.
+fn bytes_of(state: &mut State, compress: bool) -> Vec<u8> {
+    let disk = Memory::default();
+    let name = write_to(&disk, state, compress).name;
+    disk.bytes(&name)
+}
+
+/// A state of nothing but this many customers: quick to read back, as there is no schema to parse.
+fn plain(customers: u64) -> State {
+    let mut store = crate::store::customers().0;
+    for number in 0..customers {
+        store.put(&id(number * 1000), &[number + 1; 12]).unwrap();
+    }
+    State::restore(9, 0, Definitions::new(), store)
+}
+
+/// Flips every bit in turn.
+fn check_flips(bytes: &[u8], load_too: bool) {
+    let disk = Memory::default();
+    disk.put("s", bytes.to_vec());
+    let content = disk.0.lock().unwrap()["s"].clone();
+    let flip = |bit: usize| content.0.lock().unwrap()[bit / 8] ^= 1 << (bit % 8);
+    for bit in 0..bytes.len() * 8 {
+        flip(bit);
+        assert!(verify(&disk, SALT, "s").is_err(), "bit {bit}");
+        assert!(!load_too || loaded(&disk, "s").is_err(), "bit {bit}");
+        flip(bit);
+    }
+    assert!(verify(&disk, SALT, "s").is_ok());
+}
+
+#[test]
+fn a_flip_of_any_bit_is_found() {
+    let bytes = bytes_of(&mut plain(160), false);
+    assert!(bytes.len() >= 16 << 10, "{}", bytes.len());
+    check_flips(&bytes, false);
+}
+
+#[test]
+fn a_flip_of_any_bit_of_definitions_or_packed_customers_is_found() {
+    check_flips(&bytes_of(&mut filled(2), false), true);
+    check_flips(&bytes_of(&mut plain(30), true), false);
+}
+
+#[test]
+fn a_truncated_or_longer_file_is_refused() {
+    for compress in [false, true] {
+        let bytes = bytes_of(&mut plain(if compress { 1500 } else { 100 }), compress);
+        assert!(bytes.len() > 5000, "{}", bytes.len());
+        for length in (0..200).chain(bytes.len() - 4096..bytes.len()) {
+            assert!(matches!(refusal(bytes[..length].to_vec()), LoadError::Damaged { .. }), "{length}");
+        }
+        check_refused([&bytes[..], &[0]].concat(), &format!("expected a file of {} bytes", bytes.len()));
+    }
+}
+
+/// Where the blocks of a file are.
+fn blocks(bytes: &[u8]) -> Vec<(Block, std::ops::Range<usize>)> {
+    let (mut blocks, mut at) = (Vec::new(), PREAMBLE_BYTES);
+    while at < bytes.len() {
+        let header = bytes[at..at + HEADER_BYTES].try_into().unwrap();
+        let block = Block::from_bytes(header, SALT).unwrap();
+        let end = at + HEADER_BYTES + block.packed as usize;
+        blocks.push((block, at..end));
+        at = end;
+    }
+    blocks
+}
+
+#[test]
+fn blocks_swapped_repeated_missing_or_of_another_snapshot_are_refused() {
+    let mut state = filled(40_000);
+    let bytes = bytes_of(&mut state, false);
+    let places: Vec<_> = blocks(&bytes).into_iter().map(|(_, place)| place).collect();
+    let kinds: Vec<_> = blocks(&bytes).into_iter().map(|(block, _)| block.kind).collect();
+    let customers: Vec<usize> = (0..kinds.len()).filter(|at| kinds[*at] == Kind::Customers).collect();
+    assert!(customers.len() >= 3, "{kinds:?}");
+    let ordered = |order: &[usize]| {
+        let blocks = order.iter().map(|at| &bytes[places[*at].clone()]);
+        [&bytes[..PREAMBLE_BYTES]].into_iter().chain(blocks).collect::<Vec<_>>().concat()
+    };
+    let all: Vec<usize> = (0..places.len()).collect();
+    assert_eq!(ordered(&all), bytes);
+    for at in &all {
+        let mut order = all.clone();
+        order.remove(*at);
+        assert!(matches!(refusal(ordered(&order)), LoadError::Damaged { .. }), "{at} is missing");
+        order.splice(*at..*at, [*at, *at]);
+        assert!(matches!(refusal(ordered(&order)), LoadError::Damaged { .. }), "{at} is there twice");
+    }
+    let mut order = all.clone();
+    order.swap(customers[0], customers[1]);
+    check_refused(ordered(&order), "expected block 3 from slot 0, found block 4");
+    // A block with the same customers in the same slots, but of a state with another row.
+    apply(&mut state, &Record::Customers(vec![merge(1, &[(1, 99)])]));
+    let other = bytes_of(&mut state, false);
+    assert_eq!(other.len(), bytes.len());
+    let changed = customers.iter().find(|at| bytes[places[**at].clone()] != other[places[**at].clone()]);
+    let place = places[*changed.unwrap()].clone();
+    let mut mixed = bytes.clone();
+    mixed[place.clone()].copy_from_slice(&other[place]);
+    check_refused(mixed, "totals");
+}
+
+/// A file of these blocks, all of whose checksums are right.
+fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
+    let mut file = preamble(SALT).to_vec();
+    let mut headers = xxhash_rust::xxh3::Xxh3::with_seed(SALT);
+    headers.update(&file);
+    let mut first = 0;
+    let mut add = |file: &mut Vec<u8>, index: usize, (kind, count, payload): &(Kind, u32, Vec<u8>)| {
+        let length = payload.len() as u32;
+        let block = Block {
+            kind: *kind,
+            index: index as u32,
+            first,
+            count: *count,
+            unpacked: length,
+            packed: length,
+            checksum: checksum(payload, SALT),
+        };
+        first += count;
+        headers.update(&block.to_bytes(SALT));
+        file.extend(block.to_bytes(SALT));
+        file.extend(payload);
+        (first, headers.digest())
+    };
+    let mut totals = (0, 0);
+    for (index, block) in blocks.iter().enumerate() {
+        totals = add(&mut file, index, block);
+    }
+    let totals = [blocks.len() as u64, u64::from(totals.0), file.len() as u64, digest, totals.1];
+    let end = totals.into_iter().flat_map(u64::to_le_bytes).collect();
+    add(&mut file, blocks.len(), &(Kind::End, 0, end));
+    file
+}
+
+/// A file that says it holds `customers`, with these bytes for them.
+fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u8> {
+    let head = Head { sequence: 1, chain: 0, erased: 0, customers, taken_at_s: 0, seed: 3, rule_sets: 0 };
+    let schema = Definitions::new().schema;
+    let mut all = vec![
+        (Kind::Head, 0, codec::encode_head(&head).unwrap()),
+        (Kind::Schema, 0, codec::encode_schema(&schema).unwrap()),
+    ];
+    all.extend(blocks.iter().map(|(count, payload)| (Kind::Customers, *count, payload.to_vec())));
+    sealed(&all, digest)
+}
+
+#[test]
+fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
+    let mut digest = Digest::default();
+    digest.add("a", &[7]);
+    let digest = digest.of_state(&Definitions::new());
+    let one = b"\x01\x01\0a\x07\0\0\0\0\0\0\0";
+    let disk = Memory::default();
+    disk.put("s", with_customers(1, &[(1, one)], digest));
+    assert_eq!(loaded(&disk, "s").unwrap().state.digest(), digest, "what is right is loaded");
+    check_refused(with_customers(1, &[(1, one)], digest + 1), "expected the digest");
+    check_refused(with_customers(2, &[(1, one)], digest), "expected customers 0x2, found 0x1");
+    check_refused(with_customers(1 << 28, &[(1, one)], digest), "expected customers 0x10000000");
+    let disk = Memory::default();
+    disk.put("s", with_customers(u64::MAX, &[(1, one)], digest));
+    assert!(matches!(loaded(&disk, "s"), Err(LoadError::Full(_))));
+    let cases: [(u32, &[u8], &str); 9] = [
+        (2, one, "ends too early, in slot 1"),
+        (u32::MAX, one, "ends too early"),
+        (0, one, "12 bytes more"),
+        (1, b"\x00\0\0", "empty"),
+        (1, b"\x41\0\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "65"),
+        (1, b"\x01\0\0\xff", "utf-8"),
+        (1, b"\x01\0\0\n", "control"),
+        (1, b"\x01\xff\xffa", "ends too early"),
+        (1, b"\x01\x01\0a\0\0\0\0\0\0\0\0", "zero word"),
+    ];
+    for (count, payload, why) in cases {
+        check_refused(with_customers(u64::from(count).min(9), &[(count, payload)], digest), why);
+    }
+    let disk = Memory::default();
+    let mut twice = Digest::default();
+    (0..2).for_each(|_| twice.add("a", &[7]));
+    disk.put("s", with_customers(2, &[(1, one), (1, one)], twice.of_state(&Definitions::new())));
+    let error = loaded(&disk, "s").map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("twice"), "{error}");
+    let long = vec![0; MAX_CUSTOMERS_BYTES + 1];
+    check_refused(with_customers(1, &[(1, &long)], digest), "the header of a block");
+    check_refused(sealed(&[(Kind::Schema, 0, Vec::new())], 0), "expected a Head block, found a Schema block");
+}
+
+#[test]
+fn a_packed_block_never_unpacks_to_more_than_it_says() {
+    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
+    let head = Head { sequence: 1, chain: 0, erased: 0, customers: 0, taken_at_s: 0, seed: 3, rule_sets: 0 };
+    let head = codec::encode_head(&head).unwrap();
+    let mut file = sealed(&[(Kind::Head, 0, head), (Kind::Schema, 0, bomb)], 0);
+    let (mut block, place) = blocks(&file)[1].clone();
+    block.unpacked = codec::MAX_DEFINITION_BYTES as u32;
+    file[place.start..place.start + HEADER_BYTES].copy_from_slice(&block.to_bytes(SALT));
+    check_refused(file, "expected a packed payload");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), seal in any::<bool>()) {
+        if seal && bytes.len() > PREAMBLE_BYTES {
+            bytes[..PREAMBLE_BYTES].copy_from_slice(&preamble(SALT));
+        }
+        refusal(bytes);
+    }
+
+    #[test]
+    fn any_payloads_never_panic(
+        payloads in prop::collection::vec((0..5_usize, 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
+    ) {
+        let kinds = [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Customers, Kind::End];
+        let blocks: Vec<_> = payloads.into_iter().map(|(kind, count, bytes)| (kinds[kind], count, bytes)).collect();
+        refusal(sealed(&blocks, 0));
+    }
+}
+
+#[test]
+fn a_newer_format_and_another_directory_are_told_from_damage() {
+    let bytes = bytes_of(&mut filled(10), false);
+    let with_version = |version: u32| {
+        let mut bytes = bytes.clone();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let sum = checksum(&bytes[..12], SALT);
+        bytes[12..PREAMBLE_BYTES].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    };
+    assert!(matches!(refusal(with_version(2)), LoadError::Newer { version: 2, .. }));
+    assert!(matches!(refusal(with_version(0)), LoadError::Damaged { offset: 8, .. }));
+    let disk = Memory::default();
+    disk.put("s", bytes);
+    assert!(verify(&disk, SALT, "s").is_ok());
+    let error = verify(&disk, SALT + 1, "s").unwrap_err().to_string();
+    assert_eq!(error, "s: at byte 0: expected a snapshot of this data directory, found something else");
+    assert!(matches!(verify(&disk, SALT, "t"), Err(LoadError::Disk { .. })));
+}
+
+#[test]
+fn the_layout_stays_as_written_down() {
+    let bytes = with_customers(1, &[(1, b"\x01\x01\0a\x07\0\0\0\0\0\0\0")], 5);
+    assert_eq!(bytes[..12], *b"ushersnp\x01\0\0\0");
+    let places: Vec<_> = blocks(&bytes).into_iter().map(|(_, place)| place).collect();
+    assert_eq!(bytes[places[0].start..][..24], *b"head\0\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\x07\0\0\0");
+    assert_eq!(bytes[places[2].start..][..24], *b"cust\x02\0\0\0\0\0\0\0\x01\0\0\0\x0c\0\0\0\x0c\0\0\0");
+    assert_eq!(bytes[places[3].start..][..24], *b"end.\x03\0\0\0\x01\0\0\0\0\0\0\0\x28\0\0\0\x28\0\0\0");
+    assert_eq!(checksum(&bytes, 0), 0xd884_f9e7_ccdb_b451, "every byte, checksums included");
+}
+
+#[test]
+fn a_snapshot_that_fails_or_is_stopped_leaves_nothing() {
+    let disk = Memory::default();
+    let mut state = filled(20_000);
+    disk.put(&format!("{}.tmp", name(state.sequence())), vec![1; 10]);
+    let frozen = state.freeze().unwrap();
+    assert!(state.freeze().is_none());
+    let stopped = write(&disk, SALT, frozen, 0, 0, false, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(WriteError::Stopped)));
+    assert!(disk.list().unwrap().is_empty());
+    write_to(&disk, &mut state, false);
+    assert_eq!(disk.list().unwrap(), [name(state.sequence())]);
+}
+
+#[test]
+fn progress_goes_to_the_end() {
+    let disk = Memory::default();
+    let written = write_to(&disk, &mut filled(30_000), false);
+    let most = std::sync::atomic::AtomicU64::new(0);
+    let progress = |done, bytes| {
+        assert_eq!(bytes, written.bytes);
+        most.fetch_max(done, std::sync::atomic::Ordering::Relaxed);
+    };
+    load(&disk, SALT, &written.name, &progress).unwrap();
+    assert_eq!(most.into_inner(), written.bytes);
 }

@@ -1,9 +1,9 @@
-//! Writing: one thread captures and encodes, another checksums and writes.
+//! Writing: one thread reads the frozen customers, one encodes and writes them, one syncs on the way.
 
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -15,13 +15,19 @@ use super::block::{
 use super::{Head, UNFINISHED, name};
 use crate::codec;
 use crate::customer::CustomerId;
+use crate::definitions::Definitions;
 use crate::disk::{Disk, File, write_all_at};
 use crate::schema::MAX_ROW_WORDS;
 use crate::state::{self, Digest};
-use crate::store::{GivenUp, bytes_of};
+use crate::store::{self, GivenUp, Part, bytes_of};
 
-/// Blocks that wait to be written at most, besides the one being filled and the one being written.
-const MAX_WAITING: usize = 2;
+/// Parts that wait to be written at most, besides the one being read and the one being written. A part is a thousandth of
+/// the store.
+const MAX_WAITING: usize = 4;
+
+/// Bytes after which the file is synced on the way. The disk works while rows are read, and the journal beside it never
+/// waits for much more than this to become durable first (ext4 writes a file's data before the names of all).
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// Of zstd: the fastest of its ordinary levels.
 const COMPRESSION_LEVEL: i32 = 1;
@@ -114,69 +120,144 @@ fn write_file(
     compress: bool,
     stop: &AtomicBool,
 ) -> Result<(u64, u64), WriteError> {
-    let mut output = Output::create(disk, file, salt, compress)?;
+    let file = disk.create(file).map_err(|error| failed("creating", error))?;
+    let file = &*file;
+    let state::Frozen { definitions, customers, .. } = frozen;
+    let mut output = Output::new(file, salt, compress)?;
+    output.head_and_definitions(&head, &definitions)?;
     let (filled, to_write) = sync_channel(MAX_WAITING);
     let (emptied, to_fill) = channel();
-    let (output, digest) = thread::scope(|scope| {
-        let writing = thread::Builder::new().name("snapshot".into()).spawn_scoped(scope, move || {
-            output.write_all(&to_write, &emptied)?;
+    let (wanted, to_sync) = sync_channel(1);
+    let output = thread::scope(|scope| {
+        let syncing = start(scope, "snapshot-sync", move || sync_on_the_way(file, &to_sync))?;
+        let writing = start(scope, "snapshot-write", move || {
+            output.parts(&to_write, &emptied, &wanted)?;
             Ok(output)
-        });
-        let writing = writing.map_err(|error| failed("starting a thread", error))?;
-        let digest = Capture::new(filled, to_fill, stop).capture(head, frozen);
-        // The channel is closed now. What the disk said explains why capturing could not go on.
-        match writing.join() {
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(output)) => Ok((output, digest?)),
-            Err(_) => Err(failed("writing", io::Error::other("the thread that writes panicked"))),
-        }
+        })?;
+        let read = read_parts(customers, &filled, &to_fill, stop);
+        drop(filled);
+        // Whatever is wrong with the disk stops the others, so it is the reason.
+        let (written, synced) = (joined(writing), joined(syncing));
+        synced?;
+        let output = written?;
+        read?;
+        Ok::<_, WriteError>(output)
     })?;
+    let digest = output.digest.of_state(&definitions);
     Ok((output.finish(digest)?, digest))
 }
 
-/// A block to be written.
-struct Filled {
-    kind: Kind,
-    count: u32,
-    payload: Vec<u8>,
+type Running<'s, T> = thread::ScopedJoinHandle<'s, Result<T, WriteError>>;
+
+fn start<'s, T: Send + 's>(
+    scope: &'s thread::Scope<'s, '_>,
+    name: &str,
+    run: impl FnOnce() -> Result<T, WriteError> + Send + 's,
+) -> Result<Running<'s, T>, WriteError> {
+    let builder = thread::Builder::new().name(name.into());
+    builder.spawn_scoped(scope, run).map_err(|error| failed("starting a thread for", error))
 }
 
-/// The side that reads the state.
-struct Capture<'s> {
-    filled: SyncSender<Filled>,
-    to_fill: Receiver<Vec<u8>>,
-    stop: &'s AtomicBool,
-    payload: Vec<u8>,
-    count: u32,
+fn joined<T>(running: Running<'_, T>) -> Result<T, WriteError> {
+    let panicked = |_| Err(failed("writing", io::Error::other("a thread panicked")));
+    running.join().unwrap_or_else(panicked)
 }
 
-impl Capture<'_> {
-    fn new(filled: SyncSender<Filled>, to_fill: Receiver<Vec<u8>>, stop: &AtomicBool) -> Capture<'_> {
-        Capture { filled, to_fill, stop, payload: Vec::new(), count: 0 }
+/// Hands over the customers part by part, in buffers that come back.
+fn read_parts(
+    mut customers: store::Frozen,
+    filled: &SyncSender<Part>,
+    to_fill: &Receiver<Part>,
+    stop: &AtomicBool,
+) -> Result<(), WriteError> {
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(WriteError::Stopped);
+        }
+        let mut part = to_fill.try_recv().unwrap_or_default();
+        if !customers.next_part(&mut part)? {
+            return Ok(());
+        }
+        if filled.send(part).is_err() {
+            return Err(WriteError::Stopped); // the thread that writes says why
+        }
+    }
+}
+
+/// Syncs whenever it is wanted. After a failure nobody syncs again: the thread that writes finds nobody to tell.
+fn sync_on_the_way(file: &dyn File, wanted: &Receiver<()>) -> Result<(), WriteError> {
+    wanted.iter().try_for_each(|()| file.sync().map_err(|error| failed("syncing", error)))
+}
+
+/// The file being written.
+struct Output<'f> {
+    file: &'f dyn File,
+    salt: u64,
+    offset: u64,
+    synced: u64,
+    index: u32,
+    customers: u32,
+    digest: Digest,
+    headers: Xxh3,
+    payload: Vec<u8>,
+    count: u32,
+    packer: Option<zstd::bulk::Compressor<'static>>,
+    packed: Vec<u8>,
+}
+
+impl Output<'_> {
+    fn new(file: &dyn File, salt: u64, compress: bool) -> Result<Output<'_>, WriteError> {
+        let packer = compress.then(|| zstd::bulk::Compressor::new(COMPRESSION_LEVEL)).transpose();
+        let packer = packer.map_err(|error| failed("preparing to compress", error))?;
+        let mut headers = Xxh3::with_seed(salt);
+        let preamble = preamble(salt);
+        headers.update(&preamble);
+        write_all_at(file, 0, &preamble).map_err(|error| failed("writing", error))?;
+        Ok(Output {
+            file,
+            salt,
+            offset: PREAMBLE_BYTES as u64,
+            synced: 0,
+            index: 0,
+            customers: 0,
+            digest: Digest::default(),
+            headers,
+            payload: Vec::with_capacity(MAX_CUSTOMERS_BYTES),
+            count: 0,
+            packer,
+            packed: Vec::new(),
+        })
     }
 
-    /// Hands over everything; the digest of it.
-    fn capture(mut self, head: Head, mut frozen: state::Frozen) -> Result<u64, WriteError> {
-        // Customers come last but are captured first of all that takes long: old rows pile up meanwhile.
-        self.send(Kind::Head, codec::encode_head(&head)?)?;
-        self.send(Kind::Schema, codec::encode_schema(&frozen.definitions.schema)?)?;
-        for (name, history) in frozen.definitions.rule_sets() {
-            self.send(Kind::RuleSet, codec::encode_rule_set(name, history)?)?;
-        }
-        let mut digest = Digest::default();
-        while let Some(part) = frozen.customers.next_part()? {
-            for (id, row) in part.iter() {
-                digest.add(id.as_str(), row);
-                self.customer(id, row)?;
-            }
+    fn head_and_definitions(&mut self, head: &Head, definitions: &Definitions) -> Result<(), WriteError> {
+        self.block(Kind::Head, 0, &codec::encode_head(head)?)?;
+        self.block(Kind::Schema, 0, &codec::encode_schema(&definitions.schema)?)?;
+        definitions.rule_sets().try_for_each(|(name, history)| {
+            self.block(Kind::RuleSet, 0, &codec::encode_rule_set(name, history)?)
+        })
+    }
+
+    /// Writes the parts that come, and gives their buffers back.
+    fn parts(
+        &mut self,
+        parts: &Receiver<Part>,
+        emptied: &Sender<Part>,
+        sync: &SyncSender<()>,
+    ) -> Result<(), WriteError> {
+        for part in parts {
+            part.iter().try_for_each(|(id, row)| self.customer(id, row))?;
+            let _ = emptied.send(part); // nobody takes the last ones
             if self.payload.len() >= ENOUGH_BYTES {
                 self.customers()?;
             }
+            if self.offset - self.synced >= SYNC_BYTES {
+                self.synced = self.offset;
+                if let Err(TrySendError::Disconnected(())) = sync.try_send(()) {
+                    return Err(WriteError::Stopped); // the thread that syncs says why
+                }
+            }
         }
-        if self.count > 0 {
-            self.customers()?;
-        }
-        Ok(digest.of_state(&frozen.definitions))
+        self.customers()
     }
 
     fn customer(&mut self, id: &CustomerId, row: &[u64]) -> Result<(), WriteError> {
@@ -186,6 +267,7 @@ impl Capture<'_> {
         if self.payload.len() + MAX_CUSTOMER_BYTES > MAX_CUSTOMERS_BYTES {
             self.customers()?;
         }
+        self.digest.add(id.as_str(), row);
         self.payload.push(id.as_str().len() as u8); // MAX_ID_BYTES fits
         self.payload.extend_from_slice(&(row.len() as u16).to_le_bytes());
         self.payload.extend_from_slice(id.as_str().as_bytes());
@@ -194,59 +276,16 @@ impl Capture<'_> {
         Ok(())
     }
 
-    /// Hands over the customers so far, and goes on in a buffer that was written, if there is one.
+    /// Writes the customers so far, if there are any.
     fn customers(&mut self) -> Result<(), WriteError> {
-        let mut next = self.to_fill.try_recv().unwrap_or_default();
-        next.clear();
-        let payload = std::mem::replace(&mut self.payload, next);
+        if self.count == 0 {
+            return Ok(());
+        }
+        let mut payload = std::mem::take(&mut self.payload);
         let count = std::mem::take(&mut self.count);
-        self.send_block(Filled { kind: Kind::Customers, count, payload })
-    }
-
-    fn send(&self, kind: Kind, payload: Vec<u8>) -> Result<(), WriteError> {
-        self.send_block(Filled { kind, count: 0, payload })
-    }
-
-    fn send_block(&self, block: Filled) -> Result<(), WriteError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(WriteError::Stopped);
-        }
-        self.filled.send(block).map_err(|_| WriteError::Stopped) // the other thread says why
-    }
-}
-
-/// The side that writes the file.
-struct Output {
-    file: Box<dyn File>,
-    salt: u64,
-    offset: u64,
-    index: u32,
-    customers: u32,
-    headers: Xxh3,
-    packer: Option<zstd::bulk::Compressor<'static>>,
-    packed: Vec<u8>,
-}
-
-impl Output {
-    fn create(disk: &dyn Disk, name: &str, salt: u64, compress: bool) -> Result<Output, WriteError> {
-        let file = disk.create(name).map_err(|error| failed("creating", error))?;
-        let packer = compress.then(|| zstd::bulk::Compressor::new(COMPRESSION_LEVEL)).transpose();
-        let packer = packer.map_err(|error| failed("preparing to compress", error))?;
-        let mut headers = Xxh3::with_seed(salt);
-        let preamble = preamble(salt);
-        headers.update(&preamble);
-        write_all_at(&*file, 0, &preamble).map_err(|error| failed("writing", error))?;
-        let offset = PREAMBLE_BYTES as u64;
-        Ok(Output { file, salt, offset, index: 0, customers: 0, headers, packer, packed: Vec::new() })
-    }
-
-    fn write_all(&mut self, blocks: &Receiver<Filled>, emptied: &Sender<Vec<u8>>) -> Result<(), WriteError> {
-        for Filled { kind, count, payload } in blocks {
-            self.block(kind, count, &payload)?;
-            if kind == Kind::Customers {
-                let _ = emptied.send(payload); // nobody takes the last ones
-            }
-        }
+        self.block(Kind::Customers, count, &payload)?;
+        payload.clear();
+        self.payload = payload;
         Ok(())
     }
 
@@ -267,8 +306,8 @@ impl Output {
         let header = block.to_bytes(self.salt);
         self.headers.update(&header);
         let wrong = |error| failed("writing", error);
-        write_all_at(&*self.file, self.offset, &header).map_err(wrong)?;
-        write_all_at(&*self.file, self.offset + HEADER_BYTES as u64, packed).map_err(wrong)?;
+        write_all_at(self.file, self.offset, &header).map_err(wrong)?;
+        write_all_at(self.file, self.offset + HEADER_BYTES as u64, packed).map_err(wrong)?;
         self.offset += (HEADER_BYTES + packed.len()) as u64;
         self.index += 1;
         self.customers += count;

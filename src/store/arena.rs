@@ -116,6 +116,26 @@ impl Arena {
         }
     }
 
+    /// Appends the row of `slot` to `words`, without the zero words at its end.
+    pub(super) fn append(&self, slot: u32, words: &mut Vec<u64>) {
+        let start = words.len();
+        if let Some(chunk) = self.chunk(slot) {
+            chunk.append(offset(slot), words);
+        }
+        while words.len() > start && words.last() == Some(&0) {
+            words.pop();
+        }
+    }
+
+    /// Looks into every cache line of a row's first band, so that it is near when it is read: many such looks, none of which
+    /// depends on another, go to memory at once.
+    pub(super) fn touch(&self, slot: u32) -> u64 {
+        const LINE: usize = 64 / size_of::<u64>();
+        let Some(chunk) = self.chunk(slot) else { return 0 };
+        let row = chunk.band.row(offset(slot));
+        row.iter().step_by(LINE).chain(row.last()).fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
+    }
+
     /// Bytes of the pages touched, and of the table. A band that was added counts as if every row had grown into it.
     pub(super) fn bytes(&self) -> usize {
         let rows: usize = self.chunks.iter().map_while(OnceLock::get).map(Chunk::bytes).sum();
@@ -169,12 +189,30 @@ impl Chunk {
     }
 
     fn read(&self, offset: usize, row: &mut Row) {
+        self.look(offset, || {
+            row.clear();
+            self.bands(offset)
+                .for_each(|words| row.extend(words.iter().map(|word| word.load(Ordering::Relaxed))));
+        });
+    }
+
+    fn append(&self, offset: usize, words: &mut Vec<u64>) {
+        let start = words.len();
+        self.look(offset, || {
+            words.truncate(start);
+            self.bands(offset)
+                .for_each(|row| words.extend(row.iter().map(|word| word.load(Ordering::Relaxed))));
+        });
+    }
+
+    /// Calls `copy` until no writer came in between.
+    fn look(&self, offset: usize, mut copy: impl FnMut()) {
         let sequence = self.sequence(offset);
         let mut looks = 0;
         loop {
             let before = sequence.load(Ordering::Acquire);
             if before.is_multiple_of(2) {
-                self.copy(offset, row);
+                copy();
                 fence(Ordering::Acquire);
                 if sequence.load(Ordering::Relaxed) == before {
                     return;
@@ -184,13 +222,9 @@ impl Chunk {
         }
     }
 
-    /// The words as they are now; only the sequence tells whether they belong together.
-    fn copy(&self, offset: usize, row: &mut Row) {
-        row.clear();
-        for (at, band) in self.band.chain().enumerate() {
-            let words = &band.row(offset)[usize::from(at == 0)..];
-            row.extend(words.iter().map(|word| word.load(Ordering::Relaxed)));
-        }
+    /// The words of a row as they are now, band by band; only the sequence tells whether they belong together.
+    fn bands(&self, offset: usize) -> impl Iterator<Item = &[AtomicU64]> {
+        self.band.chain().enumerate().map(move |(at, band)| &band.row(offset)[usize::from(at == 0)..])
     }
 
     fn sequence(&self, offset: usize) -> &AtomicU64 {

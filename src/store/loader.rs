@@ -86,3 +86,63 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CustomersWriter, Row};
+
+    fn id(number: usize) -> CustomerId {
+        CustomerId::new(&format!("c-{number:0width$}", width = number % 40)).unwrap()
+    }
+
+    /// Rows of many lengths, so that threads lengthen the same chunk at once.
+    fn row(number: usize) -> Vec<u64> {
+        vec![number as u64 + 1; number % 50]
+    }
+
+    #[test]
+    fn threads_fill_a_store_as_a_writer_would() {
+        const CUSTOMERS: usize = 70_000; // more than one chunk
+        let loader = Loader::new(7, CUSTOMERS, CUSTOMERS, 12).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let loader = &loader;
+                scope.spawn(move || {
+                    for number in (thread..CUSTOMERS).step_by(3) {
+                        loader.put(number as u32, id(number), &row(number)).unwrap();
+                    }
+                });
+            }
+        });
+        let mut writer = loader.finish().unwrap();
+        let mut plain = CustomersWriter::new(Customers::new(7, CUSTOMERS));
+        (0..CUSTOMERS).for_each(|number| plain.put(&id(number), &row(number)).unwrap());
+        let count = |writer: &CustomersWriter| {
+            (writer.shared.len(), writer.shared.id_bytes.load(Ordering::Relaxed), writer.opened)
+        };
+        assert_eq!(count(&writer), count(&plain));
+        let mut found = Row::new();
+        for number in 0..CUSTOMERS {
+            assert!(writer.read(id(number).as_str(), &mut found));
+            assert_eq!(found[..], row(number));
+        }
+        let before = writer.shared.memory();
+        writer.erase(id(5).as_str());
+        writer.put(&CustomerId::new("new").unwrap(), &[1]).unwrap();
+        assert_eq!((writer.opened as usize, writer.shared.memory().customers), (CUSTOMERS, before.customers));
+    }
+
+    #[test]
+    fn what_is_loaded_must_be_what_was_announced() {
+        let loader = Loader::new(7, 3, 0, 1).unwrap();
+        assert_eq!(loader.put(0, id(0), &[1]), Ok(()));
+        assert_eq!(loader.put(3, id(3), &[1]), Err(LoadError::Count));
+        assert_eq!(loader.put(1, id(0), &[1]), Err(LoadError::Twice));
+        assert_eq!(loader.put(2, id(2), &[1; 70]), Ok(()));
+        assert_eq!(loader.finish().map(drop), Err(LoadError::Count));
+        assert!(matches!(Loader::new(7, MAX_CUSTOMERS + 1, 0, 1), Err(LoadError::Full(Full))));
+        let loader = Loader::new(7, 1, 0, usize::MAX / 32).unwrap();
+        assert_eq!(loader.put(0, id(0), &[1]), Err(LoadError::Full(Full)));
+    }
+}
