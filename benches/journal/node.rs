@@ -1,0 +1,106 @@
+//! A node in this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use usher::bundle::Bundle;
+use usher::customer::CustomerId;
+use usher::data_dir;
+use usher::node::Node;
+use usher::schema::FeatureId;
+use usher::snapshotter::Schedule;
+use usher::state;
+use usher::store::Row;
+use usher::update::{Change, Update};
+use usher::value::Value;
+use usher::vector::FeatureVector;
+
+use super::{CUSTOMERS, FEATURE, Writer, id, runtime};
+
+/// Opens a directory; snapshots are taken at the end only.
+pub(crate) fn open(folder: &Path) -> Arc<Node> {
+    let claimed = data_dir::claim(folder).unwrap_or_else(|e| panic!("{e}"));
+    let opened = claimed.open(data_dir::Settings::default(), &|_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let day = Duration::from_secs(86_400);
+    let schedule = Schedule { every: day, journal_bytes: u64::MAX, ..Schedule::default() };
+    Node::open(opened, schedule).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// With the retail bank's schema and rule sets.
+pub(crate) fn open_with_bundle(folder: &Path) -> Arc<Node> {
+    let node = open(folder);
+    runtime().block_on(node.define(Bundle::embedded().define())).unwrap_or_else(|e| panic!("{e:?}"));
+    node
+}
+
+pub(crate) fn digest(node: &Node) -> u64 {
+    state::digest(&node.live().definitions, node.customers())
+}
+
+pub(crate) struct InProcess {
+    folder: PathBuf,
+    node: Arc<Node>,
+    feature: FeatureId,
+    /// Bytes of the journal and writes in it since it was filled.
+    filled: (u64, u64),
+}
+
+impl InProcess {
+    pub(crate) fn start(folder: &Path) -> InProcess {
+        let node = open_with_bundle(folder);
+        let feature = node.live().engine.schema.find_feature(FEATURE).unwrap();
+        let all = (0..CUSTOMERS).map(|customer| update(feature, customer, 0)).collect();
+        runtime().block_on(node.write(all)).unwrap();
+        let filled = (node.durability().journal_bytes, node.sequence());
+        InProcess { folder: folder.to_owned(), node, feature, filled }
+    }
+
+    pub(crate) fn writers(&self, count: usize) -> Vec<Task> {
+        (0..count).map(|_| Task { node: self.node.clone(), feature: self.feature }).collect()
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.node.durability().syncs
+    }
+
+    /// In the journal, on average.
+    pub(crate) fn bytes_per_write(&self) -> usize {
+        let (bytes, writes) = self.filled;
+        let bytes = self.node.durability().journal_bytes - bytes;
+        (bytes / (self.node.sequence() - writes)) as usize
+    }
+
+    pub(crate) fn check_after_restart(self) {
+        let InProcess { folder, node, .. } = self;
+        let before = (node.sequence(), digest(&node));
+        drop(node);
+        let node = open(&folder);
+        assert_eq!((node.sequence(), digest(&node)), before, "after a restart");
+    }
+}
+
+fn update(feature: FeatureId, customer: usize, value: u64) -> Update {
+    let customer = CustomerId::new(&id(customer)).unwrap();
+    Update { customer, change: Change::Merge(vec![(feature, value + 1)]) } // codes begin at 1
+}
+
+pub(crate) struct Task {
+    node: Arc<Node>,
+    feature: FeatureId,
+}
+
+impl Writer for Task {
+    async fn write(&mut self, customer: usize, value: u64) {
+        self.node.write(vec![update(self.feature, customer, value)]).await.unwrap();
+    }
+
+    async fn read(&mut self, customer: usize) -> u64 {
+        let mut row = Row::new();
+        assert!(self.node.customers().read(&id(customer), &mut row));
+        match FeatureVector::new(&row).get(&self.node.live().engine.schema, self.feature) {
+            Value::Int(value) => value as u64,
+            other => panic!("{other:?}"),
+        }
+    }
+}
