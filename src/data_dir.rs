@@ -31,7 +31,7 @@ use crate::durability::{Recovery, SnapshotInfo, SyncPolicy};
 use crate::journal::append::{End, Last, Segments};
 use crate::journal::mark::{self, Mark};
 use crate::journal::replay::{self, Found};
-use crate::journal::{SEGMENT_BYTES, segment};
+use crate::journal::{AHEAD_BYTES, SEGMENT_BYTES, segment};
 use crate::snapshot::{self, Checked, LoadError, Loaded};
 use crate::startup::Progress;
 use crate::state::State;
@@ -43,11 +43,13 @@ pub struct Settings {
     pub sync: SyncPolicy,
     /// Bytes of a segment after which the next begins.
     pub segment_bytes: u64,
+    /// Bytes by which a segment grows ahead of its records.
+    pub ahead_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sync: SyncPolicy::Always, segment_bytes: SEGMENT_BYTES }
+        Settings { sync: SyncPolicy::Always, segment_bytes: SEGMENT_BYTES, ahead_bytes: AHEAD_BYTES }
     }
 }
 
@@ -133,8 +135,7 @@ pub(crate) fn open_disk(
         cut_bytes: found.torn,
         took: begin.elapsed(),
     };
-    let Settings { sync, segment_bytes } = settings;
-    let journal = Segments::new(disk.clone(), identity, sync, segment_bytes, end, mark, found.segments);
+    let journal = Segments::new(disk.clone(), identity, settings, end, mark, found.segments);
     Ok(Opened { disk, identity, state, journal, snapshot, recovery })
 }
 
@@ -301,6 +302,8 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
             bytes = found.torn,
             "the journal's end was torn: bytes cut that were never acknowledged"
         );
+    }
+    if file.length()? > found.length {
         file.set_length(found.length)?;
     }
     let is_new = found.length == segment::HEAD_BYTES as u64;

@@ -29,7 +29,7 @@ use crate::state::{Frozen, State};
 use crate::update::{Change, Update};
 
 /// Small, so that there are many segments.
-const SETTINGS: Settings = Settings { sync: SyncPolicy::Always, segment_bytes: 3_000 };
+const SETTINGS: Settings = Settings { sync: SyncPolicy::Always, segment_bytes: 3_000, ahead_bytes: 600 };
 /// Few features, so that a start takes little time.
 const SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n";
 const GROWN_SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n  b: {kind: bool}\n";

@@ -10,7 +10,7 @@ use super::frame;
 use super::mark::Mark;
 use super::segment;
 use super::{Journal, JournalError, KEPT_BATCH_BYTES, MARK_AFTER, SLOW_SYNC};
-use crate::data_dir::Identity;
+use crate::data_dir::{Identity, Settings};
 use crate::disk::{self, Disk, File};
 use crate::durability::SyncPolicy;
 
@@ -18,13 +18,14 @@ use crate::durability::SyncPolicy;
 pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     identity: Identity,
-    policy: SyncPolicy,
-    segment_bytes: u64,
+    settings: Settings,
     file: Box<dyn File>,
     /// Of the segment that is written.
     first: u64,
     /// Bytes of it that hold records; what comes next is written here.
     length: u64,
+    /// Bytes of its file: zeros behind what holds records.
+    grown: u64,
     last: Last,
     /// The last record that was synced.
     durable: u64,
@@ -97,8 +98,7 @@ impl Segments {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         identity: Identity,
-        policy: SyncPolicy,
-        segment_bytes: u64,
+        settings: Settings,
         end: End,
         mark: Mark,
         segments: BTreeMap<u64, u64>,
@@ -109,11 +109,11 @@ impl Segments {
         Segments {
             disk,
             identity,
-            policy,
-            segment_bytes,
+            settings,
             file: end.file,
             first: end.first,
             length: end.length,
+            grown: end.length,
             last: end.last,
             durable: end.last.sequence,
             mark,
@@ -130,19 +130,45 @@ impl Segments {
     }
 
     pub(crate) fn policy(&self) -> SyncPolicy {
-        self.policy
+        self.settings.sync
     }
 
     /// Writes what is batched behind what is there. When there is no room, the file is as it was.
     fn write(&mut self) -> Result<(), JournalError> {
-        let Err(e) = disk::write_all_at(&*self.file, self.length, &self.batch) else { return Ok(()) };
-        if !disk::is_full(&e) {
-            return Err(JournalError::Failed(e));
+        let end = self.length + self.batch.len() as u64;
+        match disk::write_all_at(&*self.file, self.length, &self.batch) {
+            Ok(()) if end > self.grown => self.grow_ahead(end),
+            Ok(()) => Ok(()),
+            Err(e) if disk::is_full(&e) => {
+                // What came through must not come back after a crash: it is refused, and the next batch has its sequences.
+                self.cut(self.length)?;
+                self.sync()?;
+                Err(JournalError::Full(e))
+            }
+            Err(e) => Err(JournalError::Failed(e)),
         }
-        // What came through must not come back after a crash: it is refused, and the next batch has its sequences.
-        self.file.set_length(self.length).map_err(JournalError::Failed)?;
-        self.sync()?;
-        Err(JournalError::Full(e))
+    }
+
+    /// Adds zeros behind `end`, up to which the file was written. Without room for them it goes on as it can. A batch
+    /// that is not small beside them grows the file by itself.
+    fn grow_ahead(&mut self, end: u64) -> Result<(), JournalError> {
+        self.grown = end;
+        let ahead = self.settings.ahead_bytes.min(self.settings.segment_bytes.saturating_sub(end));
+        if self.batch.len() as u64 > ahead / 4 {
+            return Ok(());
+        }
+        match disk::write_all_at(&*self.file, end, &vec![0; ahead as usize]) {
+            Ok(()) => self.grown = end + ahead,
+            Err(e) if disk::is_full(&e) => self.cut(end)?,
+            Err(e) => return Err(JournalError::Failed(e)),
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> Result<(), JournalError> {
+        self.file.set_length(length).map_err(JournalError::Failed)?;
+        self.grown = length;
+        Ok(())
     }
 
     /// Everything written to this segment is durable from here on.
@@ -170,19 +196,26 @@ impl Segments {
         self.write_mark()
     }
 
+    /// Takes away the zeros behind the records. Whether that is durable does not matter.
+    fn trim(&mut self) -> Result<(), JournalError> {
+        if self.grown > self.length { self.cut(self.length) } else { Ok(()) }
+    }
+
     /// Goes on in a new segment.
     fn begin_segment(&mut self) -> Result<(), JournalError> {
+        self.trim()?;
         self.sync_all()?;
         let head = segment::Head { first: self.last.sequence + 1, previous: self.last.checksum };
         self.file = segment::create(&*self.disk, &self.identity, head).map_err(refused)?;
         (self.first, self.length) = (head.first, segment::HEAD_BYTES as u64);
+        self.grown = self.length;
         self.facts.segments().insert(self.first, self.length);
         Ok(())
     }
 
     fn try_commit(&mut self) -> Result<(), JournalError> {
         let holds_records = self.first <= self.last.sequence;
-        if holds_records && self.length + self.batch.len() as u64 > self.segment_bytes {
+        if holds_records && self.length + self.batch.len() as u64 > self.settings.segment_bytes {
             self.begin_segment()?;
         }
         self.write()?;
@@ -190,7 +223,7 @@ impl Segments {
         self.last = self.batched;
         self.last_commit = Instant::now();
         self.facts.segments().insert(self.first, self.length);
-        match self.policy {
+        match self.settings.sync {
             SyncPolicy::Always => self.sync(),
             SyncPolicy::Interval(interval) if self.last_sync.elapsed() >= interval => self.sync_all(),
             SyncPolicy::Interval(_) | SyncPolicy::Never => Ok(()),
@@ -231,7 +264,7 @@ impl Journal for Segments {
     }
 
     fn due(&self) -> Option<Instant> {
-        match self.policy {
+        match self.settings.sync {
             SyncPolicy::Always => {
                 (self.mark.sequence < self.last.sequence).then(|| self.last_commit + MARK_AFTER)
             }
@@ -247,6 +280,7 @@ impl Journal for Segments {
     }
 
     fn close(&mut self) -> Result<(), JournalError> {
+        self.trim()?;
         self.sync_all()
     }
 }

@@ -8,6 +8,7 @@
 //! - a later segment begins after it: a segment is synced before the next one is made.
 //!
 //! Otherwise what is there from the bad place on was never acknowledged and is cut, back to the end of a whole submission.
+//! Zeros up to the end of the file are room that was made ahead; whether records should be there is asked just the same.
 //! Records of one batch reach the disk in any order, so a whole record behind a bad one proves nothing by itself.
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub(crate) struct Found {
     pub(crate) first: u64,
     /// Bytes of it up to there.
     pub(crate) length: u64,
-    /// Bytes behind that, of records that were never acknowledged.
+    /// Bytes behind that, of records that were never acknowledged; zeros behind them are not counted.
     pub(crate) torn: u64,
     /// Where in that segment the records begin that the mark does not say are durable.
     pub(crate) unmarked: u64,
@@ -154,6 +155,7 @@ struct Reached {
     /// Where the last whole submission ends, and its last record.
     whole: (u64, Last),
     unmarked: u64,
+    /// Bytes, without the zeros at the end.
     length: u64,
     /// Why reading ended before the end of the file.
     wrong: Option<(u64, String)>,
@@ -301,7 +303,9 @@ impl Replay<'_> {
                     return Err(Refused::newer(name, u32::from(version), u32::from(frame::VERSION)));
                 }
                 Err(wrong) => {
-                    reached.wrong = Some((offset, wrong.to_string()));
+                    let written = window.written_end(offset).map_err(|e| Refused::io(name, e))?;
+                    reached.length = written;
+                    reached.wrong = (written > offset).then(|| (offset, wrong.to_string()));
                     break;
                 }
             };
@@ -442,6 +446,19 @@ impl<'f> Window<'f> {
         }
         let from = (offset - self.start) as usize;
         Ok(&self.bytes[from..][..wanted])
+    }
+
+    /// Where the last byte from `offset` on ends that is not zero: `offset` if there is none.
+    fn written_end(&mut self, offset: u64) -> io::Result<u64> {
+        let (mut end, mut at) = (offset, offset);
+        while at < self.length {
+            let bytes = self.at(at, STEP_BYTES)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                end = at + last as u64 + 1;
+            }
+            at += bytes.len() as u64;
+        }
+        Ok(end)
     }
 
     /// The frame at `offset`, if there is one; else what tells what is wrong with it.
