@@ -11,6 +11,7 @@
 //!   3 publish    name, version, text, 1 byte activate (0 or 1)
 //!   4 activate   name, version
 //!   5 retire     name
+//!   6 rollback   name
 //! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase; for 1 and 2: count, that many (feature, code)
 //! head         sequence, chain, erased, customers, taken at, seed, rule sets
 //! schema       text, count, that many (name, 1 byte placed (0 or 1), if placed: word, 1 byte shift, 1 byte bits)
@@ -20,8 +21,9 @@
 //! count, length, version, feature, code, and all else   little-endian varints of 1, 3, 5 or 9 bytes
 //! ```
 //!
-//! What is in a snapshot changes with the version of its format. A tag is never used again for something else. What is read is checked as if it came from an enemy: every count and
-//! length against its bound before anything is allocated, ids as [`CustomerId::new`] does, and nothing may be left over.
+//! What is in a snapshot changes with the version of its format. A tag is never used again for something else. What is
+//! read is checked as if it came from an enemy: every count and length against its bound before anything is allocated,
+//! ids as [`CustomerId::new`] does, and nothing may be left over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
