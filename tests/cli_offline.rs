@@ -32,7 +32,7 @@ fn what_cannot_run_ends_with_2() {
     run(&["push", "/nowhere"]).ended(2).says(&["cannot read /nowhere"]);
     run(&["decide", "c-1001"]).ended(2).says(&["PLACEMENT"]);
     run(&["demo", "--customers", "0"]).ended(2).says(&["0 is not in 1.."]);
-    run(&["serve", "--data", "x"]).ended(2);
+    run(&["serve", "--dta", "x"]).ended(2).says(&["--data"]);
 }
 
 #[test]
