@@ -34,7 +34,7 @@ use crate::journal::replay::{self, Found};
 use crate::journal::{AHEAD_BYTES, SEGMENT_BYTES, segment};
 use crate::snapshot::{self, Checked, LoadError, Loaded};
 use crate::startup::Progress;
-use crate::state::State;
+use crate::state::{ApplyError, State};
 
 /// How a data directory is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,8 @@ pub struct Claimed {
 /// [`Refused`]: in use, or the system has something against it.
 pub fn claim(path: &Path) -> Result<Claimed, Refused> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Refused::io(&path.display().to_string(), e))?;
+    let synced = made.and_then(|()| sync_parents(path));
+    synced.map_err(|e| Refused::io(&path.display().to_string(), e))?;
     Ok(Claimed { disk: lock(path)? })
 }
 
@@ -94,6 +95,20 @@ impl Claimed {
     pub fn open(self, settings: Settings, progress: &(dyn Fn(Progress) + Sync)) -> Result<Opened, Refused> {
         open_disk(self.disk, settings, progress)
     }
+}
+
+/// The names on the way to `path` are durable, so that what is kept there is not lost with one of them.
+fn sync_parents(path: &Path) -> io::Result<()> {
+    let path = path.canonicalize()?;
+    for parent in path.ancestors().skip(1) {
+        // Where we may not look we made nothing.
+        match std::fs::File::open(parent) {
+            Ok(directory) => directory.sync_all()?,
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 /// The directory at `path`, which nobody else has.
@@ -191,12 +206,19 @@ fn begin_with_snapshot(
     for sequence in snapshots(disk)? {
         let name = snapshot::name(sequence);
         match snapshot::load(disk, identity.salt(), &name, &report) {
+            Ok(Loaded { head, .. }) if head.sequence != sequence => {
+                let what = format!("it is the snapshot of record {}: it was renamed", head.sequence);
+                return Err(Refused::damaged(&name, 0, 0, what));
+            }
             Ok(Loaded { state, head, digest, bytes }) => {
                 let from = Last { sequence: head.sequence, checksum: head.chain };
                 let snapshot = Checked { head, digest, bytes }.info();
                 return Ok(Begun { state, from, snapshot: Some(snapshot), damaged });
             }
-            Err(newer @ LoadError::Newer { .. }) => return Err(refused_snapshot(&name, &newer)),
+            // Nothing of this says that it is damaged: the one before must not take its place.
+            Err(error @ (LoadError::Newer { .. } | LoadError::Disk { .. } | LoadError::Full(_))) => {
+                return Err(refused_snapshot(&name, &error));
+            }
             Err(error) => {
                 tracing::error!(snapshot = %name, why = %error, "a snapshot is damaged; trying the one before");
                 damaged += 1;
@@ -252,9 +274,18 @@ pub(crate) fn snapshots(disk: &dyn Disk) -> Result<Vec<u64>, Refused> {
 pub(crate) fn open_mark(disk: &dyn Disk, identity: &Identity) -> Result<Mark, Refused> {
     match Mark::open(disk, identity.salt()) {
         Ok(Some(mark)) => Ok(mark),
-        Ok(None) => Err(Refused::damaged(mark::NAME, 0, 0, "neither of its two slots is whole".to_owned())),
+        Ok(None) => Err(no_mark("neither of its two slots is whole")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(no_mark("it is gone")),
         Err(e) => Err(Refused::io(mark::NAME, e)),
     }
+}
+
+fn no_mark(what: &str) -> Refused {
+    let what = format!(
+        "{what}; if everything else is whole, `usher verify DIR` shows the last record N, and `usher repair DIR --cut-at N+1` \
+         makes a new mark and gives up nothing"
+    );
+    Refused::damaged(mark::NAME, 0, 0, what)
 }
 
 /// Applies every record after `from` to `state`, as live writes are applied.
@@ -269,8 +300,16 @@ pub(crate) fn replay_into(
     let total = journal_bytes(disk, from.sequence)?;
     let mut done = 0;
     let mut each = |sequence, bytes: &[u8]| {
-        let record = codec::decode(bytes).map_err(|e| e.to_string())?;
-        state.apply(sequence, &record).map_err(|e| e.to_string())
+        // Its checksum was right, so it is as somebody wrote it: what cannot be read is of another release.
+        let record =
+            codec::decode(bytes).map_err(|e| (Kind::Newer, format!("{e}; this release does not know it")))?;
+        state.apply(sequence, &record).map_err(|e| match e {
+            ApplyError::Full(_) => (Kind::Io, e.to_string()),
+            ApplyError::Definitions(_) => {
+                (Kind::Newer, format!("{e}; this release understands it otherwise"))
+            }
+            ApplyError::OutOfOrder { .. } => (Kind::Damaged, e.to_string()),
+        })
     };
     let mut read = |bytes| {
         done += bytes;
@@ -317,13 +356,11 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
         disk::write_all_at(&*file, offset, step)?;
         offset += step.len() as u64;
     }
-    // In any case: a start that was killed may have cut it and not come as far as here.
+    // In any case: a start that was killed may have cut it and not come as far as here. The mark for the same reason: what
+    // the system shows of it may never have reached the disk. Twice, so that both slots are whole.
     file.sync()?;
-    if found.last.sequence == mark.sequence {
-        Ok(())
-    } else {
-        mark.write(found.last.sequence, found.last.checksum)
-    }
+    mark.write(found.last.sequence, found.last.checksum)?;
+    mark.write(found.last.sequence, found.last.checksum)
 }
 
 #[cfg(test)]

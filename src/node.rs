@@ -346,7 +346,7 @@ impl Node {
         // One lock at a time.
         let segments = journal.segments().clone();
         let kept = snapshots.kept().clone();
-        let erasure_pending = snapshots.holds_erased(erased);
+        let erasure_pending = snapshots.holds_erased(erased, journal);
         Durability {
             sync: Some(*sync),
             durable_sequence: journal.durable.load(Ordering::Relaxed),
@@ -374,6 +374,7 @@ impl Node {
         let _ = compiler.join();
         // Then the last snapshot, which needs the writer.
         if let (Some(kept), Some(snapshotter)) = (&self.kept, snapshotter) {
+            kept.snapshots.stopping.store(true, Ordering::Release);
             let _ = kept.requests.send(snapshotter::Message::Stop);
             let _ = snapshotter.join();
         }

@@ -8,6 +8,7 @@
 //! as many as that needs.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,10 @@ impl Default for Schedule {
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     kept: Mutex<Vec<SnapshotInfo>>,
+    /// No other snapshot, and no segment that the kept ones do not need, is in the directory.
+    pruned: AtomicBool,
+    /// Give up what is being written: a last snapshot comes.
+    pub(crate) stopping: AtomicBool,
     pub(crate) failures: AtomicU64,
     failure: Mutex<Option<String>>,
 }
@@ -73,9 +78,14 @@ impl Facts {
     }
 
     /// Whether files may hold customers whose erasure is record `erased` or before.
-    pub(crate) fn holds_erased(&self, erased: u64) -> bool {
+    pub(crate) fn holds_erased(&self, erased: u64, journal: &JournalFacts) -> bool {
+        let in_journal = journal.segments().keys().next().is_some_and(|first| *first <= erased);
+        if erased == 0 || in_journal {
+            return in_journal;
+        }
         let kept = self.kept();
-        erased > 0 && (kept.len() < KEPT || kept.iter().any(|snapshot| snapshot.sequence < erased))
+        let old = kept.len() < KEPT || kept.iter().any(|snapshot| snapshot.sequence < erased);
+        old || !self.pruned.load(Ordering::Acquire)
     }
 }
 
@@ -95,7 +105,7 @@ pub(crate) struct Snapshotter {
     pub(crate) journal: Arc<JournalFacts>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) schedule: Schedule,
-    /// When the last one was taken or tried.
+    /// When the last one was taken, also by an earlier process, or tried.
     tried: Instant,
     failed: bool,
 }
@@ -110,18 +120,12 @@ impl Snapshotter {
         snapshot: Option<SnapshotInfo>,
         schedule: Schedule,
     ) -> Snapshotter {
+        let age = snapshot.as_ref().map_or(schedule.every, |newest| {
+            Duration::from_secs(now_s().saturating_sub(newest.taken_at_s)).min(schedule.every)
+        });
+        let tried = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         let facts = Arc::new(Facts { kept: Mutex::new(snapshot.into_iter().collect()), ..Facts::default() });
-        Snapshotter {
-            disk,
-            identity,
-            shared,
-            submissions,
-            journal,
-            facts,
-            schedule,
-            tried: Instant::now(),
-            failed: false,
-        }
+        Snapshotter { disk, identity, shared, submissions, journal, facts, schedule, tried, failed: false }
     }
 
     /// Starts the thread.
@@ -136,10 +140,17 @@ impl Snapshotter {
 
     fn run(&mut self, messages: &Receiver<Message>) {
         self.check_older();
+        // What a process that was killed did not come to. A damaged snapshot stays until there is a newer one.
+        let newest = data_dir::snapshots(&*self.disk).ok().and_then(|all| all.first().copied());
+        let is_kept = newest == self.facts.kept().first().map(|newest| newest.sequence);
+        if let Some(Err(e)) = is_kept.then(|| self.prune()) {
+            tracing::error!(why = %e, "files that are not needed any more could not be removed");
+        }
         loop {
             match messages.recv_timeout(LOOK_EVERY) {
                 Ok(Message::Take(done)) => drop(done.send(self.cycle())), // whoever asked may have left
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.facts.stopping.store(false, Ordering::Release);
                     if self.has_news() {
                         let _ = self.cycle(); // said in the log
                     }
@@ -175,7 +186,7 @@ impl Snapshotter {
     }
 
     fn holds_erased(&self) -> bool {
-        self.facts.holds_erased(self.shared.erased.load(Ordering::Acquire))
+        self.facts.holds_erased(self.shared.erased.load(Ordering::Acquire), &self.journal)
     }
 
     fn is_due(&self) -> bool {
@@ -194,7 +205,9 @@ impl Snapshotter {
     /// that was there, if nothing changed since.
     fn cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
         self.tried = Instant::now();
-        let taken = self.try_cycle();
+        let taken = catch_unwind(AssertUnwindSafe(|| self.try_cycle()));
+        let taken = taken
+            .unwrap_or_else(|_| Err(SnapshotError::Failed("a fault of the server; it was logged".into())));
         self.failed = taken.is_err();
         if let Err(error) = &taken {
             let why = format!("{error}");
@@ -208,6 +221,9 @@ impl Snapshotter {
     }
 
     fn try_cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        if !self.facts.pruned.load(Ordering::Acquire) {
+            self.prune().map_err(not_removed)?;
+        }
         let newest = self.facts.kept().first().filter(|newest| newest.sequence == self.sequence()).cloned();
         let mut taken = match newest {
             Some(newest) => newest,
@@ -236,11 +252,17 @@ impl Snapshotter {
             FreezeError::Frozen => SnapshotError::Failed("another snapshot is being taken".into()),
             FreezeError::Stopped => SnapshotError::Stopped,
         })?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let salt = self.identity.salt();
-        let stop = AtomicBool::new(false);
-        let written = snapshot::write(&*self.disk, salt, frozen, chain, now, self.schedule.compress, &stop)
-            .map_err(write_failed)?;
+        let written = snapshot::write(
+            &*self.disk,
+            salt,
+            frozen,
+            chain,
+            now_s(),
+            self.schedule.compress,
+            &self.facts.stopping,
+        )
+        .map_err(write_failed)?;
         let failed = |why: String| SnapshotError::Failed(why);
         let checked = snapshot::verify(&*self.disk, salt, &written.name)
             .map_err(|e| failed(format!("`{}` reads back wrong: {e}", written.name)))?;
@@ -256,11 +278,12 @@ impl Snapshotter {
             "snapshot taken"
         );
         self.keep(info.clone());
-        self.prune().map_err(|e| failed(format!("older files could not be removed: {e}")))?;
+        self.prune().map_err(not_removed)?;
         Ok(info)
     }
 
     fn keep(&self, info: SnapshotInfo) {
+        self.facts.pruned.store(false, Ordering::Release);
         let mut kept = self.facts.kept();
         kept.insert(0, info);
         kept.truncate(KEPT);
@@ -289,8 +312,20 @@ impl Snapshotter {
                 self.journal.segments().remove(&pair[0]);
             }
         }
-        self.disk.sync()
+        self.disk.sync()?;
+        self.facts.pruned.store(true, Ordering::Release);
+        Ok(())
     }
+}
+
+#[expect(clippy::needless_pass_by_value)] // as `map_err` gives it
+fn not_removed(e: io::Error) -> SnapshotError {
+    SnapshotError::Failed(format!("older files could not be removed: {e}"))
+}
+
+/// Seconds since 1970.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Whether it is a snapshot that was being written when a process ended.
@@ -311,6 +346,7 @@ fn unavailable(why: Unavailable) -> SnapshotError {
 fn write_failed(error: WriteError) -> SnapshotError {
     match error {
         WriteError::Disk { error, .. } if disk::is_full(&error) => SnapshotError::DiskFull(error.to_string()),
+        WriteError::Stopped => SnapshotError::Stopped,
         other => SnapshotError::Failed(other.to_string()),
     }
 }

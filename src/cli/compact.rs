@@ -11,7 +11,8 @@ use super::{Failure, Outcome, block_on, report};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher compact
 
-What was acknowledged before is in it, and no file of the server holds anybody who was erased before.")]
+What was acknowledged before is in it, and no file that the server uses holds anybody who was erased before; what `usher \
+    repair` put aside is not touched.")]
 pub(super) struct Args {
     /// Print the server's answer, or what is wrong, as one JSON document
     #[arg(long)]

@@ -24,6 +24,8 @@ pub struct Refused {
 pub enum Kind {
     /// Something that was durable is altered or gone.
     Damaged,
+    /// The same, but a start has another way.
+    Spare,
     /// Written by a later release.
     Newer,
     /// Another process has it.
@@ -75,6 +77,13 @@ impl Refused {
         }
     }
 
+    /// It turned out that a start has another way.
+    pub(crate) fn spare(&mut self) {
+        if self.kind == Kind::Damaged {
+            self.kind = Kind::Spare;
+        }
+    }
+
     /// What to try, if there is something.
     pub fn hint(&self) -> Option<String> {
         match (self.kind, self.sequence) {
@@ -85,6 +94,10 @@ impl Refused {
             (Kind::Damaged, None) => {
                 Some("restore the directory from a copy; `usher verify DIR` shows what is whole".into())
             }
+            (Kind::Spare, _) => Some(
+                "a start does not need it: start the server and run `usher compact`, which makes new files in its place"
+                    .into(),
+            ),
             (Kind::Newer, _) => Some("start it with the release that wrote it, or a later one".into()),
             (Kind::InUse, _) => {
                 Some("stop that process first; each node needs a directory of its own".into())

@@ -4,8 +4,10 @@
 use std::io;
 use std::path::Path;
 
-use super::{Refused, identity, lock, snapshots};
+use super::verify::verify_disk;
+use super::{Kind, Refused, identity, lock, refused_snapshot, snapshots};
 use crate::disk::{self, Disk};
+use crate::journal::append::Last;
 use crate::journal::mark::{self, Mark};
 use crate::journal::replay::{self, Place};
 use crate::journal::segment;
@@ -28,8 +30,8 @@ pub struct Repaired {
 /// Discards record `cut_at` and everything after it, snapshots that hold it included.
 ///
 /// # Errors
-/// When a record before it is damaged too, or nothing is left to start from; nothing was changed then. When the system
-/// refuses: running it again goes on.
+/// When a start would succeed as it is, when a record before it is damaged too, or nothing is left to start from; nothing
+/// was changed then. When the system refuses: running it again goes on.
 pub fn repair(path: &Path, cut_at: u64) -> Result<Repaired, Refused> {
     repair_disk(&*lock(path)?, cut_at)
 }
@@ -38,10 +40,40 @@ pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refu
     let Some(identity) = identity::read(disk)? else {
         return Err(Refused::no_identity("the rest"));
     };
-    let place = replay::locate(disk, &identity, cut_at)?;
-    let later: Vec<u64> = snapshots(disk)?.into_iter().filter(|sequence| *sequence >= cut_at).collect();
+    if verify_disk(disk, &|_| {})?.problems.iter().all(|problem| problem.kind == Kind::Spare) {
+        let what = "a start needs nothing that is damaged: there is nothing to give up".to_owned();
+        return Err(Refused { kind: Kind::Io, file: None, offset: None, sequence: None, what });
+    }
+    let cut = match replay::locate(disk, &identity, cut_at)? {
+        Some(place) => Cut { place, is_new: false },
+        None => begin_at(disk, &identity, cut_at)?,
+    };
     check_basis(disk, &identity, cut_at)?;
-    cut(disk, &identity, &place, &later).map_err(|e| Refused::io("the data directory", e))
+    let kept = cut.snapshots(disk).and_then(|later| cut.make(disk, &identity, &later));
+    let kept = kept.map_err(|e| Refused::io("the data directory", e))?;
+    Ok(Repaired { last: cut.place.last.sequence, kept })
+}
+
+/// Where the journal will end.
+struct Cut {
+    place: Place,
+    /// In a segment that is to be made, because the one before is gone.
+    is_new: bool,
+}
+
+/// Without the segment before, the journal can go on behind a snapshot of the record before, or begin anew.
+fn begin_at(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> Result<Cut, Refused> {
+    let sequence = cut_at - 1;
+    let checksum = if sequence == 0 {
+        0
+    } else {
+        let name = snapshot::name(sequence);
+        let checked = snapshot::verify(disk, identity.salt(), &name);
+        checked.map_err(|error| refused_snapshot(&name, &error))?.head.chain
+    };
+    let place =
+        Place { first: cut_at, length: segment::HEAD_BYTES as u64, last: Last { sequence, checksum } };
+    Ok(Cut { place, is_new: true })
 }
 
 /// There must be something to start from before the cut: a whole snapshot with all records after it, or all records.
@@ -49,52 +81,74 @@ fn check_basis(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> R
     let oldest = segment::list(disk).ok().and_then(|firsts| firsts.first().copied()).unwrap_or(u64::MAX);
     let whole = |sequence: &u64| {
         *sequence < cut_at
-            && *sequence + 1 >= oldest
+            && (*sequence + 1 >= oldest || *sequence + 1 == cut_at)
             && snapshot::verify(disk, identity.salt(), &snapshot::name(*sequence)).is_ok()
     };
-    if oldest == 1 || snapshots(disk)?.iter().any(whole) {
+    if oldest == 1 || cut_at == 1 || snapshots(disk)?.iter().any(whole) {
         return Ok(());
     }
     let what = format!(
         "nothing would be left to start from: no whole snapshot before record {cut_at}, and no first record"
     );
-    Err(Refused { kind: super::Kind::Damaged, file: None, offset: None, sequence: None, what })
+    Err(Refused { kind: Kind::Damaged, file: None, offset: None, sequence: None, what })
 }
 
-fn cut(
-    disk: &dyn Disk,
-    identity: &identity::Identity,
-    place: &Place,
-    snapshots: &[u64],
-) -> io::Result<Repaired> {
-    let mut kept = vec![];
-    let name = segment::name(place.first);
-    let file = disk.open(&name)?;
-    if file.length()? > place.length {
-        kept.push(copy(disk, &name)?);
+impl Cut {
+    /// Snapshots of records that are given up.
+    fn snapshots(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
+        let mut all = snapshots(disk).map_err(io::Error::other)?;
+        all.retain(|sequence| *sequence > self.place.last.sequence);
+        Ok(all)
     }
-    let segments = segment::list(disk)?.into_iter().filter(|first| *first > place.first).map(segment::name);
-    for name in segments.chain(snapshots.iter().map(|sequence| snapshot::name(*sequence))) {
-        let aside = unused(disk, &name)?;
-        disk.rename(&name, &aside)?;
-        kept.push(aside);
+
+    /// Puts aside what is given up, then cuts; the files that hold it.
+    fn make(
+        &self,
+        disk: &dyn Disk,
+        identity: &identity::Identity,
+        snapshots: &[u64],
+    ) -> io::Result<Vec<String>> {
+        let Cut { place, is_new } = self;
+        let mut kept = vec![];
+        let name = segment::name(place.first);
+        if !is_new && disk.open(&name)?.length()? > place.length {
+            kept.push(copy(disk, &name)?);
+        }
+        let is_later = |first: &u64| *first > place.first || *is_new && *first == place.first;
+        let segments = segment::list(disk)?.into_iter().filter(is_later).map(segment::name);
+        for name in segments.chain(snapshots.iter().map(|sequence| snapshot::name(*sequence))) {
+            let aside = unused(disk, &name)?;
+            disk.rename(&name, &aside)?;
+            kept.push(aside);
+        }
+        disk.sync()?;
+        if *is_new {
+            let head = segment::Head { first: place.first, previous: place.last.checksum };
+            drop(segment::create(disk, identity, head)?);
+        }
+        // First the mark, which names what is given up; then what it named.
+        let mut mark = make_mark(disk, identity)?;
+        mark.write(place.last.sequence, place.last.checksum)?;
+        mark.write(place.last.sequence, place.last.checksum)?;
+        disk.sync()?;
+        let file = disk.open(&name)?;
+        file.set_length(place.length)?;
+        file.sync()?;
+        Ok(kept)
     }
-    disk.sync()?;
-    // First the mark: a start between the two finds records that it does not need, and they are whole or cut.
-    let mut mark = match Mark::open(disk, identity.salt()) {
-        Ok(Some(mark)) => mark,
+}
+
+/// The mark, or a new one in place of one that is gone or damaged.
+fn make_mark(disk: &dyn Disk, identity: &identity::Identity) -> io::Result<Mark> {
+    match Mark::open(disk, identity.salt()) {
+        Ok(Some(mark)) => Ok(mark),
         Ok(None) => {
             disk.remove(mark::NAME)?;
-            Mark::create(disk, identity.salt())?
+            Mark::create(disk, identity.salt())
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Mark::create(disk, identity.salt())?,
-        Err(e) => return Err(e),
-    };
-    mark.write(place.last.sequence, place.last.checksum)?;
-    disk.sync()?;
-    file.set_length(place.length)?;
-    file.sync()?;
-    Ok(Repaired { last: place.last.sequence, kept })
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Mark::create(disk, identity.salt()),
+        Err(e) => Err(e),
+    }
 }
 
 /// A durable copy of a file; its name.
@@ -107,7 +161,9 @@ fn copy(disk: &dyn Disk, name: &str) -> io::Result<String> {
     let mut offset = 0;
     while offset < length {
         let step = &mut bytes[..STEP_BYTES.min((length - offset) as usize)];
-        disk::read_exact_at(&*from, offset, step)?;
+        if !disk::read_exact_at(&*from, offset, step)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         disk::write_all_at(&*to, offset, step)?;
         offset += step.len() as u64;
     }

@@ -6,6 +6,7 @@
 
 mod crash;
 mod faults;
+mod repair;
 mod rot;
 mod segments;
 

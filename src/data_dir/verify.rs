@@ -6,8 +6,9 @@ use super::{Kind, Refused, identity, lock, open_mark, refused_snapshot, replay_i
 use crate::disk::Disk;
 use crate::durability::SnapshotInfo;
 use crate::journal::append::Last;
-use crate::journal::{replay, segment};
+use crate::journal::{mark, replay, segment};
 use crate::snapshot::{self, Loaded};
+use crate::snapshotter::KEPT;
 use crate::startup::Progress;
 use crate::state::State;
 
@@ -71,7 +72,9 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(Progress) + Sync))
     };
     let mut report = Report::default();
     let mut joints = vec![];
-    for sequence in snapshots(disk)? {
+    let mut all = snapshots(disk)?;
+    all.truncate(KEPT); // older ones are only not removed yet
+    for sequence in all {
         let name = snapshot::name(sequence);
         match snapshot::verify(disk, identity.salt(), &name) {
             Ok(checked) => {
@@ -81,7 +84,7 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(Progress) + Sync))
             Err(error) => report.problems.push(refused_snapshot(&name, &error)),
         }
     }
-    let mark = match open_mark(disk, &identity) {
+    let marked = match open_mark(disk, &identity) {
         Ok(mark) => Last { sequence: mark.sequence, checksum: mark.checksum },
         Err(problem) => {
             report.problems.push(problem);
@@ -91,7 +94,7 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(Progress) + Sync))
     let start = Last { sequence: 0, checksum: 0 };
     // Every record that is kept for one of the snapshots, then those of the state.
     let oldest = joints.last().copied().unwrap_or(start);
-    match replay::replay(disk, &identity, oldest, mark, &mut |_, _| Ok(()), &mut |_| {}) {
+    match replay::replay(disk, &identity, oldest, marked, &mut |_, _| Ok(()), &mut |_| {}) {
         Ok(found) => {
             let first = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
             report.journal = Some(JournalReport {
@@ -100,14 +103,21 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(Progress) + Sync))
                 segments: found.segments.len() as u64,
                 bytes: found.segments.values().sum::<u64>() + found.torn,
                 torn: found.torn,
-                marked: mark.sequence,
+                marked: marked.sequence,
             });
         }
         Err(problem) => report.problems.push(problem),
     }
     let newest = joints.first().copied().unwrap_or(start);
-    match state(disk, &identity, newest, mark, progress) {
-        Ok(state) => report.state = Some(state),
+    let has_mark = !report.problems.iter().any(|problem| problem.file.as_deref() == Some(mark::NAME));
+    match state(disk, &identity, newest, marked, progress) {
+        Ok(state) => {
+            report.state = Some(state);
+            // A start would begin so too: what is damaged besides is not in its way.
+            if has_mark {
+                report.problems.iter_mut().for_each(Refused::spare);
+            }
+        }
         Err(problem) if !report.problems.contains(&problem) => report.problems.push(problem),
         Err(_) => {}
     }

@@ -44,8 +44,8 @@ pub(crate) struct Found {
     pub(crate) replayed: u64,
 }
 
-/// Who takes the records: sequence and bytes. An error as text refuses the journal.
-pub(crate) type Each<'e> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'e;
+/// Who takes the records: sequence and bytes. An error refuses the journal.
+pub(crate) type Each<'e> = dyn FnMut(u64, &[u8]) -> Result<(), (Kind, String)> + 'e;
 
 /// Gives every record after `from` (of a snapshot; zeros before the first record) to `each`. `read` is told how many
 /// bytes were read.
@@ -100,17 +100,14 @@ pub(crate) struct Place {
     pub(crate) last: Last,
 }
 
-/// Where record `cut_at` begins, or would; the beginning of its submission, if it is not the first of it.
+/// Where the record before `cut_at` ends, or that of the submission before, if it is not the first of its own; `None` if
+/// that record is in no file any more.
 ///
 /// # Errors
-/// When the segment before it is damaged or gone.
-pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<Place, Refused> {
+/// When a record of that segment is damaged before.
+pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<Option<Place>, Refused> {
     let firsts = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
-    let Some(first) = firsts.iter().rfind(|first| **first <= cut_at).copied() else {
-        let oldest = firsts.first().copied().unwrap_or(0);
-        let what = format!("record {cut_at} is in no file any more, the oldest one that is kept is {oldest}");
-        return Err(Refused { kind: Kind::Io, file: None, offset: None, sequence: None, what });
-    };
+    let Some(first) = firsts.iter().rfind(|first| **first < cut_at).copied() else { return Ok(None) };
     let nobody = Last { sequence: 0, checksum: 0 };
     let mut replay = Replay {
         disk,
@@ -127,7 +124,7 @@ pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Resul
     let reached = replay.segment(first, true)?;
     if replay.last.sequence + 1 >= cut_at {
         let (length, last) = reached.whole;
-        return Ok(Place { first, length, last });
+        return Ok(Some(Place { first, length, last }));
     }
     let due = replay.last.sequence + 1;
     let (offset, why) = reached.wrong.unwrap_or((reached.length, "the journal ends here".to_owned()));
@@ -164,7 +161,7 @@ struct Reached {
 impl Reached {
     /// Whether it ends as a segment does that is followed by this one.
     fn goes_on(&self, last: Last, next: u64) -> bool {
-        self.wrong.is_none() && self.whole.1 == last && last.sequence + 1 == next
+        self.whole.1 == last && last.sequence + 1 == next
     }
 }
 
@@ -178,7 +175,7 @@ impl Replay<'_> {
             segments.insert(first, reached.whole.0);
             match firsts.get(at + 1) {
                 None => return self.end(first, &reached, None, segments),
-                Some(next) if reached.goes_on(self.last, *next) && self.follows(*next)? => at += 1,
+                Some(next) if reached.goes_on(self.last, *next) && self.follows(*next, &reached)? => at += 1,
                 // It was being made when there was no room for it, or when the process ended: nothing is in it.
                 Some(next)
                     if at + 2 == firsts.len()
@@ -192,14 +189,19 @@ impl Replay<'_> {
         }
     }
 
-    /// Whether the segment can be read as one: only the last may not, if nothing is in it.
-    fn follows(&self, first: u64) -> Result<bool, Refused> {
+    /// Whether the segment goes on where `reached` ends. What lies behind its last record is no matter then: the head
+    /// says that nothing was kept in between. One that cannot be read does not follow if nothing is in it.
+    fn follows(&self, first: u64, reached: &Reached) -> Result<bool, Refused> {
         let file = self.open(first)?;
         let mut head = [0; segment::HEAD_BYTES];
         let whole =
             disk::read_exact_at(&*file, 0, &mut head).map_err(|e| Refused::io(&segment::name(first), e))?;
-        Ok((whole && segment::Head::read(&head, self.identity) != Err(segment::Wrong::Damaged))
-            || !self.is_empty(first)?)
+        match segment::Head::read(&head, self.identity) {
+            Ok(head) if whole && reached.wrong.is_some() => Ok(head.previous == self.last.checksum),
+            Err(segment::Wrong::Damaged) => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
+            _ if !whole => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
+            _ => Ok(reached.wrong.is_none()),
+        }
     }
 
     /// The journal ends in this segment.
@@ -310,6 +312,7 @@ impl Replay<'_> {
                 }
             };
             if (head.sequence, head.previous) != (self.last.sequence + 1, self.last.checksum) {
+                reached.length = window.written_end(offset).map_err(|e| Refused::io(name, e))?;
                 reached.wrong =
                     Some((offset, format!("record {} lies here, or one of another history", head.sequence)));
                 break;
@@ -352,7 +355,8 @@ impl Replay<'_> {
             self.pending.push((sequence, payload.to_vec()));
             return Ok(());
         }
-        let rejected = |sequence, why| Refused::damaged(name, offset, sequence, why);
+        let rejected =
+            |sequence, (kind, why)| Refused { kind, ..Refused::damaged(name, offset, sequence, why) };
         for (sequence, payload) in self.pending.drain(..) {
             (self.each)(sequence, &payload).map_err(|why| rejected(sequence, why))?;
             self.replayed += 1;

@@ -53,7 +53,7 @@ pub(crate) fn name(first: u64) -> String {
 /// The sequence in a segment's file name.
 pub(crate) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
-    digits.parse().ok().filter(|first| self::name(*first) == name)
+    digits.parse().ok().filter(|first| (1..u64::MAX).contains(first) && self::name(*first) == name)
 }
 
 /// The first sequences of all segments, in order.
@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(name(42), "00000000000000000042.journal");
         for (name, first) in [
             ("00000000000000000042.journal", Some(42)),
-            ("18446744073709551615.journal", Some(u64::MAX)),
+            ("18446744073709551614.journal", Some(u64::MAX - 1)),
+            ("18446744073709551615.journal", None),
+            ("00000000000000000000.journal", None),
             ("42.journal", None),
             ("00000000000000000042.journal.cut", None),
             ("+0000000000000000042.journal", None),

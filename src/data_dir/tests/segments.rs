@@ -27,7 +27,7 @@ fn check_refused(disk: &Simulated, case: &str) {
 }
 
 /// A closed directory with two snapshots, and segments between and behind them. Those of other identities hold the same.
-fn with_snapshots(identity: u64) -> (World, Simulated) {
+pub(super) fn with_snapshots(identity: u64) -> (World, Simulated) {
     let (mut world, disk) = (World::new(13), Simulated::new());
     fastrand::seed(identity);
     let mut node = start(&disk).unwrap();
