@@ -350,3 +350,60 @@ fn write_failed(error: WriteError) -> SnapshotError {
         other => SnapshotError::Failed(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_dir::{Settings, open_disk};
+    use crate::disk::simulated::Simulated;
+    use crate::node::{Define, Node};
+    use crate::state::testing::{SCHEMA, id, merge};
+    use crate::update::{Change, Update};
+
+    const CANARY: &str = "who-is-to-be-forgotten";
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn node(disk: &Simulated) -> Arc<Node> {
+        let opened = open_disk(Arc::new(disk.clone()), Settings::default(), &|_| {}).unwrap();
+        Node::open(opened, Schedule::default()).unwrap()
+    }
+
+    fn is_in_a_file(disk: &Simulated) -> bool {
+        let holds = |bytes: &Vec<u8>| bytes.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes());
+        disk.image().values().any(holds)
+    }
+
+    #[test]
+    fn wherever_a_compaction_is_killed_the_next_one_finishes_it() {
+        let disk = Simulated::new();
+        let running = node(&disk);
+        block_on(running.define(Define::Schema { text: SCHEMA.into() })).unwrap();
+        block_on(running.write(vec![merge(CANARY, &[(1, 7)]), merge("other", &[(1, 8)])])).unwrap();
+        block_on(running.snapshot()).unwrap();
+        block_on(running.write(vec![merge("other", &[(1, 9)])])).unwrap();
+        block_on(running.snapshot()).unwrap();
+        let erase = Update { customer: id(CANARY), change: Change::Erase };
+        block_on(running.write(vec![erase])).unwrap();
+        assert!(running.durability().erasure_pending && is_in_a_file(&disk));
+        disk.keep_moments();
+        block_on(running.snapshot()).unwrap();
+        assert!(!running.durability().erasure_pending && !is_in_a_file(&disk));
+
+        let moments = disk.moments();
+        assert!(moments.len() > 10);
+        for (at, left) in moments.into_iter().enumerate() {
+            let node = node(&left);
+            let pending = node.durability().erasure_pending;
+            assert!(
+                pending || !is_in_a_file(&left),
+                "killed at change {at}: nobody says that it is not done"
+            );
+            block_on(node.snapshot()).unwrap();
+            assert!(!node.durability().erasure_pending && !is_in_a_file(&left), "killed at change {at}");
+            assert_eq!(node.customers().len(), 1);
+        }
+    }
+}
