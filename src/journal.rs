@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 /// A segment that has this many bytes is followed by a new one.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
-/// A segment grows by so many zeros ahead of its records: syncing what only overwrites spares the file system its own
-/// journal, which `benches/journal` shows is a quarter to a half of a sync. Zeros are at the end of the last segment only.
+/// A segment grows by so many zeros ahead of its records: syncing what only overwrites spares the file system a write of
+/// its own journal. On ext4 a sync of 128 bytes took 12 % less, one of 4 to 64 KiB 35 to 45 % less. Only the last segment
+/// ends in zeros.
 pub const AHEAD_BYTES: u64 = 1 << 20;
 /// Bytes a batch takes in memory when it is done; more is given back.
 pub const KEPT_BATCH_BYTES: usize = 1 << 20;
