@@ -241,25 +241,14 @@ fn begin_with_snapshot(
 }
 
 pub(crate) fn refused_snapshot(name: &str, error: &LoadError) -> Refused {
+    let of_it = |what| Refused { file: Some(name.to_owned()), ..Refused::of_all(Kind::Io, what) };
     match error {
         LoadError::Newer { version, .. } => Refused::newer(name, *version, snapshot::VERSION),
         LoadError::Damaged { offset, expected, found, .. } => {
             Refused::damaged(name, *offset, 0, format!("expected {expected}, found {found}"))
         }
-        LoadError::Disk { error, .. } => Refused {
-            kind: Kind::Io,
-            file: Some(name.to_owned()),
-            offset: None,
-            sequence: None,
-            what: error.to_string(),
-        },
-        LoadError::Full(full) => Refused {
-            kind: Kind::Io,
-            file: Some(name.to_owned()),
-            offset: None,
-            sequence: None,
-            what: full.to_string(),
-        },
+        LoadError::Disk { error, .. } => of_it(error.to_string()),
+        LoadError::Full(full) => of_it(full.to_string()),
     }
 }
 
@@ -330,7 +319,6 @@ fn journal_bytes(disk: &dyn Disk, sequence: u64) -> Result<u64, Refused> {
 /// written once more. After a failed sync the system may show bytes that the disk does not have; written again they are
 /// synced for certain.
 fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
-    const STEP_BYTES: usize = 1 << 20;
     if let Some(leftover) = found.leftover {
         disk.remove(&segment::name(leftover))?;
     }
@@ -346,21 +334,12 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
         file.set_length(found.length)?;
     }
     let is_new = found.length == segment::HEAD_BYTES as u64;
-    let mut bytes = vec![0; STEP_BYTES];
-    let mut offset = if is_new { 0 } else { found.unmarked };
-    while offset < found.length {
-        let step = &mut bytes[..STEP_BYTES.min((found.length - offset) as usize)];
-        if !disk::read_exact_at(&*file, offset, step)? {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        disk::write_all_at(&*file, offset, step)?;
-        offset += step.len() as u64;
-    }
+    let unmarked = if is_new { 0 } else { found.unmarked };
+    disk::copy(&*file, &*file, unmarked..found.length)?;
     // In any case: a start that was killed may have cut it and not come as far as here. The mark for the same reason: what
     // the system shows of it may never have reached the disk. Twice, so that both slots are whole.
     file.sync()?;
-    mark.write(found.last.sequence, found.last.checksum)?;
-    mark.write(found.last.sequence, found.last.checksum)
+    mark.write_both(found.last.sequence, found.last.checksum)
 }
 
 #[cfg(test)]

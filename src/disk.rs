@@ -11,6 +11,7 @@
 
 use std::fs::{OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -127,11 +128,38 @@ pub fn write_all_at(file: &dyn File, mut offset: u64, mut bytes: &[u8]) -> io::R
     Ok(())
 }
 
-/// All of a small file.
+/// Writes the bytes of `from` in this range to `to`, at the same place; the two may be one file.
 ///
 /// # Errors
-/// Of the system; `InvalidData` when it has more than `most` bytes.
-pub fn read_all(disk: &dyn Disk, name: &str, most: usize) -> io::Result<Vec<u8>> {
+/// Of the system; `UnexpectedEof` when `from` ends before.
+pub fn copy(from: &dyn File, to: &dyn File, range: Range<u64>) -> io::Result<()> {
+    const STEP_BYTES: u64 = 1 << 20;
+    let mut bytes = vec![0; STEP_BYTES.min(range.end.saturating_sub(range.start)) as usize];
+    let mut offset = range.start;
+    while offset < range.end {
+        let step = &mut bytes[..STEP_BYTES.min(range.end - offset) as usize];
+        if !read_exact_at(from, offset, step)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all_at(to, offset, step)?;
+        offset += step.len() as u64;
+    }
+    Ok(())
+}
+
+/// The little-endian number of 8 bytes at this place of a head, which has that many.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// As [`u64_at`], of 4 bytes.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// All of a small file, for tests; `InvalidData` when it has more than `most` bytes.
+#[cfg(test)]
+pub(crate) fn read_all(disk: &dyn Disk, name: &str, most: usize) -> io::Result<Vec<u8>> {
     let file = disk.open(name)?;
     let length = file.length()?;
     if length > most as u64 {

@@ -15,7 +15,7 @@ use std::io;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::refused::Refused;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, u32_at, u64_at};
 
 pub(crate) const NAME: &str = "usher.id";
 pub(crate) const TEMPORARY: &str = "usher.id.tmp";
@@ -83,12 +83,10 @@ pub(crate) fn write(disk: &dyn Disk, identity: &Identity) -> io::Result<()> {
 
 /// Version and identity, if it is whole.
 fn read_copy(copy: &[u8; COPY_BYTES]) -> Option<(u32, Identity)> {
-    let checksum = copy[32..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    if copy[..8] != *MAGIC || checksum != xxh3_64_with_seed(&copy[..32], 0) {
+    if copy[..8] != *MAGIC || u64_at(copy, 32) != xxh3_64_with_seed(&copy[..32], 0) {
         return None;
     }
-    let version = copy[8..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    Some((version, Identity { id: *copy[16..].first_chunk()? }))
+    Some((u32_at(copy, 8), Identity { id: *copy[16..].first_chunk()? }))
 }
 
 #[cfg(test)]

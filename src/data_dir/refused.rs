@@ -35,6 +35,16 @@ pub enum Kind {
 }
 
 impl Refused {
+    /// Of the directory as a whole.
+    pub(crate) fn of_all(kind: Kind, what: String) -> Refused {
+        Refused { kind, file: None, offset: None, sequence: None, what }
+    }
+
+    pub(crate) fn not_a_data_directory() -> Refused {
+        let what = format!("there is no `{}`: this is not a data directory", super::identity::NAME);
+        Refused::of_all(Kind::Io, what)
+    }
+
     pub(crate) fn damaged(file: &str, offset: u64, sequence: u64, what: String) -> Refused {
         let sequence = Some(sequence).filter(|sequence| *sequence > 0);
         Refused { kind: Kind::Damaged, file: Some(file.to_owned()), offset: Some(offset), sequence, what }
@@ -63,7 +73,7 @@ impl Refused {
             "there is no `{}`, but there is `{name}`: this is not an empty directory, and not a whole data directory",
             super::identity::NAME
         );
-        Refused { kind: Kind::Damaged, file: None, offset: None, sequence: None, what }
+        Refused::of_all(Kind::Damaged, what)
     }
 
     #[expect(clippy::needless_pass_by_value)] // as `map_err` gives it

@@ -38,11 +38,11 @@ pub fn repair(path: &Path, cut_at: u64) -> Result<Repaired, Refused> {
 
 pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refused> {
     let Some(identity) = identity::read(disk)? else {
-        return Err(Refused::no_identity("the rest"));
+        return Err(Refused::not_a_data_directory());
     };
     if verify_disk(disk, &|_| {})?.problems.iter().all(|problem| problem.kind == Kind::Spare) {
         let what = "a start needs nothing that is damaged: there is nothing to give up".to_owned();
-        return Err(Refused { kind: Kind::Io, file: None, offset: None, sequence: None, what });
+        return Err(Refused::of_all(Kind::Io, what));
     }
     let cut = match replay::locate(disk, &identity, cut_at)? {
         Some(place) => Cut { place, is_new: false },
@@ -90,7 +90,7 @@ fn check_basis(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> R
     let what = format!(
         "nothing would be left to start from: no whole snapshot before record {cut_at}, and no first record"
     );
-    Err(Refused { kind: Kind::Damaged, file: None, offset: None, sequence: None, what })
+    Err(Refused::of_all(Kind::Damaged, what))
 }
 
 impl Cut {
@@ -128,8 +128,7 @@ impl Cut {
         }
         // First the mark, which names what is given up; then what it named.
         let mut mark = make_mark(disk, identity)?;
-        mark.write(place.last.sequence, place.last.checksum)?;
-        mark.write(place.last.sequence, place.last.checksum)?;
+        mark.write_both(place.last.sequence, place.last.checksum)?;
         disk.sync()?;
         let file = disk.open(&name)?;
         file.set_length(place.length)?;
@@ -153,20 +152,9 @@ fn make_mark(disk: &dyn Disk, identity: &identity::Identity) -> io::Result<Mark>
 
 /// A durable copy of a file; its name.
 fn copy(disk: &dyn Disk, name: &str) -> io::Result<String> {
-    const STEP_BYTES: usize = 1 << 20;
     let aside = unused(disk, name)?;
     let (from, to) = (disk.open(name)?, disk.create(&aside)?);
-    let length = from.length()?;
-    let mut bytes = vec![0; STEP_BYTES];
-    let mut offset = 0;
-    while offset < length {
-        let step = &mut bytes[..STEP_BYTES.min((length - offset) as usize)];
-        if !disk::read_exact_at(&*from, offset, step)? {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        disk::write_all_at(&*to, offset, step)?;
-        offset += step.len() as u64;
-    }
+    disk::copy(&*from, &*to, 0..from.length()?)?;
     to.sync()?;
     disk.sync()?;
     Ok(aside)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Kind, Refused, identity, lock, open_mark, refused_snapshot, replay_into, snapshots};
+use super::{Refused, identity, lock, open_mark, refused_snapshot, replay_into, snapshots};
 use crate::disk::Disk;
 use crate::durability::SnapshotInfo;
 use crate::journal::append::Last;
@@ -67,8 +67,7 @@ pub fn verify(path: &Path, progress: &(dyn Fn(Progress) + Sync)) -> Result<Repor
 
 pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Refused> {
     let Some(identity) = identity::read(disk)? else {
-        let what = format!("there is no `{}`: this is not a data directory", identity::NAME);
-        return Err(Refused { kind: Kind::Io, file: None, offset: None, sequence: None, what });
+        return Err(Refused::not_a_data_directory());
     };
     let mut report = Report::default();
     let mut joints = vec![];

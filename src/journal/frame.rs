@@ -21,6 +21,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::codec::MAX_RECORD_BYTES;
+use crate::disk::{u32_at, u64_at};
 
 const MAGIC: [u8; 4] = *b"USHR";
 pub(crate) const VERSION: u8 = 1;
@@ -92,20 +93,20 @@ pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<Head, Wrong> {
     if head[..4] != MAGIC {
         return Err(if bytes.iter().all(|byte| *byte == 0) { Wrong::Zeros } else { Wrong::Magic });
     }
-    if number4(head, 36) != xxh3_64_with_seed(&head[..36], salt) as u32 {
+    if u32_at(head, 36) != xxh3_64_with_seed(&head[..36], salt) as u32 {
         return Err(Wrong::Head);
     }
     if head[4] != VERSION {
         return Err(Wrong::Version(head[4]));
     }
-    let length = number4(head, 32) as usize;
+    let length = u32_at(head, 32) as usize;
     if head[5] & !MORE != 0 || head[6..8] != [0, 0] || length == 0 || length > MAX_RECORD_BYTES {
         return Err(Wrong::Head);
     }
     Ok(Head {
-        sequence: number8(head, 8),
-        durable: number8(head, 16),
-        previous: number8(head, 24),
+        sequence: u64_at(head, 8),
+        durable: u64_at(head, 16),
+        previous: u64_at(head, 24),
         more: head[5] == MORE,
         length,
     })
@@ -116,20 +117,11 @@ pub(crate) fn read(bytes: &[u8], salt: u64) -> Result<(Head, &[u8], u64), Wrong>
     let head = read_head(bytes, salt)?;
     let frame = bytes.get(..frame_bytes(head.length)).ok_or(Wrong::Short)?;
     let (content, checksum) = frame.split_at(frame.len() - CHECKSUM_BYTES);
-    let checksum = number8(checksum, 0);
+    let checksum = u64_at(checksum, 0);
     if checksum != xxh3_64_with_seed(content, salt) {
         return Err(Wrong::Payload);
     }
     Ok((head, &content[HEAD_BYTES..][..head.length], checksum))
-}
-
-/// Little-endian bytes at `at`; callers have checked the length.
-fn number4(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-fn number8(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 impl std::fmt::Display for Wrong {

@@ -21,7 +21,7 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::disk::{self, Disk, File};
+use crate::disk::{self, Disk, File, u64_at};
 
 pub(crate) const NAME: &str = "mark";
 const MAGIC: &[u8; 8] = b"USHERMRK";
@@ -49,8 +49,7 @@ impl Mark {
         // Both slots, so that later writes need no room.
         disk::write_all_at(&*file, 0, &vec![0; FILE_BYTES as usize])?;
         let mut mark = Mark { file, salt, written: 0, sequence: 0, checksum: 0 };
-        mark.write(0, 0)?;
-        mark.write(0, 0)?;
+        mark.write_both(0, 0)?;
         Ok(mark)
     }
 
@@ -65,6 +64,12 @@ impl Mark {
             }
         }
         Ok(best.map(|(written, sequence, checksum)| Mark { file, salt, written, sequence, checksum }))
+    }
+
+    /// As [`write`](Mark::write), in both slots: neither holds what an earlier process left.
+    pub(crate) fn write_both(&mut self, sequence: u64, checksum: u64) -> io::Result<()> {
+        self.write(sequence, checksum)?;
+        self.write(sequence, checksum)
     }
 
     /// Says, durably, that everything up to the record of this sequence and checksum is.
@@ -99,11 +104,10 @@ pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
 
 /// How often it was written, sequence, checksum.
 fn read(slot: &[u8; SLOT_BYTES], salt: u64) -> Option<(u64, u64, u64)> {
-    let number = |at: usize| slot[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let whole = slot[..8] == *MAGIC
-        && number(8) == u64::from(VERSION)
-        && number(40) == xxh3_64_with_seed(&slot[..40], salt);
-    whole.then(|| (number(16), number(24), number(32)))
+        && u64_at(slot, 8) == u64::from(VERSION)
+        && u64_at(slot, 40) == xxh3_64_with_seed(&slot[..40], salt);
+    whole.then(|| (u64_at(slot, 16), u64_at(slot, 24), u64_at(slot, 32)))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::io;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::data_dir::Identity;
-use crate::disk::{self, Disk, File};
+use crate::disk::{self, Disk, File, u32_at, u64_at};
 
 const MAGIC: &[u8; 8] = b"USHERJNL";
 pub(crate) const VERSION: u32 = 1;
@@ -102,23 +102,22 @@ impl Head {
 
     pub(crate) fn read(bytes: &[u8], identity: &Identity) -> Result<Head, Wrong> {
         let bytes = bytes.first_chunk::<HEAD_BYTES>().ok_or(Wrong::Damaged)?;
-        let number = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if bytes[..8] != *MAGIC {
             return Err(Wrong::Damaged);
         }
         let id = bytes[16..32].first_chunk::<16>().copied().unwrap_or_default();
         let writer = Identity { id };
-        if number(56) != xxh3_64_with_seed(&bytes[..56], writer.salt()) {
+        if u64_at(bytes, 56) != xxh3_64_with_seed(&bytes[..56], writer.salt()) {
             return Err(Wrong::Damaged);
         }
-        let version = number(8) as u32;
+        let version = u32_at(bytes, 8);
         if version != VERSION {
             return Err(Wrong::Version(version));
         }
         if id != identity.id {
             return Err(Wrong::Foreign);
         }
-        Ok(Head { first: number(32), previous: number(40) })
+        Ok(Head { first: u64_at(bytes, 32), previous: u64_at(bytes, 40) })
     }
 }
 
