@@ -121,6 +121,24 @@ pub fn decide<'e>(
     Decision { placements, degraded: deciding.degraded }
 }
 
+/// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
+/// chooses from. Locale and channel are the request's; its placements are not looked at.
+pub fn eligible(
+    engine: &Engine,
+    placement: PlacementId,
+    vector: FeatureVector<'_>,
+    request: &Request<'_>,
+    now: Time,
+    found: &mut Vec<OfferId>,
+) {
+    let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
+    let held = vec![Cell::new(None); engine.guardrails.len()];
+    let seen = Seen { engine, vector, request, now, memos: &memos, held };
+    let mut shown = Vec::new();
+    scan::eligible(&seen, placement, &mut shown);
+    found.extend(shown.into_iter().map(|(id, _)| id));
+}
+
 /// Everything a decision looks at.
 struct Seen<'e, 'r> {
     engine: &'e Engine,

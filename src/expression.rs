@@ -6,7 +6,7 @@
 
 mod check;
 mod evaluate;
-mod syntax;
+mod parse;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 pub use check::{OfferScope, Scope, TagNames, Type, Variables};
 pub use evaluate::{Facts, TagMemo};
-pub use syntax::{Origin, Syntax};
+pub use parse::{Origin, Syntax};
 
 use crate::schema::{ContextId, FeatureId, Vocabulary};
 use crate::value::Value;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::evaluate::{Facts, TagMemo};
-use super::syntax::{LoopTerm, Term, TermKind, outside_texts};
+use super::parse::{LoopTerm, Term, TermKind, outside_texts};
 use super::{Comparison, Expression, Function, Loop, Node, Operator, Part, Syntax};
 use crate::context::Context;
 use crate::problem::{Problem, Problems, nearest};
