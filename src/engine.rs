@@ -6,6 +6,8 @@ mod compile;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::expression::normalise::Alternatives;
+use crate::expression::term::Terms;
 use crate::expression::{Expression, Tag};
 use crate::input::quoted;
 use crate::problem::Problem;
@@ -40,6 +42,8 @@ pub struct Engine {
     pub(crate) guardrails: Vec<Guardrail>,
     /// Propositions of each group that one decision may show.
     pub(crate) groups: Vec<Group>,
+    /// What the normal forms of all conditions look at.
+    pub(crate) terms: Terms,
 }
 
 /// A slot that can show something.
@@ -82,8 +86,12 @@ pub struct Offer {
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
+    /// Its `when` in normal form.
+    pub(crate) when_form: Alternatives,
     pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
+    /// Its schedule in normal form.
+    pub(crate) schedule_form: Alternatives,
     pub(crate) propensity: Expression,
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
@@ -98,6 +106,8 @@ pub(crate) struct Guardrail {
     /// Index into the engine's tags: those of the guardrail's rule set.
     pub(crate) tags: usize,
     pub(crate) condition: Expression,
+    /// The condition in normal form.
+    pub(crate) form: Alternatives,
 }
 
 /// How an offer looks.

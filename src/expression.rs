@@ -6,7 +6,10 @@
 
 mod check;
 mod evaluate;
+pub(crate) mod keys;
+pub(crate) mod normalise;
 mod parse;
+pub(crate) mod term;
 #[cfg(test)]
 mod tests;
 
@@ -138,6 +141,19 @@ pub(crate) enum Function {
     ToTime,
     ToDuration,
     NotStrictlyFalse,
+}
+
+impl Comparison {
+    /// The one that says the same with its sides exchanged.
+    pub(crate) fn mirrored(self) -> Comparison {
+        match self {
+            Comparison::Equal | Comparison::NotEqual => self,
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        }
+    }
 }
 
 impl Expression {

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use kind::{Computed, Function, Kind, Vocabulary};
+pub(crate) use kind::{double_of_code, single_of_code};
 pub use layout::Field;
 pub(crate) use parse::{check_thing_key, is_name, name_of_thing};
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Engine, Group, Guardrail, GuardrailId, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::expression::normalise::{Alternatives, Normaliser};
+use crate::expression::term::Terms;
 use crate::expression::{Expression, OfferScope, Scope};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
@@ -22,6 +24,7 @@ impl Engine {
             tags: Vec::new(),
             guardrails: Vec::new(),
             groups: Vec::new(),
+            terms: Terms::default(),
         }
     }
 
@@ -46,7 +49,26 @@ impl Engine {
         linker.fallbacks(&offer_ids);
         let Linker { mut engine, problems, .. } = linker;
         engine.rank_statically();
+        engine.normalise();
         problems.or(engine)
+    }
+
+    /// The normal form of every condition.
+    fn normalise(&mut self) {
+        let tags = self.tags.iter().map(Vec::as_slice).collect();
+        let mut normaliser = Normaliser::new(&self.schema, tags);
+        for guardrail in &mut self.guardrails {
+            guardrail.form = normaliser.condition(&guardrail.condition, guardrail.tags);
+        }
+        for offer in &mut self.offers {
+            if let Some(when) = &offer.when {
+                offer.when_form = normaliser.condition(when, offer.tags);
+            }
+            if let Some(schedule) = &offer.schedule {
+                offer.schedule_form = normaliser.schedule(schedule);
+            }
+        }
+        self.terms = normaliser.terms;
     }
 
     /// Offers of each placement by tier, then name.
@@ -182,8 +204,10 @@ impl<'r> Linker<'r> {
             tags,
             group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
             when: rule.when.clone(),
+            when_form: Alternatives::always(),
             guardrails: self.guardrails(rule),
             schedule: rule.schedule.clone(),
+            schedule_form: Alternatives::always(),
             propensity: rule.propensity.clone(),
             boost: rule.boost.clone(),
             reason: rule.reason.clone(),
@@ -232,7 +256,8 @@ impl<'r> Linker<'r> {
             Ok(condition) if is_always_true(&condition) => None,
             Ok(condition) => {
                 let id = GuardrailId(self.engine.guardrails.len() as u32);
-                self.engine.guardrails.push(Guardrail { name: guardrail.name.name.clone(), tags, condition });
+                let (name, form) = (guardrail.name.name.clone(), Alternatives::always());
+                self.engine.guardrails.push(Guardrail { name, tags, condition, form });
                 Some(id)
             }
             Err(problems) => {

@@ -369,7 +369,7 @@ fn strict<'a>(value: &Value<'a>) -> Value<'a> {
     if value.is_answer() { NO_OVERLOAD } else { value.clone() }
 }
 
-fn compare<'a>(comparison: Comparison, left: &Value<'a>, right: &Value<'a>) -> Value<'a> {
+pub(super) fn compare<'a>(comparison: Comparison, left: &Value<'a>, right: &Value<'a>) -> Value<'a> {
     if !left.is_answer() {
         return left.clone();
     }

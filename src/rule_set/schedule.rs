@@ -53,6 +53,38 @@ impl Schedule {
         self.hours.iter().any(|hours| self.within(*hours, local))
     }
 
+    /// From when on and until before when, if it says so.
+    pub(crate) fn window(&self) -> (Option<Time>, Option<Time>) {
+        (self.from, self.until)
+    }
+
+    /// The minutes of the week (from Monday 00:00 in its zone) on which it is open, first and last included; `None` if
+    /// these are all.
+    pub(crate) fn week(&self) -> Option<(&TimeZone, Vec<(u64, u64)>)> {
+        const DAY: u64 = 24 * 60;
+        if self.hours.is_empty() && self.days == ALL_DAYS {
+            return None;
+        }
+        let whole = [Hours { start: 0, end: DAY as u16 }];
+        let hours = if self.hours.is_empty() { &whole[..] } else { &self.hours };
+        let mut open = Vec::new();
+        for day in (0..7).filter(|day| self.days >> day & 1 == 1) {
+            for Hours { start, end } in hours {
+                let (midnight, start, end) = (day * DAY, u64::from(*start), u64::from(*end));
+                if start < end {
+                    open.push((midnight + start, midnight + end - 1));
+                    continue;
+                }
+                open.push((midnight + start, midnight + DAY - 1));
+                if end > 0 {
+                    let next = (day + 1) % 7 * DAY;
+                    open.push((next, next + end - 1));
+                }
+            }
+        }
+        Some((&self.zone, open))
+    }
+
     /// As it was written, for people.
     pub fn text(&self) -> &str {
         &self.text
@@ -234,7 +266,8 @@ mod tests {
         let schedule = schedule(yaml).unwrap();
         for (times, expected) in [(open, true), (closed, false)] {
             for time in times {
-                assert_eq!(schedule.is_open(Time::parse(time).unwrap()), expected, "{yaml} at {time}");
+                let time = Time::parse(time).unwrap();
+                assert_eq!(schedule.is_open(time), expected, "{yaml} at {time}");
             }
         }
     }

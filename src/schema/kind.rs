@@ -343,10 +343,8 @@ impl Kind {
             Kind::Decimal { scale, min, .. } => {
                 Value::Double(unscaled(min.wrapping_add((code - 1) as i64), *scale))
             }
-            Kind::Float { double: false } => {
-                Value::Double(f64::from(f32::from_bits(code as u32 ^ MISSING_F32)))
-            }
-            Kind::Float { double: true } => Value::Double(f64::from_bits(code ^ MISSING_F64)),
+            Kind::Float { double: false } => Value::Double(f64::from(single_of_code(code))),
+            Kind::Float { double: true } => Value::Double(double_of_code(code)),
             Kind::Enum(words) => {
                 words.word(code as u32 - 1).map_or(Value::Missing, |word| Value::Text(Cow::Borrowed(word)))
             }
@@ -437,6 +435,16 @@ impl Function {
     pub fn name(self) -> &'static str {
         Function::ALL.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
     }
+}
+
+/// The number that a code of single precision stands for; a NaN for those that stand for none.
+pub(crate) const fn single_of_code(code: u64) -> f32 {
+    f32::from_bits(code as u32 ^ MISSING_F32)
+}
+
+/// The number that a code of double precision stands for.
+pub(crate) const fn double_of_code(code: u64) -> f64 {
+    f64::from_bits(code ^ MISSING_F64)
 }
 
 fn float_of(input: &InputValue<'_>) -> f64 {

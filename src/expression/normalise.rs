@@ -1,0 +1,638 @@
+//! Conditions in a normal form: disjunctions of conjunctions of atoms, an atom being a term with the keys that let it hold.
+//! What an index of thousands of conditions, an analysis of them and a scan of an audience work on.
+//!
+//! A condition is true, false, or without an answer, and both sides are told apart: the form of "is true" and that of "is
+//! false" are found by the same recursion (de Morgan), each without the cases that have no answer. What is no comparison of
+//! one term with constants becomes a term of its own, so every condition has a normal form.
+
+use std::collections::HashMap;
+
+use super::keys::Keys;
+use super::term::{Number, Scoped, Term, TermId, Terms};
+use super::{Comparison, Expression, Function, Node, Operator, Tag};
+use crate::rule_set::Schedule;
+use crate::schema::{FeatureId, Kind, Schema};
+use crate::value::Value;
+
+/// Conjunctions of one condition at most; a part of it that would bring more is evaluated instead.
+pub(crate) const MAX_CONJUNCTIONS: usize = 32;
+
+/// A condition as alternatives: it holds if one of them does. None: never; one that asks for nothing: always.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Alternatives(pub(crate) Vec<Conjunction>);
+
+/// Atoms that must all hold, by term, each term once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Conjunction(pub(crate) Vec<Atom>);
+
+/// A term must have one of these keys.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Atom {
+    pub(crate) term: TermId,
+    pub(crate) keys: Keys,
+}
+
+impl Alternatives {
+    /// Never true.
+    pub(crate) fn never() -> Alternatives {
+        Alternatives(Vec::new())
+    }
+
+    /// Always true.
+    pub(crate) fn always() -> Alternatives {
+        Alternatives(vec![Conjunction::default()])
+    }
+
+    /// Whether no customer can pass.
+    pub(crate) fn is_never(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every customer passes.
+    pub(crate) fn is_always(&self) -> bool {
+        self.0.iter().any(|conjunction| conjunction.0.is_empty())
+    }
+
+    fn of(term: TermId, keys: Keys) -> Alternatives {
+        if keys.is_empty() {
+            return Alternatives::never();
+        }
+        Alternatives(vec![Conjunction(vec![Atom { term, keys }])])
+    }
+
+    /// What holds when both hold.
+    pub(crate) fn and(&self, other: &Alternatives) -> Alternatives {
+        let mut both = Alternatives::never();
+        for a in &self.0 {
+            for b in &other.0 {
+                if let Some(conjunction) = a.and(b) {
+                    both.add(conjunction);
+                }
+            }
+        }
+        both
+    }
+
+    /// One more way to hold. What differs from another in one term only is joined with it.
+    fn add(&mut self, conjunction: Conjunction) {
+        let mut new = conjunction;
+        let mut at = 0;
+        while at < self.0.len() {
+            match self.0[at].joined(&new) {
+                Some(joined) => {
+                    self.0.remove(at);
+                    new = joined;
+                    at = 0; // what is wider now may join with others
+                }
+                None => at += 1,
+            }
+        }
+        self.0.push(new);
+    }
+}
+
+impl Alternatives {
+    /// Whether it holds for these keys.
+    pub(crate) fn holds(&self, key: &mut impl FnMut(TermId) -> Option<u64>) -> bool {
+        self.0.iter().any(|conjunction| conjunction.0.iter().all(|atom| atom.keys.contains(key(atom.term))))
+    }
+}
+
+impl Conjunction {
+    /// Both of them; `None` if that cannot be.
+    pub(crate) fn and(&self, other: &Conjunction) -> Option<Conjunction> {
+        let mut atoms = Vec::with_capacity(self.0.len() + other.0.len());
+        let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
+        loop {
+            let atom = match (a.peek(), b.peek()) {
+                (Some(left), Some(right)) if left.term == right.term => {
+                    let keys = left.keys.intersection(&right.keys);
+                    if keys.is_empty() {
+                        return None;
+                    }
+                    let term = left.term;
+                    (a.next(), b.next());
+                    Some(Atom { term, keys })
+                }
+                (Some(left), Some(right)) if left.term < right.term => a.next().cloned(),
+                (Some(_), None) => a.next().cloned(),
+                (_, Some(_)) => b.next().cloned(),
+                (None, None) => return Some(Conjunction(atoms)),
+            };
+            atoms.extend(atom);
+        }
+    }
+
+    /// One conjunction that says the same as either of two, if there is one.
+    fn joined(&self, other: &Conjunction) -> Option<Conjunction> {
+        if self.is_implied_by(other) {
+            return Some(self.clone());
+        }
+        if other.is_implied_by(self) {
+            return Some(other.clone());
+        }
+        if self.0.len() != other.0.len() || self.0.iter().zip(&other.0).any(|(a, b)| a.term != b.term) {
+            return None;
+        }
+        let mut differing = (0..self.0.len()).filter(|i| self.0[*i].keys != other.0[*i].keys);
+        let (at, None) = (differing.next()?, differing.next()) else { return None };
+        let mut joined = self.clone();
+        joined.0[at].keys = self.0[at].keys.union(&other.0[at].keys);
+        Some(joined)
+    }
+
+    /// Whether it holds wherever `other` does.
+    pub(crate) fn is_implied_by(&self, other: &Conjunction) -> bool {
+        self.0.iter().all(|atom| {
+            let theirs = other.0.binary_search_by_key(&atom.term, |other| other.term);
+            theirs.is_ok_and(|at| other.0[at].keys.intersection(&atom.keys) == other.0[at].keys)
+        })
+    }
+}
+
+/// Brings conditions into normal form over terms that they share.
+pub(crate) struct Normaliser<'s> {
+    schema: &'s Schema,
+    /// The tags of each rule set.
+    tags: Vec<&'s [Tag]>,
+    pub(crate) terms: Terms,
+    /// Tags that were looked at: rule set, tag, whether it shall be true. `None`: they stay terms of their own.
+    known_tags: HashMap<(usize, usize, bool), Option<Alternatives>>,
+}
+
+impl<'s> Normaliser<'s> {
+    /// For conditions over this schema, whose tags are those of the rule sets by number.
+    pub(crate) fn new(schema: &'s Schema, tags: Vec<&'s [Tag]>) -> Normaliser<'s> {
+        Normaliser { schema, tags, terms: Terms::default(), known_tags: HashMap::new() }
+    }
+
+    /// When a condition of the rule set with these tags is true.
+    pub(crate) fn condition(&mut self, condition: &Expression, tags: usize) -> Alternatives {
+        self.alternatives(&condition.node, tags, true)
+    }
+
+    /// When a condition is false: not merely without an answer.
+    pub(crate) fn negation(&mut self, condition: &Expression, tags: usize) -> Alternatives {
+        self.alternatives(&condition.node, tags, false)
+    }
+
+    /// When a schedule is open.
+    pub(crate) fn schedule(&mut self, schedule: &Schedule) -> Alternatives {
+        let mut open = Alternatives::always();
+        let (from, until) = schedule.window();
+        for (comparison, edge) in [(Comparison::GreaterOrEqual, from), (Comparison::Less, until)] {
+            let Some(edge) = edge else { continue };
+            let now = self.terms.intern(Term::Computed(Scoped { node: Node::Now, tags: 0 }, Number::Time));
+            let keys = self.terms.get(now).compared(self.schema, comparison, &Value::Time(edge));
+            open = open.and(&Alternatives::of(now, keys.unwrap_or_default()));
+        }
+        if let Some((zone, minutes)) = schedule.week() {
+            let minute = self.terms.intern(Term::WeekMinute(zone.clone()));
+            open = open.and(&Alternatives::of(minute, Keys::of(minutes)));
+        }
+        open
+    }
+
+    fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+        let found = match node {
+            Node::Constant(Value::Bool(b)) if *b == wanted => return Alternatives::always(),
+            Node::Constant(_) => return Alternatives::never(),
+            Node::Not(inner) => return self.alternatives(inner, tags, !wanted),
+            Node::And(nodes) if wanted => Some(self.all(nodes, tags, true)),
+            Node::Or(nodes) if !wanted => Some(self.all(nodes, tags, false)),
+            Node::And(nodes) | Node::Or(nodes) => self.any(nodes, tags, wanted),
+            Node::If(nodes) => self.choice(nodes, tags, wanted),
+            Node::Tag(tag) => self.tag(*tag, tags, wanted),
+            _ => self.atom(node, tags, wanted),
+        };
+        found
+            .filter(|found| found.0.len() <= MAX_CONJUNCTIONS)
+            .unwrap_or_else(|| self.truth(node, tags, wanted))
+    }
+
+    /// All nodes must come out as `wanted`. Those with several ways are multiplied out as far as the bound allows.
+    fn all(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Alternatives {
+        let mut forms: Vec<(&Node, Alternatives)> =
+            nodes.iter().map(|node| (node, self.alternatives(node, tags, wanted))).collect();
+        forms.sort_by_key(|(_, form)| form.0.len()); // stable: the same form whatever else is there
+        let mut all = Alternatives::always();
+        for (node, form) in forms {
+            let fits = all.0.len() * form.0.len() <= MAX_CONJUNCTIONS;
+            let form = if fits { form } else { self.truth(node, tags, wanted) };
+            all = all.and(&form);
+        }
+        all
+    }
+
+    /// One node must come out as `wanted`; `None` if these are too many ways.
+    fn any(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Option<Alternatives> {
+        let mut any = Alternatives::never();
+        for node in nodes {
+            for conjunction in self.alternatives(node, tags, wanted).0 {
+                any.add(conjunction);
+            }
+            if any.0.len() > MAX_CONJUNCTIONS {
+                return None;
+            }
+        }
+        Some(any)
+    }
+
+    fn choice(
+        &mut self,
+        [condition, yes, no]: &[Node; 3],
+        tags: usize,
+        wanted: bool,
+    ) -> Option<Alternatives> {
+        let mut any = Alternatives::never();
+        for (met, branch) in [(true, yes), (false, no)] {
+            let (condition, branch) =
+                (self.alternatives(condition, tags, met), self.alternatives(branch, tags, wanted));
+            if condition.0.len() * branch.0.len() > MAX_CONJUNCTIONS {
+                return None;
+            }
+            condition.and(&branch).0.into_iter().for_each(|conjunction| any.add(conjunction));
+        }
+        Some(any)
+    }
+
+    /// A tag that is a single conjunction is put in its place; others are evaluated once for all who use them.
+    fn tag(&mut self, tag: usize, tags: usize, wanted: bool) -> Option<Alternatives> {
+        if let Some(known) = self.known_tags.get(&(tags, tag, wanted)) {
+            return known.clone();
+        }
+        let condition = &self.tags.get(tags)?.get(tag)?.condition;
+        let form = Some(self.alternatives(&condition.node, tags, wanted)).filter(|form| form.0.len() <= 1);
+        self.known_tags.insert((tags, tag, wanted), form.clone());
+        form
+    }
+
+    /// One comparison with constants.
+    fn atom(&mut self, node: &Node, tags: usize, wanted: bool) -> Option<Alternatives> {
+        match node {
+            Node::Feature(id) => self.feature(*id, |_| Some(Keys::one(u64::from(wanted)))),
+            Node::Has(inner) => match &**inner {
+                Node::Feature(id) | Node::Code(id) => {
+                    self.feature(*id, |last| Some(if wanted { Keys::range(0, last) } else { Keys::none() }))
+                }
+                _ => None,
+            },
+            Node::HasBit(set, mask) => match &**set {
+                Node::Feature(id) => {
+                    let field = self.schema.feature(*id).field?;
+                    let term = self.terms.intern(Term::Bits(*id, field, *mask));
+                    Some(Alternatives::of(term, Keys::one(u64::from(wanted))))
+                }
+                _ => None,
+            },
+            Node::Compare(comparison, nodes) => match &**nodes {
+                [Node::Constant(_), Node::Constant(_)] => None,
+                [term, Node::Constant(constant)] => self.compared(*comparison, term, constant, tags, wanted),
+                [Node::Constant(constant), term] => {
+                    self.compared(comparison.mirrored(), term, constant, tags, wanted)
+                }
+                _ => None,
+            },
+            Node::In(nodes) => match &**nodes {
+                [term, Node::Constant(Value::List(items))] => self.listed(term, items, tags, wanted),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A stored feature with these of its keys; what is not stored is always missing.
+    fn feature(&mut self, id: FeatureId, keys: impl Fn(u64) -> Option<Keys>) -> Option<Alternatives> {
+        let Some(term) = Term::feature(self.schema, id) else {
+            let missing = keys(0)?.has_none();
+            return Some(if missing { Alternatives::always() } else { Alternatives::never() });
+        };
+        let keys = keys(term.last(self.schema))?;
+        Some(Alternatives::of(self.terms.intern(term), keys))
+    }
+
+    fn compared(
+        &mut self,
+        comparison: Comparison,
+        node: &Node,
+        constant: &Value<'static>,
+        tags: usize,
+        wanted: bool,
+    ) -> Option<Alternatives> {
+        if !constant.is_answer() {
+            return Some(Alternatives::never());
+        }
+        let id = self.operand(node, tags)?;
+        let keys = match (constant, comparison) {
+            (Value::Text(text), Comparison::Equal) => Keys::one(self.terms.text_key(id, text)?),
+            (Value::Text(text), Comparison::NotEqual) => {
+                Keys::one(self.terms.text_key(id, text)?).others(u64::MAX)
+            }
+            _ => self.terms.get(id).compared(self.schema, comparison, constant)?,
+        };
+        Some(Alternatives::of(id, self.as_wanted(id, keys, wanted)))
+    }
+
+    fn listed(
+        &mut self,
+        node: &Node,
+        items: &[Value<'static>],
+        tags: usize,
+        wanted: bool,
+    ) -> Option<Alternatives> {
+        let id = self.operand(node, tags)?;
+        let mut ranges = Vec::with_capacity(items.len());
+        for item in items {
+            let keys = match item {
+                Value::Text(text) => Keys::one(self.terms.text_key(id, text)?),
+                item => self.terms.get(id).compared(self.schema, Comparison::Equal, item)?,
+            };
+            ranges.extend_from_slice(keys.ranges());
+        }
+        Some(Alternatives::of(id, self.as_wanted(id, Keys::of(ranges), wanted)))
+    }
+
+    fn as_wanted(&self, id: TermId, keys: Keys, wanted: bool) -> Keys {
+        if wanted { keys } else { keys.others(self.terms.get(id).last(self.schema)) }
+    }
+
+    /// The term on one side of a comparison, if its keys are known.
+    fn operand(&mut self, node: &Node, tags: usize) -> Option<TermId> {
+        let term = match node {
+            // A word that is compared as a text is no place in the order.
+            Node::Feature(id) if matches!(self.schema.feature(*id).kind, Kind::Enum(_) | Kind::Set(_)) => {
+                return None;
+            }
+            Node::Feature(id) | Node::Code(id) => Term::feature(self.schema, *id)?,
+            Node::Context(id) if self.schema.context()[usize::from(id.0)].kind == Kind::Text => {
+                Term::Text(self.scoped(node, tags), Vec::new())
+            }
+            _ => Term::Computed(self.scoped(node, tags), self.number(node)?),
+        };
+        Some(self.terms.intern(term))
+    }
+
+    /// What kind of number a node has, if it can only have that.
+    fn number(&self, node: &Node) -> Option<Number> {
+        use Operator::{Add, Subtract};
+        Some(match node {
+            Node::Constant(Value::Int(_)) | Node::Code(_) | Node::Rank(..) => Number::Int,
+            Node::Constant(Value::Double(_)) => Number::Double,
+            Node::Constant(Value::Time(_)) | Node::Now => Number::Time,
+            Node::Constant(Value::Duration(_)) => Number::Duration,
+            Node::Feature(id) => number_of(&self.schema.feature(*id).kind)?,
+            Node::Context(id) => number_of(&self.schema.context()[usize::from(id.0)].kind)?,
+            Node::Negate(inner) => self.number(inner).filter(|number| *number != Number::Time)?,
+            Node::If(nodes) => {
+                let (yes, no) = (self.number(&nodes[1])?, self.number(&nodes[2])?);
+                (yes == no).then_some(yes)?
+            }
+            Node::Arithmetic(operator, nodes) => {
+                let (left, right) = (self.number(&nodes[0])?, self.number(&nodes[1])?);
+                match (operator, left, right) {
+                    (_, Number::Int, Number::Int) => Number::Int,
+                    (_, Number::Double, Number::Double) => Number::Double,
+                    (Subtract, Number::Time, Number::Time)
+                    | (Add | Subtract, Number::Duration, Number::Duration) => Number::Duration,
+                    (Add | Subtract, Number::Time, Number::Duration)
+                    | (Add, Number::Duration, Number::Time) => Number::Time,
+                    _ => return None,
+                }
+            }
+            Node::Call(Function::Size | Function::ToInt, _) => Number::Int,
+            Node::Call(Function::ToDouble, _) => Number::Double,
+            _ => return None,
+        })
+    }
+
+    fn truth(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+        let term = Term::Truth(self.scoped(node, tags));
+        Alternatives::of(self.terms.intern(term), Keys::one(u64::from(wanted)))
+    }
+
+    /// Rule sets share what reads no tag.
+    fn scoped(&self, node: &Node, tags: usize) -> Scoped {
+        let mut reads_tags = false;
+        node.walk(&mut |node| reads_tags |= matches!(node, Node::Tag(_)));
+        Scoped { node: node.clone(), tags: if reads_tags { tags } else { 0 } }
+    }
+}
+
+fn number_of(kind: &Kind) -> Option<Number> {
+    Some(match kind {
+        Kind::Int { .. } => Number::Int,
+        Kind::Float { .. } | Kind::Decimal { .. } => Number::Double,
+        Kind::Time => Number::Time,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::context::Context;
+    use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo, TagNames};
+    use crate::schema::ChannelId;
+    use crate::value::Time;
+    use crate::vector::FeatureVector;
+
+    const SCHEMA: &str = "
+schema: t
+features:
+  age: {kind: int, min: -5, max: 120}
+  big: {kind: int, min: -9223372036854775807, max: 9223372036854775807}
+  aum: {kind: decimal, scale: 2, min: 0, max: 1000}
+  score: {kind: float}
+  exact: {kind: float, precision: double}
+  tier: {kind: enum, values: [mass, gold, private], ordered: true}
+  consent: {kind: bool}
+  likes: {kind: set, values: [fx, fund, card]}
+  seen: {kind: time}
+context:
+  page: {kind: string}
+  amount: {kind: float}
+  level: {kind: enum, values: [low, high], ordered: true}
+";
+
+    const CONDITIONS: [&str; 44] = [
+        "age > 30",
+        "30 >= age",
+        "age == 30 || age == 31 || age == 50",
+        "age != 30",
+        "!(age > 30 && age < 60)",
+        "age > 30.5",
+        "age in [1, 2, 30, 31]",
+        "!(age in [1, 2, 30, 31])",
+        "big > 9223372036854775806",
+        "big < 0 || big == 0",
+        "big >= -9223372036854775807",
+        "aum >= 500.25 && aum < 700.5",
+        "aum == 500.25",
+        "score >= 0.7",
+        "score != 0.7",
+        "score < -0.0",
+        "score < 0.0 || score > 0.0",
+        "exact > 1e300 || exact < -1e300",
+        "exact in [0.1, 1, 2.5]",
+        "tier >= 'gold'",
+        "tier in ['mass', 'private']",
+        "!(tier == 'gold')",
+        "tier > 'private'",
+        "consent",
+        "!consent",
+        "consent == false",
+        "consent != null",
+        "consent == null || age > 30",
+        "has(customer.tier) && has(customer.likes)",
+        "'fx' in likes || 'card' in likes",
+        "!('fx' in likes)",
+        "size(likes) >= 2",
+        "now - seen < duration('720h')",
+        "seen > timestamp('2026-06-01T00:00:00Z')",
+        "context.page == 'home' || context.page in ['fx', 'home']",
+        "context.page != 'home'",
+        "context.amount * 2.0 > 100.0 && context.amount / 0.0 > 1.0",
+        "context.level == 'high' || context.level < 'high'",
+        "context.channel == 'app'",
+        "consent ? age > 30 : age < 30",
+        "age * 2 > 60 && age * 100000000000000000 > 0",
+        "tag.rich && !tag.loose",
+        "(age > 1 || consent) && (aum > 2.0 || consent) && (score > 0.0 || tier == 'gold')",
+        "likes.exists(l, l == 'fx') != consent",
+    ];
+
+    struct World {
+        schema: Schema,
+        names: TagNames,
+        tags: Vec<Tag>,
+    }
+
+    fn world() -> World {
+        let schema = Schema::parse("s", SCHEMA).unwrap();
+        let names = TagNames::new(["rich", "loose"]);
+        let tag = |name: &str, text: &str| Tag { name: name.into(), condition: read(&schema, &names, text) };
+        let tags = vec![tag("rich", "aum > 500.0 && tier > 'mass'"), tag("loose", "age < 20 || consent")];
+        World { schema, names, tags }
+    }
+
+    fn read(schema: &Schema, tags: &TagNames, text: &str) -> Expression {
+        let syntax = Syntax::parse(text, Origin::default()).unwrap();
+        Scope { tags, ..Scope::of(schema) }.condition(&syntax).unwrap()
+    }
+
+    /// A row whose features are missing, extreme, near the constants of the conditions, or anything.
+    fn row(schema: &Schema, rng: &mut fastrand::Rng) -> Vec<u64> {
+        let mut row = vec![0; schema.row_words()];
+        let doubles = [0.0, -0.0, 0.1, 0.7, 1.0, 2.5, 1e301, -1e301, f64::MAX, f64::MIN_POSITIVE, -0.7];
+        let ints = [-5, 0, 1, 2, 19, 20, 29, 30, 31, 50, 59, 60, 120, i64::MIN + 1, i64::MAX];
+        for feature in schema.features() {
+            let value = match &feature.kind {
+                _ if rng.u8(0..4) == 0 => continue,
+                Kind::Int { min, max } => {
+                    let near = rng.choice(ints).unwrap().clamp(*min, *max);
+                    Value::Int(if rng.bool() { near } else { rng.i64(*min..=*max) })
+                }
+                Kind::Decimal { .. } => {
+                    let near = rng.choice([0.0, 2.0, 500.0, 500.25, 500.26, 700.49, 700.5, 1000.0]);
+                    Value::Double(near.unwrap())
+                }
+                Kind::Float { double: false } => {
+                    Value::Double(f64::from(*rng.choice(doubles.iter()).unwrap() as f32).clamp(-3e38, 3e38))
+                }
+                Kind::Float { .. } => Value::Double(*rng.choice(doubles.iter()).unwrap()),
+                Kind::Enum(words) => {
+                    Value::Text(words.word(rng.u32(0..words.words().len() as u32)).unwrap().into())
+                }
+                Kind::Bool => Value::Bool(rng.bool()),
+                Kind::Set(words) => Value::Set(rng.u64(0..8), words),
+                Kind::Time => Value::Time(Time::from_seconds(rng.i64(1_780_000_000..1_800_000_000))),
+                _ => continue,
+            };
+            feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
+        }
+        row
+    }
+
+    fn context(schema: &Schema, rng: &mut fastrand::Rng) -> Context<'static> {
+        let mut context = Context::default();
+        let values = [
+            ("page", Value::Text((*rng.choice(["home", "fx", "other"].iter()).unwrap()).into())),
+            ("amount", Value::Double(*rng.choice([0.0, 50.0, 51.0, -1.0].iter()).unwrap())),
+            ("level", Value::Text((*rng.choice(["low", "high"].iter()).unwrap()).into())),
+        ];
+        for (name, value) in values {
+            if rng.bool() {
+                context.set(schema.context_id(name).unwrap(), value);
+            }
+        }
+        context
+    }
+
+    /// The form of "true" must hold exactly where the evaluator says true, that of "false" where it says false.
+    #[test]
+    fn normal_forms_say_what_the_evaluator_says() {
+        let World { schema, names, tags } = world();
+        let schema = Arc::new(schema);
+        let mut rng = fastrand::Rng::with_seed(4);
+        let mut normaliser = Normaliser::new(&schema, vec![&tags]);
+        let conditions = CONDITIONS.map(|text| read(&schema, &names, text));
+        let forms: Vec<_> = conditions
+            .iter()
+            .map(|condition| (normaliser.condition(condition, 0), normaliser.negation(condition, 0)))
+            .collect();
+        let mut seen = vec![[0; 3]; CONDITIONS.len()];
+        for _ in 0..3_000 {
+            let (row, context) = (row(&schema, &mut rng), context(&schema, &mut rng));
+            let (memo, channel) = (TagMemo::new(tags.len()), ChannelId(rng.u16(0..7)));
+            let facts = Facts {
+                schema: &schema,
+                vector: FeatureVector::new(&row),
+                context: &context,
+                channel,
+                now: Time::from_seconds(1_790_000_000),
+                tags: &tags,
+                memo: &memo,
+                variables: &[],
+            };
+            for (i, (condition, (yes, no))) in conditions.iter().zip(&forms).enumerate() {
+                let value = condition.evaluate(&facts);
+                let mut key = |id: TermId| normaliser.terms.get(id).key(&|_| facts, &row);
+                let found = (yes.holds(&mut key), no.holds(&mut key));
+                let expected = (value == Value::Bool(true), value == Value::Bool(false));
+                assert_eq!(found, expected, "{} is {value:?}", CONDITIONS[i]);
+                seen[i][usize::from(expected.0) + 2 * usize::from(expected.1)] += 1;
+            }
+        }
+        for (text, [open, yes, no]) in CONDITIONS.iter().zip(&seen) {
+            let open_only = text.contains("> 'private'") || text.contains("> 9223372036854775806");
+            assert!(*yes > 0 || open_only, "never true: {text} {open} {no}");
+        }
+    }
+
+    #[test]
+    fn forms_are_as_small_as_they_can_be_told() {
+        let World { schema, names, tags } = world();
+        let mut normaliser = Normaliser::new(&schema, vec![&tags]);
+        for (text, ways, atoms) in [
+            ("age > 30 && age <= 40 && consent", 1, 2),
+            ("age == 1 || age == 2 || age == 7", 1, 1),
+            ("age > 30 || age <= 30", 1, 1),
+            ("age > 30 && age < 30", 0, 0),
+            ("age > 30 || consent", 2, 2),
+            ("(age > 30 && consent) || age > 20", 1, 1),
+            ("tag.rich && consent", 1, 3),
+            ("tag.loose && consent", 1, 2),
+            ("age + 1 > 30 && age + 1 < 40", 1, 1),
+            ("true || age > 30", 1, 0),
+        ] {
+            let form = normaliser.condition(&read(&schema, &names, text), 0);
+            let found = (form.0.len(), form.0.iter().map(|conjunction| conjunction.0.len()).sum::<usize>());
+            assert_eq!(found, (ways, atoms), "{text}: {form:?}");
+        }
+        let pairs: Vec<String> = (0..12).map(|i| format!("(age == {i} || aum == {i}.0)")).collect();
+        let form = normaliser.condition(&read(&schema, &names, &pairs.join(" && ")), 0);
+        assert!(form.0.len() <= MAX_CONJUNCTIONS, "what would explode is evaluated: {}", form.0.len());
+    }
+}

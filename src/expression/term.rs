@@ -1,0 +1,368 @@
+//! What atoms look at. A term has one key per customer and request; conditions on it are sets of keys, so that a whole index
+//! of them needs each term only once.
+
+use std::hash::{Hash, Hasher};
+
+use foldhash::fast::FixedState;
+use jiff::tz::TimeZone;
+
+use super::evaluate::Facts;
+use super::keys::Keys;
+use super::{Comparison, Node};
+use crate::schema::{FeatureId, Field, Kind, Schema};
+use crate::value::{Time, Value};
+
+/// The number of a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TermId(pub(crate) u32);
+
+/// What an atom looks at.
+#[derive(Debug, Clone)]
+pub(crate) enum Term {
+    /// A stored feature. Its keys are its codes less one, in the order of its values (an enum's words by place).
+    Feature(FeatureId, Field, Order),
+    /// Whether a set feature has one of these words: key 1 if so, else 0.
+    Bits(FeatureId, Field, u64),
+    /// A number, time or duration that is computed; keys in the order of the values.
+    Computed(Scoped, Number),
+    /// A text: key 0, or the place among those it is compared with, from 1.
+    Text(Scoped, Vec<Box<str>>),
+    /// A condition that is no comparison with constants: key 1 if it is true, 0 if it is false.
+    Truth(Scoped),
+    /// The minute of the week, Monday 00:00 in this zone being 0.
+    WeekMinute(TimeZone),
+}
+
+/// An expression with the number of the rule set whose tags it reads; 0 if it reads none.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scoped {
+    pub(crate) node: Node,
+    pub(crate) tags: usize,
+}
+
+/// How codes of a feature come into the order of its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They are in order.
+    Plain,
+    /// Of single and double precision: bits of IEEE 754, XORed with those of the NaN that stands for missing.
+    Single,
+    Double,
+}
+
+/// What kind of number is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Number {
+    Int,
+    Double,
+    Time,
+    Duration,
+}
+
+/// All terms of an engine, an audience or an analysis, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    terms: Vec<Term>,
+    /// Numbers by the hash of what they look at.
+    ids: std::collections::HashMap<u64, Vec<TermId>, FixedState>,
+}
+
+/// Minutes of a week.
+pub(crate) const WEEK_MINUTES: u64 = 7 * 24 * 60;
+
+// Infinity and its negative as ordered bits: what is beyond them is NaN.
+const SINGLE_FIRST: u32 = ordered_single(f32::NEG_INFINITY);
+const SINGLE_LAST: u32 = ordered_single(f32::INFINITY);
+const DOUBLE_FIRST: u64 = ordered_double(f64::NEG_INFINITY);
+const DOUBLE_LAST: u64 = ordered_double(f64::INFINITY);
+
+/// Bits that are in order as the numbers are: negative ones count down, so all theirs are turned round.
+const fn ordered_single(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+const fn ordered_double(x: f64) -> u64 {
+    let bits = x.to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn from_ordered_single(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 1 { bits & !(1 << 31) } else { !bits })
+}
+
+fn from_ordered_double(bits: u64) -> f64 {
+    f64::from_bits(if bits >> 63 == 1 { bits & !(1 << 63) } else { !bits })
+}
+
+fn signed(key: u64) -> i64 {
+    (key ^ 1 << 63) as i64
+}
+
+impl Term {
+    /// The term of a stored feature; `None` for what is computed from events.
+    pub(crate) fn feature(schema: &Schema, id: FeatureId) -> Option<Term> {
+        let feature = schema.feature(id);
+        let order = match feature.kind {
+            Kind::Float { double: false } => Order::Single,
+            Kind::Float { double: true } => Order::Double,
+            _ => Order::Plain,
+        };
+        feature.field.map(|field| Term::Feature(id, field, order))
+    }
+
+    /// Its key; `None` if it has no answer. `facts` says what the tags of a rule set see.
+    #[inline]
+    pub(crate) fn key<'a>(&'a self, facts: &impl Fn(usize) -> Facts<'a>, row: &[u64]) -> Option<u64> {
+        match self {
+            Term::Feature(_, field, order) => order.key(field.read(row)),
+            Term::Bits(_, field, mask) => match field.read(row) {
+                0 => None,
+                code => Some(u64::from(code >> 1 & mask != 0)),
+            },
+            _ => self.computed_key(facts),
+        }
+    }
+
+    fn computed_key<'a>(&'a self, facts: &impl Fn(usize) -> Facts<'a>) -> Option<u64> {
+        match self {
+            Term::Computed(scoped, _) => number_key(&scoped.node.evaluate(&facts(scoped.tags))),
+            Term::Text(scoped, words) => match scoped.node.evaluate(&facts(scoped.tags)) {
+                Value::Text(text) => {
+                    Some(words.iter().position(|word| **word == *text).map_or(0, |place| place as u64 + 1))
+                }
+                _ => None,
+            },
+            Term::Truth(scoped) => match scoped.node.evaluate(&facts(scoped.tags)) {
+                Value::Bool(b) => Some(u64::from(b)),
+                _ => None,
+            },
+            Term::WeekMinute(zone) => week_minute(zone, facts(0).now),
+            Term::Feature(..) | Term::Bits(..) => None,
+        }
+    }
+
+    /// The largest key it can have.
+    pub(crate) fn last(&self, schema: &Schema) -> u64 {
+        match self {
+            Term::Feature(_, _, Order::Single) => u64::from(SINGLE_LAST - SINGLE_FIRST),
+            Term::Feature(_, _, Order::Double) => DOUBLE_LAST - DOUBLE_FIRST,
+            Term::Feature(id, field, Order::Plain) => match &schema.feature(*id).kind {
+                Kind::Bool => 1,
+                Kind::Int { min, max } | Kind::Decimal { min, max, .. } => max.wrapping_sub(*min) as u64,
+                Kind::Enum(words) => (words.words().len() as u64).saturating_sub(1),
+                Kind::Time => u64::from(u32::MAX) - 1,
+                _ => u64::MAX >> (64 - field.bits()),
+            },
+            Term::Bits(..) | Term::Truth(_) => 1,
+            // One beyond infinity is NaN.
+            Term::Computed(_, Number::Double) => DOUBLE_LAST - DOUBLE_FIRST + 1,
+            Term::Computed(..) | Term::Text(..) => u64::MAX,
+            Term::WeekMinute(_) => WEEK_MINUTES - 1,
+        }
+    }
+
+    /// The value that a key stands for, as conditions compare it; an enum's is its place. Nothing for texts and truths.
+    pub(crate) fn value<'s>(&self, schema: &'s Schema, key: u64) -> Option<Value<'s>> {
+        Some(match self {
+            Term::Feature(_, _, Order::Single) => {
+                Value::Double(f64::from(from_ordered_single(key as u32 + SINGLE_FIRST)))
+            }
+            Term::Feature(_, _, Order::Double) => Value::Double(from_ordered_double(key + DOUBLE_FIRST)),
+            Term::Feature(id, _, Order::Plain) => match &schema.feature(*id).kind {
+                Kind::Enum(_) => Value::Int(key as i64),
+                kind => kind.decode(key.wrapping_add(1)),
+            },
+            Term::Computed(_, Number::Int) => Value::Int(signed(key)),
+            Term::Computed(_, Number::Time) => Value::Time(Time(signed(key))),
+            Term::Computed(_, Number::Duration) => Value::Duration(signed(key)),
+            Term::Computed(_, Number::Double) if key > DOUBLE_LAST - DOUBLE_FIRST => Value::Double(f64::NAN),
+            Term::Computed(_, Number::Double) => Value::Double(from_ordered_double(key + DOUBLE_FIRST)),
+            Term::Bits(..) | Term::Text(..) | Term::Truth(_) | Term::WeekMinute(_) => return None,
+        })
+    }
+
+    /// The keys with which `term <comparison> constant` is true; `None` if that cannot be told from keys.
+    pub(crate) fn compared(
+        &self,
+        schema: &Schema,
+        comparison: Comparison,
+        constant: &Value<'_>,
+    ) -> Option<Keys> {
+        let last = self.last(schema);
+        if !alike(&self.value(schema, 0)?, constant) {
+            return None;
+        }
+        let is = |key: u64, comparison| {
+            let value = self.value(schema, key).unwrap_or(Value::Missing);
+            super::evaluate::compare(comparison, &value, constant) == Value::Bool(true)
+        };
+        // NaN is neither less nor greater, and unequal to all.
+        let has_nan = matches!(self, Term::Computed(_, Number::Double));
+        let ordered = if has_nan { last - 1 } else { last };
+        let from = |comparison| first(ordered, |key| is(key, comparison));
+        let (at_least, above) = (from(Comparison::GreaterOrEqual), from(Comparison::Greater));
+        let before = |key: Option<u64>| match key {
+            None => Keys::range(0, ordered),
+            Some(0) => Keys::nothing(),
+            Some(key) => Keys::range(0, key - 1),
+        };
+        let onward = |key: Option<u64>| key.map_or(Keys::nothing(), |key| Keys::range(key, ordered));
+        let is_nan = matches!(constant, Value::Double(x) if x.is_nan());
+        Some(match comparison {
+            Comparison::NotEqual if is_nan => Keys::range(0, last),
+            _ if is_nan => Keys::nothing(),
+            Comparison::Less => before(at_least),
+            Comparison::LessOrEqual => before(above),
+            Comparison::GreaterOrEqual => onward(at_least),
+            Comparison::Greater => onward(above),
+            Comparison::Equal => onward(at_least).intersection(&before(above)),
+            Comparison::NotEqual => onward(at_least).intersection(&before(above)).others(last),
+        })
+    }
+}
+
+impl Order {
+    #[inline]
+    fn key(self, code: u64) -> Option<u64> {
+        if code == 0 {
+            return None;
+        }
+        match self {
+            Order::Plain => Some(code - 1),
+            Order::Single => {
+                let bits = ordered_single(crate::schema::single_of_code(code));
+                (SINGLE_FIRST..=SINGLE_LAST).contains(&bits).then(|| u64::from(bits - SINGLE_FIRST))
+            }
+            Order::Double => {
+                let bits = ordered_double(crate::schema::double_of_code(code));
+                (DOUBLE_FIRST..=DOUBLE_LAST).contains(&bits).then(|| bits - DOUBLE_FIRST)
+            }
+        }
+    }
+}
+
+/// Whether two values can be put in order.
+fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
+    match (a, b) {
+        (Value::Int(_) | Value::Double(_), Value::Int(_) | Value::Double(_)) => true,
+        (Value::Bool(_), Value::Bool(_))
+        | (Value::Time(_), Value::Time(_))
+        | (Value::Duration(_), Value::Duration(_)) => true,
+        _ => false,
+    }
+}
+
+/// The first of the keys up to `last` for which `is` holds, if it holds from there on.
+fn first(last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
+    if !is(last) {
+        return None;
+    }
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Some(low)
+}
+
+fn number_key(value: &Value<'_>) -> Option<u64> {
+    match value {
+        Value::Int(i) | Value::Duration(i) | Value::Time(Time(i)) => Some(*i as u64 ^ 1 << 63),
+        Value::Double(x) if x.is_nan() => Some(DOUBLE_LAST - DOUBLE_FIRST + 1),
+        Value::Double(x) => Some(ordered_double(*x) - DOUBLE_FIRST),
+        _ => None,
+    }
+}
+
+fn week_minute(zone: &TimeZone, now: Time) -> Option<u64> {
+    let local = zone.to_datetime(jiff::Timestamp::from_microsecond(now.0).ok()?);
+    let day = u64::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+    Some((day * 24 + u64::from(local.hour().unsigned_abs())) * 60 + u64::from(local.minute().unsigned_abs()))
+}
+
+impl Terms {
+    /// The term of this number.
+    pub(crate) fn get(&self, id: TermId) -> &Term {
+        &self.terms[id.0 as usize]
+    }
+
+    /// All terms, by [`TermId`].
+    pub(crate) fn all(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The number of a term that looks at the same as this one.
+    pub(crate) fn intern(&mut self, term: Term) -> TermId {
+        let mut hasher = std::hash::BuildHasher::build_hasher(&FixedState::default());
+        term.hash_into(&mut hasher);
+        let same = self.ids.entry(hasher.finish()).or_default();
+        if let Some(id) = same.iter().find(|id| self.terms[id.0 as usize].looks_at_the_same(&term)) {
+            return *id;
+        }
+        let id = TermId(self.terms.len() as u32);
+        same.push(id);
+        self.terms.push(term);
+        id
+    }
+
+    /// The key of a text in a [`Term::Text`].
+    pub(crate) fn text_key(&mut self, id: TermId, text: &str) -> Option<u64> {
+        let Term::Text(_, words) = &mut self.terms[id.0 as usize] else { return None };
+        let place = words.iter().position(|word| **word == *text).unwrap_or_else(|| {
+            words.push(text.into());
+            words.len() - 1
+        });
+        Some(place as u64 + 1)
+    }
+}
+
+impl Term {
+    fn looks_at_the_same(&self, other: &Term) -> bool {
+        match (self, other) {
+            (Term::Feature(a, ..), Term::Feature(b, ..)) => a == b,
+            (Term::Bits(a, _, mask), Term::Bits(b, _, other)) => a == b && mask == other,
+            (Term::Computed(a, _), Term::Computed(b, _))
+            | (Term::Text(a, _), Term::Text(b, _))
+            | (Term::Truth(a), Term::Truth(b)) => a == b,
+            (Term::WeekMinute(a), Term::WeekMinute(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Terms that look at the same have the same hash.
+    fn hash_into(&self, hasher: &mut impl Hasher) {
+        std::mem::discriminant(self).hash(hasher);
+        match self {
+            Term::Feature(id, ..) => id.hash(hasher),
+            Term::Bits(id, _, mask) => (id, mask).hash(hasher),
+            Term::Computed(scoped, _) | Term::Text(scoped, _) | Term::Truth(scoped) => {
+                scoped.tags.hash(hasher);
+                scoped.node.walk(&mut |node| hash_node(node, hasher));
+            }
+            Term::WeekMinute(zone) => zone.iana_name().hash(hasher),
+        }
+    }
+}
+
+/// What tells most expressions apart; those it does not are compared.
+fn hash_node(node: &Node, hasher: &mut impl Hasher) {
+    std::mem::discriminant(node).hash(hasher);
+    match node {
+        Node::Feature(id) | Node::Code(id) => id.hash(hasher),
+        Node::Context(id) => id.hash(hasher),
+        Node::Tag(i) | Node::Local(i) | Node::Variable(i) => i.hash(hasher),
+        Node::HasBit(_, mask) => mask.hash(hasher),
+        Node::Compare(comparison, _) => (*comparison as u8).hash(hasher),
+        Node::Arithmetic(operator, _) => (*operator as u8).hash(hasher),
+        Node::Constant(Value::Bool(b)) => b.hash(hasher),
+        Node::Constant(Value::Int(i) | Value::Duration(i)) => i.hash(hasher),
+        Node::Constant(Value::Double(x)) => x.to_bits().hash(hasher),
+        Node::Constant(Value::Text(text)) => text.hash(hasher),
+        _ => {}
+    }
+}
