@@ -2,21 +2,26 @@
 //! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
 //! group's limit; the fallback when nothing survives.
 
+mod choose;
 mod explain;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
-use crate::engine::{Engine, GuardrailId, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::engine::{Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
 use crate::expression::{Facts, TagMemo};
 use crate::rule_set::Locale;
 use crate::schema::ChannelId;
 use crate::value::Time;
 use crate::vector::FeatureVector;
 
+use choose::{Candidate, Choosing, Passed, Taken};
+
 pub use crate::context::Context;
+pub use crate::engine::Score;
 pub use explain::{Explanation, Stop, StopKind};
 
 /// Propositions of one placement at most.
@@ -80,19 +85,6 @@ pub struct Proposition<'e> {
     pub reason: Option<&'e str>,
 }
 
-/// The parts of a score; `score = propensity × value × boost`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Score {
-    /// Estimated chance of a yes, 0 to 1.
-    pub propensity: f64,
-    /// What the offer is worth to the bank.
-    pub value: f64,
-    /// The rule set's factor.
-    pub boost: f64,
-    /// The product.
-    pub score: f64,
-}
-
 /// Decides. For an unknown customer give [`FeatureVector::unknown`].
 ///
 /// Never fails: what has no answer counts against an offer, and a placement with a fallback is never empty.
@@ -102,23 +94,17 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
-    let mut deciding = Deciding {
-        seen: Seen {
-            engine,
-            vector,
-            request,
-            now,
-            memos: &memos,
-            held: vec![Cell::new(None); engine.guardrails.len()],
-        },
-        taken: Vec::new(),
-        in_group: Vec::new(),
-        degraded: false,
-    };
-    let shown = request.placements.iter().map(|(placement, count)| deciding.placement(*placement, *count));
-    let placements = shown.collect();
-    Decision { placements, degraded: deciding.degraded }
+    Room::with(engine, |known, pool, memos| {
+        let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
+        let seen = Seen { engine, vector, request, now, memos, held };
+        let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
+        let mut choosing =
+            Choosing { seen: &seen, lookup: index, pool, taken: Taken::default(), late: false };
+        let shown =
+            request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
+        let placements = shown.collect();
+        Decision { placements, degraded: choosing.late }
+    })
 }
 
 /// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
@@ -131,12 +117,47 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
-    let held = vec![Cell::new(None); engine.guardrails.len()];
-    let seen = Seen { engine, vector, request, now, memos: &memos, held };
-    let mut shown = Vec::new();
-    scan::eligible(&seen, placement, &mut shown);
-    found.extend(shown.into_iter().map(|(id, _)| id));
+    Room::with(engine, |known, _, memos| {
+        let seen = Seen { engine, vector, request, now, memos, held: Vec::new() };
+        let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
+        let offers = &engine.placement(placement).offers;
+        index.walk(
+            placement,
+            || false,
+            |place| {
+                let id = offers[place as usize];
+                if engine.offer(id).treatment(placement, request.locale).is_some() {
+                    found.push(id);
+                }
+                ControlFlow::Continue(())
+            },
+        );
+    });
+}
+
+/// What a decision needs room for beyond its answer. Every thread keeps its own, so that deciding does not allocate.
+#[derive(Default)]
+struct Room {
+    known: Known,
+    pool: Vec<(f64, u32)>,
+    memos: Vec<TagMemo>,
+}
+
+thread_local! {
+    static ROOM: Cell<Option<Box<Room>>> = const { Cell::new(None) };
+}
+
+impl Room {
+    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &[TagMemo]) -> A) -> A {
+        let mut room = ROOM.take().unwrap_or_default();
+        room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
+        for (memo, tags) in room.memos.iter_mut().zip(&engine.tags) {
+            memo.clear(tags.len());
+        }
+        let answer = decide(&mut room.known, &mut room.pool, &room.memos);
+        ROOM.set(Some(room));
+        answer
+    }
 }
 
 /// Everything a decision looks at.
@@ -146,7 +167,7 @@ struct Seen<'e, 'r> {
     request: &'r Request<'r>,
     now: Time,
     memos: &'r [TagMemo],
-    /// Whether each guardrail holds for this customer, once that was found out: many offers share it.
+    /// Of an explained decision: whether each guardrail holds, once that was found out; many offers share it.
     held: Vec<Cell<Option<bool>>>,
 }
 
@@ -159,8 +180,8 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             context: &self.request.context,
             channel: self.request.channel,
             now: self.now,
-            tags: &self.engine.tags[tags],
-            memo: &self.memos[tags],
+            tags: self.engine.tags.get(tags).map_or(&[], Vec::as_slice),
+            memo: &self.memos[tags.min(self.memos.len() - 1)],
             variables: &[],
         }
     }
@@ -180,148 +201,9 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     }
 
     fn score(&self, offer: &'e Offer) -> Score {
-        let facts = self.facts(offer.tags);
-        // No answer: an unknown chance counts as none, an unknown boost changes nothing.
-        let propensity = offer.propensity.evaluate(&facts).number().unwrap_or(0.0).clamp(0.0, 1.0);
-        let boost = offer.boost.evaluate(&facts).number().unwrap_or(1.0).max(0.0);
-        let score = propensity * offer.value * boost;
-        let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
-        Score {
-            propensity: finite(propensity),
-            value: offer.value,
-            boost: finite(boost),
-            score: finite(score),
-        }
-    }
-}
-
-/// An eligible offer with what it is ranked by.
-struct Candidate<'e> {
-    id: OfferId,
-    offer: &'e Offer,
-    treatment: &'e Treatment,
-    score: Score,
-}
-
-/// Why a candidate is passed over.
-#[derive(Clone, Copy, PartialEq)]
-enum Passed {
-    Repeated,
-    Group,
-    Full,
-}
-
-struct Deciding<'e, 'r> {
-    seen: Seen<'e, 'r>,
-    /// Offers shown already in this decision.
-    taken: Vec<OfferId>,
-    /// Groups of which some are shown already, and how many.
-    in_group: Vec<(usize, usize)>,
-    degraded: bool,
-}
-
-impl<'e: 'r, 'r> Deciding<'e, 'r> {
-    fn placement(&mut self, id: PlacementId, count: usize) -> Shown<'e> {
-        let placement = self.seen.engine.placement(id);
-        let mut shown =
-            Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
-        let mut eligible = Vec::new();
-        let looked_at =
-            if self.seen.is_overdue() { 0 } else { scan::eligible(&self.seen, id, &mut eligible) };
-        self.degraded |= looked_at < placement.offers.len();
-        let candidates = self.candidates(eligible);
-        let fates = self.take(&candidates, count, &mut shown);
-        if self.seen.request.explain {
-            shown.explanations = explain::explain(&self.seen, id, &candidates, &fates, looked_at);
-        }
-        if shown.propositions.is_empty() {
-            self.fall_back(id, &mut shown);
-        }
-        shown
-    }
-
-    /// Eligible offers with their scores, best first.
-    fn candidates(&self, eligible: Vec<(OfferId, &'e Treatment)>) -> Vec<Candidate<'e>> {
-        let scored = eligible.into_iter().map(|(id, treatment)| {
-            let offer = self.seen.engine.offer(id);
-            Candidate { id, offer, treatment, score: self.seen.score(offer) }
-        });
-        let mut candidates: Vec<Candidate<'e>> = scored.collect();
-        candidates.sort_by(|a, b| {
-            let tier = a.offer.priority.cmp(&b.offer.priority);
-            let score = || b.score.score.total_cmp(&a.score.score);
-            tier.then_with(score).then_with(|| a.offer.name.cmp(&b.offer.name))
-        });
-        candidates
-    }
-
-    /// Takes the best that may still be shown. Says for each candidate why it was passed over; without `explain` only for
-    /// those before the placement was full.
-    fn take(
-        &mut self,
-        candidates: &[Candidate<'e>],
-        count: usize,
-        shown: &mut Shown<'e>,
-    ) -> Vec<Option<Passed>> {
-        let mut fates = Vec::new();
-        for candidate in candidates {
-            if shown.propositions.len() >= count && !self.seen.request.explain {
-                break;
-            }
-            let fate = self.fate(candidate, shown.propositions.len(), count);
-            if fate.is_none() {
-                self.taken.push(candidate.id);
-                self.count_in_group(candidate.offer);
-                let Candidate { offer, treatment, score, .. } = *candidate;
-                let rank = shown.propositions.len() as u32 + 1;
-                shown.propositions.push(self.proposition(offer, treatment, rank, score.score));
-            }
-            fates.push(fate);
-        }
-        fates
-    }
-
-    fn count_in_group(&mut self, offer: &Offer) {
-        let Some(group) = offer.group else { return };
-        match self.in_group.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, shown)) => *shown += 1,
-            None => self.in_group.push((group, 1)),
-        }
-    }
-
-    fn fate(&self, candidate: &Candidate<'e>, shown: usize, count: usize) -> Option<Passed> {
-        let shown_of =
-            |group: usize| self.in_group.iter().find(|(known, _)| *known == group).map_or(0, |(_, n)| *n);
-        let full = |group: usize| shown_of(group) >= self.seen.engine.groups[group].max;
-        if self.taken.contains(&candidate.id) {
-            Some(Passed::Repeated)
-        } else if candidate.offer.group.is_some_and(full) {
-            Some(Passed::Group)
-        } else if shown >= count {
-            Some(Passed::Full)
-        } else {
-            None
-        }
-    }
-
-    /// The fallback may be shown on several placements of one decision: none of them may stay empty.
-    fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
-        let Some(fallback) = shown.placement.fallback else { return };
-        let offer = self.seen.engine.offer(fallback);
-        let Some(treatment) = offer.treatment(id, self.seen.request.locale) else { return };
-        shown.fallback = true;
-        shown.propositions.push(self.proposition(offer, treatment, 1, 0.0));
-    }
-
-    fn proposition(
-        &self,
-        offer: &'e Offer,
-        treatment: &'e Treatment,
-        rank: u32,
-        score: f64,
-    ) -> Proposition<'e> {
-        let reason = offer.reason.for_locale(self.seen.request.locale).map(|reason| &**reason);
-        // Nothing is left to chance yet.
-        Proposition { offer, treatment, rank, score, propensity: 1.0, reason }
+        offer.constant_score.unwrap_or_else(|| {
+            let facts = self.facts(offer.tags);
+            Score::new(&offer.propensity.evaluate(&facts), offer.value, &offer.boost.evaluate(&facts))
+        })
     }
 }

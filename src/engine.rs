@@ -2,6 +2,8 @@
 //! Immutable; a decision uses exactly one engine.
 
 mod compile;
+mod index;
+mod score;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +15,10 @@ use crate::input::quoted;
 use crate::problem::Problem;
 use crate::rule_set::{Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
+
+pub use index::IndexSize;
+pub(crate) use index::{Index, Known, Lookup};
+pub use score::Score;
 
 /// The number of a placement in one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +50,7 @@ pub struct Engine {
     pub(crate) groups: Vec<Group>,
     /// What the normal forms of all conditions look at.
     pub(crate) terms: Terms,
+    pub(crate) index: Index,
 }
 
 /// A slot that can show something.
@@ -57,9 +64,20 @@ pub struct Placement {
     pub count: usize,
     /// What it shows when nothing survives.
     pub fallback: Option<OfferId>,
-    /// Offers that may be shown here, by priority tier, then name: those that matter most are looked at first, should the
-    /// time be short.
+    /// Offers that may be shown here in the order in which they rank, as far as it is the same for all customers: by tier,
+    /// then score, then name.
     pub offers: Vec<OfferId>,
+    /// The priority tiers in it.
+    pub(crate) tiers: Vec<Tier>,
+}
+
+/// Offers of one placement that have the same priority.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    /// Where it ends in the placement's order.
+    pub(crate) end: u32,
+    /// Whether all its scores are constant, so that its offers stand in their final order. Else they are in order of name.
+    pub(crate) constant: bool,
 }
 
 /// Offers of which one decision shows only so many.
@@ -94,6 +112,8 @@ pub struct Offer {
     pub(crate) schedule_form: Alternatives,
     pub(crate) propensity: Expression,
     pub(crate) boost: Expression,
+    /// Its score, if that is the same for every customer.
+    pub(crate) constant_score: Option<Score>,
     pub(crate) reason: Localized<Box<str>>,
     pub(crate) treatments: Vec<Treatment>,
 }
@@ -175,6 +195,11 @@ impl Engine {
     /// The offer of this number.
     pub fn offer(&self, id: OfferId) -> &Offer {
         &self.offers[id.0 as usize]
+    }
+
+    /// How large its index is.
+    pub fn index_size(&self) -> IndexSize {
+        self.index.size()
     }
 
     /// How many offers it has.

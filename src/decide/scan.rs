@@ -1,31 +1,9 @@
-//! Which offers may be shown: the straightforward way, one offer after the other. It is the reference that a faster way is
-//! tested against; what a faster way replaces is [`eligible`].
+//! Whether one offer may be shown, the straightforward way: each condition evaluated as it was written. What the index is
+//! tested against, and what tells an explained decision the reason.
 
 use super::Seen;
-use crate::engine::{Guardrail, Offer, OfferId, PlacementId, Treatment};
+use crate::engine::{Guardrail, Offer, PlacementId, Treatment};
 use crate::expression::Expression;
-
-/// How often, in offers, the time is looked at.
-const OFFERS_PER_LOOK: usize = 256;
-
-/// Puts the offers of a placement that may be shown into `found`, each with its treatment. Says how many were looked at: all,
-/// unless the time was over before.
-pub(super) fn eligible<'e: 'r, 'r>(
-    seen: &Seen<'e, 'r>,
-    id: PlacementId,
-    found: &mut Vec<(OfferId, &'e Treatment)>,
-) -> usize {
-    let placement = seen.engine.placement(id);
-    for (i, offer_id) in placement.offers.iter().enumerate() {
-        if i % OFFERS_PER_LOOK == OFFERS_PER_LOOK - 1 && seen.is_overdue() {
-            return i;
-        }
-        if let Ok(treatment) = obstacle(seen, id, seen.engine.offer(*offer_id)) {
-            found.push((*offer_id, treatment));
-        }
-    }
-    placement.offers.len()
-}
 
 /// The first thing that keeps an offer from being shown.
 pub(super) enum Obstacle<'e> {

@@ -137,7 +137,7 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
         ));
     }
     let engine = compile(&[&set]).unwrap();
-    for (looks, fallback, not_looked_at) in [(0, true, 600), (1, false, 345), (9, false, 0)] {
+    for (looks, fallback, not_looked_at) in [(0, true, 600), (1, false, 88), (9, false, 0)] {
         let left = Cell::new(looks);
         let overdue = || left.replace(left.get() - 1) <= 0;
         let request = Request {

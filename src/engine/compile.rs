@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Engine, Group, Guardrail, GuardrailId, Offer, OfferId, Placement, PlacementId, Treatment};
+use super::{
+    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
+    Treatment,
+};
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
 use crate::expression::{Expression, OfferScope, Scope};
@@ -25,6 +28,7 @@ impl Engine {
             guardrails: Vec::new(),
             groups: Vec::new(),
             terms: Terms::default(),
+            index: Index::default(),
         }
     }
 
@@ -48,9 +52,17 @@ impl Engine {
         let offer_ids = linker.offers();
         linker.fallbacks(&offer_ids);
         let Linker { mut engine, problems, .. } = linker;
-        engine.rank_statically();
-        engine.normalise();
+        if problems.is_empty() {
+            engine.rank();
+            engine.normalise();
+            engine.build_index();
+        }
         problems.or(engine)
+    }
+
+    fn build_index(&mut self) {
+        let Engine { schema, placements, offers, guardrails, terms, .. } = self;
+        self.index = Index::build(schema, placements, offers, guardrails, terms);
     }
 
     /// The normal form of every condition.
@@ -71,14 +83,23 @@ impl Engine {
         self.terms = normaliser.terms;
     }
 
-    /// Offers of each placement by tier, then name.
-    fn rank_statically(&mut self) {
+    /// Offers of each placement in the order in which they rank for every customer: by tier; within a tier whose scores are
+    /// constant by score; then by name.
+    fn rank(&mut self) {
         let offers = &self.offers;
+        let offer = |id: &OfferId| &offers[id.0 as usize];
         for placement in &mut self.placements {
-            placement.offers.sort_by_key(|id| {
-                let offer = &offers[id.0 as usize];
-                (offer.priority, &offer.name)
-            });
+            placement.offers.sort_by_key(|id| (offer(id).priority, &offer(id).name));
+            let mut end = 0;
+            for tier in placement.offers.chunk_by_mut(|a, b| offer(a).priority == offer(b).priority) {
+                let constant = tier.iter().all(|id| offer(id).constant_score.is_some());
+                if constant {
+                    let score = |id: &OfferId| offer(id).constant_score.map_or(0.0, |score| score.score);
+                    tier.sort_by(|a, b| score(b).total_cmp(&score(a))); // stable: equals stay in order of name
+                }
+                end += tier.len() as u32;
+                placement.tiers.push(Tier { end, constant });
+            }
         }
     }
 }
@@ -116,6 +137,7 @@ impl<'r> Linker<'r> {
                     count: rule.count,
                     fallback: None,
                     offers: Vec::new(),
+                    tiers: Vec::new(),
                 });
             }
         }
@@ -210,6 +232,7 @@ impl<'r> Linker<'r> {
             schedule_form: Alternatives::always(),
             propensity: rule.propensity.clone(),
             boost: rule.boost.clone(),
+            constant_score: Score::constant(&rule.propensity, attributes.value, &rule.boost),
             reason: rule.reason.clone(),
             treatments,
         }

@@ -53,6 +53,12 @@ impl TagMemo {
     pub fn new(tags: usize) -> TagMemo {
         TagMemo { known: vec![Cell::new(Answer::Open); tags] }
     }
+
+    /// Forgets what is known, of `tags` tags from now on. Allocates only if they have become more.
+    pub(crate) fn clear(&mut self, tags: usize) {
+        self.known.clear();
+        self.known.resize(tags, Cell::new(Answer::Open));
+    }
 }
 
 impl Expression {

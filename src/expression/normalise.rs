@@ -182,7 +182,7 @@ impl<'s> Normaliser<'s> {
         let (from, until) = schedule.window();
         for (comparison, edge) in [(Comparison::GreaterOrEqual, from), (Comparison::Less, until)] {
             let Some(edge) = edge else { continue };
-            let now = self.terms.intern(Term::Computed(Scoped { node: Node::Now, tags: 0 }, Number::Time));
+            let now = self.terms.intern(Term::Computed(Scoped::new(&Node::Now, 0), Number::Time));
             let keys = self.terms.get(now).compared(self.schema, comparison, &Value::Time(edge));
             open = open.and(&Alternatives::of(now, keys.unwrap_or_default()));
         }
@@ -365,9 +365,9 @@ impl<'s> Normaliser<'s> {
             }
             Node::Feature(id) | Node::Code(id) => Term::feature(self.schema, *id)?,
             Node::Context(id) if self.schema.context()[usize::from(id.0)].kind == Kind::Text => {
-                Term::Text(self.scoped(node, tags), Vec::new())
+                Term::Text(Scoped::new(node, tags), Vec::new())
             }
-            _ => Term::Computed(self.scoped(node, tags), self.number(node)?),
+            _ => Term::Computed(Scoped::new(node, tags), self.number(node)?),
         };
         Some(self.terms.intern(term))
     }
@@ -406,15 +406,8 @@ impl<'s> Normaliser<'s> {
     }
 
     fn truth(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
-        let term = Term::Truth(self.scoped(node, tags));
+        let term = Term::Truth(Scoped::new(node, tags));
         Alternatives::of(self.terms.intern(term), Keys::one(u64::from(wanted)))
-    }
-
-    /// Rule sets share what reads no tag.
-    fn scoped(&self, node: &Node, tags: usize) -> Scoped {
-        let mut reads_tags = false;
-        node.walk(&mut |node| reads_tags |= matches!(node, Node::Tag(_)));
-        Scoped { node: node.clone(), tags: if reads_tags { tags } else { 0 } }
     }
 }
 

@@ -40,6 +40,15 @@ pub(crate) struct Scoped {
     pub(crate) tags: usize,
 }
 
+impl Scoped {
+    /// A node of the rule set with these tags. Rule sets share what reads no tag.
+    pub(crate) fn new(node: &Node, tags: usize) -> Scoped {
+        let mut reads_tags = false;
+        node.walk(&mut |node| reads_tags |= matches!(node, Node::Tag(_)));
+        Scoped { node: node.clone(), tags: if reads_tags { tags } else { 0 } }
+    }
+}
+
 /// How codes of a feature come into the order of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {

@@ -1,0 +1,287 @@
+//! Building the index: forms of offers → buckets of terms → blocks of conjunctions with their columns and checks.
+
+use std::collections::HashMap;
+
+use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, WORDS};
+use crate::engine::{Guardrail, Offer, OfferId, Placement};
+use crate::expression::keys::Keys;
+use crate::expression::normalise::{Alternatives, Atom, Conjunction};
+use crate::expression::term::{Scoped, Term, TermId, Terms};
+use crate::schema::Schema;
+
+/// Buckets up to which a column has a row number for each; with more it has stretches of buckets.
+const MAX_NUMBERED: usize = 1_024;
+/// Changes from bucket to bucket within one column at most; a term with more of them is checked atom by atom.
+const MAX_CHANGES: usize = 8_192;
+
+// What things cost, in ANDs of a row (about 3 ns). Rough: they only weigh columns against checks.
+/// Going to a conjunction that is left.
+const SURVIVOR: f64 = 2.0;
+/// One check, its branch mispredicted now and then.
+const CHECK: f64 = 1.5;
+/// Checks of a conjunction until one fails or all are done, at most.
+const CHECKS: usize = 2;
+/// Finding the bucket of a term that has to be evaluated.
+const EVALUATION: f64 = 15.0;
+
+impl Index {
+    /// Of all offers of all placements, which must be in rank order.
+    pub(crate) fn build(
+        schema: &Schema,
+        placements: &[Placement],
+        offers: &[Offer],
+        guardrails: &[Guardrail],
+        terms: &mut Terms,
+    ) -> Index {
+        let asked = Asked::of(placements, offers, guardrails, terms);
+        let buckets = asked.buckets(schema, terms);
+        let builder = Builder { terms, buckets: &buckets };
+        let placements =
+            placements.iter().map(|placement| builder.placed(&placement.offers, &asked)).collect();
+        Index { buckets, placements }
+    }
+}
+
+/// All that each offer asks for, by [`OfferId`].
+struct Asked(Vec<Alternatives>);
+
+impl Asked {
+    fn of(placements: &[Placement], offers: &[Offer], guardrails: &[Guardrail], terms: &mut Terms) -> Asked {
+        let mut shown = vec![0; offers.len()]; // on how many placements
+        for id in placements.iter().flat_map(|placement| &placement.offers) {
+            shown[id.0 as usize] += 1;
+        }
+        // A guardrail with alternatives would multiply those of every offer; it is evaluated once for all of them.
+        let guardrails: Vec<Alternatives> = guardrails
+            .iter()
+            .map(|guardrail| match guardrail.form.0.len() {
+                0 | 1 => guardrail.form.clone(),
+                _ => truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags)),
+            })
+            .collect();
+        let mut left = MAX_ATOMS;
+        let asked = offers.iter().zip(shown).map(|(offer, shown)| {
+            let mut all = offer.schedule_form.clone();
+            for id in &offer.guardrails {
+                all = all.and(&guardrails[id.0 as usize]);
+            }
+            let whole = all.and(&offer.when_form);
+            let atoms = shown * whole.0.iter().map(Conjunction::ranges).sum::<usize>();
+            match (&offer.when, left.checked_sub(atoms)) {
+                (Some(when), None) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
+                (_, rest) => {
+                    left = rest.unwrap_or(0);
+                    whole
+                }
+            }
+        });
+        Asked(asked.collect())
+    }
+
+    /// How the keys of each term fall into buckets.
+    fn buckets(&self, schema: &Schema, terms: &Terms) -> Vec<Buckets> {
+        let mut cuts: Vec<Vec<u64>> = vec![Vec::new(); terms.all().len()];
+        for atom in self.0.iter().flat_map(|asked| &asked.0).flat_map(|conjunction| &conjunction.0) {
+            let cuts = &mut cuts[atom.term.0 as usize];
+            for (first, last) in atom.keys.ranges() {
+                cuts.push(*first);
+                cuts.extend(last.checked_add(1));
+            }
+        }
+        let lasts = terms.all().iter().map(|term| term.last(schema));
+        cuts.into_iter().zip(lasts).map(|(cuts, last)| Buckets::new(last, cuts)).collect()
+    }
+}
+
+impl Conjunction {
+    /// Ranges of keys in all its atoms.
+    fn ranges(&self) -> usize {
+        self.0.iter().map(|atom| atom.keys.ranges().len().max(1)).sum()
+    }
+}
+
+fn truth(terms: &mut Terms, scoped: Scoped) -> Alternatives {
+    let term = terms.intern(Term::Truth(scoped));
+    Alternatives(vec![Conjunction(vec![Atom { term, keys: Keys::one(1) }])])
+}
+
+/// An atom of a block.
+struct BlockAtom {
+    term: TermId,
+    /// Which conjunction of the block.
+    conjunction: usize,
+    /// The buckets that let it hold.
+    stretches: Vec<(u32, u32)>,
+    /// Of how many customers it is taken to hold.
+    share: f64,
+}
+
+struct Builder<'b> {
+    terms: &'b Terms,
+    buckets: &'b [Buckets],
+}
+
+impl Builder<'_> {
+    fn placed(&self, offers: &[OfferId], asked: &Asked) -> Placed {
+        let mut placed = Placed::default();
+        let all: Vec<(u32, &Conjunction)> = offers
+            .iter()
+            .enumerate()
+            .flat_map(|(place, id)| asked.0[id.0 as usize].0.iter().map(move |c| (place as u32, c)))
+            .collect();
+        let blocks = all.len().div_ceil(BLOCK).max(1) as f64;
+        for conjunctions in all.chunks(BLOCK) {
+            self.block(conjunctions, blocks, &mut placed);
+        }
+        placed
+    }
+
+    fn block(&self, conjunctions: &[(u32, &Conjunction)], blocks: f64, placed: &mut Placed) {
+        let first = placed.places.len() as u32;
+        let mut all = [0; WORDS];
+        (0..conjunctions.len()).for_each(|bit| all[bit / 64] |= 1 << (bit % 64));
+        let mut atoms: Vec<BlockAtom> = conjunctions
+            .iter()
+            .enumerate()
+            .flat_map(|(at, (_, conjunction))| conjunction.0.iter().map(move |atom| (at, atom)))
+            .map(|(at, atom)| self.atom(at, atom))
+            .collect();
+        atoms.sort_by_key(|atom| (atom.term, atom.conjunction));
+        let mut by_term: Vec<&[BlockAtom]> = atoms.chunk_by(|a, b| a.term == b.term).collect();
+        by_term.sort_by(|a, b| self.worth(b, blocks).total_cmp(&self.worth(a, blocks)));
+        let columns = self.columns(&by_term, conjunctions.len(), blocks);
+        let start = placed.columns.len() as u32;
+        by_term[..columns].iter().for_each(|atoms| self.column(atoms, &all, placed));
+        let mut checks: Vec<Vec<&BlockAtom>> = vec![Vec::new(); conjunctions.len()];
+        for atom in by_term[columns..].iter().copied().flatten() {
+            checks[atom.conjunction].push(atom);
+        }
+        for (checks, (place, _)) in checks.into_iter().zip(conjunctions) {
+            placed.places.push(*place);
+            placed.checked(checks, |atom| self.worth(std::slice::from_ref(atom), blocks));
+        }
+        placed.blocks.push(Block { all, first, columns: start..placed.columns.len() as u32 });
+    }
+
+    fn atom(&self, conjunction: usize, atom: &Atom) -> BlockAtom {
+        let buckets = &self.buckets[atom.term.0 as usize];
+        let stretches = buckets.stretches(&atom.keys);
+        let share = buckets.share(&stretches);
+        BlockAtom { term: atom.term, conjunction, stretches, share }
+    }
+
+    /// How many conjunctions the atoms of a term rule out for what the term costs.
+    fn worth(&self, atoms: &[BlockAtom], blocks: f64) -> f64 {
+        let ruled_out: f64 = atoms.iter().map(|atom| 1.0 - atom.share).sum();
+        let term = atoms.first().map_or(0.0, |atom| self.cost(atom.term, blocks));
+        ruled_out / term.max(1.0)
+    }
+
+    /// What a column costs. All blocks share the cost of finding its bucket.
+    fn cost(&self, term: TermId, blocks: f64) -> f64 {
+        match self.terms.get(term) {
+            Term::Feature(..) | Term::Bits(..) => 1.0,
+            Term::Computed(..) | Term::Text(..) | Term::Truth(_) | Term::WeekMinute(_) => {
+                1.0 + EVALUATION / blocks
+            }
+        }
+    }
+
+    /// How many of the terms, most selective first, are worth a column: beyond them it costs less to check what is left.
+    fn columns(&self, by_term: &[&[BlockAtom]], conjunctions: usize, blocks: f64) -> usize {
+        let mut left = vec![0; conjunctions]; // atoms to check
+        by_term.iter().copied().flatten().for_each(|atom| left[atom.conjunction] += 1);
+        let mut likely = vec![1.0; conjunctions]; // to be left by the columns so far
+        let visit = |likely: f64, left: usize| likely * (SURVIVOR + CHECK * left.min(CHECKS) as f64);
+        let mut visits: f64 = left.iter().map(|left| visit(1.0, *left)).sum();
+        let (mut spent, mut best, mut least) = (0.0, 0, visits);
+        for (nth, atoms) in by_term.iter().enumerate() {
+            if atoms.iter().map(|atom| 2 * atom.stretches.len()).sum::<usize>() > MAX_CHANGES {
+                break;
+            }
+            spent += atoms.first().map_or(0.0, |atom| self.cost(atom.term, blocks));
+            for atom in *atoms {
+                let (left, likely) = (&mut left[atom.conjunction], &mut likely[atom.conjunction]);
+                visits -= visit(*likely, *left);
+                (*left, *likely) = (*left - 1, *likely * atom.share);
+                visits += visit(*likely, *left);
+            }
+            if spent + visits < least {
+                (best, least) = (nth + 1, spent + visits);
+            }
+        }
+        best
+    }
+
+    /// The rows of a term: a conjunction's bit changes where its stretches begin and end.
+    fn column(&self, atoms: &[BlockAtom], all: &[u64; WORDS], placed: &mut Placed) {
+        let Some(term) = atoms.first().map(|atom| atom.term) else { return };
+        let count = self.buckets[term.0 as usize].count();
+        let mut row = *all;
+        let mut changes: Vec<(u32, usize)> = Vec::with_capacity(atoms.len() * 2);
+        for atom in atoms {
+            row[atom.conjunction / 64] &= !(1 << (atom.conjunction % 64));
+            for (first, last) in &atom.stretches {
+                changes.extend([(*first, atom.conjunction), (*last + 1, atom.conjunction)]);
+            }
+        }
+        changes.sort_unstable();
+        let rows = placed.rows.len() as u32;
+        let mut numbers: HashMap<[u64; WORDS], u16> = HashMap::new();
+        let mut number = |row: [u64; WORDS], placed: &mut Placed| {
+            let next = numbers.len() as u16; // at most MAX_CHANGES and one
+            *numbers.entry(row).or_insert_with(|| {
+                placed.rows.push(row);
+                next
+            })
+        };
+        let mut stretches: Vec<(u32, u16)> = Vec::new();
+        if changes.first().is_none_or(|(bucket, _)| *bucket > 0) {
+            stretches.push((0, number(row, placed)));
+        }
+        for same in changes.chunk_by(|a, b| a.0 == b.0).filter(|same| (same[0].0 as usize) < count) {
+            same.iter().for_each(|(_, bit)| row[bit / 64] ^= 1 << (bit % 64));
+            stretches.push((same[0].0, number(row, placed)));
+        }
+        placed.add_column(term, rows, count, &stretches);
+    }
+}
+
+impl Placed {
+    fn add_column(&mut self, term: TermId, rows: u32, count: usize, stretches: &[(u32, u16)]) {
+        let numbered = count <= MAX_NUMBERED.max(2 * stretches.len());
+        let column = Column {
+            term: term.0,
+            rows,
+            row_numbers: self.row_numbers.len() as u32,
+            stretches: self.stretches.len() as u32,
+            stretch_count: if numbered { 0 } else { stretches.len() as u32 },
+        };
+        self.columns.push(column);
+        if !numbered {
+            self.stretches.extend(stretches.iter().map(|(first, _)| first));
+            self.row_numbers.extend(stretches.iter().map(|(_, number)| number));
+            return;
+        }
+        let ends = stretches.iter().skip(1).map(|(first, _)| *first).chain([count as u32]);
+        for ((first, number), end) in stretches.iter().zip(ends) {
+            self.row_numbers.extend((*first..end).map(|_| *number));
+        }
+    }
+
+    /// The checks of the next conjunction, those first that rule out most for their cost.
+    fn checked(&mut self, mut atoms: Vec<&BlockAtom>, worth: impl Fn(&BlockAtom) -> f64) {
+        atoms.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        for BlockAtom { term, stretches, .. } in atoms {
+            let (first, last) = match stretches[..] {
+                [(first, last)] => (first, last),
+                _ => (u32::MAX - stretches.len() as u32, self.spans.len() as u32),
+            };
+            if stretches.len() != 1 {
+                self.spans.extend_from_slice(stretches);
+            }
+            self.checks.push(Check { term: term.0, first, last });
+        }
+        self.check_ends.push(self.checks.len() as u32);
+    }
+}

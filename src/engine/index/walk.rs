@@ -1,0 +1,142 @@
+//! Walking the index: the buckets of one customer and request, and the offers that they leave, best first.
+
+use std::ops::ControlFlow;
+
+use super::{BLOCK, Check, Column, Index, Placed, WORDS};
+use crate::engine::PlacementId;
+use crate::expression::Facts;
+use crate::expression::term::{TermId, Terms};
+
+/// The buckets of one decision, each found when it is first asked for. Used again for the next decision, so that none has to
+/// allocate.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Of each term: the decision for which it was found out, and the bucket.
+    found: Vec<(u32, u32)>,
+    decision: u32,
+}
+
+/// What a decision looks terms up by.
+pub(crate) struct Lookup<'k, 'f, F> {
+    index: &'f Index,
+    terms: &'f Terms,
+    row: &'k [u64],
+    facts: F,
+    known: &'k mut Known,
+}
+
+impl Known {
+    /// Forgets the last decision.
+    fn begin(&mut self, terms: usize) {
+        if self.found.len() < terms {
+            self.found.resize(terms, (0, 0));
+        }
+        self.decision = self.decision.wrapping_add(1);
+        if self.decision == 0 {
+            self.found.fill((0, 0)); // the count has come round: no entry may look new
+            self.decision = 1;
+        }
+    }
+}
+
+impl Index {
+    /// Looks terms up for one customer and request; `facts` says what the conditions of a rule set see.
+    pub(crate) fn lookup<'k, 'f, F: Fn(usize) -> Facts<'f>>(
+        &'f self,
+        terms: &'f Terms,
+        row: &'k [u64],
+        facts: F,
+        known: &'k mut Known,
+    ) -> Lookup<'k, 'f, F> {
+        known.begin(self.buckets.len());
+        Lookup { index: self, terms, row, facts, known }
+    }
+}
+
+impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
+    /// Calls `found` with each offer of the placement that may be shown (its place in the placement's order, rising) until
+    /// it has enough. Says how many offers were looked at, if `overdue` ended it before all were.
+    pub(crate) fn walk(
+        &mut self,
+        placement: PlacementId,
+        overdue: impl Fn() -> bool,
+        mut found: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> Option<usize> {
+        let placed = &self.index.placements[placement.0 as usize];
+        let mut previous = None;
+        for block in &placed.blocks {
+            if overdue() {
+                return Some(placed.places[block.first as usize] as usize);
+            }
+            let mut left = block.all;
+            for column in &placed.columns[block.columns.start as usize..block.columns.end as usize] {
+                let row = placed.row(column, self.bucket(column.term));
+                for (left, row) in left.iter_mut().zip(row) {
+                    *left &= row;
+                }
+            }
+            for (word, mut bits) in left.into_iter().enumerate() {
+                while bits != 0 {
+                    let conjunction = block.first as usize + word * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    let place = placed.places[conjunction];
+                    // Several alternatives of one offer may hold; they stand next to each other.
+                    if previous == Some(place) || !self.passes(placed, conjunction) {
+                        continue;
+                    }
+                    previous = Some(place);
+                    if found(place).is_break() {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn passes(&mut self, placed: &Placed, conjunction: usize) -> bool {
+        let start = conjunction.checked_sub(1).map_or(0, |before| placed.check_ends[before]) as usize;
+        let end = placed.check_ends[conjunction] as usize;
+        placed.checks[start..end].iter().all(|check| placed.has(check, self.bucket(check.term)))
+    }
+
+    #[inline]
+    fn bucket(&mut self, term: u32) -> u32 {
+        let (decision, bucket) = self.known.found[term as usize];
+        if decision == self.known.decision { bucket } else { self.find(term) }
+    }
+
+    fn find(&mut self, term: u32) -> u32 {
+        let key = self.terms.get(TermId(term)).key(&self.facts, self.row);
+        let bucket = self.index.buckets[term as usize].of(key);
+        self.known.found[term as usize] = (self.known.decision, bucket);
+        bucket
+    }
+}
+
+impl Placed {
+    #[inline]
+    fn row(&self, column: &Column, bucket: u32) -> &[u64; WORDS] {
+        const { assert!(BLOCK == WORDS * 64) };
+        let nth = if column.stretch_count == 0 {
+            bucket
+        } else {
+            let from = column.stretches as usize;
+            let stretches = &self.stretches[from..from + column.stretch_count as usize];
+            stretches.partition_point(|first| *first <= bucket) as u32 - 1 // the first begins at bucket 0
+        };
+        let number = self.row_numbers[(column.row_numbers + nth) as usize];
+        &self.rows[column.rows as usize + usize::from(number)]
+    }
+
+    #[inline]
+    fn has(&self, check: &Check, bucket: u32) -> bool {
+        if check.first <= check.last {
+            return (check.first..=check.last).contains(&bucket);
+        }
+        let (from, count) = (check.last as usize, (u32::MAX - check.first) as usize);
+        let spans = &self.spans[from..from + count];
+        let after = spans.partition_point(|(first, _)| *first <= bucket);
+        after > 0 && bucket <= spans[after - 1].1
+    }
+}
