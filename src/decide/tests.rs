@@ -1,3 +1,5 @@
+mod random;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
