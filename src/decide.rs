@@ -120,13 +120,14 @@ pub fn eligible(
     Room::with(engine, |known, _, memos| {
         let seen = Seen { engine, vector, request, now, memos, held: Vec::new() };
         let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
-        let offers = &engine.placement(placement).offers;
+        let Placement { offers, in_any_locale, .. } = engine.placement(placement);
         index.walk(
             placement,
             || false,
             |place| {
                 let id = offers[place as usize];
-                if engine.offer(id).treatment(placement, request.locale).is_some() {
+                let treated = || engine.offer(id).treatment(placement, request.locale).is_some();
+                if in_any_locale[place as usize] || treated() {
                     found.push(id);
                 }
                 ControlFlow::Continue(())

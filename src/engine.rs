@@ -69,6 +69,8 @@ pub struct Placement {
     pub offers: Vec<OfferId>,
     /// The priority tiers in it.
     pub(crate) tiers: Vec<Tier>,
+    /// Which of the offers have a treatment here in every language.
+    pub(crate) in_any_locale: Vec<bool>,
 }
 
 /// Offers of one placement that have the same priority.
@@ -213,6 +215,11 @@ impl Offer {
     pub(crate) fn treatment(&self, placement: PlacementId, locale: Option<&Locale>) -> Option<&Treatment> {
         let here = || self.treatments.iter().filter(|treatment| treatment.placement == placement);
         best(locale, here, |treatment| treatment.locale.as_ref())
+    }
+
+    /// Whether it has a treatment for every language there.
+    fn is_in_any_locale(&self, placement: PlacementId) -> bool {
+        self.treatments.iter().any(|treatment| treatment.placement == placement && treatment.locale.is_none())
     }
 
     /// Its group, if it has one.

@@ -88,7 +88,7 @@ impl Engine {
     fn rank(&mut self) {
         let offers = &self.offers;
         let offer = |id: &OfferId| &offers[id.0 as usize];
-        for placement in &mut self.placements {
+        for (nth, placement) in self.placements.iter_mut().enumerate() {
             placement.offers.sort_by_key(|id| (offer(id).priority, &offer(id).name));
             let mut end = 0;
             for tier in placement.offers.chunk_by_mut(|a, b| offer(a).priority == offer(b).priority) {
@@ -100,6 +100,9 @@ impl Engine {
                 end += tier.len() as u32;
                 placement.tiers.push(Tier { end, constant });
             }
+            let here = PlacementId(nth as u32);
+            let anywhere = placement.offers.iter().map(|id| offer(id).is_in_any_locale(here));
+            placement.in_any_locale = anywhere.collect();
         }
     }
 }
@@ -138,6 +141,7 @@ impl<'r> Linker<'r> {
                     fallback: None,
                     offers: Vec::new(),
                     tiers: Vec::new(),
+                    in_any_locale: Vec::new(),
                 });
             }
         }

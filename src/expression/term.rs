@@ -232,8 +232,9 @@ impl Term {
 }
 
 impl Order {
+    /// The key of a code.
     #[inline]
-    fn key(self, code: u64) -> Option<u64> {
+    pub(crate) fn key(self, code: u64) -> Option<u64> {
         if code == 0 {
             return None;
         }

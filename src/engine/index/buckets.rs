@@ -1,6 +1,8 @@
 //! Buckets: the constants that a term is compared with cut its keys into stretches within which no condition changes.
 
 use crate::expression::keys::Keys;
+use crate::expression::term::{Order, Term};
+use crate::schema::Field;
 
 /// Keys up to which a bucket is looked up by key.
 const MAX_DIRECT: u64 = 1 << 12;
@@ -8,41 +10,52 @@ const MAX_DIRECT: u64 = 1 << 12;
 const MAX_CELLS: usize = 1 << 12;
 
 /// How the keys of a term fall into buckets: bucket 0 is *no answer*, the others follow the order of the keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Buckets {
     /// The first key of each bucket from the third on; those of bucket 1 begin at 0.
     cuts: Box<[u64]>,
     table: Table,
     /// The term's largest key.
     last: u64,
+    /// Where the key comes from, if it can be read from a row; else the term has to be evaluated.
+    stored: Option<(Field, Order)>,
 }
 
 #[derive(Debug)]
 enum Table {
-    /// The bucket of every key.
-    Direct(Box<[u32]>),
+    /// The bucket of every key, behind that of *no answer*: for codes that are in order, the bucket of every code.
+    Direct(Box<[u16]>),
     /// Cells of `1 << shift` keys from the first cut on, with the number of cuts before each.
     Cells { shift: u32, before: Box<[u32]> },
 }
 
-impl Default for Table {
-    fn default() -> Table {
-        Table::Cells { shift: 63, before: Box::default() }
-    }
-}
-
 impl Buckets {
     /// Of a term with keys up to `last`, where `cuts` are the keys at which a condition changes, in any order.
-    pub(super) fn new(last: u64, mut cuts: Vec<u64>) -> Buckets {
+    pub(super) fn new(term: &Term, last: u64, mut cuts: Vec<u64>) -> Buckets {
         cuts.sort_unstable();
         cuts.dedup();
         cuts.retain(|cut| (1..=last).contains(cut));
         let table = match (cuts.first(), cuts.last()) {
             _ if last < MAX_DIRECT => Table::direct(last, &cuts),
             (Some(first), Some(final_cut)) => Table::cells(*first, *final_cut, &cuts),
-            _ => Table::default(),
+            _ => Table::Cells { shift: 63, before: Box::default() },
         };
-        Buckets { cuts: cuts.into(), table, last }
+        let stored = if let Term::Feature(_, field, order) = term { Some((*field, *order)) } else { None };
+        Buckets { cuts: cuts.into(), table, last, stored }
+    }
+
+    /// The bucket of a customer, if the row tells; else the term has to be evaluated.
+    #[inline]
+    pub(super) fn of_row(&self, row: &[u64]) -> Option<u32> {
+        let (field, order) = self.stored?;
+        let code = field.read(row);
+        Some(match (&self.table, order) {
+            // Codes beyond the last are those of a schema that has grown since.
+            (Table::Direct(buckets), Order::Plain) => {
+                u32::from(buckets[(code as usize).min(buckets.len() - 1)])
+            }
+            _ => self.of(order.key(code)),
+        })
     }
 
     /// How many there are, *no answer* included.
@@ -63,15 +76,20 @@ impl Buckets {
     pub(super) fn of(&self, key: Option<u64>) -> u32 {
         let Some(key) = key else { return 0 };
         match &self.table {
-            // Keys beyond the last are those of a schema that has grown since.
-            Table::Direct(buckets) => buckets[key.min(self.last) as usize],
+            Table::Direct(buckets) => u32::from(buckets[key.min(self.last) as usize + 1]),
             Table::Cells { shift, before } => {
                 let Some(first) = self.cuts.first() else { return 1 };
                 let Some(beyond) = key.checked_sub(*first) else { return 1 };
                 let cell = ((beyond >> shift) as usize).min(before.len() - 2);
                 let (from, to) = (before[cell] as usize, before[cell + 1] as usize);
-                let within = self.cuts[from..to].partition_point(|cut| *cut <= key);
-                (from + within) as u32 + 1
+                let within = &self.cuts[from..to];
+                // Most cells have a cut or none: counting them spares the branches of a search.
+                let passed = if within.len() <= 4 {
+                    within.iter().filter(|cut| **cut <= key).count()
+                } else {
+                    within.partition_point(|cut| *cut <= key)
+                };
+                (from + passed) as u32 + 1
             }
         }
     }
@@ -121,9 +139,9 @@ impl Table {
         let mut passed = 0;
         let bucket = |key| {
             passed += usize::from(cuts.get(passed) == Some(&key));
-            passed as u32 + 1
+            passed as u16 + 1
         };
-        Table::Direct((0..=last).map(bucket).collect())
+        Table::Direct([0].into_iter().chain((0..=last).map(bucket)).collect())
     }
 
     /// Twice as many cells as cuts, so that most cells have one cut or none.
@@ -153,7 +171,8 @@ mod tests {
             cuts in proptest::collection::vec(prop_oneof![0_u64..50, any::<u64>(), 4_000_u64..5_000], 0..40),
             keys in proptest::collection::vec(prop_oneof![0_u64..60, any::<u64>(), 4_000_u64..5_000], 0..40),
         ) {
-            let buckets = Buckets::new(last, cuts.clone());
+            let minute = Term::WeekMinute(jiff::tz::TimeZone::UTC);
+            let buckets = Buckets::new(&minute, last, cuts.clone());
             let mut distinct: Vec<u64> = cuts.into_iter().filter(|cut| (1..=last).contains(cut)).collect();
             distinct.sort_unstable();
             distinct.dedup();
@@ -169,8 +188,9 @@ mod tests {
 
     #[test]
     fn shares_of_all_buckets_are_everybody() {
+        let minute = Term::WeekMinute(jiff::tz::TimeZone::UTC);
         for last in [1, 7, 100_000] {
-            let buckets = Buckets::new(last, vec![1, 3, 5, 700]);
+            let buckets = Buckets::new(&minute, last, vec![1, 3, 5, 700]);
             let all = buckets.share(&[(0, buckets.count() as u32 - 1)]);
             assert!((all - 1.0).abs() < 1e-9, "{last}: {all}");
         }

@@ -88,8 +88,8 @@ impl Asked {
                 cuts.extend(last.checked_add(1));
             }
         }
-        let lasts = terms.all().iter().map(|term| term.last(schema));
-        cuts.into_iter().zip(lasts).map(|(cuts, last)| Buckets::new(last, cuts)).collect()
+        let terms = terms.all().iter();
+        terms.zip(cuts).map(|(term, cuts)| Buckets::new(term, term.last(schema), cuts)).collect()
     }
 }
 

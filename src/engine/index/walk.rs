@@ -106,11 +106,18 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
         if decision == self.known.decision { bucket } else { self.find(term) }
     }
 
+    #[inline]
     fn find(&mut self, term: u32) -> u32 {
-        let key = self.terms.get(TermId(term)).key(&self.facts, self.row);
-        let bucket = self.index.buckets[term as usize].of(key);
+        let buckets = &self.index.buckets[term as usize];
+        let bucket = buckets.of_row(self.row).unwrap_or_else(|| self.evaluate(term));
         self.known.found[term as usize] = (self.known.decision, bucket);
         bucket
+    }
+
+    #[cold]
+    fn evaluate(&self, term: u32) -> u32 {
+        let key = self.terms.get(TermId(term)).key(&self.facts, self.row);
+        self.index.buckets[term as usize].of(key)
     }
 }
 
