@@ -50,10 +50,10 @@ struct Placed {
     /// Of columns with many buckets: where each stretch of buckets begins that has the same row.
     stretches: Vec<u32>,
     rows: Vec<[u64; WORDS]>,
-    /// The offer of each conjunction: its place in the placement's order.
-    places: Vec<u32>,
-    /// Where the checks of each conjunction end.
-    check_ends: Vec<u32>,
+    /// Terms that have columns.
+    terms: Vec<u32>,
+    /// In rank order, and one more that only says where the checks end.
+    conjunctions: Vec<Placing>,
     checks: Vec<Check>,
     /// Stretches of buckets (first, last) of checks that have several.
     spans: Vec<(u32, u32)>,
@@ -70,9 +70,19 @@ struct Block {
     columns: std::ops::Range<u32>,
 }
 
+/// Where a conjunction belongs.
+#[derive(Debug, Clone, Copy)]
+struct Placing {
+    /// Its offer's place in the placement's order.
+    place: u32,
+    /// Where its checks begin; they end where those of the next conjunction begin.
+    checks: u32,
+}
+
 /// A term in a block: a row for each of its buckets.
 #[derive(Debug)]
 struct Column {
+    /// Which of the placement's terms.
     term: u32,
     /// Where its rows, its row numbers and its stretches begin.
     rows: u32,
@@ -108,7 +118,7 @@ impl Index {
         let used = self.buckets.iter().filter(|buckets| buckets.count() > 1);
         IndexSize {
             terms: used.count(),
-            conjunctions: self.placements.iter().map(|placed| placed.places.len()).sum(),
+            conjunctions: self.placements.iter().map(|placed| placed.conjunctions.len() - 1).sum(),
             bytes: self.buckets.iter().map(Buckets::bytes).sum::<usize>()
                 + self.placements.iter().map(Placed::bytes).sum::<usize>(),
         }
@@ -122,8 +132,8 @@ impl Placed {
             + size_of_val(&*self.row_numbers)
             + size_of_val(&*self.stretches)
             + size_of_val(&*self.rows)
-            + size_of_val(&*self.places)
-            + size_of_val(&*self.check_ends)
+            + size_of_val(&*self.terms)
+            + size_of_val(&*self.conjunctions)
             + size_of_val(&*self.checks)
             + size_of_val(&*self.spans)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, WORDS};
+use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
 use crate::expression::keys::Keys;
 use crate::expression::normalise::{Alternatives, Atom, Conjunction};
@@ -130,14 +130,22 @@ impl Builder<'_> {
             .flat_map(|(place, id)| asked.0[id.0 as usize].0.iter().map(move |c| (place as u32, c)))
             .collect();
         let blocks = all.len().div_ceil(BLOCK).max(1) as f64;
+        let mut local = HashMap::new();
         for conjunctions in all.chunks(BLOCK) {
-            self.block(conjunctions, blocks, &mut placed);
+            self.block(conjunctions, blocks, &mut local, &mut placed);
         }
+        placed.conjunctions.push(Placing { place: u32::MAX, checks: placed.checks.len() as u32 });
         placed
     }
 
-    fn block(&self, conjunctions: &[(u32, &Conjunction)], blocks: f64, placed: &mut Placed) {
-        let first = placed.places.len() as u32;
+    fn block(
+        &self,
+        conjunctions: &[(u32, &Conjunction)],
+        blocks: f64,
+        local: &mut HashMap<TermId, u32>,
+        placed: &mut Placed,
+    ) {
+        let first = placed.conjunctions.len() as u32;
         let mut all = [0; WORDS];
         (0..conjunctions.len()).for_each(|bit| all[bit / 64] |= 1 << (bit % 64));
         let mut atoms: Vec<BlockAtom> = conjunctions
@@ -151,13 +159,17 @@ impl Builder<'_> {
         by_term.sort_by(|a, b| self.worth(b, blocks).total_cmp(&self.worth(a, blocks)));
         let columns = self.columns(&by_term, conjunctions.len(), blocks);
         let start = placed.columns.len() as u32;
-        by_term[..columns].iter().for_each(|atoms| self.column(atoms, &all, placed));
+        for atoms in &by_term[..columns] {
+            let next = local.len() as u32;
+            let term = atoms.first().map_or(next, |atom| *local.entry(atom.term).or_insert(next));
+            self.column(atoms, term, &all, placed);
+        }
         let mut checks: Vec<Vec<&BlockAtom>> = vec![Vec::new(); conjunctions.len()];
         for atom in by_term[columns..].iter().copied().flatten() {
             checks[atom.conjunction].push(atom);
         }
         for (checks, (place, _)) in checks.into_iter().zip(conjunctions) {
-            placed.places.push(*place);
+            placed.conjunctions.push(Placing { place: *place, checks: placed.checks.len() as u32 });
             placed.checked(checks, |atom| self.worth(std::slice::from_ref(atom), blocks));
         }
         placed.blocks.push(Block { all, first, columns: start..placed.columns.len() as u32 });
@@ -214,8 +226,11 @@ impl Builder<'_> {
     }
 
     /// The rows of a term: a conjunction's bit changes where its stretches begin and end.
-    fn column(&self, atoms: &[BlockAtom], all: &[u64; WORDS], placed: &mut Placed) {
+    fn column(&self, atoms: &[BlockAtom], local: u32, all: &[u64; WORDS], placed: &mut Placed) {
         let Some(term) = atoms.first().map(|atom| atom.term) else { return };
+        if local as usize == placed.terms.len() {
+            placed.terms.push(term.0);
+        }
         let count = self.buckets[term.0 as usize].count();
         let mut row = *all;
         let mut changes: Vec<(u32, usize)> = Vec::with_capacity(atoms.len() * 2);
@@ -243,15 +258,15 @@ impl Builder<'_> {
             same.iter().for_each(|(_, bit)| row[bit / 64] ^= 1 << (bit % 64));
             stretches.push((same[0].0, number(row, placed)));
         }
-        placed.add_column(term, rows, count, &stretches);
+        placed.add_column(local, rows, count, &stretches);
     }
 }
 
 impl Placed {
-    fn add_column(&mut self, term: TermId, rows: u32, count: usize, stretches: &[(u32, u16)]) {
+    fn add_column(&mut self, term: u32, rows: u32, count: usize, stretches: &[(u32, u16)]) {
         let numbered = count <= MAX_NUMBERED.max(2 * stretches.len());
         let column = Column {
-            term: term.0,
+            term,
             rows,
             row_numbers: self.row_numbers.len() as u32,
             stretches: self.stretches.len() as u32,
@@ -282,6 +297,5 @@ impl Placed {
             }
             self.checks.push(Check { term: term.0, first, last });
         }
-        self.check_ends.push(self.checks.len() as u32);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{BLOCK, Check, Column, Index, Placed, WORDS};
+use super::{BLOCK, Check, Column, Index, Placed, Placing, WORDS};
 use crate::engine::PlacementId;
 use crate::expression::Facts;
 use crate::expression::term::{TermId, Terms};
@@ -14,6 +14,8 @@ pub(crate) struct Known {
     /// Of each term: the decision for which it was found out, and the bucket.
     found: Vec<(u32, u32)>,
     decision: u32,
+    /// Of the placement that is walked: the bucket of each term that has columns.
+    columns: Vec<u32>,
 }
 
 /// What a decision looks terms up by.
@@ -60,17 +62,42 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
         &mut self,
         placement: PlacementId,
         overdue: impl Fn() -> bool,
-        mut found: impl FnMut(u32) -> ControlFlow<()>,
+        found: impl FnMut(u32) -> ControlFlow<()>,
     ) -> Option<usize> {
         let placed = &self.index.placements[placement.0 as usize];
+        let buckets = self.buckets(placed);
+        let found = self.through_blocks(placed, &buckets, overdue, found);
+        self.known.columns = buckets;
+        found
+    }
+
+    /// The bucket of each term that has columns, all found in one go: nearly every block needs nearly all of them.
+    fn buckets(&mut self, placed: &Placed) -> Vec<u32> {
+        let mut buckets = std::mem::take(&mut self.known.columns);
+        buckets.clear();
+        buckets.extend(placed.terms.iter().map(|term| {
+            let stored = self.index.buckets[*term as usize].of_row(self.row);
+            stored.unwrap_or_else(|| self.bucket(*term))
+        }));
+        buckets
+    }
+
+    #[inline]
+    fn through_blocks(
+        &mut self,
+        placed: &Placed,
+        buckets: &[u32],
+        overdue: impl Fn() -> bool,
+        mut found: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> Option<usize> {
         let mut previous = None;
         for block in &placed.blocks {
             if overdue() {
-                return Some(placed.places[block.first as usize] as usize);
+                return Some(placed.conjunctions[block.first as usize].place as usize);
             }
             let mut left = block.all;
             for column in &placed.columns[block.columns.start as usize..block.columns.end as usize] {
-                let row = placed.row(column, self.bucket(column.term));
+                let row = placed.row(column, buckets[column.term as usize]);
                 for (left, row) in left.iter_mut().zip(row) {
                     *left &= row;
                 }
@@ -79,9 +106,12 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
                 while bits != 0 {
                     let conjunction = block.first as usize + word * 64 + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
-                    let place = placed.places[conjunction];
+                    let Placing { place, checks } = placed.conjunctions[conjunction];
+                    let end = placed.conjunctions[conjunction + 1].checks;
                     // Several alternatives of one offer may hold; they stand next to each other.
-                    if previous == Some(place) || !self.passes(placed, conjunction) {
+                    if previous == Some(place)
+                        || !self.passes(placed, &placed.checks[checks as usize..end as usize])
+                    {
                         continue;
                     }
                     previous = Some(place);
@@ -94,10 +124,9 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
         None
     }
 
-    fn passes(&mut self, placed: &Placed, conjunction: usize) -> bool {
-        let start = conjunction.checked_sub(1).map_or(0, |before| placed.check_ends[before]) as usize;
-        let end = placed.check_ends[conjunction] as usize;
-        placed.checks[start..end].iter().all(|check| placed.has(check, self.bucket(check.term)))
+    #[inline]
+    fn passes(&mut self, placed: &Placed, checks: &[Check]) -> bool {
+        checks.iter().all(|check| placed.has(check, self.bucket(check.term)))
     }
 
     #[inline]
