@@ -1,16 +1,16 @@
-//! From a rule set's text to an engine that decides, by number of offers. The engine is checked to decide right before
-//! anything is timed.
+//! From a rule set's text to an engine that decides, and its second half alone, by number of offers. The engine is
+//! checked to decide right before anything is timed.
 #![allow(missing_docs, clippy::expect_used)]
 
-#[allow(dead_code)] // the other bench needs more of it
 mod synthetic;
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use synthetic::{Customer, Synthetic};
-use usher::decide::{Context, Request, decide};
+use synthetic::customer::Customer;
+use synthetic::{COUNT, Distribution, Ranked, Synthetic};
+use usher::decide::eligible;
 use usher::engine::Engine;
 use usher::rule_set::RuleSet;
 use usher::value::Time;
@@ -19,31 +19,36 @@ use usher::vector::FeatureVector;
 fn compile(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compile");
     group.sample_size(10);
-    for offers in [10, 100, 1_000] {
-        let synthetic = Synthetic::new(offers);
-        let engine = || {
-            let set = RuleSet::parse("synthetic.yaml", black_box(&synthetic.text), &synthetic.schema)
-                .expect("it is right");
-            Engine::compile(&synthetic.schema, &[(Arc::new(set), 1)]).expect("it compiles")
-        };
-        let (made, customer) = (engine(), Customer::random(&mut fastrand::Rng::with_seed(7)));
-        assert_eq!(made.offer_count(), offers);
-        let request = Request {
-            channel: synthetic.schema.channel_id("app").expect("a usual channel"),
-            placements: &[(made.placement_id("slot").expect("it is defined"), 3)],
-            locale: None,
-            context: Context::default(),
-            explain: false,
-            overdue: None,
-        };
-        let row = synthetic.row(&customer);
-        let decision = decide(&made, FeatureVector::new(&row), &request, Time(0));
-        let names: Vec<String> =
-            decision.placements[0].propositions.iter().map(|p| p.offer.name.to_string()).collect();
-        assert_eq!(names, synthetic.expected(&customer));
-        group.bench_function(format!("{offers} offers, text to engine"), |bencher| bencher.iter(engine));
+    for distribution in Distribution::ALL {
+        for offers in [1_000, 10_000] {
+            let synthetic = Synthetic::new(distribution, offers, Ranked::Statically);
+            check(&synthetic);
+            let name = distribution.name();
+            let parse = || {
+                RuleSet::parse("synthetic.yaml", black_box(&synthetic.text), &synthetic.schema)
+                    .expect("it is right")
+            };
+            let engine =
+                |set: Arc<RuleSet>| Engine::compile(&synthetic.schema, &[(set, 1)]).expect("it compiles");
+            group.bench_function(format!("{name}/{offers} offers/text to engine"), |bencher| {
+                bencher.iter(|| engine(Arc::new(parse())));
+            });
+            group.bench_function(format!("{name}/{offers} offers/engine alone"), |bencher| {
+                bencher.iter(|| engine(Arc::clone(&synthetic.rule_set)));
+            });
+        }
     }
     group.finish();
+}
+
+fn check(synthetic: &Synthetic) {
+    let asked = [(synthetic.placement(), COUNT)];
+    let request = synthetic.request(&asked);
+    for customer in Customer::many(10) {
+        let (row, mut found) = (customer.row(&synthetic.schema), Vec::new());
+        eligible(&synthetic.engine, asked[0].0, FeatureVector::new(&row), &request, Time(0), &mut found);
+        assert_eq!(synthetic.numbers(&found), synthetic.fitting(&customer));
+    }
 }
 
 criterion_group!(benches, compile);

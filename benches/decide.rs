@@ -1,17 +1,19 @@
-//! A decision by number of offers, and reading a row. Every answer is checked against one worked out without the engine
-//! before anything is timed.
+//! A decision by distribution and number of offers, and reading a row. Every answer is checked against one worked out
+//! without the engine before anything is timed.
 #![allow(missing_docs, clippy::expect_used)]
 
-#[allow(dead_code)] // the other bench needs more of it
 mod synthetic;
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use synthetic::{Customer, Synthetic};
+use synthetic::customer::Customer;
+use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::bundle::Bundle;
-use usher::decide::{Context, Request, decide};
+use usher::decide::{decide, eligible};
+use usher::engine::OfferId;
 use usher::schema::FeatureId;
 use usher::value::{Time, Value};
 use usher::vector::FeatureVector;
@@ -20,37 +22,51 @@ use usher::vector::FeatureVector;
 const CUSTOMERS: usize = 1_000;
 
 fn decisions(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decide/top 3 of");
-    for offers in [10, 100, 1_000] {
-        let synthetic = Synthetic::new(offers);
-        let mut rng = fastrand::Rng::with_seed(7);
-        let customers: Vec<Customer> = (0..CUSTOMERS).map(|_| Customer::random(&mut rng)).collect();
-        let rows: Vec<Vec<u64>> = customers.iter().map(|customer| synthetic.row(customer)).collect();
-        let request = Request {
-            channel: synthetic.schema.channel_id("app").expect("a usual channel"),
-            placements: &[(synthetic.engine.placement_id("slot").expect("it is defined"), 3)],
-            locale: None,
-            context: Context::default(),
-            explain: false,
-            overdue: None,
-        };
-        let answer = |row: &[u64]| decide(&synthetic.engine, FeatureVector::new(row), &request, Time(0));
-        let mut found = 0;
-        for (customer, row) in customers.iter().zip(&rows) {
-            let decision = answer(row);
-            let names: Vec<String> =
-                decision.placements[0].propositions.iter().map(|p| p.offer.name.to_string()).collect();
-            assert_eq!(names, synthetic.expected(customer));
-            found += names.len();
+    let mut group = criterion.benchmark_group("decide");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    let customers = Customer::many(CUSTOMERS);
+    for distribution in Distribution::ALL {
+        for offers in [100, 1_000, 10_000] {
+            for ranked in [Ranked::Statically, Ranked::ByScore] {
+                let synthetic = Synthetic::new(distribution, offers, ranked);
+                let rows: Vec<Vec<u64>> =
+                    customers.iter().map(|customer| customer.row(&synthetic.schema)).collect();
+                let asked = [(synthetic.placement(), COUNT)];
+                let request = synthetic.request(&asked);
+                let top = |row: &[u64]| decide(&synthetic.engine, FeatureVector::new(row), &request, Time(0));
+                let all = |row: &[u64], found: &mut Vec<OfferId>| {
+                    found.clear();
+                    let vector = FeatureVector::new(row);
+                    eligible(&synthetic.engine, asked[0].0, vector, &request, Time(0), found);
+                };
+                let (mut found, mut matches) = (Vec::new(), 0);
+                for (customer, row) in customers.iter().zip(&rows) {
+                    let fitting = synthetic.fitting(customer);
+                    all(row, &mut found);
+                    assert_eq!(synthetic.numbers(&found), fitting);
+                    let shown = top(row).placements.remove(0).propositions;
+                    let shown: Vec<usize> = shown.iter().map(|shown| number_of(&shown.offer.name)).collect();
+                    assert_eq!(shown, synthetic.top(customer, &fitting));
+                    matches += fitting.len();
+                }
+                assert!(matches > 0, "nobody fits anything: the bench would time nothing");
+                let name = distribution.name();
+                let mut rows = rows.iter().cycle();
+                let mut next = || black_box(rows.next().expect("there are some").as_slice());
+                if ranked == Ranked::Statically {
+                    group.bench_function(format!("{name}/{offers} offers/all matches"), |bencher| {
+                        bencher.iter(|| {
+                            all(next(), &mut found);
+                            black_box(found.len())
+                        });
+                    });
+                }
+                let by = if ranked == Ranked::Statically { "priority" } else { "score" };
+                group.bench_function(format!("{name}/{offers} offers/top {COUNT} by {by}"), |bencher| {
+                    bencher.iter(|| black_box(top(next())));
+                });
+            }
         }
-        assert!(found > 0, "nobody is shown anything: the bench would time nothing");
-        let mut next = 0;
-        group.bench_function(format!("{offers} offers"), |bencher| {
-            bencher.iter(|| {
-                next = (next + 1) % CUSTOMERS;
-                black_box(answer(black_box(&rows[next])))
-            });
-        });
     }
     group.finish();
 }
@@ -83,18 +99,15 @@ fn golden(criterion: &mut Criterion) {
 }
 
 fn row_read(criterion: &mut Criterion) {
-    let synthetic = Synthetic::new(1);
-    let row = synthetic.row(&Customer::random(&mut fastrand::Rng::with_seed(7)));
-    let vector = FeatureVector::new(&row);
+    let synthetic = Synthetic::new(Distribution::Uniform, 1, Ranked::Statically);
+    let row = Customer::complete().row(&synthetic.schema);
     let all = (0..synthetic.schema.features().len() as u16).map(FeatureId);
-    let present = all.clone().filter(|id| vector.get(&synthetic.schema, *id) != Value::Missing).count();
-    assert_eq!(present, 52, "all but the 12 floats are set");
-    criterion.bench_function("row/read 64 features", |bencher| {
-        bencher.iter(|| {
-            let vector = FeatureVector::new(black_box(&row));
-            all.clone().filter(|id| vector.get(&synthetic.schema, *id) != Value::Missing).count()
-        });
-    });
+    let present = |row: &[u64]| {
+        let vector = FeatureVector::new(row);
+        all.clone().filter(|id| vector.get(&synthetic.schema, *id) != Value::Missing).count()
+    };
+    assert_eq!(present(&row), 64);
+    criterion.bench_function("row/read 64 features", |bencher| bencher.iter(|| present(black_box(&row))));
 }
 
 criterion_group!(benches, decisions, golden, row_read);

@@ -1,135 +1,195 @@
-//! Seeded rule sets and customers of any size, with the answer worked out a second time without the engine: every offer asks
-//! for four features within a range, as a mid-sized bank's segments do. 64 features, 20 bool, 16 enum, 16 int, 12 float.
+//! Seeded rule sets and customers of any size, with every answer worked out a second time without the engine: what the
+//! benches and the comparison in `peers/` measure. 64 features: 20 bool, 16 enum, 16 int, 12 float.
+#![allow(dead_code)] // each user needs another part of it
 
+pub(crate) mod condition;
+pub(crate) mod customer;
+mod distribution;
+
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use usher::engine::Engine;
+use usher::decide::{Context, Request};
+use usher::engine::{Engine, OfferId, PlacementId};
 use usher::rule_set::RuleSet;
-use usher::schema::Schema;
+use usher::schema::{ChannelId, Schema};
 
-/// A condition of one offer: (int feature, lowest, highest) twice, (enum feature, value), (bool feature).
-#[derive(Debug, Clone)]
-pub(crate) struct Asks {
-    ints: [(usize, u64, u64); 2],
-    word: (usize, u64),
-    flag: usize,
-}
+use condition::Condition;
+use customer::Customer;
+pub(crate) use distribution::Distribution;
 
-/// A customer as plain numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Customer {
-    ints: [u64; 16],
-    words: [u64; 16],
-    flags: [bool; 20],
+pub(crate) const FLAGS: usize = 20;
+pub(crate) const ENUMS: usize = 16;
+pub(crate) const INTS: usize = 16;
+pub(crate) const FLOATS: usize = 12;
+/// Words `w0`, `w1` … of an enum.
+pub(crate) const WORDS: usize = 8;
+/// The enum with many words: which branch a customer belongs to.
+pub(crate) const BRANCH: usize = ENUMS - 1;
+pub(crate) const BRANCHES: usize = 100;
+/// The first half of the ints go up to the first, the others to the second: few and many different bounds.
+pub(crate) const INT_MAX: [i64; 2] = [255, 10_000];
+/// Floats are multiples of one over this, from 0 to below 1: exact in every engine's own arithmetic.
+pub(crate) const FLOAT_STEPS: u32 = 1_024;
+/// Propositions asked for.
+pub(crate) const COUNT: usize = 3;
+
+/// What decides between offers of one tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ranked {
+    /// Nine tiers and a constant value: known before any customer is.
+    Statically,
+    /// One tier and a score that depends on the customer.
+    ByScore,
 }
 
 /// A rule set of some size and everything to check it by.
 pub(crate) struct Synthetic {
     pub(crate) schema: Arc<Schema>,
     pub(crate) text: String,
+    pub(crate) rule_set: Arc<RuleSet>,
     pub(crate) engine: Engine,
-    asks: Vec<Asks>,
+    pub(crate) offers: Vec<Offer>,
 }
 
-/// Word `w7` of eight.
-const WORDS: u64 = 8;
+/// An offer as plain data; its number is its place, its name `o00000` and so on.
+pub(crate) struct Offer {
+    pub(crate) condition: Condition,
+    tier: u8,
+    value: u32,
+    /// An int that its propensity and a float that its boost grow with.
+    score: Option<(usize, usize)>,
+}
 
 impl Synthetic {
-    pub(crate) fn new(offers: usize) -> Synthetic {
+    pub(crate) fn new(distribution: Distribution, offers: usize, ranked: Ranked) -> Synthetic {
         let mut rng = fastrand::Rng::with_seed(2026);
         let schema = Arc::new(Schema::parse("schema.yaml", &schema_text()).expect("the schema is right"));
-        let asks: Vec<Asks> = (0..offers).map(|_| Asks::random(&mut rng)).collect();
-        let mut text =
-            String::from("rule_set: synthetic\nplacements: {slot: {channels: [app], count: 3}}\noffers:\n");
-        for (i, asks) in asks.iter().enumerate() {
-            let when = asks.text();
-            writeln!(
-                text,
-                "  o{i:05}: {{placements: [slot], priority: {}, when: \"{when}\", treatments: [{{placement: slot, content: {{n: {i}}}}}]}}",
-                1 + i * 9 / offers
-            )
-            .expect("a string takes it");
-        }
-        let set = RuleSet::parse("synthetic.yaml", &text, &schema).expect("the rule set is right");
-        let engine = Engine::compile(&schema, &[(Arc::new(set), 1)]).expect("it compiles");
-        Synthetic { schema, text, engine, asks }
+        let offers: Vec<Offer> = (0..offers)
+            .map(|i| Offer {
+                condition: distribution.condition(&mut rng),
+                tier: if ranked == Ranked::Statically { (1 + i * 9 / offers) as u8 } else { 1 },
+                value: rng.u32(1..=100),
+                score: (ranked == Ranked::ByScore).then(|| (rng.usize(0..INTS), rng.usize(0..FLOATS))),
+            })
+            .collect();
+        let text = rule_set_text(&offers);
+        let rule_set =
+            Arc::new(RuleSet::parse("synthetic.yaml", &text, &schema).expect("the rule set is right"));
+        let engine = Engine::compile(&schema, &[(Arc::clone(&rule_set), 1)]).expect("it compiles");
+        Synthetic { schema, text, rule_set, engine, offers }
     }
 
-    /// The first three offers by tier and name, without the engine.
-    pub(crate) fn expected(&self, customer: &Customer) -> Vec<String> {
-        let eligible = self.asks.iter().enumerate().filter(|(_, asks)| asks.fit(customer));
-        eligible.take(3).map(|(i, _)| format!("o{i:05}")).collect()
+    /// Numbers of all offers that the customer may have, without the engine.
+    pub(crate) fn fitting(&self, customer: &Customer) -> Vec<usize> {
+        (0..self.offers.len()).filter(|i| self.offers[*i].condition.fits(customer)).collect()
     }
 
-    pub(crate) fn row(&self, customer: &Customer) -> Vec<u64> {
-        let mut row = vec![0; self.schema.row_words()];
-        let mut set = |name: String, code: u64| {
-            let id = self.schema.feature_id(&name).expect("it is declared");
-            self.schema.feature(id).field.expect("it is stored").write(&mut row, code);
-        };
-        for (i, value) in customer.ints.iter().enumerate() {
-            set(format!("i{i}"), value + 1);
+    /// The best of them: by tier, score and name.
+    pub(crate) fn top(&self, customer: &Customer, fitting: &[usize]) -> Vec<usize> {
+        let mut best: Vec<(u8, f64, usize)> =
+            fitting.iter().map(|i| (self.offers[*i].tier, self.offers[*i].score(customer), *i)).collect();
+        best.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+        best.iter().take(COUNT).map(|(_, _, i)| *i).collect()
+    }
+
+    /// All offers, best first; only where nothing depends on the customer.
+    pub(crate) fn ranking(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..self.offers.len()).collect();
+        all.sort_by_key(|i| (self.offers[*i].tier, Reverse(self.offers[*i].value), *i));
+        all
+    }
+
+    pub(crate) fn channel(&self) -> ChannelId {
+        self.schema.channel_id("app").expect("a usual channel")
+    }
+
+    pub(crate) fn placement(&self) -> PlacementId {
+        self.engine.placement_id("slot").expect("it is defined")
+    }
+
+    pub(crate) fn request<'r>(&self, placements: &'r [(PlacementId, usize)]) -> Request<'r> {
+        Request {
+            channel: self.channel(),
+            placements,
+            locale: None,
+            context: Context::default(),
+            explain: false,
+            overdue: None,
         }
-        for (i, value) in customer.words.iter().enumerate() {
-            set(format!("e{i}"), value + 1);
-        }
-        for (i, value) in customer.flags.iter().enumerate() {
-            set(format!("b{i}"), 1 + u64::from(*value));
-        }
-        row
+    }
+
+    /// The numbers of offers by their names, sorted.
+    pub(crate) fn numbers(&self, offers: &[OfferId]) -> Vec<usize> {
+        let mut numbers: Vec<usize> =
+            offers.iter().map(|id| number_of(&self.engine.offer(*id).name)).collect();
+        numbers.sort_unstable();
+        numbers
     }
 }
 
-impl Customer {
-    pub(crate) fn random(rng: &mut fastrand::Rng) -> Customer {
-        Customer {
-            ints: std::array::from_fn(|_| rng.u64(0..=255)),
-            words: std::array::from_fn(|_| rng.u64(0..WORDS)),
-            flags: std::array::from_fn(|_| rng.bool()),
-        }
+impl Offer {
+    /// As [`usher::decide`] says: propensity × value × boost; an unknown propensity counts as 0, an unknown boost as 1.
+    fn score(&self, customer: &Customer) -> f64 {
+        let value = f64::from(self.value);
+        let Some((int, float)) = self.score else { return value };
+        let propensity = customer.ints[int].map_or(0.0, |x| (x as f64 / int_max(int) as f64).clamp(0.0, 1.0));
+        let boost = customer.floats[float].map_or(1.0, |steps| 1.0 + float_of(steps));
+        propensity * value * boost
     }
 }
 
-impl Asks {
-    fn random(rng: &mut fastrand::Rng) -> Asks {
-        let mut range = || {
-            let low = rng.u64(0..128);
-            (rng.usize(0..16), low, low + 127)
-        };
-        let ints = [range(), range()];
-        Asks { ints, word: (rng.usize(0..16), rng.u64(0..WORDS)), flag: rng.usize(0..20) }
-    }
+/// The number in an offer's name.
+pub(crate) fn number_of(name: &str) -> usize {
+    name[1..].parse().expect("`o` and a number")
+}
 
-    fn text(&self) -> String {
-        let [(a, a_low, a_high), (b, b_low, b_high)] = self.ints;
-        let (word, value) = self.word;
-        format!(
-            "e{word} == 'w{value}' && i{a} >= {a_low} && i{a} <= {a_high} && i{b} >= {b_low} && i{b} <= {b_high} && b{}",
-            self.flag
-        )
-    }
+/// The float that is so many steps.
+pub(crate) fn float_of(steps: u32) -> f64 {
+    f64::from(steps) / f64::from(FLOAT_STEPS)
+}
 
-    fn fit(&self, customer: &Customer) -> bool {
-        let within = |(i, low, high): (usize, u64, u64)| (low..=high).contains(&customer.ints[i]);
-        self.ints.into_iter().all(within)
-            && customer.words[self.word.0] == self.word.1
-            && customer.flags[self.flag]
-    }
+pub(crate) fn int_max(int: usize) -> i64 {
+    INT_MAX[int * 2 / INTS]
 }
 
 fn schema_text() -> String {
     let mut text = String::from("schema: synthetic\nfeatures:\n");
-    let words: Vec<String> = (0..WORDS).map(|w| format!("w{w}")).collect();
-    for (count, prefix, kind) in [
-        (20, 'b', "{kind: bool}".to_owned()),
-        (16, 'e', format!("{{kind: enum, values: [{}]}}", words.join(", "))),
-        (16, 'i', "{kind: int, min: 0, max: 255}".to_owned()),
-        (12, 'f', "{kind: float}".to_owned()),
-    ] {
-        for i in 0..count {
-            writeln!(text, "  {prefix}{i}: {kind}").expect("a string takes it");
-        }
+    let mut line =
+        |name: String, kind: &str| writeln!(text, "  {name}: {{{kind}}}").expect("a string takes it");
+    let words = |count: usize| (0..count).map(|word| format!("w{word}")).collect::<Vec<_>>().join(", ");
+    for i in 0..FLAGS {
+        line(format!("b{i}"), "kind: bool");
+    }
+    for i in 0..ENUMS {
+        let count = if i == BRANCH { BRANCHES } else { WORDS };
+        line(format!("e{i}"), &format!("kind: enum, values: [{}]", words(count)));
+    }
+    for i in 0..INTS {
+        line(format!("i{i}"), &format!("kind: int, min: 0, max: {}", int_max(i)));
+    }
+    for i in 0..FLOATS {
+        line(format!("f{i}"), "kind: float");
+    }
+    text
+}
+
+fn rule_set_text(offers: &[Offer]) -> String {
+    let mut text =
+        format!("rule_set: synthetic\nplacements: {{slot: {{channels: [app], count: {COUNT}}}}}\noffers:\n");
+    for (i, offer) in offers.iter().enumerate() {
+        let (tier, value, when) = (offer.tier, offer.value, offer.condition.cel());
+        let score = offer.score.map_or_else(String::new, |(int, float)| {
+            let max = int_max(int);
+            format!("    propensity: double(i{int}) / {max}.0\n    boost: 1.0 + f{float}\n")
+        });
+        write!(
+            text,
+            "  o{i:05}:\n    placements: [slot]\n    priority: {tier}\n    attributes: {{value: {value}}}\n    \
+             when: \"{when}\"\n{score}    treatments: [{{placement: slot, content: {{n: {i}}}}}]\n"
+        )
+        .expect("a string takes it");
     }
     text
 }

@@ -1,0 +1,68 @@
+//! A customer as plain numbers.
+
+use usher::schema::Schema;
+use usher::value::Value;
+
+use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, float_of, int_max};
+
+/// Of a hundred features so many are unknown.
+const MISSING_PERCENT: u32 = 4;
+
+/// A customer; `None` is what the bank does not know.
+#[derive(Debug, Clone)]
+pub(crate) struct Customer {
+    pub(crate) flags: [Option<bool>; FLAGS],
+    /// Places of words.
+    pub(crate) words: [Option<usize>; ENUMS],
+    pub(crate) ints: [Option<i64>; INTS],
+    /// In steps.
+    pub(crate) floats: [Option<u32>; FLOATS],
+}
+
+impl Customer {
+    /// So many customers, always the same.
+    pub(crate) fn many(count: usize) -> Vec<Customer> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        (0..count).map(|_| Customer::random(&mut rng, MISSING_PERCENT)).collect()
+    }
+
+    /// A customer of whom everything is known.
+    pub(crate) fn complete() -> Customer {
+        Customer::random(&mut fastrand::Rng::with_seed(7), 0)
+    }
+
+    fn random(rng: &mut fastrand::Rng, missing_percent: u32) -> Customer {
+        let known = |rng: &mut fastrand::Rng| rng.u32(0..100) >= missing_percent;
+        Customer {
+            flags: std::array::from_fn(|_| known(rng).then(|| rng.bool())),
+            words: std::array::from_fn(|i| {
+                known(rng).then(|| rng.usize(0..if i == BRANCH { BRANCHES } else { WORDS }))
+            }),
+            ints: std::array::from_fn(|i| known(rng).then(|| rng.i64(0..=int_max(i)))),
+            floats: std::array::from_fn(|_| known(rng).then(|| rng.u32(0..FLOAT_STEPS))),
+        }
+    }
+
+    /// The same as the server keeps it.
+    pub(crate) fn row(&self, schema: &Schema) -> Vec<u64> {
+        let mut row = vec![0; schema.row_words()];
+        let mut set = |name: String, value: Option<Value<'_>>| {
+            let feature = schema.feature(schema.feature_id(&name).expect("it is declared"));
+            let code = value.map_or(0, |value| feature.kind.encode(&value));
+            feature.field.expect("it is stored").write(&mut row, code);
+        };
+        for (i, flag) in self.flags.iter().enumerate() {
+            set(format!("b{i}"), flag.map(Value::Bool));
+        }
+        for (i, word) in self.words.iter().enumerate() {
+            set(format!("e{i}"), word.map(|word| Value::Text(format!("w{word}").into())));
+        }
+        for (i, int) in self.ints.iter().enumerate() {
+            set(format!("i{i}"), int.map(Value::Int));
+        }
+        for (i, steps) in self.floats.iter().enumerate() {
+            set(format!("f{i}"), steps.map(|steps| Value::Double(float_of(steps))));
+        }
+        row
+    }
+}
