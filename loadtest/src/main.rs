@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use comparison::Comparison;
+use comparison::{Comparison, Ratios};
 use load::{Measured, Plan};
 use push::Pusher;
 use report::Report;
@@ -162,7 +162,7 @@ fn run(args: &Args) -> Result<(String, bool), String> {
     if args.compare.is_none() {
         return Ok((with_pushes.text(args.json), with_pushes.passed()));
     }
-    let ratios = comparison::ratios(&without, &with);
+    let ratios = Ratios::of(&without, &with);
     let without_pushes = report(Measured::sum(&without)?, rounds * args.seconds, None);
     let comparison = Comparison { without: without_pushes, with: with_pushes, ratios };
     Ok((comparison.text(args.json), comparison.passed()))
