@@ -36,8 +36,8 @@ impl Distribution {
         let count = rng.usize(4..=6) - branch.iter().len();
         let mut asks: Vec<Condition> = self.asks(rng, count).into_iter().map(Condition::Is).collect();
         let rest = match rng.u32(0..100) {
-            0..65 => Condition::All(asks),
-            65..93 => {
+            0..70 => Condition::All(asks),
+            70..95 => {
                 let two = asks.split_off(count - 2);
                 asks.push(Condition::Any(two));
                 Condition::All(asks)
@@ -97,7 +97,7 @@ fn ask(rng: &mut fastrand::Rng, feature: usize) -> Ask {
         }
         let mut words: Vec<usize> = (0..WORDS).collect();
         rng.shuffle(&mut words);
-        words.truncate(rng.usize(3..=5));
+        words.truncate(rng.usize(2..=4));
         words.sort_unstable();
         return Ask::Words { word_of: feature, words };
     }

@@ -70,10 +70,13 @@ impl Connection {
         Ok(Some(Answer { status: frame.status, body }))
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request of any size and waits for its answer.
     pub(crate) fn exchange(&mut self, request: &[u8], timeout: Duration) -> io::Result<(u16, String)> {
         let deadline = Instant::now() + timeout;
+        self.stream.set_write_timeout(Some(timeout))?;
+        self.stream.set_nonblocking(false)?;
         self.send(request)?;
+        self.stream.set_nonblocking(true)?;
         loop {
             if let Some(answer) = self.receive()? {
                 return Ok((answer.status, answer.body.to_owned()));

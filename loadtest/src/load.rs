@@ -187,6 +187,33 @@ impl Measured {
         })
     }
 
+    /// What several rounds came to.
+    pub(crate) fn sum(rounds: &[Measured]) -> Result<Measured, String> {
+        let mut sum = Measured::new()?;
+        rounds.iter().try_for_each(|round| sum.add(round))?;
+        Ok(sum)
+    }
+
+    fn add(&mut self, other: &Measured) -> Result<(), String> {
+        for (all, of_round) in [
+            (&mut self.latency, &other.latency),
+            (&mut self.service, &other.service),
+            (&mut self.waiting, &other.waiting),
+        ] {
+            all.add(of_round).map_err(|e| format!("no sum of histograms: {e}"))?;
+        }
+        self.answered += other.answered;
+        self.wrong += other.wrong;
+        self.broken += other.broken;
+        self.unanswered += other.unanswered;
+        self.unknown += other.unknown;
+        for example in &other.examples {
+            self.example(|| example.clone());
+        }
+        self.took += other.took;
+        Ok(())
+    }
+
     fn answer(&mut self, flight: &Flight, verdict: Verdict, plan: &Plan) {
         let now = Instant::now();
         self.answered += 1;

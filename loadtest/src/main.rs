@@ -14,6 +14,7 @@
 //! - Constant arrivals are kinder than the bursts of real logins at the same mean rate.
 //! - 65,536 drawn requests are built beforehand and repeated in order; caches of the server's CPU see no more customers.
 
+mod comparison;
 mod connection;
 mod load;
 mod push;
@@ -26,7 +27,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use load::Plan;
+use comparison::{Comparison, Ratios};
+use load::{Measured, Plan};
 use push::Pusher;
 use report::Report;
 use scenario::Scenario;
@@ -63,6 +65,12 @@ struct Args {
     /// In rule-push: milliseconds between two pushes
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     push_every_ms: u64,
+    /// In rule-push: offers of the rule set that is pushed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=19_000))]
+    push_offers: u64,
+    /// In rule-push: so many times --seconds without and --seconds with pushes, in turn, and the ratio of the two
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u64).range(1..=100))]
+    compare: Option<u64>,
     /// Fail if the 99th percentile, from the intended start, is above this
     #[arg(long, value_name = "US")]
     p99_us: Option<u64>,
@@ -87,6 +95,8 @@ Examples:
   usher demo &                                               a server with 100,000 customers
   loadtest --rate 20000 --seconds 10                         home banners at 20,000 logins a second
   loadtest --scenario rule-push --rate 5000 --p99-us 2000    with a new rule set every 100 ms
+  loadtest --scenario rule-push --rate 5000 --push-offers 10000 --push-every-ms 1 --compare 5 --seconds 6
+                                                             what swapping 10,000 offers all the time does to latency
 
 The scenarios ask for `home_banner` on channel `app`, as in models/retail-bank. rule-push publishes versions of a rule
 set `loadtest`, whose offer wins over all others, and retires it in the end.
@@ -96,13 +106,9 @@ Exit codes: 0 done, 1 a wrong or missing answer or a threshold passed, 2 could n
 fn main() -> ExitCode {
     let args = Args::parse();
     match run(&args) {
-        Ok(report) => {
-            if args.json {
-                println!("{}", report.json());
-            } else {
-                print!("{}", report.table());
-            }
-            if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok((text, passed)) => {
+            print!("{text}");
+            if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(why) => {
             eprintln!("error: {why}");
@@ -111,7 +117,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<Report, String> {
+/// The report, and whether nothing was wrong and no threshold was passed.
+fn run(args: &Args) -> Result<(String, bool), String> {
     let target = Target::parse(&args.server, args.allow_remote)?;
     let plan = Plan {
         rate: args.rate,
@@ -120,18 +127,43 @@ fn run(args: &Args) -> Result<Report, String> {
         connections: args.connections as usize,
     };
     let mut scenario = Scenario::login_storm(&target, args.customers, args.seed);
-    let mut pusher = None;
-    if args.scenario == Kind::RulePush {
-        let every = Duration::from_millis(args.push_every_ms);
-        let started = Pusher::start(&target, every).map_err(|e| format!("cannot push: {e}"))?;
-        scenario.expect_versions(started.acknowledged());
-        pusher = Some(started);
+    let report = |measured, seconds, pushed| Report {
+        rate: args.rate,
+        seconds,
+        p99_limit: args.p99_us,
+        measured,
+        pushed,
+    };
+    if args.scenario == Kind::LoginStorm {
+        let report = report(load::run(&target, &plan, &mut scenario)?, args.seconds, None);
+        return Ok((report.text(args.json), report.passed()));
     }
-    let measured = load::run(&target, &plan, &mut scenario);
-    let pushed = pusher.map(Pusher::stop); // before a failure is returned, so that the rule set is retired
-    let mut measured = measured?;
-    if let Some(pushed) = &pushed {
-        measured.wrong += scenario.settle(pushed, &mut measured.examples);
+    let every = Duration::from_millis(args.push_every_ms);
+    let pusher = Pusher::start(&target, args.push_offers, every).map_err(|e| format!("cannot push: {e}"))?;
+    scenario.expect_versions(pusher.acknowledged());
+    let rounds = args.compare.unwrap_or(1);
+    let measured = (|| {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            if args.compare.is_some() {
+                pusher.pause();
+                without.push(load::run(&target, &plan, &mut scenario)?);
+                pusher.resume();
+            }
+            with.push(load::run(&target, &plan, &mut scenario)?);
+        }
+        Ok::<_, String>((without, with))
+    })();
+    let pushed = pusher.stop(); // before a failure is returned, so that the rule set is retired
+    let (without, with) = measured?;
+    let mut all_with = Measured::sum(&with)?;
+    all_with.wrong += scenario.settle(&pushed, &mut all_with.examples);
+    let with_pushes = report(all_with, rounds * args.seconds, Some(pushed));
+    if args.compare.is_none() {
+        return Ok((with_pushes.text(args.json), with_pushes.passed()));
     }
-    Ok(Report { rate: args.rate, seconds: args.seconds, p99_limit: args.p99_us, measured, pushed })
+    let ratios = Ratios::of(&without, &with);
+    let without_pushes = report(Measured::sum(&without)?, rounds * args.seconds, None);
+    let comparison = Comparison { without: without_pushes, with: with_pushes, ratios };
+    Ok((comparison.text(args.json), comparison.passed()))
 }

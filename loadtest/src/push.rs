@@ -1,9 +1,10 @@
 //! Pushing one version of a rule set after the other, beside the load.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,15 +14,27 @@ use crate::target::Target;
 
 /// The rule set that is pushed.
 pub(crate) const RULE_SET: &str = "loadtest";
-/// Its one offer's name, followed by the push's number.
+/// The name of the offer that wins, followed by the push's number.
 pub(crate) const OFFER: &str = "pushed_";
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The server compiles at low priority: on a machine with other work that takes its time.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a pusher that pauses looks whether it may go on.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A thread that pushes until it is stopped.
 pub(crate) struct Pusher {
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     acknowledged: Arc<AtomicU64>,
     thread: JoinHandle<Pushed>,
+}
+
+/// What the pusher is told.
+#[derive(Default)]
+struct Orders {
+    stop: AtomicBool,
+    pause: AtomicBool,
+    /// Held while a push is under way.
+    pushing: Mutex<()>,
 }
 
 /// What was pushed.
@@ -40,29 +53,43 @@ struct Push<'t> {
     target: &'t Target,
     connection: Connection,
     number: u64,
+    /// Of every version: the offers beside the one that wins.
+    others: String,
     pushed: Pushed,
 }
 
 impl Pusher {
-    /// Pushes once, so that the first answer is of a pushed version already, then every `every`.
-    pub(crate) fn start(target: &Target, every: Duration) -> io::Result<Pusher> {
+    /// Pushes a rule set of so many offers once, so that the first answer is of a pushed version already, then every
+    /// `every`.
+    pub(crate) fn start(target: &Target, offers: u64, every: Duration) -> io::Result<Pusher> {
         let target = target.clone();
         let mut push = Push {
             connection: Connection::open(&target)?,
             target: &target,
             number: 0,
+            others: others(offers - 1),
             pushed: Pushed::default(),
         };
         let first = push.publish()?;
-        let Push { connection, number, pushed, .. } = push;
+        let Push { connection, number, others, pushed, .. } = push;
         let acknowledged = Arc::new(AtomicU64::new(first));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, newest) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+        let orders = Arc::new(Orders::default());
+        let (told, newest) = (Arc::clone(&orders), Arc::clone(&acknowledged));
         let thread = std::thread::Builder::new().name("push".into()).spawn(move || {
-            let push = Push { target: &target, connection, number, pushed };
-            push.run(every, &stopped, &newest)
+            let push = Push { target: &target, connection, number, others, pushed };
+            push.run(every, &told, &newest)
         })?;
-        Ok(Pusher { stop, acknowledged, thread })
+        Ok(Pusher { orders, acknowledged, thread })
+    }
+
+    /// Pushes no more until told to [`resume`](Pusher::resume); returns when no push is under way.
+    pub(crate) fn pause(&self) {
+        self.orders.pause.store(true, Ordering::SeqCst);
+        drop(self.orders.pushing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn resume(&self) {
+        self.orders.pause.store(false, Ordering::SeqCst);
     }
 
     /// The newest version that the server has acknowledged.
@@ -72,21 +99,27 @@ impl Pusher {
 
     /// Stops pushing and retires the rule set.
     pub(crate) fn stop(self) -> Pushed {
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Pushed { failed: 1, ..Pushed::default() })
     }
 }
 
 impl Push<'_> {
-    fn run(mut self, every: Duration, stop: &AtomicBool, acknowledged: &AtomicU64) -> Pushed {
+    fn run(mut self, every: Duration, orders: &Orders, acknowledged: &AtomicU64) -> Pushed {
         let mut next = Instant::now() + every;
-        while !stop.load(Ordering::Relaxed) {
+        while !orders.stop.load(Ordering::Relaxed) {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            let pushing = orders.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+            if orders.pause.load(Ordering::SeqCst) {
+                next = Instant::now() + PAUSE;
+                continue;
+            }
             next += every;
             match self.publish() {
                 Ok(version) => acknowledged.store(version, Ordering::Release),
                 Err(e) => self.failed(&e),
             }
+            drop(pushing);
         }
         let line = format!("DELETE /v1/rule-sets/{RULE_SET}");
         if let Err(e) = self.send(&line, "", 200) {
@@ -99,13 +132,32 @@ impl Push<'_> {
     fn publish(&mut self) -> io::Result<u64> {
         self.number += 1;
         let started = Instant::now();
-        let answer = self.send(&format!("PUT /v1/rule-sets/{RULE_SET}"), &rule_set(self.number), 201)?;
+        let answer = self.send(&format!("PUT /v1/rule-sets/{RULE_SET}"), &self.rule_set(), 201)?;
         self.pushed.slowest = self.pushed.slowest.max(started.elapsed());
         let version = number_after(&answer, "\"version\":");
         let version =
             version.ok_or_else(|| io::Error::other(format!("no version in {}", excerpt(&answer))))?;
         self.pushed.offers.insert(version, self.number);
         Ok(version)
+    }
+
+    /// An offer that everybody may have and that outbids all others; its name and content say which push it is of.
+    fn rule_set(&self) -> String {
+        let (number, others) = (self.number, &self.others);
+        format!(
+            "rule_set: {RULE_SET}
+description: Pushed by the load generator; retired when it ends
+offers:
+  {OFFER}{number}:
+    placements: [home_banner]
+    attributes: {{product: service, value: 1000000}}
+    when: 'true'
+    priority: 1
+    propensity: 1.0
+    treatments:
+      - {{placement: home_banner, content: {{title: {OFFER}{number}}}}}
+{others}"
+        )
     }
 
     fn send(&mut self, line: &str, body: &str, expected: u16) -> io::Result<String> {
@@ -126,20 +178,22 @@ impl Push<'_> {
     }
 }
 
-/// An offer that everybody may have and that outbids all others; its name and content say which push it is of.
-fn rule_set(number: u64) -> String {
-    format!(
-        "rule_set: {RULE_SET}
-description: Pushed by the load generator; retired when it ends
-offers:
-  {OFFER}{number}:
-    placements: [home_banner]
-    attributes: {{product: service, value: 1000000}}
-    when: 'true'
-    priority: 1
-    propensity: 1.0
-    treatments:
-      - {{placement: home_banner, content: {{title: {OFFER}{number}}}}}
-"
-    )
+/// Offers for a few customers each, by what the retail bank knows of them; none of them wins.
+fn others(count: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(count);
+    let mut text = String::new();
+    for i in 0..count {
+        let (age, income) = (random.u32(18..70), random.u32(20..200) * 100);
+        let tier = random.choice(["mass", "silver", "gold", "platinum", "private"]).unwrap_or("mass");
+        let (score, days) = (random.u32(300..800), random.u32(1..100) * 30);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  other_{i}: {{placements: [home_banner], attributes: {{product: service, value: 1}}, priority: 9, when: \
+             \"age >= {age} && age < {} && tier == '{tier}' && (monthly_income >= {income} || credit_score >= {score}) \
+             && days_since_opening >= {days}\", treatments: [{{placement: home_banner, content: {{title: other}}}}]}}",
+            age + 10
+        );
+    }
+    text
 }

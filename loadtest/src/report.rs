@@ -56,6 +56,11 @@ impl Report {
         self.measured.latency.len() as f64 / self.measured.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
+    /// A table or a line of JSON.
+    pub(crate) fn text(&self, json: bool) -> String {
+        if json { self.json() + "\n" } else { self.table() }
+    }
+
     /// For people.
     pub(crate) fn table(&self) -> String {
         let measured = &self.measured;
