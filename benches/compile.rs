@@ -16,6 +16,11 @@ use usher::rule_set::RuleSet;
 use usher::value::Time;
 use usher::vector::FeatureVector;
 
+// As the server has it: compiling is little else than allocating.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn compile(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compile");
     group.sample_size(10);

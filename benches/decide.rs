@@ -18,6 +18,11 @@ use usher::schema::FeatureId;
 use usher::value::{Time, Value};
 use usher::vector::FeatureVector;
 
+// As the server has it: compiling is little else than allocating.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Customers gone through in turn, so that no branch is learnt by heart; few enough to stay in cache.
 const CUSTOMERS: usize = 1_000;
 

@@ -188,12 +188,16 @@ impl Scrape {
 
 fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
     let memory = node.customers().memory();
+    let index = node.live().engine.index_size();
     for (name, help, value) in [
         ("customers", "Customers known", memory.customers as f64),
         ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
         ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
         ("sequence", "Sequence of the last record applied", node.sequence() as f64),
         ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
+        ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),
+        ("index_conjunctions", "Conjunctions in the index of the engine in force", index.conjunctions as f64),
+        ("index_terms", "Different things that its conditions look at", index.terms as f64),
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
