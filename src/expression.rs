@@ -32,7 +32,7 @@ use crate::value::Value;
 /// Bytes of one expression's text at most.
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
 /// Brackets of one expression inside each other at most.
-pub const MAX_BRACKETS: usize = 32;
+pub const MAX_BRACKETS: usize = 40;
 /// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags, those they are
 /// built on included. Evaluating follows them on the stack: a test holds this to half of a usual thread's.
 pub const MAX_DEPTH: usize = 256;

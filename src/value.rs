@@ -4,6 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
+
 use crate::schema::Vocabulary;
 
 /// Microseconds of one second.
@@ -89,17 +93,30 @@ impl Time {
             let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
             return Some(Time(midnight.timestamp().as_microsecond()));
         }
-        let at: jiff::Timestamp = text.parse().ok()?;
-        Some(Time(at.as_microsecond()))
+        // Not through `Timestamp`, which ends two days before the year 9999 does.
+        let pieces = Pieces::parse(text).ok()?;
+        let offset = pieces.offset()?.to_numeric_offset();
+        let since = pieces.date().to_datetime(pieces.time()?).duration_since(EPOCH);
+        let micros = since.as_micros() - i128::from(offset.seconds()) * i128::from(SECOND);
+        Some(Time(i64::try_from(micros).ok()?))
+    }
+
+    /// Date and time of day where clocks are ahead of UTC by so many seconds; `None` outside of jiff's years.
+    pub(crate) fn civil(self, offset: i32) -> Option<DateTime> {
+        let micros = self.0.checked_add(i64::from(offset) * SECOND)?;
+        EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()
     }
 }
+
+/// Where times count from.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl fmt::Display for Time {
     /// RFC 3339 in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(at) => at.fmt(f),
-            Err(_) => write!(f, "{} s", self.seconds()),
+        match self.civil(0) {
+            Some(at) => write!(f, "{at}Z"),
+            None => write!(f, "{} s", self.seconds()),
         }
     }
 }
@@ -213,6 +230,19 @@ fn enclosed<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_and_written_from_the_first_to_the_last() {
+        for text in ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-11-21T08:00:00.5Z"] {
+            assert_eq!(Time::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Time::parse("9999-12-31T23:59:59.999999999Z"), Some(Time::LAST));
+        assert_eq!(Time::parse("0001-01-01T07:00:00+07:00"), Some(Time::FIRST));
+        assert_eq!(Time::LAST.to_string(), "9999-12-31T23:59:59.999999Z");
+        for text in ["2026-11-21T08:00:00", "2026-02-30T00:00:00Z", "10000-01-01T00:00:00Z", "2026-11-21Z"] {
+            assert_eq!(Time::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn values_stay_small() {

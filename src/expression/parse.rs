@@ -439,6 +439,12 @@ impl Convert<'_> {
                 _ => None,
             };
         };
+        if let ("bind", Expr::Ident(cel), [name, value, body]) =
+            (call.func_name.as_str(), &target.expr, &call.args[..])
+            && cel == "cel"
+        {
+            return Some(self.bind(name, value, body, depth));
+        }
         let (kind, names, rest) = loop_of(&call.func_name, &call.args)?;
         let mut simple = Vec::with_capacity(names.len());
         for name in names {
@@ -460,6 +466,25 @@ impl Convert<'_> {
         let mut rest: Vec<Term> = rest.iter().map(|term| self.term(term, depth + 1)).collect();
         let body = rest.pop()?;
         Some(TermKind::Loop(Box::new(LoopTerm { kind, range, names: simple, filter: rest.pop(), body })))
+    }
+
+    /// `cel.bind(name, value, body)` is `[value].map(name, body)[0]`.
+    fn bind(&mut self, name: &IdedExpr, value: &IdedExpr, body: &IdedExpr, depth: usize) -> TermKind {
+        let Expr::Ident(name) = &name.expr else {
+            let term = self.term(name, depth + 1);
+            return self.refuse(
+                term.start,
+                term.end,
+                "here stands a name: cel.bind(name, value, what it is used in)",
+            );
+        };
+        let (value, body) = (self.term(value, depth + 3), self.term(body, depth + 2));
+        let (start, end) = (value.start, body.end);
+        let at = |kind| Term { kind, start, end };
+        let range = at(TermKind::List(vec![value]));
+        let names = vec![name.clone()];
+        let l = LoopTerm { kind: LoopKind::Map, range, names, filter: None, body };
+        TermKind::Index(Box::new([at(TermKind::Loop(Box::new(l))), at(TermKind::Int(0))]))
     }
 
     fn has(&mut self, arg: &IdedExpr, depth: usize) -> TermKind {

@@ -80,7 +80,7 @@ fn last_index<'a>(text: &str, part: &str, from: i64) -> Value<'a> {
     }
     let last = byte_of(text, from).unwrap_or(text.len());
     let end = (last + part.len()).min(text.len());
-    let end = (end..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let end = (0..=end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let found = text[..end].rfind(part).map(|at| text[..at].chars().count());
     Value::Int(found.map_or(-1, |at| at as i64))
 }
