@@ -451,6 +451,7 @@ impl Check<'_> {
         let ((list_node, list_type), (index_node, index_type)) = (self.node(list), self.node(index));
         let kind = match (&list_type, &index_type) {
             (Type::List(items), Type::Int | Type::Any) => (**items).clone(),
+            (Type::List(items), kind) if kind.is_number() && self.mode == Mode::Dynamic => (**items).clone(),
             (Type::Map(both), key) if both.0.may_equal(key) => both.1.clone(),
             (Type::Any, _) => Type::Any,
             (Type::List(_), other) => {
