@@ -1,8 +1,10 @@
-//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema →
-//! [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot fail: what has
-//! no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where the other side decides.
+//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema
+//! → [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot
+//! fail: what has no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where
+//! the other side decides. What it may cost at most is known before, too.
 //!
-//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values.
+//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values;
+//! `tests/cel_conformance.rs` holds it to that.
 
 mod check;
 mod cost;
@@ -16,14 +18,13 @@ mod types;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 pub use check::{OfferScope, Scope, TagNames, Variables};
 pub use evaluate::{Facts, TagMemo};
 pub use parse::{Origin, Syntax};
 pub use types::Type;
-
-use jiff::tz::TimeZone;
 
 use self::pattern::Pattern;
 use crate::schema::{ContextId, FeatureId, Vocabulary};
@@ -33,8 +34,9 @@ use crate::value::Value;
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
 /// Brackets of one expression inside each other at most.
 pub const MAX_BRACKETS: usize = 40;
-/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags, those they are
-/// built on included. Evaluating follows them on the stack: a test holds this to half of a usual thread's.
+/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags,
+/// those they are built on included. Evaluating follows them on the stack: a test holds this to half of a
+/// usual thread's.
 pub const MAX_DEPTH: usize = 256;
 /// Values and operators of one expression at most.
 pub const MAX_NODES: usize = 2_500;
@@ -44,13 +46,13 @@ pub const MAX_ITEMS: usize = 1_000;
 pub const MAX_PATTERN_BYTES: usize = 256;
 /// Bytes that a compiled regular expression takes at most, and its cache of states once more.
 pub const MAX_PATTERN_MEMORY: usize = 256 * 1024;
-/// Steps that one evaluation can take at most, reckoned when it is checked: what is inside a loop counts as often as the loop
-/// may go round, and putting together a text or a list counts by its size. An expression that could take more is refused. A step
-/// takes some 10 to 50 ns.
+/// Steps that one evaluation can take at most, reckoned when it is checked: what is inside a loop counts as
+/// often as the loop may go round, and putting together a text or a list counts by its size. An expression
+/// that could take more is refused. A step takes some 10 to 50 ns.
 pub const MAX_COST: u64 = 20_000;
-/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per 16 bytes of text
-/// that it looks through or puts together. Beyond it there is no answer. The last line, for what [`MAX_COST`] cannot
-/// know: how long the texts of a request are.
+/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per
+/// 16 bytes of text that it looks through or puts together. Beyond it there is no answer. The last line, for
+/// what [`MAX_COST`] cannot know: how long the texts of a request are.
 pub const MAX_EFFORT: usize = 20_000;
 /// As how long a text counts whose length is not known when an expression is checked, in bytes.
 pub const ASSUMED_TEXT_BYTES: usize = 1_024;

@@ -13,7 +13,8 @@ use crate::schema::Vocabulary;
 /// Microseconds of one second.
 pub const SECOND: i64 = 1_000_000;
 
-/// The longest stretch of time, about 292 years, in microseconds: what 64 bits of nanoseconds hold, as elsewhere in CEL.
+/// The longest stretch of time, about 292 years, in microseconds: what 64 bits of nanoseconds hold, as
+/// elsewhere in CEL.
 pub const MAX_DURATION: i64 = i64::MAX / 1_000;
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z. Finer parts of a text are cut off.
@@ -23,7 +24,8 @@ pub struct Time(pub i64);
 /// Keys and values of a map, in the order in which they were written; no two keys are equal.
 pub type Entries<'a> = Arc<[(Value<'a>, Value<'a>)]>;
 
-/// A value. [`Value::Missing`] and [`Value::Error`] are *no answer*: everything strict on them has none either.
+/// A value. [`Value::Missing`] and [`Value::Error`] are *no answer*: everything strict on them has none
+/// either.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// The customer has no such feature, the request no such field.

@@ -1,7 +1,8 @@
 //! CEL's public conformance suite against the real `usher eval`.
 //!
-//! `USHER_CEL_SPEC` names the unpacked npm package `@bufbuild/cel-spec` (`npm pack @bufbuild/cel-spec@0.6.1`); without it
-//! there is nothing to run. What does not pass stands in `cel_conformance/skips.txt` with its reason, and nothing else does.
+//! `USHER_CEL_SPEC` names the unpacked npm package `@bufbuild/cel-spec` (`npm pack
+//! @bufbuild/cel-spec@0.6.1`); without it there is nothing to run. What does not pass stands in
+//! `cel_conformance/skips.txt` with its reason, and nothing else does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;

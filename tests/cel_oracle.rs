@@ -1,8 +1,8 @@
-//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Values must be the same;
-//! where one has no answer, neither must the other.
+//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Values
+//! must be the same; where one has no answer, neither must the other.
 //!
-//! Where that interpreter is not what the specification says, the generator leaves the construct out; `DEVIATIONS` says which
-//! and why.
+//! Where that interpreter is not what the specification says, the generator leaves the construct out;
+//! `DEVIATIONS` says which and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use usher::context::Context;
@@ -14,7 +14,8 @@ use usher::vector::FeatureVector;
 const CASES: usize = 20_000;
 const SEED: u64 = 20_261_122;
 
-/// Constructs on which `cel` 0.15 differs from the specification and its conformance suite, and which are left out therefore.
+/// Constructs on which `cel` 0.15 differs from the specification and its conformance suite, and which are
+/// left out therefore.
 const DEVIATIONS: [(&str, &str); 1] = [(
     "`<` and `>` of computed doubles",
     "it takes comparing with NaN for an error; by the specification it is false",

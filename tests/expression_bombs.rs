@@ -1,5 +1,6 @@
-//! Expressions made to hang or to eat memory: each is refused, or answered, at once and in little memory, and says which limit it is
-//! that it is beyond. `USHER_PROGRAM` names another build to try them on, for figures of a release.
+//! Expressions made to hang or to eat memory: each is refused, or answered, at once and in little memory, and
+//! says which limit it is that it is beyond. `USHER_PROGRAM` names another build to try them on, for figures
+//! of a release.
 #![cfg(target_os = "linux")] // the peak of memory is read from /proc
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 

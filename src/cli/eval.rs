@@ -17,8 +17,8 @@ use crate::update::{Change, read_fields};
 use crate::value::{Time, Value, duration_text};
 use crate::vector::FeatureVector;
 
-/// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"} on each line
-/// of standard output
+/// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"}
+/// on each line of standard output
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Values: ints, uints and doubles are numbers (NaN, Infinity and -Infinity texts), bytes are base64, timestamps RFC 3339,
@@ -28,8 +28,8 @@ all of them apart; the language does: [type(x), x].
 Example:
   echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]
 pub(super) struct Args {
-    /// A bundle whose schema says what features there are; without it the types are those of the JSON values: whole
-    /// numbers are ints (uints beyond their range), others doubles, objects maps
+    /// A bundle whose schema says what features there are; without it the types are those of the JSON values:
+    /// whole numbers are ints (uints beyond their range), others doubles, objects maps
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 

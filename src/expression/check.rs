@@ -1,5 +1,6 @@
-//! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at once; constants
-//! are folded, so that a guardrail over an offer's own attributes comes down to what it asks of the customer.
+//! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at
+//! once; constants are folded, so that a guardrail over an offer's own attributes comes down to what it asks
+//! of the customer.
 
 mod functions;
 mod names;
@@ -27,7 +28,8 @@ pub struct Scope<'s> {
     pub schema: &'s Schema,
     /// Tags by name.
     pub tags: &'s TagNames,
-    /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one offer.
+    /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one
+    /// offer.
     pub offer: Option<OfferScope<'s>>,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
@@ -69,8 +71,19 @@ impl<'s> Scope<'s> {
 
     /// Checks a condition.
     ///
+    /// ```
+    /// use usher::expression::{Origin, Scope, Syntax};
+    /// use usher::schema::Schema;
+    ///
+    /// let schema = Schema::parse("s", "schema: s\nfeatures: {age: {kind: int}}").unwrap();
+    /// let syntax = Syntax::parse("agee >= 18", Origin::default()).unwrap();
+    /// let problems = Scope::of(&schema).condition(&syntax).unwrap_err();
+    /// assert!(problems.to_string().contains("did you mean `age`?"));
+    /// ```
+    ///
     /// # Errors
-    /// Every unknown name and every type that does not fit, each with its place.
+    /// Every unknown name and every type that does not fit, each with its place; more work than
+    /// [`MAX_COST`] steps.
     pub fn condition(&self, syntax: &Syntax) -> Result<Expression, Problems> {
         self.check(syntax, "a condition is true or false", |kind| matches!(kind, Type::Bool | Type::Any))
     }
@@ -85,7 +98,8 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// Checks an expression of any type. What fails whenever it is evaluated is no problem here but what it comes to.
+    /// Checks an expression of any type. What fails whenever it is evaluated is no problem here but what it
+    /// comes to.
     ///
     /// # Errors
     /// As [`Scope::condition`].
@@ -93,8 +107,8 @@ impl<'s> Scope<'s> {
         self.run(syntax, Mode::Lenient, "", |_| true)
     }
 
-    /// As [`Scope::any`], but names and types that do not fit are no problems either: they have no answer when they are
-    /// evaluated, and `&&` and `||` go round them.
+    /// As [`Scope::any`], but names and types that do not fit are no problems either: they have no answer
+    /// when they are evaluated, and `&&` and `||` go round them.
     ///
     /// # Errors
     /// What is beyond a limit.
@@ -288,7 +302,8 @@ impl Check<'_> {
             {
                 node
             }
-            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about it.
+            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about
+            // it.
             Type::Any => Node::And(Box::new([node])),
             other => {
                 let problem =

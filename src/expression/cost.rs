@@ -1,5 +1,5 @@
-//! How much work an expression can be at most, known before it is evaluated: loops multiply what is in them by how often
-//! they may go round.
+//! How much work an expression can be at most, known before it is evaluated: loops multiply what is in them
+//! by how often they may go round.
 
 use super::{ASSUMED_TEXT_BYTES, Function, Loop, LoopKind, Node, Variables};
 use crate::schema::{Kind, Schema, Vocabulary};

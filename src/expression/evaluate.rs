@@ -1,5 +1,5 @@
-//! Evaluating a checked expression. It cannot fail and does nothing but compute: no clock, no allocation unless the
-//! expression builds a text or a list.
+//! Evaluating a checked expression. It cannot fail and does nothing but compute: no clock, no allocation
+//! unless the expression builds a text or a list.
 
 mod collection;
 mod convert;
@@ -78,8 +78,8 @@ impl Expression {
 }
 
 impl Expression {
-    /// Of a condition that does not hold: the number of its first part that does not, and the terms in it with the values
-    /// seen, tags with what they are made of.
+    /// Of a condition that does not hold: the number of its first part that does not, and the terms in it
+    /// with the values seen, tags with what they are made of.
     pub(crate) fn failed_part<'a>(
         &'a self,
         facts: &Facts<'a>,
@@ -204,7 +204,8 @@ impl<'a> Run<'_, 'a> {
             Node::In(nodes) => {
                 let [item, list] = &**nodes;
                 let item = self.value(item);
-                // A constant list is looked at in place: sharing it would have all threads count in one cache line.
+                // A constant list is looked at in place: sharing it would have all threads count in one cache
+                // line.
                 match list {
                     Node::Constant(list) => collection::contained(&item, list),
                     list => collection::contained(&item, &self.value(list)),
@@ -285,8 +286,8 @@ impl<'a> Run<'_, 'a> {
         Ok(values)
     }
 
-    /// Whether so much more may be done. Loops and what they build are paid from one purse, so neither time nor memory can
-    /// be had in excess by any expression.
+    /// Whether so much more may be done. Loops and what they build are paid from one purse, so neither time
+    /// nor memory can be had in excess by any expression.
     fn spend(&mut self, effort: usize) -> bool {
         self.spent = self.spent.saturating_add(effort);
         self.spent <= MAX_EFFORT
@@ -344,7 +345,8 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// `&&` (`decisive` false) and `||` (`decisive` true): one decisive operand decides, whatever has no answer.
+    /// `&&` (`decisive` false) and `||` (`decisive` true): one decisive operand decides, whatever has no
+    /// answer.
     fn chain(&mut self, nodes: &'a [Node], decisive: bool) -> Value<'a> {
         let mut open = None;
         for node in nodes {
@@ -371,7 +373,8 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// Goes over a range's indexes and items, or keys and values; a loop with one name has the items, or the keys.
+    /// Goes over a range's indexes and items, or keys and values; a loop with one name has the items, or the
+    /// keys.
     fn rounds(
         &mut self,
         l: &'a Loop,
@@ -456,7 +459,8 @@ impl<'a> Run<'_, 'a> {
             Ok(args) => args,
             Err(none) => return none,
         };
-        // What is looked through is paid before, what is put together after; no function puts together more than `room` bytes.
+        // What is looked through is paid before, what is put together after; no function puts together more
+        // than `room` bytes.
         let looked: usize = args.iter().map(|arg| weight(arg) - 1).sum();
         if !self.spend(looked) {
             return TOO_MUCH;

@@ -1,5 +1,5 @@
-//! An expression's text as a tree with places. The only module that knows the `cel` crate: its parser is used, its tree is
-//! turned into ours, its messages into plain words.
+//! An expression's text as a tree with places. The only module that knows the `cel` crate: its parser is
+//! used, its tree is turned into ours, its messages into plain words.
 
 use std::sync::Arc;
 
@@ -235,8 +235,9 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
 }
 
-/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was written, which may
-/// have quotes, folded lines and indentation more. Where that cannot be told (escapes, an alias) it is the scalar itself.
+/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was
+/// written, which may have quotes, folded lines and indentation more. Where that cannot be told (escapes, an
+/// alias) it is the scalar itself.
 fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) -> Place {
     let from = place.offset as usize;
     let to = if place.length > 0 { from + place.length as usize } else { source.text.len() };
@@ -260,7 +261,8 @@ fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) 
     Place { line: place.line + lines, column, offset, length: (to + 1).saturating_sub(from).max(1) as u32 }
 }
 
-/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for behind the last.
+/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for
+/// behind the last.
 fn aligned(written: &str, value: &str, target: usize) -> Option<usize> {
     let mut at = 0;
     for (i, wanted) in value.char_indices() {
@@ -513,7 +515,8 @@ fn literal_of(literal: &LiteralValue) -> TermKind {
     }
 }
 
-/// The loop that a macro is, the names it binds, and what it computes: a filter if there are two of them, and the body.
+/// The loop that a macro is, the names it binds, and what it computes: a filter if there are two of them, and
+/// the body.
 fn loop_of<'a>(name: &str, args: &'a [IdedExpr]) -> Option<(LoopKind, &'a [IdedExpr], &'a [IdedExpr])> {
     let (kind, bound) = match (name, args.len()) {
         ("all", 2 | 3) => (LoopKind::All, args.len() - 1),
@@ -537,7 +540,8 @@ fn namespace(call: &CallExpr) -> Option<&str> {
     }
 }
 
-/// `&&` and `||` chains: operands of the same operator are taken up, so that one node has all of them in order.
+/// `&&` and `||` chains: operands of the same operator are taken up, so that one node has all of them in
+/// order.
 fn chain(name: &str, args: &mut Vec<Term>) -> Option<TermKind> {
     let and = match name {
         operators::LOGICAL_AND => true,

@@ -1,6 +1,6 @@
-//! What can be told of an expression's text before it is parsed: where texts and comments lie, whether quotes and brackets
-//! close, and how deep it nests. The parser's own tree is as deep as the text, so what is too deep must not reach it; and
-//! a text whose end is not where it seems to be could hide how deep the rest is.
+//! What can be told of an expression's text before it is parsed: where texts and comments lie, whether quotes
+//! and brackets close, and how deep it nests. The parser's own tree is as deep as the text, so what is too
+//! deep must not reach it; and a text whose end is not where it seems to be could hide how deep the rest is.
 
 use super::{MAX_BRACKETS, MAX_DEPTH};
 
@@ -28,7 +28,8 @@ pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// Each opening bracket with the one that closes it, in order; those that do not close are the parser's to report.
+/// Each opening bracket with the one that closes it, in order; those that do not close are the parser's to
+/// report.
 pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {
     let (mut open, mut pairs, mut at) = (Vec::new(), Vec::new(), 0);
     while let Some(byte) = text.as_bytes().get(at) {
@@ -46,8 +47,9 @@ pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {
     Ok(pairs)
 }
 
-/// The byte where operators first nest too deep. Counts an upper bound: a chain such as `1+1+1` or `a[0][0]` nests one level
-/// per operator, what stands in brackets adds to the chain around it, and `&&`, `||` and `,` begin a new chain.
+/// The byte where operators first nest too deep. Counts an upper bound: a chain such as `1+1+1` or `a[0][0]`
+/// nests one level per operator, what stands in brackets adds to the chain around it, and `&&`, `||` and `,`
+/// begin a new chain.
 pub(super) fn too_deep(text: &str) -> Option<usize> {
     let mut open: Vec<(usize, usize)> = Vec::new(); // per bracket: chain before it, longest chain in it
     let (mut chain, mut longest) = (0_usize, 0_usize);

@@ -43,8 +43,8 @@ fn row(schema: &Schema, features: &str) -> Vec<u64> {
     row
 }
 
-/// What `text` comes to for these features and context, with tags `young`, `rich` and the offer attributes risk R2, no
-/// min_age.
+/// What `text` comes to for these features and context, with tags `young`, `rich` and the offer attributes
+/// risk R2, no min_age.
 fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let schema = schema();
     let words = row(&schema, features);
@@ -217,8 +217,8 @@ fn the_deepest_expression_fits_half_of_a_usual_stack() {
     let deep = [chain, brackets];
     let one_mebibyte = std::thread::Builder::new().stack_size(1 << 20);
     let run = move || deep.map(|text| evaluate(&text, "age=1 vip=true", &[]));
-    // Parsing needs more than evaluating and is done by threads that have it; so it is all done by a thread with 16 MiB, and
-    // evaluated once more where requests are.
+    // Parsing needs more than evaluating and is done by threads that have it; so it is all done by a thread
+    // with 16 MiB, and evaluated once more where requests are.
     let parse = std::thread::Builder::new().stack_size(16 << 20).spawn(run).unwrap();
     assert_eq!(parse.join().unwrap(), ["true", "true"]);
     let deepest = (0..MAX_DEPTH).fold(Node::Feature(FeatureId(0)), |node, _| Node::Negate(Box::new(node)));

@@ -1,4 +1,5 @@
-//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, an offer's attribute, a type.
+//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, an offer's attribute,
+//! a type.
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Check<'_> {
         }
         match &operand.kind {
             TermKind::Name(root) if self.is_namespace(root) => self.member(term, root, field),
-            _ => self.field(term, operand, field, |map, key| Node::Field(map, key)),
+            _ => self.field(term, operand, field, Node::Field),
         }
     }
 
@@ -69,7 +70,7 @@ impl Check<'_> {
                 }
             }
             _ => {
-                let (node, kind) = self.field(term, operand, field, |map, key| Node::HasKey(map, key));
+                let (node, kind) = self.field(term, operand, field, Node::HasKey);
                 (node, if kind == Type::Any { kind } else { Type::Bool })
             }
         }

@@ -1,5 +1,5 @@
-//! Enums and sets: their words are known, so they are compared by place and asked for by bit, and a word that is none of them
-//! is a mistake.
+//! Enums and sets: their words are known, so they are compared by place and asked for by bit, and a word that
+//! is none of them is a mistake.
 
 use std::sync::Arc;
 
@@ -135,8 +135,8 @@ impl Check<'_> {
         Some([left, right])
     }
 
-    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a customer whose
-    /// score was given as 0.7 passes `score >= 0.7`.
+    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a
+    /// customer whose score was given as 0.7 passes `score >= 0.7`.
     pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
         let single = |node: &Node| match node {
             Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },

@@ -133,7 +133,8 @@ pub(super) fn to_text(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// The shortest text that reads as the same double; very large and very small ones with an exponent, as Go's `%g` has it.
+/// The shortest text that reads as the same double; very large and very small ones with an exponent, as Go's
+/// `%g` has it.
 fn double_text(x: f64) -> String {
     if x.is_nan() {
         return "NaN".into();

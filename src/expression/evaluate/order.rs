@@ -1,4 +1,5 @@
-//! Which of two values is less, and whether they are equal: numbers of all kinds by what they are, everything else within its kind.
+//! Which of two values is less, and whether they are equal: numbers of all kinds by what they are, everything
+//! else within its kind.
 
 use std::cmp::Ordering;
 
@@ -22,6 +23,7 @@ pub(super) fn compare<'a>(comparison: Comparison, left: &Value<'a>, right: &Valu
         _ => match (left, right) {
             (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
             (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
+            (Value::Double(a), Value::Int(b)) => int_and_double(*b, *a).map(Ordering::reverse),
             (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
             (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
             (Value::Time(a), Value::Time(b)) => Some(a.cmp(b)),
@@ -90,7 +92,8 @@ fn int_and_uint(i: i64, u: u64) -> Ordering {
     u64::try_from(i).map_or(Ordering::Less, |i| i.cmp(&u))
 }
 
-/// Compares exactly: an int beyond 2^53 has no double of its own, so neither side may be converted to the other's kind.
+/// Compares exactly: an int beyond 2^53 has no double of its own, so neither side may be converted to the
+/// other's kind.
 fn int_and_double(i: i64, x: f64) -> Option<Ordering> {
     if x.is_nan() {
         None

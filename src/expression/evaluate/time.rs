@@ -67,7 +67,8 @@ pub(super) fn part<'a>(part: TimePart, value: &Value<'a>, zone: &TimeZone) -> Va
 }
 
 fn of_time(part: TimePart, time: Time, zone: &TimeZone) -> Value<'static> {
-    // The zone's rules are asked at the nearest time that jiff has them for; its last is two days before CEL's.
+    // The zone's rules are asked at the nearest time that jiff has them for; its last is two days before
+    // CEL's.
     let known = jiff::Timestamp::from_microsecond(time.0).unwrap_or(jiff::Timestamp::MAX);
     let Some(at) = time.civil(zone.to_offset(known).seconds()) else { return OVERFLOW };
     Value::Int(match part {
