@@ -125,6 +125,12 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
         ("an exponent", "1e".to_owned() + &"9".repeat(8_000), "error"),
         ("nested quantifiers", "s.matches('(a{1,1000}){1,1000}')".into(), "at most 256 KiB"),
         ("more of them", "s.matches('((((a{1,99}){1,99}){1,99}){1,99}){1,99}')".into(), "at most 256 KiB"),
+        ("repetitions that fit", "s.matches('(x{1,50}){1,40}y')".into(), "20000 are allowed"),
+        (
+            "the same, put together",
+            "s.matches('(x{1,50}){1,40}' + s.substring(0, 0))".into(),
+            "too much work",
+        ),
         ("classes of letters", format!("s.matches(r'{}')", r"\w{20}".repeat(20)), "at most 256 KiB"),
         ("a long pattern", format!("s.matches('{}')", "a".repeat(1_000)), "at most 256 bytes"),
         ("brackets of a pattern", format!("s.matches('{}')", "(".repeat(120) + &")".repeat(120)), "nested"),

@@ -173,7 +173,7 @@ impl<'s> Cost<'s> {
             }
             Node::Matches(both) => {
                 let (cost, sizes) = self.inside(node);
-                let steps = 1 + both.1.written() as u64 / 16;
+                let steps = both.1.steps_of_16_bytes();
                 (cost.saturating_add(steps.saturating_mul(total(&sizes))), Size::ONE)
             }
             Node::Call(function, _) => {

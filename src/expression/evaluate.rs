@@ -253,7 +253,9 @@ impl<'a> Run<'_, 'a> {
             },
             Node::Call(function, nodes) => self.call(*function, nodes),
             Node::Matches(both) => match self.value(&both.0) {
-                Value::Text(text) if self.spend(text.len() / 16) => Value::Bool(both.1.is_match(&text)),
+                Value::Text(text) if self.spend(text::steps(&both.1, &text)) => {
+                    Value::Bool(both.1.is_match(&text))
+                }
                 Value::Text(_) => TOO_MUCH,
                 other => strict(&other),
             },

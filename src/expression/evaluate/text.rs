@@ -15,13 +15,11 @@ pub(super) fn call<'a>(function: Function, args: &[Value<'a>], room: usize) -> V
         (F::Replace, args) => replace(args, room),
         (F::Split, args) => split(args, room),
         (function, [Value::Text(text)]) => of_one(function, text, room),
-        (function, [Value::Text(text), Value::Text(part)]) => of_two(function, text, part, 0),
+        (function, [Value::Text(text), Value::Text(part)]) => of_two(function, text, part, room),
         (F::IndexOf, [Value::Text(text), Value::Text(part), Value::Int(from)]) => {
             // A place beyond the end is wrong only where something is looked for.
             match usize::try_from(*from) {
-                Ok(from) if from < text.chars().count() || part.is_empty() => {
-                    of_two(function, text, part, from)
-                }
+                Ok(from) if from < text.chars().count() || part.is_empty() => index_of(text, part, from),
                 _ => OUT_OF_RANGE,
             }
         }
@@ -49,26 +47,36 @@ fn of_one<'a>(function: Function, text: &Cow<'a, str>, room: usize) -> Value<'a>
     }
 }
 
-fn of_two<'a>(function: Function, text: &str, part: &str, from: usize) -> Value<'a> {
+fn of_two<'a>(function: Function, text: &str, part: &str, room: usize) -> Value<'a> {
     Value::Bool(match function {
         Function::Contains => text.contains(part),
         Function::StartsWith => text.starts_with(part),
         Function::EndsWith => text.ends_with(part),
         Function::Matches => match Pattern::new(part) {
+            Ok(pattern) if steps(&pattern, text).saturating_mul(16) > room => return TOO_MUCH,
             Ok(pattern) => pattern.is_match(text),
             Err(_) => return Value::Error("not a pattern, or one beyond its limits"),
         },
-        Function::IndexOf => {
-            let start = byte_of(text, from).unwrap_or(text.len());
-            let found = text[start..].find(part).map(|at| text[..start + at].chars().count());
-            return Value::Int(found.map_or(-1, |at| at as i64));
-        }
+        Function::IndexOf => return index_of(text, part, 0),
         Function::LastIndexOf => {
             let found = text.rfind(part).map(|at| text[..at].chars().count());
             return Value::Int(found.map_or(-1, |at| at as i64));
         }
         _ => return NO_OVERLOAD,
     })
+}
+
+/// What looking for a pattern in a text costs at most.
+pub(super) fn steps(pattern: &Pattern, text: &str) -> usize {
+    let each = usize::try_from(pattern.steps_of_16_bytes()).unwrap_or(usize::MAX);
+    each.saturating_mul(text.len().div_ceil(16))
+}
+
+/// The first place, at `from` or behind it, where `part` begins.
+fn index_of<'a>(text: &str, part: &str, from: usize) -> Value<'a> {
+    let start = byte_of(text, from).unwrap_or(text.len());
+    let found = text[start..].find(part).map(|at| text[..start + at].chars().count());
+    Value::Int(found.map_or(-1, |at| at as i64))
 }
 
 /// The last place, at `from` or before it, where `part` begins.
