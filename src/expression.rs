@@ -1,39 +1,64 @@
-//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema →
-//! [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot fail: what has
-//! no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where the other side decides.
+//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema
+//! → [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot
+//! fail: what has no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where
+//! the other side decides. What it may cost at most is known before, too.
 //!
-//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values.
+//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values;
+//! `tests/cel_conformance.rs` holds it to that.
 
 mod check;
+mod cost;
 mod evaluate;
 pub(crate) mod keys;
 pub(crate) mod normalise;
 mod parse;
+mod pattern;
+mod scan;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
-pub use check::{OfferScope, Scope, TagNames, Type, Variables};
+pub use check::{OfferScope, Scope, TagNames, Variables};
 pub use evaluate::{Facts, TagMemo};
 pub use parse::{Origin, Syntax};
+pub use types::Type;
 
+use self::pattern::Pattern;
 use crate::schema::{ContextId, FeatureId, Vocabulary};
 use crate::value::Value;
 
 /// Bytes of one expression's text at most.
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
 /// Brackets of one expression inside each other at most.
-pub const MAX_BRACKETS: usize = 32;
-/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags, those they are
-/// built on included. Evaluating follows them on the stack: a test holds this to half of a usual thread's.
+pub const MAX_BRACKETS: usize = 40;
+/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags,
+/// those they are built on included. Evaluating follows them on the stack: a test holds this to half of a
+/// usual thread's.
 pub const MAX_DEPTH: usize = 256;
-/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per 16 bytes of text
-/// that it puts together. Beyond it there is no answer.
-pub const MAX_EFFORT: usize = 10_000;
+/// Values and operators of one expression at most.
+pub const MAX_NODES: usize = 2_500;
+/// Items of one list and entries of one map that are written out at most.
+pub const MAX_ITEMS: usize = 1_000;
+/// Bytes of a regular expression at most.
+pub const MAX_PATTERN_BYTES: usize = 256;
+/// Bytes that a compiled regular expression takes at most, and its cache of states once more.
+pub const MAX_PATTERN_MEMORY: usize = 256 * 1024;
+/// Steps that one evaluation can take at most, reckoned when it is checked: what is inside a loop counts as
+/// often as the loop may go round, and putting together a text or a list counts by its size. An expression
+/// that could take more is refused. A step takes some 10 to 50 ns.
+pub const MAX_COST: u64 = 20_000;
+/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per
+/// 16 bytes of text that it looks through or puts together. Beyond it there is no answer. The last line, for
+/// what [`MAX_COST`] cannot know: how long the texts of a request are.
+pub const MAX_EFFORT: usize = 20_000;
+/// As how long a text counts whose length is not known when an expression is checked, in bytes.
+pub const ASSUMED_TEXT_BYTES: usize = 1_024;
 
 /// A checked expression.
 #[derive(Debug, Clone)]
@@ -93,21 +118,44 @@ pub(crate) enum Node {
     Rank(Box<Node>, Arc<Vocabulary>),
     Index(Box<[Node; 2]>),
     List(Box<[Node]>),
+    /// A map, keys and values by turns.
+    Map(Box<[Node]>),
+    /// A map's value by a key that is a text.
+    Field(Box<Node>, Box<str>),
+    /// Whether a map has this key.
+    HasKey(Box<Node>, Box<str>),
     Call(Function, Box<[Node]>),
+    /// Whether a text has a match of a pattern that was known when checking.
+    Matches(Box<(Node, Pattern)>),
+    /// A part of a time in a zone that was known when checking, or of a duration.
+    TimePart(TimePart, Box<(Node, TimeZone)>),
     Loop(Box<Loop>),
 }
 
-/// CEL's comprehension, to which all its macros expand.
+/// One of CEL's macros over the items of a range.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loop {
+    pub(crate) kind: LoopKind,
     pub(crate) range: Node,
-    pub(crate) start: Node,
-    /// Goes on while this is not false.
-    pub(crate) condition: Node,
-    pub(crate) step: Node,
-    pub(crate) result: Node,
-    /// The loop's item is this local, its result so far the next one.
+    /// Items for which this is false are passed over.
+    pub(crate) filter: Option<Node>,
+    pub(crate) body: Node,
+    /// The item is this local.
     pub(crate) item: usize,
+    /// Whether there are two locals: the index or key, and the value.
+    pub(crate) pair: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoopKind {
+    All,
+    Exists,
+    ExistsOne,
+    Filter,
+    /// `map`, `transformList`.
+    Map,
+    /// `transformMap`.
+    Entries,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,15 +180,70 @@ pub(crate) enum Operator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Function {
     Size,
+    TypeOf,
+    // Conversions.
+    ToBool,
+    ToInt,
+    ToUInt,
+    ToDouble,
+    ToText,
+    ToBytes,
+    ToTime,
+    ToDuration,
+    // Texts.
     Contains,
     StartsWith,
     EndsWith,
-    ToDouble,
-    ToInt,
-    ToText,
-    ToTime,
-    ToDuration,
-    NotStrictlyFalse,
+    Matches,
+    LowerAscii,
+    UpperAscii,
+    Trim,
+    Reverse,
+    Quote,
+    CharAt,
+    IndexOf,
+    LastIndexOf,
+    Substring,
+    Replace,
+    Split,
+    Join,
+    // Numbers.
+    Greatest,
+    Least,
+    Abs,
+    Sign,
+    Ceil,
+    Floor,
+    Round,
+    Trunc,
+    IsFinite,
+    IsInf,
+    IsNan,
+    BitAnd,
+    BitOr,
+    BitXor,
+    BitNot,
+    BitShiftLeft,
+    BitShiftRight,
+    /// In a zone that is known only when evaluated.
+    TimePart(TimePart),
+}
+
+/// What CEL's getters take out of a time or a duration; all but [`TimePart::Date`] count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimePart {
+    FullYear,
+    Month,
+    /// Day of the month from 1.
+    Date,
+    DayOfMonth,
+    /// From Sunday.
+    DayOfWeek,
+    DayOfYear,
+    Hours,
+    Minutes,
+    Seconds,
+    Milliseconds,
 }
 
 impl Comparison {
@@ -206,15 +309,23 @@ impl Node {
             | Node::Not(inner)
             | Node::Negate(inner)
             | Node::HasBit(inner, _)
-            | Node::Rank(inner, _) => SmallVec::from_slice(&[&**inner]),
-            Node::And(nodes) | Node::Or(nodes) | Node::List(nodes) | Node::Call(_, nodes) => {
-                nodes.iter().collect()
-            }
+            | Node::Rank(inner, _)
+            | Node::Field(inner, _)
+            | Node::HasKey(inner, _) => SmallVec::from_slice(&[&**inner]),
+            Node::Matches(both) => SmallVec::from_slice(&[&both.0]),
+            Node::TimePart(_, both) => SmallVec::from_slice(&[&both.0]),
+            Node::And(nodes)
+            | Node::Or(nodes)
+            | Node::List(nodes)
+            | Node::Map(nodes)
+            | Node::Call(_, nodes) => nodes.iter().collect(),
             Node::If(nodes) => nodes.iter().collect(),
             Node::Compare(_, nodes) | Node::Arithmetic(_, nodes) | Node::In(nodes) | Node::Index(nodes) => {
                 nodes.iter().collect()
             }
-            Node::Loop(l) => SmallVec::from_slice(&[&l.range, &l.start, &l.condition, &l.step, &l.result]),
+            Node::Loop(l) => {
+                [Some(&l.range), l.filter.as_ref(), Some(&l.body)].into_iter().flatten().collect()
+            }
         }
     }
 }

@@ -14,19 +14,28 @@ use crate::problem::Problems;
 use crate::schema::{ChannelId, Schema};
 use crate::store::Row;
 use crate::update::{Change, read_fields};
-use crate::value::{Time, Value};
+use crate::value::{Time, Value, duration_text};
 use crate::vector::FeatureVector;
 
-/// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"} on each line
-/// of standard output
+/// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"}
+/// on each line of standard output
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval"
-)]
+#[command(after_help = "\
+Values: ints, uints and doubles are numbers (NaN, Infinity and -Infinity texts), bytes are base64, timestamps RFC 3339,
+durations seconds with an s (90s), sets lists, maps objects whose keys are texts, types their names. JSON does not tell
+all of them apart; the language does: [type(x), x].
+
+Example:
+  echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]
 pub(super) struct Args {
-    /// A bundle whose schema says what features there are; without it the types are those of the JSON values
+    /// A bundle whose schema says what features there are; without it the types are those of the JSON values:
+    /// whole numbers are ints (uints beyond their range), others doubles, objects maps
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+
+    /// Take names and types that do not fit as values without an answer, as CEL without its checker does
+    #[arg(long)]
+    unchecked: bool,
 }
 
 /// Bytes of a line at most; a longer one is answered with an error.
@@ -64,8 +73,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer =
-            text_of(&line).and_then(|line| evaluate(line, schema.as_ref())).unwrap_or_else(|error| {
+        let answer = text_of(&line)
+            .and_then(|line| evaluate(line, schema.as_ref(), args.unchecked))
+            .unwrap_or_else(|error| {
                 outcome = Outcome::FoundWrong;
                 json!({"error": error})
             });
@@ -92,7 +102,7 @@ fn text_of(line: &[u8]) -> Result<&str, String> {
 }
 
 /// `{"value"}`; no answer is an error of the expression, as in CEL.
-fn evaluate(line: &str, schema: Option<&Schema>) -> Result<Json, String> {
+fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json, String> {
     let line: Line =
         serde_json::from_str(line).map_err(|e| format!("expected {{\"expression\", \"variables\"}}: {e}"))?;
     let given = match schema {
@@ -104,7 +114,8 @@ fn evaluate(line: &str, schema: Option<&Schema>) -> Result<Json, String> {
     let problems = |problems: Problems| problems.to_string().trim_end().to_owned();
     let syntax = Syntax::parse(&line.expression, Origin::default()).map_err(problems)?;
     let scope = Scope { variables: &given.variables, ..Scope::of(schema) };
-    let expression = scope.any(&syntax).map_err(problems)?;
+    let checked = if unchecked { scope.unchecked(&syntax) } else { scope.any(&syntax) };
+    let expression = checked.map_err(problems)?;
     let values: Vec<Value<'_>> = given.variables.iter().map(|(_, value)| value.clone()).collect();
     let facts = Facts {
         schema,
@@ -143,20 +154,28 @@ fn variables_of(given: &Map<String, Json>) -> Result<Vec<(String, Value<'static>
         .collect()
 }
 
-/// Whole numbers are ints, others doubles.
+/// Whole numbers are ints or, beyond their range, uints; others doubles.
 fn value_of(json: &Json) -> Result<Value<'static>, String> {
     Ok(match json {
         Json::Null => Value::Null,
         Json::Bool(b) => Value::Bool(*b),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(i), _) => Value::Int(i),
-            (None, Some(x)) => Value::Double(x),
-            (None, None) => return Err("is a number out of range".into()),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(i), ..) => Value::Int(i),
+            (None, Some(u), _) => Value::UInt(u),
+            (None, None, Some(x)) => Value::Double(x),
+            (None, None, None) => return Err("is a number out of range".into()),
         },
-        Json::String(text) => Value::Text(text.clone().into()),
+        Json::String(text) => text_value(text),
         Json::Array(items) => Value::List(items.iter().map(value_of).collect::<Result<Arc<[_]>, _>>()?),
-        Json::Object(_) => return Err("is a map; maps are not values here".into()),
+        Json::Object(fields) => {
+            let entry = |(key, value): (&String, &Json)| Ok::<_, String>((text_value(key), value_of(value)?));
+            Value::Map(fields.iter().map(entry).collect::<Result<Arc<[_]>, _>>()?)
+        }
     })
+}
+
+fn text_value(text: &str) -> Value<'static> {
+    Value::Text(text.to_owned().into())
 }
 
 /// Times and durations as the texts that the language reads them from.
@@ -165,13 +184,49 @@ fn json_of(value: &Value<'_>) -> Json {
         Value::Missing | Value::Error(_) | Value::Null => Json::Null,
         Value::Bool(b) => (*b).into(),
         Value::Int(i) => (*i).into(),
-        Value::Double(x) => Number::from_f64(*x).map_or_else(|| Json::String(x.to_string()), Json::Number),
+        Value::UInt(u) => (*u).into(),
+        Value::Double(x) => Number::from_f64(*x).map_or_else(|| not_finite(*x).into(), Json::Number),
         Value::Text(text) => text.as_ref().into(),
+        Value::Bytes(bytes) => base64(bytes).into(),
         Value::Time(time) => time.to_string().into(),
-        Value::Duration(micros) => format!("{}s", *micros as f64 / crate::value::SECOND as f64).into(),
+        Value::Duration(micros) => duration_text(*micros).into(),
         Value::Set(bits, words) => words.of_bits(*bits).collect(),
         Value::List(items) => items.iter().map(json_of).collect(),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| (key_of(key), json_of(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Type(name) => (*name).into(),
     }
+}
+
+fn not_finite(x: f64) -> &'static str {
+    match x {
+        _ if x.is_nan() => "NaN",
+        _ if x > 0.0 => "Infinity",
+        _ => "-Infinity",
+    }
+}
+
+/// A map's key as a text.
+fn key_of(key: &Value<'_>) -> String {
+    match json_of(key) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits =
+            three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for digit in 0..4 {
+            let place = (bits >> (18 - 6 * digit) & 63) as usize;
+            text.push(if digit <= three.len() { char::from(DIGITS[place]) } else { '=' });
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -188,13 +243,30 @@ mod tests {
                 Ok(json!(true)),
             ),
             (r#"{"expression": "a == null", "variables": {"a": null}}"#, Ok(json!(true))),
+            (r#"{"expression": "m.a + m['b']", "variables": {"m": {"a": 1, "b": 2}}}"#, Ok(json!(3))),
+            (
+                r#"{"expression": "big - 1u", "variables": {"big": 18446744073709551615}}"#,
+                Ok(json!(u64::MAX - 1)),
+            ),
+            (
+                r#"{"expression": "[b'', b'f', b'fo', b'foo', b'fooba']"}"#,
+                Ok(json!(["", "Zg==", "Zm8=", "Zm9v", "Zm9vYmE="])),
+            ),
+            (
+                r#"{"expression": "[0.0 / 0.0, 1.0 / 0.0, -1.0 / 0.0]"}"#,
+                Ok(json!(["NaN", "Infinity", "-Infinity"])),
+            ),
+            (
+                r#"{"expression": "{1: duration('90m'), true: type(1u)}"}"#,
+                Ok(json!({"1": "5400s", "true": "uint"})),
+            ),
             (r#"{"expression": "1 / 0"}"#, Err("zero")),
             (r#"{"expression": "agee", "variables": {"age": 2}}"#, Err("agee")),
             (r#"{"expression": "1 +"}"#, Err("")),
             (r#"{"expresion": "1"}"#, Err("unknown field")),
             ("nonsense", Err("expected {\"expression\"")),
         ] {
-            match (evaluate(line, None), expected) {
+            match (evaluate(line, None, false), expected) {
                 (Ok(answer), Ok(value)) => assert_eq!(answer["value"], value, "{line}"),
                 (Err(error), Err(part)) => assert!(error.contains(part), "{line}: {error}"),
                 (answer, _) => panic!("{line}: {answer:?}"),
@@ -207,7 +279,7 @@ mod tests {
         let schema =
             Schema::parse("s", "schema: s\nfeatures:\n  aum: {kind: decimal, scale: 2}\n  age: {kind: int}")
                 .unwrap();
-        let value = |line| evaluate(line, Some(&schema)).map(|answer| answer["value"].clone());
+        let value = |line| evaluate(line, Some(&schema), false).map(|answer| answer["value"].clone());
         assert_eq!(
             value(r#"{"expression": "aum >= 500000", "variables": {"aum": 600000}}"#),
             Ok(json!(true))

@@ -1,44 +1,25 @@
-//! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at once; constants
-//! are folded, so that a guardrail over an offer's own attributes comes down to what it asks of the customer.
+//! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at
+//! once; constants are folded, so that a guardrail over an offer's own attributes comes down to what it asks
+//! of the customer.
+
+mod functions;
+mod names;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::evaluate::{Facts, TagMemo};
-use super::parse::{LoopTerm, Term, TermKind, outside_texts};
-use super::{Comparison, Expression, Function, Loop, Node, Operator, Part, Syntax};
+use super::cost::Cost;
+use super::evaluate::{Facts, NO_OVERLOAD, TagMemo};
+use super::parse::{LoopTerm, Term, TermKind};
+use super::scan::outside_texts;
+use super::types::common;
+use super::{Comparison, Expression, Loop, LoopKind, MAX_COST, Node, Operator, Part, Syntax, Type};
 use crate::context::Context;
-use crate::problem::{Problem, Problems, nearest};
-use crate::schema::{ChannelId, Kind, Schema, Vocabulary};
+use crate::problem::{Problem, Problems};
+use crate::schema::{ChannelId, Schema};
 use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
-
-/// What kind of value an expression has.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Type {
-    /// Known only when evaluated: items of mixed lists.
-    Any,
-    /// `null`.
-    Null,
-    /// A truth value.
-    Bool,
-    /// A whole number.
-    Int,
-    /// A number.
-    Double,
-    /// Free text.
-    Text,
-    /// A word of a vocabulary.
-    Word(Arc<Vocabulary>),
-    /// A point in time.
-    Time,
-    /// A stretch of time.
-    Duration,
-    /// Some words of a vocabulary.
-    Set(Arc<Vocabulary>),
-    /// A list.
-    List(Box<Type>),
-}
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]
@@ -47,7 +28,8 @@ pub struct Scope<'s> {
     pub schema: &'s Schema,
     /// Tags by name.
     pub tags: &'s TagNames,
-    /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one offer.
+    /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one
+    /// offer.
     pub offer: Option<OfferScope<'s>>,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
@@ -89,8 +71,19 @@ impl<'s> Scope<'s> {
 
     /// Checks a condition.
     ///
+    /// ```
+    /// use usher::expression::{Origin, Scope, Syntax};
+    /// use usher::schema::Schema;
+    ///
+    /// let schema = Schema::parse("s", "schema: s\nfeatures: {age: {kind: int}}").unwrap();
+    /// let syntax = Syntax::parse("agee >= 18", Origin::default()).unwrap();
+    /// let problems = Scope::of(&schema).condition(&syntax).unwrap_err();
+    /// assert!(problems.to_string().contains("did you mean `age`?"));
+    /// ```
+    ///
     /// # Errors
-    /// Every unknown name and every type that does not fit, each with its place.
+    /// Every unknown name and every type that does not fit, each with its place; more work than
+    /// [`MAX_COST`] steps.
     pub fn condition(&self, syntax: &Syntax) -> Result<Expression, Problems> {
         self.check(syntax, "a condition is true or false", |kind| matches!(kind, Type::Bool | Type::Any))
     }
@@ -105,12 +98,22 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// Checks an expression of any type.
+    /// Checks an expression of any type. What fails whenever it is evaluated is no problem here but what it
+    /// comes to.
     ///
     /// # Errors
     /// As [`Scope::condition`].
     pub fn any(&self, syntax: &Syntax) -> Result<Expression, Problems> {
-        self.check(syntax, "", |_| true)
+        self.run(syntax, Mode::Lenient, "", |_| true)
+    }
+
+    /// As [`Scope::any`], but names and types that do not fit are no problems either: they have no answer
+    /// when they are evaluated, and `&&` and `||` go round them.
+    ///
+    /// # Errors
+    /// What is beyond a limit.
+    pub fn unchecked(&self, syntax: &Syntax) -> Result<Expression, Problems> {
+        self.run(syntax, Mode::Dynamic, "", |_| true)
     }
 
     fn check(
@@ -119,7 +122,17 @@ impl<'s> Scope<'s> {
         expected: &str,
         fits: impl Fn(&Type) -> bool,
     ) -> Result<Expression, Problems> {
-        let mut check = Check { scope: *self, syntax, problems: Problems::new(), locals: Vec::new() };
+        self.run(syntax, Mode::Strict, expected, fits)
+    }
+
+    fn run(
+        &self,
+        syntax: &Syntax,
+        mode: Mode,
+        expected: &str,
+        fits: impl Fn(&Type) -> bool,
+    ) -> Result<Expression, Problems> {
+        let mut check = Check { scope: *self, mode, syntax, problems: Problems::new(), locals: Vec::new() };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
             check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
@@ -129,85 +142,28 @@ impl<'s> Scope<'s> {
             _ => None,
         };
         let error = parts.iter().find_map(|part| never(&part.node)).or_else(|| never(&node));
-        if let Some(why) = error.filter(|_| !expected.is_empty()) {
+        if let Some(why) = error.filter(|_| mode == Mode::Strict) {
             check.refuse(&syntax.root, format!("this never has a value: {why}"));
         }
+        check.limit_cost(&node);
         let line = syntax.origin.line();
         check.problems.or(Expression { text: Arc::clone(&syntax.text), line, node, parts })
     }
 }
 
-impl Type {
-    /// The type that values of a kind have.
-    pub fn of(kind: &Kind) -> Type {
-        match kind {
-            Kind::Bool => Type::Bool,
-            Kind::Int { .. } => Type::Int,
-            Kind::Float { .. } | Kind::Decimal { .. } => Type::Double,
-            Kind::Enum(words) => Type::Word(Arc::clone(words)),
-            Kind::Set(words) => Type::Set(Arc::clone(words)),
-            Kind::Time => Type::Time,
-            Kind::Text => Type::Text,
-            Kind::Computed(computed) => Type::of(&computed.result),
-        }
-    }
-
-    fn of_value(value: &Value<'_>) -> Type {
-        match value {
-            Value::Missing | Value::Error(_) => Type::Any,
-            Value::Null => Type::Null,
-            Value::Bool(_) => Type::Bool,
-            Value::Int(_) => Type::Int,
-            Value::Double(_) => Type::Double,
-            Value::Text(_) => Type::Text,
-            Value::Time(_) => Type::Time,
-            Value::Duration(_) => Type::Duration,
-            Value::Set(_, words) => Type::Set(Arc::new((*words).clone())),
-            Value::List(items) => Type::List(Box::new(common(items.iter().map(Type::of_value)))),
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Type::Any => "a value".into(),
-            Type::Null => "null".into(),
-            Type::Bool => "true or false".into(),
-            Type::Int => "an int".into(),
-            Type::Double => "a double".into(),
-            Type::Text => "a text".into(),
-            Type::Word(_) => "an enum".into(),
-            Type::Time => "a timestamp".into(),
-            Type::Duration => "a duration".into(),
-            Type::Set(_) => "a set".into(),
-            Type::List(_) => "a list".into(),
-        }
-    }
-
-    fn is_number(&self) -> bool {
-        matches!(self, Type::Int | Type::Double)
-    }
-
-    fn is_text(&self) -> bool {
-        matches!(self, Type::Text | Type::Word(_))
-    }
-}
-
-/// The type of all items, if they have one.
-fn common(types: impl Iterator<Item = Type>) -> Type {
-    let mut all: Option<Type> = None;
-    for kind in types {
-        match &all {
-            None => all = Some(kind),
-            Some(first) if *first == kind => {}
-            Some(first) if first.is_text() && kind.is_text() => all = Some(Type::Text),
-            Some(_) => return Type::Any,
-        }
-    }
-    all.unwrap_or(Type::Any)
+/// What counts as a problem when an expression is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Also what can never have a value: conditions and numbers of rule sets.
+    Strict,
+    Lenient,
+    /// Types and names are left to the evaluation.
+    Dynamic,
 }
 
 struct Check<'s> {
     scope: Scope<'s>,
+    mode: Mode,
     syntax: &'s Syntax,
     problems: Problems,
     /// Variables of the enclosing loops; each has its place by its depth.
@@ -255,8 +211,31 @@ impl Check<'_> {
 
     fn refuse(&mut self, term: &Term, detail: impl Into<String>) -> (Node, Type) {
         let problem = self.problem(term, detail);
+        self.wrong(problem)
+    }
+
+    /// A name or a type that does not fit.
+    fn wrong(&mut self, problem: Problem) -> (Node, Type) {
+        if self.mode == Mode::Dynamic {
+            return (Node::Constant(NO_OVERLOAD), Type::Any);
+        }
         self.problems.push(problem);
         unknown()
+    }
+
+    /// Refuses what could take too much work. Looked at as a whole: loops in loops multiply.
+    fn limit_cost(&mut self, node: &Node) {
+        let cost = Cost::new(self.scope.schema, self.scope.variables).of(node);
+        if cost > MAX_COST {
+            let detail = format!(
+                "this may take {cost} steps each time it is evaluated, at most {MAX_COST} are allowed"
+            );
+            let problem = self.problem(&self.syntax.root, detail);
+            self.problems
+                .push(problem.hint(
+                    "loops inside loops multiply; texts and lists that are put together count by size",
+                ));
+        }
     }
 
     fn problem(&self, term: &Term, detail: impl Into<String>) -> Problem {
@@ -271,21 +250,20 @@ impl Check<'_> {
             TermKind::Null => (Node::Constant(Value::Null), Type::Null),
             TermKind::Bool(b) => (Node::Constant(Value::Bool(*b)), Type::Bool),
             TermKind::Int(i) => (Node::Constant(Value::Int(*i)), Type::Int),
+            TermKind::UInt(u) => (Node::Constant(Value::UInt(*u)), Type::UInt),
             TermKind::Double(x) => (Node::Constant(Value::Double(*x)), Type::Double),
             TermKind::Text(text) => (Node::Constant(Value::Text(text.clone().into())), Type::Text),
+            TermKind::Bytes(bytes) => (Node::Constant(Value::Bytes(bytes.as_slice().into())), Type::Bytes),
             TermKind::Name(name) => self.name(term, name),
             TermKind::Select(operand, field) => self.select(term, operand, field),
-            TermKind::Has(operand, field) => {
-                let (node, kind) = self.select(term, operand, field);
-                if kind == Type::Any { unknown() } else { (self.fold(Node::Has(Box::new(node))), Type::Bool) }
-            }
+            TermKind::Has(operand, field) => self.has(term, operand, field),
             TermKind::Not(operand) => {
                 let node = self.truth(operand);
                 (self.fold(Node::Not(Box::new(node))), Type::Bool)
             }
             TermKind::Negate(operand) => {
                 let (node, kind) = self.node(operand);
-                if !kind.is_number() && !matches!(kind, Type::Any | Type::Duration) {
+                if !matches!(kind, Type::Int | Type::Double | Type::Any | Type::Duration) {
                     return self.refuse(operand, format!("`-` needs a number, this is {}", kind.describe()));
                 }
                 (self.fold(Node::Negate(Box::new(node))), kind)
@@ -305,9 +283,10 @@ impl Check<'_> {
             TermKind::Index(terms) => self.index(terms, term),
             TermKind::List(items) => {
                 let checked: Vec<(Node, Type)> = items.iter().map(|item| self.node(item)).collect();
-                let kind = Type::List(Box::new(common(checked.iter().map(|(_, kind)| kind.clone()))));
+                let kind = Type::list(common(checked.iter().map(|(_, kind)| kind.clone())));
                 (self.fold(Node::List(checked.into_iter().map(|(node, _)| node).collect())), kind)
             }
+            TermKind::Map(terms) => self.map(terms),
             TermKind::Call(name, args, method) => self.call(name, args, *method, term),
             TermKind::Loop(l) => self.comprehension(l),
         }
@@ -318,113 +297,50 @@ impl Check<'_> {
         let (node, kind) = self.node(term);
         match kind {
             Type::Bool => node,
-            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about it.
-            Type::Any if node != unknown().0 => Node::And(Box::new([node])),
-            Type::Any => node,
+            Type::Any
+                if matches!(node, Node::Constant(Value::Bool(_) | Value::Missing | Value::Error(_))) =>
+            {
+                node
+            }
+            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about
+            // it.
+            Type::Any => Node::And(Box::new([node])),
             other => {
                 let problem =
                     self.problem(term, format!("true or false was expected, this is {}", other.describe()));
-                self.problems.push(match other {
+                self.wrong(match other {
                     Type::Int | Type::Double => problem.hint("compare it: `… > 0`"),
                     _ => problem,
-                });
-                unknown().0
+                })
+                .0
             }
         }
     }
 
-    fn name(&mut self, term: &Term, name: &str) -> (Node, Type) {
-        if let Some(i) = self.locals.iter().rposition(|(local, _)| local == name) {
-            return (Node::Local(i), self.locals[i].1.clone());
+    fn map(&mut self, terms: &[Term]) -> (Node, Type) {
+        let mut nodes = Vec::with_capacity(terms.len());
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for pair in terms.chunks(2) {
+            let [key, value] = pair else { continue };
+            let (key_node, key_type) = self.node(key);
+            let fits =
+                key_type.is_text() || matches!(key_type, Type::Any | Type::Bool | Type::Int | Type::UInt);
+            if !fits {
+                return self.refuse(
+                    key,
+                    format!(
+                        "a map's key is a text, an int, a uint or a bool, this is {}",
+                        key_type.describe()
+                    ),
+                );
+            }
+            let (value_node, value_type) = self.node(value);
+            nodes.extend([key_node, value_node]);
+            keys.push(key_type);
+            values.push(value_type);
         }
-        if let Some(i) = self.scope.variables.iter().position(|(variable, _)| variable == name) {
-            return (Node::Variable(i), Type::of_value(&self.scope.variables[i].1));
-        }
-        if name == "now" {
-            return (Node::Now, Type::Time);
-        }
-        if let Some(id) = self.scope.schema.feature_id(name) {
-            return (Node::Feature(id), Type::of(&self.scope.schema.feature(id).kind));
-        }
-        let problem = self.problem(term, format!("there is no feature `{name}`"));
-        let schema = self.scope.schema;
-        let elsewhere = if schema.context_id(name).is_some() {
-            Some(format!("did you mean `context.{name}`?"))
-        } else if self.scope.tags.ids.contains_key(name) {
-            Some(format!("did you mean `tag.{name}`?"))
-        } else if self.scope.offer.is_some() && offer_kind(schema, name).is_some() {
-            Some(format!("did you mean `offer.{name}`?"))
-        } else if ["context", "tag", "offer", "customer"].contains(&name) {
-            Some(format!("`{name}` is followed by a name: `{name}.…`"))
-        } else {
-            None
-        };
-        let names = schema.features().iter().map(|f| &*f.name);
-        let variables = self.scope.variables.iter().map(|(name, _)| name.as_str());
-        self.problems.push(match elsewhere {
-            Some(hint) => problem.hint(hint),
-            None => problem.nearest(name, names.chain(variables)),
-        });
-        unknown()
-    }
-
-    fn select(&mut self, term: &Term, operand: &Term, field: &str) -> (Node, Type) {
-        let TermKind::Name(root) = &operand.kind else {
-            self.node(operand);
-            return self.refuse(term, "only customer, context, offer and tag have fields");
-        };
-        let schema = self.scope.schema;
-        let names: Vec<&str> = match root.as_str() {
-            "customer" => {
-                if let Some(id) = schema.feature_id(field) {
-                    return (Node::Feature(id), Type::of(&schema.feature(id).kind));
-                }
-                schema.features().iter().map(|f| &*f.name).collect()
-            }
-            "context" => {
-                if field == "channel" {
-                    return (Node::Channel, Type::Word(Arc::new(schema.channels().clone())));
-                }
-                if let Some(id) = schema.context_id(field) {
-                    return (Node::Context(id), Type::of(&schema.context()[usize::from(id.0)].kind));
-                }
-                schema.context().iter().map(|f| &*f.name).chain(["channel"]).collect()
-            }
-            "tag" => {
-                if let Some(tag) = self.scope.tags.ids.get(field) {
-                    return (Node::Tag(*tag), Type::Bool);
-                }
-                self.scope.tags.iter().collect()
-            }
-            "offer" => {
-                let Some(offer) = self.scope.offer else {
-                    return self.refuse(
-                        term,
-                        "there is no offer here; `offer.…` is for guardrails and for offers themselves",
-                    );
-                };
-                if let Some(kind) = offer_kind(schema, field) {
-                    let value = (offer.value)(field).unwrap_or(Value::Missing);
-                    return (Node::Constant(value), kind);
-                }
-                let attributes = schema.attributes().iter().map(|a| &*a.name);
-                attributes.chain(["id", "priority", "value", "group"]).collect()
-            }
-            _ => {
-                self.node(operand);
-                return self.refuse(term, "only customer, context, offer and tag have fields");
-            }
-        };
-        let problem = self.problem(term, format!("there is no `{root}.{field}`"));
-        let problem = match nearest(field, names.iter().copied()) {
-            Some(name) => problem.hint(format!("did you mean `{root}.{name}`?")),
-            None if names.len() <= 12 && !names.is_empty() => {
-                problem.hint(format!("known: {}", names.join(", ")))
-            }
-            None => problem,
-        };
-        self.problems.push(problem);
-        unknown()
+        let kind = Type::map(common(keys.into_iter()), common(values.into_iter()));
+        (self.fold(Node::Map(nodes.into())), kind)
     }
 
     fn choice(&mut self, [condition, yes, no]: &[Term; 3]) -> (Node, Type) {
@@ -434,18 +350,21 @@ impl Check<'_> {
             (a, b) if a == b => yes_type.clone(),
             (Type::Any, other) | (other, Type::Any) => other.clone(),
             (a, b) if a.is_text() && b.is_text() => Type::Text,
+            (Type::List(_), Type::List(_)) | (Type::Map(_), Type::Map(_)) => {
+                common([yes_type.clone(), no_type.clone()].into_iter())
+            }
+            _ if self.mode == Mode::Dynamic => Type::Any,
             (a, b) => {
                 let problem = self.problem(
                     no,
                     format!("one side of `? :` is {}, the other {}", a.describe(), b.describe()),
                 );
                 let both_numbers = a.is_number() && b.is_number();
-                self.problems.push(if both_numbers {
+                return self.wrong(if both_numbers {
                     problem.hint("write both as doubles: 1.0")
                 } else {
                     problem
                 });
-                return unknown();
             }
         };
         match condition {
@@ -473,17 +392,20 @@ impl Check<'_> {
                 .with_word(words, right_node, left_node, left, equality)
                 .map(|[word, literal]| [literal, word]),
             (Type::Word(a), Type::Word(b)) => self.two_words(a, b, [left_node, right_node], term, equality),
-            (a, b) if a == b && !matches!(a, Type::Set(_) | Type::List(_) | Type::Null) => {
+            (a, b)
+                if equality
+                    && (a.may_equal(b) || self.mode == Mode::Dynamic)
+                    && !matches!(a, Type::Set(_)) =>
+            {
                 Some([left_node, right_node])
             }
-            (Type::List(_), Type::List(_)) if equality => Some([left_node, right_node]),
+            (a, b) if a == b && has_order(a) => Some([left_node, right_node]),
             (Type::Any, _) | (_, Type::Any) => Some([left_node, right_node]),
             (a, b) if a.is_number() && b.is_number() => Some([left_node, right_node]),
-            (a, b) if equality && a.is_text() && b.is_text() => Some([left_node, right_node]),
             (a, b) => {
                 let problem =
                     self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
-                self.problems.push(match (a, b) {
+                return self.wrong(match (a, b) {
                     (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
                     (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
                         problem.hint("write timestamp('2026-01-31T00:00:00Z')")
@@ -494,7 +416,6 @@ impl Check<'_> {
                     }
                     _ => problem,
                 });
-                None
             }
         };
         match pair.map(|pair| self.in_single_precision(pair)) {
@@ -503,111 +424,22 @@ impl Check<'_> {
         }
     }
 
-    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a customer whose
-    /// score was given as 0.7 passes `score >= 0.7`.
-    fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
-        let single = |node: &Node| match node {
-            Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },
-            _ => false,
-        };
-        let round = |node: Node| match node {
-            Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
-                Node::Constant(Value::Double(f64::from(x as f32)))
-            }
-            other => other,
-        };
-        let [left, right] = pair;
-        if single(&left) {
-            [left, round(right)]
-        } else if single(&right) {
-            [round(left), right]
-        } else {
-            [left, right]
-        }
-    }
-
-    fn is_literal(&self, term: &Term) -> bool {
-        matches!(term.kind, TermKind::Text(_))
-    }
-
-    /// An enum against a word written out: the word must be one of its own. Compared by place, not as text.
-    fn with_word(
-        &mut self,
-        words: &Arc<Vocabulary>,
-        node: Node,
-        literal: Node,
-        term: &Term,
-        equality: bool,
-    ) -> Option<[Node; 2]> {
-        let Node::Constant(Value::Text(text)) = &literal else { return Some([node, literal]) };
-        let code = self.word(words, text, term)?;
-        if !equality && !words.ordered {
-            self.refuse_order(term);
-            return None;
-        }
-        Some([rank(node, words), Node::Constant(Value::Int(i64::from(code)))])
-    }
-
-    /// The word's place, or a problem that names the nearest one.
-    fn word(&mut self, words: &Vocabulary, text: &str, term: &Term) -> Option<u32> {
-        let code = words.code(text);
-        if code.is_none() {
-            let problem =
-                self.problem(term, format!("'{text}' is not one of its {} values", words.words().len()));
-            let problem = match nearest(text, words.words().iter().map(|w| &**w)) {
-                Some(near) => problem.hint(format!("did you mean '{near}'?")),
-                None if words.words().len() <= 12 => {
-                    problem.hint(format!("values: {}", words.words().join(", ")))
-                }
-                None => problem,
-            };
-            self.problems.push(problem);
-        }
-        code
-    }
-
-    fn refuse_order(&mut self, term: &Term) {
-        let problem = self.problem(term, "this enum's values have no order");
-        self.problems.push(problem.hint("declare it with `ordered: true` in the schema"));
-    }
-
-    fn two_words(
-        &mut self,
-        a: &Arc<Vocabulary>,
-        b: &Arc<Vocabulary>,
-        [left, right]: [Node; 2],
-        term: &Term,
-        equality: bool,
-    ) -> Option<[Node; 2]> {
-        if a.words() == b.words() {
-            let ordered = a.ordered && b.ordered;
-            if !equality && !ordered {
-                self.refuse_order(term);
-                return None;
-            }
-            return Some([rank(left, a), rank(right, b)]);
-        }
-        if !equality {
-            self.refuse(term, "enums are put in order only when their values are the same");
-            return None;
-        }
-        if !a.words().iter().any(|word| b.code(word).is_some()) {
-            self.refuse(term, "these enums have no value in common");
-            return None;
-        }
-        Some([left, right])
-    }
-
     fn arithmetic(&mut self, operator: Operator, [left, right]: &[Term; 2], term: &Term) -> (Node, Type) {
         use Operator::{Add, Divide, Modulo, Multiply, Subtract};
         let ((left_node, left_type), (right_node, right_type)) = (self.node(left), self.node(right));
         let kind = match (operator, &left_type, &right_type) {
+            // With a time or a duration the other side decides what it gives.
+            (_, Type::Any, Type::Time | Type::Duration) | (_, Type::Time | Type::Duration, Type::Any) => {
+                Type::Any
+            }
             (_, Type::Any, other) | (_, other, Type::Any) => other.clone(),
             (_, Type::Int, Type::Int) => Type::Int,
+            (_, Type::UInt, Type::UInt) => Type::UInt,
+            (Add, Type::Bytes, Type::Bytes) => Type::Bytes,
             (Add | Subtract | Multiply | Divide, Type::Double, Type::Double) => Type::Double,
             (Add, a, b) if a.is_text() && b.is_text() => Type::Text,
-            (Add, Type::List(a), Type::List(b)) => {
-                Type::List(Box::new(common([(**a).clone(), (**b).clone()].into_iter())))
+            (Add, Type::List(_), Type::List(_)) => {
+                common([left_type.clone(), right_type.clone()].into_iter())
             }
             (Add | Subtract, Type::Time, Type::Duration) | (Add, Type::Duration, Type::Time) => Type::Time,
             (Subtract, Type::Time, Type::Time) | (Add | Subtract, Type::Duration, Type::Duration) => {
@@ -620,171 +452,70 @@ impl Check<'_> {
                 let detail = format!("{} and {} do not go together here", a.describe(), b.describe());
                 let problem = self.problem(term, detail);
                 let both_numbers = a.is_number() && b.is_number();
-                self.problems.push(if both_numbers {
+                return self.wrong(if both_numbers {
                     problem.hint("ints and doubles are not mixed: write 2.0 for 2, or convert with double(…)")
                 } else {
                     problem
                 });
-                return unknown();
             }
         };
         (self.fold(Node::Arithmetic(operator, Box::new([left_node, right_node]))), kind)
     }
 
-    fn contained(&mut self, [item, list]: &[Term; 2], term: &Term) -> (Node, Type) {
-        let (item_node, item_type) = self.node(item);
-        if let (Type::Word(words), TermKind::List(literals)) = (&item_type, &list.kind)
-            && literals.iter().all(|literal| self.is_literal(literal))
-        {
-            let words = Arc::clone(words);
-            let codes = literals.iter().filter_map(|literal| match &literal.kind {
-                TermKind::Text(text) => {
-                    self.word(&words, text, literal).map(|code| Value::Int(i64::from(code)))
-                }
-                _ => None,
-            });
-            let codes = Node::Constant(Value::List(codes.collect()));
-            return (self.fold(Node::In(Box::new([rank(item_node, &words), codes]))), Type::Bool);
-        }
-        let (list_node, list_type) = self.node(list);
-        match (&list_type, &item_type) {
-            (Type::Set(words), _) if self.is_literal(item) => {
-                let words = Arc::clone(words);
-                let TermKind::Text(text) = &item.kind else { return unknown() };
-                let Some(code) = self.word(&words, text, item) else { return unknown() };
-                // Only features keep their sets as bits.
-                let node = match list_node {
-                    Node::Feature(_) => Node::HasBit(Box::new(list_node), 1 << code),
-                    _ => Node::In(Box::new([item_node, list_node])),
-                };
-                (self.fold(node), Type::Bool)
-            }
-            (Type::Set(_), kind) if !kind.is_text() && *kind != Type::Any => {
-                self.refuse(item, format!("a set has words, this is {}", kind.describe()))
-            }
-            (Type::List(items), kind)
-                if **items != Type::Any
-                    && *kind != Type::Any
-                    && **items != *kind
-                    && !(items.is_number() && kind.is_number())
-                    && !(items.is_text() && kind.is_text()) =>
-            {
-                let what = format!(
-                    "a list of {}s never has {}",
-                    items.describe().trim_start_matches("an ").trim_start_matches("a "),
-                    kind.describe()
-                );
-                self.refuse(term, what)
-            }
-            (Type::Set(_) | Type::List(_) | Type::Any, _) => {
-                (self.fold(Node::In(Box::new([item_node, list_node]))), Type::Bool)
-            }
-            (other, _) => {
-                self.refuse(list, format!("`in` needs a list or a set, this is {}", other.describe()))
-            }
-        }
-    }
-
     fn index(&mut self, [list, index]: &[Term; 2], term: &Term) -> (Node, Type) {
         let ((list_node, list_type), (index_node, index_type)) = (self.node(list), self.node(index));
-        match (&list_type, &index_type) {
-            (Type::List(items), Type::Int | Type::Any) => {
-                let kind = (**items).clone();
-                (self.fold(Node::Index(Box::new([list_node, index_node]))), kind)
-            }
-            (Type::Any, _) => (Node::Index(Box::new([list_node, index_node])), Type::Any),
+        let kind = match (&list_type, &index_type) {
+            (Type::List(items), Type::Int | Type::Any) => (**items).clone(),
+            (Type::List(items), kind) if kind.is_number() && self.mode == Mode::Dynamic => (**items).clone(),
+            (Type::Map(both), key) if both.0.may_equal(key) => both.1.clone(),
+            (Type::Any, _) => Type::Any,
             (Type::List(_), other) => {
-                self.refuse(index, format!("an index is an int, this is {}", other.describe()))
+                return self.refuse(index, format!("an index is an int, this is {}", other.describe()));
+            }
+            (Type::Map(both), other) => {
+                let (keys, other) = (both.0.describe(), other.describe());
+                return self.refuse(index, format!("this map's keys are each {keys}, this is {other}"));
             }
             (other, _) => {
-                self.refuse(term, format!("only a list has items by index, this is {}", other.describe()))
+                let other = other.describe();
+                return self.refuse(term, format!("only lists and maps have items, this is {other}"));
             }
-        }
-    }
-
-    fn call(&mut self, name: &str, args: &[Term], method: bool, term: &Term) -> (Node, Type) {
-        // Name, function, whether it is written as a method, how many arguments with the target, what it gives.
-        const KNOWN: [(&str, Function, bool, usize, Type); 11] = [
-            ("size", Function::Size, false, 1, Type::Int),
-            ("size", Function::Size, true, 1, Type::Int),
-            ("contains", Function::Contains, true, 2, Type::Bool),
-            ("startsWith", Function::StartsWith, true, 2, Type::Bool),
-            ("endsWith", Function::EndsWith, true, 2, Type::Bool),
-            ("double", Function::ToDouble, false, 1, Type::Double),
-            ("int", Function::ToInt, false, 1, Type::Int),
-            ("string", Function::ToText, false, 1, Type::Text),
-            ("timestamp", Function::ToTime, false, 1, Type::Time),
-            ("duration", Function::ToDuration, false, 1, Type::Duration),
-            ("not_strictly_false", Function::NotStrictlyFalse, false, 1, Type::Bool),
-        ];
-        let checked: Vec<(Node, Type)> = args.iter().map(|arg| self.node(arg)).collect();
-        let Some((_, function, _, arity, result)) =
-            KNOWN.iter().find(|known| known.0 == name && known.2 == method)
-        else {
-            let problem = self.problem(term, format!("there is no function `{name}`"));
-            let other_form = KNOWN.iter().find(|known| known.0 == name);
-            self.problems.push(match other_form {
-                Some((_, _, true, ..)) => problem.hint(format!("write text.{name}(…)")),
-                Some(_) => problem.hint(format!("write {name}(…)")),
-                None => problem.nearest(name, KNOWN.iter().map(|known| known.0)),
-            });
-            return unknown();
         };
-        if checked.len() != *arity {
-            let takes = arity - usize::from(method);
-            return self.refuse(
-                term,
-                format!("`{name}` takes {takes} argument{}", if takes == 1 { "" } else { "s" }),
-            );
-        }
-        for ((_, kind), arg) in checked.iter().zip(args) {
-            let fits = match function {
-                Function::Size => matches!(kind, Type::Text | Type::Word(_) | Type::List(_) | Type::Set(_)),
-                Function::Contains | Function::StartsWith | Function::EndsWith => kind.is_text(),
-                Function::ToDouble => kind.is_number() || kind.is_text(),
-                Function::ToInt => kind.is_number() || kind.is_text() || *kind == Type::Time,
-                Function::ToText => !matches!(kind, Type::List(_) | Type::Set(_) | Type::Null),
-                Function::ToTime => kind.is_text() || matches!(kind, Type::Int | Type::Time),
-                Function::ToDuration => kind.is_text() || *kind == Type::Duration,
-                Function::NotStrictlyFalse => true,
-            };
-            if !fits && *kind != Type::Any {
-                return self.refuse(arg, format!("`{name}` does not take {}", kind.describe()));
-            }
-        }
-        let nodes = checked.into_iter().map(|(node, _)| node).collect();
-        let node = self.fold(Node::Call(*function, nodes));
-        if let Node::Constant(Value::Error(why)) = &node {
-            return self.refuse(term, format!("this has no value: {why}"));
-        }
-        (node, result.clone())
+        (self.fold(Node::Index(Box::new([list_node, index_node]))), kind)
     }
 
     fn comprehension(&mut self, l: &LoopTerm) -> (Node, Type) {
         let (range, range_type) = self.node(&l.range);
-        let item_type = match &range_type {
-            Type::List(items) => (**items).clone(),
-            Type::Set(words) => Type::Word(Arc::clone(words)),
-            Type::Any => Type::Any,
+        let (key, value) = match &range_type {
+            Type::List(items) => (Type::Int, (**items).clone()),
+            Type::Set(words) => (Type::Int, Type::Word(Arc::clone(words))),
+            Type::Map(both) => (both.0.clone(), both.1.clone()),
+            Type::Any => (Type::Any, Type::Any),
             other => {
-                return self.refuse(
-                    &l.range,
-                    format!("only lists and sets have items, this is {}", other.describe()),
-                );
+                let what = format!("only lists, sets and maps have items, this is {}", other.describe());
+                return self.refuse(&l.range, what);
             }
         };
-        let (start, start_type) = self.node(&l.start);
         let item = self.locals.len();
-        // What is gathered may change its type on the way (an empty list has none), so only its form is kept.
-        let so_far =
-            if matches!(start_type, Type::List(_)) { Type::List(Box::new(Type::Any)) } else { start_type };
-        self.locals.push((l.item.clone(), item_type));
-        self.locals.push((l.so_far.clone(), so_far));
-        let condition = self.truth(&l.condition);
-        let (step, _) = self.node(&l.step);
-        let (result, result_type) = self.node(&l.result);
+        let single = if matches!(range_type, Type::Map(_)) { key.clone() } else { value.clone() };
+        match &l.names[..] {
+            [first, second] => self.locals.extend([(first.clone(), key.clone()), (second.clone(), value)]),
+            names => self.locals.extend(names.iter().map(|name| (name.clone(), single.clone()))),
+        }
+        let filter = l.filter.as_ref().map(|filter| self.truth(filter));
+        let (body, kind) = match l.kind {
+            LoopKind::Map | LoopKind::Entries => self.node(&l.body),
+            _ => (self.truth(&l.body), Type::Bool),
+        };
         self.locals.truncate(item);
-        (Node::Loop(Box::new(Loop { range, start, condition, step, result, item })), result_type)
+        let kind = match l.kind {
+            LoopKind::Map => Type::list(kind),
+            LoopKind::Entries => Type::map(key, kind),
+            LoopKind::Filter => Type::list(single),
+            LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => Type::Bool,
+        };
+        let pair = l.names.len() == 2;
+        (Node::Loop(Box::new(Loop { kind: l.kind, range, filter, body, item, pair })), kind)
     }
 
     /// `&&` (`decisive` false) and `||` (`decisive` true) with constants taken out.
@@ -804,14 +535,7 @@ impl Check<'_> {
 
     /// A node over constants only becomes its value.
     fn fold(&self, node: Node) -> Node {
-        let mut constant = true;
-        let mut outermost = true;
-        node.walk(&mut |below| {
-            constant &= std::mem::take(&mut outermost) || matches!(below, Node::Constant(_));
-        });
-        if !constant
-            || matches!(node, Node::Constant(_) | Node::Feature(_) | Node::Code(_) | Node::Context(_))
-        {
+        if !is_constant(&node) || Cost::new(self.scope.schema, self.scope.variables).of(&node) > MAX_COST {
             return node;
         }
         let (context, memo) = (Context::default(), TagMemo::default());
@@ -830,29 +554,20 @@ impl Check<'_> {
     }
 }
 
-/// A word as its place in the order.
-fn rank(node: Node, words: &Arc<Vocabulary>) -> Node {
-    match node {
-        Node::Feature(id) => Node::Code(id),
-        Node::Constant(Value::Text(text)) => {
-            Node::Constant(words.code(&text).map_or(Value::Missing, |code| Value::Int(i64::from(code))))
-        }
-        Node::Constant(other) => Node::Constant(other),
-        other => Node::Rank(Box::new(other), Arc::clone(words)),
-    }
-}
-
-/// The type of an offer's attribute, those that every offer has included.
-fn offer_kind(schema: &Schema, name: &str) -> Option<Type> {
-    match name {
-        "id" | "group" => Some(Type::Text),
-        "priority" => Some(Type::Int),
-        "value" => Some(Type::Double),
-        _ => schema.attribute(name).map(|attribute| Type::of(&attribute.kind)),
-    }
-}
-
 /// Opening less closing brackets.
 fn unbalanced(text: &str) -> i32 {
     outside_texts(text).map(|(_, b)| i32::from(b == b'(') - i32::from(b == b')')).sum()
+}
+
+/// Whether a node depends on nothing but constants.
+fn is_constant(node: &Node) -> bool {
+    let below = node.children();
+    let leaf = below.is_empty() && !matches!(node, Node::List(_) | Node::Map(_));
+    !leaf && below.iter().all(|below| matches!(below, Node::Constant(_)))
+}
+
+/// Whether values of this type are less or greater than each other.
+fn has_order(kind: &Type) -> bool {
+    kind.is_number()
+        || matches!(kind, Type::Bool | Type::Text | Type::Word(_) | Type::Bytes | Type::Time | Type::Duration)
 }

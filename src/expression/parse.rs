@@ -1,11 +1,14 @@
-//! An expression's text as a tree with places. The only module that knows the `cel` crate: its parser is used, its tree is
-//! turned into ours, its messages into plain words.
+//! An expression's text as a tree with places. The only module that knows the `cel` crate: its parser is
+//! used, its tree is turned into ours, its messages into plain words.
 
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
 
-use super::{Comparison, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, Operator};
+use super::scan::{Flaw, closings, too_deep};
+use super::{
+    Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
+};
 use crate::input::Cursor;
 use crate::problem::{Place, Problem, Problems, Source};
 
@@ -40,8 +43,10 @@ pub(crate) enum TermKind {
     Null,
     Bool(bool),
     Int(i64),
+    UInt(u64),
     Double(f64),
     Text(String),
+    Bytes(Vec<u8>),
     Name(String),
     Select(Box<Term>, String),
     Has(Box<Term>, String),
@@ -56,20 +61,23 @@ pub(crate) enum TermKind {
     In(Box<[Term; 2]>),
     Index(Box<[Term; 2]>),
     List(Vec<Term>),
+    /// Keys and values by turns.
+    Map(Vec<Term>),
     /// A function, or a method with its target as the first argument.
     Call(String, Vec<Term>, bool),
     Loop(Box<LoopTerm>),
 }
 
+/// One of CEL's macros: what it does with each item of a range.
 #[derive(Debug, Clone)]
 pub(crate) struct LoopTerm {
+    pub(crate) kind: LoopKind,
     pub(crate) range: Term,
-    pub(crate) item: String,
-    pub(crate) so_far: String,
-    pub(crate) start: Term,
-    pub(crate) condition: Term,
-    pub(crate) step: Term,
-    pub(crate) result: Term,
+    /// The item; or the index or key, and the value.
+    pub(crate) names: Vec<String>,
+    /// Which items count, where the macro has a place for it.
+    pub(crate) filter: Option<Term>,
+    pub(crate) body: Term,
 }
 
 impl Syntax {
@@ -84,10 +92,14 @@ impl Syntax {
             return Err(of_one(origin.problem(text, 0, 1, detail)));
         }
         // Refused before the parser sees it: its own tree would be as deep, and dropping it recurses.
+        let brackets = closings(text)
+            .map_err(|Flaw { start, end, why }| of_one(origin.problem(text, start, end, why)))?;
         if let Some(at) = too_deep(text) {
             return Err(of_one(origin.problem(text, at, at + 1, depth_message())));
         }
-        let parser = cel::parser::Parser::new().max_recursion_depth(MAX_BRACKETS as u16 * 4);
+        // Without the macros of its own: ours keep the places of what was written.
+        let parser = cel::Env::default().with_optional_support(false).parser();
+        let parser = parser.max_recursion_depth(MAX_BRACKETS as u16 * 4).enable_ident_escape_syntax(true);
         let (tree, info) = parser.parse_with_source_info(text).map_err(|errors| {
             let mut problems = Problems::new();
             for error in &errors.errors {
@@ -95,8 +107,16 @@ impl Syntax {
             }
             problems
         })?;
-        let mut convert = Convert { info: &info, text, origin: &origin, problems: Problems::new() };
+        let mut convert =
+            Convert { info: &info, text, origin: &origin, brackets, nodes: 0, problems: Problems::new() };
         let root = convert.term(&tree, 0);
+        if convert.nodes > MAX_NODES {
+            let detail = format!(
+                "an expression has at most {MAX_NODES} values and operators, this one {}",
+                convert.nodes
+            );
+            return Err(of_one(origin.problem(text, 0, text.len(), detail)));
+        }
         let problems = convert.problems;
         problems.or(Syntax { text: text.into(), origin, root })
     }
@@ -132,51 +152,6 @@ fn depth_message() -> String {
     )
 }
 
-/// The bytes of an expression that are not inside a text.
-pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
-    let mut quote = None;
-    let mut escaped = false;
-    text.bytes().enumerate().filter(move |(_, byte)| {
-        match (quote, *byte) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), b'\\') => escaped = true,
-            (Some(end), byte) if byte == end => quote = None,
-            (Some(_), _) => {}
-            (None, b'\'' | b'"') => quote = Some(*byte),
-            (None, _) => return true,
-        }
-        false
-    })
-}
-
-/// The byte where operators first nest too deep. Counts an upper bound: a chain such as `1+1+1` nests one level per operator,
-/// what stands in brackets adds to the chain around it, and `&&`, `||` and `,` begin a new chain.
-fn too_deep(text: &str) -> Option<usize> {
-    let mut open: Vec<(usize, usize)> = Vec::new(); // per bracket: chain before it, longest chain in it
-    let (mut chain, mut longest) = (0_usize, 0_usize);
-    for (at, byte) in outside_texts(text) {
-        match byte {
-            b'(' | b'[' | b'{' => {
-                open.push((chain, longest));
-                longest = chain;
-            }
-            b')' | b']' | b'}' => {
-                let (_, before) = open.pop().unwrap_or((0, 0));
-                chain = longest;
-                longest = longest.max(before);
-            }
-            b'&' | b'|' | b',' => chain = open.last().map_or(0, |(before, _)| *before),
-            b'!' | b'-' | b'+' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'?' | b':' | b'.' => chain += 1,
-            _ => {}
-        }
-        longest = longest.max(chain);
-        if open.len() > MAX_BRACKETS || chain > MAX_DEPTH {
-            return Some(at);
-        }
-    }
-    None
-}
-
 /// The byte of a position given as line and column from 1.
 fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     let line = usize::try_from(line - 1).unwrap_or(0);
@@ -203,11 +178,6 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
             end,
             "the expression ends where a value was expected",
         );
-    }
-    if message.contains("invalid argument to has()") {
-        let problem =
-            origin.problem(text, at, at + 1, "has() asks for a field: has(customer.age), has(context.page)");
-        return problem.hint("or compare with null: age != null");
     }
     let found = [
         "token recognition error at",
@@ -265,8 +235,9 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
 }
 
-/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was written, which may
-/// have quotes, folded lines and indentation more. Where that cannot be told (escapes, an alias) it is the scalar itself.
+/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was
+/// written, which may have quotes, folded lines and indentation more. Where that cannot be told (escapes, an
+/// alias) it is the scalar itself.
 fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) -> Place {
     let from = place.offset as usize;
     let to = if place.length > 0 { from + place.length as usize } else { source.text.len() };
@@ -290,7 +261,8 @@ fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) 
     Place { line: place.line + lines, column, offset, length: (to + 1).saturating_sub(from).max(1) as u32 }
 }
 
-/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for behind the last.
+/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for
+/// behind the last.
 fn aligned(written: &str, value: &str, target: usize) -> Option<usize> {
     let mut at = 0;
     for (i, wanted) in value.char_indices() {
@@ -308,11 +280,15 @@ struct Convert<'a> {
     info: &'a SourceInfo,
     text: &'a str,
     origin: &'a Origin,
+    /// Each opening bracket with the one that closes it, in order.
+    brackets: Vec<(usize, usize)>,
+    nodes: usize,
     problems: Problems,
 }
 
 impl Convert<'_> {
     fn term(&mut self, tree: &IdedExpr, depth: usize) -> Term {
+        self.nodes += 1;
         let (mut start, mut end) = match self.info.offset_for(tree.id) {
             Some((start, stop)) => (start as usize, stop as usize + 1),
             None => (0, self.text.len()),
@@ -325,7 +301,7 @@ impl Convert<'_> {
             return refused(TermKind::Null);
         }
         let kind = match &tree.expr {
-            Expr::Literal(literal) => self.literal(literal, start, end),
+            Expr::Literal(literal) => literal_of(literal),
             Expr::Ident(name) => TermKind::Name(name.trim_start_matches('.').to_owned()),
             Expr::Select(select) => {
                 let operand = Box::new(self.term(&select.operand, depth + 1));
@@ -335,7 +311,11 @@ impl Convert<'_> {
             }
             Expr::List(list) => {
                 end = self.closing(start).map_or(end, |close| close + 1);
-                TermKind::List(list.elements.iter().map(|e| self.term(e, depth + 1)).collect())
+                self.list(&list.elements, depth, start, end)
+            }
+            Expr::Map(map) => {
+                end = self.closing(start).map_or(end, |close| close + 1);
+                self.map(map, depth, start, end)
             }
             Expr::Call(call) => {
                 // A function's place is its opening bracket.
@@ -350,17 +330,8 @@ impl Convert<'_> {
                 }
                 self.call(call, depth, start, end)
             }
-            Expr::Comprehension(c) => TermKind::Loop(Box::new(LoopTerm {
-                range: self.term(&c.iter_range, depth + 1),
-                item: c.iter_var.clone(),
-                so_far: c.accu_var.clone(),
-                start: self.term(&c.accu_init, depth + 1),
-                condition: self.term(&c.loop_cond, depth + 1),
-                step: self.term(&c.loop_step, depth + 1),
-                result: self.term(&c.result, depth + 1),
-            })),
-            Expr::Map(_) | Expr::Struct(_) => {
-                self.refuse(start, end, "maps and messages are not part of conditions")
+            Expr::Struct(_) | Expr::Comprehension(_) => {
+                self.refuse(start, end, "protobuf messages are not part of the language here")
             }
             Expr::Unspecified => self.refuse(start, end, "a value was expected"),
         };
@@ -370,18 +341,31 @@ impl Convert<'_> {
 
     /// The bracket that closes the one at `open`, if there is one.
     fn closing(&self, open: usize) -> Option<usize> {
-        let mut depth = 0_i32;
-        for (at, byte) in outside_texts(self.text).skip_while(|(at, _)| *at < open) {
-            depth += match byte {
-                b'(' | b'[' => 1,
-                b')' | b']' => -1,
-                _ => 0,
-            };
-            if depth == 0 {
-                return (at > open).then_some(at);
+        let found = self.brackets.binary_search_by_key(&open, |(open, _)| *open).ok()?;
+        Some(self.brackets[found].1)
+    }
+
+    fn list(&mut self, items: &[IdedExpr], depth: usize, start: usize, end: usize) -> TermKind {
+        if items.len() > MAX_ITEMS {
+            let why = format!("a list has at most {MAX_ITEMS} items, this one {}", items.len());
+            return self.refuse(start, end, &why);
+        }
+        TermKind::List(items.iter().map(|item| self.term(item, depth + 1)).collect())
+    }
+
+    fn map(&mut self, map: &MapExpr, depth: usize, start: usize, end: usize) -> TermKind {
+        if map.entries.len() > MAX_ITEMS {
+            let why = format!("a map has at most {MAX_ITEMS} entries, this one {}", map.entries.len());
+            return self.refuse(start, end, &why);
+        }
+        let mut terms = Vec::with_capacity(map.entries.len() * 2);
+        for entry in &map.entries {
+            if let EntryExpr::MapEntry(entry) = &entry.expr {
+                terms.push(self.term(&entry.key, depth + 1));
+                terms.push(self.term(&entry.value, depth + 1));
             }
         }
-        None
+        TermKind::Map(terms)
     }
 
     /// The end of `.field` behind the dot at `from`.
@@ -397,23 +381,10 @@ impl Convert<'_> {
         TermKind::Null
     }
 
-    fn literal(&mut self, literal: &LiteralValue, start: usize, end: usize) -> TermKind {
-        match literal {
-            LiteralValue::Null => TermKind::Null,
-            LiteralValue::Boolean(b) => TermKind::Bool(*b.inner()),
-            LiteralValue::Int(i) => TermKind::Int(*i.inner()),
-            LiteralValue::Double(x) => TermKind::Double(*x.inner()),
-            LiteralValue::String(s) => TermKind::Text(s.inner().to_owned()),
-            LiteralValue::UInt(_) => {
-                self.refuse(start, end, "unsigned numbers are not part of conditions; leave out the `u`")
-            }
-            LiteralValue::Bytes(_) => {
-                self.refuse(start, end, "bytes are not part of conditions; leave out the `b`")
-            }
-        }
-    }
-
     fn call(&mut self, call: &CallExpr, depth: usize, start: usize, end: usize) -> TermKind {
+        if let Some(kind) = self.expand(call, depth, start, end) {
+            return kind;
+        }
         let mut args: Vec<Term> = Vec::with_capacity(call.args.len() + 1);
         if let Some(target) = &call.target {
             args.push(self.term(target, depth + 1));
@@ -422,6 +393,10 @@ impl Convert<'_> {
             args.push(self.term(arg, depth + 1));
         }
         let name = call.func_name.as_str();
+        if let Some(space) = namespace(call) {
+            args.remove(0);
+            return self.function(&format!("{space}.{name}"), args, false, start, end);
+        }
         if let Some(kind) = chain(name, &mut args) {
             return kind;
         }
@@ -457,7 +432,116 @@ impl Convert<'_> {
     }
 }
 
-/// `&&` and `||` chains: operands of the same operator are taken up, so that one node has all of them in order.
+impl Convert<'_> {
+    /// The macros: `has`, and the loops over a range.
+    fn expand(&mut self, call: &CallExpr, depth: usize, start: usize, end: usize) -> Option<TermKind> {
+        let Some(target) = &call.target else {
+            return match (call.func_name.as_str(), &call.args[..]) {
+                (operators::HAS, [arg]) => Some(self.has(arg, depth)),
+                _ => None,
+            };
+        };
+        if let ("bind", Expr::Ident(cel), [name, value, body]) =
+            (call.func_name.as_str(), &target.expr, &call.args[..])
+            && cel == "cel"
+        {
+            return Some(self.bind(name, value, body, depth));
+        }
+        let (kind, names, rest) = loop_of(&call.func_name, &call.args)?;
+        let mut simple = Vec::with_capacity(names.len());
+        for name in names {
+            match &name.expr {
+                Expr::Ident(name) if !name.starts_with('.') => simple.push(name.clone()),
+                _ => {
+                    let term = self.term(name, depth + 1);
+                    let why = "here stands the name that each item gets, as in `list.all(item, item > 0)`";
+                    return Some(self.refuse(term.start, term.end, why));
+                }
+            }
+        }
+        if let [first, second] = &simple[..]
+            && first == second
+        {
+            return Some(self.refuse(start, end, "the two names of a loop must differ"));
+        }
+        let range = self.term(target, depth + 1);
+        let mut rest: Vec<Term> = rest.iter().map(|term| self.term(term, depth + 1)).collect();
+        let body = rest.pop()?;
+        Some(TermKind::Loop(Box::new(LoopTerm { kind, range, names: simple, filter: rest.pop(), body })))
+    }
+
+    /// `cel.bind(name, value, body)` is `[value].map(name, body)[0]`.
+    fn bind(&mut self, name: &IdedExpr, value: &IdedExpr, body: &IdedExpr, depth: usize) -> TermKind {
+        let Expr::Ident(name) = &name.expr else {
+            let term = self.term(name, depth + 1);
+            return self.refuse(
+                term.start,
+                term.end,
+                "here stands a name: cel.bind(name, value, what it is used in)",
+            );
+        };
+        let (value, body) = (self.term(value, depth + 3), self.term(body, depth + 2));
+        let (start, end) = (value.start, body.end);
+        let at = |kind| Term { kind, start, end };
+        let range = at(TermKind::List(vec![value]));
+        let names = vec![name.clone()];
+        let l = LoopTerm { kind: LoopKind::Map, range, names, filter: None, body };
+        TermKind::Index(Box::new([at(TermKind::Loop(Box::new(l))), at(TermKind::Int(0))]))
+    }
+
+    fn has(&mut self, arg: &IdedExpr, depth: usize) -> TermKind {
+        let term = self.term(arg, depth + 1);
+        match term.kind {
+            TermKind::Select(operand, field) => TermKind::Has(operand, field),
+            _ => {
+                let why = "has() asks for a field: has(customer.age), has(context.page)";
+                let problem = self.origin.problem(self.text, term.start, term.end, why);
+                self.problems.push(problem.hint("or compare with null: age != null"));
+                TermKind::Null
+            }
+        }
+    }
+}
+
+fn literal_of(literal: &LiteralValue) -> TermKind {
+    match literal {
+        LiteralValue::Null => TermKind::Null,
+        LiteralValue::Boolean(b) => TermKind::Bool(*b.inner()),
+        LiteralValue::Int(i) => TermKind::Int(*i.inner()),
+        LiteralValue::UInt(u) => TermKind::UInt(*u.inner()),
+        LiteralValue::Double(x) => TermKind::Double(*x.inner()),
+        LiteralValue::String(s) => TermKind::Text(s.inner().to_owned()),
+        LiteralValue::Bytes(bytes) => TermKind::Bytes(bytes.inner().to_vec()),
+    }
+}
+
+/// The loop that a macro is, the names it binds, and what it computes: a filter if there are two of them, and
+/// the body.
+fn loop_of<'a>(name: &str, args: &'a [IdedExpr]) -> Option<(LoopKind, &'a [IdedExpr], &'a [IdedExpr])> {
+    let (kind, bound) = match (name, args.len()) {
+        ("all", 2 | 3) => (LoopKind::All, args.len() - 1),
+        ("exists", 2 | 3) => (LoopKind::Exists, args.len() - 1),
+        ("exists_one" | "existsOne", 2 | 3) => (LoopKind::ExistsOne, args.len() - 1),
+        ("filter", 2) => (LoopKind::Filter, 1),
+        ("map", 2 | 3) => (LoopKind::Map, 1),
+        ("transformList", 3 | 4) => (LoopKind::Map, 2),
+        ("transformMap", 3 | 4) => (LoopKind::Entries, 2),
+        _ => return None,
+    };
+    let (names, rest) = args.split_at(bound);
+    Some((kind, names, rest))
+}
+
+/// Of a function such as `math.greatest`, what stands before the dot.
+fn namespace(call: &CallExpr) -> Option<&str> {
+    match &call.target.as_ref()?.expr {
+        Expr::Ident(name) if name == "math" || name == "strings" => Some(name),
+        _ => None,
+    }
+}
+
+/// `&&` and `||` chains: operands of the same operator are taken up, so that one node has all of them in
+/// order.
 fn chain(name: &str, args: &mut Vec<Term>) -> Option<TermKind> {
     let and = match name {
         operators::LOGICAL_AND => true,
@@ -511,18 +595,23 @@ impl TermKind {
             TermKind::And(terms)
             | TermKind::Or(terms)
             | TermKind::List(terms)
+            | TermKind::Map(terms)
             | TermKind::Call(_, terms, _) => terms.iter().collect(),
             TermKind::If(three) => three.iter().collect(),
             TermKind::Compare(_, two)
             | TermKind::Arithmetic(_, two)
             | TermKind::In(two)
             | TermKind::Index(two) => two.iter().collect(),
-            TermKind::Loop(l) => vec![&l.range, &l.start, &l.condition, &l.step, &l.result],
+            TermKind::Loop(l) => {
+                [Some(&l.range), l.filter.as_ref(), Some(&l.body)].into_iter().flatten().collect()
+            }
             TermKind::Null
             | TermKind::Bool(_)
             | TermKind::Int(_)
+            | TermKind::UInt(_)
             | TermKind::Double(_)
             | TermKind::Text(_)
+            | TermKind::Bytes(_)
             | TermKind::Name(_) => Vec::new(),
         }
     }
@@ -569,7 +658,7 @@ mod tests {
             ("when: age >\n   3 & x\n", "2:6 \"&\" `&` was not expected here"),
             ("when: age >\n", "1:11 \">\" the expression ends where a value was expected"),
             ("when: \"age > 3 &&\\n agee = 4\"\n", "1:7 \"\\\"age > 3"),
-            ("when: has(age)\n", "1:11 \"a\" has() asks for a field"),
+            ("when: has(age)\n", "1:11 \"age\" has() asks for a field"),
             ("when: tier == 'abc\n", "1:15 \"'abc\" this text has no closing quote"),
         ] {
             let found = problems(yaml);

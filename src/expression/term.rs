@@ -255,7 +255,10 @@ impl Order {
 /// Whether two values can be put in order.
 fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {
-        (Value::Int(_) | Value::Double(_), Value::Int(_) | Value::Double(_)) => true,
+        (
+            Value::Int(_) | Value::UInt(_) | Value::Double(_),
+            Value::Int(_) | Value::UInt(_) | Value::Double(_),
+        ) => true,
         (Value::Bool(_), Value::Bool(_))
         | (Value::Time(_), Value::Time(_))
         | (Value::Duration(_), Value::Duration(_)) => true,

@@ -195,13 +195,15 @@ impl Encode for MessagePack<'_> {
     }
 }
 
-/// A value: what is missing is null, times are RFC 3339, durations seconds, sets lists of words.
+/// A value: what is missing is null, times are RFC 3339, durations seconds, sets lists of words. What no feature, attribute or
+/// context field can be is written as in the language.
 pub(super) fn value(out: &mut (impl Encode + ?Sized), of: &Value<'_>) {
     match of {
         Value::Missing | Value::Null => out.null(),
         Value::Error(_) => out.text(&of.to_string()),
         Value::Bool(b) => out.boolean(*b),
         Value::Int(i) => out.integer(*i),
+        Value::UInt(_) | Value::Bytes(_) | Value::Map(_) | Value::Type(_) => out.text(&of.to_string()),
         Value::Double(x) => out.number(*x),
         Value::Text(text) => out.text(text),
         Value::Time(time) => out.text(&time.to_string()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use super::super::eligible;
 use super::super::scan::obstacle;
 use super::*;
 use crate::expression::TagMemo;
@@ -318,7 +319,7 @@ fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (V
     let vector = FeatureVector::new(row);
     let mut found = Vec::new();
     for (placement, _) in request.placements {
-        super::super::eligible(engine, *placement, vector, request, now, &mut found);
+        eligible(engine, *placement, vector, request, now, &mut found);
     }
     let mut may: Vec<String> = found.iter().map(|id| engine.offer(*id).name.to_string()).collect();
     may.sort();

@@ -1,0 +1,206 @@
+//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, an offer's attribute,
+//! a type.
+
+use std::sync::Arc;
+
+use super::super::parse::{Term, TermKind};
+use super::super::{Node, Type};
+use super::{Check, unknown};
+use crate::problem::nearest;
+use crate::schema::Schema;
+use crate::value::Value;
+
+impl Check<'_> {
+    pub(super) fn name(&mut self, term: &Term, name: &str) -> (Node, Type) {
+        if let Some(i) = self.locals.iter().rposition(|(local, _)| local == name) {
+            return (Node::Local(i), self.locals[i].1.clone());
+        }
+        if let Some(i) = self.scope.variables.iter().position(|(variable, _)| variable == name) {
+            return (Node::Variable(i), Type::of_value(&self.scope.variables[i].1));
+        }
+        if name == "now" {
+            return (Node::Now, Type::Time);
+        }
+        if let Some(id) = self.scope.schema.feature_id(name) {
+            return (Node::Feature(id), Type::of(&self.scope.schema.feature(id).kind));
+        }
+        if let Some(kind) = type_named(name) {
+            return (Node::Constant(Value::Type(kind)), Type::Type);
+        }
+        let problem = self.problem(term, format!("there is no feature `{name}`"));
+        let schema = self.scope.schema;
+        let elsewhere = if schema.context_id(name).is_some() {
+            Some(format!("did you mean `context.{name}`?"))
+        } else if self.scope.tags.ids.contains_key(name) {
+            Some(format!("did you mean `tag.{name}`?"))
+        } else if self.scope.offer.is_some() && offer_kind(schema, name).is_some() {
+            Some(format!("did you mean `offer.{name}`?"))
+        } else if ["context", "tag", "offer", "customer"].contains(&name) {
+            Some(format!("`{name}` is followed by a name: `{name}.…`"))
+        } else {
+            None
+        };
+        let names = schema.features().iter().map(|f| &*f.name);
+        let variables = self.scope.variables.iter().map(|(name, _)| name.as_str());
+        self.wrong(match elsewhere {
+            Some(hint) => problem.hint(hint),
+            None => problem.nearest(name, names.chain(variables)),
+        })
+    }
+
+    pub(super) fn select(&mut self, term: &Term, operand: &Term, field: &str) -> (Node, Type) {
+        if let Some(found) = self.qualified(operand, field) {
+            return found;
+        }
+        match &operand.kind {
+            TermKind::Name(root) if self.is_namespace(root) => self.member(term, root, field),
+            _ => self.field(term, operand, field, Node::Field),
+        }
+    }
+
+    /// `has(x.field)`: whether a feature, attribute or field is known, or whether a map has this key.
+    pub(super) fn has(&mut self, term: &Term, operand: &Term, field: &str) -> (Node, Type) {
+        match &operand.kind {
+            TermKind::Name(root) if self.is_namespace(root) => {
+                let (node, kind) = self.member(term, root, field);
+                if kind == Type::Any {
+                    (node, kind)
+                } else {
+                    (self.fold(Node::Has(Box::new(node))), Type::Bool)
+                }
+            }
+            _ => {
+                let (node, kind) = self.field(term, operand, field, Node::HasKey);
+                (node, if kind == Type::Any { kind } else { Type::Bool })
+            }
+        }
+    }
+
+    /// A free variable with dots in its name, or the name of a type.
+    fn qualified(&self, operand: &Term, field: &str) -> Option<(Node, Type)> {
+        let name = format!("{}.{field}", dotted(operand)?);
+        let root = name.split('.').next().unwrap_or_default();
+        if self.locals.iter().any(|(local, _)| local == root) {
+            return None;
+        }
+        if let Some(i) = self.scope.variables.iter().position(|(variable, _)| *variable == name) {
+            return Some((Node::Variable(i), Type::of_value(&self.scope.variables[i].1)));
+        }
+        type_named(&name).map(|kind| (Node::Constant(Value::Type(kind)), Type::Type))
+    }
+
+    /// Whether a name stands for a group of names, and for no value.
+    fn is_namespace(&self, name: &str) -> bool {
+        ["customer", "context", "offer", "tag"].contains(&name)
+            && !self.locals.iter().any(|(local, _)| local == name)
+            && !self.scope.variables.iter().any(|(variable, _)| variable == name)
+    }
+
+    /// A map's value, or whether it has one.
+    fn field(
+        &mut self,
+        term: &Term,
+        operand: &Term,
+        field: &str,
+        make: impl Fn(Box<Node>, Box<str>) -> Node,
+    ) -> (Node, Type) {
+        let (node, kind) = self.node(operand);
+        let kind = match kind {
+            Type::Map(both) if both.0.may_equal(&Type::Text) => both.1,
+            Type::Any if node == unknown().0 => return unknown(),
+            Type::Any => Type::Any,
+            Type::Map(_) => return self.refuse(term, "this map's keys are no texts; write map[key]"),
+            _ => return self.refuse(term, "only customer, context, offer, tag and maps have fields"),
+        };
+        (self.fold(make(Box::new(node), field.into())), kind)
+    }
+
+    /// A feature, context field, tag or offer attribute.
+    fn member(&mut self, term: &Term, root: &str, field: &str) -> (Node, Type) {
+        let schema = self.scope.schema;
+        let names: Vec<&str> = match root {
+            "customer" => {
+                if let Some(id) = schema.feature_id(field) {
+                    return (Node::Feature(id), Type::of(&schema.feature(id).kind));
+                }
+                schema.features().iter().map(|f| &*f.name).collect()
+            }
+            "context" => {
+                if field == "channel" {
+                    return (Node::Channel, Type::Word(Arc::new(schema.channels().clone())));
+                }
+                if let Some(id) = schema.context_id(field) {
+                    return (Node::Context(id), Type::of(&schema.context()[usize::from(id.0)].kind));
+                }
+                schema.context().iter().map(|f| &*f.name).chain(["channel"]).collect()
+            }
+            "tag" => {
+                if let Some(tag) = self.scope.tags.ids.get(field) {
+                    return (Node::Tag(*tag), Type::Bool);
+                }
+                self.scope.tags.iter().collect()
+            }
+            _ => {
+                let Some(offer) = self.scope.offer else {
+                    return self.refuse(
+                        term,
+                        "there is no offer here; `offer.…` is for guardrails and for offers themselves",
+                    );
+                };
+                if let Some(kind) = offer_kind(schema, field) {
+                    let value = (offer.value)(field).unwrap_or(Value::Missing);
+                    return (Node::Constant(value), kind);
+                }
+                let attributes = schema.attributes().iter().map(|a| &*a.name);
+                attributes.chain(["id", "priority", "value", "group"]).collect()
+            }
+        };
+        let problem = self.problem(term, format!("there is no `{root}.{field}`"));
+        let problem = match nearest(field, names.iter().copied()) {
+            Some(name) => problem.hint(format!("did you mean `{root}.{name}`?")),
+            None if names.len() <= 12 && !names.is_empty() => {
+                problem.hint(format!("known: {}", names.join(", ")))
+            }
+            None => problem,
+        };
+        self.wrong(problem)
+    }
+}
+
+/// A name with dots, as it was written.
+fn dotted(term: &Term) -> Option<String> {
+    match &term.kind {
+        TermKind::Name(name) => Some(name.clone()),
+        TermKind::Select(operand, field) => Some(format!("{}.{field}", dotted(operand)?)),
+        _ => None,
+    }
+}
+
+/// The type of this name.
+fn type_named(name: &str) -> Option<&'static str> {
+    const TYPES: [&str; 12] = [
+        "bool",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "list",
+        "map",
+        "type",
+        "null_type",
+        "google.protobuf.Timestamp",
+        "google.protobuf.Duration",
+    ];
+    TYPES.into_iter().find(|known| *known == name)
+}
+
+/// The type of an offer's attribute, those that every offer has included.
+fn offer_kind(schema: &Schema, name: &str) -> Option<Type> {
+    match name {
+        "id" | "group" => Some(Type::Text),
+        "priority" => Some(Type::Int),
+        "value" => Some(Type::Double),
+        _ => schema.attribute(name).map(|attribute| Type::of(&attribute.kind)),
+    }
+}

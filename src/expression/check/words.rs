@@ -1,0 +1,172 @@
+//! Enums and sets: their words are known, so they are compared by place and asked for by bit, and a word that
+//! is none of them is a mistake.
+
+use std::sync::Arc;
+
+use super::super::parse::{Term, TermKind};
+use super::super::{Node, Type};
+use super::{Check, Mode, unknown};
+use crate::problem::nearest;
+use crate::schema::{Kind, Vocabulary};
+use crate::value::Value;
+
+impl Check<'_> {
+    pub(super) fn contained(&mut self, [item, list]: &[Term; 2], term: &Term) -> (Node, Type) {
+        let (item_node, item_type) = self.node(item);
+        if let (Type::Word(words), TermKind::List(literals)) = (&item_type, &list.kind)
+            && literals.iter().all(|literal| self.is_literal(literal))
+        {
+            let words = Arc::clone(words);
+            let codes = literals.iter().filter_map(|literal| match &literal.kind {
+                TermKind::Text(text) => {
+                    self.word(&words, text, literal).map(|code| Value::Int(i64::from(code)))
+                }
+                _ => None,
+            });
+            let codes = Node::Constant(Value::List(codes.collect()));
+            return (self.fold(Node::In(Box::new([rank(item_node, &words), codes]))), Type::Bool);
+        }
+        let (list_node, list_type) = self.node(list);
+        match (&list_type, &item_type) {
+            (Type::Set(words), _) if self.is_literal(item) => {
+                let words = Arc::clone(words);
+                let TermKind::Text(text) = &item.kind else { return unknown() };
+                let Some(code) = self.word(&words, text, item) else { return unknown() };
+                // Only features keep their sets as bits.
+                let node = match list_node {
+                    Node::Feature(_) => Node::HasBit(Box::new(list_node), 1 << code),
+                    _ => Node::In(Box::new([item_node, list_node])),
+                };
+                (self.fold(node), Type::Bool)
+            }
+            (Type::Set(_), kind) if !kind.is_text() && *kind != Type::Any => {
+                self.refuse(item, format!("a set has words, this is {}", kind.describe()))
+            }
+            (Type::List(items), kind) if !items.may_equal(kind) && self.mode != Mode::Dynamic => {
+                let what = format!(
+                    "a list of {}s never has {}",
+                    items.describe().trim_start_matches("an ").trim_start_matches("a "),
+                    kind.describe()
+                );
+                self.refuse(term, what)
+            }
+            (Type::Map(both), kind) if !both.0.may_equal(kind) && self.mode != Mode::Dynamic => {
+                let (keys, kind) = (both.0.describe(), kind.describe());
+                self.refuse(term, format!("this map's keys are each {keys}, this is {kind}"))
+            }
+            (Type::Set(_) | Type::List(_) | Type::Map(_) | Type::Any, _) => {
+                (self.fold(Node::In(Box::new([item_node, list_node]))), Type::Bool)
+            }
+            (other, _) => {
+                self.refuse(list, format!("`in` needs a list, a set or a map, this is {}", other.describe()))
+            }
+        }
+    }
+
+    pub(super) fn is_literal(&self, term: &Term) -> bool {
+        matches!(term.kind, TermKind::Text(_))
+    }
+
+    /// An enum against a word written out: the word must be one of its own. Compared by place, not as text.
+    pub(super) fn with_word(
+        &mut self,
+        words: &Arc<Vocabulary>,
+        node: Node,
+        literal: Node,
+        term: &Term,
+        equality: bool,
+    ) -> Option<[Node; 2]> {
+        let Node::Constant(Value::Text(text)) = &literal else { return Some([node, literal]) };
+        let code = self.word(words, text, term)?;
+        if !equality && !words.ordered {
+            self.refuse_order(term);
+            return None;
+        }
+        Some([rank(node, words), Node::Constant(Value::Int(i64::from(code)))])
+    }
+
+    /// The word's place, or a problem that names the nearest one.
+    fn word(&mut self, words: &Vocabulary, text: &str, term: &Term) -> Option<u32> {
+        let code = words.code(text);
+        if code.is_none() {
+            let problem =
+                self.problem(term, format!("'{text}' is not one of its {} values", words.words().len()));
+            let problem = match nearest(text, words.words().iter().map(|w| &**w)) {
+                Some(near) => problem.hint(format!("did you mean '{near}'?")),
+                None if words.words().len() <= 12 => {
+                    problem.hint(format!("values: {}", words.words().join(", ")))
+                }
+                None => problem,
+            };
+            self.wrong(problem);
+        }
+        code
+    }
+
+    fn refuse_order(&mut self, term: &Term) {
+        let problem = self.problem(term, "this enum's values have no order");
+        self.wrong(problem.hint("declare it with `ordered: true` in the schema"));
+    }
+
+    pub(super) fn two_words(
+        &mut self,
+        a: &Arc<Vocabulary>,
+        b: &Arc<Vocabulary>,
+        [left, right]: [Node; 2],
+        term: &Term,
+        equality: bool,
+    ) -> Option<[Node; 2]> {
+        if a.words() == b.words() {
+            let ordered = a.ordered && b.ordered;
+            if !equality && !ordered {
+                self.refuse_order(term);
+                return None;
+            }
+            return Some([rank(left, a), rank(right, b)]);
+        }
+        if !equality {
+            self.refuse(term, "enums are put in order only when their values are the same");
+            return None;
+        }
+        if !a.words().iter().any(|word| b.code(word).is_some()) {
+            self.refuse(term, "these enums have no value in common");
+            return None;
+        }
+        Some([left, right])
+    }
+
+    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a
+    /// customer whose score was given as 0.7 passes `score >= 0.7`.
+    pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
+        let single = |node: &Node| match node {
+            Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },
+            _ => false,
+        };
+        let round = |node: Node| match node {
+            Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
+                Node::Constant(Value::Double(f64::from(x as f32)))
+            }
+            other => other,
+        };
+        let [left, right] = pair;
+        if single(&left) {
+            [left, round(right)]
+        } else if single(&right) {
+            [round(left), right]
+        } else {
+            [left, right]
+        }
+    }
+}
+
+/// A word as its place in the order.
+fn rank(node: Node, words: &Arc<Vocabulary>) -> Node {
+    match node {
+        Node::Feature(id) => Node::Code(id),
+        Node::Constant(Value::Text(text)) => {
+            Node::Constant(words.code(&text).map_or(Value::Missing, |code| Value::Int(i64::from(code))))
+        }
+        Node::Constant(other) => Node::Constant(other),
+        other => Node::Rank(Box::new(other), Arc::clone(words)),
+    }
+}

@@ -1,0 +1,147 @@
+//! What kind of value an expression has, as far as it is known before it is evaluated.
+
+use std::sync::Arc;
+
+use crate::schema::{Kind, Vocabulary};
+use crate::value::Value;
+
+/// What kind of value an expression has.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// Known only when evaluated: items of mixed lists, what `dyn()` makes of a value.
+    Any,
+    /// `null`.
+    Null,
+    /// A truth value.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A whole number without a sign.
+    UInt,
+    /// A number.
+    Double,
+    /// Free text.
+    Text,
+    /// Some bytes.
+    Bytes,
+    /// A word of a vocabulary.
+    Word(Arc<Vocabulary>),
+    /// A point in time.
+    Time,
+    /// A stretch of time.
+    Duration,
+    /// Some words of a vocabulary.
+    Set(Arc<Vocabulary>),
+    /// A list.
+    List(Box<Type>),
+    /// A map, of these keys and values.
+    Map(Box<(Type, Type)>),
+    /// A type itself, as `int` or what `type()` gives.
+    Type,
+}
+
+impl Type {
+    /// The type that values of a kind have.
+    pub fn of(kind: &Kind) -> Type {
+        match kind {
+            Kind::Bool => Type::Bool,
+            Kind::Int { .. } => Type::Int,
+            Kind::Float { .. } | Kind::Decimal { .. } => Type::Double,
+            Kind::Enum(words) => Type::Word(Arc::clone(words)),
+            Kind::Set(words) => Type::Set(Arc::clone(words)),
+            Kind::Time => Type::Time,
+            Kind::Text => Type::Text,
+            Kind::Computed(computed) => Type::of(&computed.result),
+        }
+    }
+
+    pub(super) fn of_value(value: &Value<'_>) -> Type {
+        match value {
+            Value::Missing | Value::Error(_) => Type::Any,
+            Value::Null => Type::Null,
+            Value::Bool(_) => Type::Bool,
+            Value::Int(_) => Type::Int,
+            Value::UInt(_) => Type::UInt,
+            Value::Double(_) => Type::Double,
+            Value::Text(_) => Type::Text,
+            Value::Bytes(_) => Type::Bytes,
+            Value::Time(_) => Type::Time,
+            Value::Duration(_) => Type::Duration,
+            Value::Set(_, words) => Type::Set(Arc::new((*words).clone())),
+            Value::List(items) => Type::list(common(items.iter().map(Type::of_value))),
+            Value::Map(entries) => Type::map(
+                common(entries.iter().map(|(key, _)| Type::of_value(key))),
+                common(entries.iter().map(|(_, value)| Type::of_value(value))),
+            ),
+            Value::Type(_) => Type::Type,
+        }
+    }
+
+    pub(super) fn list(items: Type) -> Type {
+        Type::List(Box::new(items))
+    }
+
+    pub(super) fn map(keys: Type, values: Type) -> Type {
+        Type::Map(Box::new((keys, values)))
+    }
+
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Type::Any => "a value",
+            Type::Null => "null",
+            Type::Bool => "true or false",
+            Type::Int => "an int",
+            Type::UInt => "a uint",
+            Type::Double => "a double",
+            Type::Text => "a text",
+            Type::Bytes => "bytes",
+            Type::Word(_) => "an enum",
+            Type::Time => "a timestamp",
+            Type::Duration => "a duration",
+            Type::Set(_) => "a set",
+            Type::List(_) => "a list",
+            Type::Map(_) => "a map",
+            Type::Type => "a type",
+        }
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Type::Int | Type::UInt | Type::Double)
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Type::Text | Type::Word(_))
+    }
+
+    /// Whether a value of the one type may turn out to be equal to one of the other; enums by their words.
+    pub(super) fn may_equal(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Type::Any, _) | (_, Type::Any) => true,
+            (Type::List(a), Type::List(b)) => a.may_equal(b),
+            (Type::Map(a), Type::Map(b)) => a.0.may_equal(&b.0) && a.1.may_equal(&b.1),
+            (a, b) => a == b || (a.is_number() && b.is_number()) || (a.is_text() && b.is_text()),
+        }
+    }
+}
+
+/// The type of all of them, if they have one.
+pub(super) fn common(types: impl Iterator<Item = Type>) -> Type {
+    let mut all: Option<Type> = None;
+    for kind in types {
+        all = Some(match all {
+            None => kind,
+            Some(first) => joined(first, kind),
+        });
+    }
+    all.unwrap_or(Type::Any)
+}
+
+fn joined(a: Type, b: Type) -> Type {
+    match (a, b) {
+        (a, b) if a == b => a,
+        (a, b) if a.is_text() && b.is_text() => Type::Text,
+        (Type::List(a), Type::List(b)) => Type::list(joined(*a, *b)),
+        (Type::Map(a), Type::Map(b)) => Type::map(joined(a.0, b.0), joined(a.1, b.1)),
+        _ => Type::Any,
+    }
+}
