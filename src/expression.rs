@@ -51,7 +51,7 @@ pub const MAX_PATTERN_BYTES: usize = 256;
 pub const MAX_PATTERN_MEMORY: usize = 256 * 1024;
 /// Steps that one evaluation can take at most, reckoned when it is checked: what is inside a loop counts as
 /// often as the loop may go round, and putting together a text or a list counts by its size. An expression
-/// that could take more is refused. A step takes some 10 to 50 ns.
+/// that could take more is refused.
 pub const MAX_COST: u64 = 20_000;
 /// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per
 /// 16 bytes of text that it looks through or puts together. Beyond it there is no answer. The last line, for
