@@ -6,12 +6,14 @@
 
 mod check;
 mod evaluate;
+pub(crate) mod faults;
 pub(crate) mod keys;
 pub(crate) mod normalise;
 mod parse;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
