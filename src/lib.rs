@@ -41,6 +41,7 @@ pub mod state;
 pub mod update;
 
 // The shell. The one road for writes.
+pub mod clock;
 pub mod codec;
 pub mod compiler;
 pub mod node;
