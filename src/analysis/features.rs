@@ -79,7 +79,12 @@ impl<'a> Analysis<'a> {
         let detail = format!("`{name}` {why}: it always reads as missing{more}");
         let draft = Draft::new(WarningKind::Feature, set, detail);
         let draft = match feature.field {
-            None => draft.hint(format!("say what holds without it: `{name} == null || …`")),
+            None => draft.hint(match reader.path.last() {
+                Some(&("propensity" | "boost")) => {
+                    format!("say what holds without it: `{name} == null ? 1.0 : …`")
+                }
+                _ => format!("say what holds without it: `{name} == null || …`"),
+            }),
             Some(_) => draft.hint("load it, or say what holds without it"),
         };
         self.warn(draft, &reader.path, |text| text.name(&reader.path, name));
