@@ -3,6 +3,7 @@
 //! group's limit; the fallback when nothing survives.
 
 mod explain;
+mod lacks;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use crate::value::Time;
 use crate::vector::FeatureVector;
 
 pub use crate::context::Context;
-pub use explain::{Explanation, Stop, StopKind};
+pub use explain::{Explanation, Lack, Stop, StopKind};
+pub use lacks::MAX_WAYS;
 
 /// Propositions of one placement at most.
 pub const MAX_COUNT: usize = 30;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
+use crate::expression::words::Words;
 use crate::expression::{Expression, Tag};
 use crate::input::quoted;
 use crate::problem::Problem;
@@ -38,6 +39,8 @@ pub struct Engine {
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
     pub(crate) tags: Vec<Vec<Tag>>,
+    /// The normal form of each of those tags where it is false, and where it is true.
+    pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
     /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
     pub(crate) guardrails: Vec<Guardrail>,
     /// Propositions of each group that one decision may show.
@@ -175,6 +178,11 @@ impl Engine {
     /// The offer of this number.
     pub fn offer(&self, id: OfferId) -> &Offer {
         &self.offers[id.0 as usize]
+    }
+
+    /// What puts its terms into words.
+    pub(crate) fn words(&self) -> Words<'_> {
+        Words { schema: &self.schema, terms: &self.terms, tags: &self.tags }
     }
 
     /// How many offers it has.

@@ -10,6 +10,7 @@ pub(crate) mod faults;
 pub(crate) mod keys;
 pub(crate) mod normalise;
 mod parse;
+pub(crate) mod seen;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 pub use check::{OfferScope, Scope, TagNames, Type, Variables};
 pub use evaluate::{Facts, TagMemo};
 pub use parse::{Origin, Syntax};
+pub use seen::Read;
 
 use crate::schema::{ContextId, FeatureId, Vocabulary};
 use crate::value::Value;

@@ -80,7 +80,9 @@ fn an_explanation_names_the_condition_and_the_values_seen() {
         (&json!(false), &json!("when")),
         "{steady}"
     );
-    assert!(steady["stopped_by"]["values"].is_object(), "{steady}");
+    assert_eq!(steady["stopped_by"]["values"], json!({"age": 17}));
+    let lacks = json!([[{"term": "age", "is": 17, "needs": "at least 18"}, {"term": "aum", "is": null, "needs": "at least 500000"}]]);
+    assert_eq!(steady["stopped_by"]["lacks"], lacks, "{steady}");
 }
 
 #[test]

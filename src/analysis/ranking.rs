@@ -56,12 +56,10 @@ impl Analysis<'_> {
             if self.told[id.0 as usize] || score(offer).is_none() || elsewhere {
                 continue;
             }
-            match &offer.when_form.0[..] {
-                [only] => match only.0.iter().min_by_key(|atom| readers[atom.term.0 as usize]) {
-                    Some(atom) => rivals.by_term.entry(atom.term).or_default().push(*id),
-                    None => rivals.for_all.push(*id),
-                },
-                _ => {}
+            let [only] = &offer.when_form.0[..] else { continue };
+            match only.0.iter().min_by_key(|atom| readers[atom.term.0 as usize]) {
+                Some(atom) => rivals.by_term.entry(atom.term).or_default().push(*id),
+                None => rivals.for_all.push(*id),
             }
         }
         rivals

@@ -9,7 +9,7 @@ use crate::value::Time;
 impl Analysis<'_> {
     pub(super) fn schedules(&mut self) {
         let engine = self.engine;
-        let future = self.normaliser.from_now_on(self.known.now);
+        let future = self.normaliser.onwards(self.known.now);
         for (i, offer) in engine.offers().iter().enumerate() {
             if self.told[i] {
                 continue;

@@ -158,12 +158,12 @@ impl<'f, 's> Finder<'f, 's> {
         }
         for i in (0..forms.len()).rev() {
             // To say that something must be known is good style, also where a comparison says it again.
-            let others = (0..forms.len()).filter(|j| *j != i);
+            let mut others = (0..forms.len()).filter(|j| *j != i);
             if says_known(&nodes[i]) || !others.clone().any(|j| share_terms(&forms[i], &forms[j])) {
                 continue;
             }
             if others.clone().any(|j| forms[i].is_implied_by(&forms[j])) || {
-                let rest = others.fold(Some(Alternatives::always()), |rest, j| bounded(&rest?, &forms[j]));
+                let rest = others.try_fold(Alternatives::always(), |rest, j| bounded(&rest, &forms[j]));
                 rest.is_some_and(|rest| forms[i].is_implied_by(&rest))
             } {
                 way.push((i, forms.len()));

@@ -213,7 +213,7 @@ impl<'s> Normaliser<'s> {
     }
 
     /// When it is this time or later.
-    pub(crate) fn from_now_on(&mut self, now: Time) -> Alternatives {
+    pub(crate) fn onwards(&mut self, now: Time) -> Alternatives {
         let id = self.terms.intern(Term::Computed(Scoped { node: Node::Now, tags: 0 }, Number::Time));
         let keys = self.terms.get(id).compared(self.schema, Comparison::GreaterOrEqual, &Value::Time(now));
         keys.map_or_else(Alternatives::always, |keys| Alternatives::of(id, keys))

@@ -59,7 +59,11 @@ impl Words<'_> {
                 Kind::Enum(words) => enumerated(words, keys),
                 _ => self.ordered(id, keys),
             },
-            Term::Computed(..) | Term::Truth(_) => self.ordered(id, keys),
+            Term::Computed(scoped, _) => match &scoped.node {
+                Node::Rank(_, words) => enumerated(words, &places(words, keys)),
+                _ => self.ordered(id, keys),
+            },
+            Term::Truth(_) => self.ordered(id, keys),
         };
         if keys.has_none() {
             text.push_str(if text.is_empty() { "missing" } else { " or missing" });
@@ -79,7 +83,9 @@ impl Words<'_> {
             return "known".into();
         }
         let value = |key| self.key(id, key);
-        if count(keys) <= MAX_LISTED {
+        let to_the_end =
+            matches!(keys.ranges(), [(first, end)] if first < end && (*first == 0 || *end == last));
+        if count(keys) <= MAX_LISTED && !to_the_end {
             return joined(listed(keys).map(value), " or ");
         }
         if count(&others) <= 2 && keys.ranges().len() > 1 {
@@ -190,6 +196,14 @@ fn enumerated(words: &Vocabulary, keys: &Keys) -> String {
         _ if count(keys) <= MAX_LISTED => joined(listed(keys).map(word), " or "),
         _ => format!("one of {} words, such as {}", count(keys), joined(listed(keys).map(word), " or ")),
     }
+}
+
+/// Keys of a word's place, an int, as those of the place itself.
+fn places(words: &Vocabulary, keys: &Keys) -> Keys {
+    const ZERO: u64 = 1 << 63; // keys of ints begin with the negative ones
+    let last = ZERO + (words.words().len() as u64).saturating_sub(1);
+    let within = keys.intersection(&Keys::range(ZERO, last));
+    Keys::of(within.ranges().iter().map(|(first, end)| (first - ZERO, end - ZERO)))
 }
 
 fn bits(words: &Vocabulary, mask: u64, keys: &Keys) -> String {
@@ -355,6 +369,7 @@ features:
   seen: {kind: time}
 context:
   page: {kind: string}
+  level: {kind: enum, values: [low, mid, high], ordered: true}
 ";
 
     /// The atoms of a condition in words, alternatives separated by `|`.
@@ -381,6 +396,8 @@ context:
             ("age > 60", "age at least 61"),
             ("age >= 18 && age < 30", "age at least 18 and at most 29"),
             ("age >= 0", "age known"),
+            ("age < 2", "age at most 1"),
+            ("age > 3 && age < 6", "age 4 or 5"),
             ("age == null", "age missing"),
             ("age == null || age < 18", "age at most 17 or missing"),
             ("age in [1, 2, 30]", "age 1, 2 or 30"),
@@ -406,6 +423,9 @@ context:
             ("tag.rich", "tag.rich true"),
             ("aum > score", "aum > score true"),
             ("size(likes) >= 2", "size(likes) at least 2"),
+            ("context.level >= 'mid'", "context.level at least mid"),
+            ("context.channel in ['app', 'sms']", "context.channel app or sms"),
+            ("context.channel == 'app'", "context.channel app"),
         ] {
             assert_eq!(words(condition), expected, "{condition}");
         }
