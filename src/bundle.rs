@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::analysis::{Known, Warnings, analyse};
 use crate::engine::Engine;
 use crate::golden::Golden;
 use crate::import::Mapping;
@@ -11,6 +12,7 @@ use crate::population::Population;
 use crate::problem::{Problem, Problems, Source};
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
+use crate::value::Time;
 
 /// A file of `models/retail-bank` as it was when this program was built.
 macro_rules! embedded {
@@ -51,6 +53,8 @@ pub struct Checked {
     pub schema: Arc<Schema>,
     /// All rule sets compiled together, as their first versions.
     pub engine: Engine,
+    /// The rule sets.
+    pub rule_sets: Vec<Arc<RuleSet>>,
     /// The decisions that came out as expected.
     pub golden: Golden,
     /// How to make customers.
@@ -111,13 +115,14 @@ impl Bundle {
     ///
     /// # Errors
     /// Everything that is wrong with the rule sets, or else with how they fit together.
-    pub fn compile(&self, schema: &Arc<Schema>) -> Result<Engine, Problems> {
+    fn compile(&self, schema: &Arc<Schema>) -> Result<(Engine, Vec<Arc<RuleSet>>), Problems> {
         let mut problems = Problems::new();
         let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
         let rule_sets = self.rule_sets.iter().filter_map(|source| keep(parse(source), &mut problems));
-        let rule_sets: Vec<_> = rule_sets.map(|rule_set| (Arc::new(rule_set), 1)).collect();
+        let rule_sets: Vec<Arc<RuleSet>> = rule_sets.map(Arc::new).collect();
         problems.or(())?;
-        Engine::compile(schema, &rule_sets)
+        let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
+        Ok((Engine::compile(schema, &versions)?, rule_sets))
     }
 
     /// Checks everything: that it compiles, that the golden decisions come out, that population and imports fit the
@@ -135,13 +140,22 @@ impl Bundle {
         let population = population.and_then(|population| keep(population, &mut problems));
         let imports = self.imports.iter().map(|s| Mapping::parse(&s.name, &s.text, &schema));
         let imports = imports.filter_map(|mapping| keep(mapping, &mut problems)).collect();
-        if let Some(engine) = &engine {
+        if let Some((engine, _)) = &engine {
             problems.extend(golden.check(engine));
         }
         match engine {
-            Some(engine) => problems.or(Checked { schema, engine, golden, population, imports }),
+            Some((engine, rule_sets)) => {
+                problems.or(Checked { schema, engine, rule_sets, golden, population, imports })
+            }
             None => Err(problems),
         }
+    }
+}
+
+impl Checked {
+    /// What is right but hardly meant, at this time.
+    pub fn warnings(&self, now: Time) -> Warnings {
+        analyse(&self.engine, &self.rule_sets, &Known::at(now))
     }
 }
 

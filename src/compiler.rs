@@ -5,7 +5,7 @@
 //! What was swapped out is dropped here too, once no request reads it any more: freeing an engine may take milliseconds.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::analysis::{Known, Warnings, analyse};
+use crate::clock;
 use crate::definitions::{Definitions, History};
 use crate::engine::Engine;
-use crate::node::{Define, DefineError, Defined, Live, RuleSetVersion, Unavailable};
+use crate::node::{Define, DefineError, Defined, Live, OfferChange, RuleSetVersion, Tried, Unavailable};
 use crate::problem::{Problem, Problems};
 use crate::record::{MAX_TEXT_BYTES, Record};
-use crate::rule_set::RuleSet;
+use crate::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;
 use crate::writer::{Shared, Submissions};
 
@@ -38,6 +40,7 @@ const STACK_BYTES: usize = 16 << 20;
 /// What the compiler is sent.
 pub(crate) enum Message {
     Define(Define, oneshot::Sender<Result<Defined, DefineError>>),
+    Try { name: String, text: String, done: oneshot::Sender<Result<Tried, DefineError>> },
     Stop,
 }
 
@@ -105,6 +108,8 @@ struct Prepared {
     plan: Plan,
     engine: Engine,
     active: Sets,
+    /// Of what is published without being activated: what there would be if it were.
+    tried: Option<(Engine, Sets)>,
 }
 
 /// What keeps active rule sets from making an engine.
@@ -125,6 +130,9 @@ impl Compiler {
             };
             match message {
                 Ok(Message::Define(change, done)) => drop(done.send(self.define(change))),
+                Ok(Message::Try { name, text, done }) => {
+                    drop(done.send(surviving(|| self.tried(&name, text))));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -142,16 +150,17 @@ impl Compiler {
         let live = self.shared.live.load_full();
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
-        let Prepared { plan: Plan { records, version, active, rule_sets, .. }, engine, active: sets } =
+        let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
+        let Prepared { plan: Plan { records, version, active, rule_sets, .. }, engine, active: sets, .. } =
             prepared;
         if records.is_empty() {
             let sequence = self.shared.sequence.load(Ordering::Acquire);
-            return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets });
+            return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
         }
         let applied = self.submissions.submit(records, engine).map_err(DefineError::Unavailable)?;
         self.retired.extend(applied.replaced);
         self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
-        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets })
+        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets, warnings })
     }
 
     fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
@@ -167,17 +176,51 @@ impl Compiler {
             let what = format!("there are {MAX_RULE_SETS} rule sets already, retired ones included");
             return Err(DefineError::Conflict(Problems::one(what)));
         }
-        self.try_out(definitions, &plan).map_err(refused)?;
+        let tried = self.try_out(definitions, &plan).map_err(refused)?;
         let (engine, active) = self.compile(&next, &plan.parsed).map_err(refused)?;
-        Ok(Prepared { plan, engine, active })
+        Ok(Prepared { plan, engine, active, tried })
+    }
+
+    /// Compiles a rule set as if it were published, and says what would become of its offers.
+    fn tried(&self, name: &str, text: String) -> Result<Tried, DefineError> {
+        let begin = Instant::now();
+        let live = self.shared.live.load_full();
+        let definitions = &live.definitions;
+        let found = plan_publish(name.to_owned(), text, true, definitions).and_then(|plan| {
+            let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
+            let compiled = self.compile(&next, &plan.parsed).map_err(|broken| match broken {
+                Broken::Stale(problems) | Broken::Together(problems) => DefineError::Invalid(problems),
+            });
+            Ok((compiled?, plan.parsed))
+        });
+        let compiled_in_us = begin.elapsed().as_micros() as u64;
+        match found {
+            Ok(((engine, sets), parsed)) => {
+                let before = self.active_version(name, definitions);
+                let offers = parsed.values().flat_map(|new| changes(before.as_deref(), new)).collect();
+                let engine = Some((engine, sets.into_values().collect()));
+                Ok(Tried { errors: Problems::new(), engine, offers, compiled_in_us })
+            }
+            Err(DefineError::Invalid(errors) | DefineError::Conflict(errors)) => {
+                Ok(Tried { errors, engine: None, offers: Vec::new(), compiled_in_us })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The version of a rule set that decides now.
+    fn active_version(&self, name: &str, definitions: &Definitions) -> Option<Arc<RuleSet>> {
+        let (name, version, text) = definitions.active().find(|(active, ..)| ***active == *name)?;
+        let known = self.parsed.get(&definitions.schema, &(Arc::clone(name), version)).cloned();
+        known.or_else(|| RuleSet::parse(name, text, &definitions.schema).ok().map(Arc::new))
     }
 
     /// Compiles versions that are published without being activated as if they were: what could not be activated now is
     /// refused now.
-    fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<(), Broken> {
+    fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<Option<(Engine, Sets)>, Broken> {
         let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
         if !plan.records.iter().any(waits) {
-            return Ok(());
+            return Ok(None);
         }
         let mut records = plan.records.clone();
         for record in &mut records {
@@ -186,7 +229,7 @@ impl Compiler {
             }
         }
         let next = after(definitions, &records).map_err(Broken::Stale)?;
-        self.compile(&next, &plan.parsed).map(drop)
+        self.compile(&next, &plan.parsed).map(Some)
     }
 
     fn compile(&self, next: &Definitions, parsed: &Sets) -> Result<(Engine, Sets), Broken> {
@@ -207,6 +250,35 @@ impl Compiler {
         let engine = Engine::compile(&next.schema, &listed).map_err(Broken::Together)?;
         Ok((engine, sets))
     }
+}
+
+impl Prepared {
+    /// What is hardly meant in the rule sets that were brought, or comes of them for others.
+    fn warnings(&self) -> Warnings {
+        let brought: Vec<&str> = self.plan.parsed.keys().map(|(name, _)| &**name).collect();
+        if brought.is_empty() {
+            return Warnings::default();
+        }
+        let here = (&self.engine, &self.active);
+        let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
+        let sets: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
+        analyse(engine, &sets, &Known { about: Some(&brought), ..Known::at(clock::now()) })
+    }
+}
+
+/// What becomes of each offer when `new` takes the place of `old`: in the order of the new text, then those that go.
+fn changes(old: Option<&RuleSet>, new: &RuleSet) -> Vec<(String, OfferChange)> {
+    let known: HashMap<&str, &OfferRule> =
+        old.iter().flat_map(|set| &set.offers).map(|rule| (&*rule.name.name, rule)).collect();
+    let stays: HashSet<&str> = new.offers.iter().map(|rule| &*rule.name.name).collect();
+    let change = |rule: &OfferRule| match known.get(&*rule.name.name) {
+        None => OfferChange::Added,
+        Some(before) if before.says_the_same(rule) => OfferChange::Unchanged,
+        Some(_) => OfferChange::Changed,
+    };
+    let all = new.offers.iter().map(|rule| (rule.name.name.to_string(), change(rule)));
+    let gone = old.iter().flat_map(|set| &set.offers).filter(|rule| !stays.contains(&*rule.name.name));
+    all.chain(gone.map(|rule| (rule.name.name.to_string(), OfferChange::Removed))).collect()
 }
 
 impl Parsed {

@@ -4,6 +4,7 @@
 
 mod choose;
 mod explain;
+mod lacks;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ use choose::{Candidate, Choosing, Passed, Taken};
 
 pub use crate::context::Context;
 pub use crate::engine::Score;
-pub use explain::{Explanation, Stop, StopKind};
+pub use explain::{Explanation, Lack, Stop, StopKind};
+pub use lacks::MAX_WAYS;
 
 /// Propositions of one placement at most.
 pub const MAX_COUNT: usize = 30;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
+use crate::expression::words::Words;
 use crate::expression::{Expression, Tag};
 use crate::input::quoted;
 use crate::problem::Problem;
@@ -44,6 +45,8 @@ pub struct Engine {
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
     pub(crate) tags: Vec<Vec<Tag>>,
+    /// The normal form of each of those tags where it is false, and where it is true.
+    pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
     /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
     pub(crate) guardrails: Vec<Guardrail>,
     /// Propositions of each group that one decision may show.
@@ -202,6 +205,11 @@ impl Engine {
     /// How large its index is.
     pub fn index_size(&self) -> IndexSize {
         self.index.size()
+    }
+
+    /// What puts its terms into words.
+    pub(crate) fn words(&self) -> Words<'_> {
+        Words { schema: &self.schema, terms: &self.terms, tags: &self.tags }
     }
 
     /// How many offers it has.

@@ -9,15 +9,18 @@
 mod check;
 mod cost;
 mod evaluate;
+pub(crate) mod faults;
 pub(crate) mod keys;
 pub(crate) mod normalise;
 mod parse;
 mod pattern;
 mod scan;
+pub(crate) mod seen;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;
 mod types;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
@@ -27,6 +30,7 @@ use smallvec::SmallVec;
 pub use check::{OfferScope, Scope, TagNames, Variables};
 pub use evaluate::{Facts, TagMemo};
 pub use parse::{Origin, Syntax};
+pub use seen::Read;
 pub use types::Type;
 
 use self::pattern::Pattern;

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod bulk;
 mod bundle;
+mod check;
 mod connection;
 mod csv;
 mod customers;

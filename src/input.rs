@@ -510,6 +510,14 @@ impl<'p, 'n> Cursor<'p, 'n> {
         }
     }
 
+    /// The entry of this name, if this is a map that has one.
+    pub fn entry(&self, name: &str) -> Option<Cursor<'_, 'n>> {
+        let InputValue::Map(entries) = &self.input.value else { return None };
+        let (key, input) = entries.iter().find(|(key, _)| *key.text == *name)?;
+        let (part, key_place) = (Part::Key(&key.text), key.place);
+        Some(Cursor { input, source: self.source, up: Some(self), part, key_place })
+    }
+
     /// The entries of the map here, whatever their names; a problem for each name that comes twice.
     pub fn entries(&self, problems: &mut Problems) -> Option<Vec<(&'n str, Cursor<'_, 'n>)>> {
         let InputValue::Map(entries) = &self.input.value else {

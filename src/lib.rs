@@ -24,7 +24,8 @@ pub mod store;
 pub mod value;
 pub mod vector;
 
-// What the data teams say: conditions, rule sets, and all of them compiled together.
+// What the data teams say: conditions, rule sets, all of them compiled together, and what they hardly meant.
+pub mod analysis;
 pub mod context;
 pub mod engine;
 pub mod expression;
@@ -40,6 +41,7 @@ pub mod state;
 pub mod update;
 
 // The shell. The one road for writes.
+pub mod clock;
 pub mod codec;
 pub mod compiler;
 pub mod node;

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use arc_swap::Guard;
 use tokio::sync::oneshot;
 
+use crate::analysis::Warnings;
 use crate::compiler;
 use crate::data_dir::Opened;
 use crate::definitions::Definitions;
@@ -27,6 +28,7 @@ use crate::journal::append::Facts as JournalFacts;
 use crate::journal::{Journal, Volatile};
 use crate::problem::Problems;
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
+use crate::rule_set::RuleSet;
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::snapshotter::{self, Facts as SnapshotFacts, Schedule, Snapshotter};
 use crate::state::State;
@@ -132,6 +134,46 @@ pub struct Defined {
     pub compiled_in_us: u64,
     /// Of a bundle: its rule sets, those that stayed as they were included.
     pub rule_sets: Vec<RuleSetVersion>,
+    /// What is hardly meant in the rule sets that were brought.
+    pub warnings: Warnings,
+}
+
+/// A rule set that was tried out: compiled with those that are active, without changing anything.
+#[derive(Debug)]
+pub struct Tried {
+    /// What is wrong with it, or with how it fits the others.
+    pub errors: Problems,
+    /// If nothing is wrong: the engine there would be, and the rule sets it was compiled from.
+    pub engine: Option<(Engine, Vec<Arc<RuleSet>>)>,
+    /// Its offers with what becomes of each, against the active version.
+    pub offers: Vec<(String, OfferChange)>,
+    /// How long parsing and compiling took.
+    pub compiled_in_us: u64,
+}
+
+/// What becomes of an offer when a version takes the place of the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferChange {
+    /// It is new.
+    Added,
+    /// It says something else.
+    Changed,
+    /// It stays as it is; the tags it uses may have changed.
+    Unchanged,
+    /// It goes.
+    Removed,
+}
+
+impl OfferChange {
+    /// Its name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            OfferChange::Added => "added",
+            OfferChange::Changed => "changed",
+            OfferChange::Unchanged => "unchanged",
+            OfferChange::Removed => "removed",
+        }
+    }
 }
 
 /// A rule set of a bundle, as it is now.
@@ -302,10 +344,18 @@ impl Node {
     /// [`DefineError`]; nothing was changed then.
     pub async fn define(&self, change: Define) -> Result<Defined, DefineError> {
         let (done, reply) = oneshot::channel();
-        self.changes.try_send(compiler::Message::Define(change, done)).map_err(|refused| match refused {
-            TrySendError::Full(_) => DefineError::Unavailable(Unavailable::Overloaded),
-            TrySendError::Disconnected(_) => DefineError::Unavailable(Unavailable::Stopped),
-        })?;
+        self.changes.try_send(compiler::Message::Define(change, done)).map_err(refused)?;
+        reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
+    }
+
+    /// Tries a rule set out: compiles it with those that are active as if it were published, and changes nothing. Waits its
+    /// turn among the changes of definitions.
+    ///
+    /// # Errors
+    /// [`DefineError`], but never for what is wrong with the text: that is what was asked for.
+    pub async fn try_out(&self, name: String, text: String) -> Result<Tried, DefineError> {
+        let (done, reply) = oneshot::channel();
+        self.changes.try_send(compiler::Message::Try { name, text, done }).map_err(refused)?;
         reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
     }
 
@@ -387,6 +437,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Why the compiler did not take a message.
+#[allow(clippy::needless_pass_by_value)] // made for `map_err`
+fn refused<T>(refused: TrySendError<T>) -> DefineError {
+    DefineError::Unavailable(match refused {
+        TrySendError::Full(_) => Unavailable::Overloaded,
+        TrySendError::Disconnected(_) => Unavailable::Stopped,
+    })
 }
 
 /// `updates` as records that keep the bounds of [`record`](crate::record).

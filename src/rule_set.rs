@@ -138,7 +138,37 @@ impl RuleSet {
     }
 }
 
+impl OfferRule {
+    /// Whether another version says the same of this offer, wherever it stands in the text. The tags it uses may differ.
+    pub(crate) fn says_the_same(&self, other: &OfferRule) -> bool {
+        let text = |expression: &Expression| expression.text.clone();
+        let scores =
+            |rule: &OfferRule| (rule.when.as_ref().map(text), text(&rule.propensity), text(&rule.boost));
+        let schedule = |rule: &OfferRule| rule.schedule.as_ref().map(|schedule| schedule.text().to_owned());
+        let names = |references: &[Reference]| references.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
+        let treatments = |rule: &OfferRule| {
+            let all = rule.treatments.iter();
+            all.map(|t| (t.name.clone(), t.placement.name.clone(), t.locale.clone(), t.json.clone()))
+                .collect::<Vec<_>>()
+        };
+        scores(self) == scores(other)
+            && schedule(self) == schedule(other)
+            && names(&self.placements) == names(&other.placements)
+            && self.attributes.say_the_same(&other.attributes)
+            && self.reason == other.reason
+            && treatments(self) == treatments(other)
+    }
+}
+
 impl Attributes {
+    fn say_the_same(&self, other: &Attributes) -> bool {
+        let group = |attributes: &Attributes| attributes.group.as_ref().map(|group| group.name.clone());
+        self.priority == other.priority
+            && self.value == other.value
+            && group(self) == group(other)
+            && self.own == other.own
+    }
+
     /// The attribute's value; `Null` where the offer does not give it.
     pub(crate) fn value(&self, name: &str) -> Value<'static> {
         match name {

@@ -113,6 +113,35 @@ fn a_right_bundle_is_summed_up() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_told_and_no_failure() {
+    let bundle = bundle();
+    write(
+        bundle.path(),
+        "rule-sets/slots.yaml",
+        PLACEMENTS.to_owned() + "tags:\n  idle: age > 3 && age < 2\n",
+    );
+    let path = bundle.path().to_str().unwrap();
+    let place = "slots.yaml:";
+    run(&["check", path]).ended(0).says(&[
+        place,
+        "warning: `age > 3 && age < 2` is never true: `age` would have to be at least 4 and at most 1 at once",
+        "warning: nothing uses tag `idle`",
+        "^",
+        "2 warnings",
+        "right",
+    ]);
+    let json = run(&["check", path, "--json"]).ended(0);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let kinds: Vec<_> = json["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!((&json["right"], kinds), (&true.into(), vec!["unused_tag", "never_true"]), "{json}");
+}
+
+#[test]
 fn every_problem_of_a_bundle_is_printed_with_its_place() {
     let bundle = bundle();
     write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("risk ==", "riks =="));

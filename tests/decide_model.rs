@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use usher::analysis::Known;
 use usher::decide::{Context, Request, decide};
 use usher::engine::Engine;
 use usher::rule_set::RuleSet;
@@ -389,4 +392,52 @@ proptest! {
             }
         }
     }
+}
+
+/// The offers that warnings say are never shown, or never win.
+fn said_never(engine: &Engine, sets: &[Arc<RuleSet>]) -> Vec<String> {
+    let warnings = usher::analysis::analyse(engine, sets, &Known::at(Time(0)));
+    let never = |detail: &str| detail.contains("never shown") || detail.contains("never wins");
+    let found = warnings.iter().filter(|warning| never(&warning.problem.detail));
+    found.filter_map(|warning| warning.offer.as_ref().map(|offer| offer.to_string())).collect()
+}
+
+#[test]
+fn what_is_said_never_to_be_shown_is_never_shown() {
+    let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+    let mut runner = TestRunner::deterministic();
+    let (mut said, mut shown) = (0, 0);
+    for _ in 0..if cfg!(debug_assertions) { 300 } else { 6_000 } {
+        let world = world().new_tree(&mut runner).unwrap().current();
+        let read = |text: &String| Arc::new(RuleSet::parse("r.yaml", text, &schema).unwrap());
+        let sets: Vec<Arc<RuleSet>> = world.texts().iter().map(read).collect();
+        let versions: Vec<_> = sets.iter().map(|set| (Arc::clone(set), 1)).collect();
+        let engine = Engine::compile(&schema, &versions).unwrap();
+        let never = said_never(&engine, &sets);
+        said += never.len();
+        let [p0, p1] = ["p0", "p1"].map(|name| (engine.placement_id(name).unwrap(), 1));
+        for customer in proptest::collection::vec(customer(), 30).new_tree(&mut runner).unwrap().current() {
+            let words = row(&schema, &customer);
+            for placements in [&[p0, p1][..], &[p1, p0], &[p0], &[p1]] {
+                let request = Request {
+                    channel: schema.channel_id("app").unwrap(),
+                    placements,
+                    locale: None,
+                    context: Context::default(),
+                    explain: false,
+                    overdue: None,
+                };
+                let decision = decide(&engine, FeatureVector::new(&words), &request, Time(0));
+                for offer in decision.placements.iter().flat_map(|p| &p.propositions).map(|p| &p.offer.name) {
+                    assert!(
+                        !never.contains(&offer.to_string()),
+                        "{offer}: {customer:?}\n{}",
+                        world.texts()[0]
+                    );
+                    shown += 1;
+                }
+            }
+        }
+    }
+    assert!(said > 100 && shown > 1_000, "{said} offers were said never to be shown, {shown} were");
 }

@@ -80,7 +80,81 @@ fn an_explanation_names_the_condition_and_the_values_seen() {
         (&json!(false), &json!("when")),
         "{steady}"
     );
-    assert!(steady["stopped_by"]["values"].is_object(), "{steady}");
+    assert_eq!(steady["stopped_by"]["values"], json!({"age": 17}));
+    let lacks = json!([[{"term": "age", "is": 17, "needs": "at least 18"}, {"term": "aum", "is": null, "needs": "at least 500000"}]]);
+    assert_eq!(steady["stopped_by"]["lacks"], lacks, "{steady}");
+}
+
+#[test]
+fn a_rule_set_is_checked_without_changing_anything() {
+    let server = running();
+    let check = |text: &str| {
+        let reply = server.call(
+            "POST",
+            "/v1/rule-sets/wealth/check",
+            "content-type: application/yaml\r\n",
+            text.as_bytes(),
+        );
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    let before = server.get("/v1/rule-sets/wealth/versions").json();
+    let same = check(support::RULES);
+    let none = json!([]);
+    assert_eq!((&same["errors"], &same["warnings"]), (&none, &none), "{same}");
+    assert_eq!(
+        same["offers"],
+        json!([{"name": "steady", "change": "unchanged"}, {"name": "brand", "change": "unchanged"}])
+    );
+    let other = support::RULES
+        .replace("aum >= 500000", "age < 18")
+        .replace("  brand:\n    placements: [home]\n", "  brand:\n    placements: [home]\n    reason: new\n");
+    let found = check(&(other.clone() + "  third: {treatments: [{placement: home, content: 1}]}\n"));
+    assert!(found["errors"][0]["detail"].as_str().unwrap().contains("never shown on placement"), "{found}");
+    let found =
+        check(&(other + "  third: {placements: [chat], treatments: [{placement: chat, content: 1}]}\n"));
+    let warning = &found["warnings"][0];
+    assert_eq!(
+        (&warning["kind"], &warning["line"], &warning["column"]),
+        (&json!("never_true"), &json!(8), &json!(11))
+    );
+    assert_eq!(warning["pointer"], "/offers/steady/when");
+    let changes: Vec<_> = found["offers"].as_array().unwrap().iter().map(|offer| &offer["change"]).collect();
+    assert_eq!(changes, ["changed", "changed", "added"]);
+    let broken = check("rule_set: wealth\ntags: {x: agee > 3}\n");
+    assert_eq!((&broken["errors"][0]["line"], &broken["offers"]), (&json!(2), &none), "{broken}");
+    assert!(broken["errors"][0]["hint"].as_str().unwrap().contains("age"), "{broken}");
+    assert_eq!(server.get("/v1/rule-sets/wealth/versions").json(), before, "nothing was published");
+}
+
+#[test]
+fn features_that_no_customer_has_are_told_when_there_are_customers() {
+    let server = running();
+    let check = || {
+        let yaml = "content-type: application/yaml\r\n";
+        let found = server.call("POST", "/v1/rule-sets/wealth/check", yaml, support::RULES.as_bytes()).json();
+        found["warnings"].as_array().unwrap().len()
+    };
+    assert_eq!(check(), 0);
+    server.json("PUT", "/v1/customers/c-1", r#"{"age": 41}"#);
+    assert_eq!(check(), 1, "nobody has `aum`");
+    rich(&server);
+    assert_eq!(check(), 0);
+}
+
+#[test]
+fn publishing_tells_what_is_hardly_meant() {
+    let server = running();
+    let yaml = "content-type: application/yaml\r\n";
+    let text = support::RULES.replace("aum >= 500000", "age < 18");
+    for activate in ["false", "true"] {
+        let target = format!("/v1/rule-sets/wealth?activate={activate}");
+        let reply = server.call("PUT", &target, yaml, text.as_bytes());
+        assert_eq!((reply.status, &reply.json()["warnings"][0]["kind"]), (201, &json!("never_true")));
+    }
+    let bundle = json!({"schema": support::SCHEMA, "rule_sets": [{"file": "w.yaml", "text": text}]});
+    let reply = server.json("PUT", "/v1/bundle", &bundle.to_string()).json();
+    assert_eq!(reply["warnings"][0]["source"], "w.yaml", "{reply}");
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! `usher check`: is a bundle, or one file of it, right?
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Failure, Outcome, report};
+use super::{Failure, Outcome, problem_json, report};
+use crate::analysis::{Known, Warning, Warnings, analyse};
 use crate::bundle::{Bundle, Checked, read_file};
-use crate::problem::{Problems, Source};
+use crate::clock;
+use crate::engine::Engine;
+use crate::problem::{Problem, Problems, Source};
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
 
@@ -29,13 +33,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let checked = if args.path.is_dir() {
         let bundle = Bundle::read(&args.path)?; // cannot be read: not the same as wrong
-        bundle.check().map(|checked| summary(&bundle, &checked))
+        bundle.check().map(|checked| (summary(&bundle, &checked), checked.warnings(clock::now())))
     } else {
         check_file(args)?
     };
     match checked {
-        Ok(summary) if args.json => say!("{}", json_of(&summary)),
-        Ok(summary) => say!("{}", text_of(&args.path, &summary)),
+        Ok((summary, warnings)) if args.json => say!("{}", json_of(&summary, &warnings)),
+        Ok((summary, warnings)) => {
+            tell(&warnings);
+            say!("{}", text_of(&args.path, &summary));
+        }
         Err(problems) => return Ok(report(&problems, args.json)),
     }
     Ok(Outcome::Done)
@@ -57,24 +64,43 @@ fn summary(bundle: &Bundle, checked: &Checked) -> Summary {
 }
 
 /// One file by itself: whether a rule set fits the others is only known when they are compiled together.
-fn check_file(args: &Args) -> Result<Result<Summary, Problems>, Failure> {
+fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Failure> {
     let file = match Definition::of(read_file(&args.path)?) {
         Ok(file) => file,
         Err(problems) => return Ok(Err(problems)),
     };
     if file.rule_set.is_none() {
-        return Ok(parse_schema(&file.source).map(|schema| schema_summary(&schema)));
+        return Ok(parse_schema(&file.source).map(|schema| (schema_summary(&schema), Warnings::default())));
     }
     let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
         let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));
         failure.hint("say --schema FILE, or check the whole bundle's folder")
     })?;
     let schema = match parse_schema(&read_file(&schema_path)?) {
-        Ok(schema) => schema,
+        Ok(schema) => Arc::new(schema),
         Err(problems) => return Ok(Err(problems)),
     };
     let rule_set = RuleSet::parse(&file.source.name, &file.source.text, &schema);
-    Ok(rule_set.map(|_| vec![("rule_sets", 1)]))
+    Ok(rule_set.map(|rule_set| (vec![("rule_sets", 1)], warnings_alone(Arc::new(rule_set), &schema))))
+}
+
+/// The warnings about a rule set that stands for itself; one that needs others is analysed with them, in its bundle.
+fn warnings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Warnings {
+    match Engine::compile(schema, &[(Arc::clone(&rule_set), 1)]) {
+        Ok(engine) => analyse(&engine, &[rule_set], &Known::at(clock::now())),
+        Err(_) => Warnings::default(),
+    }
+}
+
+/// Tells warnings as problems are told.
+fn tell(warnings: &Warnings) {
+    for warning in warnings.iter() {
+        let detail = format!("warning: {}", warning.problem.detail);
+        complain!("{}", Problem { detail, ..warning.problem.clone() });
+    }
+    if warnings.count() > 1 {
+        complain!("{} warnings", warnings.count());
+    }
 }
 
 fn parse_schema(source: &Source) -> Result<Schema, Problems> {
@@ -109,9 +135,16 @@ fn in_words(name: &str, count: usize) -> String {
     }
 }
 
-fn json_of(summary: &Summary) -> serde_json::Value {
+fn json_of(summary: &Summary, warnings: &Warnings) -> serde_json::Value {
     let counts = summary.iter().map(|(name, count)| ((*name).to_owned(), (*count).into()));
     let mut json = serde_json::Value::Object(counts.collect());
     json["right"] = true.into();
+    let warning_json = |warning: &Warning| {
+        let mut json = problem_json(&warning.problem);
+        json["kind"] = warning.kind.name().into();
+        json
+    };
+    json["warnings"] = warnings.iter().map(warning_json).collect();
+    json["warnings_omitted"] = warnings.omitted.into();
     json
 }

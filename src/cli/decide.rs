@@ -158,7 +158,22 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
             values.iter().map(|(term, value)| format!("{term} is {}", known(value))).collect();
         out.push_str(&format!(", {}", values.join(", ")));
     }
+    let ways: Vec<String> = stop["lacks"].as_array().into_iter().flatten().map(way_text).collect();
+    if !ways.is_empty() {
+        out.push_str(&format!("; needs {}", ways.join(", or ")));
+    }
+    if let Some(opens) = stop["opens"].as_str() {
+        out.push_str(&format!(", opens at {opens}"));
+    }
     Some(out)
+}
+
+/// What lacks in one way to pass.
+fn way_text(way: &Value) -> String {
+    let lacks = way.as_array().into_iter().flatten();
+    let lacks: Vec<String> =
+        lacks.map(|lack| format!("{} {}", text(&lack["term"]), text(&lack["needs"]))).collect();
+    lacks.join(" and ")
 }
 
 fn text(value: &Value) -> &str {
@@ -180,10 +195,12 @@ mod tests {
             "propositions": [{"offer": "brand", "treatment": "home_banner.zh", "rank": 1, "score": 42.50, "reason": "您好",
                 "content": {"title": "x"}}],
             "explanations": [{"offer": "fund", "eligible": false, "rank": null, "stopped_by": {"kind": "guardrail",
-                "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"age": null, "risk_class": "R2"}}}]}]});
+                "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"age": null, "risk_class": "R2"},
+                "lacks": [[{"term": "risk_class", "is": "R2", "needs": "at least R3"}], [{"term": "age", "is": null, "needs": "at least 18"},
+                {"term": "aum", "is": 3, "needs": "above 7"}]]}}]}]});
         let expected = "this customer is not known\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
             {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), age is missing, \
-            risk_class is \"R2\"\n";
+            risk_class is \"R2\"; needs risk_class at least R3, or age at least 18 and aum above 7\n";
         assert_eq!(text_of(&answer, false), expected);
     }
 

@@ -99,6 +99,7 @@ fn tell_bundle(answer: &Value) {
         say!("{}", rule_set_text(rule_set["name"].as_str().unwrap_or("?"), rule_set));
     }
     say!("compiled in {} µs", answer["compiled_in_us"]);
+    tell_warnings(answer);
 }
 
 fn tell_file(file: &Definition, answer: &Value) {
@@ -107,9 +108,21 @@ fn tell_file(file: &Definition, answer: &Value) {
         return;
     };
     say!("{}, compiled in {} µs", rule_set_text(name, answer), answer["compiled_in_us"]);
+    tell_warnings(answer);
+}
+
+/// Warnings as problems are told, without the line they are about: the server has that, too, but does not send it.
+fn tell_warnings(answer: &Value) {
     for warning in answer["warnings"].as_array().into_iter().flatten() {
-        let warning = warning.as_str().map_or_else(|| warning.to_string(), str::to_owned);
-        complain!("{}: warning: {warning}", file.source.name);
+        let text = |field: &str| warning[field].as_str().unwrap_or_default().to_owned();
+        let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        complain!("{}{place}: warning: {}", text("source"), text("detail"));
+        if let Some(hint) = warning["hint"].as_str() {
+            complain!("  = {hint}");
+        }
     }
 }
 

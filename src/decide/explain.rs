@@ -1,10 +1,19 @@
-//! Why each offer was or was not shown.
+//! Why each offer was or was not shown, and what would have let it pass. Nothing is put into words here: one decision explains
+//! thousands of offers, and who reads them renders them.
 
+use std::borrow::Cow;
+
+use super::lacks::Terms;
 use super::scan::{Obstacle, obstacle};
 use super::{Candidate, Passed, Score, Seen};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
-use crate::value::Value;
+use crate::expression::normalise::Alternatives;
+use crate::expression::seen::{Read, seen as read_below};
+use crate::rule_set::Schedule;
+use crate::value::{Time, Value};
+
+pub use super::lacks::Lack;
 
 /// Why an offer was or was not shown.
 #[derive(Debug)]
@@ -27,13 +36,26 @@ pub struct Stop<'e> {
     /// What kind of thing.
     pub kind: StopKind,
     /// The guardrail's, group's or locale's name, or the schedule; empty where there is nothing to name.
-    pub name: String,
+    pub name: Cow<'e, str>,
     /// The condition's text (the part of it that failed), if it was a condition.
     pub condition: Option<&'e str>,
     /// The line of the condition in its rule set.
     pub line: Option<u32>,
-    /// The terms of the condition with the values seen.
-    pub values: Vec<(String, Value<'static>)>,
+    /// What that part of the condition read, with the values seen.
+    pub values: Vec<(Read<'e>, Value<'e>)>,
+    /// What of the whole condition would have to be otherwise: alternatives, the one that lacks least first, at most
+    /// [`MAX_WAYS`](super::MAX_WAYS). None where nothing could let it pass.
+    pub lacks: Vec<Vec<Lack<'e>>>,
+    /// The schedule that is not open, and when that was.
+    closed: Option<(&'e Schedule, Time)>,
+}
+
+impl Stop<'_> {
+    /// When the schedule that stopped it opens next, if it was one and it does.
+    pub fn opens(&self) -> Option<Time> {
+        let (schedule, now) = self.closed?;
+        schedule.next_open(now)
+    }
 }
 
 /// What kind of thing stopped an offer.
@@ -84,6 +106,7 @@ pub(super) fn explain<'e: 'r, 'r>(
 ) -> Vec<Explanation<'e>> {
     let placement = seen.engine.placement(id);
     let mut explanations = Vec::with_capacity(placement.offers.len());
+    let mut terms = Terms::new(seen);
     let mut rank = 0;
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
@@ -99,7 +122,7 @@ pub(super) fn explain<'e: 'r, 'r>(
         let stopped_by = if i >= looked_at {
             named(StopKind::Deadline, "")
         } else if let Err(obstacle) = obstacle(seen, id, offer) {
-            stopped(seen, offer, &obstacle)
+            stopped(&mut terms, offer, &obstacle)
         } else {
             continue; // a candidate
         };
@@ -115,47 +138,53 @@ pub(super) fn explain<'e: 'r, 'r>(
     explanations
 }
 
-fn named(kind: StopKind, name: impl Into<String>) -> Stop<'static> {
-    Stop { kind, name: name.into(), condition: None, line: None, values: Vec::new() }
+fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {
+    let (values, lacks) = (Vec::new(), Vec::new());
+    Stop { kind, name: name.into(), condition: None, line: None, values, lacks, closed: None }
 }
 
-fn passed(seen: &Seen<'_, '_>, offer: &Offer, fate: Passed) -> Stop<'static> {
+fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
     match fate {
         Passed::Repeated => named(StopKind::Repeated, ""),
         Passed::Full => named(StopKind::Rank, ""),
-        Passed::Group => named(StopKind::Group, offer.group(seen.engine).map_or("", |group| &group.name)),
+        Passed::Group => named(StopKind::Group, offer.group(seen.engine).map_or("", |group| &*group.name)),
     }
 }
 
-fn stopped<'e: 'r, 'r>(seen: &Seen<'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
+fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
     match obstacle {
         Obstacle::Schedule => {
-            named(StopKind::Schedule, offer.schedule.as_ref().map_or("", |schedule| schedule.text()))
+            let text = offer.schedule.as_ref().map_or("", |schedule| schedule.text());
+            let closed = offer.schedule.as_ref().map(|schedule| (schedule, terms.seen.now));
+            Stop { closed, ..named(StopKind::Schedule, text) }
         }
         Obstacle::Treatment => {
-            let locale = seen.request.locale.map_or("no locale", |locale| locale.as_str());
-            named(StopKind::Treatment, locale)
+            let locale = terms.seen.request.locale.map(|locale| locale.as_str().to_owned());
+            named(StopKind::Treatment, locale.map_or(Cow::Borrowed("no locale"), Cow::Owned))
         }
         Obstacle::Guardrail(guardrail) => {
-            let name = guardrail.name.to_string();
-            condition(seen, guardrail.tags, StopKind::Guardrail, name, &guardrail.condition)
+            let stop = named(StopKind::Guardrail, &*guardrail.name);
+            condition(terms, stop, guardrail.tags, &guardrail.condition, &guardrail.form)
         }
-        Obstacle::When(when) => condition(seen, offer.tags, StopKind::When, String::new(), when),
+        Obstacle::When(when) => {
+            condition(terms, named(StopKind::When, ""), offer.tags, when, &offer.when_form)
+        }
     }
 }
 
-/// The part of the condition that failed, with what it saw.
+/// The part of the condition that failed, what it saw, and what would have let the whole pass.
 fn condition<'e: 'r, 'r>(
-    seen: &Seen<'e, 'r>,
+    terms: &mut Terms<'_, 'e, 'r>,
+    stop: Stop<'e>,
     tags: usize,
-    kind: StopKind,
-    name: String,
     condition: &'e Expression,
+    form: &'e Alternatives,
 ) -> Stop<'e> {
-    let facts = seen.facts(tags);
-    let (text, values) = match condition.failed_part(&facts) {
-        Some((part, values)) => (condition.part_text(part), values),
-        None => (&*condition.text, Vec::new()),
-    };
-    Stop { kind, name, condition: Some(text), line: Some(condition.line), values }
+    let facts = terms.seen.facts(tags);
+    let (text, node) = condition.failed_part(&facts);
+    let mut values = Vec::new();
+    let engine = terms.seen.engine;
+    read_below(&engine.schema, &engine.tags[tags], node, &facts, &mut values);
+    let lacks = terms.lacks(form);
+    Stop { condition: Some(text), line: Some(condition.line), values, lacks, ..stop }
 }

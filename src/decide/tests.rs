@@ -7,6 +7,7 @@ use super::*;
 use crate::problem::Problems;
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
+use crate::value::Value;
 
 const SCHEMA: &str = "
 schema: t
@@ -159,4 +160,107 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
         assert_eq!((shown.fallback, late.count(), shown.explanations.len()), (fallback, not_looked_at, 600));
         assert_eq!(decision.degraded, not_looked_at > 0);
     }
+}
+
+/// Why offer `o` is not shown: the kind, the failing part, the alternatives of what lacks, when it opens.
+fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
+    let head = "rule_set: r\nplacements: {slot: {channels: [app]}}\n";
+    let engine = compile(&[&format!(
+        "{head}{rules}, placements: [slot], treatments: [{{placement: slot, content: 1}}]}}\n"
+    )])
+    .unwrap();
+    let mut row = vec![0; engine.schema.row_words()];
+    let mut set = |name: &str, value: Option<Value<'_>>| {
+        let feature = engine.schema.feature(engine.schema.feature_id(name).unwrap());
+        value.iter().for_each(|value| feature.field.unwrap().write(&mut row, feature.kind.encode(value)));
+    };
+    set("age", age.map(Value::Int));
+    set("consent", consent.map(Value::Bool));
+    let request = Request {
+        channel: engine.schema.channel_id("app").unwrap(),
+        placements: &[(engine.placement_id("slot").unwrap(), 1)],
+        locale: None,
+        context: Context::default(),
+        explain: true,
+        overdue: None,
+    };
+    let now = Time::parse("2026-11-20T10:00:00Z").unwrap();
+    let decision = decide(&engine, FeatureVector::new(&row), &request, now);
+    let Some(stop) = &decision.placements[0].explanations[0].stopped_by else { return "shown".into() };
+    let lack = |lack: &Lack<'_>| {
+        let tag = lack.tag.map_or(String::new(), |tag| format!(" (tag {tag})"));
+        format!("{} is {}, needs {}{tag}", lack.term(&engine), lack.value(&engine), lack.needs(&engine))
+    };
+    let ways: Vec<String> =
+        stop.lacks.iter().map(|way| way.iter().map(lack).collect::<Vec<_>>().join(" & ")).collect();
+    let opens = stop.opens().map_or(String::new(), |opens| format!(" opens {opens}"));
+    format!("{} {}: {}{opens}", stop.kind.name(), stop.condition.unwrap_or(&stop.name), ways.join(" | "))
+}
+
+#[test]
+fn an_explanation_says_what_would_have_let_it_pass() {
+    let tags = "tags: {old: age > 60, any: age > 60 || consent, deep: tag.any && age > 3}\n";
+    let when = |condition: &str| format!("{tags}offers:\n  o: {{when: \"{condition}\"");
+    for (condition, age, consent, expected) in [
+        ("age > 30", Some(31), None, "shown"),
+        ("age > 30", Some(30), None, "when age > 30: age is 30, needs at least 31"),
+        (
+            "consent && age > 30",
+            Some(7),
+            None,
+            "when consent: consent is missing, needs true & age is 7, needs at least 31",
+        ),
+        (
+            "age > 30 || consent",
+            None,
+            Some(false),
+            "when age > 30 || consent: age is missing, needs at least 31 | consent is false, needs true",
+        ),
+        (
+            "age > 30 && consent || age == 9",
+            Some(7),
+            None,
+            "when age > 30 && consent || age == 9: age is 7, needs 9 | age is 7, needs at least 31 & consent is missing, needs true",
+        ),
+        ("tag.old", Some(7), None, "when tag.old: age is 7, needs at least 61"),
+        (
+            "tag.any",
+            Some(7),
+            Some(false),
+            "when tag.any: age is 7, needs at least 61 (tag any) | consent is false, needs true (tag any)",
+        ),
+        ("!tag.any", Some(7), Some(true), "when !tag.any: consent is true, needs false"),
+        (
+            "tag.deep && age > 5",
+            Some(2),
+            None,
+            "when tag.deep: age is 2, needs at least 6 & age is 2, needs at least 61 (tag any) | age is 2, needs at least 6 & consent is \
+             missing, needs true (tag any)",
+        ),
+        ("age > 5 && age < 3", Some(2), None, "when age > 5: "),
+        ("age * age > 50", Some(2), None, "when age * age > 50: age * age is 4, needs at least 51"),
+        (
+            "now < timestamp('2026-01-01T00:00:00Z')",
+            None,
+            None,
+            "when now < timestamp('2026-01-01T00:00:00Z'): now is 2026-11-20T10:00:00Z, needs before 2026-01-01T00:00:00Z",
+        ),
+        (
+            "context.channel == 'sms'",
+            None,
+            None,
+            "when context.channel == 'sms': context.channel is 'app', needs sms",
+        ),
+    ] {
+        let found = explained(&when(condition), age, consent);
+        assert_eq!(found, expected, "{condition}");
+    }
+    let law = "guardrails: {adult: age >= 18}\noffers:\n  o: {priority: 3";
+    assert_eq!(explained(law, None, None), "guardrail age >= 18: age is missing, needs at least 18");
+    let closed = "offers:\n  o: {schedule: {hours: '18:00-20:00'}";
+    assert_eq!(explained(closed, None, None), "schedule hours 18:00-20:00:  opens 2026-11-20T18:00:00Z");
+    assert_eq!(
+        explained("offers:\n  o: {schedule: {until: 2026-01-01}", None, None),
+        "schedule until 2026-01-01: "
+    );
 }

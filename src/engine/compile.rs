@@ -9,7 +9,7 @@ use super::{
 };
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
-use crate::expression::{Expression, OfferScope, Scope};
+use crate::expression::{Expression, OfferScope, Scope, Tag};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
 use crate::schema::Schema;
@@ -25,6 +25,7 @@ impl Engine {
             placement_ids: HashMap::new(),
             offers: Vec::new(),
             tags: Vec::new(),
+            tag_forms: Vec::new(),
             guardrails: Vec::new(),
             groups: Vec::new(),
             terms: Terms::default(),
@@ -79,6 +80,12 @@ impl Engine {
             if let Some(schedule) = &offer.schedule {
                 offer.schedule_form = normaliser.schedule(schedule);
             }
+        }
+        for (set, tags) in self.tags.iter().enumerate() {
+            let both = |tag: &Tag| {
+                [normaliser.negation(&tag.condition, set), normaliser.condition(&tag.condition, set)]
+            };
+            self.tag_forms.push(tags.iter().map(both).collect());
         }
         self.terms = normaliser.terms;
     }

@@ -16,7 +16,7 @@ pub(super) use self::order::compare;
 use self::order::fits;
 pub(super) use self::time::zone;
 use super::cost::weight;
-use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, Node, Operator, Part, Tag};
+use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, Node, Operator, Tag};
 use crate::context::Context;
 use crate::schema::{ChannelId, FeatureId, Schema, Vocabulary};
 use crate::value::{Time, Value};
@@ -82,60 +82,6 @@ impl Expression {
     pub fn holds<'a>(&'a self, facts: &Facts<'a>) -> bool {
         matches!(self.evaluate(facts), Value::Bool(true))
     }
-}
-
-impl Expression {
-    /// Of a condition that does not hold: the number of its first part that does not, and the terms in it
-    /// with the values seen, tags with what they are made of.
-    pub(crate) fn failed_part<'a>(
-        &'a self,
-        facts: &Facts<'a>,
-    ) -> Option<(usize, Vec<(String, Value<'static>)>)> {
-        let fails = |part: &Part| !matches!(part.node.evaluate(facts), Value::Bool(true));
-        let failed = self.parts.iter().position(fails)?;
-        let mut values = Vec::new();
-        terms(&self.parts[failed].node, facts, &mut values);
-        Some((failed, values))
-    }
-
-    /// The text of a part of its outermost conjunction.
-    pub(crate) fn part_text(&self, part: usize) -> &str {
-        self.parts.get(part).map_or(&self.text, |part| &part.text)
-    }
-}
-
-/// The terms below `node` with their values, each once.
-fn terms<'a>(node: &'a Node, facts: &Facts<'a>, found: &mut Vec<(String, Value<'static>)>) {
-    node.walk(&mut |node| {
-        let schema = facts.schema;
-        let (name, value) = match node {
-            Node::Feature(id) | Node::Code(id) => {
-                let feature = schema.feature(*id);
-                let value = feature.kind.as_given(facts.vector.get(schema, *id));
-                (feature.name.to_string(), value.into_owned())
-            }
-            Node::Context(id) => {
-                let name = format!("context.{}", schema.context()[usize::from(id.0)].name);
-                (name, facts.context.get(*id).clone().into_owned())
-            }
-            Node::Channel => ("context.channel".to_owned(), node.evaluate(facts).into_owned()),
-            Node::Now => ("now".to_owned(), Value::Time(facts.now)),
-            Node::Tag(tag) => {
-                let Some(tag) = facts.tags.get(*tag) else { return };
-                let value = node.evaluate(facts).into_owned();
-                let name = format!("tag.{}", tag.name);
-                if !found.iter().any(|(known, _)| *known == name) {
-                    found.push((name, value));
-                    terms(&tag.condition.node, facts, found);
-                }
-                return;
-            }
-            _ => return,
-        };
-        if !found.iter().any(|(known, _)| *known == name) {
-            found.push((name, value));
-        }
-    });
 }
 
 impl Node {

@@ -81,6 +81,15 @@ impl Keys {
         Keys { none: self.none && other.none, ranges }
     }
 
+    /// Whether nothing is in both.
+    pub(crate) fn is_disjoint(&self, other: &Keys) -> bool {
+        !(self.none && other.none)
+            && self.ranges.iter().all(|(first, last)| {
+                let after = other.ranges.partition_point(|(_, end)| end < first);
+                other.ranges.get(after).is_none_or(|(start, _)| start > last)
+            })
+    }
+
     /// What is in one of them.
     pub(crate) fn union(&self, other: &Keys) -> Keys {
         let all = self.ranges.iter().chain(&other.ranges).copied();
@@ -128,6 +137,7 @@ mod tests {
         #[test]
         fn sets_of_keys_are_sets(a in keys(), b in keys()) {
             let both = listed(&a).into_iter().filter(|key| b.contains(*key)).collect::<Vec<_>>();
+            prop_assert_eq!(a.is_disjoint(&b), both.is_empty());
             prop_assert_eq!(listed(&a.intersection(&b)), both);
             for key in (0..16).map(Some).chain([None]) {
                 prop_assert_eq!(a.union(&b).contains(key), a.contains(key) || b.contains(key));

@@ -12,7 +12,7 @@ use super::term::{Number, Scoped, Term, TermId, Terms};
 use super::{Comparison, Expression, Function, Node, Operator, Tag};
 use crate::rule_set::Schedule;
 use crate::schema::{FeatureId, Kind, Schema};
-use crate::value::Value;
+use crate::value::{Time, Value};
 
 /// Conjunctions of one condition at most; a part of it that would bring more is evaluated instead.
 pub(crate) const MAX_CONJUNCTIONS: usize = 32;
@@ -98,6 +98,37 @@ impl Alternatives {
     }
 }
 
+impl Alternatives {
+    /// Whether it holds wherever `other` does, as far as one alternative can tell alone: `false` may be wrong.
+    pub(crate) fn is_implied_by(&self, other: &Alternatives) -> bool {
+        other.0.iter().all(|theirs| self.0.iter().any(|ours| ours.is_implied_by(theirs)))
+    }
+
+    /// Whether it and `other` can never hold together.
+    pub(crate) fn excludes(&self, other: &Alternatives) -> bool {
+        self.0.iter().all(|ours| other.0.iter().all(|theirs| ours.conflicts(theirs).next().is_some()))
+    }
+}
+
+impl Conjunction {
+    /// The terms for which two conjunctions have no key in common.
+    pub(crate) fn conflicts<'c>(
+        &'c self,
+        other: &'c Conjunction,
+    ) -> impl Iterator<Item = (&'c Atom, &'c Atom)> {
+        self.0.iter().filter_map(|atom| {
+            let theirs = other.atom(atom.term)?;
+            atom.keys.is_disjoint(&theirs.keys).then_some((atom, theirs))
+        })
+    }
+
+    /// What it asks of a term.
+    pub(crate) fn atom(&self, term: TermId) -> Option<&Atom> {
+        let at = self.0.binary_search_by_key(&term, |atom| atom.term).ok()?;
+        Some(&self.0[at])
+    }
+}
+
 impl Conjunction {
     /// Both of them; `None` if that cannot be.
     pub(crate) fn and(&self, other: &Conjunction) -> Option<Conjunction> {
@@ -166,6 +197,11 @@ impl<'s> Normaliser<'s> {
         Normaliser { schema, tags, terms: Terms::default(), known_tags: HashMap::new() }
     }
 
+    /// The same over terms that are known already, so that its forms and those made before go together.
+    pub(crate) fn over(schema: &'s Schema, tags: Vec<&'s [Tag]>, terms: Terms) -> Normaliser<'s> {
+        Normaliser { terms, ..Normaliser::new(schema, tags) }
+    }
+
     /// When a condition of the rule set with these tags is true.
     pub(crate) fn condition(&mut self, condition: &Expression, tags: usize) -> Alternatives {
         self.alternatives(&condition.node, tags, true)
@@ -174,6 +210,13 @@ impl<'s> Normaliser<'s> {
     /// When a condition is false: not merely without an answer.
     pub(crate) fn negation(&mut self, condition: &Expression, tags: usize) -> Alternatives {
         self.alternatives(&condition.node, tags, false)
+    }
+
+    /// When it is this time or later.
+    pub(crate) fn onwards(&mut self, now: Time) -> Alternatives {
+        let id = self.terms.intern(Term::Computed(Scoped { node: Node::Now, tags: 0 }, Number::Time));
+        let keys = self.terms.get(id).compared(self.schema, Comparison::GreaterOrEqual, &Value::Time(now));
+        keys.map_or_else(Alternatives::always, |keys| Alternatives::of(id, keys))
     }
 
     /// When a schedule is open.
@@ -193,7 +236,8 @@ impl<'s> Normaliser<'s> {
         open
     }
 
-    fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+    /// When a part of a condition comes out as `wanted`.
+    pub(super) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
         let found = match node {
             Node::Constant(Value::Bool(b)) if *b == wanted => return Alternatives::always(),
             Node::Constant(_) => return Alternatives::never(),
@@ -428,7 +472,6 @@ mod tests {
     use crate::context::Context;
     use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo, TagNames};
     use crate::schema::ChannelId;
-    use crate::value::Time;
     use crate::vector::FeatureVector;
 
     const SCHEMA: &str = "

@@ -69,7 +69,7 @@ pub(crate) enum Number {
 }
 
 /// All terms of an engine, an audience or an analysis, each once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
     terms: Vec<Term>,
     /// Numbers by the hash of what they look at.

@@ -477,8 +477,11 @@ fn explanations_name_the_part_that_failed_and_what_it_saw() {
         ("string(age).contains(')') == false && (age > 50 || age < 2)", "age > 50 || age < 2", "age = 41"),
     ] {
         let condition = parse(text);
-        let (failed, seen) = condition.failed_part(&facts).unwrap();
-        let seen: Vec<String> = seen.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        assert_eq!((condition.part_text(failed), seen.join(", ").as_str()), (part, values), "{text}");
+        let (failed, node) = condition.failed_part(&facts);
+        let mut read = Vec::new();
+        seen::seen(&schema, &tags, node, &facts, &mut read);
+        let read: Vec<String> =
+            read.iter().map(|(read, value)| format!("{read} = {}", read.given(value))).collect();
+        assert_eq!((failed, read.join(", ").as_str()), (part, values), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use hyper::body::{Bytes, Incoming};
 
+use super::check::write_warnings;
 use super::media::{self, Media};
 use super::refusal::{Kind, Refusal};
 use super::room::Size;
@@ -27,11 +28,12 @@ pub(super) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let change = change.await.map_err(|_| Refusal::new(Kind::Internal, "reading the body failed"))??;
     let defined = define(call, change).await?;
     Ok(answer::document(call.format, |out| {
-        out.map(3);
+        out.map(4 + usize::from(defined.warnings.omitted > 0));
         out.key("sequence");
         out.unsigned(defined.sequence);
         out.key("compiled_in_us");
         out.unsigned(defined.compiled_in_us);
+        write_warnings(out, &defined.warnings);
         out.key("rule_sets");
         out.list(defined.rule_sets.len());
         for RuleSetVersion { name, version, active } in &defined.rule_sets {

@@ -1,7 +1,7 @@
 //! `/v1/decisions`: the request read against the engine in force, decided, rendered.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -14,6 +14,7 @@ use super::render::{self, Rendered};
 use super::room::Size;
 use super::service::{Answer, Call};
 use super::{answer, body};
+use crate::clock;
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
@@ -22,7 +23,7 @@ use crate::problem::{Problem, Problems};
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
 use crate::store::Row;
-use crate::value::{Time, Value};
+use crate::value::Value;
 use crate::vector::FeatureVector;
 
 /// The longest time a decision may be given.
@@ -100,7 +101,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
-    let decision = decide(engine, FeatureVector::new(&row), &request, now());
+    let decision = decide(engine, FeatureVector::new(&row), &request, clock::now());
     let rendered =
         Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
     let bytes = answer::buffered(|out| match call.format {
@@ -110,12 +111,6 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
     let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
     call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
-}
-
-/// The one place where deciding learns the time.
-fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A decision request as far as it was read; what was missing or wrong is among the problems.

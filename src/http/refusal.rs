@@ -8,6 +8,7 @@ use super::encode::Encode;
 use super::media::Format;
 use super::route::Route;
 use super::service::Answer;
+use crate::analysis::Warning;
 use crate::node::Unavailable;
 use crate::problem::{Problem, Problems};
 
@@ -231,13 +232,27 @@ impl From<Problems> for Refusal {
     }
 }
 
-fn write_problem(out: &mut dyn Encode, problem: &Problem) {
+/// A problem as a document.
+pub(super) fn write_problem(out: &mut dyn Encode, problem: &Problem) {
+    write_entry(out, None, problem);
+}
+
+/// A warning: a problem that says of what kind it is.
+pub(super) fn write_warning(out: &mut dyn Encode, warning: &Warning) {
+    write_entry(out, Some(warning.kind.name()), &warning.problem);
+}
+
+fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     let place = problem.place.filter(|place| place.line > 0);
     let source = problem.source.as_ref();
     let length = place.map(|place| place.length).filter(|length| *length > 0);
     let optional =
         [source.is_some(), place.is_some(), place.is_some(), length.is_some(), problem.hint.is_some()];
-    out.map(2 + optional.into_iter().filter(|given| *given).count());
+    out.map(2 + usize::from(kind.is_some()) + optional.into_iter().filter(|given| *given).count());
+    if let Some(kind) = kind {
+        out.key("kind");
+        out.text(kind);
+    }
     out.key("detail");
     out.text(&problem.detail);
     out.key("pointer");

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use super::encode::{self, Encode};
-use crate::decide::{Decision, Explanation, Proposition, Score, Shown, Stop};
+use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop};
 use crate::engine::Engine;
+use crate::expression::Read;
 
 /// What there is to say.
 pub(super) struct Rendered<'d> {
@@ -38,14 +39,14 @@ pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.key("placements");
     out.list(rendered.decision.placements.len());
     for shown in &rendered.decision.placements {
-        placement(out, shown, rendered.explain);
+        placement(out, shown, rendered);
     }
     out.end_list();
     out.end_map();
 }
 
-fn placement(out: &mut impl Encode, shown: &Shown<'_>, explain: bool) {
-    out.map(3 + usize::from(explain));
+fn placement(out: &mut impl Encode, shown: &Shown<'_>, rendered: &Rendered<'_>) {
+    out.map(3 + usize::from(rendered.explain));
     out.key("id");
     out.text(&shown.placement.name);
     out.key("fallback");
@@ -56,11 +57,11 @@ fn placement(out: &mut impl Encode, shown: &Shown<'_>, explain: bool) {
         proposition(out, each);
     }
     out.end_list();
-    if explain {
+    if rendered.explain {
         out.key("explanations");
         out.list(shown.explanations.len());
         for each in &shown.explanations {
-            explanation(out, each);
+            explanation(out, each, rendered.engine);
         }
         out.end_list();
     }
@@ -88,7 +89,7 @@ fn proposition(out: &mut impl Encode, of: &Proposition<'_>) {
     out.end_map();
 }
 
-fn explanation(out: &mut impl Encode, of: &Explanation<'_>) {
+fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
     out.map(5 + usize::from(of.rank.is_some()) + usize::from(of.stopped_by.is_some()));
     out.key("offer");
     out.text(&of.offer.name);
@@ -104,16 +105,17 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>) {
     }
     if let Some(by) = &of.stopped_by {
         out.key("stopped_by");
-        stop(out, by);
+        stop(out, by, engine);
     }
     out.key("score");
     score(out, &of.score);
     out.end_map();
 }
 
-fn stop(out: &mut impl Encode, of: &Stop<'_>) {
-    let values = usize::from(!of.values.is_empty());
-    out.map(2 + usize::from(of.condition.is_some()) + usize::from(of.line.is_some()) + values);
+fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
+    let opens = of.opens();
+    let lists = [of.condition.is_some(), of.line.is_some(), !of.values.is_empty(), !of.lacks.is_empty()];
+    out.map(2 + usize::from(opens.is_some()) + lists.into_iter().filter(|given| *given).count());
     out.key("kind");
     out.text(of.kind.name());
     out.key("name");
@@ -129,13 +131,48 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>) {
     if !of.values.is_empty() {
         out.key("values");
         out.map(of.values.len());
-        for (term, value) in &of.values {
-            out.any_key(term);
-            encode::value(out, value);
+        for (read, value) in &of.values {
+            match read {
+                Read::Feature(feature) => out.any_key(&feature.name),
+                read => out.any_key(&read.to_string()),
+            }
+            encode::value(out, &read.given(value));
         }
         out.end_map();
     }
+    if !of.lacks.is_empty() {
+        out.key("lacks");
+        lacks(out, &of.lacks, engine);
+    }
+    if let Some(opens) = opens {
+        out.key("opens");
+        out.text(&opens.to_string());
+    }
     out.end_map();
+}
+
+/// Alternatives, each a list of terms with what they are and what they would have to be.
+fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
+    out.list(ways.len());
+    for way in ways {
+        out.list(way.len());
+        for lack in way {
+            out.map(3 + usize::from(lack.tag.is_some()));
+            out.key("term");
+            out.text(&lack.term(engine));
+            out.key("is");
+            encode::value(out, &lack.value(engine));
+            out.key("needs");
+            out.text(&lack.needs(engine));
+            if let Some(tag) = lack.tag {
+                out.key("tag");
+                out.text(tag);
+            }
+            out.end_map();
+        }
+        out.end_list();
+    }
+    out.end_list();
 }
 
 fn score(out: &mut impl Encode, of: &Score) {

@@ -21,6 +21,7 @@ pub(super) enum Route<'p> {
     Version(&'p str, &'p str),
     Activate(&'p str, &'p str),
     Rollback(&'p str),
+    Check(&'p str),
     Schema,
     Bundle,
     Snapshots,
@@ -41,6 +42,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/rule-sets/{name}/versions/{version}", &["GET"]),
     ("/v1/rule-sets/{name}/versions/{version}/activate", &["POST"]),
     ("/v1/rule-sets/{name}/rollback", &["POST"]),
+    ("/v1/rule-sets/{name}/check", &["POST"]),
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
     ("/v1/snapshots", &["GET", "POST"]),
@@ -52,7 +54,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -66,13 +68,14 @@ impl Route<'_> {
             Route::Version(..) => 6,
             Route::Activate(..) => 7,
             Route::Rollback(_) => 8,
-            Route::Schema => 9,
-            Route::Bundle => 10,
-            Route::Snapshots => 11,
-            Route::Livez => 12,
-            Route::Readyz => 13,
-            Route::Metrics => 14,
-            Route::OpenApi => 15,
+            Route::Check(_) => 9,
+            Route::Schema => 10,
+            Route::Bundle => 11,
+            Route::Snapshots => 12,
+            Route::Livez => 13,
+            Route::Readyz => 14,
+            Route::Metrics => 15,
+            Route::OpenApi => 16,
         }
     }
 
@@ -114,6 +117,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "versions", version] => Route::Version(name, version),
         ["v1", "rule-sets", name, "versions", version, "activate"] => Route::Activate(name, version),
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
+        ["v1", "rule-sets", name, "check"] => Route::Check(name),
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
         ["v1", "snapshots"] => Route::Snapshots,

@@ -7,6 +7,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 
+use super::check::write_warnings;
 use super::encode::{Encode, Json, Out};
 use super::media::{self, Format, Media};
 use super::refusal::{Kind, Refusal};
@@ -199,7 +200,8 @@ fn format(call: &Call<'_>) -> Format {
 
 fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, published: bool) -> Answer {
     let answer = answer::document(format, |out| {
-        out.map(5 + usize::from(published));
+        let warnings = if published { 1 + usize::from(defined.warnings.omitted > 0) } else { 0 };
+        out.map(5 + warnings);
         out.key("name");
         out.text(name);
         out.key("version");
@@ -207,9 +209,7 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
         out.key("active");
         out.boolean(defined.active);
         if published {
-            out.key("warnings");
-            out.list(0);
-            out.end_list();
+            write_warnings(out, &defined.warnings);
         }
         out.key("compiled_in_us");
         out.unsigned(defined.compiled_in_us);
@@ -230,8 +230,13 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
 }
 
 pub(super) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, Refusal> {
+    call.node.define(change).await.map_err(|e| refused(call, e))
+}
+
+/// Why nothing was changed, or tried out.
+pub(super) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
     let about = format!("{} {}", call.parts.method, call.parts.uri.path());
-    call.node.define(change).await.map_err(|e| match e {
+    match why {
         DefineError::Invalid(problems) => Refusal::problems(Kind::Unprocessable, problems),
         DefineError::Conflict(problems) => Refusal::problems(Kind::Conflict, problems),
         DefineError::OtherActive(active) => other_active(active),
@@ -241,7 +246,7 @@ pub(super) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, R
             Refusal::new(Kind::Internal, why)
         }
         DefineError::Unavailable(why) => Refusal::unavailable(why),
-    })
+    }
 }
 
 fn other_active(active: Option<u32>) -> Refusal {
@@ -310,7 +315,7 @@ pub(super) fn matches_any(headers: &HeaderMap, name: &str, tag: &str) -> bool {
     tags(headers, name).iter().any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
-fn decode(name: &str) -> Result<Cow<'_, str>, Refusal> {
+pub(super) fn decode(name: &str) -> Result<Cow<'_, str>, Refusal> {
     let name = query::decode(name).map_err(|why| Refusal::problem(Problem::new(why)))?;
     if (1..=MAX_NAME_BYTES).contains(&name.len()) {
         return Ok(name);

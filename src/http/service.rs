@@ -20,7 +20,9 @@ use super::media::{self, Format};
 use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
-use super::{MAX_URI_BYTES, bulk, bundle, customers, decisions, operations, rule_sets, schema, snapshots};
+use super::{
+    MAX_URI_BYTES, bulk, bundle, check, customers, decisions, operations, rule_sets, schema, snapshots,
+};
 use crate::node::Node;
 
 /// What a handler gets. Borrowed for one request.
@@ -128,6 +130,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// GET                    /v1/rule-sets/{name}/versions/{version}
 /// POST                   /v1/rule-sets/{name}/versions/{version}/activate
 /// POST                   /v1/rule-sets/{name}/rollback
+/// POST                   /v1/rule-sets/{name}/check
 /// GET PUT                /v1/schema
 /// PUT                    /v1/bundle
 /// GET POST               /v1/snapshots
@@ -153,6 +156,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Version(name, version), "GET") => rule_sets::version(call, name, version),
         (Route::Activate(name, version), "POST") => Box::pin(rule_sets::activate(call, name, version)).await,
         (Route::Rollback(name), "POST") => Box::pin(rule_sets::rollback(call, name)).await,
+        (Route::Check(name), "POST") => Box::pin(check::post(call, name, body)).await,
         (Route::Schema, "GET") => schema::get(call),
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
         (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,

@@ -45,7 +45,7 @@ impl Locale {
 }
 
 /// One value per locale, and perhaps one for all others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Localized<T> {
     values: Vec<(Option<Locale>, T)>,
 }

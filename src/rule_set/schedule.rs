@@ -53,6 +53,26 @@ impl Schedule {
         self.hours.iter().any(|hours| self.within(*hours, local))
     }
 
+    /// When it is open next, from `now` on; `None` if never again.
+    pub fn next_open(&self, now: Time) -> Option<Time> {
+        let at = self.from.map_or(now, |from| from.max(now));
+        if self.is_open(at) {
+            return Some(at);
+        }
+        let today = self.zone.to_datetime(jiff::Timestamp::from_microsecond(at.0).ok()?).date();
+        let midnight = [Hours { start: 0, end: 24 * 60 }];
+        let hours = if self.hours.is_empty() { &midnight[..] } else { &self.hours };
+        // A week and a day: the hours of today may be over.
+        let days = std::iter::successors(Some(today), |day| day.tomorrow().ok()).take(8);
+        let starts = days.flat_map(|day| {
+            hours.iter().filter_map(move |hours| {
+                let start = day.at((hours.start / 60) as i8, (hours.start % 60) as i8, 0, 0);
+                Some(Time(start.to_zoned(self.zone.clone()).ok()?.timestamp().as_microsecond()))
+            })
+        });
+        starts.filter(|start| *start >= at && self.is_open(*start)).min()
+    }
+
     /// From when on and until before when, if it says so.
     pub(crate) fn window(&self) -> (Option<Time>, Option<Time>) {
         (self.from, self.until)
@@ -308,6 +328,28 @@ mod tests {
             &["2026-07-01T06:30:00Z", "2026-12-01T07:30:00Z"],
             &["2026-07-01T07:30:00Z", "2026-12-01T06:30:00Z"],
         );
+    }
+
+    #[test]
+    fn it_says_when_it_is_open_next() {
+        // 2026-11-20 is a Friday.
+        for (yaml, now, next) in [
+            ("{from: 2026-12-01}", "2026-11-20T10:00:00Z", Some("2026-12-01T00:00:00Z")),
+            ("{from: 2026-12-01}", "2026-12-20T10:00:00Z", Some("2026-12-20T10:00:00Z")),
+            ("{until: 2026-11-19}", "2026-11-20T10:00:00Z", None),
+            ("{hours: ['08:00-12:00', '13:00-22:00']}", "2026-11-20T12:30:00Z", Some("2026-11-20T13:00:00Z")),
+            ("{hours: '08:00-12:00', days: [fri]}", "2026-11-20T12:30:00Z", Some("2026-11-27T08:00:00Z")),
+            ("{days: [mon]}", "2026-11-20T12:30:00Z", Some("2026-11-23T00:00:00Z")),
+            ("{days: [mon], until: 2026-11-22}", "2026-11-20T12:30:00Z", None),
+            (
+                "{hours: '08:00-09:00', timezone: Asia/Shanghai}",
+                "2026-11-20T12:30:00Z",
+                Some("2026-11-21T00:00:00Z"),
+            ),
+        ] {
+            let found = schedule(yaml).unwrap().next_open(Time::parse(now).unwrap());
+            assert_eq!(found, next.map(|next| Time::parse(next).unwrap()), "{yaml}");
+        }
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! An explained decision over 1,000 offers: everything that the core does, and the same over HTTP with the answer rendered. The
+//! answer is checked against one worked out without the engine before anything is timed.
+#![allow(missing_docs, clippy::expect_used)]
+
+#[allow(dead_code)] // the other benches need more of it
+mod synthetic;
+
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use synthetic::{Customer, Synthetic};
+use usher::decide::{Context, Decision, Request, decide};
+use usher::http::{self, Settings};
+use usher::node::{Define, Node};
+use usher::startup::Startup;
+use usher::value::Time;
+use usher::vector::FeatureVector;
+
+const OFFERS: usize = 1_000;
+/// Customers gone through in turn, so that no branch is learnt by heart; few enough to stay in cache.
+const CUSTOMERS: usize = 100;
+
+/// Every offer is explained, the right ones are shown, and what is not says what it lacks.
+fn check(synthetic: &Synthetic, customer: &Customer, decision: &Decision<'_>) {
+    let shown = &decision.placements[0];
+    assert_eq!(shown.explanations.len(), OFFERS);
+    let ranked = shown.explanations.iter().filter(|e| e.rank.is_some());
+    let names: Vec<String> = ranked.map(|e| e.offer.name.to_string()).collect();
+    assert_eq!(names, synthetic.expected(customer));
+    for explanation in shown.explanations.iter().filter(|e| !e.eligible) {
+        let stop = explanation.stopped_by.as_ref().expect("it is not eligible");
+        assert!(stop.lacks.len() == 1 && !stop.lacks[0].is_empty() && !stop.values.is_empty());
+    }
+}
+
+fn core(criterion: &mut Criterion) {
+    let synthetic = Synthetic::new(OFFERS);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let customers: Vec<Customer> = (0..CUSTOMERS).map(|_| Customer::random(&mut rng)).collect();
+    let rows: Vec<Vec<u64>> = customers.iter().map(|customer| synthetic.row(customer)).collect();
+    let request = Request {
+        channel: synthetic.schema.channel_id("app").expect("a usual channel"),
+        placements: &[(synthetic.engine.placement_id("slot").expect("it is defined"), 3)],
+        locale: None,
+        context: Context::default(),
+        explain: true,
+        overdue: None,
+    };
+    let answer = |row: &[u64]| decide(&synthetic.engine, FeatureVector::new(row), &request, Time(0));
+    customers.iter().zip(&rows).for_each(|(customer, row)| check(&synthetic, customer, &answer(row)));
+    let mut next = 0;
+    criterion.bench_function("explain/1000 offers, core", |bencher| {
+        bencher.iter(|| {
+            next = (next + 1) % CUSTOMERS;
+            black_box(answer(black_box(&rows[next])))
+        });
+    });
+}
+
+fn rendered(criterion: &mut Criterion) {
+    let synthetic = Synthetic::new(OFFERS);
+    let node = Node::start().expect("there are threads");
+    let schema = synthetic.schema.text.to_string();
+    let rule_sets = vec![("synthetic.yaml".to_owned(), synthetic.text.clone())];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(node.define(Define::Bundle { schema, rule_sets, activate: true })).expect("it is right");
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let server = http::serve(address, Startup::done(node), Settings::default()).expect("a port is free");
+    let mut stream = TcpStream::connect(server.address()).expect("it listens");
+    let mut ask = || {
+        let target = "/v1/decisions?customer=c&placement=slot&channel=app&explain=true";
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").expect("it is sent");
+        read_answer(&mut stream)
+    };
+    let answer = ask();
+    let document: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(document["placements"][0]["explanations"].as_array().map(Vec::len), Some(OFFERS));
+    println!("an answer has {} bytes", answer.len());
+    criterion.bench_function("explain/1000 offers, over HTTP", |bencher| bencher.iter(|| black_box(ask())));
+    drop(server);
+}
+
+/// The body of one answer.
+fn read_answer(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut bytes, mut part) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let read = stream.read(&mut part).expect("it answers");
+        bytes.extend_from_slice(&part[..read]);
+        let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("it says its length");
+        if bytes.len() == head + 4 + length {
+            return bytes.split_off(head + 4);
+        }
+    }
+}
+
+criterion_group!(benches, core, rendered);
+criterion_main!(benches);

@@ -1,0 +1,128 @@
+//! Conditions that never or always hold, and parts of them that change nothing.
+
+use super::{Analysis, Draft, WarningKind};
+use crate::engine::{Guardrail, OfferId};
+use crate::expression::Expression;
+use crate::expression::faults::{Conflict, Fault, FaultKind, Finder};
+
+/// Whose condition it is.
+#[derive(Clone, Copy)]
+enum Owner<'o> {
+    Offer(OfferId),
+    Tag(&'o str),
+    Guardrail(&'o str),
+}
+
+impl<'a> Analysis<'a> {
+    pub(super) fn conditions(&mut self) {
+        let engine = self.engine;
+        for (tags, all) in engine.tags.iter().enumerate() {
+            for tag in all {
+                let faults = Finder::new(&mut self.normaliser, &engine.schema, tags).of_tag(&tag.condition);
+                self.tell(Owner::Tag(&tag.name), tags, &tag.condition, faults);
+            }
+        }
+        for (i, offer) in engine.offers().iter().enumerate() {
+            let Some(when) = &offer.when else { continue };
+            let faults = Finder::new(&mut self.normaliser, &engine.schema, offer.tags).of_condition(when);
+            self.tell(Owner::Offer(OfferId(i as u32)), offer.tags, when, faults);
+            if offer.when_form.is_never() {
+                self.told[i] = true;
+            }
+        }
+        for guardrail in &engine.guardrails {
+            if self.is_the_same_for_all(guardrail) {
+                let faults = Finder::new(&mut self.normaliser, &engine.schema, guardrail.tags)
+                    .of_condition(&guardrail.condition);
+                self.tell(Owner::Guardrail(&guardrail.name), guardrail.tags, &guardrail.condition, faults);
+            }
+        }
+    }
+
+    /// Whether a guardrail asks the same whatever an offer says of itself.
+    pub(super) fn is_the_same_for_all(&self, guardrail: &Guardrail) -> bool {
+        let rules = &self.sets[guardrail.tags].guardrails;
+        rules.iter().any(|rule| rule.name.name == guardrail.name && rule.reads.is_empty())
+    }
+
+    fn tell(&mut self, owner: Owner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
+        for fault in faults {
+            // To write `true` says what is meant. What an offer says of itself is folded away, rightly so.
+            let meant = *condition.text == *"true" || condition.text.contains("offer.");
+            if fault.kind == FaultKind::Always && meant {
+                continue;
+            }
+            if !self.is_wanted(set, None) {
+                continue; // before its place is looked up
+            }
+            let engine = self.engine;
+            let (offer, path) = match owner {
+                Owner::Offer(id) => (Some(engine.offer(id)), vec!["offers", &*engine.offer(id).name, "when"]),
+                Owner::Tag(name) => (None, vec!["tags", name]),
+                Owner::Guardrail(name) => (None, vec!["guardrails", name]),
+            };
+            let part = self.texts[set].part(&path, &fault.way);
+            let shown = part.as_ref().map_or(&*condition.text, |part| &part.detail);
+            let draft = self.draft(owner, set, &fault, shown);
+            self.warn(Draft { offer, ..draft }, &path, |_| part);
+        }
+    }
+
+    fn draft(&self, owner: Owner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
+        let never = if fault.wanted { "is never true" } else { "is never false" };
+        let (whole, so) = match owner {
+            Owner::Offer(id) => {
+                let offer = self.engine.offer(id);
+                let dead = offer.when_form.is_never();
+                (
+                    fault.way.is_empty(),
+                    if dead { format!(", so offer `{}` is never shown", offer.name) } else { String::new() },
+                )
+            }
+            Owner::Tag(_) | Owner::Guardrail(_) => (fault.way.is_empty(), String::new()),
+        };
+        let new = |kind, detail: String| Draft::new(kind, set, detail);
+        match &fault.kind {
+            FaultKind::Never(Some(conflict)) => {
+                let why = self.contradiction(conflict);
+                new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}: {why}"))
+            }
+            FaultKind::Never(None) => new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}"))
+                .hint("compare it with the bounds and words that the schema gives"),
+            FaultKind::Known(terms) => {
+                let words = self.words();
+                let names: Vec<String> =
+                    terms.iter().map(|term| format!("`{}`", words.term(*term))).collect();
+                let (names, known) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
+                let who = if whole { "every customer" } else { "this part passes every customer" };
+                let passes = if whole { " passes" } else { "" };
+                let detail =
+                    format!("{who} of whom {names} {known} known{passes}: `{shown}` asks for no more");
+                new(WarningKind::AlwaysTrue, detail).hint("if that is meant, `… != null` says so")
+            }
+            FaultKind::Always => new(WarningKind::AlwaysTrue, format!("`{shown}` holds for every customer"))
+                .hint("leave it out, or ask for what was meant"),
+            FaultKind::Implied => {
+                let detail =
+                    format!("`{shown}` can be left out: the rest of the condition asks for it already");
+                new(WarningKind::Redundant, detail)
+            }
+            FaultKind::Covered => {
+                let detail =
+                    format!("`{shown}` changes nothing: the other alternatives let the same customers pass");
+                new(WarningKind::Redundant, detail)
+            }
+        }
+    }
+
+    pub(super) fn contradiction(&self, conflict: &Conflict) -> String {
+        let words = self.words();
+        let needs = |keys| words.needs(conflict.term, keys);
+        format!(
+            "`{}` would have to be {} and {} at once",
+            words.term(conflict.term),
+            needs(&conflict.one),
+            needs(&conflict.other)
+        )
+    }
+}

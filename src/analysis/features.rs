@@ -1,0 +1,92 @@
+//! Features that are read and never known.
+
+use std::collections::BTreeMap;
+
+use super::{Analysis, Draft, WarningKind};
+use crate::expression::{Expression, Node};
+use crate::schema::FeatureId;
+
+/// Where a feature is read first, and how often in that rule set.
+struct Reader<'r> {
+    path: Vec<&'r str>,
+    count: usize,
+}
+
+impl<'a> Analysis<'a> {
+    pub(super) fn features(&mut self) {
+        let engine = self.engine;
+        let mut readers: BTreeMap<(usize, FeatureId), Reader<'a>> = BTreeMap::new();
+        for (set, tags) in engine.tags.iter().enumerate() {
+            for tag in tags {
+                self.read(&tag.condition, set, &["tags", &tag.name], &mut readers);
+            }
+        }
+        for offer in engine.offers() {
+            for (expression, part) in [
+                (offer.when.as_ref(), "when"),
+                (Some(&offer.propensity), "propensity"),
+                (Some(&offer.boost), "boost"),
+            ] {
+                if let Some(expression) = expression {
+                    self.read(expression, offer.tags, &["offers", &offer.name, part], &mut readers);
+                }
+            }
+        }
+        for guardrail in &engine.guardrails {
+            self.read(&guardrail.condition, guardrail.tags, &["guardrails", &guardrail.name], &mut readers);
+        }
+        for ((set, id), reader) in readers {
+            self.unfilled(set, id, &reader);
+        }
+    }
+
+    fn read(
+        &self,
+        expression: &'a Expression,
+        set: usize,
+        path: &[&'a str],
+        readers: &mut BTreeMap<(usize, FeatureId), Reader<'a>>,
+    ) {
+        expression.node.walk(&mut |node| {
+            let (Node::Feature(id) | Node::Code(id)) = node else { return };
+            if !self.is_filled(*id) {
+                let new = || Reader { path: path.to_vec(), count: 0 };
+                readers.entry((set, *id)).or_insert_with(new).count += 1;
+            }
+        });
+    }
+
+    /// Whether somebody may have it.
+    fn is_filled(&self, id: FeatureId) -> bool {
+        match (self.engine.schema.feature(id).field, self.known.filled) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(field), Some(row)) => field.read(row) != 0,
+        }
+    }
+
+    fn unfilled(&mut self, set: usize, id: FeatureId, reader: &Reader<'_>) {
+        let feature = self.engine.schema.feature(id);
+        let name = &feature.name;
+        let why = match feature.field {
+            None => "is computed from events, which this release does not do",
+            Some(_) => "is missing for every customer",
+        };
+        let more = match reader.count {
+            1 => String::new(),
+            count => format!(" (read {count} times in this rule set)"),
+        };
+        let detail = format!("`{name}` {why}: it always reads as missing{more}");
+        let draft = Draft::new(WarningKind::Feature, set, detail);
+        let draft = match feature.field {
+            None => draft.hint(match reader.path.last() {
+                Some(&("propensity" | "boost")) => {
+                    format!("say what holds without it: `{name} == null ? 1.0 : …`")
+                }
+                _ => format!("say what holds without it: `{name} == null || …`"),
+            }),
+            Some(_) => draft.hint("load it, or say what holds without it"),
+        };
+        self.warn(draft, &reader.path, |text| text.name(&reader.path, name));
+    }
+}

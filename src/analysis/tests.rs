@@ -1,0 +1,365 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::schema::Schema;
+
+const SCHEMA: &str = "
+schema: t
+features:
+  age: {kind: int, min: 0, max: 120}
+  aum: {kind: decimal, scale: 2, min: 0, max: 1000000}
+  tier: {kind: enum, values: [mass, gold, private], ordered: true}
+  consent: {kind: bool}
+  likes: {kind: set, values: [fx, fund]}
+  logins: {kind: count, event: login, window: 7d}
+events: {login: {}}
+context:
+  page: {kind: string}
+offer_attributes:
+  risk: {kind: enum, values: [R1, R2], ordered: true}
+";
+
+const NOW: &str = "2026-11-20T10:00:00Z"; // a Friday
+
+fn compiled(texts: &[&str]) -> (Engine, Vec<Arc<RuleSet>>) {
+    let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+    let read = |text: &&str| {
+        Arc::new(RuleSet::parse("r.yaml", text, &schema).unwrap_or_else(|e| panic!("{e}\n{text}")))
+    };
+    let sets: Vec<Arc<RuleSet>> = texts.iter().map(read).collect();
+    let versions: Vec<_> = sets.iter().map(|set| (Arc::clone(set), 1)).collect();
+    (Engine::compile(&schema, &versions).unwrap_or_else(|e| panic!("{e}")), sets)
+}
+
+fn warnings(texts: &[&str]) -> Vec<String> {
+    let (engine, sets) = compiled(texts);
+    let found = analyse(&engine, &sets, &Known::at(Time::parse(NOW).unwrap()));
+    let line = |warning: &Warning| {
+        let Problem { detail, place, .. } = &warning.problem;
+        let place = place.map_or("-".into(), |place| format!("{}:{}", place.line, place.column));
+        format!("{place} {}: {detail}", warning.kind.name())
+    };
+    found.iter().map(line).collect()
+}
+
+const SLOT: &str = "rule_set: r\nplacements: {slot: {channels: [app]}, other: {channels: [app]}}\noffers:\n";
+
+/// An offer on `slot` with these fields, on one line.
+fn offer(name: &str, fields: &str) -> String {
+    let comma = if fields.is_empty() { "" } else { ", " };
+    format!(
+        "  {name}: {{placements: [slot], treatments: [{{placement: slot, content: 1}}]{comma}{fields}}}\n"
+    )
+}
+
+/// The warnings about one offer with this condition, which begins at column 79.
+fn of_condition(condition: &str) -> Vec<String> {
+    warnings(&[&format!("{SLOT}{}", offer("a", &format!("when: \"{condition}\"")))])
+}
+
+#[test]
+fn conditions_that_never_or_always_hold_are_named_with_the_reason() {
+    for (condition, expected) in [
+        (
+            "age > 60 && age < 30",
+            "4:79 never_true: `age > 60 && age < 30` is never true, so offer `a` is never shown: `age` would have to be at \
+             least 61 and at most 29 at once",
+        ),
+        (
+            "consent && (age > 60 && aum > 5.0 && age < 30 || tier == 'gold')",
+            "4:91 never_true: `age > 60 && aum > 5.0 && age < 30` is never true: `age` would have to be at least 61 and at \
+             most 29 at once",
+        ),
+        ("age > 130", "4:79 never_true: `age > 130` is never true, so offer `a` is never shown"),
+        ("consent && age > 130", "4:90 never_true: `age > 130` is never true, so offer `a` is never shown"),
+        (
+            "consent && !(age > 30 || age <= 30)",
+            "4:92 never_true: `age > 30 || age <= 30` is never false, so offer `a` is never shown: `age` would have to be at \
+             most 30 and at least 31 at once",
+        ),
+        (
+            "tier > 'private'",
+            "4:79 never_true: `tier > 'private'` is never true, so offer `a` is never shown",
+        ),
+        ("false", "4:79 never_true: `false` is never true, so offer `a` is never shown"),
+        (
+            "context.page == 'a' && context.page == 'b'",
+            "4:79 never_true: `context.page == 'a' && context.page == 'b'` is never true, so offer `a` is never shown: \
+             `context.page` would have to be 'a' and 'b' at once",
+        ),
+        (
+            "age >= 0",
+            "4:79 always_true: every customer of whom `age` is known passes: `age >= 0` asks for no more",
+        ),
+        (
+            "consent && (age > 30 || age <= 30)",
+            "4:91 always_true: this part passes every customer of whom `age` is known: `age > 30 || age <= 30` asks for no more",
+        ),
+        (
+            "age == null || age < 150",
+            "4:94 always_true: this part passes every customer of whom `age` is known: `age < 150` asks for no more",
+        ),
+        (
+            "age == null || age < 50 || age > 40",
+            "4:79 always_true: `age == null || age < 50 || age > 40` holds for every customer",
+        ),
+        (
+            "age > 30 && consent && age > 20",
+            "4:102 redundant: `age > 20` can be left out: the rest of the condition asks for it already",
+        ),
+        (
+            "consent || (consent && age > 20)",
+            "4:91 redundant: `consent && age > 20` changes nothing: the other alternatives let the same customers pass",
+        ),
+    ] {
+        assert_eq!(of_condition(condition), [expected], "{condition}");
+    }
+    for near in [
+        "age > 60 && age < 62",
+        "age > 60 || age < 30",
+        "age != null && age > 30",
+        "age == null || age > 30",
+        "has(customer.age) && consent",
+        "true",
+        "age > 30 && aum > 20.0",
+        "consent || (consent == null && age > 20)",
+        "age >= 18 && age <= 119",
+        "age > 30 && (age > 40 || consent)",
+        "tier >= 'gold' && tier != 'private'",
+        "context.page != 'a' && context.page != 'b'",
+        "consent == null ? age > 30 : consent",
+        "age != null || consent",
+    ] {
+        assert_eq!(of_condition(near), [""; 0], "{near}");
+    }
+}
+
+#[test]
+fn tags_are_looked_at_for_both_of_their_answers() {
+    let set = |tags: &str| {
+        let slots = SLOT.replace("rule_set: r\n", "").replace("\noffers:\n", "");
+        let other = offer("b", "when: '!tag.y'").replace("slot", "other");
+        format!("rule_set: r\ntags:\n{tags}{slots}\noffers:\n{}{other}", offer("a", "when: '!tag.x'"))
+    };
+    for (tags, expected) in [
+        (
+            "  x: age > 30 && age > 20\n  y: consent\n",
+            vec!["3:18 redundant: `age > 20` can be left out: the rest of the condition asks for it already"],
+        ),
+        (
+            "  x: age > 30 && (age > 20 || consent)\n  y: consent\n",
+            vec![
+                "3:19 redundant: `age > 20 || consent` can be left out: the rest of the condition asks for it already",
+            ],
+        ),
+        // Left out, `!tag.x` would have no answer for some for whom it is true now.
+        ("  x: age > 30 && (age != null || consent)\n  y: consent\n", vec![]),
+        ("  x: age > 30\n  y: age >= 31\n", vec!["4:3 duplicate: tag `y` says the same as `x` (line 3)"]),
+        ("  x: age > 30\n  y: age >= 32\n", vec![]),
+        ("  x: age > 30\n  y: age != null && age > 30\n", vec![]),
+        ("  x: age > 30\n  y: consent\n  z: age > 7\n", vec!["5:3 unused_tag: nothing uses tag `z`"]),
+        (
+            "  x: tag.z\n  y: consent\n  z: age > 7\n",
+            vec!["5:3 duplicate: tag `z` says the same as `x` (line 3)"],
+        ),
+    ] {
+        assert_eq!(warnings(&[&set(tags)]), expected, "{tags}");
+    }
+}
+
+#[test]
+fn an_offer_that_a_guardrail_always_stops_names_it() {
+    let law = "rule_set: law\nguardrails:\n  adult: age >= 18\n  risk: offer.risk == null || offer.risk == 'R1' || tier >= 'gold'\n";
+    let set = |fields: &str| format!("{SLOT}{}", offer("a", fields));
+    for (fields, expected) in [
+        (
+            "when: age < 18",
+            vec![
+                "4:78 guardrail: offer `a` is never shown: guardrail `adult` stops it, `age` would have to be at most 17 and at least 18 at once",
+            ],
+        ),
+        ("when: age < 19", vec![]),
+        ("when: \"age < 18 || consent\"", vec![]),
+        (
+            "attributes: {risk: R2}, when: \"tier == 'mass' && consent\"",
+            vec![
+                "4:103 guardrail: offer `a` is never shown: guardrail `risk` stops it, `tier` would have to be mass and at least gold at once",
+            ],
+        ),
+        ("attributes: {risk: R1}, when: \"tier == 'mass' && consent\"", vec![]),
+    ] {
+        assert_eq!(warnings(&[&set(fields), law]), expected, "{fields}");
+    }
+    let torn = "rule_set: law\nguardrails: {a: age > 18, b: age < 10}\n";
+    assert_eq!(
+        warnings(&[&set(""), torn]),
+        ["4:3 guardrail: offer `a` is never shown: guardrails `a` and `b` never hold together"]
+    );
+    let shut = "rule_set: law\nguardrails:\n  shut: age > 130\n";
+    assert_eq!(warnings(&[&set(""), shut]), ["3:9 never_true: `age > 130` is never true"]);
+}
+
+#[test]
+fn an_offer_that_never_wins_names_those_before_it() {
+    let front = "4:3 never_wins"; // `a` stands first in the text
+    for (fields, other, wins) in [
+        ("", "priority: 3", false),
+        ("priority: 3", "", true),
+        ("when: age > 30", "priority: 3", false),
+        ("when: age > 30", "priority: 3, when: age > 20", false),
+        ("when: age > 30", "priority: 3, when: age > 40", true),
+        ("when: \"age > 30 && consent\"", "priority: 3, when: \"age > 20 && consent\"", false),
+        ("when: \"age > 30 || age < 10\"", "priority: 3, when: \"age > 20\"", true),
+        ("propensity: 0.5", "propensity: 0.6", false),
+        ("propensity: 0.6", "propensity: 0.5", true),
+        ("propensity: \"aum / 2.0\"", "attributes: {value: 2}", false),
+        ("propensity: \"aum / 2.0\"", "", true),
+        ("attributes: {value: 0.5}", "boost: \"consent ? 2.0 : 1.0\"", true),
+        ("", "priority: 3, schedule: {days: [mon]}", true),
+        ("schedule: {days: [mon]}", "priority: 3, schedule: {days: [mon, tue]}", false),
+        ("", "priority: 3, attributes: {group: g}", true),
+        ("attributes: {group: g}", "priority: 3, attributes: {group: g}", false),
+        ("attributes: {risk: R1}", "priority: 3, attributes: {risk: R2}", true),
+    ] {
+        let law = "rule_set: law\nguardrails: {risk: \"offer.risk != 'R2' || tier >= 'gold'\"}\n";
+        let found = warnings(&[&format!("{SLOT}{}{}", offer("a", fields), offer("b", other)), law]);
+        let beaten = found.iter().any(|warning| warning.starts_with(front));
+        assert_eq!(!beaten, wins, "{fields} against {other}: {found:?}");
+    }
+    let two = SLOT.replace("slot: {", "slot: {count: 2, ");
+    let third =
+        |other: &str| warnings(&[&format!("{two}{}{}{other}", offer("a", ""), offer("b", "priority: 3"))]);
+    assert_eq!(third(""), [""; 0], "there is a second place");
+    assert_eq!(
+        third(&offer("c", "priority: 4")),
+        [
+            "4:3 never_wins: offer `a` never wins: whoever may see it may see `b` (line 5), `c` (line 6) too, which rank before it and leave no place"
+        ]
+    );
+    // Shown on the other placement of the same request, it leaves its place here.
+    let wide = offer("b", "priority: 3")
+        .replace("[slot]", "[slot, other]")
+        .replace("1}]", "1}, {placement: other, content: 1}]");
+    assert_eq!(warnings(&[&format!("{SLOT}{}{wide}", offer("a", ""))]), [""; 0]);
+    // It does not speak the other's language.
+    let zh = offer("b", "priority: 3").replace("content", "locale: zh, content");
+    assert_eq!(warnings(&[&format!("{SLOT}{}{zh}", offer("a", ""))]), [""; 0]);
+}
+
+#[test]
+fn schedules_that_are_over_or_never_open_are_told() {
+    for (fields, expected) in [
+        (
+            "schedule: {until: 2026-11-19}",
+            Some("the schedule of offer `a` is over since 2026-11-20T00:00:00Z"),
+        ),
+        ("schedule: {until: 2026-11-20}", None),
+        (
+            "schedule: {from: 2026-12-01, until: 2026-12-02, days: [mon]}",
+            Some(
+                "the schedule of offer `a` is never open: none of its days and hours lies between 2026-12-01T00:00:00Z and 2026-12-03T00:00:00Z",
+            ),
+        ),
+        ("schedule: {from: 2026-12-01, until: 2026-12-07, days: [mon]}", None),
+        (
+            "when: \"now < timestamp('2026-11-01T00:00:00Z')\"",
+            Some("offer `a` is never shown again: the time that its condition asks for is over"),
+        ),
+        ("when: \"now < timestamp('2026-12-01T00:00:00Z')\"", None),
+        (
+            "schedule: {from: 2026-12-02}, when: \"now < timestamp('2026-12-01T00:00:00Z')\"",
+            Some(
+                "offer `a` is never shown: its condition and its schedule never meet: `now` would have to be before \
+                  2026-12-01T00:00:00Z and from 2026-12-02T00:00:00Z on at once",
+            ),
+        ),
+    ] {
+        let found = warnings(&[&format!("{SLOT}{}", offer("a", fields))]);
+        let details: Vec<&str> = found.iter().map(|line| line.split_once(": ").unwrap().1).collect();
+        assert_eq!(details, expected.into_iter().collect::<Vec<_>>(), "{fields}");
+    }
+}
+
+#[test]
+fn a_language_that_others_have_is_missed_unless_there_is_a_default() {
+    let with = |name: &str, locales: &[&str]| {
+        let one = |locale: &&str| {
+            if locale.is_empty() {
+                "{placement: slot, content: 1}".into()
+            } else {
+                format!("{{placement: slot, locale: {locale}, content: 1}}")
+            }
+        };
+        let all: Vec<String> = locales.iter().map(one).collect();
+        format!(
+            "  {name}: {{placements: [slot], when: age > {}, treatments: [{}]}}\n",
+            name.len(),
+            all.join(", ")
+        )
+    };
+    for (mine, warned) in
+        [(&["zh"][..], true), (&["zh", "en"], false), (&["zh", ""], false), (&["zh", "en-gb"], true)]
+    {
+        let found = warnings(&[&format!("{SLOT}{}{}", with("a", mine), with("bb", &["zh-CN", "en"]))]);
+        let first = "4:42 treatment: offer `a` has no treatment on placement `slot` for en (as 1 other offer has): customers of that language never see it there";
+        let about_a: Vec<&String> = found.iter().filter(|warning| warning.contains("offer `a`")).collect();
+        assert_eq!(about_a, Vec::from_iter(warned.then_some(first)), "{mine:?}: {found:?}");
+    }
+}
+
+#[test]
+fn features_that_are_never_known_are_told_once() {
+    let set = format!(
+        "{SLOT}{}{}",
+        offer("a", "when: \"age > 3 && logins > 3\""),
+        offer("b", "when: \"logins > 5\"")
+    );
+    let told = "4:90 feature: `logins` is computed from events, which this release does not do: it always reads as missing (read 2 times in this rule set)";
+    assert_eq!(warnings(&[&set]), [told]);
+    let (engine, sets) = compiled(&[&set]);
+    for (age, count) in [(0, 2), (7, 1)] {
+        let mut row = vec![0; engine.schema.row_words()];
+        let field = engine.schema.feature(engine.schema.feature_id("age").unwrap()).field.unwrap();
+        field.write(&mut row, age);
+        let known = Known { filled: Some(&row), ..Known::at(Time::parse(NOW).unwrap()) };
+        assert_eq!(analyse(&engine, &sets, &known).count(), count, "nobody has an age: {}", age == 0);
+    }
+}
+
+#[test]
+fn twins_are_told_apart_by_their_names_alone() {
+    let twins = |fields: &str, other: &str| {
+        let two = SLOT.replace("slot: {", "slot: {count: 2, ");
+        warnings(&[&format!("{two}{}{}", offer("b", fields), offer("a", other))])
+    };
+    assert_eq!(
+        twins("when: age > 30", "when: age >= 31"),
+        [
+            "4:3 duplicate: offer `b` asks for the same as `a` (line 5), with the same tier and score on the same placements: of the \
+          two, `a` always comes first, by its name"
+        ]
+    );
+    for (fields, other) in [
+        ("when: age > 30", "when: age > 31"),
+        ("when: age > 30", "when: age > 30, priority: 4"),
+        ("when: age > 30", "when: age > 30, propensity: 0.5"),
+        ("when: age > 30", "when: age > 30, schedule: {days: [mon]}"),
+        ("when: age > 30", "when: age > 30, attributes: {group: g}"),
+        ("", ""),
+    ] {
+        assert_eq!(twins(fields, other), [""; 0], "{fields} and {other}");
+    }
+}
+
+#[test]
+fn warnings_are_bounded_and_kept_to_the_rule_sets_asked_for() {
+    let offers: String =
+        (0..MAX_WARNINGS + 5).map(|i| offer(&format!("o{i}"), &format!("when: age > {}", 200 + i))).collect();
+    let (engine, sets) = compiled(&[&format!("{SLOT}{offers}"), "rule_set: s\ntags: {x: age > 3}\n"]);
+    let known = Known::at(Time(0));
+    let found = analyse(&engine, &sets, &known);
+    assert_eq!((found.iter().count(), found.count()), (MAX_WARNINGS, MAX_WARNINGS + 6));
+    let found = analyse(&engine, &sets, &Known { about: Some(&["s"]), ..known });
+    assert_eq!(found.count(), 1);
+    assert!(analyse(&engine, &sets[1..], &known).is_empty(), "not what it was compiled from");
+}

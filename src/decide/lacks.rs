@@ -1,0 +1,149 @@
+//! What would have let a condition pass: for each of its alternatives the atoms that do not hold, found on normal forms. Every
+//! term is evaluated once, however many offers ask for it.
+
+use super::Seen;
+use crate::engine::Engine;
+use crate::expression::Node;
+use crate::expression::keys::Keys;
+use crate::expression::normalise::{Alternatives, Atom};
+use crate::expression::term::{Scoped, Term, TermId};
+use crate::value::Value;
+
+/// Alternatives that are told of one condition at most.
+pub const MAX_WAYS: usize = 3;
+/// Tags inside each other that are looked into at most; below, the tag itself is named.
+const MAX_TAGS: usize = 4;
+
+/// An atom that does not hold: a term, what it is, what it would have to be.
+#[derive(Debug, Clone)]
+pub struct Lack<'e> {
+    term: TermId,
+    value: Value<'e>,
+    keys: &'e Keys,
+    /// The tag in which it is, if it is in one.
+    pub tag: Option<&'e str>,
+}
+
+impl Lack<'_> {
+    /// The term as it would be written: `aum`, `now - last_login`.
+    pub fn term(&self, engine: &Engine) -> String {
+        engine.words().term(self.term)
+    }
+
+    /// What it is, as it was given.
+    pub fn value<'v>(&'v self, engine: &Engine) -> Value<'v> {
+        match engine.terms.get(self.term) {
+            Term::Feature(id, ..) => engine.schema.feature(*id).kind.as_given(self.value.borrowed()),
+            _ => self.value.borrowed(),
+        }
+    }
+
+    /// What it would have to be: `at least 500000`.
+    pub fn needs(&self, engine: &Engine) -> String {
+        engine.words().needs(self.term, self.keys)
+    }
+}
+
+/// The terms of one explained placement, each evaluated when it is asked for first.
+pub(super) struct Terms<'s, 'e, 'r> {
+    pub(super) seen: &'s Seen<'e, 'r>,
+    /// Where the key of each term is among those known, from 1; 0 if it is not.
+    places: Vec<u32>,
+    known: Vec<(Option<u64>, Value<'e>)>,
+}
+
+impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
+    pub(super) fn new(seen: &'s Seen<'e, 'r>) -> Terms<'s, 'e, 'r> {
+        Terms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new() }
+    }
+
+    /// What lacks for a condition to hold: alternatives, the one that lacks least first.
+    pub(super) fn lacks(&mut self, form: &'e Alternatives) -> Vec<Vec<Lack<'e>>> {
+        self.ways(form, None, 0)
+    }
+
+    fn ways(&mut self, form: &'e Alternatives, tag: Option<&'e str>, depth: usize) -> Vec<Vec<Lack<'e>>> {
+        let mut found = Vec::with_capacity(form.0.len());
+        for conjunction in &form.0 {
+            let mut ways = Vec::new();
+            for atom in &conjunction.0 {
+                let place = self.place(atom.term);
+                if atom.keys.contains(self.known[place].0) {
+                    continue;
+                }
+                let inner = self.inside(atom, depth);
+                if ways.is_empty() {
+                    ways.push(Vec::new());
+                }
+                if inner.is_empty() {
+                    let value = self.known[place].1.clone();
+                    let lack = Lack { term: atom.term, value, keys: &atom.keys, tag };
+                    ways.iter_mut().for_each(|way| way.push(lack.clone()));
+                } else {
+                    ways = together(&ways, &inner);
+                }
+            }
+            found.append(&mut ways);
+        }
+        found.sort_by_key(Vec::len);
+        found.truncate(MAX_WAYS);
+        found
+    }
+
+    /// What lacks inside of a tag that does not come out as it should; nothing if the atom is no tag.
+    fn inside(&mut self, atom: &Atom, depth: usize) -> Vec<Vec<Lack<'e>>> {
+        let engine = self.seen.engine;
+        let Term::Truth(scoped) = engine.terms.get(atom.term) else { return Vec::new() };
+        let Node::Tag(tag) = scoped.node else { return Vec::new() };
+        if depth == MAX_TAGS {
+            return Vec::new();
+        }
+        let wanted = usize::from(atom.keys.contains(Some(1)));
+        let form = &engine.tag_forms[scoped.tags][tag][wanted];
+        self.ways(form, Some(&engine.tags[scoped.tags][tag].name), depth + 1)
+    }
+
+    /// Where key and value of a term are among those known.
+    fn place(&mut self, id: TermId) -> usize {
+        let place = self.places[id.0 as usize];
+        if place > 0 {
+            return place as usize - 1;
+        }
+        let seen = self.seen;
+        let term = seen.engine.terms.get(id);
+        let key = term.key(&|tags| seen.facts(tags), seen.vector.words());
+        self.known.push((key, self.value(term, key)));
+        self.places[id.0 as usize] = self.known.len() as u32;
+        self.known.len() - 1
+    }
+
+    fn value(&self, term: &'e Term, key: Option<u64>) -> Value<'e> {
+        let seen = self.seen;
+        let schema = &seen.engine.schema;
+        match (term, key) {
+            (Term::Feature(id, ..) | Term::Bits(id, ..), _) => seen.vector.get(schema, *id),
+            (_, None) => Value::Missing,
+            (Term::Text(_, words), Some(key @ 1..)) => match words.get(key as usize - 1) {
+                Some(word) => Value::Text((**word).into()),
+                None => Value::Missing,
+            },
+            (Term::Text(scoped, _), _) => scoped.node.evaluate(&seen.facts(scoped.tags)).into_owned(),
+            (Term::Truth(_), Some(key)) => Value::Bool(key == 1),
+            (Term::Computed(Scoped { node: Node::Rank(word, _), tags }, _), _) => {
+                word.evaluate(&seen.facts(*tags)).into_owned()
+            }
+            (_, Some(key)) => term.value(schema, key).unwrap_or(Value::Missing),
+        }
+    }
+}
+
+/// Every way of one with every way of the other, those that lack least.
+fn together<'e>(some: &[Vec<Lack<'e>>], others: &[Vec<Lack<'e>>]) -> Vec<Vec<Lack<'e>>> {
+    let mut ways: Vec<Vec<Lack<'e>>> = some
+        .iter()
+        .flat_map(|one| others.iter().map(move |other| one.iter().chain(other).cloned().collect()))
+        .collect();
+    ways.sort_by_key(Vec::len);
+    ways.truncate(MAX_WAYS);
+    ways
+}

@@ -1,0 +1,89 @@
+//! What a condition saw: the part of it that failed, and what was read there with the values. For explanations, of which one
+//! decision has thousands: names are borrowed, and nothing is put into words.
+
+use std::fmt;
+
+use super::{Expression, Facts, Node, Tag};
+use crate::schema::{Feature, Schema};
+use crate::value::Value;
+
+/// Something that was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Read<'e> {
+    /// A feature.
+    Feature(&'e Feature),
+    /// A context field, by its name.
+    Context(&'e str),
+    /// The request's channel.
+    Channel,
+    /// The time of the decision.
+    Now,
+    /// A tag, by its name.
+    Tag(&'e str),
+}
+
+impl fmt::Display for Read<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Read::Feature(feature) => f.write_str(&feature.name),
+            Read::Context(name) => write!(f, "context.{name}"),
+            Read::Channel => f.write_str("context.channel"),
+            Read::Now => f.write_str("now"),
+            Read::Tag(name) => write!(f, "tag.{name}"),
+        }
+    }
+}
+
+impl Read<'_> {
+    /// A value that was read, as it was given.
+    pub fn given<'v>(&self, value: &'v Value<'_>) -> Value<'v> {
+        match self {
+            Read::Feature(feature) => feature.kind.as_given(value.borrowed()),
+            _ => value.borrowed(),
+        }
+    }
+}
+
+impl Expression {
+    /// The text and the node of the first part of its outermost conjunction that does not hold; the whole if that cannot be
+    /// told.
+    pub(crate) fn failed_part<'e: 'a, 'a>(&'e self, facts: &Facts<'a>) -> (&'e str, &'e Node) {
+        let fails = |node: &'e Node| !matches!(node.evaluate(facts), Value::Bool(true));
+        match self.parts.iter().find(|part| fails(&part.node)) {
+            Some(part) => (&part.text, &part.node),
+            None => (&self.text, &self.node),
+        }
+    }
+}
+
+/// What is read below `node` with its values, each once; with a tag what it is made of.
+pub(crate) fn seen<'e: 'a, 'a>(
+    schema: &'e Schema,
+    tags: &'e [Tag],
+    node: &'e Node,
+    facts: &Facts<'a>,
+    found: &mut Vec<(Read<'e>, Value<'e>)>,
+) {
+    node.walk(&mut |node| {
+        let read = match node {
+            Node::Feature(id) | Node::Code(id) => Read::Feature(schema.feature(*id)),
+            Node::Context(id) => Read::Context(&schema.context()[usize::from(id.0)].name),
+            Node::Channel => Read::Channel,
+            Node::Now => Read::Now,
+            Node::Tag(tag) => Read::Tag(&tags[*tag].name),
+            _ => return,
+        };
+        if found.iter().any(|(known, _)| *known == read) {
+            return;
+        }
+        let value = match node {
+            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id),
+            Node::Context(id) => facts.context.get(*id).clone().into_owned(),
+            _ => node.evaluate(facts).into_owned(),
+        };
+        found.push((read, value));
+        if let Node::Tag(tag) = node {
+            seen(schema, tags, &tags[*tag].condition.node, facts, found);
+        }
+    });
+}

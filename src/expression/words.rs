@@ -1,0 +1,433 @@
+//! Terms and their keys in words that people understand: `aum`, `at least 500000`.
+
+use super::keys::Keys;
+use super::term::{Number, Term, TermId, Terms, WEEK_MINUTES};
+use super::{Comparison, Function, Node, Operator, Tag};
+use crate::schema::{Kind, Schema, Vocabulary};
+use crate::value::{SECOND, Value};
+
+/// Values that are listed one by one at most; ranges likewise.
+const MAX_LISTED: u64 = 5;
+/// Bytes of a computed term's text at most.
+const MAX_TERM_BYTES: usize = 200;
+
+/// What is needed to name terms: the schema, the terms, the tags of each rule set.
+#[derive(Clone, Copy)]
+pub(crate) struct Words<'w> {
+    pub(crate) schema: &'w Schema,
+    pub(crate) terms: &'w Terms,
+    pub(crate) tags: &'w [Vec<Tag>],
+}
+
+impl Words<'_> {
+    /// A term as it would be written.
+    pub(crate) fn term(&self, id: TermId) -> String {
+        match self.terms.get(id) {
+            Term::Feature(feature, ..) | Term::Bits(feature, ..) => {
+                self.schema.feature(*feature).name.to_string()
+            }
+            Term::Computed(scoped, _) | Term::Text(scoped, _) | Term::Truth(scoped) => {
+                let mut text = String::new();
+                self.write(&scoped.node, scoped.tags, &mut text);
+                if text.len() > MAX_TERM_BYTES {
+                    let end = (0..MAX_TERM_BYTES).rev().find(|at| text.is_char_boundary(*at));
+                    text.truncate(end.unwrap_or(0));
+                    text.push('…');
+                }
+                text
+            }
+            Term::WeekMinute(zone) => {
+                format!("time of the week in {}", zone.iana_name().unwrap_or("its time zone"))
+            }
+        }
+    }
+
+    /// What a term has to be for its key to be one of these; goes on after "would have to be" and "needs".
+    pub(crate) fn needs(&self, id: TermId, keys: &Keys) -> String {
+        let term = self.terms.get(id);
+        let mut text = match term {
+            _ if keys.ranges().is_empty() => String::new(),
+            Term::Bits(feature, _, mask) => match &self.schema.feature(*feature).kind {
+                Kind::Set(words) if keys.ranges().len() == 1 => bits(words, *mask, keys),
+                _ => String::new(),
+            },
+            Term::Text(_, words) => texts(words, keys),
+            Term::WeekMinute(_) => ranges(keys, |first, last| {
+                format!("{} to {}", week_minute(first), week_minute((last + 1) % WEEK_MINUTES))
+            }),
+            Term::Feature(feature, ..) => match &self.schema.feature(*feature).kind {
+                Kind::Enum(words) => enumerated(words, keys),
+                _ => self.ordered(id, keys),
+            },
+            Term::Computed(scoped, _) => match &scoped.node {
+                Node::Rank(_, words) => enumerated(words, &places(words, keys)),
+                _ => self.ordered(id, keys),
+            },
+            Term::Truth(_) => self.ordered(id, keys),
+        };
+        if keys.has_none() {
+            text.push_str(if text.is_empty() { "missing" } else { " or missing" });
+        }
+        text
+    }
+
+    /// Keys in the order of their values.
+    fn ordered(&self, id: TermId, keys: &Keys) -> String {
+        let term = self.terms.get(id);
+        let last = match term {
+            Term::Computed(_, Number::Double) => term.last(self.schema) - 1, // the last is no number
+            _ => term.last(self.schema),
+        };
+        let others = keys.others(last);
+        if others.ranges().is_empty() {
+            return "known".into();
+        }
+        let value = |key| self.key(id, key);
+        let to_the_end =
+            matches!(keys.ranges(), [(first, end)] if first < end && (*first == 0 || *end == last));
+        if count(keys) <= MAX_LISTED && !to_the_end {
+            return joined(listed(keys).map(value), " or ");
+        }
+        if count(&others) <= 2 && keys.ranges().len() > 1 {
+            return format!("anything but {}", joined(listed(&others).map(value), " and "));
+        }
+        if self.is_time(id) {
+            return ranges(keys, |first, end| match (first > 0, end < last) {
+                (true, true) => format!("from {} on and before {}", value(first), value(end + 1)),
+                (true, false) => format!("from {} on", value(first)),
+                _ => format!("before {}", value(end + 1)),
+            });
+        }
+        ranges(keys, |first, end| match (first > 0, end < last) {
+            (true, true) => {
+                format!("{} and {}", self.lower(&value, first), self.upper(&value, end))
+            }
+            (true, false) => self.lower(&value, first),
+            _ => self.upper(&value, end),
+        })
+    }
+
+    fn is_time(&self, id: TermId) -> bool {
+        match self.terms.get(id) {
+            Term::Feature(feature, ..) => self.schema.feature(*feature).kind == Kind::Time,
+            Term::Computed(_, number) => *number == Number::Time,
+            _ => false,
+        }
+    }
+
+    /// "at least" or "above", whichever names the shorter number: what lies behind 0.7 in single precision says nobody.
+    fn lower(&self, value: &impl Fn(u64) -> String, first: u64) -> String {
+        let (at_least, above) = (value(first), value(first - 1));
+        if above.len() < at_least.len() { format!("above {above}") } else { format!("at least {at_least}") }
+    }
+
+    fn upper(&self, value: &impl Fn(u64) -> String, end: u64) -> String {
+        let (at_most, below) = (value(end), value(end + 1));
+        if below.len() < at_most.len() { format!("below {below}") } else { format!("at most {at_most}") }
+    }
+
+    /// The value that a key stands for.
+    pub(crate) fn key(&self, id: TermId, key: u64) -> String {
+        let term = self.terms.get(id);
+        match (term, term.value(self.schema, key)) {
+            (Term::Feature(feature, ..), Some(value)) => {
+                plain(&self.schema.feature(*feature).kind.as_given(value))
+            }
+            (_, Some(value)) => plain(&value),
+            _ => if key == 1 { "true" } else { "false" }.into(),
+        }
+    }
+}
+
+/// A value without the quotes and seconds of a program: `gold`, `30 days`.
+pub(crate) fn plain(value: &Value<'_>) -> String {
+    match value {
+        Value::Text(text) => text.to_string(),
+        Value::Duration(d) => duration(*d),
+        other => other.to_string(),
+    }
+}
+
+fn duration(microseconds: i64) -> String {
+    for (unit, name) in [(86_400 * SECOND, "days"), (3_600 * SECOND, "hours"), (60 * SECOND, "minutes")] {
+        if microseconds != 0 && microseconds % unit == 0 {
+            return format!("{} {name}", microseconds / unit);
+        }
+    }
+    format!("{} s", microseconds as f64 / SECOND as f64)
+}
+
+fn count(keys: &Keys) -> u64 {
+    keys.ranges().iter().fold(0_u64, |sum, (first, last)| sum.saturating_add(last - first).saturating_add(1))
+}
+
+fn listed(keys: &Keys) -> impl Iterator<Item = u64> {
+    keys.ranges().iter().flat_map(|(first, last)| *first..=*last).take(MAX_LISTED as usize)
+}
+
+fn joined(items: impl Iterator<Item = String>, between_last: &str) -> String {
+    let mut items: Vec<String> = items.collect();
+    match items.pop() {
+        Some(last) if items.is_empty() => last,
+        Some(last) => format!("{}{between_last}{last}", items.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn ranges(keys: &Keys, name: impl Fn(u64, u64) -> String) -> String {
+    let shown = keys.ranges().iter().take(MAX_LISTED as usize).map(|(first, last)| name(*first, *last));
+    let text = joined(shown, ", or ");
+    if keys.ranges().len() > MAX_LISTED as usize { text + " …" } else { text }
+}
+
+fn enumerated(words: &Vocabulary, keys: &Keys) -> String {
+    let last = (words.words().len() as u64).saturating_sub(1);
+    let word = |key: u64| words.word(key as u32).unwrap_or("?").to_owned();
+    let others = keys.others(last);
+    match keys.ranges() {
+        _ if others.ranges().is_empty() => "known".into(),
+        [(first, end)] if words.ordered && *end == last && first < end => {
+            format!("at least {}", word(*first))
+        }
+        [(0, end)] if words.ordered && *end > 0 => format!("at most {}", word(*end)),
+        _ if count(&others) < count(keys) && count(&others) <= MAX_LISTED => {
+            format!("anything but {}", joined(listed(&others).map(word), " and "))
+        }
+        _ if count(keys) <= MAX_LISTED => joined(listed(keys).map(word), " or "),
+        _ => format!("one of {} words, such as {}", count(keys), joined(listed(keys).map(word), " or ")),
+    }
+}
+
+/// Keys of a word's place, an int, as those of the place itself.
+fn places(words: &Vocabulary, keys: &Keys) -> Keys {
+    const ZERO: u64 = 1 << 63; // keys of ints begin with the negative ones
+    let last = ZERO + (words.words().len() as u64).saturating_sub(1);
+    let within = keys.intersection(&Keys::range(ZERO, last));
+    Keys::of(within.ranges().iter().map(|(first, end)| (first - ZERO, end - ZERO)))
+}
+
+fn bits(words: &Vocabulary, mask: u64, keys: &Keys) -> String {
+    let names = || words.of_bits(mask).map(str::to_owned);
+    match keys.ranges() {
+        [(1, 1)] => format!("one that has {}", joined(names(), " or ")),
+        [(0, 0)] => format!("one without {}", joined(names(), " and ")),
+        _ => "known".into(),
+    }
+}
+
+fn texts(words: &[Box<str>], keys: &Keys) -> String {
+    let text = |key: u64| match words.get((key as usize).wrapping_sub(1)) {
+        Some(word) => format!("'{word}'"),
+        None => "another text".into(),
+    };
+    let others = keys.others(u64::MAX);
+    if others.ranges().is_empty() {
+        "known".into()
+    } else if count(keys) > words.len() as u64 {
+        format!("anything but {}", joined(listed(&others).map(text), " and "))
+    } else {
+        joined(listed(keys).map(text), " or ")
+    }
+}
+
+fn week_minute(minute: u64) -> String {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let (day, minute) = (minute / (24 * 60) % 7, minute % (24 * 60));
+    format!("{} {:02}:{:02}", DAYS[day as usize], minute / 60, minute % 60)
+}
+
+impl Words<'_> {
+    /// An expression that is no atom, near to how it was written; brackets wherever operators meet.
+    fn write(&self, node: &Node, tags: usize, out: &mut String) {
+        if out.len() > MAX_TERM_BYTES {
+            return; // it is cut there
+        }
+        let each = |nodes: &[Node], between: &str, out: &mut String| {
+            for (i, node) in nodes.iter().enumerate() {
+                out.push_str(if i > 0 { between } else { "" });
+                self.operand(node, tags, out);
+            }
+        };
+        match node {
+            Node::Constant(Value::Duration(d)) => out.push_str(&duration(*d)),
+            Node::Constant(value) => out.push_str(&value.to_string()),
+            Node::Feature(id) | Node::Code(id) => out.push_str(&self.schema.feature(*id).name),
+            Node::Context(id) => {
+                out.push_str(&format!("context.{}", self.schema.context()[usize::from(id.0)].name));
+            }
+            Node::Channel => out.push_str("context.channel"),
+            Node::Now => out.push_str("now"),
+            Node::Tag(tag) => {
+                let tag = self.tags.get(tags).and_then(|tags| tags.get(*tag));
+                out.push_str(&format!("tag.{}", tag.map_or("?", |tag| &tag.name)));
+            }
+            Node::Has(inner) => {
+                out.push_str("has(");
+                self.write(inner, tags, out);
+                out.push(')');
+            }
+            Node::Not(inner) | Node::Negate(inner) => {
+                out.push(if matches!(node, Node::Not(_)) { '!' } else { '-' });
+                self.operand(inner, tags, out);
+            }
+            Node::And(nodes) => each(nodes, " && ", out),
+            Node::Or(nodes) => each(nodes, " || ", out),
+            Node::Compare(comparison, nodes) => each(&nodes[..], sign(*comparison), out),
+            Node::Arithmetic(operator, nodes) => each(&nodes[..], operation(*operator), out),
+            Node::In(nodes) => each(&nodes[..], " in ", out),
+            Node::Rank(inner, _) => self.write(inner, tags, out),
+            Node::Call(function, nodes) => {
+                out.push_str(called(*function));
+                out.push('(');
+                each(nodes, ", ", out);
+                out.push(')');
+            }
+            Node::Loop(l) => {
+                self.operand(&l.range, tags, out);
+                out.push_str(" (one after the other)");
+            }
+            Node::If(nodes) => {
+                self.operand(&nodes[0], tags, out);
+                out.push_str(" ? ");
+                self.operand(&nodes[1], tags, out);
+                out.push_str(" : ");
+                self.operand(&nodes[2], tags, out);
+            }
+            _ => out.push('…'),
+        }
+    }
+
+    fn operand(&self, node: &Node, tags: usize, out: &mut String) {
+        let brackets = matches!(
+            node,
+            Node::And(_)
+                | Node::Or(_)
+                | Node::If(_)
+                | Node::Compare(..)
+                | Node::Arithmetic(..)
+                | Node::In(_)
+                | Node::Loop(_)
+        );
+        out.push_str(if brackets { "(" } else { "" });
+        self.write(node, tags, out);
+        out.push_str(if brackets { ")" } else { "" });
+    }
+}
+
+fn sign(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Equal => " == ",
+        Comparison::NotEqual => " != ",
+        Comparison::Less => " < ",
+        Comparison::LessOrEqual => " <= ",
+        Comparison::Greater => " > ",
+        Comparison::GreaterOrEqual => " >= ",
+    }
+}
+
+fn operation(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Add => " + ",
+        Operator::Subtract => " - ",
+        Operator::Multiply => " * ",
+        Operator::Divide => " / ",
+        Operator::Modulo => " % ",
+    }
+}
+
+fn called(function: Function) -> &'static str {
+    match function {
+        Function::Size => "size",
+        Function::Contains => "contains",
+        Function::StartsWith => "startsWith",
+        Function::EndsWith => "endsWith",
+        Function::ToDouble => "double",
+        Function::ToInt => "int",
+        Function::ToText => "string",
+        Function::ToTime => "timestamp",
+        Function::ToDuration => "duration",
+        _ => "…",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expression::normalise::Normaliser;
+    use crate::expression::{Origin, Scope, Syntax, TagNames};
+
+    const SCHEMA: &str = "
+schema: t
+features:
+  age: {kind: int, min: 0, max: 120}
+  aum: {kind: decimal, scale: 2, min: 0, max: 1000000}
+  score: {kind: float}
+  tier: {kind: enum, values: [mass, silver, gold, private], ordered: true}
+  job: {kind: enum, values: [a, b, c, d, e, f, g]}
+  consent: {kind: bool}
+  likes: {kind: set, values: [fx, fund, card]}
+  seen: {kind: time}
+context:
+  page: {kind: string}
+  level: {kind: enum, values: [low, mid, high], ordered: true}
+";
+
+    /// The atoms of a condition in words, alternatives separated by `|`.
+    fn words(text: &str) -> String {
+        let schema = Schema::parse("s", SCHEMA).unwrap();
+        let scope = Scope { tags: &TagNames::new(["rich"]), ..Scope::of(&schema) };
+        let read = |text: &str| scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
+        let tags = vec![vec![Tag { name: "rich".into(), condition: read("age > 3 || consent") }]];
+        let mut normaliser = Normaliser::new(&schema, tags.iter().map(Vec::as_slice).collect());
+        let form = normaliser.condition(&read(text), 0);
+        let words = Words { schema: &schema, terms: &normaliser.terms, tags: &tags };
+        let conjunctions = form.0.iter().map(|conjunction| {
+            let atoms = conjunction.0.iter();
+            let atoms =
+                atoms.map(|atom| format!("{} {}", words.term(atom.term), words.needs(atom.term, &atom.keys)));
+            atoms.collect::<Vec<_>>().join(" & ")
+        });
+        conjunctions.collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn atoms_read_as_people_would_say_them() {
+        for (condition, expected) in [
+            ("age > 60", "age at least 61"),
+            ("age >= 18 && age < 30", "age at least 18 and at most 29"),
+            ("age >= 0", "age known"),
+            ("age < 2", "age at most 1"),
+            ("age > 3 && age < 6", "age 4 or 5"),
+            ("age == null", "age missing"),
+            ("age == null || age < 18", "age at most 17 or missing"),
+            ("age in [1, 2, 30]", "age 1, 2 or 30"),
+            ("age != 30", "age anything but 30"),
+            ("aum >= 500000", "aum at least 500000"),
+            ("aum > 500000", "aum above 500000"),
+            ("aum < 0.5", "aum below 0.5"),
+            ("score > 0.5", "score above 0.5"),
+            ("tier >= 'gold'", "tier at least gold"),
+            ("tier == 'gold'", "tier gold"),
+            ("job != 'c'", "job anything but c"),
+            ("job in ['a', 'c']", "job a or c"),
+            ("consent", "consent true"),
+            ("!consent", "consent false"),
+            ("'fx' in likes", "likes one that has fx"),
+            ("!('fx' in likes || 'card' in likes)", "likes one without fx & likes one without card"),
+            ("now - seen < duration('720h')", "now - seen below 30 days"),
+            ("now >= timestamp('2026-12-01T00:00:00Z')", "now from 2026-12-01T00:00:00Z on"),
+            ("now < timestamp('2026-12-01T00:00:00Z')", "now before 2026-12-01T00:00:00Z"),
+            ("context.page == 'home' || context.page == 'fx'", "context.page 'home' or 'fx'"),
+            ("context.page != 'home'", "context.page anything but 'home'"),
+            ("age * 2 + 1 > 50", "(age * 2) + 1 at least 51"),
+            ("tag.rich", "tag.rich true"),
+            ("aum > score", "aum > score true"),
+            ("size(likes) >= 2", "size(likes) at least 2"),
+            ("context.level >= 'mid'", "context.level at least mid"),
+            ("context.channel in ['app', 'sms']", "context.channel app or sms"),
+            ("context.channel == 'app'", "context.channel app"),
+        ] {
+            assert_eq!(words(condition), expected, "{condition}");
+        }
+    }
+}
