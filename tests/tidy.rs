@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 22] = [
+const CORE: [&str; 24] = [
+    "audience",
+    "audience.rs",
     "context.rs",
     "customer.rs",
     "decide",

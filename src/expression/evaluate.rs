@@ -53,6 +53,11 @@ impl TagMemo {
     pub fn new(tags: usize) -> TagMemo {
         TagMemo { known: vec![Cell::new(Answer::Open); tags] }
     }
+
+    /// Nothing known again: for the next customer.
+    pub(crate) fn forget(&self) {
+        self.known.iter().for_each(|known| known.set(Answer::Open));
+    }
 }
 
 impl Expression {

@@ -113,7 +113,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
 }
 
 /// The one place where deciding learns the time.
-fn now() -> Time {
+pub(super) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -23,6 +23,7 @@ pub(super) enum Route<'p> {
     Rollback(&'p str),
     Schema,
     Bundle,
+    AudienceCount,
     Snapshots,
     Livez,
     Readyz,
@@ -43,6 +44,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/rule-sets/{name}/rollback", &["POST"]),
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
+    ("/v1/audiences/count", &["POST"]),
     ("/v1/snapshots", &["GET", "POST"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
@@ -52,7 +54,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -68,11 +70,12 @@ impl Route<'_> {
             Route::Rollback(_) => 8,
             Route::Schema => 9,
             Route::Bundle => 10,
-            Route::Snapshots => 11,
-            Route::Livez => 12,
-            Route::Readyz => 13,
-            Route::Metrics => 14,
-            Route::OpenApi => 15,
+            Route::AudienceCount => 11,
+            Route::Snapshots => 12,
+            Route::Livez => 13,
+            Route::Readyz => 14,
+            Route::Metrics => 15,
+            Route::OpenApi => 16,
         }
     }
 
@@ -116,6 +119,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
+        ["v1", "audiences", "count"] => Route::AudienceCount,
         ["v1", "snapshots"] => Route::Snapshots,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,

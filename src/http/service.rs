@@ -20,7 +20,9 @@ use super::media::{self, Format};
 use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
-use super::{MAX_URI_BYTES, bulk, bundle, customers, decisions, operations, rule_sets, schema, snapshots};
+use super::{
+    MAX_URI_BYTES, audiences, bulk, bundle, customers, decisions, operations, rule_sets, schema, snapshots,
+};
 use crate::node::Node;
 
 /// What a handler gets. Borrowed for one request.
@@ -130,6 +132,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// POST                   /v1/rule-sets/{name}/rollback
 /// GET PUT                /v1/schema
 /// PUT                    /v1/bundle
+/// POST                   /v1/audiences/count
 /// GET POST               /v1/snapshots
 /// GET                    /livez  /readyz  /metrics  /openapi.json
 /// ```
@@ -156,6 +159,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Schema, "GET") => schema::get(call),
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
         (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,
+        (Route::AudienceCount, "POST") => Box::pin(audiences::count(call, body)).await,
         (Route::Snapshots, "GET") => snapshots::list(call),
         (Route::Snapshots, "POST") => Box::pin(snapshots::post(call)).await,
         (Route::Livez, "GET") => Ok(operations::livez()),
