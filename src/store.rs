@@ -417,6 +417,12 @@ mod tests {
             let mut all = HashMap::new();
             customers.for_each(|id, row| drop(all.insert(id.to_string(), row.to_vec())));
             prop_assert_eq!(all, expected);
+            let mut scanned = 0;
+            customers.scan(&[], 1, |batch| {
+                scanned += batch.customers().iter().filter(|lane| **lane != 0).count();
+                std::ops::ControlFlow::Continue(())
+            });
+            prop_assert_eq!(scanned, customers.len());
             prop_assert!(writer.opened <= 20, "slots are used again");
         }
     }
