@@ -15,6 +15,7 @@ macro_rules! complain {
 mod check;
 mod client;
 mod compact;
+mod count;
 mod decide;
 mod definition;
 mod demo;
@@ -51,6 +52,7 @@ Examples:
   usher serve --models models/retail-bank --data data   start a server with it that keeps its state in `data`
   usher load customers.csv                           give it customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask it
+  usher count 'age >= 60 && consent_marketing'       how many customers does that mean?
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
   usher verify data                                  is everything in this data directory whole?
@@ -66,6 +68,7 @@ enum Command {
     Rollback(rollback::Args),
     Load(load::Args),
     Decide(decide::Args),
+    Count(count::Args),
     Eval(eval::Args),
     Health(health::Args),
     Compact(compact::Args),
@@ -117,6 +120,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Decide(args) => decide::run(&args),
+        Command::Count(args) => count::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Compact(args) => compact::run(&args),

@@ -6,6 +6,7 @@
 //! over the cap 503 as text. Every queue, body and connection count has a bound with a name, below.
 
 mod answer;
+mod audiences;
 mod body;
 mod bulk;
 mod bundle;
@@ -64,6 +65,10 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 pub const MAX_LARGE_BODIES: usize = 16;
 /// Snapshots asked for and not answered at once; one more is answered 503.
 pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
+/// Audiences being counted or waiting for their turn at once, one after the other; one more is answered 503.
+pub const MAX_AUDIENCES: usize = 8;
+/// How long counting one audience may take; beyond it the answer is 503.
+pub const MAX_AUDIENCE_TIME: Duration = Duration::from_secs(30);
 /// Connections open at once; one more is answered 503 and closed.
 pub const MAX_CONNECTIONS: usize = 10_000;
 

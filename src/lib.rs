@@ -31,7 +31,8 @@ pub mod engine;
 pub mod expression;
 pub mod rule_set;
 
-// A request: parse → decide → render.
+// A request: parse → decide → render. And all customers at once: who is meant by a condition.
+pub mod audience;
 pub mod decide;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.

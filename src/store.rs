@@ -12,6 +12,7 @@
 mod arena;
 mod frozen;
 mod loader;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,6 +29,7 @@ use arena::Arena;
 use frozen::Preserved;
 pub use frozen::{Frozen, GivenUp, Part};
 pub use loader::{LoadError, Loader};
+pub use scan::{BATCH_ROWS, Batch};
 
 /// Customers that one store can hold.
 pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
@@ -206,7 +208,7 @@ impl CustomersWriter {
         }
         // Removal first: it waits for the readers of the row, and only then is the slot anybody else's.
         let Some((id, slot)) = self.shared.slots.remove(customer) else { return false };
-        self.shared.arena.write(slot, &[]);
+        self.shared.arena.clear(slot);
         self.free.push(slot);
         self.shared.customers.fetch_sub(1, Ordering::Relaxed);
         self.shared.id_bytes.fetch_sub(id.heap_bytes(), Ordering::Relaxed);
@@ -415,6 +417,12 @@ mod tests {
             let mut all = HashMap::new();
             customers.for_each(|id, row| drop(all.insert(id.to_string(), row.to_vec())));
             prop_assert_eq!(all, expected);
+            let mut scanned = 0;
+            customers.scan(&[], 1, |batch| {
+                scanned += batch.customers().iter().filter(|lane| **lane != 0).count();
+                std::ops::ControlFlow::Continue(())
+            });
+            prop_assert_eq!(scanned, customers.len());
             prop_assert!(writer.opened <= 20, "slots are used again");
         }
     }

@@ -324,3 +324,26 @@ fn a_server_in_memory_takes_no_snapshot() {
     let problems = server.run(&["compact", "--json"]).ended(1).problems();
     assert!(problems.contains("--data DIR"), "{problems}");
 }
+
+#[test]
+fn counts_audiences_and_shows_what_is_wrong_with_a_condition() {
+    let (bundle, server) = with_bundle();
+    let file = write(
+        bundle.path(),
+        "c.csv",
+        "customer,risk,aum,consent\nc-1,steady,600000,true\nc-2,balanced,5,true\nc-3,,,\nc-4,steady,1,false\n",
+    );
+    server.run(&["load", file.to_str().unwrap()]).ended(0);
+    server.run(&["count", "consent && aum < 1000"]).ended(0).says(&["1 of 4 customers (25.00 %)"]);
+    let raw = server.run(&["count", "risk == 'steady'", "--json"]).ended(0);
+    let raw: serde_json::Value = serde_json::from_str(&raw.out).unwrap();
+    assert_eq!((&raw["matching"], &raw["total"]), (&2.into(), &4.into()));
+    let wrong = server.run(&["count", "consent &&\n riks == 'steady'"]).ended(1);
+    wrong.says(&[
+        "condition:2:2: there is no feature",
+        "  2 |  riks == 'steady'\n    |  ^^^^",
+        "did you mean `risk`?",
+    ]);
+    server.run(&["count", "context.page == 'home'", "--json"]).ended(1).says(&["no request", "\"column\":1"]);
+    server.run(&["count", "consent", "--rule-set", "a_welth"]).ended(1).says(&["did you mean `a_wealth`?"]);
+}

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 24] = [
+const CORE: [&str; 26] = [
     "analysis",
     "analysis.rs",
+    "audience",
+    "audience.rs",
     "context.rs",
     "customer.rs",
     "decide",

@@ -195,15 +195,25 @@ impl Answer {
         if self.status.is_success() { self.json() } else { Err(Failure::new(self.problems(&[]).to_string())) }
     }
 
+    /// What the server says is wrong with a text that was sent under this name and is no file.
+    pub(super) fn problems_in(&self, name: &str, text: &str) -> Problems {
+        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        self.problems_of(|found| found.filter(|found| *found == name).map(|_| Arc::clone(&source)))
+    }
+
     /// What the server says is wrong. Lines are shown of the files that were sent.
     pub(super) fn problems(&self, sent: &[Definition]) -> Problems {
+        self.problems_of(|name| source_of(name, sent))
+    }
+
+    fn problems_of(&self, source: impl Fn(Option<&str>) -> Option<Arc<Source>>) -> Problems {
         let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) else {
             let body = String::from_utf8_lossy(&self.body).trim().to_owned();
             return Problems::one(format!("the server answered {}: {body}", self.status));
         };
         let mut problems = Problems::new();
         for error in json["errors"].as_array().into_iter().flatten() {
-            problems.push(problem_of(error, sent));
+            problems.push(problem_of(error, &source));
         }
         problems.omitted = json["errors_omitted"].as_u64().unwrap_or(0) as usize;
         if problems.is_empty() {
@@ -216,11 +226,11 @@ impl Answer {
     }
 }
 
-/// An error of the server, shown in the file that it is about if that was sent.
-fn problem_of(error: &serde_json::Value, sent: &[Definition]) -> Problem {
+/// An error of the server, shown in the text that it is about if that was sent.
+fn problem_of(error: &serde_json::Value, source: &impl Fn(Option<&str>) -> Option<Arc<Source>>) -> Problem {
     let text = |field: &str| error[field].as_str().map(str::to_owned);
     let number = |field: &str| error[field].as_u64().and_then(|n| u32::try_from(n).ok());
-    let source = source_of(error["source"].as_str(), sent);
+    let source = source(error["source"].as_str());
     let place = number("line").map(|line| {
         let column = number("column").unwrap_or(1);
         let offset = source.as_ref().map_or(0, |source| offset_of(&source.text, line, column));
@@ -320,7 +330,7 @@ mod tests {
         ] {
             let error = format!(r#"{{"detail": "wrong", "source": {source}, "line": 2, "column": 1}}"#);
             let error = serde_json::from_str(&error).unwrap();
-            assert_eq!(problem_of(&error, &sent).to_string(), expected, "{source}");
+            assert_eq!(problem_of(&error, &|name| source_of(name, &sent)).to_string(), expected, "{source}");
         }
     }
 

@@ -70,6 +70,11 @@ impl TagMemo {
         self.known.clear();
         self.known.resize(tags, Cell::new(Answer::Open));
     }
+
+    /// Nothing known again: for the next customer.
+    pub(crate) fn forget(&self) {
+        self.known.iter().for_each(|known| known.set(Answer::Open));
+    }
 }
 
 impl Expression {

@@ -140,6 +140,24 @@ impl Syntax {
     }
 }
 
+impl Syntax {
+    /// A problem for every field of `root` (`context`, `tag`) in it about which `why` has something to say.
+    pub(crate) fn refuse_fields(&self, root: &str, why: impl Fn(&str) -> Option<String>) -> Problems {
+        let mut problems = Problems::new();
+        let mut open = vec![&self.root];
+        while let Some(term) = open.pop() {
+            if let TermKind::Select(of, field) | TermKind::Has(of, field) = &term.kind
+                && matches!(&of.kind, TermKind::Name(name) if name == root)
+                && let Some(why) = why(field)
+            {
+                problems.push(self.origin.problem(&self.text, term.start, term.end, why));
+            }
+            open.extend(term.kind.operands());
+        }
+        problems
+    }
+}
+
 fn of_one(problem: Problem) -> Problems {
     let mut problems = Problems::new();
     problems.push(problem);
@@ -209,6 +227,12 @@ impl Origin {
     /// At the text that `cursor` stands on.
     pub fn of(cursor: &Cursor<'_, '_>) -> Origin {
         Origin { source: cursor.source().cloned(), place: cursor.input.place, pointer: cursor.pointer() }
+    }
+
+    /// The whole of a text, for an expression that has one to itself.
+    pub fn whole(source: Arc<Source>) -> Origin {
+        let place = Some(Place { line: 1, column: 1, ..Place::default() });
+        Origin { source: Some(source), place, pointer: String::new() }
     }
 
     /// The line on which the expression begins; 0 if unknown.

@@ -252,6 +252,39 @@ impl Order {
     }
 }
 
+impl Order {
+    /// What is stored where the feature has one of these keys, once its bits are XORed with the first number.
+    pub(crate) fn stored(self, keys: &Keys) -> (u64, Keys) {
+        let (missing, infinity, width) = match self {
+            Order::Plain => {
+                let codes = keys.ranges().iter().map(|(first, last)| (first + 1, last.saturating_add(1)));
+                return (0, Keys::of(codes.chain(keys.has_none().then_some((0, 0)))));
+            }
+            Order::Single => {
+                let missing = crate::schema::single_of_code(0).to_bits();
+                (u64::from(missing), u64::from(f32::INFINITY.to_bits()), 32)
+            }
+            Order::Double => (crate::schema::double_of_code(0).to_bits(), f64::INFINITY.to_bits(), 64),
+        };
+        let (sign, all) = (1_u64 << (width - 1), u64::MAX >> (64 - width));
+        let zero = !(infinity | sign) & all; // the ordered bits of key 0, negative infinity
+        let mut ranges = Vec::new();
+        for (first, last) in keys.ranges().iter().map(|(first, last)| (first + zero, last + zero)) {
+            if first < sign {
+                ranges.push((!last.min(sign - 1) & all, !first & all));
+            }
+            if last >= sign {
+                ranges.push((first.max(sign) ^ sign, last ^ sign));
+            }
+        }
+        if keys.has_none() {
+            // Every NaN: nobody stores one but for missing, and no key stands for one.
+            ranges.extend([(infinity + 1, sign - 1), ((infinity | sign) + 1, all)]);
+        }
+        (missing, Keys::of(ranges))
+    }
+}
+
 /// Whether two values can be put in order.
 fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {

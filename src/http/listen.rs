@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
+use super::audiences::Queue;
 use super::room::Room;
 use super::{MAX_SNAPSHOT_REQUESTS, Settings, connection};
 use crate::metrics::Metrics;
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     pub(super) room: Arc<Room>,
     /// Places for [`MAX_SNAPSHOT_REQUESTS`].
     pub(super) snapshots: Arc<Semaphore>,
+    pub(super) audiences: Queue,
 }
 
 /// One thread's view.
@@ -151,6 +153,7 @@ pub(super) fn serve(
         connections: AtomicUsize::new(0),
         room: Room::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
+        audiences: Queue::new(),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {

@@ -24,6 +24,7 @@ pub(super) enum Route<'p> {
     Check(&'p str),
     Schema,
     Bundle,
+    AudienceCount,
     Snapshots,
     Livez,
     Readyz,
@@ -45,6 +46,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/rule-sets/{name}/check", &["POST"]),
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
+    ("/v1/audiences/count", &["POST"]),
     ("/v1/snapshots", &["GET", "POST"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
@@ -54,7 +56,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 18;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -71,11 +73,12 @@ impl Route<'_> {
             Route::Check(_) => 9,
             Route::Schema => 10,
             Route::Bundle => 11,
-            Route::Snapshots => 12,
-            Route::Livez => 13,
-            Route::Readyz => 14,
-            Route::Metrics => 15,
-            Route::OpenApi => 16,
+            Route::AudienceCount => 12,
+            Route::Snapshots => 13,
+            Route::Livez => 14,
+            Route::Readyz => 15,
+            Route::Metrics => 16,
+            Route::OpenApi => 17,
         }
     }
 
@@ -120,6 +123,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "check"] => Route::Check(name),
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
+        ["v1", "audiences", "count"] => Route::AudienceCount,
         ["v1", "snapshots"] => Route::Snapshots,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,

@@ -21,7 +21,8 @@ use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
 use super::{
-    MAX_URI_BYTES, bulk, bundle, check, customers, decisions, operations, rule_sets, schema, snapshots,
+    MAX_URI_BYTES, audiences, bulk, bundle, check, customers, decisions, operations, rule_sets, schema,
+    snapshots,
 };
 use crate::node::Node;
 
@@ -133,6 +134,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// POST                   /v1/rule-sets/{name}/check
 /// GET PUT                /v1/schema
 /// PUT                    /v1/bundle
+/// POST                   /v1/audiences/count
 /// GET POST               /v1/snapshots
 /// GET                    /livez  /readyz  /metrics  /openapi.json
 /// ```
@@ -160,6 +162,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Schema, "GET") => schema::get(call),
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
         (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,
+        (Route::AudienceCount, "POST") => Box::pin(audiences::count(call, body)).await,
         (Route::Snapshots, "GET") => snapshots::list(call),
         (Route::Snapshots, "POST") => Box::pin(snapshots::post(call)).await,
         (Route::Livez, "GET") => Ok(operations::livez()),

@@ -7,8 +7,9 @@
 //! row 1   sequence w0 w1 ... w11               w12 w13 w14
 //! ```
 //!
-//! The sequence is odd while the writer is inside the row. The orderings are those of H.-J. Boehm, "Can seqlocks get
-//! along with programming language memory models?", MSPC 2012.
+//! The sequence is odd while the writer is inside the row; its next bit tells whether a customer owns the row, so that who
+//! goes through the rows needs no map to know. The orderings are those of H.-J. Boehm, "Can seqlocks get along with
+//! programming language memory models?", MSPC 2012.
 
 use std::iter;
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
+use super::scan::{BATCH_ROWS, Batch};
 use super::{Full, Row};
 
 const ROWS_PER_CHUNK: usize = 1 << 16;
@@ -28,8 +30,16 @@ pub(super) const MAX_SLOTS: usize = ROWS_PER_CHUNK * MAX_CHUNKS;
 /// writer still there after this many looks was most likely put off its core.
 const LOOKS_BEFORE_YIELD: u32 = 64;
 
+// The parts of a sequence: the writer is inside, a customer owns the row, and what each write adds.
+const WRITING: u64 = 1;
+const OWNED: u64 = 2;
+const STEP: u64 = 4;
+
 /// What the system hands out at a time; memory that is untouched costs nothing, a page touched costs all of it.
 const PAGE_BYTES: usize = 4096;
+
+/// Words of a cache line.
+const LINE_WORDS: usize = 64 / size_of::<u64>();
 
 /// All rows. A slot names one; who owns which is the map's business. Only the one writer may call what writes.
 pub(super) struct Arena {
@@ -71,7 +81,7 @@ impl Arena {
     pub(super) fn place(&self, slot: u32, words: usize, row: &[u64]) -> Result<(), Full> {
         let chunk = self.chunk_or_new(slot, words)?;
         chunk.fit(row.len())?;
-        chunk.write(offset(slot), row);
+        chunk.write(offset(slot), row, OWNED);
         Ok(())
     }
 
@@ -101,7 +111,29 @@ impl Arena {
     pub(super) fn write(&self, slot: u32, row: &[u64]) {
         if let Some(chunk) = self.chunk(slot) {
             debug_assert!(row.len() <= chunk.words());
-            chunk.write(offset(slot), row);
+            chunk.write(offset(slot), row, OWNED);
+        }
+    }
+
+    /// Zeroes the row of `slot`, which nobody owns any more.
+    pub(super) fn clear(&self, slot: u32) {
+        if let Some(chunk) = self.chunk(slot) {
+            chunk.write(offset(slot), &[], 0);
+        }
+    }
+
+    /// Fills `batch` with these words of the rows from `first` on, a multiple of [`BATCH_ROWS`]; false when there were
+    /// never customers there.
+    pub(super) fn gather(&self, first: usize, words: &[usize], batch: &mut Batch) -> bool {
+        let chunk = self.chunks.get(first / ROWS_PER_CHUNK).and_then(OnceLock::get);
+        let used = chunk.map_or(0, |chunk| chunk.used.load(Ordering::Relaxed) as usize);
+        let offset = first % ROWS_PER_CHUNK;
+        match chunk {
+            Some(chunk) if offset < used => {
+                chunk.gather(offset, (used - offset).min(BATCH_ROWS), words, batch);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -130,10 +162,18 @@ impl Arena {
     /// Looks into every cache line of a row's first band, so that it is near when it is read: many such looks, none of which
     /// depends on another, go to memory at once.
     pub(super) fn touch(&self, slot: u32) -> u64 {
-        const LINE: usize = 64 / size_of::<u64>();
         let Some(chunk) = self.chunk(slot) else { return 0 };
         let row = chunk.band.row(offset(slot));
-        row.iter().step_by(LINE).chain(row.last()).fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
+        row.iter()
+            .step_by(LINE_WORDS)
+            .chain(row.last())
+            .fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
+    }
+
+    /// Slots that were opened.
+    pub(super) fn slots(&self) -> usize {
+        let used = |chunk: &Chunk| chunk.used.load(Ordering::Relaxed) as usize;
+        self.chunks.iter().map_while(OnceLock::get).map(used).sum()
     }
 
     /// Bytes of the pages touched, and of the table. A band that was added counts as if every row had grown into it.
@@ -145,6 +185,11 @@ impl Arena {
     fn chunk(&self, slot: u32) -> Option<&Chunk> {
         self.chunks.get(slot as usize / ROWS_PER_CHUNK)?.get()
     }
+}
+
+/// All bits set if a customer owns the row with this sequence, else 0.
+fn lane(sequence: u64) -> u32 {
+    ((sequence & OWNED) as u32 >> OWNED.trailing_zeros()).wrapping_neg()
 }
 
 fn offset(slot: u32) -> usize {
@@ -171,10 +216,10 @@ impl Chunk {
         }
     }
 
-    fn write(&self, offset: usize, row: &[u64]) {
+    fn write(&self, offset: usize, row: &[u64], owned: u64) {
         let sequence = self.sequence(offset);
         let before = sequence.load(Ordering::Relaxed);
-        sequence.store(before.wrapping_add(1), Ordering::Relaxed);
+        sequence.store(before | WRITING, Ordering::Relaxed);
         fence(Ordering::Release);
         let mut rest = row;
         for (at, band) in self.band.chain().enumerate() {
@@ -185,7 +230,7 @@ impl Chunk {
             }
             rest = tail;
         }
-        sequence.store(before.wrapping_add(2), Ordering::Release);
+        sequence.store(before.wrapping_add(STEP) & !OWNED | owned, Ordering::Release);
     }
 
     fn read(&self, offset: usize, row: &mut Row) {
@@ -205,17 +250,72 @@ impl Chunk {
         });
     }
 
-    /// Calls `copy` until no writer came in between.
-    fn look(&self, offset: usize, mut copy: impl FnMut()) {
+    /// Each step over many rows, so that the steps are short loops: first all sequences, then word by word, and then the
+    /// sequences again. They only grow, so if their sum is the same, each of them is.
+    fn gather(&self, first: usize, rows: usize, words: &[usize], batch: &mut Batch) {
+        batch.touched = self.band.touch(first, rows);
+        batch.owned[rows..].fill(0);
+        let (mut before, mut any) = (0_u64, 0);
+        for (owned, sequence) in batch.owned.iter_mut().zip(self.band.column(first, rows, 0)) {
+            let sequence = sequence.load(Ordering::Relaxed);
+            *owned = lane(sequence);
+            before = before.wrapping_add(sequence);
+            any |= sequence;
+        }
+        fence(Ordering::Acquire);
+        for (column, word) in batch.columns.iter_mut().zip(words) {
+            let Some((band, at)) = self.place(*word) else {
+                column.fill(0);
+                continue;
+            };
+            for (value, word) in column.iter_mut().zip(band.column(first, rows, at)) {
+                *value = word.load(Ordering::Relaxed);
+            }
+        }
+        fence(Ordering::Acquire);
+        let again = self.band.column(first, rows, 0).map(|sequence| sequence.load(Ordering::Relaxed));
+        if any & WRITING != 0 || again.fold(0_u64, u64::wrapping_add) != before {
+            self.gather_singly(first, rows, words, batch);
+        }
+    }
+
+    #[cold]
+    fn gather_singly(&self, first: usize, rows: usize, words: &[usize], batch: &mut Batch) {
+        let Batch { owned, columns, .. } = batch;
+        for (row, owned) in owned[..rows].iter_mut().enumerate() {
+            let sequence = self.look(first + row, || {
+                for (column, word) in columns.iter_mut().zip(words) {
+                    let word = self.place(*word).map(|(band, at)| &band.row(first + row)[at]);
+                    column[row] = word.map_or(0, |word| word.load(Ordering::Relaxed));
+                }
+            });
+            *owned = lane(sequence);
+        }
+    }
+
+    /// The band of a word, and where in its rows the word is.
+    fn place(&self, word: usize) -> Option<(&Band, usize)> {
+        let mut at = word + 1; // the sequence
+        for band in self.band.chain() {
+            if at < band.stride {
+                return Some((band, at));
+            }
+            at -= band.stride;
+        }
+        None
+    }
+
+    /// Calls `copy` until no writer came in between; the sequence it found.
+    fn look(&self, offset: usize, mut copy: impl FnMut()) -> u64 {
         let sequence = self.sequence(offset);
         let mut looks = 0;
         loop {
             let before = sequence.load(Ordering::Acquire);
-            if before.is_multiple_of(2) {
+            if before & WRITING == 0 {
                 copy();
                 fence(Ordering::Acquire);
                 if sequence.load(Ordering::Relaxed) == before {
-                    return;
+                    return before;
                 }
             }
             pause(&mut looks);
@@ -252,6 +352,18 @@ impl Band {
 
     fn row(&self, offset: usize) -> &[AtomicU64] {
         &self.words[offset * self.stride..][..self.stride]
+    }
+
+    /// Looks into every cache line of these rows, front to back: that is how memory is fastest.
+    fn touch(&self, first: usize, rows: usize) -> u64 {
+        let words = &self.words[first * self.stride..][..rows * self.stride];
+        words.iter().step_by(LINE_WORDS).fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
+    }
+
+    /// The word at this place of each of `rows` rows from `first` on.
+    fn column(&self, first: usize, rows: usize, at: usize) -> impl Iterator<Item = &AtomicU64> {
+        let rows = &self.words[first * self.stride..][..rows * self.stride];
+        rows.chunks_exact(self.stride).map(move |row| &row[at])
     }
 }
 

@@ -127,6 +127,12 @@ mod tests {
             assert!(writer.read(id(number).as_str(), &mut found));
             assert_eq!(found[..], row(number));
         }
+        let mut scanned = 0;
+        writer.shared.scan(&[0], 1, |batch| {
+            scanned += batch.customers().iter().filter(|lane| **lane != 0).count();
+            std::ops::ControlFlow::Continue(())
+        });
+        assert_eq!(scanned, CUSTOMERS, "customers without features are customers too");
         let before = writer.shared.memory();
         writer.erase(id(5).as_str());
         writer.put(&CustomerId::new("new").unwrap(), &[1]).unwrap();
