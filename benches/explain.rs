@@ -71,7 +71,9 @@ fn rendered(criterion: &mut Criterion) {
     let mut stream = TcpStream::connect(server.address()).expect("it listens");
     let mut ask = || {
         let target = "/v1/decisions?customer=c&placement=slot&channel=app&explain=true";
-        write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").expect("it is sent");
+        // In one piece: the second of two would wait for the first to be acknowledged.
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it is sent");
         read_answer(&mut stream)
     };
     let answer = ask();
