@@ -1,6 +1,6 @@
 //! An explained decision over 1,000 offers: everything that the core does, and the same over HTTP with the answer rendered. The
 //! answer is checked against one worked out without the engine before anything is timed.
-#![allow(missing_docs, clippy::expect_used)]
+#![allow(missing_docs, clippy::expect_used, clippy::print_stdout)]
 
 #[allow(dead_code)] // the other benches need more of it
 mod synthetic;
