@@ -10,6 +10,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic};
+use usher::analysis::{Known, analyse};
 use usher::decide::eligible;
 use usher::engine::Engine;
 use usher::rule_set::RuleSet;
@@ -56,5 +57,21 @@ fn check(synthetic: &Synthetic) {
     }
 }
 
-criterion_group!(benches, compile);
+/// Looking for what is hardly meant: for 10,000 offers it must not keep whoever publishes waiting.
+fn analysis(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("analyse");
+    group.sample_size(10);
+    for offers in [1_000, 10_000] {
+        let synthetic = Synthetic::new(Distribution::Uniform, offers, Ranked::Statically);
+        let set = RuleSet::parse("synthetic.yaml", &synthetic.text, &synthetic.schema).expect("it is right");
+        let sets = [Arc::new(set)];
+        let analyse = || analyse(&synthetic.engine, black_box(&sets), &Known::at(Time(0)));
+        let count = analyse().count();
+        assert!(count < offers / 2, "{count} warnings");
+        group.bench_function(format!("{offers} offers"), |bencher| bencher.iter(analyse));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, compile, analysis);
 criterion_main!(benches);

@@ -4,6 +4,7 @@ use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Guardrail, OfferId};
 use crate::expression::Expression;
 use crate::expression::faults::{Conflict, Fault, FaultKind, Finder};
+use crate::expression::term::TermId;
 
 /// Whose condition it is.
 #[derive(Clone, Copy)]
@@ -70,16 +71,12 @@ impl<'a> Analysis<'a> {
 
     fn draft(&self, owner: Owner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
         let never = if fault.wanted { "is never true" } else { "is never false" };
-        let (whole, so) = match owner {
-            Owner::Offer(id) => {
-                let offer = self.engine.offer(id);
-                let dead = offer.when_form.is_never();
-                (
-                    fault.way.is_empty(),
-                    if dead { format!(", so offer `{}` is never shown", offer.name) } else { String::new() },
-                )
+        let whole = fault.way.is_empty();
+        let so = match owner {
+            Owner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
+                format!(", so offer `{}` is never shown", self.engine.offer(id).name)
             }
-            Owner::Tag(_) | Owner::Guardrail(_) => (fault.way.is_empty(), String::new()),
+            _ => String::new(),
         };
         let new = |kind, detail: String| Draft::new(kind, set, detail);
         match &fault.kind {
@@ -89,17 +86,8 @@ impl<'a> Analysis<'a> {
             }
             FaultKind::Never(None) => new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}"))
                 .hint("compare it with the bounds and words that the schema gives"),
-            FaultKind::Known(terms) => {
-                let words = self.words();
-                let names: Vec<String> =
-                    terms.iter().map(|term| format!("`{}`", words.term(*term))).collect();
-                let (names, known) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
-                let who = if whole { "every customer" } else { "this part passes every customer" };
-                let passes = if whole { " passes" } else { "" };
-                let detail =
-                    format!("{who} of whom {names} {known} known{passes}: `{shown}` asks for no more");
-                new(WarningKind::AlwaysTrue, detail).hint("if that is meant, `… != null` says so")
-            }
+            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.passes_known(terms, shown, whole))
+                .hint("if that is meant, `… != null` says so"),
             FaultKind::Always => new(WarningKind::AlwaysTrue, format!("`{shown}` holds for every customer"))
                 .hint("leave it out, or ask for what was meant"),
             FaultKind::Implied => {
@@ -113,6 +101,17 @@ impl<'a> Analysis<'a> {
                 new(WarningKind::Redundant, detail)
             }
         }
+    }
+
+    fn passes_known(&self, terms: &[TermId], shown: &str, whole: bool) -> String {
+        let words = self.words();
+        let names: Vec<String> = terms.iter().map(|term| format!("`{}`", words.term(*term))).collect();
+        let (names, known) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
+        let (who, passes) = match whole {
+            true => ("every customer", " passes"),
+            false => ("this part passes every customer", ""),
+        };
+        format!("{who} of whom {names} {known} known{passes}: `{shown}` asks for no more")
     }
 
     pub(super) fn contradiction(&self, conflict: &Conflict) -> String {

@@ -91,6 +91,7 @@ impl Alternatives {
     }
 }
 
+#[cfg(test)]
 impl Alternatives {
     /// Whether it holds for these keys.
     pub(crate) fn holds(&self, key: &mut impl FnMut(TermId) -> Option<u64>) -> bool {
@@ -141,9 +142,8 @@ impl Conjunction {
                     if keys.is_empty() {
                         return None;
                     }
-                    let term = left.term;
-                    (a.next(), b.next());
-                    Some(Atom { term, keys })
+                    b.next();
+                    a.next().map(|atom| Atom { term: atom.term, keys })
                 }
                 (Some(left), Some(right)) if left.term < right.term => a.next().cloned(),
                 (Some(_), None) => a.next().cloned(),

@@ -287,16 +287,14 @@ impl Order {
 
 /// Whether two values can be put in order.
 fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
-    match (a, b) {
-        (
-            Value::Int(_) | Value::UInt(_) | Value::Double(_),
-            Value::Int(_) | Value::UInt(_) | Value::Double(_),
-        ) => true,
-        (Value::Bool(_), Value::Bool(_))
-        | (Value::Time(_), Value::Time(_))
-        | (Value::Duration(_), Value::Duration(_)) => true,
-        _ => false,
-    }
+    let number = |value: &Value<'_>| matches!(value, Value::Int(_) | Value::UInt(_) | Value::Double(_));
+    number(a) && number(b)
+        || matches!(
+            (a, b),
+            (Value::Bool(_), Value::Bool(_))
+                | (Value::Time(_), Value::Time(_))
+                | (Value::Duration(_), Value::Duration(_))
+        )
 }
 
 /// The first of the keys up to `last` for which `is` holds, if it holds from there on.

@@ -249,18 +249,6 @@ impl Words<'_> {
             }
         };
         match node {
-            Node::Constant(Value::Duration(d)) => out.push_str(&duration(*d)),
-            Node::Constant(value) => out.push_str(&value.to_string()),
-            Node::Feature(id) | Node::Code(id) => out.push_str(&self.schema.feature(*id).name),
-            Node::Context(id) => {
-                out.push_str(&format!("context.{}", self.schema.context()[usize::from(id.0)].name));
-            }
-            Node::Channel => out.push_str("context.channel"),
-            Node::Now => out.push_str("now"),
-            Node::Tag(tag) => {
-                let tag = self.tags.get(tags).and_then(|tags| tags.get(*tag));
-                out.push_str(&format!("tag.{}", tag.map_or("?", |tag| &tag.name)));
-            }
             Node::Has(inner) => {
                 out.push_str("has(");
                 self.write(inner, tags, out);
@@ -287,11 +275,27 @@ impl Words<'_> {
                 out.push_str(" (one after the other)");
             }
             Node::If(nodes) => {
-                self.operand(&nodes[0], tags, out);
-                out.push_str(" ? ");
-                self.operand(&nodes[1], tags, out);
+                each(&nodes[..2], " ? ", out);
                 out.push_str(" : ");
                 self.operand(&nodes[2], tags, out);
+            }
+            _ => self.write_leaf(node, tags, out),
+        }
+    }
+
+    fn write_leaf(&self, node: &Node, tags: usize, out: &mut String) {
+        match node {
+            Node::Constant(Value::Duration(d)) => out.push_str(&duration(*d)),
+            Node::Constant(value) => out.push_str(&value.to_string()),
+            Node::Feature(id) | Node::Code(id) => out.push_str(&self.schema.feature(*id).name),
+            Node::Context(id) => {
+                out.push_str(&format!("context.{}", self.schema.context()[usize::from(id.0)].name));
+            }
+            Node::Channel => out.push_str("context.channel"),
+            Node::Now => out.push_str("now"),
+            Node::Tag(tag) => {
+                let tag = self.tags.get(tags).and_then(|tags| tags.get(*tag));
+                out.push_str(&format!("tag.{}", tag.map_or("?", |tag| &tag.name)));
             }
             _ => out.push('…'),
         }

@@ -204,12 +204,10 @@ fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
         let condition = Writer { rng, kinds, tags: i }.condition(2);
         writeln!(text, "{}  t{i}: \"{condition}\"", if i == 0 { "tags:\n" } else { "" }).unwrap();
     }
-    let mut guardrails = 0;
     for i in 0..rng.usize(0..3) {
         let condition = Writer { rng, kinds, tags }.condition(1);
-        let head = if guardrails == 0 { "guardrails:\n" } else { "" };
+        let head = if i == 0 { "guardrails:\n" } else { "" };
         writeln!(text, "{head}  g{i}: \"offer.risk == {} || {condition}\"", rng.u8(0..3)).unwrap();
-        guardrails += 1;
     }
     text.push_str("placements: {slot: {channels: [app, web]}, other: {channels: [app, web]}}\ngroups: {few: {max: 2}}\noffers:\n");
     for i in 0..offers {
