@@ -256,7 +256,7 @@ fn what_only_a_request_knows_is_refused_where_it_stands() {
         ("age > 3 && context.page == 'home'", &[(1, 12, "`context.page`")]),
         (
             "context.channel == 'app'\n || has(context.pag) || agee > 1",
-            &[(1, 1, "`context.channel`"), (2, 8, "`context.pag`"), (2, 25, "no feature")],
+            &[(1, 1, "`context.channel`"), (2, 5, "`context.pag`"), (2, 25, "no feature")],
         ),
         ("tag.rich || tag.asks", &[(1, 13, "tag `asks`")]),
     ] {

@@ -123,10 +123,9 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
         match (term, key) {
             (Term::Feature(id, ..) | Term::Bits(id, ..), _) => seen.vector.get(schema, *id),
             (_, None) => Value::Missing,
-            (Term::Text(_, words), Some(key @ 1..)) => match words.get(key as usize - 1) {
-                Some(word) => Value::Text((**word).into()),
-                None => Value::Missing,
-            },
+            (Term::Text(_, texts), Some(key @ 1..)) => {
+                texts.get(key).map_or(Value::Missing, |text| Value::Text(text.into()))
+            }
             (Term::Text(scoped, _), _) => scoped.node.evaluate(&seen.facts(scoped.tags)).into_owned(),
             (Term::Truth(_), Some(key)) => Value::Bool(key == 1),
             (Term::Computed(Scoped { node: Node::Rank(word, _), tags }, _), _) => {

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::keys::Keys;
-use super::term::{Number, Scoped, Term, TermId, Terms};
+use super::term::{Number, Scoped, Term, TermId, Terms, Texts};
 use super::{Comparison, Expression, Function, Node, Operator, Tag};
 use crate::rule_set::Schedule;
 use crate::schema::{FeatureId, Kind, Schema};
@@ -409,7 +409,7 @@ impl<'s> Normaliser<'s> {
             }
             Node::Feature(id) | Node::Code(id) => Term::feature(self.schema, *id)?,
             Node::Context(id) if self.schema.context()[usize::from(id.0)].kind == Kind::Text => {
-                Term::Text(Scoped::new(node, tags), Vec::new())
+                Term::Text(Scoped::new(node, tags), Texts::default())
             }
             _ => Term::Computed(Scoped::new(node, tags), self.number(node)?),
         };

@@ -1,6 +1,7 @@
 //! What atoms look at. A term has one key per customer and request; conditions on it are sets of keys, so that a whole index
 //! of them needs each term only once.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use foldhash::fast::FixedState;
@@ -26,11 +27,43 @@ pub(crate) enum Term {
     /// A number, time or duration that is computed; keys in the order of the values.
     Computed(Scoped, Number),
     /// A text: key 0, or the place among those it is compared with, from 1.
-    Text(Scoped, Vec<Box<str>>),
+    Text(Scoped, Texts),
     /// A condition that is no comparison with constants: key 1 if it is true, 0 if it is false.
     Truth(Scoped),
     /// The minute of the week, Monday 00:00 in this zone being 0.
     WeekMinute(TimeZone),
+}
+
+/// Texts that a term is compared with, each with its key: they are thousands where every offer asks for a page of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Texts {
+    texts: Vec<Box<str>>,
+    keys: HashMap<Box<str>, u64, FixedState>,
+}
+
+impl Texts {
+    /// The text of a key; none for that of all others, 0.
+    pub(crate) fn get(&self, key: u64) -> Option<&str> {
+        self.texts.get(usize::try_from(key.checked_sub(1)?).ok()?).map(|text| &**text)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.texts.len() as u64
+    }
+
+    /// The key of a text.
+    fn key(&self, text: &str) -> u64 {
+        self.keys.get(text).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, text: &str) -> u64 {
+        if !self.keys.contains_key(text) {
+            self.texts.push(text.into());
+            self.keys.insert(text.into(), self.texts.len() as u64);
+        }
+        self.key(text)
+    }
 }
 
 /// An expression with the number of the rule set whose tags it reads; 0 if it reads none.
@@ -73,7 +106,7 @@ pub(crate) enum Number {
 pub(crate) struct Terms {
     terms: Vec<Term>,
     /// Numbers by the hash of what they look at.
-    ids: std::collections::HashMap<u64, Vec<TermId>, FixedState>,
+    ids: HashMap<u64, Vec<TermId>, FixedState>,
 }
 
 /// Minutes of a week.
@@ -125,10 +158,7 @@ impl Term {
     pub(crate) fn key<'a>(&'a self, facts: &impl Fn(usize) -> Facts<'a>, row: &[u64]) -> Option<u64> {
         match self {
             Term::Feature(_, field, order) => order.key(field.read(row)),
-            Term::Bits(_, field, mask) => match field.read(row) {
-                0 => None,
-                code => Some(u64::from(code >> 1 & mask != 0)),
-            },
+            Term::Bits(_, field, mask) => bits_key(field.read(row), *mask),
             _ => self.computed_key(facts),
         }
     }
@@ -136,10 +166,8 @@ impl Term {
     fn computed_key<'a>(&'a self, facts: &impl Fn(usize) -> Facts<'a>) -> Option<u64> {
         match self {
             Term::Computed(scoped, _) => number_key(&scoped.node.evaluate(&facts(scoped.tags))),
-            Term::Text(scoped, words) => match scoped.node.evaluate(&facts(scoped.tags)) {
-                Value::Text(text) => {
-                    Some(words.iter().position(|word| **word == *text).map_or(0, |place| place as u64 + 1))
-                }
+            Term::Text(scoped, texts) => match scoped.node.evaluate(&facts(scoped.tags)) {
+                Value::Text(text) => Some(texts.key(&text)),
                 _ => None,
             },
             Term::Truth(scoped) => match scoped.node.evaluate(&facts(scoped.tags)) {
@@ -285,6 +313,12 @@ impl Order {
     }
 }
 
+/// The key of a set's code: whether it has one of these bits.
+#[inline]
+pub(crate) fn bits_key(code: u64, mask: u64) -> Option<u64> {
+    if code == 0 { None } else { Some(u64::from(code >> 1 & mask != 0)) }
+}
+
 /// Whether two values can be put in order.
 fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
     let number = |value: &Value<'_>| matches!(value, Value::Int(_) | Value::UInt(_) | Value::Double(_));
@@ -356,12 +390,8 @@ impl Terms {
 
     /// The key of a text in a [`Term::Text`].
     pub(crate) fn text_key(&mut self, id: TermId, text: &str) -> Option<u64> {
-        let Term::Text(_, words) = &mut self.terms[id.0 as usize] else { return None };
-        let place = words.iter().position(|word| **word == *text).unwrap_or_else(|| {
-            words.push(text.into());
-            words.len() - 1
-        });
-        Some(place as u64 + 1)
+        let Term::Text(_, texts) = &mut self.terms[id.0 as usize] else { return None };
+        Some(texts.add(text))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Terms and their keys in words that people understand: `aum`, `at least 500000`.
 
 use super::keys::Keys;
-use super::term::{Number, Term, TermId, Terms, WEEK_MINUTES};
+use super::term::{Number, Term, TermId, Terms, Texts, WEEK_MINUTES};
 use super::{Comparison, Function, Node, Operator, Tag};
 use crate::schema::{Kind, Schema, Vocabulary};
 use crate::value::{SECOND, Value};
@@ -215,15 +215,15 @@ fn bits(words: &Vocabulary, mask: u64, keys: &Keys) -> String {
     }
 }
 
-fn texts(words: &[Box<str>], keys: &Keys) -> String {
-    let text = |key: u64| match words.get((key as usize).wrapping_sub(1)) {
+fn texts(words: &Texts, keys: &Keys) -> String {
+    let text = |key: u64| match words.get(key) {
         Some(word) => format!("'{word}'"),
         None => "another text".into(),
     };
     let others = keys.others(u64::MAX);
     if others.ranges().is_empty() {
         "known".into()
-    } else if count(keys) > words.len() as u64 {
+    } else if count(keys) > words.len() {
         format!("anything but {}", joined(listed(&others).map(text), " and "))
     } else {
         joined(listed(keys).map(text), " or ")

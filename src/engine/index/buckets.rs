@@ -1,7 +1,7 @@
 //! Buckets: the constants that a term is compared with cut its keys into stretches within which no condition changes.
 
 use crate::expression::keys::Keys;
-use crate::expression::term::{Order, Term};
+use crate::expression::term::{Order, Term, bits_key};
 use crate::schema::Field;
 
 /// Keys up to which a bucket is looked up by key.
@@ -17,8 +17,17 @@ pub(super) struct Buckets {
     table: Table,
     /// The term's largest key.
     last: u64,
-    /// Where the key comes from, if it can be read from a row; else the term has to be evaluated.
-    stored: Option<(Field, Order)>,
+    source: Source,
+}
+
+/// Where the key comes from.
+#[derive(Debug)]
+enum Source {
+    Feature(Field, Order),
+    /// Whether the set has one of these bits.
+    Bits(Field, u64),
+    /// The term has to be evaluated.
+    Evaluated,
 }
 
 #[derive(Debug)]
@@ -40,22 +49,27 @@ impl Buckets {
             (Some(first), Some(final_cut)) => Table::cells(*first, *final_cut, &cuts),
             _ => Table::Cells { shift: 63, before: Box::default() },
         };
-        let stored = if let Term::Feature(_, field, order) = term { Some((*field, *order)) } else { None };
-        Buckets { cuts: cuts.into(), table, last, stored }
+        let source = match term {
+            Term::Feature(_, field, order) => Source::Feature(*field, *order),
+            Term::Bits(_, field, mask) => Source::Bits(*field, *mask),
+            _ => Source::Evaluated,
+        };
+        Buckets { cuts: cuts.into(), table, last, source }
     }
 
     /// The bucket of a customer, if the row tells; else the term has to be evaluated.
     #[inline]
     pub(super) fn of_row(&self, row: &[u64]) -> Option<u32> {
-        let (field, order) = self.stored?;
-        let code = field.read(row);
-        Some(match (&self.table, order) {
+        let bucket = match (&self.source, &self.table) {
             // Codes beyond the last are those of a schema that has grown since.
-            (Table::Direct(buckets), Order::Plain) => {
-                u32::from(buckets[(code as usize).min(buckets.len() - 1)])
+            (Source::Feature(field, Order::Plain), Table::Direct(buckets)) => {
+                u32::from(buckets[(field.read(row) as usize).min(buckets.len() - 1)])
             }
-            _ => self.of(order.key(code)),
-        })
+            (Source::Feature(field, order), _) => self.of(order.key(field.read(row))),
+            (Source::Bits(field, mask), _) => self.of(bits_key(field.read(row), *mask)),
+            (Source::Evaluated, _) => return None,
+        };
+        Some(bucket)
     }
 
     /// How many there are, *no answer* included.

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
 use crate::expression::keys::Keys;
@@ -242,7 +244,7 @@ impl Builder<'_> {
         }
         changes.sort_unstable();
         let rows = placed.rows.len() as u32;
-        let mut numbers: HashMap<[u64; WORDS], u16> = HashMap::new();
+        let mut numbers: HashMap<[u64; WORDS], u16, FixedState> = HashMap::default();
         let mut number = |row: [u64; WORDS], placed: &mut Placed| {
             let next = numbers.len() as u16; // at most MAX_CHANGES and one
             *numbers.entry(row).or_insert_with(|| {
