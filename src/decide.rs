@@ -96,12 +96,11 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |known, pool, memos| {
+    Room::with(engine, |known, pool, taken, memos| {
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { engine, vector, request, now, memos, held };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
-        let mut choosing =
-            Choosing { seen: &seen, lookup: index, pool, taken: Taken::default(), late: false };
+        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, late: false };
         let shown =
             request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
         let placements = shown.collect();
@@ -119,7 +118,7 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |known, _, memos| {
+    Room::with(engine, |known, _, _, memos| {
         let seen = Seen { engine, vector, request, now, memos, held: Vec::new() };
         let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
         let Placement { offers, in_any_locale, .. } = engine.placement(placement);
@@ -143,6 +142,7 @@ pub fn eligible(
 struct Room {
     known: Known,
     pool: Vec<(f64, u32)>,
+    taken: Taken,
     memos: Vec<TagMemo>,
 }
 
@@ -151,13 +151,18 @@ thread_local! {
 }
 
 impl Room {
-    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &[TagMemo]) -> A) -> A {
+    fn with<A>(
+        engine: &Engine,
+        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &[TagMemo]) -> A,
+    ) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
         for (memo, tags) in room.memos.iter_mut().zip(&engine.tags) {
             memo.clear(tags.len());
         }
-        let answer = decide(&mut room.known, &mut room.pool, &room.memos);
+        room.taken.clear();
+        let Room { known, pool, taken, memos } = &mut *room;
+        let answer = decide(known, pool, taken, memos);
         ROOM.set(Some(room));
         answer
     }

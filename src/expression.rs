@@ -49,6 +49,8 @@ pub const MAX_DEPTH: usize = 256;
 pub const MAX_NODES: usize = 2_500;
 /// Items of one list and entries of one map that are written out at most.
 pub const MAX_ITEMS: usize = 1_000;
+/// Regular expressions of one expression at most.
+pub const MAX_PATTERNS: usize = 16;
 /// Bytes of a regular expression at most.
 pub const MAX_PATTERN_BYTES: usize = 256;
 /// Bytes that a compiled regular expression takes at most, and its cache of states once more.

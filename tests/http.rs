@@ -102,10 +102,9 @@ fn a_rule_set_is_checked_without_changing_anything() {
     let same = check(support::RULES);
     let none = json!([]);
     assert_eq!((&same["errors"], &same["warnings"]), (&none, &none), "{same}");
-    assert_eq!(
-        same["offers"],
-        json!([{"name": "steady", "change": "unchanged"}, {"name": "brand", "change": "unchanged"}])
-    );
+    let reach = json!({"passing": 0, "depends_on_request": false, "open": true});
+    let unchanged = |name: &str| json!({"name": name, "change": "unchanged", "reach": reach});
+    assert_eq!(same["offers"], json!([unchanged("steady"), unchanged("brand")]), "nobody is known yet");
     let other = support::RULES
         .replace("aum >= 500000", "age < 18")
         .replace("  brand:\n    placements: [home]\n", "  brand:\n    placements: [home]\n    reason: new\n");
@@ -125,6 +124,21 @@ fn a_rule_set_is_checked_without_changing_anything() {
     assert_eq!((&broken["errors"][0]["line"], &broken["offers"]), (&json!(2), &none), "{broken}");
     assert!(broken["errors"][0]["hint"].as_str().unwrap().contains("age"), "{broken}");
     assert_eq!(server.get("/v1/rule-sets/wealth/versions").json(), before, "nothing was published");
+}
+
+#[test]
+fn a_check_says_whom_each_offer_would_reach() {
+    let server = running();
+    for (id, aum) in [("a", 400_000), ("b", 500_000), ("c", 900_000)] {
+        let customer = json!({"age": 40, "aum": aum}).to_string();
+        assert_eq!(server.json("PUT", &format!("/v1/customers/{id}"), &customer).status, 200);
+    }
+    let yaml = "content-type: application/yaml\r\n";
+    let found = server.call("POST", "/v1/rule-sets/wealth/check", yaml, support::RULES.as_bytes()).json();
+    assert_eq!((&found["customers"], &found["sampled"]), (&json!(3), &json!(3)), "{found}");
+    let passing: Vec<_> =
+        found["offers"].as_array().unwrap().iter().map(|offer| &offer["reach"]["passing"]).collect();
+    assert_eq!(passing, [2, 3], "{found}");
 }
 
 #[test]

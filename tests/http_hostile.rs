@@ -211,7 +211,7 @@ fn bad_paths_methods_and_forms_have_their_own_answers() {
         "/",
         "/v1/events",
         "/v1/decisions/batch",
-        "/v1/rule-sets/x/check",
+        "/v1/rule-sets/x/chek",
         "/v1/../livez",
         "//livez",
         "/v1/keys",

@@ -38,13 +38,22 @@ type Bits = [u64; BATCH_ROWS / 64];
 /// Whom each offer reaches at this time, in one pass over the customers. At most about `limit` tests are made, one being a
 /// comparison of one customer with one atom, a nanosecond or less; where that is not enough for all customers, an even
 /// sample is looked at.
-pub fn reach(engine: &Engine, customers: &Customers, now: Time, limit: u64) -> Reach {
+///
+/// `None` if `stop` said so before it was through.
+pub fn reach(
+    engine: &Engine,
+    customers: &Customers,
+    now: Time,
+    limit: u64,
+    stop: impl Fn() -> bool,
+) -> Option<Reach> {
     let tags = engine.tags.iter().map(Vec::as_slice);
     let evaluator = Evaluator::new(&engine.schema, tags, now);
     let mut planner = Planner::new(&evaluator, &engine.terms);
     let guardrails: Vec<Plan> =
         engine.guardrails.iter().map(|guardrail| planner.plan(&guardrail.form)).collect();
-    let whens: Vec<Plan> = engine.offers().iter().map(|offer| planner.plan(&offer.when_form)).collect();
+    let whens = engine.offers().iter().map(|offer| (!stop()).then(|| planner.plan(&offer.when_form)));
+    let whens: Vec<Plan> = whens.collect::<Option<_>>()?;
     let words = planner.words;
 
     let cost: usize = guardrails.iter().chain(&whens).map(|plan| plan.cost() + 1).sum();
@@ -52,13 +61,17 @@ pub fn reach(engine: &Engine, customers: &Customers, now: Time, limit: u64) -> R
     let mut scan = Scan::new(&evaluator, &engine.terms, &words);
     let mut passing = vec![0_u64; whens.len()];
     let mut passed: Vec<Bits> = vec![Bits::default(); guardrails.len()];
-    let mut sampled = 0;
+    let (mut sampled, mut stopped) = (0, false);
     customers.scan(&words, usize::try_from(nth).unwrap_or(usize::MAX), |batch| {
         sampled += ones(&bits(batch.customers()));
         for (passed, plan) in passed.iter_mut().zip(&guardrails) {
             *passed = bits(&plan.matching(batch, &mut scan));
         }
         for ((passing, when), offer) in passing.iter_mut().zip(&whens).zip(engine.offers()) {
+            stopped = stopped || stop();
+            if stopped {
+                return ControlFlow::Break(());
+            }
             let mut left = bits(&when.matching(batch, &mut scan));
             for guardrail in &offer.guardrails {
                 left.iter_mut().zip(passed[guardrail.0 as usize]).for_each(|(left, passed)| *left &= passed);
@@ -68,12 +81,15 @@ pub fn reach(engine: &Engine, customers: &Customers, now: Time, limit: u64) -> R
         ControlFlow::Continue(())
     });
 
+    if stopped {
+        return None;
+    }
     let offers = engine.offers().iter().zip(&whens).zip(passing).map(|((offer, when), passing)| OfferReach {
         passing,
         depends_on_request: depends(offer, when, &guardrails),
         open: offer.schedule.as_ref().is_none_or(|schedule| schedule.is_open(now)),
     });
-    Reach { customers: customers.len() as u64, sampled, offers: offers.collect() }
+    Some(Reach { customers: customers.len() as u64, sampled, offers: offers.collect() })
 }
 
 fn depends(offer: &Offer, when: &Plan, guardrails: &[Plan]) -> bool {

@@ -354,7 +354,7 @@ fn reach_is_what_conditions_and_guardrails_leave() {
     let world = world();
     let (writer, rows) = population(&world.schema, 3_000, 9);
     let engine = engine(&Arc::new(world.schema.clone()));
-    let found = reach(&engine, writer.shared(), NOW, u64::MAX);
+    let found = reach(&engine, writer.shared(), NOW, u64::MAX, || false).unwrap();
     assert_eq!((found.customers, found.sampled), (rows.len() as u64, rows.len() as u64));
     for (name, text, depends_on_request, open) in [
         ("everyone", "age >= 18", false, true),
@@ -375,8 +375,8 @@ fn reach_of_too_many_is_that_of_an_even_sample() {
     let world = world();
     let (writer, rows) = population(&world.schema, 40 * BATCH_ROWS, 9);
     let engine = engine(&Arc::new(world.schema.clone()));
-    let all = reach(&engine, writer.shared(), NOW, u64::MAX);
-    let some = reach(&engine, writer.shared(), NOW, 400_000);
+    let all = reach(&engine, writer.shared(), NOW, u64::MAX, || false).unwrap();
+    let some = reach(&engine, writer.shared(), NOW, 400_000, || false).unwrap();
     assert!(
         some.sampled < all.sampled && some.sampled > 0 && some.customers == rows.len() as u64,
         "{some:?}"
@@ -386,6 +386,7 @@ fn reach_of_too_many_is_that_of_an_even_sample() {
         let estimate = some.passing as f64 / sampled as f64 * rows.len() as f64;
         assert!((estimate - all.passing as f64).abs() < rows.len() as f64 * 0.05, "{estimate} {all:?}");
     }
-    assert!(reach(&engine, writer.shared(), NOW, 0).sampled > 0, "one batch at least");
-    assert_eq!(reach(&Engine::empty(&engine.schema), writer.shared(), NOW, 1).offers, []);
+    assert_eq!(reach(&engine, writer.shared(), NOW, u64::MAX, || true), None, "nobody waits for it");
+    assert!(reach(&engine, writer.shared(), NOW, 0, || false).unwrap().sampled > 0, "one batch at least");
+    assert_eq!(reach(&Engine::empty(&engine.schema), writer.shared(), NOW, 1, || false).unwrap().offers, []);
 }

@@ -3,8 +3,6 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use smallvec::SmallVec;
-
 use super::explain::explain;
 use super::{Proposition, Seen, Shown};
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
@@ -16,7 +14,7 @@ pub(super) struct Choosing<'d, 'e, 'r, F> {
     pub(super) lookup: Lookup<'d, 'r, F>,
     /// Score and place of offers that are ranked for this customer; kept for its memory.
     pub(super) pool: &'d mut Vec<(f64, u32)>,
-    pub(super) taken: Taken,
+    pub(super) taken: &'d mut Taken,
     /// Whether the time was over before everything was looked at.
     pub(super) late: bool,
 }
@@ -24,9 +22,9 @@ pub(super) struct Choosing<'d, 'e, 'r, F> {
 /// What was shown already in this decision.
 #[derive(Default)]
 pub(super) struct Taken {
-    offers: SmallVec<[OfferId; 8]>,
+    offers: Vec<OfferId>,
     /// Groups, and how many offers of each.
-    groups: SmallVec<[(usize, usize); 8]>,
+    groups: Vec<(usize, usize)>,
 }
 
 /// An eligible offer with what it is ranked by.
@@ -117,7 +115,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             let score = || b.score.score.total_cmp(&a.score.score);
             tier.then_with(score).then_with(|| a.offer.name.cmp(&b.offer.name))
         });
-        let mut taking = Taking { seen, id, count, taken: &mut self.taken, shown };
+        let mut taking = Taking { seen, id, count, taken: &mut *self.taken, shown };
         let fates: Vec<Option<Passed>> =
             candidates.iter().map(|c| taking.settle(c.id, c.offer, c.treatment, || c.score.score)).collect();
         shown.explanations =
@@ -202,6 +200,12 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
 }
 
 impl Taken {
+    /// Forgets the last decision.
+    pub(super) fn clear(&mut self) {
+        self.offers.clear();
+        self.groups.clear();
+    }
+
     fn add(&mut self, id: OfferId, offer: &Offer) {
         self.offers.push(id);
         let Some(group) = offer.group else { return };

@@ -13,6 +13,9 @@ use crate::value::Value;
 pub const MAX_WAYS: usize = 3;
 /// Tags inside each other that are looked into at most; below, the tag itself is named.
 const MAX_TAGS: usize = 4;
+/// Tags that are looked into for one condition at most, those inside of others counted whenever they are met; past it the tag
+/// itself is named.
+const MAX_LOOKS: usize = 64;
 
 /// An atom that does not hold: a term, what it is, what it would have to be.
 #[derive(Debug, Clone)]
@@ -50,15 +53,18 @@ pub(super) struct Terms<'s, 'e, 'r> {
     /// Where the key of each term is among those known, from 1; 0 if it is not.
     places: Vec<u32>,
     known: Vec<(Option<u64>, Value<'e>)>,
+    /// What is left of [`MAX_LOOKS`].
+    looks: usize,
 }
 
 impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
     pub(super) fn new(seen: &'s Seen<'e, 'r>) -> Terms<'s, 'e, 'r> {
-        Terms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new() }
+        Terms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new(), looks: 0 }
     }
 
     /// What lacks for a condition to hold: alternatives, the one that lacks least first.
     pub(super) fn lacks(&mut self, form: &'e Alternatives) -> Vec<Vec<Lack<'e>>> {
+        self.looks = MAX_LOOKS;
         self.ways(form, None, 0)
     }
 
@@ -95,9 +101,10 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
         let engine = self.seen.engine;
         let Term::Truth(scoped) = engine.terms.get(atom.term) else { return Vec::new() };
         let Node::Tag(tag) = scoped.node else { return Vec::new() };
-        if depth == MAX_TAGS {
+        if depth == MAX_TAGS || self.looks == 0 {
             return Vec::new();
         }
+        self.looks -= 1;
         let wanted = usize::from(atom.keys.contains(Some(1)));
         let form = &engine.tag_forms[scoped.tags][tag][wanted];
         self.ways(form, Some(&engine.tags[scoped.tags][tag].name), depth + 1)

@@ -27,8 +27,8 @@ const BLOCK: usize = 512;
 /// Words of a row.
 const WORDS: usize = BLOCK / 64;
 
-/// Atoms in all indices of one engine at most. The conditions of offers beyond that are evaluated one by one: right all the
-/// same, and slower. An atom costs at most about 150 bytes.
+/// Ranges of keys in the atoms of all indices of one engine at most. What offers beyond that ask for is evaluated one by one:
+/// right all the same, and slower. A range costs two rows of 64 bytes at most, and a column up to 2 KB of row numbers.
 pub(crate) const MAX_ATOMS: usize = 1_000_000;
 
 /// All placements' offers by what they ask for.

@@ -132,7 +132,8 @@ impl<'s> Scope<'s> {
         expected: &str,
         fits: impl Fn(&Type) -> bool,
     ) -> Result<Expression, Problems> {
-        let mut check = Check { scope: *self, mode, syntax, problems: Problems::new(), locals: Vec::new() };
+        let mut check =
+            Check { scope: *self, mode, syntax, problems: Problems::new(), locals: Vec::new(), patterns: 0 };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
             check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
@@ -168,6 +169,8 @@ struct Check<'s> {
     problems: Problems,
     /// Variables of the enclosing loops; each has its place by its depth.
     locals: Vec<(String, Type)>,
+    /// Regular expressions so far.
+    patterns: usize,
 }
 
 /// Where checking goes on after a problem: a value of any type.

@@ -422,7 +422,8 @@ impl<'a> Run<'_, 'a> {
         // What is looked through is paid before, what is put together after; no function puts together more
         // than `room` bytes.
         let looked: usize = args.iter().map(|arg| weight(arg) - 1).sum();
-        if !self.spend(looked) {
+        let prepared = if function == Function::Matches { COMPILING } else { 0 };
+        if !self.spend(looked + prepared) {
             return TOO_MUCH;
         }
         let room = MAX_EFFORT.saturating_sub(self.spent).saturating_mul(16);
@@ -430,6 +431,9 @@ impl<'a> Run<'_, 'a> {
         self.built(value)
     }
 }
+
+/// What compiling a pattern that is only known now costs.
+const COMPILING: usize = 500;
 
 /// What a loop has so far.
 #[derive(Default)]

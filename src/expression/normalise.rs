@@ -17,6 +17,16 @@ use crate::value::{Time, Value};
 /// Conjunctions of one condition at most; a part of it that would bring more is evaluated instead.
 pub(crate) const MAX_CONJUNCTIONS: usize = 32;
 
+/// Visits of nodes for one condition at most. Both outcomes of a ternary's condition are looked at, so that those inside each
+/// other double the work; past the bound what is left is evaluated instead.
+const MAX_VISITS: usize = 20_000;
+/// Visits for all conditions of one engine at most.
+const MAX_ALL_VISITS: usize = 5_000_000;
+/// Ranges of keys in the forms of one engine at most, 16 bytes each. Conditions beyond that are evaluated instead.
+pub(crate) const MAX_RANGES: usize = 1_000_000;
+/// Ranges that are put in the place of a tag or guardrail at most; one with more is evaluated once for all who use it.
+pub(crate) const MAX_SHARED_RANGES: usize = 32;
+
 /// A condition as alternatives: it holds if one of them does. None: never; one that asks for nothing: always.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Alternatives(pub(crate) Vec<Conjunction>);
@@ -130,7 +140,19 @@ impl Conjunction {
     }
 }
 
+impl Alternatives {
+    /// Ranges of keys in all its atoms.
+    pub(crate) fn ranges(&self) -> usize {
+        self.0.iter().map(Conjunction::ranges).sum()
+    }
+}
+
 impl Conjunction {
+    /// Ranges of keys in all its atoms.
+    pub(crate) fn ranges(&self) -> usize {
+        self.0.iter().map(|atom| atom.keys.ranges().len().max(1)).sum()
+    }
+
     /// Both of them; `None` if that cannot be.
     pub(crate) fn and(&self, other: &Conjunction) -> Option<Conjunction> {
         let mut atoms = Vec::with_capacity(self.0.len() + other.0.len());
@@ -189,12 +211,24 @@ pub(crate) struct Normaliser<'s> {
     pub(crate) terms: Terms,
     /// Tags that were looked at: rule set, tag, whether it shall be true. `None`: they stay terms of their own.
     known_tags: HashMap<(usize, usize, bool), Option<Alternatives>>,
+    /// What is left of [`MAX_VISITS`], [`MAX_ALL_VISITS`] and [`MAX_RANGES`].
+    visits: usize,
+    all_visits: usize,
+    ranges: usize,
 }
 
 impl<'s> Normaliser<'s> {
     /// For conditions over this schema, whose tags are those of the rule sets by number.
     pub(crate) fn new(schema: &'s Schema, tags: Vec<&'s [Tag]>) -> Normaliser<'s> {
-        Normaliser { schema, tags, terms: Terms::default(), known_tags: HashMap::new() }
+        Normaliser {
+            schema,
+            tags,
+            terms: Terms::default(),
+            known_tags: HashMap::new(),
+            visits: 0,
+            all_visits: MAX_ALL_VISITS,
+            ranges: MAX_RANGES,
+        }
     }
 
     /// The same over terms that are known already, so that its forms and those made before go together.
@@ -236,12 +270,31 @@ impl<'s> Normaliser<'s> {
         open
     }
 
-    /// When a part of a condition comes out as `wanted`.
+    /// When a node comes out as `wanted`.
     pub(super) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
-        let found = match node {
+        let visits = MAX_VISITS.min(self.all_visits);
+        self.visits = visits;
+        let form = self.form(node, tags, wanted);
+        self.all_visits -= visits - self.visits;
+        match self.ranges.checked_sub(form.ranges()) {
+            Some(left) => {
+                self.ranges = left;
+                form
+            }
+            None => self.truth(node, tags, wanted),
+        }
+    }
+
+    fn form(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+        match node {
             Node::Constant(Value::Bool(b)) if *b == wanted => return Alternatives::always(),
             Node::Constant(_) => return Alternatives::never(),
-            Node::Not(inner) => return self.alternatives(inner, tags, !wanted),
+            _ => {}
+        }
+        let Some(left) = self.visits.checked_sub(1) else { return self.truth(node, tags, wanted) };
+        self.visits = left;
+        let found = match node {
+            Node::Not(inner) => return self.form(inner, tags, !wanted),
             Node::And(nodes) if wanted => Some(self.all(nodes, tags, true)),
             Node::Or(nodes) if !wanted => Some(self.all(nodes, tags, false)),
             Node::And(nodes) | Node::Or(nodes) => self.any(nodes, tags, wanted),
@@ -257,7 +310,7 @@ impl<'s> Normaliser<'s> {
     /// All nodes must come out as `wanted`. Those with several ways are multiplied out as far as the bound allows.
     fn all(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Alternatives {
         let mut forms: Vec<(&Node, Alternatives)> =
-            nodes.iter().map(|node| (node, self.alternatives(node, tags, wanted))).collect();
+            nodes.iter().map(|node| (node, self.form(node, tags, wanted))).collect();
         forms.sort_by_key(|(_, form)| form.0.len()); // stable: the same form whatever else is there
         let mut all = Alternatives::always();
         for (node, form) in forms {
@@ -272,7 +325,7 @@ impl<'s> Normaliser<'s> {
     fn any(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Option<Alternatives> {
         let mut any = Alternatives::never();
         for node in nodes {
-            for conjunction in self.alternatives(node, tags, wanted).0 {
+            for conjunction in self.form(node, tags, wanted).0 {
                 any.add(conjunction);
             }
             if any.0.len() > MAX_CONJUNCTIONS {
@@ -290,8 +343,7 @@ impl<'s> Normaliser<'s> {
     ) -> Option<Alternatives> {
         let mut any = Alternatives::never();
         for (met, branch) in [(true, yes), (false, no)] {
-            let (condition, branch) =
-                (self.alternatives(condition, tags, met), self.alternatives(branch, tags, wanted));
+            let (condition, branch) = (self.form(condition, tags, met), self.form(branch, tags, wanted));
             if condition.0.len() * branch.0.len() > MAX_CONJUNCTIONS {
                 return None;
             }
@@ -306,7 +358,8 @@ impl<'s> Normaliser<'s> {
             return known.clone();
         }
         let condition = &self.tags.get(tags)?.get(tag)?.condition;
-        let form = Some(self.alternatives(&condition.node, tags, wanted)).filter(|form| form.0.len() <= 1);
+        let form = Some(self.form(&condition.node, tags, wanted))
+            .filter(|form| form.0.len() <= 1 && form.ranges() <= MAX_SHARED_RANGES);
         self.known_tags.insert((tags, tag, wanted), form.clone());
         form
     }
@@ -670,5 +723,26 @@ context:
         let pairs: Vec<String> = (0..12).map(|i| format!("(age == {i} || aum == {i}.0)")).collect();
         let form = normaliser.condition(&read(&schema, &names, &pairs.join(" && ")), 0);
         assert!(form.0.len() <= MAX_CONJUNCTIONS, "what would explode is evaluated: {}", form.0.len());
+    }
+
+    #[test]
+    fn ternaries_inside_each_other_are_given_up_in_time() {
+        let World { schema, names, tags } = world();
+        let mut normaliser = Normaliser::new(&schema, vec![&tags]);
+        let deep =
+            (0..38).fold("consent".to_owned(), |inner, i| format!("({inner} ? age > {i} : big > {i})"));
+        let form = normaliser.condition(&read(&schema, &names, &deep), 0);
+        assert!(form.0.len() <= MAX_CONJUNCTIONS && normaliser.all_visits >= MAX_ALL_VISITS - MAX_VISITS);
+    }
+
+    #[test]
+    fn forms_of_all_conditions_together_are_bounded() {
+        let World { schema, names, tags } = world();
+        let mut normaliser = Normaliser::new(&schema, vec![&tags]);
+        let many: Vec<String> = (0..1_000).map(|i| (3 * i).to_string()).collect();
+        let condition = read(&schema, &names, &format!("big in [{}]", many.join(", ")));
+        let ranges: usize =
+            (0..MAX_RANGES / 1_000 + 5).map(|_| normaliser.condition(&condition, 0).ranges()).sum();
+        assert_eq!(ranges, MAX_RANGES + 5, "the last five are evaluated");
     }
 }

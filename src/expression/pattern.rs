@@ -48,6 +48,11 @@ impl Pattern {
         Ok(Pattern { regex, places: places(&hir) })
     }
 
+    /// As it was written.
+    pub(super) fn text(&self) -> &str {
+        self.regex.as_str()
+    }
+
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }

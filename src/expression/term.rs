@@ -433,10 +433,23 @@ fn hash_node(node: &Node, hasher: &mut impl Hasher) {
         Node::HasBit(_, mask) => mask.hash(hasher),
         Node::Compare(comparison, _) => (*comparison as u8).hash(hasher),
         Node::Arithmetic(operator, _) => (*operator as u8).hash(hasher),
-        Node::Constant(Value::Bool(b)) => b.hash(hasher),
-        Node::Constant(Value::Int(i) | Value::Duration(i)) => i.hash(hasher),
-        Node::Constant(Value::Double(x)) => x.to_bits().hash(hasher),
-        Node::Constant(Value::Text(text)) => text.hash(hasher),
+        Node::Call(function, _) => std::mem::discriminant(function).hash(hasher),
+        Node::Matches(matches) => matches.1.text().hash(hasher),
+        Node::Constant(value) => hash_value(value, hasher),
+        _ => {}
+    }
+}
+
+/// Doubles by their bits: 0.0 and -0.0 are equal and not the same.
+fn hash_value(value: &Value<'_>, hasher: &mut impl Hasher) {
+    std::mem::discriminant(value).hash(hasher);
+    match value {
+        Value::Bool(b) => b.hash(hasher),
+        Value::Int(i) | Value::Duration(i) | Value::Time(Time(i)) => i.hash(hasher),
+        Value::UInt(u) => u.hash(hasher),
+        Value::Double(x) => x.to_bits().hash(hasher),
+        Value::Text(text) => text.hash(hasher),
+        Value::List(items) => items.iter().for_each(|item| hash_value(item, hasher)),
         _ => {}
     }
 }

@@ -21,9 +21,9 @@ use crate::node::Node;
 use crate::problem::{Problem, Problems};
 
 /// Parsing a condition may take more than a thread usually has; its own limits end it long before this does.
-const STACK_BYTES: usize = 16 << 20;
+pub(super) const STACK_BYTES: usize = 16 << 20;
 
-/// Whose turn it is. A count takes a core for as long as it lasts, so there is one at a time.
+/// Whose turn it is to go through all customers. It takes a core for as long as it lasts, so there is one at a time.
 pub(super) struct Queue {
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
@@ -46,7 +46,7 @@ impl Queue {
     }
 
     /// Waits for the turn, if there is a place to wait; holds both until they are dropped.
-    async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Refusal> {
+    pub(super) async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| crowded())?;
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| failed())?;
         Ok([place, turn])
@@ -94,7 +94,9 @@ pub(super) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
 }
 
 fn crowded() -> Refusal {
-    let detail = format!("{MAX_AUDIENCES} audiences are being counted already, try again in a second");
+    let detail = format!(
+        "{MAX_AUDIENCES} audiences are being counted or rule sets checked already, try again in a second"
+    );
     Refusal::new(Kind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 

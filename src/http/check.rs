@@ -1,8 +1,13 @@
 //! `POST /v1/rule-sets/{name}/check`: what a rule set would be and do, without changing anything.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use super::audiences::STACK_BYTES;
 
 use super::encode::Encode;
 use super::refusal::{Kind, Refusal, write_problem, write_warning};
@@ -18,21 +23,37 @@ use crate::store::Customers;
 /// What finding the reach may cost at most, in comparisons of one customer with one atom: about half a second. Where it is not
 /// enough for all customers, an even sample is looked at.
 const MAX_TESTS: u64 = 500_000_000;
+/// How long it may take where conditions are dear to evaluate; then the answer comes without it.
+const MAX_REACH_TIME: Duration = Duration::from_secs(5);
 
 /// Parses, compiles with the active rule sets, analyses against the customers there are.
 pub(super) async fn post(call: &Call<'_>, name: &str, body: Incoming) -> Result<Answer, Refusal> {
     let name = decode(name)?.into_owned();
     query::known(call.parts.uri.query(), [])?;
     let text = read_text(call, body).await?;
+    // Compiled engines wait for their turn, so they are bounded as counts are.
+    let turn = call.worker.shared.audiences.turn().await?;
     let tried = call.node.try_out(name.clone(), text).await.map_err(|e| refused(call, e))?;
-    let (node, about) = (call.node.clone(), name.clone());
-    // Off the request thread, and off the compiler's: it goes through all customers.
-    let found = tokio::task::spawn_blocking(move || {
+    let (node, about) = (Arc::clone(call.node), name.clone());
+    let (done, found) = oneshot::channel();
+    // Off the request thread, and off the compiler's: it goes through all customers. What is analysed is parsed again.
+    let work = move || {
+        let begun = Instant::now();
+        let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
         let warnings = warnings(&tried, &about, node.customers());
-        let reached = Reached::of(&tried, node.customers());
-        (Tried { engine: None, ..tried }, warnings, reached)
-    });
-    let found = found.await.map_err(|_| Refusal::new(Kind::Internal, "analysing the rule set failed"))?;
+        let reached = Reached::of(&tried, node.customers(), stop);
+        drop(turn);
+        // Whoever has gone does not miss it.
+        drop(done.send((Tried { engine: None, ..tried }, warnings, reached)));
+    };
+    let thread = std::thread::Builder::new().name("check".into()).stack_size(STACK_BYTES);
+    thread
+        .spawn(work)
+        .map_err(|_| Refusal::new(Kind::Overloaded, "the system has no thread to check with"))?;
+    let found = found.await.map_err(|_| {
+        call.worker.counters().panics.add(1);
+        Refusal::new(Kind::Internal, "analysing the rule set failed")
+    })?;
     Ok(answer::document(call.format, |out| write(out, &name, &found.0, &found.1, found.2.as_ref())))
 }
 
@@ -44,12 +65,13 @@ struct Reached {
 }
 
 impl Reached {
-    fn of(tried: &Tried, customers: &Customers) -> Option<Reached> {
+    /// Nothing if it takes too long.
+    fn of(tried: &Tried, customers: &Customers, stop: impl Fn() -> bool) -> Option<Reached> {
         let (engine, _) = tried.engine.as_ref()?;
         let numbers = engine.offers().iter().enumerate().map(|(id, offer)| (&*offer.name, id));
         let numbers: HashMap<&str, usize> = numbers.collect();
         let ids = tried.offers.iter().map(|(name, _)| numbers.get(&**name).copied()).collect();
-        Some(Reached { reach: reach(engine, customers, clock::now(), MAX_TESTS), ids })
+        Some(Reached { reach: reach(engine, customers, clock::now(), MAX_TESTS, stop)?, ids })
     }
 }
 

@@ -14,6 +14,8 @@ use super::render::{self, Rendered};
 use super::room::Size;
 use super::service::{Answer, Call};
 use super::{answer, body};
+use std::sync::Arc;
+
 use crate::clock;
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
@@ -61,9 +63,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         Media::MessagePack => Input::from_msgpack(&content.bytes)?,
         _ => Input::from_json(&content.bytes)?,
     };
-    let live = call.node.live();
-    let asked = of_document(Cursor::root(&input, None), &live.engine)?;
-    Ok(answered(call, &live.engine, asked, begun))
+    decided(call, begun, |engine| of_document(Cursor::root(&input, None), engine))
 }
 
 /// `GET /v1/decisions`.
@@ -71,9 +71,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let begun = call.started;
     let mut problems = Problems::new();
     let parameters = query::parameters(call.parts.uri.query(), &mut problems);
-    let live = call.node.live();
-    let asked = of_query(&parameters, &live.engine, problems)?;
-    Ok(answered(call, &live.engine, asked, begun))
+    decided(call, begun, |engine| of_query(&parameters, engine, problems.clone()))
 }
 
 fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
@@ -84,13 +82,32 @@ fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) -> Answer {
+/// Decides with the engine in force. A row that was written after the schema has grown may hold codes that an engine from
+/// before does not know; then the newer one is asked.
+fn decided<'a>(
+    call: &Call<'_>,
+    begun: Instant,
+    asked: impl Fn(&Engine) -> Result<Asked<'a>, Refusal>,
+) -> Result<Answer, Refusal> {
+    loop {
+        let live = call.node.live();
+        let asked = asked(&live.engine)?;
+        let mut row = Row::new();
+        let known = call.node.customers().read(asked.customer, &mut row);
+        // Ends as soon as no change of the schema falls between the two.
+        if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {
+            return Ok(answered(call, &live.engine, asked, known.then_some(&row), begun));
+        }
+    }
+}
+
+fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
     let mut context = Context::default();
     for (field, value) in asked.context {
         context.set(field, value);
     }
-    let mut row = Row::new();
-    let known = call.node.customers().read(asked.customer, &mut row);
+    let known = row.is_some();
+    let vector = row.map_or(FeatureVector::unknown(), |row| FeatureVector::new(row));
     let until = asked.deadline.map(|deadline| call.started + deadline);
     let overdue = || until.is_some_and(|until| Instant::now() >= until);
     let request = Request {
@@ -101,7 +118,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, begun: Instant) 
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
-    let decision = decide(engine, FeatureVector::new(&row), &request, clock::now());
+    let decision = decide(engine, vector, &request, clock::now());
     let rendered =
         Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
     let bytes = answer::buffered(|out| match call.format {

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
 use crate::expression::keys::Keys;
-use crate::expression::normalise::{Alternatives, Atom, Conjunction};
+use crate::expression::normalise::{Alternatives, Atom, Conjunction, MAX_SHARED_RANGES};
 use crate::expression::term::{Scoped, Term, TermId, Terms};
 use crate::schema::Schema;
 
@@ -53,28 +53,31 @@ impl Asked {
         for id in placements.iter().flat_map(|placement| &placement.offers) {
             shown[id.0 as usize] += 1;
         }
-        // A guardrail with alternatives would multiply those of every offer; it is evaluated once for all of them.
-        let guardrails: Vec<Alternatives> = guardrails
+        let evaluated: Vec<Alternatives> = guardrails
             .iter()
-            .map(|guardrail| match guardrail.form.0.len() {
-                0 | 1 => guardrail.form.clone(),
-                _ => truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags)),
+            .map(|guardrail| truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags)))
+            .collect();
+        // A guardrail with alternatives would multiply those of every offer, a large one would be copied to all of them:
+        // these are evaluated once for all.
+        let inlined: Vec<&Alternatives> = guardrails
+            .iter()
+            .zip(&evaluated)
+            .map(|(guardrail, evaluated)| {
+                let small = guardrail.form.0.len() <= 1 && guardrail.form.ranges() <= MAX_SHARED_RANGES;
+                if small { &guardrail.form } else { evaluated }
             })
             .collect();
         let mut left = MAX_ATOMS;
         let asked = offers.iter().zip(shown).map(|(offer, shown)| {
-            let mut all = offer.schedule_form.clone();
-            for id in &offer.guardrails {
-                all = all.and(&guardrails[id.0 as usize]);
+            let whole = offer.must(|id| inlined[id]).and(&offer.when_form);
+            if let Some(rest) = left.checked_sub(shown * whole.ranges()) {
+                left = rest;
+                return whole;
             }
-            let whole = all.and(&offer.when_form);
-            let atoms = shown * whole.0.iter().map(Conjunction::ranges).sum::<usize>();
-            match (&offer.when, left.checked_sub(atoms)) {
-                (Some(when), None) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
-                (_, rest) => {
-                    left = rest.unwrap_or(0);
-                    whole
-                }
+            let all = offer.must(|id| &evaluated[id]);
+            match &offer.when {
+                Some(when) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
+                None => all,
             }
         });
         Asked(asked.collect())
@@ -95,11 +98,17 @@ impl Asked {
     }
 }
 
-impl Conjunction {
-    /// Ranges of keys in all its atoms.
-    fn ranges(&self) -> usize {
-        self.0.iter().map(|atom| atom.keys.ranges().len().max(1)).sum()
+impl Offer {
+    /// Its schedule and its guardrails, each in the form given.
+    fn must<'g>(&self, guardrail: impl Fn(usize) -> &'g Alternatives) -> Alternatives {
+        let guardrails = self.guardrails.iter().map(|id| guardrail(id.0 as usize));
+        guardrails.fold(self.schedule_form.clone(), |all, guardrail| all.and(guardrail))
     }
+}
+
+/// Whether a column of these atoms would have too many rows.
+fn is_wide(atoms: &[BlockAtom]) -> bool {
+    atoms.iter().map(|atom| 2 * atom.stretches.len()).sum::<usize>() > MAX_CHANGES
 }
 
 fn truth(terms: &mut Terms, scoped: Scoped) -> Alternatives {
@@ -158,7 +167,10 @@ impl Builder<'_> {
             .collect();
         atoms.sort_by_key(|atom| (atom.term, atom.conjunction));
         let mut by_term: Vec<&[BlockAtom]> = atoms.chunk_by(|a, b| a.term == b.term).collect();
-        by_term.sort_by(|a, b| self.worth(b, blocks).total_cmp(&self.worth(a, blocks)));
+        by_term.sort_by(|a, b| {
+            let worth = || self.worth(b, blocks).total_cmp(&self.worth(a, blocks));
+            is_wide(a).cmp(&is_wide(b)).then_with(worth)
+        });
         let columns = self.columns(&by_term, conjunctions.len(), blocks);
         let start = placed.columns.len() as u32;
         for atoms in &by_term[..columns] {
@@ -210,8 +222,8 @@ impl Builder<'_> {
         let mut visits: f64 = left.iter().map(|left| visit(1.0, *left)).sum();
         let (mut spent, mut best, mut least) = (0.0, 0, visits);
         for (nth, atoms) in by_term.iter().enumerate() {
-            if atoms.iter().map(|atom| 2 * atom.stretches.len()).sum::<usize>() > MAX_CHANGES {
-                break;
+            if is_wide(atoms) {
+                break; // they stand last
             }
             spent += atoms.first().map_or(0.0, |atom| self.cost(atom.term, blocks));
             for atom in *atoms {

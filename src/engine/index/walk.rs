@@ -93,7 +93,9 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
         let mut previous = None;
         for block in &placed.blocks {
             if overdue() {
-                return Some(placed.conjunctions[block.first as usize].place as usize);
+                let place = placed.conjunctions[block.first as usize].place;
+                // An offer whose alternatives straddle two blocks may have been found already.
+                return Some(place as usize + usize::from(previous == Some(place)));
             }
             let mut left = block.all;
             for column in &placed.columns[block.columns.start as usize..block.columns.end as usize] {

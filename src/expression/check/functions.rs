@@ -6,7 +6,7 @@ use super::super::evaluate::zone;
 use super::super::parse::Term;
 use super::super::pattern::Pattern;
 use super::super::types::common;
-use super::super::{Function, MAX_ITEMS, Node, TimePart, Type};
+use super::super::{Function, MAX_ITEMS, MAX_PATTERNS, Node, TimePart, Type};
 use super::{Check, Mode};
 use crate::problem::Problem;
 use crate::value::Value;
@@ -252,6 +252,11 @@ impl Check<'_> {
     ) -> Result<Option<Node>, (Node, Type)> {
         match (function, nodes) {
             (Function::Matches, [text, Node::Constant(Value::Text(pattern))]) => {
+                self.patterns += 1;
+                if self.patterns > MAX_PATTERNS {
+                    let detail = format!("an expression has at most {MAX_PATTERNS} patterns");
+                    return Err(self.refuse(&args[1], detail));
+                }
                 match Pattern::new(pattern) {
                     Ok(pattern) => Ok(Some(Node::Matches(Box::new((text.clone(), pattern))))),
                     Err(why) => Err(self.refuse(&args[1], why)),
