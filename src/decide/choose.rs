@@ -137,6 +137,9 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
     fn best_of(&mut self, pool: &mut Vec<(f64, u32)>) -> ControlFlow<()> {
         // Equal scores keep the placement's order, which is by name.
         let order = |a: &(f64, u32), b: &(f64, u32)| -> Ordering { b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)) };
+        if self.shown.propositions.len() >= self.count {
+            return ControlFlow::Break(());
+        }
         let mut rest = &mut pool[..];
         while !rest.is_empty() {
             // As many as are wanted are sorted out; more only if some of them may not be shown.

@@ -38,7 +38,10 @@ pub(in super::super) fn zone(name: &str) -> Option<TimeZone> {
         None => (1, name.strip_prefix('+').unwrap_or(name)),
     };
     let Some((hours, minutes)) = digits.split_once(':') else { return TimeZone::get(name).ok() };
-    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    // `parse` alone would take a second sign.
+    let number =
+        |digits: &str| digits.parse::<u8>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
     let seconds = i32::from(hours) * 3_600 + i32::from(minutes) * 60;
     if hours > 23 || minutes > 59 {
         return None;
