@@ -18,6 +18,11 @@ use usher::startup::Startup;
 use usher::value::Time;
 use usher::vector::FeatureVector;
 
+// As the server has it.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const OFFERS: usize = 1_000;
 /// Customers gone through in turn, so that no branch is learnt by heart; few enough to stay in cache.
 const CUSTOMERS: usize = 100;
