@@ -17,6 +17,7 @@ mod treatments;
 use std::sync::Arc;
 
 use crate::engine::{Engine, Offer};
+use crate::expression::faults::MAX_WORK;
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::words::Words;
 use crate::problem::Problem;
@@ -145,6 +146,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
         normaliser: Normaliser::over(&engine.schema, tags, engine.terms.clone()),
         texts: sets.iter().map(|set| Text::new(set)).collect(),
         told: vec![false; engine.offer_count()],
+        work: MAX_WORK,
         sets,
         warnings: Warnings::default(),
     };
@@ -172,6 +174,8 @@ struct Analysis<'a> {
     texts: Vec<Text<'a>>,
     /// Offers of which the worst was said: mostly that they are never shown.
     told: Vec<bool>,
+    /// What looking for faults of conditions may still take.
+    work: u64,
     warnings: Warnings,
 }
 

@@ -18,14 +18,14 @@ impl<'a> Analysis<'a> {
     pub(super) fn conditions(&mut self) {
         let engine = self.engine;
         for (tags, all) in engine.tags.iter().enumerate() {
-            for tag in all {
-                let faults = Finder::new(&mut self.normaliser, &engine.schema, tags).of_tag(&tag.condition);
+            for (tag, [_, form]) in all.iter().zip(&engine.tag_forms[tags]) {
+                let faults = self.finder(tags).of_tag(&tag.condition, form);
                 self.tell(Owner::Tag(&tag.name), tags, &tag.condition, faults);
             }
         }
         for (i, offer) in engine.offers().iter().enumerate() {
             let Some(when) = &offer.when else { continue };
-            let faults = Finder::new(&mut self.normaliser, &engine.schema, offer.tags).of_condition(when);
+            let faults = self.finder(offer.tags).of_condition(when, &offer.when_form);
             self.tell(Owner::Offer(OfferId(i as u32)), offer.tags, when, faults);
             if offer.when_form.is_never() {
                 self.told[i] = true;
@@ -33,11 +33,14 @@ impl<'a> Analysis<'a> {
         }
         for guardrail in &engine.guardrails {
             if self.is_the_same_for_all(guardrail) {
-                let faults = Finder::new(&mut self.normaliser, &engine.schema, guardrail.tags)
-                    .of_condition(&guardrail.condition);
+                let faults = self.finder(guardrail.tags).of_condition(&guardrail.condition, &guardrail.form);
                 self.tell(Owner::Guardrail(&guardrail.name), guardrail.tags, &guardrail.condition, faults);
             }
         }
+    }
+
+    fn finder(&mut self, tags: usize) -> Finder<'_, 'a> {
+        Finder::new(&mut self.normaliser, &self.engine.schema, tags, &mut self.work)
     }
 
     /// Whether a guardrail asks the same whatever an offer says of itself.

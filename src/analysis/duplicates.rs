@@ -121,14 +121,27 @@ fn used_tags<'a>(sets: &[&'a RuleSet]) -> HashSet<(usize, &'a str)> {
         let tags = rules.tags.iter().map(|tag| &*tag.condition.text);
         let guardrails = rules.guardrails.iter().map(|guardrail| &*guardrail.syntax.text);
         for text in offers.chain(tags).chain(guardrails) {
-            for (at, prefix) in text.match_indices("tag.") {
-                let rest = &text[at + prefix.len()..];
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                used.insert((set, &rest[..end.unwrap_or(rest.len())]));
-            }
+            used.extend(text.match_indices("tag").filter_map(|(at, prefix)| {
+                let rest = after_blanks(&text[at + prefix.len()..]).strip_prefix('.')?;
+                let rest = after_blanks(rest);
+                let name = match rest.strip_prefix('`') {
+                    Some(quoted) => quoted.split('`').next()?,
+                    None => rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?,
+                };
+                Some((set, name))
+            }));
         }
     }
     used
+}
+
+/// Without the blanks and comments that may stand round a dot.
+fn after_blanks(text: &str) -> &str {
+    let mut text = text.trim_start();
+    while let Some(comment) = text.strip_prefix("//") {
+        text = comment.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    text
 }
 
 fn hash_form(form: &Alternatives, hasher: &mut impl Hasher) {

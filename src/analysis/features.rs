@@ -1,6 +1,6 @@
 //! Features that are read and never known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Analysis, Draft, WarningKind};
 use crate::expression::{Expression, Node};
@@ -32,8 +32,18 @@ impl<'a> Analysis<'a> {
                 }
             }
         }
+        // A rule is there once for each kind of offers; what it reads is counted in the first of these that reads it.
+        let mut known = HashSet::new();
         for guardrail in &engine.guardrails {
-            self.read(&guardrail.condition, guardrail.tags, &["guardrails", &guardrail.name], &mut readers);
+            let mut reads = BTreeMap::new();
+            let (set, name) = (guardrail.tags, &*guardrail.name);
+            self.read(&guardrail.condition, set, &["guardrails", name], &mut reads);
+            for ((_, id), reader) in reads {
+                if known.insert((set, name, id)) {
+                    let count = reader.count;
+                    readers.entry((set, id)).and_modify(|first| first.count += count).or_insert(reader);
+                }
+            }
         }
         for ((set, id), reader) in readers {
             self.unfilled(set, id, &reader);

@@ -126,7 +126,8 @@ impl Analysis<'_> {
         let names = names.join(", ");
         let so = if before.len() == 1 { "ranks before it and leaves" } else { "rank before it and leave" };
         let detail = format!(
-            "offer `{}` never wins: whoever may see it may see {names} too, which {so} no place",
+            "offer `{}` never wins: whoever may see it may see {names} too, which {so} no place while a request asks for no \
+             more than the placement's `count`",
             offer.name
         );
         let draft = Draft::of(WarningKind::NeverWins, offer, detail)
@@ -151,11 +152,16 @@ fn score(offer: &Offer) -> Option<f64> {
     Some(finite(propensity * offer.value * boost))
 }
 
-/// The largest score that any customer may give it.
+/// The largest score that any customer may give it; `None` if that is not known.
 fn largest_score(offer: &Offer) -> Option<f64> {
+    if let Some(score) = score(offer) {
+        return Some(score);
+    }
     let boost = offer.boost.constant().and_then(Value::number)?.max(0.0);
-    let propensity = offer.propensity.constant().and_then(Value::number).unwrap_or(1.0).clamp(0.0, 1.0);
-    Some(finite(propensity * offer.value * boost))
+    // Of a propensity of 1; without an answer it is 0.
+    let largest = (offer.value * boost).max(0.0);
+    // A product that is too large counts as 0, and a smaller propensity may give one that is not.
+    largest.is_finite().then_some(largest)
 }
 
 fn finite(score: f64) -> f64 {

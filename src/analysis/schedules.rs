@@ -33,7 +33,7 @@ impl Analysis<'_> {
                     let detail = format!("the schedule of offer `{name}` is over since {until}");
                     return Some((detail, Some("extend it, or take the offer out".into())));
                 }
-                (from, until) if schedule.next_open(self.known.now).is_none() => {
+                (from, until) if schedule.is_never_open(self.known.now) => {
                     let detail = format!(
                         "the schedule of offer `{name}` is never open: none of its days and hours lies between {} and {}",
                         at(from),

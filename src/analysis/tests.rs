@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::expression::faults::{FaultKind, Finder};
 use crate::schema::Schema;
 
 const SCHEMA: &str = "
@@ -168,6 +169,62 @@ fn tags_are_looked_at_for_both_of_their_answers() {
 }
 
 #[test]
+fn a_tag_is_used_however_its_name_is_written() {
+    for (condition, used) in [
+        ("tag.x", true),
+        ("tag. x", true),
+        ("tag .x", true),
+        ("tag\\n  .\\n  x", true),
+        ("tag // old\\n.// new\\nx", true),
+        ("consent && !tag  .  x", true),
+        ("tag.xy", false),
+    ] {
+        let slots = SLOT.replace("rule_set: r\n", "").replace("\noffers:\n", "");
+        let offers = format!("offers:\n{}", offer("a", &format!("when: \"{condition}\"")));
+        let other = offer("b", "when: tag.xy").replace("slot", "other");
+        let found =
+            warnings(&[&format!("rule_set: r\ntags: {{x: age > 3, xy: consent}}\n{slots}\n{offers}{other}")]);
+        let told = found.iter().any(|warning| warning.ends_with("nothing uses tag `x`"));
+        assert_eq!(told, !used, "{condition}: {found:?}");
+    }
+}
+
+#[test]
+fn long_conditions_are_looked_at_as_far_as_the_work_allows() {
+    let pages = |n: usize, sign: &str, and: &str| {
+        (0..n).map(|i| format!("context.page {sign} 'p{i}' {and} ")).collect::<String>()
+    };
+    for (n, kinds) in [(30, vec!["redundant"]), (31, vec![])] {
+        for condition in [
+            format!("{}age > 30 && age > 20", pages(n, "!=", "&&")),
+            format!("{}age > 30 || age > 40", pages(n, "==", "||")),
+        ] {
+            let found = of_condition(&condition);
+            assert_eq!(found.len(), kinds.len(), "{found:?}");
+            assert!(found.iter().zip(&kinds).all(|(found, kind)| found.contains(kind)), "{found:?}");
+        }
+    }
+    let never = format!("{}age > 30 && age < 20", pages(300, "!=", "&&"));
+    assert!(of_condition(&never)[0].ends_with("`age` would have to be at least 31 and at most 19 at once"));
+    for (condition, work, expected) in [
+        ("age > 30 && age > 20", MAX_WORK, Some(FaultKind::Implied)),
+        ("age > 30 && age > 20", 10, None),
+        ("age > 30 && age < 20", 10, Some(FaultKind::Never(None))),
+        ("age == null || age < 50 || age > 40", 10, Some(FaultKind::Always)),
+        ("age > 30 && aum > 2.0", 0, None),
+    ] {
+        let (engine, _) = compiled(&[&format!("{SLOT}{}", offer("a", &format!("when: \"{condition}\"")))]);
+        let tags = engine.tags.iter().map(Vec::as_slice).collect();
+        let mut normaliser = Normaliser::over(&engine.schema, tags, engine.terms.clone());
+        let (offer, mut work) = (&engine.offers()[0], work);
+        let mut finder = Finder::new(&mut normaliser, &engine.schema, 0, &mut work);
+        let faults = finder.of_condition(offer.when.as_ref().unwrap(), &offer.when_form);
+        let kinds: Vec<FaultKind> = faults.into_iter().map(|fault| fault.kind).collect();
+        assert_eq!(kinds, Vec::from_iter(expected), "{condition}");
+    }
+}
+
+#[test]
 fn an_offer_that_a_guardrail_always_stops_names_it() {
     let law = "rule_set: law\nguardrails:\n  adult: age >= 18\n  risk: offer.risk == null || offer.risk == 'R1' || tier >= 'gold'\n";
     let set = |fields: &str| format!("{SLOT}{}", offer("a", fields));
@@ -214,6 +271,9 @@ fn an_offer_that_never_wins_names_those_before_it() {
         ("propensity: 0.6", "propensity: 0.5", true),
         ("propensity: \"aum / 2.0\"", "attributes: {value: 2}", false),
         ("propensity: \"aum / 2.0\"", "", true),
+        // Too large for a number only with a propensity of 1.
+        ("attributes: {value: 1.0e+308}, boost: 10.0, propensity: \"consent ? 0.01 : 0.02\"", "", true),
+        ("attributes: {value: 1.0e+308}, boost: 10.0", "", false),
         ("attributes: {value: 0.5}", "boost: \"consent ? 2.0 : 1.0\"", true),
         ("", "priority: 3, schedule: {days: [mon]}", true),
         ("schedule: {days: [mon]}", "priority: 3, schedule: {days: [mon, tue]}", false),
@@ -233,7 +293,7 @@ fn an_offer_that_never_wins_names_those_before_it() {
     assert_eq!(
         third(&offer("c", "priority: 4")),
         [
-            "4:3 never_wins: offer `a` never wins: whoever may see it may see `b` (line 5), `c` (line 6) too, which rank before it and leave no place"
+            "4:3 never_wins: offer `a` never wins: whoever may see it may see `b` (line 5), `c` (line 6) too, which rank before it and leave no place while a request asks for no more than the placement's `count`"
         ]
     );
     // Shown on the other placement of the same request, it leaves its place here.
@@ -254,6 +314,10 @@ fn schedules_that_are_over_or_never_open_are_told() {
             Some("the schedule of offer `a` is over since 2026-11-20T00:00:00Z"),
         ),
         ("schedule: {until: 2026-11-20}", None),
+        (
+            "schedule: {from: '2027-03-21T12:00:00Z', days: [sun], hours: '02:15-02:45', timezone: Europe/Berlin}",
+            None,
+        ),
         (
             "schedule: {from: 2026-12-01, until: 2026-12-02, days: [mon]}",
             Some(
@@ -316,6 +380,19 @@ fn features_that_are_never_known_are_told_once() {
     );
     let told = "4:90 feature: `logins` is computed from events, which this release does not do: it always reads as missing (read 2 times in this rule set)";
     assert_eq!(warnings(&[&set]), [told]);
+    // Of a guardrail that is another one for each kind of offers it is counted once.
+    let law = "rule_set: law\nguardrails:\n  calm: offer.risk != 'R2' || logins > 3\n  quiet: offer.value > 5.0 || logins > 3\n";
+    let offers: String = (0..4)
+        .map(|i| {
+            offer(
+                &format!("o{i}"),
+                &format!("when: context.page == 'p{i}', attributes: {{risk: R2, value: {i}}}"),
+            )
+        })
+        .collect();
+    let found = warnings(&[&format!("{SLOT}{offers}"), law]);
+    let told: Vec<&String> = found.iter().filter(|warning| warning.contains("feature:")).collect();
+    assert!(told.len() == 1 && told[0].ends_with("(read 2 times in this rule set)"), "{found:?}");
     let (engine, sets) = compiled(&[&set]);
     for (age, count) in [(0, 2), (7, 1)] {
         let mut row = vec![0; engine.schema.row_words()];

@@ -9,6 +9,13 @@ use super::{Expression, Node, Syntax};
 use crate::schema::Schema;
 use crate::value::Value;
 
+/// Operands of one `&&` or `||` among which those are looked for that could be left out: each is held against all others.
+const MAX_OPERANDS: usize = 32;
+
+/// Work that all conditions of one analysis may take together, about 3 ns each: beyond it only what is true of a condition
+/// as a whole is said.
+pub(crate) const MAX_WORK: u64 = 100_000_000;
+
 /// The way from a condition to a part of it: at each `&&`, `||` and `!` which operand, of how many.
 pub(crate) type Way = Vec<(usize, usize)>;
 
@@ -67,24 +74,38 @@ pub(crate) struct Finder<'f, 's> {
     pub(crate) schema: &'f Schema,
     /// The rule set whose tags the condition reads.
     pub(crate) tags: usize,
+    /// What is left of [`MAX_WORK`].
+    work: &'f mut u64,
+    /// What the forms of the parts that were looked at took to make.
+    made: u64,
     faults: Vec<Fault>,
 }
 
 impl<'f, 's> Finder<'f, 's> {
     /// For conditions of the rule set with these tags.
-    pub(crate) fn new(normaliser: &'f mut Normaliser<'s>, schema: &'f Schema, tags: usize) -> Finder<'f, 's> {
-        Finder { normaliser, schema, tags, faults: Vec::new() }
+    pub(crate) fn new(
+        normaliser: &'f mut Normaliser<'s>,
+        schema: &'f Schema,
+        tags: usize,
+        work: &'f mut u64,
+    ) -> Finder<'f, 's> {
+        Finder { normaliser, schema, tags, work, made: 0, faults: Vec::new() }
     }
 
-    /// The faults of a condition that matters only where it is true.
-    pub(crate) fn of_condition(&mut self, condition: &Expression) -> Vec<Fault> {
+    /// The faults of a condition with this normal form that matters only where it is true.
+    pub(crate) fn of_condition(&mut self, condition: &Expression, whole: &Alternatives) -> Vec<Fault> {
         self.look(&condition.node, true, &mut Vec::new());
+        if *self.work == 0 && self.faults.is_empty() {
+            let always = self.always(whole).filter(|kind| *kind == FaultKind::Always);
+            let kind = if whole.is_never() { Some(FaultKind::Never(None)) } else { always };
+            kind.into_iter().for_each(|kind| self.note(&Way::new(), true, kind));
+        }
         std::mem::take(&mut self.faults)
     }
 
     /// The faults of a condition that may matter where it is false, too: an operand can be left out only if neither changes.
-    pub(crate) fn of_tag(&mut self, condition: &Expression) -> Vec<Fault> {
-        let mut faults = self.of_condition(condition);
+    pub(crate) fn of_tag(&mut self, condition: &Expression, whole: &Alternatives) -> Vec<Fault> {
+        let mut faults = self.of_condition(condition, whole);
         self.look(&condition.node, false, &mut Vec::new());
         let negated = std::mem::take(&mut self.faults);
         let idle = |fault: &Fault| matches!(fault.kind, FaultKind::Implied | FaultKind::Covered);
@@ -94,7 +115,7 @@ impl<'f, 's> Finder<'f, 's> {
         faults
     }
 
-    /// Notes what is wrong with a part and returns when it comes out as `wanted`.
+    /// Notes what is wrong with a part and returns when it comes out as `wanted`; anything once no work is left.
     fn look(&mut self, node: &Node, wanted: bool, way: &mut Way) -> Alternatives {
         match node {
             Node::Not(inner) if matches!(&**inner, Node::And(_) | Node::Or(_) | Node::Not(_)) => {
@@ -104,12 +125,18 @@ impl<'f, 's> Finder<'f, 's> {
                 form
             }
             Node::And(nodes) | Node::Or(nodes) => {
-                let known = self.faults.len();
+                let (known, below) = (self.faults.len(), self.made);
                 let mut forms = Vec::with_capacity(nodes.len());
                 for (i, operand) in nodes.iter().enumerate() {
                     way.push((i, nodes.len()));
                     forms.push(self.look(operand, wanted, way));
                     way.pop();
+                }
+                let joining = joining(&forms);
+                self.made = self.made.saturating_add(joining);
+                // The form is made anew, those of its parts included.
+                if !self.spend(self.made - below) {
+                    return Alternatives::always();
                 }
                 let form = self.normaliser.alternatives(node, self.tags, wanted);
                 // What was said of an operand is not said of the whole again.
@@ -126,8 +153,24 @@ impl<'f, 's> Finder<'f, 's> {
         }
     }
 
+    /// Takes this from the work that is left; `false` if that is not enough.
+    fn spend(&mut self, work: u64) -> bool {
+        *self.work = self.work.saturating_sub(work);
+        *self.work > 0
+    }
+
+    /// Whether there is room to hold each of these against all others.
+    fn may_compare(&mut self, forms: &[Alternatives]) -> bool {
+        forms.len() <= MAX_OPERANDS && self.spend(joining(forms).saturating_mul(forms.len() as u64))
+    }
+
     fn leaf(&mut self, node: &Node, wanted: bool, way: &Way) -> Alternatives {
+        if *self.work == 0 {
+            return Alternatives::always();
+        }
         let form = self.normaliser.alternatives(node, self.tags, wanted);
+        self.made = self.made.saturating_add(weight(&form));
+        self.spend(weight(&form));
         let compares = |node: &Node| matches!(node, Node::Compare(..) | Node::In(_));
         // Whether something is known may be asked of what is never known: that is said of the feature.
         let told = compares(node) || matches!(node, Node::Not(inner) if compares(inner));
@@ -154,6 +197,9 @@ impl<'f, 's> Finder<'f, 's> {
             let pairs = (0..forms.len()).flat_map(|i| (i + 1..forms.len()).map(move |j| (i, j)));
             let conflict = pairs.into_iter().find_map(|(i, j)| Conflict::between(&forms[i], &forms[j]));
             self.note(way, wanted, FaultKind::Never(conflict));
+            return;
+        }
+        if !self.may_compare(forms) {
             return;
         }
         for i in (0..forms.len()).rev() {
@@ -191,6 +237,9 @@ impl<'f, 's> Finder<'f, 's> {
             }
             _ => {}
         }
+        if !self.may_compare(forms) {
+            return;
+        }
         for i in (0..forms.len()).rev() {
             let others = Alternatives(
                 (0..forms.len()).filter(|j| *j != i).flat_map(|j| forms[j].0.iter().cloned()).collect(),
@@ -221,6 +270,25 @@ impl<'f, 's> Finder<'f, 's> {
     fn note(&mut self, way: &Way, wanted: bool, kind: FaultKind) {
         self.faults.push(Fault { way: way.clone(), wanted, kind });
     }
+}
+
+/// Work that it takes to look at a form once.
+fn weight(form: &Alternatives) -> u64 {
+    let atoms = |conjunction: &Conjunction| {
+        conjunction.0.iter().map(|atom| 1 + atom.keys.ranges().len() as u64).sum::<u64>()
+    };
+    form.0.iter().map(|conjunction| 1 + atoms(conjunction)).sum::<u64>().max(1)
+}
+
+/// Work that it takes at most to put forms together, one to those before it: what is put together has many alternatives if
+/// they have.
+fn joining(forms: &[Alternatives]) -> u64 {
+    let ways = forms.iter().fold(1, |ways, form| match form.0.len() {
+        0 => ways,
+        more => (ways * more).min(super::normalise::MAX_CONJUNCTIONS),
+    });
+    let weights = forms.iter().map(weight).sum::<u64>();
+    weights.saturating_mul(forms.len() as u64).saturating_mul(ways as u64)
 }
 
 /// Whether a part only asks whether something is known, or missing.

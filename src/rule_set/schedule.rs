@@ -10,6 +10,10 @@ use crate::value::Time;
 /// Hour ranges of one schedule at most.
 const MAX_HOURS: usize = 24;
 
+/// How far ahead it is looked when a schedule opens next. More than two weeks: a day's hours may fall into the hour that a
+/// clock leaves out in spring.
+const SEARCHED: Time = Time(15 * 24 * 3_600 * 1_000_000);
+
 /// When an offer may be shown.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -53,24 +57,43 @@ impl Schedule {
         self.hours.iter().any(|hours| self.within(*hours, local))
     }
 
-    /// When it is open next, from `now` on; `None` if never again.
+    /// When it is open next, from `now` on; `None` if never again, or not for long.
     pub fn next_open(&self, now: Time) -> Option<Time> {
         let at = self.from.map_or(now, |from| from.max(now));
         if self.is_open(at) {
             return Some(at);
         }
-        let today = self.zone.to_datetime(jiff::Timestamp::from_microsecond(at.0).ok()?).date();
+        let end = at.0.saturating_add(SEARCHED.0);
+        if self.until.is_some_and(|until| until <= at) {
+            return None;
+        }
+        let instant = jiff::Timestamp::from_microsecond(at.0).ok()?;
+        let today = self.zone.to_datetime(instant).date();
         let midnight = [Hours { start: 0, end: 24 * 60 }];
         let hours = if self.hours.is_empty() { &midnight[..] } else { &self.hours };
-        // A week and a day: the hours of today may be over.
-        let days = std::iter::successors(Some(today), |day| day.tomorrow().ok()).take(8);
-        let starts = days.flat_map(|day| {
-            hours.iter().filter_map(move |hours| {
+        // From yesterday on: a clock that is put back at midnight comes to its end again. Over the last day, which is begun.
+        let first = today.yesterday().unwrap_or(today);
+        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok()).take(18);
+        let starts = days.filter(|day| self.on(day.weekday())).flat_map(|day| {
+            hours.iter().flat_map(move |hours| {
                 let start = day.at((hours.start / 60) as i8, (hours.start % 60) as i8, 0, 0);
-                Some(Time(start.to_zoned(self.zone.clone()).ok()?.timestamp().as_microsecond()))
+                // Both passes of an hour that comes twice.
+                let start = self.zone.to_ambiguous_timestamp(start);
+                [start.earlier(), start.later()].into_iter().flatten()
             })
         });
+        // A clock that is put forward or back may come to stand within hours of which it left out the start.
+        let jumps = self.zone.following(instant).map(|jump| jump.timestamp());
+        let jumps = jumps.take_while(|jump| jump.as_microsecond() < end);
+        let starts = starts.chain(jumps).map(|start| Time(start.as_microsecond()));
         starts.filter(|start| *start >= at && self.is_open(*start)).min()
+    }
+
+    /// Whether it is certain that it is not open from `now` on: its end is near enough to look at all the time until then.
+    pub(crate) fn is_never_open(&self, now: Time) -> bool {
+        let at = self.from.map_or(now, |from| from.max(now));
+        self.until.is_some_and(|until| until.0 <= at.0.saturating_add(SEARCHED.0))
+            && self.next_open(now).is_none()
     }
 
     /// From when on and until before when, if it says so.
@@ -346,9 +369,55 @@ mod tests {
                 "2026-11-20T12:30:00Z",
                 Some("2026-11-21T00:00:00Z"),
             ),
+            // In Berlin 02:00 to 03:00 is left out on 2027-03-28 and comes twice on 2026-10-25, both Sundays.
+            (
+                "{days: [sun], hours: '02:15-02:45', timezone: Europe/Berlin}",
+                "2027-03-21T12:00:00Z",
+                Some("2027-04-04T00:15:00Z"),
+            ),
+            (
+                "{days: [sun], hours: '02:15-04:00', timezone: Europe/Berlin}",
+                "2027-03-21T12:00:00Z",
+                Some("2027-03-28T01:00:00Z"),
+            ),
+            (
+                "{hours: '02:15-02:45', timezone: Europe/Berlin}",
+                "2026-10-25T00:50:00Z",
+                Some("2026-10-25T01:15:00Z"),
+            ),
+            (
+                "{hours: '01:00-02:30', timezone: Europe/Berlin}",
+                "2026-10-25T00:50:00Z",
+                Some("2026-10-25T01:00:00Z"),
+            ),
+            // 00:01 becomes 23:01 of the Saturday.
+            (
+                "{days: [sat], hours: '23:30-23:50', timezone: America/St_Johns}",
+                "2010-11-07T02:30:30Z",
+                Some("2010-11-07T03:00:00Z"),
+            ),
         ] {
             let found = schedule(yaml).unwrap().next_open(Time::parse(now).unwrap());
             assert_eq!(found, next.map(|next| Time::parse(next).unwrap()), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn that_it_is_never_open_is_said_only_if_all_time_until_its_end_was_searched() {
+        let sunday =
+            "from: '2027-03-21T12:00:00Z', days: [sun], hours: '02:15-02:45', timezone: Europe/Berlin";
+        for (until, never) in [
+            ("", false),
+            (", until: '2027-04-04T00:15:00Z'", true),
+            (", until: '2027-04-04T00:16:00Z'", false),
+            (", until: '2027-06-01'", false),
+        ] {
+            let schedule = schedule(&format!("{{{sunday}{until}}}")).unwrap();
+            assert_eq!(
+                schedule.is_never_open(Time::parse("2026-11-20T10:00:00Z").unwrap()),
+                never,
+                "{until}"
+            );
         }
     }
 
