@@ -115,9 +115,8 @@ pub struct IndexSize {
 impl Index {
     /// What it consists of.
     pub(crate) fn size(&self) -> IndexSize {
-        let used = self.buckets.iter().filter(|buckets| buckets.count() > 1);
         IndexSize {
-            terms: used.count(),
+            terms: self.buckets.len(),
             conjunctions: self.placements.iter().map(|placed| placed.conjunctions.len() - 1).sum(),
             bytes: self.buckets.iter().map(Buckets::bytes).sum::<usize>()
                 + self.placements.iter().map(Placed::bytes).sum::<usize>(),

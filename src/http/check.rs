@@ -8,7 +8,6 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::audiences::STACK_BYTES;
-
 use super::encode::Encode;
 use super::refusal::{Kind, Refusal, write_problem, write_warning};
 use super::rule_sets::{decode, read_text, refused};
