@@ -1,6 +1,7 @@
 //! `POST /v1/rule-sets/{name}/check`: what a rule set would be and do, without changing anything.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,8 +84,15 @@ fn warnings(tried: &Tried, name: &str, customers: &Customers) -> Warnings {
 
 /// The words of all rows put together by *or*: a feature that is missing there is missing for everybody.
 fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
+    let words: Vec<usize> = (0..row_words).collect();
     let mut filled = vec![0; row_words];
-    customers.for_each(|_, row| filled.iter_mut().zip(row).for_each(|(all, word)| *all |= word));
+    customers.scan(&words, 1, |batch| {
+        for (place, all) in filled.iter_mut().enumerate() {
+            let owned = batch.column(place).iter().zip(batch.customers()).filter(|(_, owned)| **owned != 0);
+            *all |= owned.fold(0, |any, (word, _)| any | word);
+        }
+        ControlFlow::Continue(())
+    });
     filled
 }
 

@@ -1,5 +1,6 @@
 //! Building the index: forms of offers → buckets of terms → blocks of conjunctions with their columns and checks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
@@ -53,28 +54,29 @@ impl Asked {
         for id in placements.iter().flat_map(|placement| &placement.offers) {
             shown[id.0 as usize] += 1;
         }
-        let evaluated: Vec<Alternatives> = guardrails
-            .iter()
-            .map(|guardrail| truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags)))
-            .collect();
+        let evaluated = |terms: &mut Terms, guardrail: &Guardrail| {
+            truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags))
+        };
         // A guardrail with alternatives would multiply those of every offer, a large one would be copied to all of them:
         // these are evaluated once for all.
-        let inlined: Vec<&Alternatives> = guardrails
+        let inlined: Vec<Cow<'_, Alternatives>> = guardrails
             .iter()
-            .zip(&evaluated)
-            .map(|(guardrail, evaluated)| {
+            .map(|guardrail| {
                 let small = guardrail.form.0.len() <= 1 && guardrail.form.ranges() <= MAX_SHARED_RANGES;
-                if small { &guardrail.form } else { evaluated }
+                if small { Cow::Borrowed(&guardrail.form) } else { Cow::Owned(evaluated(terms, guardrail)) }
             })
             .collect();
         let mut left = MAX_ATOMS;
         let asked = offers.iter().zip(shown).map(|(offer, shown)| {
-            let whole = offer.must(|id| inlined[id]).and(&offer.when_form);
+            let guardrail_ids = || offer.guardrails.iter().map(|id| id.0 as usize);
+            let must = guardrail_ids().fold(offer.schedule_form.clone(), |all, id| all.and(&inlined[id]));
+            let whole = must.and(&offer.when_form);
             if let Some(rest) = left.checked_sub(shown * whole.ranges()) {
                 left = rest;
                 return whole;
             }
-            let all = offer.must(|id| &evaluated[id]);
+            let all = guardrail_ids()
+                .fold(offer.schedule_form.clone(), |all, id| all.and(&evaluated(terms, &guardrails[id])));
             match &offer.when {
                 Some(when) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
                 None => all,
@@ -95,14 +97,6 @@ impl Asked {
         }
         let terms = terms.all().iter();
         terms.zip(cuts).map(|(term, cuts)| Buckets::new(term, term.last(schema), cuts)).collect()
-    }
-}
-
-impl Offer {
-    /// Its schedule and its guardrails, each in the form given.
-    fn must<'g>(&self, guardrail: impl Fn(usize) -> &'g Alternatives) -> Alternatives {
-        let guardrails = self.guardrails.iter().map(|id| guardrail(id.0 as usize));
-        guardrails.fold(self.schedule_form.clone(), |all, guardrail| all.and(guardrail))
     }
 }
 
