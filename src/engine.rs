@@ -8,6 +8,7 @@ mod score;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
@@ -40,6 +41,8 @@ pub struct Engine {
     pub schema: Arc<Schema>,
     /// Name and version of every rule set in it, by name.
     pub versions: Vec<(Arc<str>, u32)>,
+    /// The numbers of its names; all of them have one.
+    pub catalogue: Arc<Catalogue>,
     placements: Vec<Placement>,
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
@@ -63,6 +66,8 @@ pub struct Placement {
     pub name: Box<str>,
     /// Where it exists.
     pub channels: Vec<ChannelId>,
+    /// Its numbers in the catalogue, one for each of those channels.
+    pub places: Vec<PlaceNumber>,
     /// How many propositions it shows unless the request says otherwise.
     pub count: usize,
     /// What it shows when nothing survives.
@@ -97,6 +102,8 @@ pub(crate) struct Group {
 pub struct Offer {
     /// Its name, unique over all rule sets.
     pub name: Box<str>,
+    /// Its number in the catalogue.
+    pub number: OfferNumber,
     /// The rule set it comes from.
     pub rule_set: Arc<str>,
     /// Line of the offer in the rule set's text.
@@ -140,6 +147,8 @@ pub(crate) struct Guardrail {
 pub struct Treatment {
     /// Its name, unique in the offer.
     pub name: Box<str>,
+    /// Its place among the offer's treatments in the catalogue.
+    pub number: u16,
     /// The content as JSON text.
     pub json: Arc<[u8]>,
     /// The content as MessagePack.
@@ -215,6 +224,14 @@ impl Engine {
     /// How many offers it has.
     pub fn offer_count(&self) -> usize {
         self.offers.len()
+    }
+}
+
+impl Placement {
+    /// Its number on a channel; none if it is not there.
+    pub fn place(&self, channel: ChannelId) -> Option<PlaceNumber> {
+        let nth = self.channels.iter().position(|here| *here == channel)?;
+        self.places.get(nth).copied()
     }
 }
 

@@ -31,6 +31,11 @@ pub mod engine;
 pub mod expression;
 pub mod rule_set;
 
+// What happened to customers: events as data, outcomes in 8 bytes, and the numbers that both refer to.
+pub mod catalogue;
+pub mod contact;
+pub mod event;
+
 // A request: parse → decide → render. And all customers at once: who is meant by a condition.
 pub mod audience;
 pub mod decide;

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 26] = [
+const CORE: [&str; 29] = [
     "analysis",
     "analysis.rs",
     "audience",
     "audience.rs",
+    "catalogue.rs",
+    "contact.rs",
     "context.rs",
     "customer.rs",
     "decide",
@@ -17,6 +19,7 @@ const CORE: [&str; 26] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "event.rs",
     "expression",
     "expression.rs",
     "input.rs",
