@@ -39,6 +39,7 @@ pub mod decide;
 pub mod definitions;
 pub mod record;
 pub mod state;
+pub mod token;
 pub mod update;
 
 // The shell. The one road for writes.
