@@ -69,3 +69,4 @@ pub mod config;
 pub mod golden;
 pub mod import;
 pub mod population;
+pub mod token_keys;
