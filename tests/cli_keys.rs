@@ -5,11 +5,23 @@ mod cli_support;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cli_support::*;
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
+}
+
+/// A server that has its state back, and with it its key.
+fn ready(args: &[&str]) -> Server {
+    let server = Server::start(args);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.run(&["health"]).code != 0 {
+        assert!(Instant::now() < deadline, "not ready after 20 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
 }
 
 /// The ids in a file of keys, in its order.
@@ -87,8 +99,7 @@ fn a_data_directory_gets_a_key_once_and_stays_whole() {
     let key = data.join("token.keys");
     let mut before = None;
     for _ in 0..2 {
-        let server = Server::start(&args);
-        server.run(&["decide", "c-1", "home_banner"]).ended(0); // once it decides, the key is kept
+        let server = ready(&args);
         assert_eq!((fs::metadata(&key).unwrap().mode() & 0o777, ids(&key).len()), (0o600, 1));
         server.run(&["compact"]).ended(0);
         assert_eq!(server.terminate(), 0);
@@ -110,8 +121,7 @@ fn a_named_file_takes_the_place_of_the_directorys_own() {
     let [data_path, file] = [&data, &file].map(|path| path.to_str().unwrap());
     run(&["keys", "new", file]).ended(0);
     let args = ["--models", bundle.path().to_str().unwrap(), "--data", data_path, "--token-keys", file];
-    let server = Server::start(&args);
-    server.run(&["decide", "c-1", "home_banner"]).ended(0);
+    let server = ready(&args);
     assert!(!data.join("token.keys").exists());
     assert_eq!(server.terminate(), 0);
 }
