@@ -13,8 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CUSTOMER: &str = "c-00000000001001";
 const NOW: u32 = 1_790_000_000;
-/// What the module's head says of a usual token.
-const CHARACTERS: usize = 80;
+/// As long is its text.
+const CHARACTERS: usize = 78;
 
 fn token() -> Token {
     Token {

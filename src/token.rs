@@ -19,7 +19,7 @@
 //! ```
 //! Bytes marked `*` are unsigned LEB128 numbers of the fewest bytes. As text it is base64url without padding and with zero
 //! trailing bits, so a token has exactly one text. A key is 32 random bytes, of which BLAKE3's key derivation makes the
-//! two subkeys. A usual token has 80 characters or so (`benches/token.rs`).
+//! two subkeys. A usual token has 78 characters (`benches/token.rs`).
 //!
 //! The MAC is checked before anything of the content is believed and before the customer is compared. So whoever makes up
 //! tokens learns nothing from what is answered, and whoever has a real one learns whose it is only by guessing right.

@@ -247,7 +247,7 @@ impl KeyFile {
             return Err(ErrorKind::AlreadyExists.into());
         }
         match std::fs::remove_file(temporary(path)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => self.replace(path), // what a start left that was killed is gone
         }
     }

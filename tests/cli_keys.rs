@@ -1,4 +1,5 @@
 //! Keys of proposition tokens: `usher keys`, `--token-keys`, and the key of a data directory.
+#![allow(clippy::unwrap_used)] // a helper that cannot go on fails its test
 
 mod cli_support;
 
