@@ -44,6 +44,7 @@ pub mod decide;
 pub mod definitions;
 pub mod record;
 pub mod state;
+pub mod token;
 pub mod update;
 
 // The shell. The one road for writes.
@@ -73,3 +74,4 @@ pub mod config;
 pub mod golden;
 pub mod import;
 pub mod population;
+pub mod token_keys;

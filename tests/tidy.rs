@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 29] = [
+const CORE: [&str; 30] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -32,6 +32,7 @@ const CORE: [&str; 29] = [
     "state.rs",
     "store",
     "store.rs",
+    "token.rs",
     "update.rs",
     "value.rs",
     "vector.rs",
