@@ -14,6 +14,7 @@ mod check;
 mod connection;
 mod csv;
 mod customers;
+mod decision_id;
 mod decisions;
 mod encode;
 mod listen;
