@@ -488,6 +488,7 @@ mod tests {
     use crate::context::Context;
     use crate::decide::{Request, decide};
     use crate::journal::testing::Kept;
+    use crate::ledger;
     use crate::node::Node;
     use crate::state::testing::{SCHEMA, grown_schema, replayed};
     use crate::state::{self, State};
@@ -576,7 +577,10 @@ offers:
             live.definitions.active().map(|(name, version, _)| (name.clone(), version)).collect();
         assert_eq!(live.engine.versions, active);
         let replayed = replayed(&journal.records());
-        assert_eq!(replayed.digest(), state::digest(&live.definitions, node.customers()));
+        assert_eq!(
+            replayed.digest(),
+            state::digest(&live.definitions, node.customers(), &ledger::Content::default())
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::*;
 use crate::codec;
 use crate::definitions::Definitions;
 use crate::disk::{Disk, File};
+use crate::ledger;
 use crate::record::Record;
 use crate::state::testing::{Model, SCHEMA, grown_schema, id, merge, updates};
 use crate::state::{Digest, State};
@@ -220,7 +221,7 @@ fn plain(customers: u64) -> State {
     for number in 0..customers {
         store.put(&id(number * 1000), &[number + 1; 12]).unwrap();
     }
-    State::restore(9, 0, Definitions::new(), store)
+    State::restore(9, 0, Definitions::new(), store, ledger::Content::default())
 }
 
 /// Flips every bit in turn.
@@ -346,7 +347,17 @@ fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
 
 /// A file that says it holds `customers`, with these bytes for them.
 fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u8> {
-    let head = Head { sequence: 1, chain: 0, erased: 0, customers, taken_at_s: 0, seed: 3, rule_sets: 0 };
+    let head = Head {
+        sequence: 1,
+        chain: 0,
+        erased: 0,
+        customers,
+        taken_at_s: 0,
+        seed: 3,
+        rule_sets: 0,
+        catalogue_blocks: 0,
+        ledger_blocks: 0,
+    };
     let schema = Definitions::new().schema;
     let mut all = vec![
         (Kind::Head, 0, codec::encode_head(&head).unwrap()),
@@ -360,7 +371,7 @@ fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u
 fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
     let mut digest = Digest::default();
     digest.add("a", &[7]);
-    let digest = digest.of_state(&Definitions::new());
+    let digest = digest.of_state(&Definitions::new(), &ledger::Content::default());
     let one = b"\x01\x01\0a\x07\0\0\0\0\0\0\0";
     let disk = Memory::default();
     disk.put("s", with_customers(1, &[(1, one)], digest));
@@ -388,7 +399,14 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
     let disk = Memory::default();
     let mut twice = Digest::default();
     (0..2).for_each(|_| twice.add("a", &[7]));
-    disk.put("s", with_customers(2, &[(1, one), (1, one)], twice.of_state(&Definitions::new())));
+    disk.put(
+        "s",
+        with_customers(
+            2,
+            &[(1, one), (1, one)],
+            twice.of_state(&Definitions::new(), &ledger::Content::default()),
+        ),
+    );
     let error = loaded(&disk, "s").map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("twice"), "{error}");
     let long = vec![0; MAX_CUSTOMERS_BYTES + 1];
@@ -399,7 +417,17 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
 #[test]
 fn a_packed_block_never_unpacks_to_more_than_it_says() {
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-    let head = Head { sequence: 1, chain: 0, erased: 0, customers: 0, taken_at_s: 0, seed: 3, rule_sets: 0 };
+    let head = Head {
+        sequence: 1,
+        chain: 0,
+        erased: 0,
+        customers: 0,
+        taken_at_s: 0,
+        seed: 3,
+        rule_sets: 0,
+        catalogue_blocks: 0,
+        ledger_blocks: 0,
+    };
     let head = codec::encode_head(&head).unwrap();
     let mut file = sealed(&[(Kind::Head, 0, head), (Kind::Schema, 0, bomb)], 0);
     let (mut block, place) = blocks(&file)[1].clone();
@@ -419,9 +447,9 @@ proptest! {
 
     #[test]
     fn any_payloads_never_panic(
-        payloads in prop::collection::vec((0..5_usize, 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
+        payloads in prop::collection::vec((0..Kind::ALL.len(), 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
     ) {
-        let kinds = [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Customers, Kind::End];
+        let kinds = Kind::ALL;
         let blocks: Vec<_> = payloads.into_iter().map(|(kind, count, bytes)| (kinds[kind], count, bytes)).collect();
         refusal(sealed(&blocks, 0));
     }
