@@ -549,7 +549,11 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Outcome> {
 
 impl<'b, C> BorrowDecode<'b, C> for Read<ArmNumber> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        u16::borrow_decode(input).map(|arm| Read(ArmNumber(arm)))
+        let arm = u16::borrow_decode(input)?;
+        if usize::from(arm) >= MAX_NAME_NUMBERS {
+            return Err(Wrong::OtherString(format!("no catalogue has an arm {arm}")));
+        }
+        Ok(Read(ArmNumber(arm)))
     }
 }
 
@@ -801,9 +805,84 @@ mod tests {
         let change = prop_oneof![
             fields().prop_map(Change::Replace),
             fields().prop_map(Change::Merge),
-            Just(Change::Erase)
+            Just(Change::Erase),
+            events().prop_map(|event| Change::Event(Box::new(event))),
         ];
         (id, change).prop_map(|(customer, change)| Update { customer, change })
+    }
+
+    fn events() -> impl Strategy<Value = Event> {
+        let limit = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>())
+            .prop_map(|(key, day, max, once)| Limit { key, day, max, once });
+        let lesson = (any::<u8>(), any::<u32>(), any::<u32>())
+            .prop_map(|(segment, window_s, half_life_s)| Lesson { segment, window_s, half_life_s });
+        let arms =
+            prop::collection::vec((0..MAX_NAME_NUMBERS as u16).prop_map(ArmNumber), 0..=MAX_ARMS_PER_OUTCOME);
+        let limits = prop::collection::vec(limit, 0..=MAX_LIMITS_PER_OUTCOME);
+        let of_what = (0..4_usize, 0..MAX_OFFER_NUMBERS as u32, 0..MAX_PLACE_NUMBERS as u16, arms);
+        let of_proposition = (any::<u64>(), any::<u32>(), any::<i64>(), limits, prop::option::of(lesson));
+        let outcome =
+            (of_what, of_proposition).prop_map(|(what, (nonce, decided, value, limits, lesson))| {
+                let (kind, offer, place, arms) = what;
+                let (kind, offer, place) = (OutcomeKind::ALL[kind], OfferNumber(offer), PlaceNumber(place));
+                Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson }
+            });
+        let fact = ((0..MAX_FEATURES as u16).prop_map(FeatureId), any::<u64>());
+        let facts = prop::collection::vec(fact, 0..5);
+        (any::<u32>(), any::<u32>(), any::<u64>(), facts, prop::option::of(outcome)).prop_map(
+            |(received, before, id, facts, outcome)| {
+                let at = received - before % received.max(1);
+                Event { at, received, id, facts, outcome: outcome.map(Box::new) }
+            },
+        )
+    }
+
+    fn additions() -> impl Strategy<Value = Additions> {
+        let name = || "[a-z]{1,9}".prop_map(Box::<str>::from);
+        let names = || prop::collection::vec(name(), 0..3);
+        let place =
+            (any::<u16>(), any::<u16>()).prop_map(|(placement, channel)| Place { placement, channel });
+        let entry = (name(), any::<u16>(), any::<Option<u16>>(), names())
+            .prop_map(|(name, rule_set, group, treatments)| OfferEntry { name, rule_set, group, treatments });
+        let offers = prop::collection::vec((any::<u32>().prop_map(OfferNumber), entry), 0..3);
+        let names = [names(), names(), names(), names(), names()];
+        (names, prop::collection::vec(place, 0..3), offers, any::<Option<[u32; 4]>>())
+            .prop_map(|(names, places, offers, keep_s)| Additions { names, places, offers, keep_s })
+    }
+
+    fn pieces() -> impl Strategy<Value = Piece> {
+        let chunk = || {
+            (any::<u32>(), any::<u32>(), prop::collection::vec(any::<u64>(), 0..5))
+                .prop_map(|(day, newest, hashes)| Chunk { day, newest, hashes: Arc::new(hashes) })
+        };
+        let used =
+            (any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(key, day, used)| Used { key, day, used });
+        let key = (any::<u32>(), any::<u16>(), any::<u16>()).prop_map(|(offer, place, arm)| TallyKey {
+            offer: OfferNumber(offer),
+            place: PlaceNumber(place),
+            arm,
+        });
+        let tally = any::<([u64; 4], i64)>().prop_map(|(outcomes, value)| Tally { outcomes, value });
+        let lesson = (any::<u32>(), any::<u16>(), any::<u8>())
+            .prop_map(|(offer, placement, segment)| LessonKey {
+                offer: OfferNumber(offer),
+                placement,
+                segment,
+            })
+            .prop_map(|key| (key, Learned::default()));
+        let totals = any::<((u32, u32), (u32, u32), u64)>().prop_map(|(ids, outcomes, uncounted)| Totals {
+            ids,
+            outcomes,
+            uncounted,
+        });
+        prop_oneof![
+            chunk().prop_map(Piece::Ids),
+            chunk().prop_map(Piece::Outcomes),
+            prop::collection::vec(used, 0..4).prop_map(Piece::Limits),
+            prop::collection::vec((any::<u16>(), key, tally), 0..4).prop_map(Piece::Tallies),
+            prop::collection::vec(lesson, 0..4).prop_map(Piece::Lessons),
+            totals.prop_map(Piece::Totals),
+        ]
     }
 
     fn records() -> impl Strategy<Value = Record> {
@@ -817,6 +896,7 @@ mod tests {
             (name, any::<u32>()).prop_map(|(name, version)| Record::Activate { name, version }),
             name.prop_map(|name| Record::Rollback { name }),
             name.prop_map(|name| Record::Retire { name }),
+            additions().prop_map(|additions| Record::Catalogue(Box::new(additions))),
         ]
     }
 
@@ -824,6 +904,22 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(record in records()) {
             prop_assert_eq!(decode(&encode(&record).unwrap()).unwrap(), record);
+        }
+
+        #[test]
+        fn pieces_of_catalogue_and_ledger_are_decoded_and_others_never_panic(
+            additions in additions(),
+            piece in pieces(),
+            cut in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+        ) {
+            prop_assert_eq!(decode_additions(&encode_additions(&additions).unwrap()).unwrap(), additions);
+            let mut bytes = encode_piece(&piece).unwrap();
+            prop_assert_eq!(decode_piece(&bytes).unwrap(), piece);
+            let cut = cut.index(bytes.len());
+            prop_assert!(decode_piece(&bytes[..cut]).is_err());
+            bytes[cut] ^= 1 << bit;
+            let _ = decode_piece(&bytes);
         }
 
         #[test]
@@ -874,6 +970,19 @@ mod tests {
         check_refused(&[PUBLISH, 1, b'a', 1, 1, b't', 2], "");
         let long = [&[RETIRE, 65][..], &[b'a'; 65]].concat();
         check_refused(&long, "at most 64");
+        let event = [&[CUSTOMERS, 1, 1, b'c', EVENT, 5][..], &[6, 0, 0, 0]].concat();
+        check_refused(&event, "before 1970");
+        let outcome = |bytes: &[u8]| [&[CUSTOMERS, 1, 1, b'c', EVENT, 5, 0, 0, 0, 1][..], bytes].concat();
+        check_refused(&outcome(&[4, 0, 0]), "no outcome has the number 4");
+        check_refused(&outcome(&[0, 252, 0, 0, 8, 0, 0]), "no catalogue has offer 524288");
+        check_refused(&outcome(&[0, 0, 251, 0, 0x20]), "place 8192");
+        check_refused(&outcome(&[0, 0, 0, 17]), "at most 16");
+        check_refused(&outcome(&[0, 0, 0, 1, 251, 0, 0x40]), "no catalogue has an arm 16384");
+        check_refused(&outcome(&[0, 0, 0, 0, 0, 0, 0, 17]), "at most 16");
+        let piece = |bytes: &[u8]| decode_piece(bytes).unwrap_err().to_string();
+        assert!(piece(&[9]).contains("no piece of a ledger has the tag 9"));
+        assert!(piece(&[IDS, 0, 0, 252, 1, 0, 1, 0]).contains("at most 65536"));
+        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 16384"));
     }
 
     #[test]
@@ -937,7 +1046,7 @@ mod tests {
         let bytes = encode_schema(&grown()).unwrap();
         let text = grown().text.len() as u8;
         assert_eq!(bytes[0], text);
-        let places = [3, 1, b'b', 1, 0, 0, 2, 1, b'a', 1, 0, 2, 32, 1, b'c', 0];
+        let places = [3, 1, b'b', 1, 1, 0, 2, 1, b'a', 1, 1, 2, 32, 1, b'c', 0];
         assert_eq!(bytes[1 + usize::from(text)..], places);
         assert_eq!(decode_schema(&bytes).unwrap(), grown());
         let bytes = encode_rule_set("w", &history()).unwrap();

@@ -368,13 +368,19 @@ impl fmt::Display for ApplyError {
 impl std::error::Error for ApplyError {}
 
 #[cfg(test)]
+mod event_tests;
+
+#[cfg(test)]
 pub(crate) mod testing {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
+    use crate::contact::OutcomeKind;
     use crate::customer::CustomerId;
+    use crate::event::{Lesson, Limit};
     use crate::schema::FeatureId;
 
     /// Five features of 2, 7, 4, 32 and 64 bits.
@@ -389,6 +395,12 @@ features:
     /// The same and one more.
     pub(crate) fn grown_schema() -> String {
         format!("{SCHEMA}  visits: {{kind: int, min: 0, max: 1000}}\n")
+    }
+
+    /// The same and two that need words of their own.
+    pub(crate) fn wider_schema() -> String {
+        let double = "{kind: float, precision: double}";
+        format!("{SCHEMA}  wide: {double}\n  wider: {double}\n")
     }
 
     pub(crate) fn id(number: impl fmt::Display) -> CustomerId {
@@ -421,6 +433,64 @@ features:
         prop::collection::vec(update, 0..12)
     }
 
+    /// The first second of the times of [`events`].
+    pub(crate) const BEGIN: u32 = 1_750_000_000;
+
+    /// Events of few customers, offers, ids, propositions and budgets, so many days that nothing is forgotten.
+    pub(crate) fn events() -> impl Strategy<Value = Vec<Update>> {
+        let limit = (1..4_u64, prop_oneof![Just(0), 20_000..20_008_u32], 0..4_u32, any::<bool>())
+            .prop_map(|(key, day, max, once)| Limit { key, day, max, once });
+        let arms = prop::collection::vec((0..3_u16).prop_map(ArmNumber), 0..3);
+        let lesson = Lesson { segment: 1, window_s: 600, half_life_s: 0 };
+        let outcome = (
+            (0..4_usize, 0..3_u32, 0..2_u16, arms),
+            (0..20_u64, -5..5_i64, prop::collection::vec(limit, 0..3), any::<bool>()),
+        );
+        let outcome = outcome.prop_map(move |((kind, offer, place, arms), (nonce, value, limits, learn))| {
+            let (kind, offer) = (OutcomeKind::ALL[kind], OfferNumber(offer));
+            let lesson = learn.then_some(lesson);
+            Outcome {
+                kind,
+                offer,
+                place: PlaceNumber(place),
+                arms,
+                nonce,
+                decided: BEGIN,
+                value,
+                limits,
+                lesson,
+            }
+        });
+        let late = prop_oneof![3 => 0..100_u32, 1 => 0..95 * 86_400_u32];
+        let event = (0..35 * 86_400_u32, late, 0..40_u64, prop::option::weighted(0.8, outcome));
+        let event = event.prop_map(|(received, late, id, outcome)| {
+            let received = BEGIN + received;
+            let outcome = outcome.map(Box::new);
+            Event { at: received - late, received, id, facts: vec![], outcome }
+        });
+        let update = (0..6_u8, event)
+            .prop_map(|(who, event)| Update { customer: id(who), change: Change::Event(Box::new(event)) });
+        prop::collection::vec(update, 0..12)
+    }
+
+    /// An event with something for every part of the ledger.
+    pub(crate) fn happening(number: u64) -> Update {
+        let outcome = Outcome {
+            kind: OutcomeKind::Click,
+            offer: OfferNumber(0),
+            place: PlaceNumber(0),
+            arms: vec![ArmNumber(0)],
+            nonce: number,
+            decided: BEGIN,
+            value: 250,
+            limits: vec![Limit { key: 5, day: 0, max: 100, once: false }],
+            lesson: Some(Lesson { segment: 2, window_s: 60, half_life_s: 0 }),
+        };
+        let outcome = Some(Box::new(outcome));
+        let event = Event { at: BEGIN, received: BEGIN + 1, id: number << 50, facts: vec![], outcome };
+        Update { customer: id(number), change: Change::Event(Box::new(event)) }
+    }
+
     /// What updates mean, told plainly: the codes of every known customer that are not missing.
     #[derive(Debug, Default, PartialEq)]
     pub(crate) struct Model(BTreeMap<CustomerId, BTreeMap<u16, u64>>);
@@ -442,6 +512,11 @@ features:
                 codes.insert(feature.0, *code);
             }
             codes.retain(|_, code| *code != 0);
+        }
+
+        /// Of a customer who came by an event.
+        pub(crate) fn known(&mut self, id: &CustomerId) {
+            self.0.entry(id.clone()).or_default();
         }
 
         pub(crate) fn of(definitions: &Definitions, customers: &Customers) -> Model {

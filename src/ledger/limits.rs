@@ -60,7 +60,11 @@ impl Limits {
         if self.used.with(&key, |used| used.fetch_add(1, Ordering::Relaxed)).is_some() {
             return;
         }
-        if limit.day > self.newest.load(Ordering::Relaxed) {
+        let newest = self.newest.load(Ordering::Relaxed);
+        if limit.day != 0 && limit.day.saturating_add(LIMIT_DAYS) < newest {
+            return; // another budget of the same outcome has begun a later day
+        }
+        if limit.day > newest {
             self.newest.store(limit.day, Ordering::Relaxed);
             self.used.retain(|(_, day)| *day == 0 || day.saturating_add(LIMIT_DAYS) >= limit.day);
         }
