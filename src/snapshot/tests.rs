@@ -556,7 +556,7 @@ fn the_layout_stays_as_written_down() {
     assert_eq!(bytes[places[0].start..][..24], *b"head\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\x09\0\0\0");
     assert_eq!(bytes[places[2].start..][..24], *b"cust\x02\0\0\0\0\0\0\0\x01\0\0\0\x0c\0\0\0\x0c\0\0\0");
     assert_eq!(bytes[places[3].start..][..24], *b"end.\x03\0\0\0\x01\0\0\0\0\0\0\0\x28\0\0\0\x28\0\0\0");
-    assert_eq!(checksum(&bytes, 0), 0xd884_f9e7_ccdb_b451, "every byte, checksums included");
+    assert_eq!(checksum(&bytes, 0), 0xa464_d3fc_1c9e_1ff5, "every byte, checksums included");
 }
 
 #[test]
