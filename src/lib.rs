@@ -19,6 +19,7 @@ pub mod problem;
 
 // What is known of a customer: kinds of values, the schema, a packed row, the arena of rows.
 pub mod customer;
+pub mod row;
 pub mod schema;
 pub mod store;
 pub mod value;
@@ -42,6 +43,7 @@ pub mod decide;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod ledger;
 pub mod record;
 pub mod state;
 pub mod token;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 30] = [
+const CORE: [&str; 33] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -23,8 +23,11 @@ const CORE: [&str; 30] = [
     "expression",
     "expression.rs",
     "input.rs",
+    "ledger",
+    "ledger.rs",
     "problem.rs",
     "record.rs",
+    "row.rs",
     "rule_set",
     "rule_set.rs",
     "schema",
