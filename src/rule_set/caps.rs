@@ -139,10 +139,6 @@ impl Level {
 }
 
 impl OfferCaps {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.caps.is_empty() && self.suppress.is_empty() && self.budgets.is_empty()
-    }
-
     /// Suppressions, then caps: an explanation names what the customer did before what we did.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &CapRule> {
         self.suppress.iter().chain(&self.caps)
