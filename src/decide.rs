@@ -25,8 +25,8 @@ use choose::{Candidate, Choosing, Passed, Taken};
 use history::History;
 
 pub use crate::context::Context;
-pub use budgets::{Budgets, NoBudgets};
 pub use crate::engine::Score;
+pub use budgets::{Budgets, NoBudgets};
 pub use explain::{Explanation, Lack, Stop, StopKind};
 pub use lacks::MAX_WAYS;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::context::Context;
 use crate::contact::{Contact, MAX_CONTACTS, OutcomeKind};
+use crate::context::Context;
 use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};

@@ -9,9 +9,7 @@ mod schedule;
 use std::sync::Arc;
 
 pub(crate) use caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
-pub use caps::{
-    MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S,
-};
+pub use caps::{MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S};
 pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;

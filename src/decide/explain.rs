@@ -158,7 +158,18 @@ pub(super) fn explain<'e: 'r, 'r>(
 fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {
     let (values, lacks) = (Vec::new(), Vec::new());
     let (count, max, ends) = (None, None, None);
-    Stop { kind, name: name.into(), condition: None, line: None, values, lacks, count, max, ends, closed: None }
+    Stop {
+        kind,
+        name: name.into(),
+        condition: None,
+        line: None,
+        values,
+        lacks,
+        count,
+        max,
+        ends,
+        closed: None,
+    }
 }
 
 fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {

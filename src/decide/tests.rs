@@ -1,3 +1,4 @@
+mod caps;
 mod random;
 
 use std::cell::Cell;

@@ -17,8 +17,8 @@ use super::{answer, body};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::customer;
 use crate::contact::MAX_CONTACTS;
+use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};

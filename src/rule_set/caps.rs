@@ -308,11 +308,7 @@ fn read_scope(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) ->
 }
 
 /// A stretch of time; with a zone, calendar days in it.
-fn read_window(
-    cursor: &Cursor<'_, '_>,
-    zone: Option<TimeZone>,
-    problems: &mut Problems,
-) -> Option<Window> {
+fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut Problems) -> Option<Window> {
     let text = cursor.text(problems)?;
     match (seconds(text), zone) {
         (None, None) if text == "forever" => Some(Window::Forever),
@@ -332,8 +328,10 @@ fn read_window(
         }
         _ => {
             let most = MAX_LATE_S / DAY_S;
-            let problem = cursor
-                .problem(format!("expected a time such as 30m, 12h or 7d, or forever, found {}", quoted(text)));
+            let problem = cursor.problem(format!(
+                "expected a time such as 30m, 12h or 7d, or forever, found {}",
+                quoted(text)
+            ));
             problems.push(problem.hint(format!("the longest is {most}d")));
             None
         }
