@@ -348,6 +348,15 @@ impl Caps {
         ]
     }
 
+    /// Whether caps or budgets may keep an offer from being shown on a placement where they let others pass.
+    pub(crate) fn may_stop(&self, id: OfferId, offer: &Offer, placement: PlacementId) -> bool {
+        let [own @ .., everywhere, there] = self.of(id, offer, placement);
+        let apart = |nth: u32| self.checks[nth as usize].who != Who::All;
+        own.iter().any(|range| !range.is_empty())
+            || everywhere.chain(there).any(apart)
+            || !self.offer_budgets[id.0 as usize].is_empty()
+    }
+
     /// What an explanation says of a check.
     pub(crate) fn note(&self, check: u32) -> &Note {
         &self.notes[self.checks[check as usize].note as usize]
