@@ -86,11 +86,13 @@ fn golden(criterion: &mut Criterion) {
         let cases: Vec<_> = checked.golden.cases.iter().collect();
         let placements: Vec<_> =
             cases.iter().map(|case| case.resolve(&checked.engine).expect("it is asked right")).collect();
+        let histories: Vec<Vec<u64>> =
+            cases.iter().map(|case| case.history(&checked.engine).expect("its names are known")).collect();
         let mut next = 0;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 next = (next + 1) % cases.len();
-                let request = cases[next].request(&placements[next], false);
+                let request = cases[next].request(&placements[next], &histories[next], false);
                 black_box(decide(
                     &checked.engine,
                     FeatureVector::new(&cases[next].row),

@@ -3,6 +3,7 @@
 //!
 //! Time and number are bounded: each offer is compared with a bounded number of others.
 
+mod caps;
 mod conditions;
 mod duplicates;
 mod features;
@@ -67,6 +68,8 @@ pub enum WarningKind {
     Duplicate,
     /// A tag that nothing uses.
     UnusedTag,
+    /// A cap that never comes into play.
+    Cap,
 }
 
 impl WarningKind {
@@ -83,6 +86,7 @@ impl WarningKind {
             WarningKind::Feature => "feature",
             WarningKind::Duplicate => "duplicate",
             WarningKind::UnusedTag => "unused_tag",
+            WarningKind::Cap => "cap",
         }
     }
 }
@@ -158,6 +162,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
     analysis.treatments();
     analysis.features();
     analysis.tags();
+    analysis.caps();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));

@@ -760,6 +760,8 @@ offers:
             placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &crate::decide::NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -40,6 +40,7 @@ pub mod event;
 // A request: parse → decide → render. And all customers at once: who is meant by a condition.
 pub mod audience;
 pub mod decide;
+pub mod leases;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;

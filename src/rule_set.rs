@@ -1,12 +1,15 @@
 //! A rule set: what one team has written in one file, checked against the schema. Immutable; the
 //! [engine](crate::engine) is compiled from all that are active.
 
+mod caps;
 mod locale;
 mod parse;
 mod schedule;
 
 use std::sync::Arc;
 
+pub(crate) use caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
+pub use caps::{MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S};
 pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
@@ -39,6 +42,8 @@ pub struct RuleSet {
     pub(crate) tags: Vec<Tag>,
     pub(crate) placements: Vec<PlacementRule>,
     pub(crate) groups: Vec<GroupRule>,
+    pub(crate) caps: Vec<CapRule>,
+    pub(crate) budgets: Vec<BudgetRule>,
     pub(crate) offers: Vec<OfferRule>,
     pub(crate) guardrails: Vec<GuardrailRule>,
 }
@@ -63,12 +68,14 @@ pub(crate) struct PlacementRule {
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) count: usize,
     pub(crate) fallback: Option<Reference>,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
 pub(crate) struct GroupRule {
     pub(crate) name: Reference,
     pub(crate) max: usize,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
@@ -90,6 +97,7 @@ pub(crate) struct OfferRule {
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
     pub(crate) treatments: Vec<TreatmentRule>,
+    pub(crate) caps: OfferCaps,
 }
 
 /// What an offer says about itself.
@@ -156,6 +164,7 @@ impl OfferRule {
             && names(&self.placements) == names(&other.placements)
             && self.attributes.say_the_same(&other.attributes)
             && self.reason == other.reason
+            && self.caps.says_the_same(&other.caps)
             && treatments(self) == treatments(other)
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 33] = [
+const CORE: [&str; 34] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -23,6 +23,7 @@ const CORE: [&str; 33] = [
     "expression",
     "expression.rs",
     "input.rs",
+    "leases.rs",
     "ledger",
     "ledger.rs",
     "problem.rs",

@@ -1,3 +1,4 @@
+mod caps;
 mod random;
 
 use std::cell::Cell;
@@ -148,6 +149,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
             placements: &[(engine.placement_id("slot").unwrap(), 2)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &NoBudgets,
             explain: true,
             overdue: Some(&overdue),
         };
@@ -181,6 +184,8 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
         placements: &[(engine.placement_id("slot").unwrap(), 1)],
         locale: None,
         context: Context::default(),
+        contacts: &[],
+        budgets: &NoBudgets,
         explain: true,
         overdue: None,
     };
