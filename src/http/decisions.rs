@@ -18,12 +18,12 @@ use super::{answer, body};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::contact::MAX_CONTACTS;
 use crate::customer;
-use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, decide};
+use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
 use crate::problem::{Problem, Problems};
+use crate::row;
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
 use crate::store::Row;
@@ -43,9 +43,6 @@ const PLACEMENT: usize = 2;
 
 /// Placements with how many propositions each.
 type Placements = SmallVec<[(PlacementId, usize); 8]>;
-
-/// What is left of budgets.
-static BUDGETS: NoBudgets = NoBudgets;
 
 /// A decision request, checked.
 struct Asked<'a> {
@@ -120,8 +117,8 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
         placements: &asked.placements,
         locale: asked.locale.as_ref(),
         context,
-        contacts: row.map_or(&[], |row| contacts_of(row)),
-        budgets: &BUDGETS,
+        contacts: row.map_or(&[], |row| row::contacts(row)),
+        budgets: &call.node.budgets(),
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
@@ -145,16 +142,6 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
     let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
     call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
-}
-
-/// The contacts in a row: behind the features, as many as its header says.
-fn contacts_of(row: &[u64]) -> &[u64] {
-    let header = row.first().copied().unwrap_or_default();
-    let (features, count) = ((header & 0xffff) as usize, (header >> 16) as usize);
-    if features == 0 || count > MAX_CONTACTS {
-        return &[]; // no row has such a header
-    }
-    row.get(features..features + count).unwrap_or_default()
 }
 
 /// A decision request as far as it was read; what was missing or wrong is among the problems.
