@@ -35,6 +35,10 @@ pub mod rule_set;
 pub mod audience;
 pub mod decide;
 
+// Which offer is taken, and what another choice would have brought.
+pub mod evaluation;
+pub mod learning;
+
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
 pub mod record;

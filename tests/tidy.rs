@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 26] = [
+const CORE: [&str; 29] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -17,9 +17,12 @@ const CORE: [&str; 26] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "evaluation.rs",
     "expression",
     "expression.rs",
     "input.rs",
+    "learning",
+    "learning.rs",
     "problem.rs",
     "record.rs",
     "rule_set",
