@@ -68,7 +68,7 @@ pub struct Estimates {
     pub effective: f64,
     /// The largest weight.
     pub largest: f64,
-    /// Which decision has it, from 1.
+    /// Where the first decision with it is.
     pub largest_at: u64,
 }
 
@@ -124,12 +124,12 @@ pub enum Part {
 }
 
 impl Evaluation {
-    /// Takes in a decision that was [checked](Logged::check).
-    pub fn add(&mut self, logged: &Logged) {
+    /// Takes in a decision that was [checked](Logged::check); `at` says where it is, for [`Estimates::largest_at`].
+    pub fn add(&mut self, logged: &Logged, at: u64) {
         let weight = logged.target / logged.propensity;
         self.count += 1;
         if weight > self.largest || self.count == 1 {
-            (self.largest, self.largest_at) = (weight, self.count);
+            (self.largest, self.largest_at) = (weight, at);
         }
         let before = weight - self.weight.mean;
         self.reward.add(logged.reward, self.count);
@@ -211,8 +211,9 @@ mod tests {
         let log = [(1.0, 0.5, 0.25), (0.0, 0.25, 0.75), (1.0, 0.2, 0.4), (3.0, 0.4, 0.1), (0.5, 1.0, 0.0)];
         let model = [(0.5, 0.7), (0.1, 0.6), (0.9, 0.5), (2.0, 0.4), (0.5, 0.3)];
         let mut evaluation = Evaluation::default();
-        for ((r, p, t), (q, e)) in log.iter().zip(model) {
-            evaluation.add(&Logged { model: Some(Expected { logged: q, target: e }), ..logged(*r, *p, *t) });
+        for (i, ((r, p, t), (q, e))) in log.iter().zip(model).enumerate() {
+            let model = Some(Expected { logged: q, target: e });
+            evaluation.add(&Logged { model, ..logged(*r, *p, *t) }, 1 + i as u64);
         }
         let found = evaluation.estimates().unwrap();
         let weights: Vec<f64> = log.iter().map(|(_, p, t)| t / p).collect(); // 0.5, 3, 2, 0.25, 0
@@ -242,7 +243,7 @@ mod tests {
     fn what_cannot_be_estimated_is_not() {
         let estimates = |log: &[Logged]| {
             let mut evaluation = Evaluation::default();
-            log.iter().for_each(|logged| evaluation.add(logged));
+            log.iter().for_each(|logged| evaluation.add(logged, 0));
             evaluation.estimates()
         };
         assert_eq!(estimates(&[]), None);
