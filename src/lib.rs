@@ -42,6 +42,10 @@ pub mod audience;
 pub mod decide;
 pub mod leases;
 
+// Which offer is taken, and what another choice would have brought.
+pub mod evaluation;
+pub mod learning;
+
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
 pub mod ledger;

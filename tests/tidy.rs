@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 34] = [
+const CORE: [&str; 37] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -19,10 +19,13 @@ const CORE: [&str; 34] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "evaluation.rs",
     "event.rs",
     "expression",
     "expression.rs",
     "input.rs",
+    "learning",
+    "learning.rs",
     "leases.rs",
     "ledger",
     "ledger.rs",
