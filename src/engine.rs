@@ -45,6 +45,8 @@ pub struct Engine {
     pub versions: Vec<(Arc<str>, u32)>,
     /// The numbers of its names; all of them have one.
     pub catalogue: Arc<Catalogue>,
+    /// `versions` by the number of the rule set.
+    numbered_versions: Vec<(u16, u32)>,
     placements: Vec<Placement>,
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
@@ -217,6 +219,13 @@ impl Engine {
     /// How large its index is.
     pub fn index_size(&self) -> IndexSize {
         self.index.size()
+    }
+
+    /// Number and version of every rule set in it, that of `offer` first.
+    pub fn versions_for(&self, offer: &Offer) -> impl Iterator<Item = (u16, u32)> {
+        let own = self.numbered_versions.get(offer.tags).copied();
+        let others = self.numbered_versions.iter().copied();
+        own.into_iter().chain(others.filter(move |version| Some(*version) != own))
     }
 
     /// What puts its terms into words.

@@ -19,6 +19,7 @@ pub mod problem;
 
 // What is known of a customer: kinds of values, the schema, a packed row, the arena of rows.
 pub mod customer;
+pub mod row;
 pub mod schema;
 pub mod store;
 pub mod value;
@@ -43,8 +44,10 @@ pub mod leases;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod ledger;
 pub mod record;
 pub mod state;
+pub mod token;
 pub mod update;
 
 // The shell. The one road for writes.
@@ -74,3 +77,4 @@ pub mod config;
 pub mod golden;
 pub mod import;
 pub mod population;
+pub mod token_keys;

@@ -26,12 +26,13 @@ use crate::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncP
 use crate::engine::Engine;
 use crate::journal::append::Facts as JournalFacts;
 use crate::journal::{Journal, Volatile};
+use crate::ledger::Figures;
 use crate::problem::Problems;
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
 use crate::rule_set::RuleSet;
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::snapshotter::{self, Facts as SnapshotFacts, Schedule, Snapshotter};
-use crate::state::State;
+use crate::state::{Fates, State};
 use crate::store::{self, Customers};
 use crate::update::{Change, Update};
 use crate::writer::{self, Shared, Submissions};
@@ -204,6 +205,15 @@ pub enum DefineError {
     Unavailable(Unavailable),
 }
 
+/// What came of updates among which there are events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The sequence of the last record.
+    pub sequence: u64,
+    /// Events that changed nothing, by their places among the updates.
+    pub fates: Fates,
+}
+
 /// Why a write cannot be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
@@ -314,6 +324,11 @@ impl Node {
         &self.shared.customers
     }
 
+    /// What of the state is of no customer: budgets, counts, what was learned.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.shared.figures
+    }
+
     /// Writes changes to customers, in order; done when they are journalled and applied, so that the next decision sees
     /// them. Returns the sequence of the last record. Made against a schema of this node: a schema that grew meanwhile
     /// changes nothing for them.
@@ -325,12 +340,21 @@ impl Node {
     /// [`Unavailable`]. `Overloaded` and `Full`: nothing was changed. `Stopped`: it may come back when the node starts
     /// again, as after a crash.
     pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
+        self.take_in(updates).await.map(|taken| taken.sequence)
+    }
+
+    /// As [`write`](Node::write), and tells which events changed nothing: those that were taken before, or may have been,
+    /// and those whose budget is used up.
+    ///
+    /// # Errors
+    /// As [`write`](Node::write).
+    pub async fn take_in(&self, updates: Vec<Update>) -> Result<TakenIn, Unavailable> {
         if updates.is_empty() {
-            return Ok(self.sequence());
+            return Ok(TakenIn { sequence: self.sequence(), fates: Fates::default() });
         }
         let reply = self.submissions.offer(records_of(updates))?;
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
-        Ok(applied.sequence)
+        Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
     }
 
     /// Changes definitions: checks, compiles, journals, swaps; done when decisions use it. Changes are made one at a
@@ -479,6 +503,7 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::journal::testing::{FailsAt, Kept, gated};
+    use crate::ledger;
     use crate::state;
     use crate::state::testing::{Model, SCHEMA, id, merge, replayed, updates};
     use crate::store::Row;
@@ -526,7 +551,7 @@ mod tests {
     }
 
     fn digest(node: &Node) -> u64 {
-        state::digest(&node.live().definitions, node.customers())
+        state::digest(&node.live().definitions, node.customers(), &ledger::Content::default())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 30] = [
+const CORE: [&str; 34] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -24,8 +24,11 @@ const CORE: [&str; 30] = [
     "expression.rs",
     "input.rs",
     "leases.rs",
+    "ledger",
+    "ledger.rs",
     "problem.rs",
     "record.rs",
+    "row.rs",
     "rule_set",
     "rule_set.rs",
     "schema",
@@ -33,6 +36,7 @@ const CORE: [&str; 30] = [
     "state.rs",
     "store",
     "store.rs",
+    "token.rs",
     "update.rs",
     "value.rs",
     "vector.rs",

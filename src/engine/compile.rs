@@ -23,6 +23,7 @@ impl Engine {
             schema: Arc::clone(schema),
             versions: Vec::new(),
             catalogue: Arc::new(Catalogue::new()),
+            numbered_versions: Vec::new(),
             placements: Vec::new(),
             placement_ids: HashMap::new(),
             offers: Vec::new(),
@@ -63,8 +64,11 @@ impl Engine {
         sorted.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let sets: Vec<&RuleSet> = sorted.iter().map(|(set, _)| &**set).collect();
         let mut engine = Engine::empty(schema);
-        engine.catalogue = catalogue;
         engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
+        let number = |name: &str| catalogue.rule_sets.number(name).unwrap_or_default(); // all have one
+        let numbered = engine.versions.iter().map(|(name, version)| (number(name), *version));
+        engine.numbered_versions = numbered.collect();
+        engine.catalogue = catalogue;
         engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
         let group_ids = HashMap::new();
         let mut linker =
