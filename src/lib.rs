@@ -37,6 +37,7 @@ pub mod decide;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod intake;
 pub mod record;
 pub mod state;
 pub mod update;

@@ -185,7 +185,7 @@ impl Digest {
         hash.text(&definitions.schema.text);
         for feature in definitions.schema.features() {
             hash.text(&feature.name);
-            hash.text(&format!("{:?}", feature.field));
+            hash.text(&format!("{:?}", feature.place()));
         }
         for (name, history) in definitions.rule_sets() {
             hash.text(name);

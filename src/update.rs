@@ -28,7 +28,7 @@ pub enum Change {
 impl Change {
     /// The row after this change: `row` holds what was there before (empty for an unknown customer). `Erase` leaves an
     /// empty row.
-    pub fn apply(&self, schema: &Schema, row: &mut smallvec::SmallVec<[u64; 24]>) {
+    pub fn apply(&self, schema: &Schema, row: &mut crate::store::Row) {
         let fields = match self {
             Change::Erase => return row.clear(),
             Change::Replace(fields) => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 26] = [
+const CORE: [&str; 27] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -20,6 +20,7 @@ const CORE: [&str; 26] = [
     "expression",
     "expression.rs",
     "input.rs",
+    "intake.rs",
     "problem.rs",
     "record.rs",
     "rule_set",
