@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 37] = [
+const CORE: [&str; 38] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -24,6 +24,7 @@ const CORE: [&str; 37] = [
     "expression",
     "expression.rs",
     "input.rs",
+    "intake.rs",
     "learning",
     "learning.rs",
     "leases.rs",

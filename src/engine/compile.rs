@@ -334,7 +334,7 @@ impl<'r> Linker<'r> {
         }
         let value = |name: &str| Some(rule.attributes.value(name));
         let offer = Some(OfferScope { value: &value });
-        let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
+        let scope = Scope { tags: &set.tag_names, offer, ..Scope::of(&self.engine.schema) };
         let narrowed = match scope.condition(&guardrail.syntax) {
             Ok(condition) if is_always_true(&condition) => None,
             Ok(condition) => {

@@ -33,6 +33,9 @@ pub struct Scope<'s> {
     pub offer: Option<OfferScope<'s>>,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
+    /// The name of the event that the condition is about, if it is about one: then the schema's context is what the event
+    /// carries, and its bare names are all that there is.
+    pub event: Option<&'s str>,
 }
 
 /// The names of a rule set's tags; a tag's number is its place.
@@ -66,7 +69,7 @@ impl<'s> Scope<'s> {
     /// Features and context, no tags, no offer.
     pub fn of(schema: &'s Schema) -> Scope<'s> {
         static NONE: std::sync::LazyLock<TagNames> = std::sync::LazyLock::new(TagNames::default);
-        Scope { schema, tags: &NONE, offer: None, variables: &[] }
+        Scope { schema, tags: &NONE, offer: None, variables: &[], event: None }
     }
 
     /// Checks a condition.

@@ -77,7 +77,7 @@ pub(crate) fn seen<'e: 'a, 'a>(
             return;
         }
         let value = match node {
-            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id),
+            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id, facts.now),
             Node::Context(id) => facts.context.get(*id).clone().into_owned(),
             _ => node.evaluate(facts).into_owned(),
         };

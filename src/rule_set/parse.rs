@@ -322,7 +322,7 @@ impl Reader<'_> {
     }
 
     fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
-        Scope { schema: self.schema, tags: &self.tag_names, offer, variables: &[] }
+        Scope { tags: &self.tag_names, offer, ..Scope::of(self.schema) }
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
