@@ -18,12 +18,12 @@ use super::{answer, body};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::contact::MAX_CONTACTS;
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
 use crate::problem::{Problem, Problems};
+use crate::row;
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
 use crate::store::Row;
@@ -120,7 +120,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
         placements: &asked.placements,
         locale: asked.locale.as_ref(),
         context,
-        contacts: row.map_or(&[], |row| contacts_of(row)),
+        contacts: row.map_or(&[], |words| row::contacts(words)),
         budgets: &BUDGETS,
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
@@ -145,16 +145,6 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
     let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
     call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
-}
-
-/// The contacts in a row: behind the features, as many as its header says.
-fn contacts_of(row: &[u64]) -> &[u64] {
-    let header = row.first().copied().unwrap_or_default();
-    let (features, count) = ((header & 0xffff) as usize, (header >> 16) as usize);
-    if features == 0 || count > MAX_CONTACTS {
-        return &[]; // no row has such a header
-    }
-    row.get(features..features + count).unwrap_or_default()
 }
 
 /// A decision request as far as it was read; what was missing or wrong is among the problems.
@@ -396,24 +386,4 @@ fn placement_of(
         return Err(Problem::new(format!("placement `{name}` is asked for twice")));
     }
     Ok(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contacts_are_read_only_where_the_header_says_there_are_some() {
-        for (row, expected) in [
-            (&[][..], &[][..]),
-            (&[0, 1, 2], &[]),
-            (&[2 | 1 << 16, 7, 8], &[8]),
-            (&[1 | 2 << 16, 7, 8], &[7, 8]),
-            (&[2 | 2 << 16, 7, 8], &[]),
-            (&[1 | 1 << 40, 7, 8], &[]),
-            (&[u64::MAX, 7, 8], &[]),
-        ] {
-            assert_eq!(contacts_of(row), expected, "{row:x?}");
-        }
-    }
 }
