@@ -719,7 +719,7 @@ offers:
             (waiting(bundle(SCHEMA, &[&other_home])), "invalid"), // `cards` needs the placement
             (bundle(SCHEMA, &[&other_home]), "invalid"),
             (waiting(bundle(SCHEMA, &[HOME, CARDS])), "as before, 4"),
-            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "7"),
+            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "6"),
             (activate("cards", 2), "conflict"),
             (bundle(SCHEMA, &[&other_home, &other_cards]), "9"),
         ]);
