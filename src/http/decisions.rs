@@ -384,23 +384,3 @@ fn placement_of(
     }
     Ok(id)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contacts_are_read_only_where_the_header_says_there_are_some() {
-        for (row, expected) in [
-            (&[][..], &[][..]),
-            (&[0, 1, 2], &[]),
-            (&[2 | 1 << 16, 7, 8], &[8]),
-            (&[1 | 2 << 16, 7, 8], &[7, 8]),
-            (&[2 | 2 << 16, 7, 8], &[]),
-            (&[1 | 1 << 40, 7, 8], &[]),
-            (&[u64::MAX, 7, 8], &[]),
-        ] {
-            assert_eq!(contacts_of(row), expected, "{row:x?}");
-        }
-    }
-}
