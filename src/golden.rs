@@ -534,3 +534,61 @@ fn read_names(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>>
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "
+schema: s
+features:
+  age: {kind: int, min: 0, max: 120}
+  views: {kind: count, event: view, when: page == 'fx', window: 7d}
+events:
+  view: {properties: {page: {kind: string}, seconds: {kind: int, min: 0, max: 9}}}
+";
+
+    fn parse(customer: &str, events: &str) -> Result<Golden, Problems> {
+        let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+        let text = format!(
+            "- name: n\n  now: 2026-11-21T10:00:00Z\n  customer: {customer}\n  events: {events}\n  \
+             request: {{channel: app, placements: [{{id: slot}}]}}\n  expect: {{slot: {{offers: [a]}}}}\n"
+        );
+        Golden::parse("golden.yaml", &text, &schema)
+    }
+
+    #[test]
+    fn what_happened_is_in_the_row_of_a_case() {
+        let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
+        let events = "[{type: view, at: 2026-11-20, properties: {page: fx}}, {type: view, at: 2026-11-20, properties: {page: fund}}, \
+                      {type: click, at: 2026-11-20}]";
+        for (customer, age) in [("null", "missing"), ("{age: 7}", "7")] {
+            let golden = parse(customer, events).unwrap();
+            let case = &golden.cases[0];
+            let vector = FeatureVector::new(&case.row);
+            let read = |name| vector.get(&schema, schema.feature_id(name).unwrap(), case.now).to_string();
+            assert_eq!([read("age"), read("views")], [age, "1"]);
+        }
+        assert!(parse("null", "[]").unwrap().cases[0].row.is_empty(), "nobody");
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_pointed_at() {
+        for (customer, events, expected) in [
+            ("null", "[{type: vew, at: 2026-11-20}]", "golden.yaml:4:19: unknown event \"vew\""),
+            ("null", "[{type: view, at: 2026-11-22}]", "4:29: this event is after `now`"),
+            ("null", "[{type: view, at: soon}]", "4:29: expected a time from 1970 to 2106"),
+            ("null", "[{type: view}]", "`at` is missing"),
+            ("null", "[{type: view, at: 2026-11-20, properties: {pge: fx}}]", "did you mean `page`?"),
+            (
+                "null",
+                "[{type: view, at: 2026-11-20, properties: {seconds: 10}}]",
+                "`seconds`: expected a whole number",
+            ),
+            ("{views: 3}", "[]", "`views` is computed from events and cannot be set"),
+        ] {
+            let problems = parse(customer, events).unwrap_err().to_string();
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
+}

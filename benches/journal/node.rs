@@ -14,7 +14,7 @@ use usher::snapshotter::Schedule;
 use usher::state;
 use usher::store::Row;
 use usher::update::{Change, Update};
-use usher::value::Value;
+use usher::value::{Time, Value};
 use usher::vector::FeatureVector;
 
 use super::{CUSTOMERS, FEATURE, Writer, id, runtime};

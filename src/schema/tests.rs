@@ -366,7 +366,7 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
         match found {
             Ok(()) => assert_eq!(expected, "", "{declared}"),
             Err(problems) => {
-                assert!(!expected.is_empty() && problems.contains(expected), "{declared}: {problems}")
+                assert!(!expected.is_empty() && problems.contains(expected), "{declared}: {problems}");
             }
         }
     };
