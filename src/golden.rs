@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::Context;
+use crate::customer;
 use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
@@ -28,6 +29,8 @@ pub struct Case {
     pub name: Box<str>,
     /// When it is decided.
     pub now: Time,
+    /// The customer's id, which tells the arms of experiments; the case's name unless it says one.
+    pub id: Box<str>,
     /// The customer's features; empty for an unknown customer.
     pub row: Row,
     /// On which channel.
@@ -109,6 +112,7 @@ impl Case {
             context.set(*field, value.clone());
         }
         Request {
+            customer: &self.id,
             channel: self.channel,
             placements,
             locale: self.locale.as_ref(),
@@ -233,8 +237,9 @@ fn read_case(
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Case> {
-    let object = cursor.object(&["name", "now", "customer", "request", "expect"], problems)?;
+    let object = cursor.object(&["name", "now", "id", "customer", "request", "expect"], problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
+    let id = object.get("id").and_then(|c| read_id(c, problems));
     let now = object.required("now", problems).and_then(|c| read_time(c, problems));
     let features = match object.given("customer") {
         Some(cursor) if cursor.is_null() => Some(None),
@@ -251,8 +256,10 @@ fn read_case(
     if let Some(features) = features? {
         Change::Replace(features).apply(schema, &mut row);
     }
+    let name = name?;
     Some(Case {
-        name: name?.into(),
+        name: name.into(),
+        id: id.unwrap_or(name).into(),
         now: now?,
         row,
         channel,
@@ -263,6 +270,12 @@ fn read_case(
         source: Arc::clone(source),
         place: cursor.input.place,
     })
+}
+
+fn read_id<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let id = cursor.text(problems)?;
+    customer::check(id).map_err(|why| problems.push(cursor.problem(why))).ok()?;
+    Some(id)
 }
 
 fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {

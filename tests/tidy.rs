@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 26] = [
+const CORE: [&str; 29] = [
     "analysis",
     "analysis.rs",
+    "arm.rs",
     "audience",
     "audience.rs",
     "context.rs",
@@ -17,6 +18,8 @@ const CORE: [&str; 26] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "experiment",
+    "experiment.rs",
     "expression",
     "expression.rs",
     "input.rs",

@@ -174,6 +174,7 @@ fn holds(world: &World, condition: &Expression, row: &[u64]) -> bool {
     let facts = Facts {
         schema: &world.schema,
         vector: FeatureVector::new(row),
+        customer: None,
         context: &context,
         channel: ChannelId(u16::MAX),
         now: NOW,

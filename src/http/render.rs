@@ -19,7 +19,7 @@ pub(super) struct Rendered<'d> {
 
 /// Writes the whole answer.
 pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map(6);
+    out.map(6 + usize::from(rendered.decision.holdout));
     out.key("decision_id");
     let id = next_id();
     out.text(std::str::from_utf8(&id).unwrap_or_default());
@@ -36,6 +36,10 @@ pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.end_map();
     out.key("degraded");
     out.boolean(rendered.decision.degraded);
+    if rendered.decision.holdout {
+        out.key("holdout");
+        out.boolean(true);
+    }
     out.key("placements");
     out.list(rendered.decision.placements.len());
     for shown in &rendered.decision.placements {

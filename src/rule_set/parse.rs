@@ -1,15 +1,20 @@
 //! A rule set's text to [`RuleSet`], with all problems at once.
 
+mod experiments;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS,
-    MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot,
-    TreatmentRule,
+    Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
+    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference,
+    RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
-use crate::expression::{Expression, MAX_DEPTH, Node, OfferScope, Origin, Scope, Syntax, Tag, TagNames};
+use crate::experiment::InVariant;
+use crate::expression::{
+    Expression, MAX_DEPTH, Node, OfferScope, Origin, Parameters, Scope, Syntax, Tag, TagNames,
+};
 use crate::input::{Cursor, Input, InputValue, Object, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
@@ -44,6 +49,8 @@ impl RuleSet {
             schema,
             tag_names: TagNames::default(),
             tag_depths: Vec::new(),
+            experiments: Vec::new(),
+            parameters: Parameters::default(),
             problems: Problems::new(),
         };
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
@@ -64,6 +71,8 @@ struct Reader<'s> {
     tag_names: TagNames,
     /// How deep each tag is, those it is built on included.
     tag_depths: Vec<usize>,
+    experiments: Vec<ExperimentRule>,
+    parameters: Parameters,
     problems: Problems,
 }
 
@@ -78,24 +87,40 @@ fn key_reference(name: &str, cursor: &Cursor<'_, '_>) -> Reference {
 
 impl Reader<'_> {
     fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
-        let known = ["rule_set", "description", "tags", "placements", "groups", "offers", "guardrails"];
+        let known = [
+            "rule_set",
+            "description",
+            "experiments",
+            "holdout",
+            "parameters",
+            "tags",
+            "placements",
+            "groups",
+            "offers",
+            "guardrails",
+        ];
         let object = root.object(&known, &mut self.problems)?;
         object.refuse_blanks(&mut self.problems);
         let name = object.required("rule_set", &mut self.problems).copied();
         let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
         let description =
             object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
+        self.read_experiments(&object);
+        self.parameters = self.read_parameters(&object);
         let tags = self.tags(&object);
         Some(RuleSet {
             name: name.into(),
             description: description.into(),
             source: Arc::clone(source),
             tags,
+            holdout: self.holdout(&object),
             placements: self.placements(&object),
             groups: self.groups(&object),
             offers: self.offers(&object),
             guardrails: self.guardrails(&object),
             tag_names: std::mem::take(&mut self.tag_names),
+            experiments: std::mem::take(&mut self.experiments),
+            parameters: std::mem::take(&mut self.parameters),
         })
     }
 
@@ -223,7 +248,8 @@ impl Reader<'_> {
     }
 
     fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
-        Scope { schema: self.schema, tags: &self.tag_names, offer, variables: &[] }
+        let (tags, parameters) = (&self.tag_names, &self.parameters);
+        Scope { schema: self.schema, tags, offer, parameters, variables: &[] }
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
@@ -308,6 +334,7 @@ impl Reader<'_> {
             "placements",
             "attributes",
             "when",
+            "variant",
             "schedule",
             "priority",
             "propensity",
@@ -320,12 +347,16 @@ impl Reader<'_> {
         fields.refuse_blanks(&mut self.problems);
         let attributes = self.attributes(name, &fields);
         let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
+        let variant = self.variant_of(&fields);
         let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
         let placements = self.offer_placements(&fields);
-        let treatments = self.treatments(&fields);
+        let treatments = self.treatments(&fields, variant.as_ref());
         for placement in &placements {
-            if !treatments.iter().any(|treatment| treatment.placement.name == placement.name) {
-                let detail = format!("offer `{name}` has no treatment for placement `{}`", placement.name);
+            if experiments::leaves_out(&treatments, &placement.name, variant.as_ref()) {
+                let some = treatments.iter().any(|treatment| treatment.placement.name == placement.name);
+                let whom = if some { " that does for customers in any variant" } else { "" };
+                let detail =
+                    format!("offer `{name}` has no treatment for placement `{}`{whom}", placement.name);
                 let problem = cursor.key_problem(detail);
                 self.problems.push(
                     problem.hint(format!(
@@ -343,6 +374,7 @@ impl Reader<'_> {
             placements,
             attributes,
             when,
+            variant,
             schedule,
             treatments,
         })
@@ -431,7 +463,7 @@ impl Reader<'_> {
         Localized::new(reasons)
     }
 
-    fn treatments(&mut self, fields: &Object<'_, '_>) -> Vec<TreatmentRule> {
+    fn treatments(&mut self, fields: &Object<'_, '_>, offer: Option<&InVariant>) -> Vec<TreatmentRule> {
         let mut treatments: Vec<TreatmentRule> = Vec::new();
         let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
         let mut names: HashSet<Box<str>> = HashSet::new();
@@ -440,14 +472,19 @@ impl Reader<'_> {
                 self.problems.push(item.problem(format!("an offer has at most {MAX_TREATMENTS} treatments")));
                 break;
             }
-            let Some(treatment) = self.treatment(&item) else { continue };
+            let Some(treatment) = self.treatment(&item, offer) else { continue };
             let same = |other: &TreatmentRule| {
-                other.placement.name == treatment.placement.name && other.locale == treatment.locale
+                other.placement.name == treatment.placement.name
+                    && (&other.locale, &other.variant) == (&treatment.locale, &treatment.variant)
             };
             if treatments.iter().any(same) {
                 let locale = treatment.locale.as_ref().map_or("no locale", |locale| locale.as_str());
-                let detail =
-                    format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
+                let variant =
+                    treatment.variant.map_or(String::new(), |variant| format!(" in `{}`", variant.name()));
+                let detail = format!(
+                    "a second treatment for placement `{}` and {locale}{variant}",
+                    treatment.placement.name
+                );
                 self.problems.push(item.problem(detail));
             } else if !names.insert(treatment.name.clone()) {
                 self.problems
@@ -459,8 +496,9 @@ impl Reader<'_> {
         treatments
     }
 
-    fn treatment(&mut self, cursor: &Cursor<'_, '_>) -> Option<TreatmentRule> {
-        let fields = cursor.object(&["placement", "locale", "id", "content"], &mut self.problems)?;
+    fn treatment(&mut self, cursor: &Cursor<'_, '_>, offer: Option<&InVariant>) -> Option<TreatmentRule> {
+        let known = ["placement", "locale", "variant", "id", "content"];
+        let fields = cursor.object(&known, &mut self.problems)?;
         fields.refuse_blanks(&mut self.problems);
         let placement = fields.required("placement", &mut self.problems).copied();
         let content = fields.required("content", &mut self.problems).copied();
@@ -471,16 +509,22 @@ impl Reader<'_> {
             }
             None => None,
         };
+        let variant = self.treatment_variant(&fields, offer)?;
         let (placement, content) = (placement?, content?);
         let placement_name = name_of_thing(&placement, &mut self.problems)?;
-        let name: Box<str> = match (fields.get("id"), &locale) {
-            (Some(cursor), _) => name_of_treatment(cursor, &mut self.problems)?.into(),
-            (None, Some(locale)) => format!("{placement_name}.{}", locale.as_str()).into(),
-            (None, None) => placement_name.into(),
+        let name: Box<str> = match fields.get("id") {
+            Some(cursor) => name_of_treatment(cursor, &mut self.problems)?.into(),
+            None => {
+                let locale = locale.as_ref().map(Locale::as_str);
+                let variant = variant.as_ref().map(InVariant::variant_name);
+                let parts: Vec<&str> =
+                    [Some(placement_name), locale, variant].into_iter().flatten().collect();
+                parts.join(".").into()
+            }
         };
         let (json, msgpack) = self.content(&content)?;
         let placement = Reference { name: placement_name.into(), spot: spot(&placement) };
-        Some(TreatmentRule { name, placement, locale, json, msgpack })
+        Some(TreatmentRule { name, placement, locale, variant, json, msgpack })
     }
 
     /// The content, written once in both formats, so that answers only copy it.
