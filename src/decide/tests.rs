@@ -1,3 +1,4 @@
+mod experiments;
 mod random;
 
 use std::cell::Cell;
