@@ -171,14 +171,19 @@ fn tags_are_looked_at_for_both_of_their_answers() {
 #[test]
 fn experiments_and_parameters_that_nothing_depends_on_are_named() {
     let treated = |variant: &str| {
-        format!("offers:\n  a: {{placements: [slot], when: age > 3, treatments: [{{placement: slot, content: 1}}, {{placement: slot, variant: {variant}, content: 2}}]}}\n")
+        format!(
+            "offers:\n  a: {{placements: [slot], when: age > 3, treatments: [{{placement: slot, content: 1}}, {{placement: slot, variant: {variant}, content: 2}}]}}\n"
+        )
     };
     let text = |experiments: &str, rest: &str| {
         format!("rule_set: r\nplacements: {{slot: {{channels: [app]}}}}\nexperiments:\n{experiments}{rest}")
     };
     let (x, y) = ("  x: {variants: {a: 50}}\n", "  y: {variants: {a: 50}}\n");
     let parameter = |condition: &str| {
-        format!("parameters: {{p: {{default: 3, x.a: 4}}}}\noffers:\n{}", offer("b", &format!("when: {condition}")))
+        format!(
+            "parameters: {{p: {{default: 3, x.a: 4}}}}\noffers:\n{}",
+            offer("b", &format!("when: {condition}"))
+        )
     };
     for (text, expected) in [
         (text(x, &treated("x.a")), vec![]),
@@ -196,8 +201,13 @@ fn experiments_and_parameters_that_nothing_depends_on_are_named() {
             ],
         ),
         (
-            text("  x: {variants: {a: 50}, exclusion: g}\n", &format!("holdout: {{percent: 5, salt: g}}\n{}", treated("x.a"))),
-            vec!["4:3 duplicate: experiment `x` and the holdout have the salt `g` in common: who is where in one tells where in the other"],
+            text(
+                "  x: {variants: {a: 50}, exclusion: g}\n",
+                &format!("holdout: {{percent: 5, salt: g}}\n{}", treated("x.a")),
+            ),
+            vec![
+                "4:3 duplicate: experiment `x` and the holdout have the salt `g` in common: who is where in one tells where in the other",
+            ],
         ),
     ] {
         assert_eq!(warnings(&[&text]), expected, "{text}");
@@ -208,7 +218,11 @@ fn experiments_and_parameters_that_nothing_depends_on_are_named() {
 fn offers_of_different_variants_are_no_twins_and_not_in_each_others_way() {
     let head = "rule_set: r\nplacements: {slot: {channels: [app]}, other: {channels: [app]}}\nexperiments: {x: {variants: {a: 50, b: 50}}}\noffers:\n";
     let offers = |one: &str, other: &str| {
-        format!("{head}{}{}", offer("a", &format!("when: age > 3{one}")), offer("b", &format!("when: age > 3{other}")))
+        format!(
+            "{head}{}{}",
+            offer("a", &format!("when: age > 3{one}")),
+            offer("b", &format!("when: age > 3{other}"))
+        )
     };
     for (one, other, expected) in [
         ("", "", 1),
@@ -219,7 +233,8 @@ fn offers_of_different_variants_are_no_twins_and_not_in_each_others_way() {
         ("", ", variant: x.a, priority: 6", 1),
     ] {
         let found = warnings(&[&offers(one, other)]);
-        let found: Vec<_> = found.into_iter().filter(|warning| !warning.contains("unused_experiment")).collect();
+        let found: Vec<_> =
+            found.into_iter().filter(|warning| !warning.contains("unused_experiment")).collect();
         assert_eq!(found.len(), expected, "{one} | {other}: {found:?}");
     }
 }

@@ -84,7 +84,7 @@ fn upper_gamma(halves: usize, x: f64) -> f64 {
 
 /// The logarithm of Γ(`halves` / 2), from Γ(1) = 1 or Γ(1/2) = √π by Γ(a + 1) = a Γ(a).
 fn ln_gamma(halves: usize) -> f64 {
-    let start = if halves % 2 == 0 { 0.0 } else { std::f64::consts::PI.ln() / 2.0 };
+    let start = if halves.is_multiple_of(2) { 0.0 } else { std::f64::consts::PI.ln() / 2.0 };
     let first = 2 - halves % 2;
     (first..halves).step_by(2).fold(start, |sum, twice| sum + (twice as f64 / 2.0).ln())
 }

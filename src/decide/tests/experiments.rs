@@ -180,10 +180,10 @@ fn a_parameter_that_is_compared_with_a_feature_keeps_its_column() {
 
 #[test]
 fn who_is_held_out_gets_fallbacks_alone() {
-    let engine = engine(&format!(
-        "holdout: {{percent: 5, salt: 2026}}\noffers:\n  brand: {{treatments: [{{placement: slot, variant: style.photo, content: 2}}, {{placement: slot, content: 1}}]}}\n  \
-         a: {{placements: [slot], treatments: [{{placement: slot, content: 1}}]}}\n  b: {{placements: [other], treatments: [{{placement: other, content: 1}}]}}\n"
-    ));
+    let engine = engine(
+        "holdout: {percent: 5, salt: 2026}\noffers:\n  brand: {treatments: [{placement: slot, variant: style.photo, content: 2}, {placement: slot, content: 1}]}\n  \
+         a: {placements: [slot], treatments: [{placement: slot, content: 1}]}\n  b: {placements: [other], treatments: [{placement: other, content: 1}]}\n",
+    );
     let held = (0..).map(|i| format!("c-{i}"));
     let held =
         held.filter(|c| slot("2026", c) < 500).find(|c| (4_000..8_000).contains(&slot("s", c))).unwrap();
