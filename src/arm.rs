@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::catalogue::ArmNumber;
+
 /// Slots that all customers fall into.
 pub const SLOTS: u16 = 10_000;
 
@@ -37,6 +39,8 @@ pub struct Arm {
     pub experiment: Arc<str>,
     /// Of all customers, in slots: hundredths of a percent.
     pub share: u16,
+    /// Its number in the catalogue.
+    pub number: ArmNumber,
 }
 
 /// The slot of a customer for a salt.

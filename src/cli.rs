@@ -21,6 +21,7 @@ mod definition;
 mod demo;
 mod eval;
 mod health;
+mod keys;
 mod load;
 mod push;
 mod repair;
@@ -56,6 +57,7 @@ Examples:
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
   usher verify data                                  is everything in this data directory whole?
+  usher keys new token.keys                          a key for several nodes: each is started with --token-keys
 
 Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 
@@ -74,6 +76,7 @@ enum Command {
     Compact(compact::Args),
     Verify(verify::Args),
     Repair(repair::Args),
+    Keys(keys::Args),
 }
 
 /// What a command that ended without failure found.
@@ -126,6 +129,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Compact(args) => compact::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Keys(args) => keys::run(&args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

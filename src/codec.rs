@@ -12,7 +12,15 @@
 //!   4 activate   name, version
 //!   5 retire     name
 //!   6 rollback   name
-//! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase; for 1 and 2: count, that many (feature, code)
+//!   7 catalogue  additions
+//! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event; for 1 and 2: count, that many
+//!              (feature, code); for 4: received, how many seconds before that it happened, id, count and that many
+//!              (feature, code), count of 0 or 1 with the outcome
+//! outcome      1 byte kind, offer, place, count and that many arms, nonce, decided, value, count and that many limits
+//!              (key, day, most, 1 byte once), count of 0 or 1 with the lesson (1 byte segment, window, half-life)
+//! additions    five times count and that many names (rule sets, groups, placements, channels, arms), count and that many
+//!              places (placement, channel), count and that many offers (number, name, rule set, count of 0 or 1 with the
+//!              group, count and that many treatments), count of 0 or 1 with 4 times how long contacts are kept
 //! head         sequence, chain, erased, customers, taken at, seed, rule sets
 //! schema       text, count, that many (name, 1 byte placed (0 or 1), if placed: word, 1 byte shift, 1 byte bits)
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier versions,
@@ -32,9 +40,16 @@ use bincode::de::{BorrowDecode, BorrowDecoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError as Wrong, EncodeError as Failed};
 
+use crate::catalogue::{
+    Additions, ArmNumber, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, OfferNumber, Place,
+    PlaceNumber,
+};
+use crate::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS, OutcomeKind};
 use crate::customer::{CustomerId, MAX_ID_BYTES};
 use crate::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
+use crate::event::{Event, Lesson, Limit, MAX_ARMS_PER_OUTCOME, MAX_FACTS, MAX_LIMITS_PER_OUTCOME, Outcome};
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
+use crate::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, Schema};
 use crate::snapshot::Head;
 use crate::update::{Change, Update};
@@ -44,6 +59,9 @@ pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// An update with the longest id and all features, each with the longest code.
 const MAX_UPDATE_BYTES: usize = 1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9);
+/// Names that are made of two: a treatment's of placement and locale, an arm's of experiment and variant.
+const MAX_LONG_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
+const _: () = assert!(MAX_TREATMENT_NAME_BYTES <= MAX_LONG_NAME_BYTES);
 /// Whatever keeps to the bounds of [`record`](crate::record) can be encoded.
 const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
 const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
@@ -77,10 +95,12 @@ const PUBLISH: u8 = 3;
 const ACTIVATE: u8 = 4;
 const RETIRE: u8 = 5;
 const ROLLBACK: u8 = 6;
+const CATALOGUE: u8 = 7;
 
 const REPLACE: u8 = 1;
 const MERGE: u8 = 2;
 const ERASE: u8 = 3;
+const EVENT: u8 = 4;
 
 /// The record does not keep to the bounds of [`record`](crate::record): it could not be read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +228,10 @@ impl Encode for Stored<'_, Record> {
                 count(updates.len(), MAX_UPDATES_PER_RECORD)?.encode(out)?;
                 updates.iter().try_for_each(|update| Stored(update).encode(out))
             }
+            Record::Catalogue(additions) => {
+                CATALOGUE.encode(out)?;
+                Stored(&**additions).encode(out)
+            }
             Record::Schema { text } => {
                 SCHEMA.encode(out)?;
                 write_text(text, MAX_TEXT_BYTES, out)
@@ -242,11 +266,55 @@ impl Encode for Stored<'_, Update> {
         let (tag, fields) = match &self.0.change {
             Change::Replace(fields) => (REPLACE, fields),
             Change::Merge(fields) => (MERGE, fields),
+            Change::Event(event) => {
+                EVENT.encode(out)?;
+                return Stored(&**event).encode(out);
+            }
             Change::Erase => return ERASE.encode(out),
         };
         tag.encode(out)?;
-        count(fields.len(), MAX_FIELDS_PER_UPDATE)?.encode(out)?;
-        fields.iter().try_for_each(|(feature, code)| (feature.0, *code).encode(out))
+        write_all(fields, MAX_FIELDS_PER_UPDATE, out, |(feature, code), out| (feature.0, *code).encode(out))
+    }
+}
+
+impl Encode for Stored<'_, Event> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Event { at, received, id, facts, outcome } = self.0;
+        (*received, received.saturating_sub(*at), *id).encode(out)?;
+        write_all(facts, MAX_FACTS, out, |(feature, code), out| (feature.0, *code).encode(out))?;
+        write_all(outcome.as_slice(), 1, out, |outcome, out| Stored(&**outcome).encode(out))
+    }
+}
+
+impl Encode for Stored<'_, Outcome> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson } = self.0;
+        (kind.index() as u8, offer.0, place.0).encode(out)?;
+        write_all(arms, MAX_ARMS_PER_OUTCOME, out, |arm, out| arm.0.encode(out))?;
+        (*nonce, *decided, *value).encode(out)?;
+        write_all(limits, MAX_LIMITS_PER_OUTCOME, out, |limit, out| {
+            (limit.key, limit.day, limit.max, limit.once).encode(out)
+        })?;
+        write_all(lesson.as_slice(), 1, out, |lesson, out| {
+            (lesson.segment, lesson.window_s, lesson.half_life_s).encode(out)
+        })
+    }
+}
+
+impl Encode for Stored<'_, Additions> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Additions { names, places, offers, keep_s } = self.0;
+        let name = |name: &Box<str>, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
+        let long_name = |name: &Box<str>, out: &mut E| write_text(name, MAX_LONG_NAME_BYTES, out);
+        names.iter().try_for_each(|names| write_all(names, MAX_NAME_NUMBERS, out, long_name))?;
+        write_all(places, MAX_PLACE_NUMBERS, out, |place, out| (place.placement, place.channel).encode(out))?;
+        write_all(offers, MAX_OFFER_NUMBERS, out, |(number, entry), out| {
+            number.0.encode(out)?;
+            name(&entry.name, out)?;
+            (entry.rule_set, entry.group).encode(out)?;
+            write_all(&entry.treatments, MAX_TREATMENT_NUMBERS, out, long_name)
+        })?;
+        keep_s.encode(out)
     }
 }
 
@@ -287,6 +355,17 @@ fn count(length: usize, most: usize) -> Result<u32, Failed> {
     u32::try_from(length).ok().filter(|_| length <= most).ok_or(Failed::Other("too many"))
 }
 
+/// A count, at most `most`, and that many values.
+fn write_all<T, E: Encoder>(
+    values: &[T],
+    most: usize,
+    out: &mut E,
+    write: impl Fn(&T, &mut E) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    count(values.len(), most)?.encode(out)?;
+    values.iter().try_for_each(|value| write(value, out))
+}
+
 fn write_text<E: Encoder>(text: &str, most: usize, out: &mut E) -> Result<(), Failed> {
     count(text.len(), most)?;
     text.encode(out)
@@ -296,6 +375,7 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Record> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let record = match u8::borrow_decode(input)? {
             CUSTOMERS => Record::Customers(read_all(input, MAX_UPDATES_PER_RECORD)?),
+            CATALOGUE => Record::Catalogue(Box::new(Read::borrow_decode(input)?.0)),
             SCHEMA => Record::Schema { text: read_text(input, MAX_TEXT_BYTES)? },
             PUBLISH => Record::Publish {
                 name: read_text(input, MAX_NAME_BYTES)?,
@@ -322,9 +402,94 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Update> {
             REPLACE => Change::Replace(read_all(input, MAX_FIELDS_PER_UPDATE)?),
             MERGE => Change::Merge(read_all(input, MAX_FIELDS_PER_UPDATE)?),
             ERASE => Change::Erase,
+            EVENT => Change::Event(Box::new(Read::borrow_decode(input)?.0)),
             tag => return Err(Wrong::OtherString(format!("no change has the tag {tag}"))),
         };
         Ok(Read(Update { customer, change }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Event> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (received, before, id) = <(u32, u32, u64)>::borrow_decode(input)?;
+        let at = received.checked_sub(before).ok_or(Wrong::Other("an event of before 1970"))?;
+        let facts = read_all(input, MAX_FACTS)?;
+        let outcome: Vec<Outcome> = read_all(input, 1)?;
+        Ok(Read(Event { at, received, id, facts, outcome: outcome.into_iter().next().map(Box::new) }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Outcome> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (kind, offer, place) = <(u8, u32, u16)>::borrow_decode(input)?;
+        let Some(kind) = OutcomeKind::ALL.get(usize::from(kind)).copied() else {
+            return Err(Wrong::OtherString(format!("no outcome has the number {kind}")));
+        };
+        if offer as usize >= MAX_OFFER_NUMBERS || usize::from(place) >= MAX_PLACE_NUMBERS {
+            return Err(Wrong::OtherString(format!("no catalogue has offer {offer} or place {place}")));
+        }
+        let arms = read_all(input, MAX_ARMS_PER_OUTCOME)?;
+        let (nonce, decided, value) = <(u64, u32, i64)>::borrow_decode(input)?;
+        let limits = read_all(input, MAX_LIMITS_PER_OUTCOME)?;
+        let lesson: Vec<Lesson> = read_all(input, 1)?;
+        let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
+        let lesson = lesson.into_iter().next();
+        Ok(Read(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<ArmNumber> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        u16::borrow_decode(input).map(|arm| Read(ArmNumber(arm)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Limit> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (key, day, max, once) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Limit { key, day, max, once }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Lesson> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (segment, window_s, half_life_s) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Lesson { segment, window_s, half_life_s }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Additions> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let mut names: [Vec<Box<str>>; 5] = Default::default();
+        for names in &mut names {
+            *names = read_all(input, MAX_NAME_NUMBERS)?;
+        }
+        let places = read_all(input, MAX_PLACE_NUMBERS)?;
+        let offers = read_all(input, MAX_OFFER_NUMBERS)?;
+        Ok(Read(Additions { names, places, offers, keep_s: Option::borrow_decode(input)? }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Box<str>> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        borrow_text(input, MAX_LONG_NAME_BYTES).map(|text| Read(text.into()))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Place> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (placement, channel) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Place { placement, channel }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(OfferNumber, OfferEntry)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let number = u32::borrow_decode(input)?;
+        let name = borrow_text(input, MAX_NAME_BYTES)?.into();
+        let (rule_set, group) = BorrowDecode::borrow_decode(input)?;
+        let treatments = read_all(input, MAX_TREATMENT_NUMBERS)?;
+        Ok(Read((OfferNumber(number), OfferEntry { name, rule_set, group, treatments })))
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::analysis::{Known, Warnings, analyse};
+use crate::catalogue::Additions;
 use crate::clock;
 use crate::definitions::{Definitions, History};
 use crate::engine::Engine;
@@ -72,7 +73,8 @@ pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Proble
             Err(found) => problems.extend(found),
         }
     }
-    Engine::compile(&definitions.schema, &problems.or(sets)?)
+    let compiled = Engine::compile_with(&definitions.schema, &problems.or(sets)?, &definitions.catalogue);
+    compiled.map(|(engine, _)| engine)
 }
 
 struct Compiler {
@@ -106,10 +108,19 @@ struct Plan {
 /// A plan that holds.
 struct Prepared {
     plan: Plan,
+    /// Numbers for names that have none yet.
+    additions: Vec<Additions>,
     engine: Engine,
     active: Sets,
     /// Of what is published without being activated: what there would be if it were.
     tried: Option<(Engine, Sets)>,
+}
+
+/// The engine of what would be active, and the rule sets in it.
+struct Compiled {
+    engine: Engine,
+    additions: Vec<Additions>,
+    active: Sets,
 }
 
 /// What keeps active rule sets from making an engine.
@@ -151,12 +162,15 @@ impl Compiler {
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
-        let Prepared { plan: Plan { records, version, active, rule_sets, .. }, engine, active: sets, .. } =
-            prepared;
+        let Prepared { plan, additions, engine, active: sets, .. } = prepared;
+        let Plan { mut records, version, active, rule_sets, .. } = plan;
         if records.is_empty() {
             let sequence = self.shared.sequence.load(Ordering::Acquire);
             return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
         }
+        // First the numbers, then what uses them.
+        let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
+        records.splice(..0, additions);
         let applied = self.submissions.submit(records, engine).map_err(DefineError::Unavailable)?;
         self.retired.extend(applied.replaced);
         self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
@@ -177,8 +191,8 @@ impl Compiler {
             return Err(DefineError::Conflict(Problems::one(what)));
         }
         let tried = self.try_out(definitions, &plan).map_err(refused)?;
-        let (engine, active) = self.compile(&next, &plan.parsed).map_err(refused)?;
-        Ok(Prepared { plan, engine, active, tried })
+        let Compiled { engine, additions, active } = self.compile(&next, &plan.parsed).map_err(refused)?;
+        Ok(Prepared { plan, additions, engine, active, tried })
     }
 
     /// Compiles a rule set as if it were published, and says what would become of its offers.
@@ -195,7 +209,7 @@ impl Compiler {
         });
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         match found {
-            Ok(((engine, sets), parsed)) => {
+            Ok((Compiled { engine, active: sets, .. }, parsed)) => {
                 let before = self.active_version(name, definitions);
                 let offers = parsed.values().flat_map(|new| changes(before.as_deref(), new)).collect();
                 let engine = Some((engine, sets.into_values().collect()));
@@ -229,10 +243,11 @@ impl Compiler {
             }
         }
         let next = after(definitions, &records).map_err(Broken::Stale)?;
-        self.compile(&next, &plan.parsed).map(Some)
+        let compiled = self.compile(&next, &plan.parsed)?;
+        Ok(Some((compiled.engine, compiled.active)))
     }
 
-    fn compile(&self, next: &Definitions, parsed: &Sets) -> Result<(Engine, Sets), Broken> {
+    fn compile(&self, next: &Definitions, parsed: &Sets) -> Result<Compiled, Broken> {
         let mut problems = Problems::new();
         let mut active = Sets::new();
         for (name, version, text) in next.active() {
@@ -247,8 +262,9 @@ impl Compiler {
         }
         let sets = problems.or(active).map_err(Broken::Stale)?;
         let listed: Vec<_> = sets.iter().map(|((_, version), set)| (set.clone(), *version)).collect();
-        let engine = Engine::compile(&next.schema, &listed).map_err(Broken::Together)?;
-        Ok((engine, sets))
+        let compiled = Engine::compile_with(&next.schema, &listed, &next.catalogue);
+        let (engine, additions) = compiled.map_err(Broken::Together)?;
+        Ok(Compiled { engine, additions, active: sets })
     }
 }
 

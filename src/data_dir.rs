@@ -5,6 +5,7 @@
 //! mark                                how far the journal is known to be durable
 //! 00000000000000000001.journal        records from that sequence on
 //! 00000000000000000900.snapshot       the state after the record of that sequence
+//! token.keys                          by which proposition tokens are signed, of no concern here (`token_keys.rs`)
 //! ```
 //! A start loads the newest snapshot that is whole, replays the records after it, and only then takes part. A directory
 //! that was initialised never starts empty: whatever is missing or damaged is refused with the file, the place, the

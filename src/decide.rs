@@ -93,8 +93,8 @@ pub struct Proposition<'e> {
     pub propensity: f64,
     /// Why, in the request's language.
     pub reason: Option<&'e str>,
-    /// The arms that bear on it: those of the offer's rule set that the customer is in, and the side of the holdout, if there
-    /// is one. Who is held out is in no other arm.
+    /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
+    /// customer is in. Who is held out is in no other arm.
     pub arms: Arms,
 }
 
@@ -241,14 +241,14 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     /// The arms that bear on an offer of the rule set with these tags.
     fn arms(&self, tags: usize) -> Arms {
         let mut arms = Arms::new();
+        if let Some((_, first)) = &self.engine.holdout {
+            arms.push(ArmId(first.0 + u16::from(!self.held_out)));
+        }
         let drawn = self.engine.experiments.get(tags).filter(|_| !self.held_out);
         for Drawn { experiment, first_arm } in drawn.into_iter().flatten() {
             let variant =
                 self.facts(tags).variant(experiment).and_then(|variant| u16::try_from(variant).ok());
             arms.extend(variant.map(|variant| ArmId(first_arm.0 + variant)));
-        }
-        if let Some((_, first)) = &self.engine.holdout {
-            arms.push(ArmId(first.0 + u16::from(!self.held_out)));
         }
         arms
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::catalogue::{Additions, Catalogue};
 use crate::problem::Problems;
 use crate::record::Record;
 use crate::schema::Schema;
@@ -20,6 +21,8 @@ pub const MAX_EARLIER: usize = 100;
 pub struct Definitions {
     /// The schema.
     pub schema: Arc<Schema>,
+    /// The numbers of names.
+    pub catalogue: Arc<Catalogue>,
     rule_sets: BTreeMap<Arc<str>, History>,
 }
 
@@ -35,12 +38,24 @@ pub struct History {
 impl Definitions {
     /// Nothing defined yet.
     pub fn new() -> Definitions {
-        Definitions { schema: Arc::new(Schema::empty()), rule_sets: BTreeMap::new() }
+        Definitions {
+            schema: Arc::new(Schema::empty()),
+            catalogue: Arc::new(Catalogue::new()),
+            rule_sets: BTreeMap::new(),
+        }
     }
 
     /// Definitions as they were kept.
-    pub fn restore(schema: Schema, rule_sets: impl IntoIterator<Item = (Arc<str>, History)>) -> Definitions {
-        Definitions { schema: Arc::new(schema), rule_sets: rule_sets.into_iter().collect() }
+    pub fn restore(
+        schema: Schema,
+        catalogue: Catalogue,
+        rule_sets: impl IntoIterator<Item = (Arc<str>, History)>,
+    ) -> Definitions {
+        Definitions {
+            schema: Arc::new(schema),
+            catalogue: Arc::new(catalogue),
+            rule_sets: rule_sets.into_iter().collect(),
+        }
     }
 
     /// The rule sets by name, retired ones included.
@@ -74,6 +89,11 @@ impl Definitions {
     pub fn apply(&mut self, record: &Record) -> Result<(), Problems> {
         match record {
             Record::Customers(_) => {}
+            Record::Catalogue(additions) => {
+                if **additions != Additions::default() {
+                    Arc::make_mut(&mut self.catalogue).extend(additions);
+                }
+            }
             Record::Schema { text } => {
                 let newer = Schema::parse("schema", text)?;
                 self.schema = Arc::new(self.schema.grow(&newer)?);

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::arm::{Arm, ArmId};
+use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
 use crate::experiment::{Experiment, Holdout, InVariant};
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
@@ -42,6 +43,10 @@ pub struct Engine {
     pub schema: Arc<Schema>,
     /// Name and version of every rule set in it, by name.
     pub versions: Vec<(Arc<str>, u32)>,
+    /// The numbers of its names; all of them have one.
+    pub catalogue: Arc<Catalogue>,
+    /// `versions` by the number of the rule set.
+    numbered_versions: Vec<(u16, u32)>,
     placements: Vec<Placement>,
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
@@ -71,6 +76,8 @@ pub struct Placement {
     pub name: Box<str>,
     /// Where it exists.
     pub channels: Vec<ChannelId>,
+    /// Its numbers in the catalogue, one for each of those channels.
+    pub places: Vec<PlaceNumber>,
     /// How many propositions it shows unless the request says otherwise.
     pub count: usize,
     /// What it shows when nothing survives.
@@ -113,6 +120,8 @@ pub(crate) struct Group {
 pub struct Offer {
     /// Its name, unique over all rule sets.
     pub name: Box<str>,
+    /// Its number in the catalogue.
+    pub number: OfferNumber,
     /// The rule set it comes from.
     pub rule_set: Arc<str>,
     /// Line of the offer in the rule set's text.
@@ -161,6 +170,8 @@ pub(crate) struct Guardrail {
 pub struct Treatment {
     /// Its name, unique in the offer.
     pub name: Box<str>,
+    /// Its place among the offer's treatments in the catalogue.
+    pub number: u16,
     /// The content as JSON text.
     pub json: Arc<[u8]>,
     /// The content as MessagePack.
@@ -240,6 +251,13 @@ impl Engine {
         self.index.size()
     }
 
+    /// Number and version of every rule set in it, that of `offer` first.
+    pub fn versions_for(&self, offer: &Offer) -> impl Iterator<Item = (u16, u32)> {
+        let own = self.numbered_versions.get(offer.tags).copied();
+        let others = self.numbered_versions.iter().copied();
+        own.into_iter().chain(others.filter(move |version| Some(*version) != own))
+    }
+
     /// What puts its terms into words.
     pub(crate) fn words(&self) -> Words<'_> {
         Words { schema: &self.schema, terms: &self.terms, tags: &self.tags }
@@ -248,6 +266,14 @@ impl Engine {
     /// How many offers it has.
     pub fn offer_count(&self) -> usize {
         self.offers.len()
+    }
+}
+
+impl Placement {
+    /// Its number on a channel; none if it is not there.
+    pub fn place(&self, channel: ChannelId) -> Option<PlaceNumber> {
+        let nth = self.channels.iter().position(|here| *here == channel)?;
+        self.places.get(nth).copied()
     }
 }
 

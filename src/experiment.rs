@@ -86,6 +86,11 @@ impl Experiment {
 }
 
 impl Holdout {
+    /// The names of its arms: of those who are in it, and of all others.
+    pub fn arms() -> [String; 2] {
+        ["in", "out"].map(|side| format!("{HOLDOUT}.{side}"))
+    }
+
     /// Whether a customer is in it.
     pub fn contains(&self, customer: &str) -> bool {
         slot(&self.salt, customer) < self.share

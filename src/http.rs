@@ -14,6 +14,7 @@ mod check;
 mod connection;
 mod csv;
 mod customers;
+mod decision_id;
 mod decisions;
 mod encode;
 mod listen;
@@ -37,6 +38,7 @@ use std::time::Duration;
 pub use listen::{ListenError, Server};
 
 use crate::startup::Startup;
+use crate::token::Tokens;
 
 /// Bytes of a request's head at most; more is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -79,6 +81,8 @@ pub struct Settings {
     pub threads: usize,
     /// Whether an address other than loopback may be served although nobody has to show a key.
     pub allow_anonymous: bool,
+    /// By which proposition tokens are signed and checked; none: a key of this server alone, gone when it stops.
+    pub tokens: Option<Tokens>,
     /// Connections open at once.
     pub max_connections: usize,
     /// From the first byte of a request's head to its last.
@@ -102,6 +106,7 @@ impl Default for Settings {
         Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             allow_anonymous: false,
+            tokens: None,
             max_connections: MAX_CONNECTIONS,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

@@ -33,6 +33,11 @@ pub mod experiment;
 pub mod expression;
 pub mod rule_set;
 
+// What happened to customers: events as data, outcomes in 8 bytes, and the numbers that both refer to.
+pub mod catalogue;
+pub mod contact;
+pub mod event;
+
 // A request: parse → decide → render. And all customers at once: who is meant by a condition.
 pub mod audience;
 pub mod decide;
@@ -41,6 +46,7 @@ pub mod decide;
 pub mod definitions;
 pub mod record;
 pub mod state;
+pub mod token;
 pub mod update;
 
 // The shell. The one road for writes.
@@ -70,3 +76,4 @@ pub mod config;
 pub mod golden;
 pub mod import;
 pub mod population;
+pub mod token_keys;

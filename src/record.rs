@@ -1,5 +1,6 @@
 //! Every change to a node's state, as one of few kinds of record: what the journal holds and the fold takes.
 
+use crate::catalogue::Additions;
 use crate::schema::MAX_FEATURES;
 use crate::update::Update;
 
@@ -16,6 +17,8 @@ pub const MAX_TEXT_BYTES: usize = 8 << 20;
 pub enum Record {
     /// Changes to customers, in order; at most [`MAX_UPDATES_PER_RECORD`].
     Customers(Vec<Update>),
+    /// Names get numbers, before what uses them is published.
+    Catalogue(Box<Additions>),
     /// The schema grows to this text.
     Schema {
         /// The new schema's whole text.

@@ -14,13 +14,15 @@ pub use schedule::Schedule;
 use crate::experiment::{Experiment, Holdout, InVariant};
 use crate::expression::{Expression, Parameters, Syntax, Tag, TagNames};
 use crate::problem::{Place, Problem, Source};
-use crate::schema::ChannelId;
+use crate::schema::{ChannelId, MAX_NAME_BYTES};
 use crate::value::Value;
 
 /// Offers of one rule set at most.
 pub const MAX_OFFERS: usize = 20_000;
 /// Treatments of one offer at most.
 pub const MAX_TREATMENTS: usize = 500;
+/// Bytes of a treatment's name at most.
+pub const MAX_TREATMENT_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
 /// Bytes of one treatment's content as JSON at most.
 pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
 /// Tags, placements and groups of one rule set at most, each.

@@ -1,6 +1,7 @@
 //! A change to one customer, as data: checked against the schema when it is made, so that applying it cannot fail.
 
 use crate::customer::CustomerId;
+use crate::event::Event;
 use crate::input::Cursor;
 use crate::problem::{Problem, Problems};
 use crate::schema::{FeatureId, Schema};
@@ -21,6 +22,8 @@ pub enum Change {
     Replace(Vec<(FeatureId, u64)>),
     /// These features, all others as they are; an unknown customer is created.
     Merge(Vec<(FeatureId, u64)>),
+    /// Something happened to the customer; an unknown one is created.
+    Event(Box<Event>),
     /// The customer is forgotten.
     Erase,
 }
@@ -36,6 +39,7 @@ impl Change {
                 fields
             }
             Change::Merge(fields) => fields,
+            Change::Event(_) => return, // state.rs
         };
         row.resize(row.len().max(schema.row_words()), 0);
         for (feature, code) in fields {

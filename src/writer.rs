@@ -16,8 +16,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use crate::catalogue::OfferEntry;
 use crate::codec;
 use crate::engine::Engine;
+use crate::event::{Event, Outcome};
 use crate::journal::{Journal, JournalError};
 use crate::node::{Live, Unavailable};
 use crate::record::Record;
@@ -170,11 +172,16 @@ impl Submissions {
     }
 }
 
+/// What an event takes beside its facts, in the size of one.
+const EVENT_WORDS: usize =
+    (size_of::<Event>() + size_of::<Outcome>()).div_ceil(size_of::<(FeatureId, u64)>()) + 4;
+
 /// A rough size, to bound what waits.
 fn bytes_in_memory(record: &Record) -> usize {
     let of_update = |update: &Update| {
         let fields = match &update.change {
             Change::Replace(fields) | Change::Merge(fields) => fields.len(),
+            Change::Event(event) => event.facts.len() + EVENT_WORDS,
             Change::Erase => 0,
         };
         size_of::<Update>() + update.customer.heap_bytes() + fields * size_of::<(FeatureId, u64)>()
@@ -182,6 +189,7 @@ fn bytes_in_memory(record: &Record) -> usize {
     match record {
         Record::Customers(updates) => updates.iter().map(of_update).sum(),
         Record::Schema { text } | Record::Publish { text, .. } => text.len(),
+        Record::Catalogue(additions) => additions.offers.len() * size_of::<OfferEntry>(),
         Record::Activate { .. } | Record::Rollback { .. } | Record::Retire { .. } => 0,
     }
 }

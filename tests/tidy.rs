@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 29] = [
+const CORE: [&str; 33] = [
     "analysis",
     "analysis.rs",
     "arm.rs",
     "audience",
     "audience.rs",
+    "catalogue.rs",
+    "contact.rs",
     "context.rs",
     "customer.rs",
     "decide",
@@ -18,6 +20,7 @@ const CORE: [&str; 29] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "event.rs",
     "experiment",
     "experiment.rs",
     "expression",
@@ -32,6 +35,7 @@ const CORE: [&str; 29] = [
     "state.rs",
     "store",
     "store.rs",
+    "token.rs",
     "update.rs",
     "value.rs",
     "vector.rs",

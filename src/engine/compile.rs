@@ -9,13 +9,14 @@ use super::{
     Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
+use crate::catalogue::{Additions, Catalogue};
 use crate::experiment::InVariant;
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
 use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
-use crate::schema::Schema;
+use crate::schema::{ChannelId, Schema};
 use crate::value::Value;
 
 impl Engine {
@@ -24,6 +25,8 @@ impl Engine {
         Engine {
             schema: Arc::clone(schema),
             versions: Vec::new(),
+            catalogue: Arc::new(Catalogue::new()),
+            numbered_versions: Vec::new(),
             placements: Vec::new(),
             placement_ids: HashMap::new(),
             offers: Vec::new(),
@@ -39,17 +42,37 @@ impl Engine {
         }
     }
 
-    /// Compiles rule sets (each with its version) that were parsed against `schema`.
+    /// Compiles rule sets (each with its version) that were parsed against `schema`, with a catalogue of their own.
+    ///
+    /// # Errors
+    /// As [`compile_with`](Engine::compile_with).
+    pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
+        Engine::compile_with(schema, rule_sets, &Arc::new(Catalogue::new())).map(|(engine, _)| engine)
+    }
+
+    /// Compiles rule sets (each with its version) that were parsed against `schema`. What `catalogue` has no numbers for
+    /// gets some; that is returned, too.
     ///
     /// # Errors
     /// Everything that does not fit together: an offer or placement of the same name in two rule sets, an unknown
-    /// placement, a fallback that could fail.
-    pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
+    /// placement, a fallback that could fail. Or there are too many names.
+    pub fn compile_with(
+        schema: &Arc<Schema>,
+        rule_sets: &[(Arc<RuleSet>, u32)],
+        catalogue: &Arc<Catalogue>,
+    ) -> Result<(Engine, Vec<Additions>), Problems> {
+        let additions = catalogue.missing(schema, rule_sets, catalogue.keep_s())?;
+        let catalogue =
+            if additions.is_empty() { catalogue.clone() } else { Arc::new(catalogue.with(&additions)) };
         let mut sorted: Vec<&(Arc<RuleSet>, u32)> = rule_sets.iter().collect();
         sorted.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let sets: Vec<&RuleSet> = sorted.iter().map(|(set, _)| &**set).collect();
         let mut engine = Engine::empty(schema);
         engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
+        let number = |name: &str| catalogue.rule_sets.number(name).unwrap_or_default(); // all have one
+        let numbered = engine.versions.iter().map(|(name, version)| (number(name), *version));
+        engine.numbered_versions = numbered.collect();
+        engine.catalogue = catalogue;
         engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
         let group_ids = HashMap::new();
         let mut linker =
@@ -65,7 +88,7 @@ impl Engine {
             engine.normalise();
             engine.build_index();
         }
-        problems.or(engine)
+        problems.or((engine, additions))
     }
 
     fn build_index(&mut self) {
@@ -152,9 +175,16 @@ impl<'r> Linker<'r> {
                 }
                 let id = PlacementId(self.engine.placements.len() as u32);
                 self.engine.placement_ids.insert(rule.name.name.clone(), id);
+                let Engine { schema, catalogue, .. } = &self.engine;
+                let place = |channel: &ChannelId| {
+                    let word = schema.channels().word(u32::from(channel.0)).unwrap_or_default();
+                    catalogue.place_number(&rule.name.name, word)
+                };
+                let places = rule.channels.iter().filter_map(place).collect(); // all have numbers
                 self.engine.placements.push(Placement {
                     name: rule.name.name.clone(),
                     channels: rule.channels.clone(),
+                    places,
                     count: rule.count,
                     fallback: None,
                     offers: Vec::new(),
@@ -227,11 +257,18 @@ impl<'r> Linker<'r> {
     }
 
     fn offer(&mut self, set: &'r RuleSet, tags: usize, rule: &'r OfferRule) -> Offer {
+        let catalogue = Arc::clone(&self.engine.catalogue);
+        let number = catalogue.offer_number(&rule.name.name).unwrap_or_default(); // all have one
+        let entry = catalogue.offer(number);
+        let treatment_number = |name: &str| {
+            entry.and_then(|entry| entry.treatments.iter().position(|known| **known == *name)).unwrap_or(0)
+        };
         let mut treatments = Vec::with_capacity(rule.treatments.len());
         for treatment in &rule.treatments {
             let Some(placement) = self.placement(set, &treatment.placement) else { continue };
             treatments.push(Treatment {
                 name: treatment.name.clone(),
+                number: treatment_number(&treatment.name) as u16,
                 json: Arc::clone(&treatment.json),
                 msgpack: Arc::clone(&treatment.msgpack),
                 placement,
@@ -243,6 +280,7 @@ impl<'r> Linker<'r> {
         let attributes = &rule.attributes;
         Offer {
             name: rule.name.name.clone(),
+            number,
             rule_set: Arc::clone(&set.name),
             line: rule.name.spot.place.map_or(0, |place| place.line),
             priority: attributes.priority,

@@ -160,7 +160,7 @@ impl Rows {
 fn memory_of(update: &Update) -> usize {
     let fields = match &update.change {
         Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
-        Change::Erase => 0,
+        Change::Event(_) | Change::Erase => 0, // no row makes these
     };
     size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
 }

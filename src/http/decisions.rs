@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
+use super::decision_id::DecisionId;
 use super::media::{self, Format, Media};
 use super::query;
 use super::refusal::{Kind, Refusal};
@@ -119,9 +120,19 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
-    let decision = decide(engine, vector, &request, clock::now());
-    let rendered =
-        Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
+    let now = clock::now();
+    let decision = decide(engine, vector, &request, now);
+    let rendered = Rendered {
+        decision: &decision,
+        customer: asked.customer,
+        known,
+        engine,
+        explain: asked.explain,
+        id: DecisionId::next(),
+        channel: asked.channel,
+        keys: &call.worker.shared.tokens.keys,
+        now,
+    };
     let bytes = answer::buffered(|out| match call.format {
         Format::Json => render::decision(&mut super::encode::Json::new(out), &rendered),
         Format::MessagePack => render::decision(&mut super::encode::MessagePack::new(out), &rendered),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{
     Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
-    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference,
-    RuleSet, Schedule, Spot, TreatmentRule,
+    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENT_NAME_BYTES, MAX_TREATMENTS, OfferRule,
+    PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
 use crate::experiment::InVariant;
@@ -513,7 +513,7 @@ impl Reader<'_> {
         let (placement, content) = (placement?, content?);
         let placement_name = name_of_thing(&placement, &mut self.problems)?;
         let name: Box<str> = match fields.get("id") {
-            Some(cursor) => name_of_treatment(cursor, &mut self.problems)?.into(),
+            Some(at) => name_of_treatment(at, &mut self.problems)?.into(),
             None => {
                 let locale = locale.as_ref().map(Locale::as_str);
                 let variant = variant.as_ref().map(InVariant::variant_name);
@@ -522,6 +522,11 @@ impl Reader<'_> {
                 parts.join(".").into()
             }
         };
+        if name.len() > MAX_TREATMENT_NAME_BYTES {
+            let detail = format!("the name {} of this treatment is too long", quoted(&name));
+            self.problems.push(cursor.problem(detail).hint("give it an `id`"));
+            return None;
+        }
         let (json, msgpack) = self.content(&content)?;
         let placement = Reference { name: placement_name.into(), spot: spot(&placement) };
         Some(TreatmentRule { name, placement, locale, variant, json, msgpack })

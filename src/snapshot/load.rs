@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::block::{Block, END_BYTES, HEADER_BYTES, Kind, PREAMBLE_BYTES, checksum, number, version};
 use super::{Head, VERSION};
+use crate::catalogue::Catalogue;
 use crate::codec::{self, DecodeError};
 use crate::customer::CustomerId;
 use crate::definitions::{Definitions, History};
@@ -241,7 +242,7 @@ impl Input {
             }
             rule_sets.push(rule_set);
         }
-        Ok((head, Definitions::restore(schema, rule_sets)))
+        Ok((head, Definitions::restore(schema, Catalogue::new(), rule_sets)))
     }
 
     fn definition<T>(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::eligible;
 use super::*;
-use crate::arm::slot;
+use crate::arm::{Arm, slot};
 
 const HEAD: &str = "rule_set: r
 placements: {slot: {channels: [app], fallback: brand}, other: {channels: [app]}}
@@ -195,7 +195,7 @@ fn who_is_held_out_gets_fallbacks_alone() {
     });
     decided(&engine, &customer("2026", 500..10_000), 9, None, |decision| {
         assert!(!decision.holdout);
-        assert!(shown(&engine, decision)[0].ends_with("holdout.out]"), "{:?}", shown(&engine, decision));
+        assert!(shown(&engine, decision)[0].contains("[holdout.out"), "{:?}", shown(&engine, decision));
     });
     let held_out = (0..10_000).filter(|i| engine.holdout.as_ref().unwrap().0.contains(&format!("c-{i}")));
     assert!((440..560).contains(&held_out.count()), "5 % of 10,000");
@@ -204,6 +204,8 @@ fn who_is_held_out_gets_fallbacks_alone() {
         arms,
         [("style.plain", 4_000), ("style.photo", 4_000), ("holdout.in", 500), ("holdout.out", 9_500)]
     );
+    let numbered = |arm: &Arm| engine.catalogue.arms.number(&arm.name) == Some(arm.number.0);
+    assert!(engine.arms().iter().all(numbered), "{:?}", engine.arms());
     let other = "rule_set: q\nholdout: {percent: 1, salt: x}\n";
     let one = "rule_set: r\nholdout: {percent: 1, salt: y}\n";
     assert_eq!(details(&[one, other]), ["2: rule set `q` has a holdout, and there is one for all"]);

@@ -1,13 +1,15 @@
 //! Experiments and holdout of all rule sets: their arms get numbers, and where two get in each other's way is found.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Linker;
 use crate::arm::{Arm, ArmId, MAX_ARMS, SLOTS};
+use crate::catalogue::ArmNumber;
 use crate::engine::Drawn;
 use crate::experiment::{HOLDOUT, Holdout};
-use crate::rule_set::{ExperimentRule, HoldoutRule, RuleSet, Spot, shown_share};
+use crate::rule_set::{ExperimentRule, HoldoutRule, Reference, RuleSet, shown_share};
 
 impl<'r> Linker<'r> {
     pub(super) fn experiments(&mut self) {
@@ -26,13 +28,11 @@ impl<'r> Linker<'r> {
                     self.overlap(set, rule, others);
                     others.push((set, rule));
                 }
-                let (experiment, name) = (&rule.experiment, Arc::from(&*rule.name.name));
-                let arms = experiment.variants.iter().enumerate().map(|(place, variant)| Arm {
-                    name: experiment.arm(place).into(),
-                    experiment: Arc::clone(&name),
-                    share: variant.slots.end - variant.slots.start,
-                });
-                let first_arm = self.arms(set, &rule.name.spot, arms);
+                let experiment = &rule.experiment;
+                let share = |range: &Range<u16>| range.end - range.start;
+                let arms = experiment.variants.iter().enumerate();
+                let arms = arms.map(|(place, variant)| (experiment.arm(place), share(&variant.slots)));
+                let first_arm = self.arms(set, &rule.name, arms);
                 drawn.push(Drawn { experiment: Arc::clone(experiment), first_arm });
             }
             self.engine.experiments.push(drawn);
@@ -50,24 +50,25 @@ impl<'r> Linker<'r> {
                 continue;
             }
             owner = Some(set);
-            let experiment = Arc::from(HOLDOUT);
-            let arm = |side: &str, share| {
-                let experiment = Arc::clone(&experiment);
-                Arm { name: format!("{HOLDOUT}.{side}").into(), experiment, share }
-            };
-            let Holdout { share, .. } = *holdout;
-            let first_arm = self.arms(set, spot, [arm("in", share), arm("out", SLOTS - share)].into_iter());
+            let arms = Holdout::arms().into_iter().zip([holdout.share, SLOTS - holdout.share]);
+            let name = Reference { name: HOLDOUT.into(), spot: spot.clone() };
+            let first_arm = self.arms(set, &name, arms);
             self.engine.holdout = Some((holdout.clone(), first_arm));
         }
     }
 
-    /// Numbers arms; the number of the first.
-    fn arms(&mut self, set: &RuleSet, spot: &Spot, arms: impl Iterator<Item = Arm>) -> ArmId {
+    /// Numbers the arms (name and share) of an experiment; the number of the first.
+    fn arms(&mut self, set: &RuleSet, of: &Reference, arms: impl Iterator<Item = (String, u16)>) -> ArmId {
         let first = self.engine.arms.len();
-        self.engine.arms.extend(arms);
+        let experiment = Arc::from(&*of.name);
+        let catalogue = &self.engine.catalogue;
+        self.engine.arms.extend(arms.map(|(name, share)| {
+            let number = ArmNumber(catalogue.arms.number(&name).unwrap_or_default()); // all have one
+            Arm { name: name.into(), experiment: Arc::clone(&experiment), share, number }
+        }));
         if first <= MAX_ARMS && self.engine.arms.len() > MAX_ARMS {
             let detail = format!("with this one, the active rule sets have more than {MAX_ARMS} variants");
-            self.problems.push(set.problem(spot, detail).hint("take experiments out that are over"));
+            self.problems.push(set.problem(&of.spot, detail).hint("take experiments out that are over"));
         }
         ArmId(first as u16)
     }
