@@ -3,6 +3,7 @@
 //!
 //! Time and number are bounded: each offer is compared with a bounded number of others.
 
+mod caps;
 mod conditions;
 mod duplicates;
 mod experiments;
@@ -72,6 +73,8 @@ pub enum WarningKind {
     UnusedExperiment,
     /// A parameter that nothing uses.
     UnusedParameter,
+    /// A cap that never comes into play.
+    Cap,
 }
 
 impl WarningKind {
@@ -90,6 +93,7 @@ impl WarningKind {
             WarningKind::UnusedTag => "unused_tag",
             WarningKind::UnusedExperiment => "unused_experiment",
             WarningKind::UnusedParameter => "unused_parameter",
+            WarningKind::Cap => "cap",
         }
     }
 }
@@ -166,6 +170,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
     analysis.features();
     analysis.tags();
     analysis.experiments();
+    analysis.caps();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));

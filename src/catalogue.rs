@@ -397,7 +397,7 @@ offers:
 
     #[test]
     fn a_catalogue_in_pieces_comes_to_the_same() {
-        let offers: String = (0..3000)
+        let offers: String = (0..8000)
             .map(|i| {
                 let name = format!("offer-{i:05}-with-a-name-as-long-as-they-come-0123456789");
                 format!("  {name}: {{placements: [banner], treatments: [{{placement: banner, id: {name}-x, content: {{}}}}]}}\n")

@@ -20,6 +20,7 @@ mod decide;
 mod definition;
 mod demo;
 mod eval;
+mod evaluate;
 mod health;
 mod keys;
 mod load;
@@ -56,6 +57,7 @@ Examples:
   usher count 'age >= 60 && consent_marketing'       how many customers does that mean?
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
+  usher evaluate log.csv                             what would another policy have brought?
   usher verify data                                  is everything in this data directory whole?
   usher keys new token.keys                          a key for several nodes: each is started with --token-keys
 
@@ -72,6 +74,7 @@ enum Command {
     Decide(decide::Args),
     Count(count::Args),
     Eval(eval::Args),
+    Evaluate(evaluate::Args),
     Health(health::Args),
     Compact(compact::Args),
     Verify(verify::Args),
@@ -125,6 +128,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Decide(args) => decide::run(&args),
         Command::Count(args) => count::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Verify(args) => verify::run(&args),

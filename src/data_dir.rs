@@ -293,7 +293,7 @@ pub(crate) fn replay_into(
         // Its checksum was right, so it is as somebody wrote it: what cannot be read is of another release.
         let record =
             codec::decode(bytes).map_err(|e| (Kind::Newer, format!("{e}; this release does not know it")))?;
-        state.apply(sequence, &record).map_err(|e| match e {
+        state.apply(sequence, &record).map(drop).map_err(|e| match e {
             ApplyError::Full(_) => (Kind::Io, e.to_string()),
             ApplyError::Definitions(_) => {
                 (Kind::Newer, format!("{e}; this release understands it otherwise"))

@@ -1,9 +1,11 @@
 //! Deciding: a pure function of engine, feature vector, request and time. For each placement: which offers may be shown
 //! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
-//! group's limit; the fallback when nothing survives.
+//! group's limit, caps and budgets; the fallback when nothing survives.
 
+mod budgets;
 mod choose;
 mod explain;
+mod history;
 mod lacks;
 mod scan;
 #[cfg(test)]
@@ -24,9 +26,11 @@ use crate::value::Time;
 use crate::vector::FeatureVector;
 
 use choose::{Candidate, Choosing, Passed, Taken};
+use history::History;
 
 pub use crate::context::Context;
 pub use crate::engine::Score;
+pub use budgets::{Budgets, NoBudgets};
 pub use explain::{Explanation, Lack, Stop, StopKind};
 pub use lacks::MAX_WAYS;
 
@@ -47,6 +51,11 @@ pub struct Request<'a> {
     pub locale: Option<&'a Locale>,
     /// What only the request knows.
     pub context: Context<'a>,
+    /// What the customer was shown and did, each a [`Contact`](crate::contact::Contact); caps and suppressions are counted
+    /// from it.
+    pub contacts: &'a [u64],
+    /// What is left of the budgets that all customers share.
+    pub budgets: &'a dyn Budgets,
     /// Whether to say for every offer why it was or was not shown.
     pub explain: bool,
     /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
@@ -110,11 +119,12 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |known, pool, taken, memos| {
+    Room::with(engine, |known, pool, taken, history, memos| {
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
-        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, late: false };
+        history.begin(engine, request.contacts, now);
+        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, history, late: false };
         let shown =
             request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
         let placements = shown.collect();
@@ -123,7 +133,7 @@ pub fn decide<'e>(
 }
 
 /// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
-/// chooses from. Locale and channel are the request's; its placements are not looked at.
+/// chooses from. Locale and channel are the request's; its placements, contacts and budgets are not looked at.
 pub fn eligible(
     engine: &Engine,
     placement: PlacementId,
@@ -132,7 +142,7 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |known, _, _, memos| {
+    Room::with(engine, |known, _, _, _, memos| {
         let seen = Seen::new(engine, vector, request, now, memos);
         if seen.held_out {
             return;
@@ -160,6 +170,7 @@ struct Room {
     known: Known,
     pool: Vec<(f64, u32)>,
     taken: Taken,
+    history: History,
     memos: Vec<TagMemo>,
 }
 
@@ -170,7 +181,7 @@ thread_local! {
 impl Room {
     fn with<A>(
         engine: &Engine,
-        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &[TagMemo]) -> A,
+        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &mut History, &[TagMemo]) -> A,
     ) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
@@ -180,8 +191,8 @@ impl Room {
             memo.clear(tags.len(), experiments.len());
         }
         room.taken.clear();
-        let Room { known, pool, taken, memos } = &mut *room;
-        let answer = decide(known, pool, taken, memos);
+        let Room { known, pool, taken, history, memos } = &mut *room;
+        let answer = decide(known, pool, taken, history, memos);
         ROOM.set(Some(room));
         answer
     }

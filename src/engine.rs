@@ -1,6 +1,7 @@
 //! All active rule sets compiled together: names resolved to numbers, guardrails narrowed to what each offer leaves open.
 //! Immutable; a decision uses exactly one engine.
 
+pub(crate) mod caps;
 mod compile;
 mod index;
 mod score;
@@ -20,6 +21,7 @@ use crate::problem::Problem;
 use crate::rule_set::{Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
 
+use caps::Caps;
 pub use index::IndexSize;
 pub(crate) use index::{Index, Known, Lookup};
 pub use score::Score;
@@ -67,6 +69,7 @@ pub struct Engine {
     /// What the normal forms of all conditions look at.
     pub(crate) terms: Terms,
     pub(crate) index: Index,
+    pub(crate) caps: Caps,
 }
 
 /// A slot that can show something.

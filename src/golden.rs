@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::contact::{Contact, MAX_CONTACTS, OutcomeKind};
 use crate::context::Context;
 use crate::customer;
-use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
+use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Place, Problem, Problems, Source};
@@ -33,6 +34,8 @@ pub struct Case {
     pub id: Box<str>,
     /// The customer's features; empty for an unknown customer.
     pub row: Row,
+    /// What the customer was shown and did before.
+    pub contacts: Vec<PastContact>,
     /// On which channel.
     pub channel: ChannelId,
     /// Placement names, with the count if the request says one.
@@ -44,6 +47,22 @@ pub struct Case {
     /// What must come out.
     pub expected: Vec<Expected>,
     source: Arc<Source>,
+    place: Option<Place>,
+}
+
+/// What a customer was shown or did before a decision.
+#[derive(Debug)]
+pub struct PastContact {
+    /// Which offer.
+    pub offer: Box<str>,
+    /// Where.
+    pub placement: Box<str>,
+    /// On which channel.
+    pub channel: Box<str>,
+    /// What became of it.
+    pub outcome: OutcomeKind,
+    /// When.
+    pub at: Time,
     place: Option<Place>,
 }
 
@@ -105,8 +124,36 @@ impl Case {
         self.placements.iter().map(resolve).collect()
     }
 
-    /// The request, for placements that [`Case::resolve`] found.
-    pub fn request<'a>(&'a self, placements: &'a [(PlacementId, usize)], explain: bool) -> Request<'a> {
+    /// The contacts as an engine numbers them, oldest first.
+    ///
+    /// # Errors
+    /// The first one whose offer or place the engine does not know.
+    pub fn history(&self, engine: &Engine) -> Result<Vec<u64>, Problem> {
+        let catalogue = &engine.catalogue;
+        let unknown = |past: &PastContact, what: String| {
+            self.problem(past.place, format!("{}: no active rule set knows {what}", self.name))
+        };
+        let number = |past: &PastContact| {
+            let offer = catalogue.offer_number(&past.offer);
+            let offer = offer.ok_or_else(|| unknown(past, format!("an offer `{}`", past.offer)))?;
+            let place = catalogue.place_number(&past.placement, &past.channel).ok_or_else(|| {
+                unknown(past, format!("a placement `{}` on channel `{}`", past.placement, past.channel))
+            })?;
+            let at = past.at.seconds().clamp(0, i64::from(u32::MAX)) as u32;
+            Ok(Contact::new(offer, place, past.outcome, at).word())
+        };
+        let mut contacts: Vec<u64> = self.contacts.iter().map(number).collect::<Result<_, Problem>>()?;
+        contacts.sort_unstable();
+        Ok(contacts)
+    }
+
+    /// The request, for placements that [`Case::resolve`] and contacts that [`Case::history`] found.
+    pub fn request<'a>(
+        &'a self,
+        placements: &'a [(PlacementId, usize)],
+        contacts: &'a [u64],
+        explain: bool,
+    ) -> Request<'a> {
         let mut context = Context::default();
         for (field, value) in &self.context {
             context.set(*field, value.clone());
@@ -117,6 +164,8 @@ impl Case {
             placements,
             locale: self.locale.as_ref(),
             context,
+            contacts,
+            budgets: &NoBudgets,
             explain,
             overdue: None,
         }
@@ -125,10 +174,11 @@ impl Case {
     /// Decides.
     ///
     /// # Errors
-    /// As [`Case::resolve`].
+    /// As [`Case::resolve`] and [`Case::history`].
     pub fn decide<'e>(&self, engine: &'e Engine, explain: bool) -> Result<Decision<'e>, Problem> {
         let placements = self.resolve(engine)?;
-        let request = self.request(&placements, explain);
+        let contacts = self.history(engine)?;
+        let request = self.request(&placements, &contacts, explain);
         Ok(decide(engine, FeatureVector::new(&self.row), &request, self.now))
     }
 
@@ -220,6 +270,9 @@ fn describe_stop(stop: &Stop<'_>) -> String {
     if let Some(condition) = stop.condition {
         text.push_str(&format!(": {condition}"));
     }
+    if let Some(count) = stop.count {
+        text.push_str(&format!(": counted {count}, at most {}", stop.max.unwrap_or(0)));
+    }
     if let Some(line) = stop.line {
         text.push_str(&format!(" (line {line})"));
     }
@@ -237,7 +290,8 @@ fn read_case(
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Case> {
-    let object = cursor.object(&["name", "now", "id", "customer", "request", "expect"], problems)?;
+    let known = ["name", "now", "id", "customer", "contacts", "request", "expect"];
+    let object = cursor.object(&known, problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
     let id = object.get("id").and_then(|c| read_id(c, problems));
     let now = object.required("now", problems).and_then(|c| read_time(c, problems));
@@ -251,6 +305,7 @@ fn read_case(
     };
     let request = object.required("request", problems).and_then(|c| read_request(c, schema, problems));
     let expected = object.required("expect", problems).and_then(|c| read_expected(c, problems));
+    let contacts = object.get("contacts").map(|c| read_contacts(c, now, problems)).unwrap_or_default();
     let ((channel, placements, locale, context), expected) = (request?, expected?);
     let mut row = Row::new();
     if let Some(features) = features? {
@@ -262,6 +317,7 @@ fn read_case(
         id: id.unwrap_or(name).into(),
         now: now?,
         row,
+        contacts,
         channel,
         placements,
         locale,
@@ -276,6 +332,50 @@ fn read_id<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n s
     let id = cursor.text(problems)?;
     customer::check(id).map_err(|why| problems.push(cursor.problem(why))).ok()?;
     Some(id)
+}
+
+fn read_contacts(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Vec<PastContact> {
+    let mut contacts = Vec::new();
+    let Some(items) = cursor.items(problems) else { return contacts };
+    if items.len() > MAX_CONTACTS {
+        let detail = format!("expected at most {MAX_CONTACTS} contacts, found {}", items.len());
+        problems.push(cursor.problem(detail));
+        return contacts;
+    }
+    for item in items {
+        contacts.extend(read_contact(&item, now, problems));
+    }
+    contacts
+}
+
+fn read_contact(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<PastContact> {
+    let object = cursor.object(&["offer", "placement", "channel", "outcome", "at"], problems)?;
+    let mut name = |field: &str| object.required(field, problems).and_then(|c| c.text(problems));
+    let (offer, placement, channel) = (name("offer"), name("placement"), name("channel"));
+    let outcome = object.required("outcome", problems).and_then(|c| {
+        let text = c.text(problems)?;
+        let found = OutcomeKind::of_name(text);
+        if found.is_none() {
+            let names = OutcomeKind::ALL.map(OutcomeKind::name).join(", ");
+            problems.push(c.problem(format!("expected one of {names}, found {}", quoted(text))));
+        }
+        found
+    });
+    let at = object.required("at", problems).and_then(|c| {
+        let at = read_time(c, problems)?;
+        if now.is_some_and(|now| at > now) {
+            problems.push(c.problem("it is after the decision: `at` is later than `now`"));
+        }
+        Some(at)
+    });
+    Some(PastContact {
+        offer: offer?.into(),
+        placement: placement?.into(),
+        channel: channel?.into(),
+        outcome: outcome?,
+        at: at?,
+        place: cursor.input.place,
+    })
 }
 
 fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {

@@ -19,6 +19,7 @@ pub mod problem;
 
 // What is known of a customer: kinds of values, the schema, a packed row, the arena of rows.
 pub mod customer;
+pub mod row;
 pub mod schema;
 pub mod store;
 pub mod value;
@@ -41,9 +42,15 @@ pub mod event;
 // A request: parse → decide → render. And all customers at once: who is meant by a condition.
 pub mod audience;
 pub mod decide;
+pub mod leases;
+
+// Which offer is taken, and what another choice would have brought.
+pub mod evaluation;
+pub mod learning;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod ledger;
 pub mod record;
 pub mod state;
 pub mod token;

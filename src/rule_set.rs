@@ -1,12 +1,15 @@
 //! A rule set: what one team has written in one file, checked against the schema. Immutable; the
 //! [engine](crate::engine) is compiled from all that are active.
 
+mod caps;
 mod locale;
 mod parse;
 mod schedule;
 
 use std::sync::Arc;
 
+pub(crate) use caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
+pub use caps::{MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S};
 pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
@@ -45,6 +48,8 @@ pub struct RuleSet {
     pub(crate) parameters: Parameters,
     pub(crate) placements: Vec<PlacementRule>,
     pub(crate) groups: Vec<GroupRule>,
+    pub(crate) caps: Vec<CapRule>,
+    pub(crate) budgets: Vec<BudgetRule>,
     pub(crate) offers: Vec<OfferRule>,
     pub(crate) guardrails: Vec<GuardrailRule>,
 }
@@ -83,12 +88,14 @@ pub(crate) struct PlacementRule {
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) count: usize,
     pub(crate) fallback: Option<Reference>,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
 pub(crate) struct GroupRule {
     pub(crate) name: Reference,
     pub(crate) max: usize,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
@@ -112,6 +119,7 @@ pub(crate) struct OfferRule {
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
     pub(crate) treatments: Vec<TreatmentRule>,
+    pub(crate) caps: OfferCaps,
 }
 
 /// What an offer says about itself.
@@ -181,6 +189,7 @@ impl OfferRule {
             && self.reason == other.reason
             && self.treatments.len() == other.treatments.len()
             && self.treatments.iter().zip(&other.treatments).all(|(one, other)| one.says_the_same(other))
+            && self.caps.says_the_same(&other.caps)
     }
 }
 

@@ -20,8 +20,10 @@ use crate::problem::{Problem, Problems};
 
 /// Features of one schema at most.
 pub const MAX_FEATURES: usize = 2_000;
-/// Words (of 8 bytes) of one row at most.
+/// Words (of 8 bytes) of one row at most, its header included.
 pub const MAX_ROW_WORDS: usize = 1_000;
+/// Words at the beginning of every row that say what is behind the features; features begin after them.
+pub const HEADER_WORDS: usize = 1;
 /// Bytes of a name at most.
 pub const MAX_NAME_BYTES: usize = 64;
 
@@ -102,7 +104,7 @@ impl Schema {
             events: Vec::new(),
             attributes: Vec::new(),
             channels: Vocabulary::channels(),
-            row_words: 0,
+            row_words: HEADER_WORDS,
         }
     }
 

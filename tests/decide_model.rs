@@ -375,6 +375,8 @@ proptest! {
                     placements: &placements,
                     locale: None,
                     context: Context::default(),
+                    contacts: &[],
+                    budgets: &usher::decide::NoBudgets,
                     explain,
                     overdue: None,
                 };
@@ -426,6 +428,8 @@ fn what_is_said_never_to_be_shown_is_never_shown() {
                     placements,
                     locale: None,
                     context: Context::default(),
+                    contacts: &[],
+                    budgets: &usher::decide::NoBudgets,
                     explain: false,
                     overdue: None,
                 };

@@ -80,6 +80,8 @@ fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicB
             placements: &[(slot, COUNT)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &usher::decide::NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 33] = [
+const CORE: [&str; 40] = [
     "analysis",
     "analysis.rs",
     "arm.rs",
@@ -20,14 +20,21 @@ const CORE: [&str; 33] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "evaluation.rs",
     "event.rs",
     "experiment",
     "experiment.rs",
     "expression",
     "expression.rs",
     "input.rs",
+    "learning",
+    "learning.rs",
+    "leases.rs",
+    "ledger",
+    "ledger.rs",
     "problem.rs",
     "record.rs",
+    "row.rs",
     "rule_set",
     "rule_set.rs",
     "schema",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use usher::bundle::Bundle;
 use usher::customer::CustomerId;
 use usher::data_dir;
+use usher::ledger::Content;
 use usher::node::Node;
 use usher::schema::FeatureId;
 use usher::snapshotter::Schedule;
@@ -35,7 +36,7 @@ pub(crate) fn open_with_bundle(folder: &Path) -> Arc<Node> {
 }
 
 pub(crate) fn digest(node: &Node) -> u64 {
-    state::digest(&node.live().definitions, node.customers())
+    state::digest(&node.live().definitions, node.customers(), &Content::default())
 }
 
 pub(crate) struct InProcess {

@@ -116,6 +116,8 @@ impl Synthetic {
             placements,
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &usher::decide::NoBudgets,
             explain: false,
             overdue: None,
         }

@@ -20,8 +20,8 @@ impl Analysis<'_> {
         for i in 0..self.engine.offer_count() {
             let id = OfferId(i as u32);
             let offer = self.engine.offer(id);
-            if self.told[i] || offer.when.is_none() {
-                continue; // offers for everybody are told apart by their place in the ranking alone
+            if self.told[i] || offer.when.is_none() || self.is_capped(id) {
+                continue; // two that are capped may take turns; offers for everybody are told apart by their place in the ranking alone
             }
             let same = known.entry(self.hash_of(offer)).or_default();
             let first =
@@ -31,6 +31,11 @@ impl Analysis<'_> {
                 None => same.push(id),
             }
         }
+    }
+
+    fn is_capped(&self, id: OfferId) -> bool {
+        let offer = self.engine.offer(id);
+        offer.treatments.iter().any(|there| self.engine.caps.may_stop(id, offer, there.placement))
     }
 
     fn hash_of(&self, offer: &Offer) -> u64 {

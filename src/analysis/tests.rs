@@ -169,6 +169,58 @@ fn tags_are_looked_at_for_both_of_their_answers() {
 }
 
 #[test]
+fn a_cap_that_another_one_always_comes_before_is_named() {
+    let never = |cap: &str, first: &str| {
+        format!("cap: `{cap}` of offer `a` never comes into play: `{first}` (line 4) always does before it")
+    };
+    for (caps, expected) in [
+        ("caps: [{max: 3, per: 7d}, {max: 2, per: 1d}]", None),
+        (
+            "caps: [{max: 3, per: 7d}, {max: 3, per: 1d}]",
+            Some(("3 per 1d, scope offer", "3 per 7d, scope offer")),
+        ),
+        (
+            "caps: [{max: 3, per: 7d}, {max: 3, per: 7d}]",
+            Some(("3 per 7d, scope offer", "3 per 7d, scope offer")),
+        ),
+        ("caps: [{max: 3, per: 7d}, {max: 3, per: 1d, on: click}]", None),
+        (
+            "caps: [{max: 3, per: 7d}, {max: 3, per: 7d, scope: channel}]",
+            Some(("3 per 7d, scope channel", "3 per 7d, scope offer")),
+        ),
+        ("caps: [{max: 3, per: 7d}, {max: 3, per: 1d, timezone: UTC}]", None),
+        (
+            "suppress: {click: forever}, caps: [{max: 1, per: 1d, on: click, timezone: UTC}]",
+            Some(("1 per 1d, on click, UTC, scope offer", "click forever")),
+        ),
+    ] {
+        let found = warnings(&[&format!("{SLOT}{}", offer("a", caps))]);
+        let found: Vec<&str> =
+            found.iter().filter_map(|warning| warning.split_once(' ').map(|(_, said)| said)).collect();
+        let expected: Vec<String> = expected.iter().map(|(cap, first)| never(cap, first)).collect();
+        assert_eq!(found, expected, "{caps}");
+    }
+}
+
+#[test]
+fn what_caps_or_budgets_may_stop_is_in_nobodys_way() {
+    for (caps, rule_set, wins) in [
+        ("", "", false),
+        ("caps: [{max: 1, per: 7d}]", "", true),
+        ("suppress: {dismiss: 7d}", "", true),
+        ("budgets: [few]", "budgets: {few: {max: 1, on: click}}\n", true),
+        ("", "caps: {policy: {max: 1, per: 7d, scope: all}}\n", true),
+        ("", "guardrails: {all: age > 3}\ncaps: {policy: {max: 1, per: 7d, scope: all}}\n", false),
+        ("", "guardrails: {all: age > 3}\ncaps: {policy: {max: 1, per: 7d, scope: offer}}\n", true),
+    ] {
+        let first = offer("a", &format!("priority: 1{}{caps}", if caps.is_empty() { "" } else { ", " }));
+        let text = format!("{SLOT}{first}{}{rule_set}", offer("b", "when: consent"));
+        let found = warnings(&[&text]);
+        assert_eq!(!found.iter().any(|warning| warning.contains("never wins")), wins, "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn experiments_and_parameters_that_nothing_depends_on_are_named() {
     let treated = |variant: &str| {
         format!(

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::history::Reached;
 use super::lacks::Terms;
 use super::scan::{Obstacle, obstacle};
 use super::{Candidate, Passed, Score, Seen};
@@ -35,7 +36,8 @@ pub struct Explanation<'e> {
 pub struct Stop<'e> {
     /// What kind of thing.
     pub kind: StopKind,
-    /// The guardrail's, group's, variant's or locale's name, or the schedule; empty where there is nothing to name.
+    /// The guardrail's, group's, variant's, locale's or budget's name, or what schedule, cap or suppression say; empty where
+    /// there is nothing to name.
     pub name: Cow<'e, str>,
     /// The condition's text (the part of it that failed), if it was a condition.
     pub condition: Option<&'e str>,
@@ -46,6 +48,12 @@ pub struct Stop<'e> {
     /// What of the whole condition would have to be otherwise: alternatives, the one that lacks least first, at most
     /// [`MAX_WAYS`](super::MAX_WAYS). None where nothing could let it pass.
     pub lacks: Vec<Vec<Lack<'e>>>,
+    /// How many contacts a cap or suppression counted.
+    pub count: Option<u32>,
+    /// How many of them, or of a budget's places, there may be.
+    pub max: Option<u32>,
+    /// When a cap, suppression or budget would let the offer pass again if nothing else happens.
+    pub ends: Option<Time>,
     /// The schedule that is not open, and when that was.
     closed: Option<(&'e Schedule, Time)>,
 }
@@ -75,6 +83,12 @@ pub enum StopKind {
     Treatment,
     /// Its group is full.
     Group,
+    /// A cap: there were as many contacts as it allows.
+    Cap,
+    /// A suppression: the customer did something after which it is not shown for a while.
+    Suppression,
+    /// A budget that is used up.
+    Budget,
     /// It is shown in another placement of this decision.
     Repeated,
     /// Others rank higher and the placement is full.
@@ -94,6 +108,9 @@ impl StopKind {
             StopKind::Schedule => "schedule",
             StopKind::Treatment => "treatment",
             StopKind::Group => "group",
+            StopKind::Cap => "cap",
+            StopKind::Suppression => "suppression",
+            StopKind::Budget => "budget",
             StopKind::Repeated => "repeated",
             StopKind::Rank => "rank",
             StopKind::Deadline => "deadline",
@@ -119,10 +136,11 @@ pub(super) fn explain<'e: 'r, 'r>(
         rank += u32::from(fate.is_none());
         let rank = fate.is_none().then_some(rank);
         let Candidate { offer, score, .. } = *candidate;
-        explanations.push(Explanation { offer, eligible: true, rank, stopped_by, score });
+        let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
+        explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
     }
-    // Shown first, then the eligible; both keep their order.
-    explanations.sort_by_key(|explanation| explanation.rank.is_none());
+    // Shown first, then the eligible, then those that caps stopped; all keep their order.
+    explanations.sort_by_key(|explanation| (explanation.rank.is_none(), !explanation.eligible));
     for (i, offer_id) in placement.offers.iter().enumerate() {
         let offer = seen.engine.offer(*offer_id);
         let stopped_by = if i >= looked_at {
@@ -156,7 +174,19 @@ pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) 
 
 fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {
     let (values, lacks) = (Vec::new(), Vec::new());
-    Stop { kind, name: name.into(), condition: None, line: None, values, lacks, closed: None }
+    let (count, max, ends) = (None, None, None);
+    Stop {
+        kind,
+        name: name.into(),
+        condition: None,
+        line: None,
+        values,
+        lacks,
+        count,
+        max,
+        ends,
+        closed: None,
+    }
 }
 
 fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
@@ -164,7 +194,20 @@ fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
         Passed::Repeated => named(StopKind::Repeated, ""),
         Passed::Full => named(StopKind::Rank, ""),
         Passed::Group => named(StopKind::Group, offer.group(seen.engine).map_or("", |group| &*group.name)),
+        Passed::Capped(reached) => capped(seen, reached),
+        Passed::Budget(nth) => {
+            let budget = seen.engine.caps.budget(nth);
+            let (line, max, ends) = (Some(budget.line), Some(budget.max), budget.ends(seen.now));
+            Stop { line, max, ends, ..named(StopKind::Budget, &*budget.name) }
+        }
     }
+}
+
+fn capped<'e>(seen: &Seen<'e, '_>, reached: Option<Reached>) -> Stop<'e> {
+    let Some(Reached { check, count, ends }) = reached else { return named(StopKind::Cap, "") };
+    let note = seen.engine.caps.note(check);
+    let kind = if note.max == 0 { StopKind::Suppression } else { StopKind::Cap };
+    Stop { line: Some(note.line), count: Some(count), max: Some(note.max), ends, ..named(kind, &*note.text) }
 }
 
 fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {

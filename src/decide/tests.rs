@@ -1,3 +1,4 @@
+mod caps;
 mod experiments;
 mod random;
 
@@ -150,6 +151,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
             placements: &[(engine.placement_id("slot").unwrap(), 2)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &NoBudgets,
             explain: true,
             overdue: Some(&overdue),
         };
@@ -184,6 +187,8 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
         placements: &[(engine.placement_id("slot").unwrap(), 1)],
         locale: None,
         context: Context::default(),
+        contacts: &[],
+        budgets: &NoBudgets,
         explain: true,
         overdue: None,
     };

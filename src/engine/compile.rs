@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
+    Caps, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
 use crate::catalogue::{Additions, Catalogue};
@@ -39,6 +39,7 @@ impl Engine {
             groups: Vec::new(),
             terms: Terms::default(),
             index: Index::default(),
+            caps: Caps::default(),
         }
     }
 
@@ -61,7 +62,8 @@ impl Engine {
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
-        let additions = catalogue.missing(schema, rule_sets, catalogue.keep_s())?;
+        let keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
+        let additions = catalogue.missing(schema, rule_sets, keep_s)?;
         let catalogue =
             if additions.is_empty() { catalogue.clone() } else { Arc::new(catalogue.with(&additions)) };
         let mut sorted: Vec<&(Arc<RuleSet>, u32)> = rule_sets.iter().collect();
@@ -82,6 +84,7 @@ impl Engine {
         linker.experiments();
         let offer_ids = linker.offers();
         linker.fallbacks(&offer_ids);
+        linker.caps();
         let Linker { mut engine, problems, .. } = linker;
         if problems.is_empty() {
             engine.rank();
@@ -208,6 +211,14 @@ impl<'r> Linker<'r> {
                     self.engine.groups[id].max = rule.max;
                 }
             }
+        }
+    }
+
+    /// Caps and budgets, once all names have numbers.
+    fn caps(&mut self) {
+        if self.problems.is_empty() {
+            let group = |name: &str| self.group_ids.get(name).copied();
+            self.engine.caps = Caps::new(&self.engine, &self.sets, group, &mut self.problems);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
 use crate::problem::{Problem, Problems};
+use crate::row;
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
 use crate::store::Row;
@@ -117,6 +118,8 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
         placements: &asked.placements,
         locale: asked.locale.as_ref(),
         context,
+        contacts: row.map_or(&[], |row| row::contacts(row)),
+        budgets: &call.node.budgets(),
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
@@ -381,4 +384,24 @@ fn placement_of(
         return Err(Problem::new(format!("placement `{name}` is asked for twice")));
     }
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contacts_are_read_only_where_the_header_says_there_are_some() {
+        for (row, expected) in [
+            (&[][..], &[][..]),
+            (&[0, 1, 2], &[]),
+            (&[2 | 1 << 16, 7, 8], &[8]),
+            (&[1 | 2 << 16, 7, 8], &[7, 8]),
+            (&[2 | 2 << 16, 7, 8], &[]),
+            (&[1 | 1 << 40, 7, 8], &[]),
+            (&[u64::MAX, 7, 8], &[]),
+        ] {
+            assert_eq!(contacts_of(row), expected, "{row:x?}");
+        }
+    }
 }

@@ -157,8 +157,17 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
 
 fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     let opens = of.opens();
-    let lists = [of.condition.is_some(), of.line.is_some(), !of.values.is_empty(), !of.lacks.is_empty()];
-    out.map(2 + usize::from(opens.is_some()) + lists.into_iter().filter(|given| *given).count());
+    let given = [
+        of.condition.is_some(),
+        of.line.is_some(),
+        !of.values.is_empty(),
+        !of.lacks.is_empty(),
+        opens.is_some(),
+        of.count.is_some(),
+        of.max.is_some(),
+        of.ends.is_some(),
+    ];
+    out.map(2 + given.into_iter().filter(|given| *given).count());
     out.key("kind");
     out.text(of.kind.name());
     out.key("name");
@@ -190,6 +199,16 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     if let Some(opens) = opens {
         out.key("opens");
         out.text(&opens.to_string());
+    }
+    for (key, number) in [("count", of.count), ("max", of.max)] {
+        if let Some(number) = number {
+            out.key(key);
+            out.unsigned(u64::from(number));
+        }
+    }
+    if let Some(ends) = of.ends {
+        out.key("ends");
+        out.text(&ends.to_string());
     }
     out.end_map();
 }

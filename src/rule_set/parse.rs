@@ -5,6 +5,9 @@ mod experiments;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::caps::{
+    self, BudgetRule, CapRule, Level, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
+};
 use super::{
     Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
     MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENT_NAME_BYTES, MAX_TREATMENTS, OfferRule,
@@ -48,6 +51,7 @@ impl RuleSet {
         let mut reader = Reader {
             schema,
             tag_names: TagNames::default(),
+            budgets: Vec::new(),
             tag_depths: Vec::new(),
             experiments: Vec::new(),
             parameters: Parameters::default(),
@@ -69,6 +73,7 @@ type Written = (Arc<[u8]>, Arc<[u8]>);
 struct Reader<'s> {
     schema: &'s Schema,
     tag_names: TagNames,
+    budgets: Vec<BudgetRule>,
     /// How deep each tag is, those it is built on included.
     tag_depths: Vec<usize>,
     experiments: Vec<ExperimentRule>,
@@ -76,7 +81,7 @@ struct Reader<'s> {
     problems: Problems,
 }
 
-fn spot(cursor: &Cursor<'_, '_>) -> Spot {
+pub(super) fn spot(cursor: &Cursor<'_, '_>) -> Spot {
     Spot { place: cursor.input.place, pointer: cursor.pointer() }
 }
 
@@ -96,6 +101,8 @@ impl Reader<'_> {
             "tags",
             "placements",
             "groups",
+            "caps",
+            "budgets",
             "offers",
             "guardrails",
         ];
@@ -108,6 +115,7 @@ impl Reader<'_> {
         self.read_experiments(&object);
         self.parameters = self.read_parameters(&object);
         let tags = self.tags(&object);
+        self.budgets = self.budgets(&object);
         Some(RuleSet {
             name: name.into(),
             description: description.into(),
@@ -116,12 +124,82 @@ impl Reader<'_> {
             holdout: self.holdout(&object),
             placements: self.placements(&object),
             groups: self.groups(&object),
+            caps: self.caps(&object),
             offers: self.offers(&object),
             guardrails: self.guardrails(&object),
             tag_names: std::mem::take(&mut self.tag_names),
             experiments: std::mem::take(&mut self.experiments),
             parameters: std::mem::take(&mut self.parameters),
+            budgets: std::mem::take(&mut self.budgets),
         })
+    }
+
+    fn caps(&mut self, object: &Object<'_, '_>) -> Vec<CapRule> {
+        let mut rules = Vec::new();
+        for (name, cursor) in self.section(object, "caps", MAX_CAPS_PER_OFFER) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            rules.extend(caps::read_cap(&cursor, Some(name), Level::RuleSet, &mut self.problems));
+        }
+        rules
+    }
+
+    fn budgets(&mut self, object: &Object<'_, '_>) -> Vec<BudgetRule> {
+        let mut rules = Vec::new();
+        for (name, cursor) in self.section(object, "budgets", MAX_BUDGETS) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            rules.extend(caps::read_budget(key_reference(name, &cursor), &cursor, &mut self.problems));
+        }
+        rules
+    }
+
+    /// How often an offer is shown. What is a fallback only is always shown, so it may say nothing about that.
+    fn offer_caps(&mut self, name: &str, fields: &Object<'_, '_>, grouped: bool) -> OfferCaps {
+        let problems = &mut self.problems;
+        let listed = fields.get("caps").map(|c| caps::read_caps(c, Level::Offer { grouped }, problems));
+        let suppress = fields.get("suppress").map(|c| caps::read_suppress(c, problems));
+        let mut found = OfferCaps {
+            caps: listed.unwrap_or_default(),
+            suppress: suppress.unwrap_or_default(),
+            budgets: Vec::new(),
+        };
+        if let Some(cursor) = fields.get("budgets") {
+            found.budgets = self.offer_budgets(cursor);
+        }
+        let given = ["caps", "suppress", "budgets"].into_iter().find_map(|field| fields.get(field));
+        if let (Some(cursor), None) = (given, fields.get("placements")) {
+            let detail = format!("offer `{name}` is a fallback only, which is shown whatever caps say");
+            let problem = cursor.key_problem(detail);
+            self.problems.push(problem.hint("leave it out, or give the offer `placements`"));
+        }
+        found
+    }
+
+    fn offer_budgets(&mut self, cursor: &Cursor<'_, '_>) -> Vec<Reference> {
+        let mut found: Vec<Reference> = Vec::new();
+        let Some(items) = cursor.items(&mut self.problems) else { return found };
+        if items.len() > MAX_BUDGETS_PER_OFFER {
+            let detail =
+                format!("an offer has at most {MAX_BUDGETS_PER_OFFER} budgets, this one {}", items.len());
+            self.problems.push(cursor.problem(detail));
+            return found;
+        }
+        for item in items {
+            let Some(name) = name_of_thing(&item, &mut self.problems) else { continue };
+            let names = || self.budgets.iter().map(|budget| &*budget.name.name);
+            if found.iter().any(|budget| &*budget.name == name) {
+                self.problems.push(item.problem(format!("budget `{name}` is listed twice")));
+            } else if names().any(|known| known == name) {
+                found.push(Reference { name: name.into(), spot: spot(&item) });
+            } else {
+                let problem = item.problem(format!("this rule set has no budget `{name}`"));
+                let problem = problem.nearest(name, names());
+                self.problems.push(match problem.hint {
+                    Some(_) => problem,
+                    None => problem.hint("define it at the top of the rule set under `budgets`"),
+                });
+            }
+        }
+        found
     }
 
     /// The named entries of a section, bounded.
@@ -177,7 +255,7 @@ impl Reader<'_> {
         for (name, cursor) in self.section(object, "placements", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
             let Some(fields) =
-                cursor.object(&["channels", "count", "fallback", "description"], &mut self.problems)
+                cursor.object(&["channels", "count", "fallback", "caps", "description"], &mut self.problems)
             else {
                 continue;
             };
@@ -196,6 +274,7 @@ impl Reader<'_> {
                 channels,
                 count: count as usize,
                 fallback,
+                caps: self.caps_of(&fields, Level::Placement),
             });
         }
         placements
@@ -221,14 +300,26 @@ impl Reader<'_> {
         let mut groups = Vec::new();
         for (name, cursor) in self.section(object, "groups", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
-            let Some(fields) = cursor.object(&["max", "description"], &mut self.problems) else { continue };
+            let Some(fields) = cursor.object(&["max", "caps", "description"], &mut self.problems) else {
+                continue;
+            };
             fields.refuse_blanks(&mut self.problems);
-            let Some(max) = fields.required("max", &mut self.problems).copied() else { continue };
-            if let Some(max) = max.integer(1, MAX_COUNT as i64, &mut self.problems) {
-                groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize });
-            }
+            let caps = self.caps_of(&fields, Level::Group);
+            let max = match fields.get("max") {
+                None if fields.get("caps").is_some() => Some(1),
+                _ => fields
+                    .required("max", &mut self.problems)
+                    .copied()
+                    .and_then(|max| max.integer(1, MAX_COUNT as i64, &mut self.problems)),
+            };
+            let Some(max) = max else { continue };
+            groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize, caps });
         }
         groups
+    }
+
+    fn caps_of(&mut self, fields: &Object<'_, '_>, level: Level) -> Vec<CapRule> {
+        fields.get("caps").map_or_else(Vec::new, |c| caps::read_caps(c, level, &mut self.problems))
     }
 
     fn guardrails(&mut self, object: &Object<'_, '_>) -> Vec<GuardrailRule> {
@@ -341,6 +432,9 @@ impl Reader<'_> {
             "boost",
             "reason",
             "treatments",
+            "caps",
+            "suppress",
+            "budgets",
             "description",
         ];
         let fields = cursor.object(&known, &mut self.problems)?;
@@ -371,6 +465,7 @@ impl Reader<'_> {
             propensity: self.number(fields.get("propensity"), &attributes, 0.0, 1.0),
             boost: self.number(fields.get("boost"), &attributes, 0.0, f64::INFINITY),
             reason: self.reason(&fields),
+            caps: self.offer_caps(name, &fields, attributes.group.is_some()),
             placements,
             attributes,
             when,

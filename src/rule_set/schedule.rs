@@ -199,7 +199,8 @@ fn describe(object: &crate::input::Object<'_, '_>) -> Box<str> {
     text.into()
 }
 
-fn read_zone(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<TimeZone> {
+/// Reads the name of a time zone.
+pub(super) fn read_zone(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<TimeZone> {
     let name = cursor.text(problems)?;
     match TimeZone::get(name) {
         Ok(zone) => Some(zone),

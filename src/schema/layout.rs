@@ -1,7 +1,7 @@
 //! Where features lie in a row of 64-bit words. A field never crosses a word, so reading one is a shift and a mask.
 //! Code 0 is *missing* for every kind: a fresh row of zeroes, or a row too short for a feature, reads as missing.
 
-use super::{Feature, FeatureId, MAX_ROW_WORDS, Schema};
+use super::{Feature, FeatureId, HEADER_WORDS, MAX_ROW_WORDS, Schema};
 use crate::problem::Problem;
 
 /// A stretch of bits in a row.
@@ -55,7 +55,7 @@ impl Schema {
     /// Gives a field to every stored feature that has none, first fit in order of declaration. Fields already given
     /// stay, and those of later features never move earlier ones: that is what lets a schema grow over existing rows.
     pub(super) fn lay_out(&mut self) -> Result<(), Problem> {
-        let mut used: Vec<u32> = Vec::new(); // bits taken in each word, from the lowest
+        let mut used: Vec<u32> = vec![64; HEADER_WORDS]; // bits taken in each word, from the lowest
         for feature in &self.features {
             if let Some(field) = feature.field {
                 let word = usize::from(field.word);
@@ -85,7 +85,7 @@ impl Schema {
 
     /// Takes over the fields that the features have, in place of those that [`lay_out`](Schema::lay_out) would give.
     pub(super) fn laid_out(&mut self) -> Result<(), Problem> {
-        let mut used: Vec<u64> = Vec::new();
+        let mut used: Vec<u64> = vec![u64::MAX; HEADER_WORDS];
         for feature in &self.features {
             let why = match (feature.kind.bits(), feature.field) {
                 (None, None) => continue,

@@ -105,6 +105,8 @@ impl<'e> Prepared<'e> {
             placements: &self.placements,
             locale: self.locale.as_ref(),
             context: self.context.clone(),
+            contacts: &[],
+            budgets: &decide::NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -10,7 +10,7 @@ use super::super::client::Client;
 use super::super::terminal::thousands;
 use super::population::now;
 use crate::context::Context;
-use crate::decide::{Request, decide};
+use crate::decide::{NoBudgets, Request, decide};
 use crate::node::Node;
 use crate::rule_set::Locale;
 use crate::store::Row;
@@ -79,6 +79,8 @@ fn time_decisions(node: &Node) -> Option<Duration> {
             placements: &placements,
             locale: Some(&locale),
             context,
+            contacts: &[],
+            budgets: &NoBudgets,
             explain: false,
             overdue: None,
         };

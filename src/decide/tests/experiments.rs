@@ -45,6 +45,8 @@ fn decided<A>(
         placements: &[(engine.placement_id("slot").unwrap(), 3)],
         locale: locale.as_ref(),
         context: Context::default(),
+        contacts: &[],
+        budgets: &NoBudgets,
         explain: true,
         overdue: None,
     };

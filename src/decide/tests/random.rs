@@ -410,6 +410,8 @@ fn run(first: usize, step: usize) -> (usize, usize) {
                 placements: &placements,
                 locale: rng.bool().then_some(&locale),
                 context: context(&schema, &mut rng),
+                contacts: &[],
+                budgets: &NoBudgets,
                 explain: false,
                 overdue: None,
             };
