@@ -183,7 +183,7 @@ fn row_read(criterion: &mut Criterion) {
     let all = (0..synthetic.schema.features().len() as u16).map(FeatureId);
     let present = |row: &[u64]| {
         let vector = FeatureVector::new(row);
-        all.clone().filter(|id| vector.get(&synthetic.schema, *id) != Value::Missing).count()
+        all.clone().filter(|id| vector.get(&synthetic.schema, *id, Time(0)) != Value::Missing).count()
     };
     assert_eq!(present(&row), 64);
     criterion.bench_function("row/read 64 features", |bencher| bencher.iter(|| present(black_box(&row))));

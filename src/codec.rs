@@ -30,7 +30,8 @@
 //!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
 //!   5 lessons    count and that many (offer, placement, 1 byte segment, 2 words)
 //!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
-//! schema       text, count, that many (name, 1 byte placed (0 or 1), if placed: word, 1 byte shift, 1 byte bits)
+//! schema       text, count, that many (name, place)
+//! place        1 byte tag: 0 none, 1 field, 2 cells; for 1: word, 1 byte shift, 1 byte bits; for 2: word, count of words
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier versions,
 //!              count and that many (version, text)
 //! id, name, text   length in bytes, UTF-8
@@ -62,7 +63,7 @@ use crate::ledger::{
 };
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
 use crate::rule_set::MAX_TREATMENT_NAME_BYTES;
-use crate::schema::{Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, Schema};
+use crate::schema::{Cells, Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::snapshot::Head;
 use crate::update::{Change, Update};
 
@@ -126,6 +127,10 @@ const LIMITS: u8 = 3;
 const TALLIES: u8 = 4;
 const LESSONS: u8 = 5;
 const TOTALS: u8 = 6;
+
+const NOWHERE: u8 = 0;
+const FIELD: u8 = 1;
+const CELLS: u8 = 2;
 
 const REPLACE: u8 = 1;
 const MERGE: u8 = 2;
@@ -442,8 +447,18 @@ impl Encode for Stored<'_, Schema> {
         count(self.0.features().len(), MAX_FEATURES)?.encode(out)?;
         self.0.features().iter().try_for_each(|feature: &Feature| {
             write_text(&feature.name, MAX_NAME_BYTES, out)?;
-            feature.field.map(Field::place).encode(out)
+            Stored(&feature.place()).encode(out)
         })
+    }
+}
+
+impl Encode for Stored<'_, Option<RowPlace>> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        match self.0 {
+            None => NOWHERE.encode(out),
+            Some(RowPlace::Field(field)) => (FIELD, field.place()).encode(out),
+            Some(RowPlace::Cells(cells)) => (CELLS, cells.place()).encode(out),
+        }
     }
 }
 
@@ -701,12 +716,16 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Schema> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<(&'b str, Option<Field>)> {
+impl<'b, C> BorrowDecode<'b, C> for Read<(&'b str, Option<RowPlace>)> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let name = borrow_text(input, MAX_NAME_BYTES)?;
-        let place = Option::<(u16, u8, u8)>::borrow_decode(input)?;
-        let field = place.map(|place| Field::at(place).ok_or(Wrong::Other("no row has such a field")));
-        Ok(Read((name, field.transpose()?)))
+        let place = match u8::borrow_decode(input)? {
+            NOWHERE => return Ok(Read((name, None))),
+            FIELD => Field::at(BorrowDecode::borrow_decode(input)?).map(RowPlace::Field),
+            CELLS => Cells::at(BorrowDecode::borrow_decode(input)?).map(RowPlace::Cells),
+            tag => return Err(Wrong::OtherString(format!("no place has the tag {tag}"))),
+        };
+        Ok(Read((name, Some(place.ok_or(Wrong::Other("no row has such a field"))?))))
     }
 }
 
@@ -1048,7 +1067,7 @@ mod tests {
         let bytes = encode_schema(&grown()).unwrap();
         let text = grown().text.len() as u8;
         assert_eq!(bytes[0], text);
-        let places = [3, 1, b'b', 1, 1, 0, 2, 1, b'a', 1, 1, 2, 32, 1, b'c', 0];
+        let places = [3, 1, b'b', 1, 1, 0, 2, 1, b'a', 1, 1, 2, 32, 1, b'c', 2, 2, 1];
         assert_eq!(bytes[1 + usize::from(text)..], places);
         assert_eq!(decode_schema(&bytes).unwrap(), grown());
         let bytes = encode_rule_set("w", &history()).unwrap();
@@ -1070,10 +1089,16 @@ mod tests {
         let no_schema = decode_schema(&[1, b'x', 0]).unwrap_err().to_string();
         assert!(no_schema.contains("not a schema"), "{no_schema}");
         let mut bytes = encode_schema(&grown()).unwrap();
-        let last = bytes.len() - 6; // word of `a`
+        let last = bytes.len() - 8; // word of `a`
         bytes[last..last + 1].copy_from_slice(&[250]);
         assert!(decode_schema(&bytes).is_ok(), "a row may be that long");
         bytes.splice(last..last + 1, [251, 0xe8, 0x03]);
+        assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no row has such a field"));
+        let mut bytes = encode_schema(&grown()).unwrap();
+        let last = bytes.len() - 3; // tag of the place of `c`
+        bytes[last] = 3;
+        assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no place has the tag 3"));
+        bytes.splice(last.., [2, 251, 0xe7, 0x03, 2]);
         assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no row has such a field"));
     }
 

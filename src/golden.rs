@@ -8,9 +8,10 @@ use crate::customer;
 use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
+use crate::intake::Intake;
 use crate::problem::{Place, Problem, Problems, Source};
 use crate::rule_set::Locale;
-use crate::schema::{ChannelId, ContextId, Schema};
+use crate::schema::{ChannelId, ContextId, Kind, Schema};
 use crate::store::Row;
 use crate::update::{Change, read_fields};
 use crate::value::{Time, Value};
@@ -32,7 +33,7 @@ pub struct Case {
     pub now: Time,
     /// The customer's id, which tells the arms of experiments; the case's name unless it says one.
     pub id: Box<str>,
-    /// The customer's features; empty for an unknown customer.
+    /// The customer's features, what happened included; empty for an unknown customer.
     pub row: Row,
     /// What the customer was shown and did before.
     pub contacts: Vec<PastContact>,
@@ -85,15 +86,16 @@ impl Golden {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with line and column.
-    pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<Golden, Problems> {
+    pub fn parse(file: &str, text: &str, schema: &Arc<Schema>) -> Result<Golden, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
+        let intake = Intake::compile(schema)?;
         let mut problems = Problems::new();
         let root = Cursor::root(&input, Some(&source));
         let items = root.items(&mut problems);
         let mut cases = Vec::new();
         for item in items.into_iter().flatten() {
-            cases.extend(read_case(&item, &source, schema, &mut problems));
+            cases.extend(read_case(&item, &source, schema, &intake, &mut problems));
         }
         problems.or(Golden { cases })
     }
@@ -288,9 +290,10 @@ fn read_case(
     cursor: &Cursor<'_, '_>,
     source: &Arc<Source>,
     schema: &Schema,
+    intake: &Intake,
     problems: &mut Problems,
 ) -> Option<Case> {
-    let known = ["name", "now", "id", "customer", "contacts", "request", "expect"];
+    let known = ["name", "now", "id", "customer", "events", "contacts", "request", "expect"];
     let object = cursor.object(&known, problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
     let id = object.get("id").and_then(|c| read_id(c, problems));
@@ -303,6 +306,10 @@ fn read_case(
             None
         }
     };
+    let mut events = Vec::new();
+    for item in object.get("events").and_then(|cursor| cursor.items(problems)).into_iter().flatten() {
+        events.extend(read_event(&item, schema, now, problems));
+    }
     let request = object.required("request", problems).and_then(|c| read_request(c, schema, problems));
     let expected = object.required("expect", problems).and_then(|c| read_expected(c, problems));
     let contacts = object.get("contacts").map(|c| read_contacts(c, now, problems)).unwrap_or_default();
@@ -310,6 +317,12 @@ fn read_case(
     let mut row = Row::new();
     if let Some(features) = features? {
         Change::Replace(features).apply(schema, &mut row);
+    }
+    for (event, at, properties) in events {
+        row.resize(row.len().max(schema.row_words()), 0);
+        for (feature, code) in intake.facts(event, at, &properties) {
+            schema.take(feature, &mut row, at, code);
+        }
     }
     let name = name?;
     Some(Case {
@@ -376,6 +389,57 @@ fn read_contact(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Probl
         at: at?,
         place: cursor.input.place,
     })
+}
+
+/// Its type, when it was in seconds since 1970, its properties.
+type Happened = (usize, u32, Vec<(usize, Value<'static>)>);
+
+fn read_event(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    now: Option<Time>,
+    problems: &mut Problems,
+) -> Option<Happened> {
+    let object = cursor.object(&["type", "at", "properties"], problems)?;
+    let event = object.required("type", problems).and_then(|c| read_type(c, schema, problems));
+    let at = object.required("at", problems).and_then(|c| read_moment(c, now, problems));
+    let event = event?;
+    let mut properties = Vec::new();
+    let given = object.get("properties").and_then(|cursor| cursor.entries(problems));
+    for (name, cursor) in given.into_iter().flatten() {
+        let declared = &schema.events()[event];
+        let Some(id) = declared.property_id(name) else {
+            let problem = cursor.key_problem(format!("`{}` has no property {}", declared.name, quoted(name)));
+            problems.push(problem.nearest(name, declared.properties.iter().map(|known| &*known.name)));
+            continue;
+        };
+        match declared.properties[id].kind.read(&cursor.input.value) {
+            Ok(value) => properties.push((id, value.into_owned())),
+            Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
+        }
+    }
+    Some((event, at?, properties))
+}
+
+fn read_type(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<usize> {
+    let found = schema.find_event(cursor.text(problems)?);
+    found.map_err(|problem| problems.push(cursor.placed(problem))).ok()
+}
+
+/// When an event was: before it is decided.
+fn read_moment(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<u32> {
+    let at = match Kind::Time.read(&cursor.input.value) {
+        Ok(Value::Time(at)) => at,
+        Ok(_) => return None,
+        Err(why) => {
+            problems.push(cursor.problem(why));
+            return None;
+        }
+    };
+    if now.is_some_and(|now| at > now) {
+        problems.push(cursor.problem("this event is after `now`"));
+    }
+    u32::try_from(at.seconds()).ok()
 }
 
 fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {

@@ -17,6 +17,7 @@ mod customers;
 mod decision_id;
 mod decisions;
 mod encode;
+mod events;
 mod listen;
 mod media;
 mod operations;
@@ -50,6 +51,10 @@ pub const MAX_URI_BYTES: usize = 8 * 1024;
 pub const MAX_DECISION_BYTES: usize = 64 * 1024;
 /// Bytes of one customer's features at most.
 pub const MAX_CUSTOMER_BYTES: usize = 256 * 1024;
+/// Bytes of the events of one request at most, sent and unpacked.
+pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+/// Events of one request at most.
+pub const MAX_EVENTS: usize = 10_000;
 /// Bytes of a rule set or a schema at most, sent and unpacked.
 pub const MAX_DEFINITION_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one bulk load at most, sent and unpacked.

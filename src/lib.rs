@@ -50,6 +50,7 @@ pub mod learning;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod intake;
 pub mod ledger;
 pub mod record;
 pub mod state;

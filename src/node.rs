@@ -553,7 +553,7 @@ mod tests {
     use crate::state;
     use crate::state::testing::{Model, SCHEMA, id, merge, replayed, updates};
     use crate::store::Row;
-    use crate::value::Value;
+    use crate::value::{Time, Value};
     use crate::vector::FeatureVector;
     use crate::writer::MAX_WAITING;
 
@@ -579,7 +579,7 @@ mod tests {
     fn age(node: &Node, who: impl fmt::Display) -> Option<i64> {
         let mut row = Row::new();
         node.customers().read(id(who).as_str(), &mut row);
-        match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE)) {
+        match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE), Time(0)) {
             Value::Int(age) => Some(age),
             _ => None,
         }

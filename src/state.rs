@@ -224,9 +224,9 @@ impl State {
 }
 
 /// What computed features take from an event; `row` has room for them.
-fn facts(_schema: &Schema, _row: &mut [u64], event: &Event) {
-    for (_feature, _code) in &event.facts {
-        // Computed features have no cells yet.
+fn facts(schema: &Schema, row: &mut [u64], event: &Event) {
+    for (feature, code) in &event.facts {
+        schema.take(*feature, row, event.at, *code);
     }
 }
 
@@ -299,7 +299,7 @@ impl Digest {
         hash.text(&definitions.schema.text);
         for feature in definitions.schema.features() {
             hash.text(&feature.name);
-            hash.text(&format!("{:?}", feature.field));
+            hash.text(&format!("{:?}", feature.place()));
         }
         for (name, history) in definitions.rule_sets() {
             hash.text(name);

@@ -42,8 +42,8 @@ const SHARDS: usize = 1024;
 /// Words of a new row until the writer is told better: a header and 64 mixed features.
 const DEFAULT_ROW_WORDS: usize = 13;
 
-/// A copy of a customer's words. Up to 24 take no allocation; used again, none at all.
-pub type Row = SmallVec<[u64; 24]>;
+/// A copy of a customer's words. Up to 64 take no allocation; used again, none at all.
+pub type Row = SmallVec<[u64; 64]>;
 
 /// An empty store: its one writer, and what all readers share.
 ///

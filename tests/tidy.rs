@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 40] = [
+const CORE: [&str; 41] = [
     "analysis",
     "analysis.rs",
     "arm.rs",
@@ -27,6 +27,7 @@ const CORE: [&str; 40] = [
     "expression",
     "expression.rs",
     "input.rs",
+    "intake.rs",
     "learning",
     "learning.rs",
     "leases.rs",

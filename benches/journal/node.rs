@@ -99,7 +99,7 @@ impl Writer for Task {
     async fn read(&mut self, customer: usize) -> u64 {
         let mut row = Row::new();
         assert!(self.node.customers().read(&id(customer), &mut row));
-        match FeatureVector::new(&row).get(&self.node.live().engine.schema, self.feature) {
+        match FeatureVector::new(&row).get(&self.node.live().engine.schema, self.feature, Time(0)) {
             Value::Int(value) => value as u64,
             other => panic!("{other:?}"),
         }

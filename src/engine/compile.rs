@@ -349,8 +349,8 @@ impl<'r> Linker<'r> {
         }
         let value = |name: &str| Some(rule.attributes.value(name));
         let offer = Some(OfferScope { value: &value });
-        let (schema, tags_of_set, parameters) = (&self.engine.schema, &set.tag_names, &set.parameters);
-        let scope = Scope { schema, tags: tags_of_set, offer, parameters, variables: &[] };
+        let (tags_of_set, parameters) = (&set.tag_names, &set.parameters);
+        let scope = Scope { tags: tags_of_set, offer, parameters, ..Scope::of(&self.engine.schema) };
         let narrowed = match scope.condition(&guardrail.syntax) {
             Ok(condition) if is_always_true(&condition) => None,
             Ok(condition) => {

@@ -37,6 +37,9 @@ pub struct Scope<'s> {
     pub parameters: &'s Parameters,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
+    /// The name of the event that the condition is about, if it is about one: then the schema's context is what the event
+    /// carries, and its bare names are all that there is.
+    pub event: Option<&'s str>,
 }
 
 /// The names of a rule set's tags; a tag's number is its place.
@@ -70,7 +73,7 @@ impl<'s> Scope<'s> {
     /// Features and context, no tags, no parameters, no offer.
     pub fn of(schema: &'s Schema) -> Scope<'s> {
         static NONE: std::sync::LazyLock<(TagNames, Parameters)> = std::sync::LazyLock::new(Default::default);
-        Scope { schema, tags: &NONE.0, offer: None, parameters: &NONE.1, variables: &[] }
+        Scope { schema, tags: &NONE.0, offer: None, parameters: &NONE.1, variables: &[], event: None }
     }
 
     /// Checks a condition.

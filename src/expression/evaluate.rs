@@ -140,7 +140,7 @@ impl<'a> Run<'_, 'a> {
     fn value(&mut self, node: &'a Node) -> Value<'a> {
         match node {
             Node::Constant(value) => value.borrowed(),
-            Node::Feature(id) => self.facts.vector.get(self.facts.schema, *id),
+            Node::Feature(id) => self.facts.vector.get(self.facts.schema, *id, self.facts.now),
             Node::Code(id) => self.code(*id),
             Node::Context(id) => self.facts.context.get(*id).borrowed(),
             Node::Channel => self.channel(),
@@ -296,7 +296,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     fn code(&self, id: FeatureId) -> Value<'a> {
-        match self.facts.schema.feature(id).field.map_or(0, |field| field.read(self.facts.vector.words())) {
+        match self.facts.vector.code(self.facts.schema, id, self.facts.now) {
             0 => Value::Missing,
             code => Value::Int(code as i64 - 1),
         }

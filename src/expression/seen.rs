@@ -89,7 +89,7 @@ pub(crate) fn seen<'e: 'a, 'a>(
             return;
         }
         let value = match node {
-            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id),
+            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id, facts.now),
             Node::Context(id) => facts.context.get(*id).clone().into_owned(),
             Node::Variant(experiment) => variant_of(experiment, facts),
             _ => node.evaluate(facts).into_owned(),

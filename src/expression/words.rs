@@ -63,6 +63,10 @@ impl Words<'_> {
             Term::Computed(scoped, _) => match &scoped.node {
                 Node::Rank(_, words) => enumerated(words, &places(words, keys)),
                 Node::Variant(experiment) => variants(experiment, keys),
+                Node::Code(feature) => match self.schema.feature(*feature).kind.result() {
+                    Kind::Enum(words) => enumerated(words, &places(words, keys)),
+                    _ => self.ordered(id, keys),
+                },
                 _ => self.ordered(id, keys),
             },
             Term::Truth(_) => self.ordered(id, keys),

@@ -22,6 +22,7 @@ pub(super) enum Route<'p> {
     Activate(&'p str, &'p str),
     Rollback(&'p str),
     Check(&'p str),
+    Events,
     Schema,
     Bundle,
     AudienceCount,
@@ -52,11 +53,12 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
     ("/openapi.json", &["GET"]),
+    ("/v1/events", &["POST"]),
 ];
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 19;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -79,6 +81,7 @@ impl Route<'_> {
             Route::Readyz => 15,
             Route::Metrics => 16,
             Route::OpenApi => 17,
+            Route::Events => 18,
         }
     }
 
@@ -121,6 +124,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "versions", version, "activate"] => Route::Activate(name, version),
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
         ["v1", "rule-sets", name, "check"] => Route::Check(name),
+        ["v1", "events"] => Route::Events,
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
         ["v1", "audiences", "count"] => Route::AudienceCount,

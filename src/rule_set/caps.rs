@@ -2,12 +2,12 @@
 
 use jiff::tz::TimeZone;
 
-use super::schedule::read_zone;
 use super::{Reference, Spot};
 use crate::contact::OutcomeKind;
 use crate::event::{MAX_LATE_S, MAX_LIMITS_PER_OUTCOME};
 use crate::input::{Cursor, quoted};
 use crate::problem::Problems;
+use crate::schema::read_zone;
 
 /// Caps of one offer, group, placement or rule set at most, each.
 pub const MAX_CAPS_PER_OFFER: usize = 16;

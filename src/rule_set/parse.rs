@@ -339,8 +339,7 @@ impl Reader<'_> {
     }
 
     fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
-        let (tags, parameters) = (&self.tag_names, &self.parameters);
-        Scope { schema: self.schema, tags, offer, parameters, variables: &[] }
+        Scope { tags: &self.tag_names, offer, parameters: &self.parameters, ..Scope::of(self.schema) }
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {

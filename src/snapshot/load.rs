@@ -250,7 +250,11 @@ impl Input {
             catalogue.extend(&additions);
         }
         let ledger = self.ledger(&head)?;
-        Ok((head, Definitions::restore(schema, catalogue, rule_sets), ledger))
+        let definitions = Definitions::restore(schema, catalogue, rule_sets);
+        let definitions = definitions.map_err(|problems| {
+            damaged(&self.file, self.offset, "a schema that compiles", problems.to_string())
+        })?;
+        Ok((head, definitions, ledger))
     }
 
     fn ledger(&mut self, head: &Head) -> Result<Content, LoadError> {

@@ -21,6 +21,9 @@ impl Check<'_> {
         if let Some(i) = self.scope.variables.iter().position(|(variable, _)| variable == name) {
             return (Node::Variable(i), Type::of_value(&self.scope.variables[i].1));
         }
+        if let Some(event) = self.scope.event {
+            return self.property(term, event, name);
+        }
         if name == "now" {
             return (Node::Now, Type::Time);
         }
@@ -94,9 +97,27 @@ impl Check<'_> {
         type_named(&name).map(|kind| (Node::Constant(Value::Type(kind)), Type::Type))
     }
 
+    /// What the event of this name carries under `name`, or a type.
+    fn property(&mut self, term: &Term, event: &str, name: &str) -> (Node, Type) {
+        let schema = self.scope.schema;
+        if let Some(id) = schema.context_id(name) {
+            return (Node::Context(id), Type::of(&schema.context()[usize::from(id.0)].kind));
+        }
+        if let Some(kind) = type_named(name) {
+            return (Node::Constant(Value::Type(kind)), Type::Type);
+        }
+        let problem = self.problem(term, format!("event `{event}` has no property `{name}`"));
+        let problem = problem.nearest(name, schema.context().iter().map(|property| &*property.name));
+        self.wrong(match problem.hint {
+            Some(_) => problem,
+            None => problem.hint("this condition sees what the event carries, and nothing else"),
+        })
+    }
+
     /// Whether a name stands for a group of names, and for no value.
     fn is_namespace(&self, name: &str) -> bool {
-        NAMESPACES.contains(&name)
+        let groups: &[&str] = if self.scope.event.is_some() { &["event"] } else { &NAMESPACES };
+        groups.contains(&name)
             && !self.locals.iter().any(|(local, _)| local == name)
             && !self.scope.variables.iter().any(|(variable, _)| variable == name)
     }
@@ -120,8 +141,11 @@ impl Check<'_> {
         (self.fold(make(Box::new(node), field.into())), kind)
     }
 
-    /// A feature, context field, tag, parameter or offer attribute.
+    /// A feature, context field, tag, parameter or offer attribute; a property of an event.
     fn member(&mut self, term: &Term, root: &str, field: &str) -> (Node, Type) {
+        if let Some(event) = self.scope.event {
+            return self.property(term, event, field);
+        }
         let schema = self.scope.schema;
         let names: Vec<&str> = match root {
             "customer" => {

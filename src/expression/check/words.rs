@@ -139,7 +139,9 @@ impl Check<'_> {
     /// customer whose score was given as 0.7 passes `score >= 0.7`.
     pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
         let single = |node: &Node| match node {
-            Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },
+            Node::Feature(id) => {
+                *self.scope.schema.feature(*id).kind.result() == Kind::Float { double: false }
+            }
             _ => false,
         };
         let [left, right] = pair;
