@@ -181,7 +181,6 @@ impl Reader<'_> {
             arms: arms.into_iter().map(ArmNumber).collect(),
             nonce,
             decided,
-            segment,
         })
     }
 

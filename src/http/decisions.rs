@@ -401,7 +401,7 @@ mod tests {
             (&[1 | 1 << 40, 7, 8], &[]),
             (&[u64::MAX, 7, 8], &[]),
         ] {
-            assert_eq!(contacts_of(row), expected, "{row:x?}");
+            assert_eq!(row::contacts(row), expected, "{row:x?}");
         }
     }
 }
