@@ -158,6 +158,7 @@ fn caps(criterion: &mut Criterion) {
         ("10 caps, 20 contacts, three offers stopped", &capped, &stopped, "o03"),
     ] {
         let request = Request {
+            customer: "c",
             channel: engine.schema.channel_id("app").expect("a usual channel"),
             placements: &[(engine.placement_id("slot").expect("it is defined"), 1)],
             locale: None,

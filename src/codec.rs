@@ -62,6 +62,7 @@ use crate::ledger::{
     Totals, Used,
 };
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
+use crate::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Cells, Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::snapshot::Head;
 use crate::update::{Change, Update};
@@ -78,6 +79,7 @@ const MAX_OUTCOME_BYTES: usize =
 const _: () = assert!(MAX_FACTS <= MAX_FIELDS_PER_UPDATE);
 /// Names that are made of two: a treatment's of placement and locale, an arm's of experiment and variant.
 const MAX_LONG_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
+const _: () = assert!(MAX_TREATMENT_NAME_BYTES <= MAX_LONG_NAME_BYTES);
 /// Whatever keeps to the bounds of [`record`](crate::record) can be encoded.
 const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
 const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);

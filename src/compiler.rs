@@ -756,6 +756,7 @@ offers:
         let feature = live.engine.schema.feature_id("tier").unwrap();
         live.engine.schema.feature(feature).field.unwrap().write(&mut row, tier);
         let request = Request {
+            customer: "c",
             channel: live.engine.schema.channel_id("app").unwrap(),
             placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
             locale: None,

@@ -14,7 +14,11 @@ mod tests;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use crate::engine::{Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use smallvec::SmallVec;
+
+use crate::arm::ArmId;
+use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::experiment::InVariant;
 use crate::expression::{Facts, TagMemo};
 use crate::rule_set::Locale;
 use crate::schema::ChannelId;
@@ -37,6 +41,8 @@ pub const MAX_PLACEMENTS: usize = 30;
 
 /// What is asked; names are resolved already.
 pub struct Request<'a> {
+    /// Whose id tells the arms of experiments; for nothing else.
+    pub customer: &'a str,
     /// On which channel.
     pub channel: ChannelId,
     /// Which placements, and how many propositions for each (at most [`MAX_COUNT`]).
@@ -64,6 +70,8 @@ pub struct Decision<'e> {
     pub placements: Vec<Shown<'e>>,
     /// Whether the time was over before everything was decided.
     pub degraded: bool,
+    /// Whether the customer is in the holdout, so that only fallbacks are shown.
+    pub holdout: bool,
 }
 
 /// What one placement shows.
@@ -94,7 +102,13 @@ pub struct Proposition<'e> {
     pub propensity: f64,
     /// Why, in the request's language.
     pub reason: Option<&'e str>,
+    /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
+    /// customer is in. Who is held out is in no other arm.
+    pub arms: Arms,
 }
+
+/// Arms that bear on a proposition, each of another experiment.
+pub type Arms = SmallVec<[ArmId; 4]>;
 
 /// Decides. For an unknown customer give [`FeatureVector::unknown`].
 ///
@@ -107,14 +121,14 @@ pub fn decide<'e>(
 ) -> Decision<'e> {
     Room::with(engine, |known, pool, taken, history, memos| {
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
-        let seen = Seen { engine, vector, request, now, memos, held };
+        let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
         history.begin(engine, request.contacts, now);
         let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, history, late: false };
         let shown =
             request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
         let placements = shown.collect();
-        Decision { placements, degraded: choosing.late }
+        Decision { placements, degraded: choosing.late, holdout: seen.held_out }
     })
 }
 
@@ -129,7 +143,10 @@ pub fn eligible(
     found: &mut Vec<OfferId>,
 ) {
     Room::with(engine, |known, _, _, _, memos| {
-        let seen = Seen { engine, vector, request, now, memos, held: Vec::new() };
+        let seen = Seen::new(engine, vector, request, now, memos);
+        if seen.held_out {
+            return;
+        }
         let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
         let Placement { offers, in_any_locale, .. } = engine.placement(placement);
         index.walk(
@@ -137,7 +154,7 @@ pub fn eligible(
             || false,
             |place| {
                 let id = offers[place as usize];
-                let treated = || engine.offer(id).treatment(placement, request.locale).is_some();
+                let treated = || seen.treatment(placement, engine.offer(id)).is_some();
                 if in_any_locale[place as usize] || treated() {
                     found.push(id);
                 }
@@ -168,8 +185,10 @@ impl Room {
     ) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
-        for (memo, tags) in room.memos.iter_mut().zip(&engine.tags) {
-            memo.clear(tags.len());
+        for (memo, (tags, experiments)) in
+            room.memos.iter_mut().zip(engine.tags.iter().zip(&engine.experiments))
+        {
+            memo.clear(tags.len(), experiments.len());
         }
         room.taken.clear();
         let Room { known, pool, taken, history, memos } = &mut *room;
@@ -188,14 +207,28 @@ struct Seen<'e, 'r> {
     memos: &'r [TagMemo],
     /// Of an explained decision: whether each guardrail holds, once that was found out; many offers share it.
     held: Vec<Cell<Option<bool>>>,
+    /// Whether the customer is in the holdout.
+    held_out: bool,
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
+    fn new(
+        engine: &'e Engine,
+        vector: FeatureVector<'r>,
+        request: &'r Request<'r>,
+        now: Time,
+        memos: &'r [TagMemo],
+    ) -> Seen<'e, 'r> {
+        let held_out = engine.holdout.as_ref().is_some_and(|(holdout, _)| holdout.contains(request.customer));
+        Seen { engine, vector, request, now, memos, held: Vec::new(), held_out }
+    }
+
     /// What the expressions of the rule set with these tags see.
     fn facts(&self, tags: usize) -> Facts<'r> {
         Facts {
             schema: &self.engine.schema,
             vector: self.vector,
+            customer: Some(self.request.customer),
             context: &self.request.context,
             channel: self.request.channel,
             now: self.now,
@@ -203,6 +236,32 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             memo: &self.memos[tags.min(self.memos.len() - 1)],
             variables: &[],
         }
+    }
+
+    /// How an offer looks to the customer on a placement.
+    fn treatment(&self, placement: PlacementId, offer: &'e Offer) -> Option<&'e Treatment> {
+        let is_in = |variant: &InVariant| !self.held_out && self.is_in(offer.tags, variant);
+        offer.treatment(placement, self.request.locale, is_in)
+    }
+
+    /// Whether the customer is in a variant of an experiment of the rule set with these tags.
+    fn is_in(&self, tags: usize, variant: &InVariant) -> bool {
+        self.facts(tags).variant(&variant.experiment) == Some(variant.variant as i64)
+    }
+
+    /// The arms that bear on an offer of the rule set with these tags.
+    fn arms(&self, tags: usize) -> Arms {
+        let mut arms = Arms::new();
+        if let Some((_, first)) = &self.engine.holdout {
+            arms.push(ArmId(first.0 + u16::from(!self.held_out)));
+        }
+        let drawn = self.engine.experiments.get(tags).filter(|_| !self.held_out);
+        for Drawn { experiment, first_arm } in drawn.into_iter().flatten() {
+            let variant =
+                self.facts(tags).variant(experiment).and_then(|variant| u16::try_from(variant).ok());
+            arms.extend(variant.map(|variant| ArmId(first_arm.0 + variant)));
+        }
+        arms
     }
 
     fn holds(&self, id: GuardrailId) -> bool {

@@ -9,7 +9,9 @@ mod score;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::arm::{Arm, ArmId};
 use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
+use crate::experiment::{Experiment, Holdout, InVariant};
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
@@ -56,6 +58,12 @@ pub struct Engine {
     pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
     /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
     pub(crate) guardrails: Vec<Guardrail>,
+    /// Arms of all experiments and of the holdout, by [`ArmId`].
+    arms: Vec<Arm>,
+    /// Experiments of each rule set, in the order of `versions`.
+    pub(crate) experiments: Vec<Vec<Drawn>>,
+    /// The customers to whom only fallbacks are shown, and the number of their arm; the next is that of all others.
+    pub(crate) holdout: Option<(Holdout, ArmId)>,
     /// Propositions of each group that one decision may show.
     pub(crate) groups: Vec<Group>,
     /// What the normal forms of all conditions look at.
@@ -84,6 +92,14 @@ pub struct Placement {
     pub(crate) tiers: Vec<Tier>,
     /// Which of the offers have a treatment here in every language.
     pub(crate) in_any_locale: Vec<bool>,
+}
+
+/// An experiment whose arms have numbers.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) experiment: Arc<Experiment>,
+    /// That of its first variant; the others follow.
+    pub(crate) first_arm: ArmId,
 }
 
 /// Offers of one placement that have the same priority.
@@ -123,6 +139,10 @@ pub struct Offer {
     pub(crate) when: Option<Expression>,
     /// Its `when` in normal form.
     pub(crate) when_form: Alternatives,
+    /// The variant whose customers alone may see it.
+    pub(crate) variant: Option<InVariant>,
+    /// That in normal form.
+    pub(crate) variant_form: Alternatives,
     pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
     /// Its schedule in normal form.
@@ -132,6 +152,7 @@ pub struct Offer {
     /// Its score, if that is the same for every customer.
     pub(crate) constant_score: Option<Score>,
     pub(crate) reason: Localized<Box<str>>,
+    /// Those of variants first: of two for the same locale, the variant's is chosen.
     pub(crate) treatments: Vec<Treatment>,
 }
 
@@ -160,6 +181,8 @@ pub struct Treatment {
     pub msgpack: Arc<[u8]>,
     pub(crate) placement: PlacementId,
     pub(crate) locale: Option<Locale>,
+    /// The variant whose customers alone see it.
+    pub(crate) variant: Option<InVariant>,
 }
 
 impl Engine {
@@ -216,6 +239,16 @@ impl Engine {
         &self.offers[id.0 as usize]
     }
 
+    /// Arms of all experiments and of the holdout, by [`ArmId`].
+    pub fn arms(&self) -> &[Arm] {
+        &self.arms
+    }
+
+    /// The arm of this number.
+    pub fn arm(&self, id: ArmId) -> &Arm {
+        &self.arms[usize::from(id.0)]
+    }
+
     /// How large its index is.
     pub fn index_size(&self) -> IndexSize {
         self.index.size()
@@ -248,15 +281,24 @@ impl Placement {
 }
 
 impl Offer {
-    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale.
-    pub(crate) fn treatment(&self, placement: PlacementId, locale: Option<&Locale>) -> Option<&Treatment> {
-        let here = || self.treatments.iter().filter(|treatment| treatment.placement == placement);
+    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale; of two for the
+    /// same language that of a variant which the customer `is_in`. A language that somebody reads comes before a variant.
+    pub(crate) fn treatment(
+        &self,
+        placement: PlacementId,
+        locale: Option<&Locale>,
+        is_in: impl Fn(&InVariant) -> bool,
+    ) -> Option<&Treatment> {
+        let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
+        let here =
+            || self.treatments.iter().filter(|treatment| treatment.placement == placement).filter(seen);
         best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
-    /// Whether it has a treatment for every language there.
+    /// Whether it has a treatment for every language there, whatever the customer's variants.
     fn is_in_any_locale(&self, placement: PlacementId) -> bool {
-        self.treatments.iter().any(|treatment| treatment.placement == placement && treatment.locale.is_none())
+        let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
+        here.any(|treatment| treatment.locale.is_none() && treatment.variant.is_none())
     }
 
     /// Its group, if it has one.

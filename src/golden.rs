@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::contact::{Contact, MAX_CONTACTS, OutcomeKind};
 use crate::context::Context;
+use crate::customer;
 use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
@@ -30,6 +31,8 @@ pub struct Case {
     pub name: Box<str>,
     /// When it is decided.
     pub now: Time,
+    /// The customer's id, which tells the arms of experiments; the case's name unless it says one.
+    pub id: Box<str>,
     /// The customer's features, what happened included; empty for an unknown customer.
     pub row: Row,
     /// What the customer was shown and did before.
@@ -158,6 +161,7 @@ impl Case {
             context.set(*field, value.clone());
         }
         Request {
+            customer: &self.id,
             channel: self.channel,
             placements,
             locale: self.locale.as_ref(),
@@ -289,9 +293,10 @@ fn read_case(
     intake: &Intake,
     problems: &mut Problems,
 ) -> Option<Case> {
-    let known = ["name", "now", "customer", "events", "contacts", "request", "expect"];
+    let known = ["name", "now", "id", "customer", "events", "contacts", "request", "expect"];
     let object = cursor.object(&known, problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
+    let id = object.get("id").and_then(|c| read_id(c, problems));
     let now = object.required("now", problems).and_then(|c| read_time(c, problems));
     let features = match object.given("customer") {
         Some(cursor) if cursor.is_null() => Some(None),
@@ -319,8 +324,10 @@ fn read_case(
             schema.take(feature, &mut row, at, code);
         }
     }
+    let name = name?;
     Some(Case {
-        name: name?.into(),
+        name: name.into(),
+        id: id.unwrap_or(name).into(),
         now: now?,
         row,
         contacts,
@@ -332,6 +339,12 @@ fn read_case(
         source: Arc::clone(source),
         place: cursor.input.place,
     })
+}
+
+fn read_id<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let id = cursor.text(problems)?;
+    customer::check(id).map_err(|why| problems.push(cursor.problem(why))).ok()?;
+    Some(id)
 }
 
 fn read_contacts(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Vec<PastContact> {

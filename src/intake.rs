@@ -120,6 +120,7 @@ impl Taken {
         let facts = Facts {
             schema: &self.carried,
             vector: FeatureVector::unknown(),
+            customer: None,
             context: &context,
             channel: ChannelId(0),
             now: Time(0),

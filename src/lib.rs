@@ -27,8 +27,10 @@ pub mod vector;
 
 // What the data teams say: conditions, rule sets, all of them compiled together, and what they hardly meant.
 pub mod analysis;
+pub mod arm;
 pub mod context;
 pub mod engine;
+pub mod experiment;
 pub mod expression;
 pub mod rule_set;
 

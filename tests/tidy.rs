@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 38] = [
+const CORE: [&str; 41] = [
     "analysis",
     "analysis.rs",
+    "arm.rs",
     "audience",
     "audience.rs",
     "catalogue.rs",
@@ -21,6 +22,8 @@ const CORE: [&str; 38] = [
     "engine.rs",
     "evaluation.rs",
     "event.rs",
+    "experiment",
+    "experiment.rs",
     "expression",
     "expression.rs",
     "input.rs",

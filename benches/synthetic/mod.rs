@@ -111,6 +111,7 @@ impl Synthetic {
 
     pub(crate) fn request<'r>(&self, placements: &'r [(PlacementId, usize)]) -> Request<'r> {
         Request {
+            customer: "c",
             channel: self.channel(),
             placements,
             locale: None,

@@ -108,6 +108,7 @@ impl Analysis<'_> {
     /// Whether one offer may be shown on a placement whenever another may.
     fn fits_wherever(&self, rival: &Offer, offer: &Offer, form: &Alternatives, place: PlacementId) -> bool {
         rival.when_form.is_implied_by(form)
+            && rival.variant_form.is_implied_by(form)
             && rival.schedule_form.is_implied_by(form)
             && rival.speaks_as(offer, place)
             && rival.guardrails.iter().all(|id| {

@@ -221,6 +221,77 @@ fn what_caps_or_budgets_may_stop_is_in_nobodys_way() {
 }
 
 #[test]
+fn experiments_and_parameters_that_nothing_depends_on_are_named() {
+    let treated = |variant: &str| {
+        format!(
+            "offers:\n  a: {{placements: [slot], when: age > 3, treatments: [{{placement: slot, content: 1}}, {{placement: slot, variant: {variant}, content: 2}}]}}\n"
+        )
+    };
+    let text = |experiments: &str, rest: &str| {
+        format!("rule_set: r\nplacements: {{slot: {{channels: [app]}}}}\nexperiments:\n{experiments}{rest}")
+    };
+    let (x, y) = ("  x: {variants: {a: 50}}\n", "  y: {variants: {a: 50}}\n");
+    let parameter = |condition: &str| {
+        format!(
+            "parameters: {{p: {{default: 3, x.a: 4}}}}\noffers:\n{}",
+            offer("b", &format!("when: {condition}"))
+        )
+    };
+    for (text, expected) in [
+        (text(x, &treated("x.a")), vec![]),
+        (
+            text(&format!("{x}{y}"), &treated("x.a")),
+            vec!["5:3 unused_experiment: nothing depends on experiment `y`"],
+        ),
+        (text(x, &parameter("age > param.p")), vec![]),
+        (text(x, &parameter("age > 3")), vec!["5:14 unused_parameter: nothing uses parameter `p`"]),
+        (
+            text("  x: {variants: {a: 50}}\n  y: {variants: {a: 50}, salt: x}\n", &treated("x.a")),
+            vec![
+                "5:3 unused_experiment: nothing depends on experiment `y`",
+                "5:3 duplicate: experiment `y` and experiment `x` have the salt `x` in common: who is where in one tells where in the other",
+            ],
+        ),
+        (
+            text(
+                "  x: {variants: {a: 50}, exclusion: g}\n",
+                &format!("holdout: {{percent: 5, salt: g}}\n{}", treated("x.a")),
+            ),
+            vec![
+                "4:3 duplicate: experiment `x` and the holdout have the salt `g` in common: who is where in one tells where in the other",
+            ],
+        ),
+    ] {
+        assert_eq!(warnings(&[&text]), expected, "{text}");
+    }
+}
+
+#[test]
+fn offers_of_different_variants_are_no_twins_and_not_in_each_others_way() {
+    let head = "rule_set: r\nplacements: {slot: {channels: [app]}, other: {channels: [app]}}\nexperiments: {x: {variants: {a: 50, b: 50}}}\noffers:\n";
+    let offers = |one: &str, other: &str| {
+        format!(
+            "{head}{}{}",
+            offer("a", &format!("when: age > 3{one}")),
+            offer("b", &format!("when: age > 3{other}"))
+        )
+    };
+    for (one, other, expected) in [
+        ("", "", 1),
+        (", variant: x.a", ", variant: x.a", 1),
+        (", variant: x.a", ", variant: x.b", 0),
+        (", variant: x.a", ", priority: 6", 0),
+        (", variant: x.a", ", variant: x.a, priority: 6", 1),
+        ("", ", variant: x.a, priority: 6", 1),
+    ] {
+        let found = warnings(&[&offers(one, other)]);
+        let found: Vec<_> =
+            found.into_iter().filter(|warning| !warning.contains("unused_experiment")).collect();
+        assert_eq!(found.len(), expected, "{one} | {other}: {found:?}");
+    }
+}
+
+#[test]
 fn a_tag_is_used_however_its_name_is_written() {
     for (condition, used) in [
         ("tag.x", true),

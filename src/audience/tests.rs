@@ -198,6 +198,7 @@ fn holds(world: &World, condition: &Expression, row: &[u64]) -> bool {
     let facts = Facts {
         schema: &world.schema,
         vector: FeatureVector::new(row),
+        customer: None,
         context: &context,
         channel: ChannelId(u16::MAX),
         now: NOW,
@@ -350,7 +351,9 @@ fn no_row_is_counted_in_a_state_it_never_had() {
 const RULES: &str = "
 rule_set: r
 placements: {slot: {channels: [app], count: 1}}
-tags: {rich: aum > 500.0}
+experiments: {style: {variants: {plain: 50, photo: 50}}}
+parameters: {least: {default: 40, style.photo: 30}}
+tags: {rich: aum > 500.0, grown: age >= param.least}
 guardrails:
   adult: age >= 18
   consented: offer.priority > 5 || consent
@@ -366,6 +369,8 @@ offers:
     when: visits > age
     schedule: {until: 2020-01-01}
     treatments: [{placement: slot, content: {a: 1}}]
+  varied: {placements: [slot], variant: style.photo, when: tag.rich, treatments: [{placement: slot, content: {a: 1}}]}
+  changed: {placements: [slot], when: tag.rich && age >= param.least, treatments: [{placement: slot, content: {a: 1}}]}
 ";
 
 fn engine(schema: &Arc<Schema>) -> Engine {
@@ -385,6 +390,9 @@ fn reach_is_what_conditions_and_guardrails_leave() {
         ("rich", "age >= 18 && consent && tag.rich && tier > 'mass'", false, true),
         ("asked", "age >= 18 && consent && score >= 0.7", true, true),
         ("evaluated", "age >= 18 && consent && visits > age", false, false),
+        // Columns have no ids: everybody who would pass in some variant.
+        ("varied", "age >= 18 && consent && aum > 500.0", false, true),
+        ("changed", "age >= 30 && consent && aum > 500.0", true, true),
     ] {
         let condition = read(&world.schema, &world.names, text);
         let passing = rows.iter().filter(|row| holds(&world, &condition, row)).count() as u64;
@@ -392,6 +400,16 @@ fn reach_is_what_conditions_and_guardrails_leave() {
         assert_eq!(found.offers[place], OfferReach { passing, depends_on_request, open }, "{name}");
         assert!(passing > 0);
     }
+}
+
+#[test]
+fn a_tag_that_depends_on_a_variant_has_no_audience() {
+    let engine = engine(&Arc::new(world().schema));
+    let problems = super::read("tag.rich && tag.grown", &engine.schema, &engine.tags[0]).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|problem| &*problem.detail).collect();
+    let why =
+        "an audience has no request, so it cannot ask for tag `grown`, which reads the context or a variant";
+    assert_eq!(found, [why]);
 }
 
 #[test]

@@ -97,6 +97,10 @@ pub(super) fn text_of(answer: &Value, colours: bool) -> String {
     if answer["degraded"] == true {
         out.push_str("degraded: the time was over before everything was decided\n");
     }
+    if answer["holdout"] == true {
+        out.push_str(&dim("this customer is in the holdout", colours));
+        out.push('\n');
+    }
     for placement in answer["placements"].as_array().into_iter().flatten() {
         let fallback = if placement["fallback"] == true { " (fallback)" } else { "" };
         out.push_str(&format!("{}{fallback}\n", bold(text(&placement["id"]), colours)));
@@ -140,6 +144,7 @@ fn explanation_text(explanation: &Value, colours: bool) -> String {
 pub(super) fn stop_text(stop: &Value) -> Option<String> {
     let mut out = match stop["kind"].as_str()? {
         "rank" => "others rank higher".to_owned(),
+        "holdout" => "the customer is in the holdout".to_owned(),
         "repeated" => "shown in another placement already".to_owned(),
         kind => kind.to_owned(),
     };

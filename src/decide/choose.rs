@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use super::explain::explain;
+use super::explain::{explain, explain_holdout};
 use super::history::{History, Reached, has};
 use super::{Proposition, Seen, Shown};
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
@@ -55,7 +55,9 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
         let mut shown =
             Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
         self.history.arrive(self.seen.engine, id, self.seen.request.channel);
-        if self.seen.request.explain {
+        if self.seen.held_out {
+            shown.explanations = explain_holdout(self.seen, id);
+        } else if self.seen.request.explain {
             self.explained(id, count, &mut shown);
         } else {
             self.best(id, count, &mut shown);
@@ -106,7 +108,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             |place| {
                 let id_of_offer = placement.offers[place as usize];
                 let offer = seen.engine.offer(id_of_offer);
-                if let Some(treatment) = offer.treatment(id, seen.request.locale) {
+                if let Some(treatment) = seen.treatment(id, offer) {
                     candidates.push(Candidate {
                         id: id_of_offer,
                         offer,
@@ -172,7 +174,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
     fn take(&mut self, place: u32) -> ControlFlow<()> {
         let id = self.shown.placement.offers[place as usize];
         let offer = self.seen.engine.offer(id);
-        if let Some(treatment) = offer.treatment(self.id, self.seen.request.locale) {
+        if let Some(treatment) = self.seen.treatment(self.id, offer) {
             self.settle(id, offer, treatment, || self.seen.score(offer).score);
         }
         if self.shown.propositions.len() >= self.count {
@@ -254,7 +256,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
         let Some(fallback) = shown.placement.fallback else { return };
         let offer = self.engine.offer(fallback);
-        let Some(treatment) = offer.treatment(id, self.request.locale) else { return };
+        let Some(treatment) = self.treatment(id, offer) else { return };
         shown.fallback = true;
         shown.propositions.push(self.proposition(offer, treatment, 1, 0.0));
     }
@@ -268,6 +270,6 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     ) -> Proposition<'e> {
         let reason = offer.reason.for_locale(self.request.locale).map(|reason| &**reason);
         // Nothing is left to chance yet.
-        Proposition { offer, treatment, rank, score, propensity: 1.0, reason }
+        Proposition { offer, treatment, rank, score, propensity: 1.0, reason, arms: self.arms(offer.tags) }
     }
 }

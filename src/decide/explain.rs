@@ -10,7 +10,7 @@ use super::{Candidate, Passed, Score, Seen};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::normalise::Alternatives;
-use crate::expression::seen::{Read, seen as read_below};
+use crate::expression::seen::{Read, seen as read_below, variant_of};
 use crate::rule_set::Schedule;
 use crate::value::{Time, Value};
 
@@ -36,7 +36,8 @@ pub struct Explanation<'e> {
 pub struct Stop<'e> {
     /// What kind of thing.
     pub kind: StopKind,
-    /// The guardrail's, group's, locale's or budget's name, or what schedule, cap or suppression say; empty where there is nothing to name.
+    /// The guardrail's, group's, variant's, locale's or budget's name, or what schedule, cap or suppression say; empty where
+    /// there is nothing to name.
     pub name: Cow<'e, str>,
     /// The condition's text (the part of it that failed), if it was a condition.
     pub condition: Option<&'e str>,
@@ -70,6 +71,10 @@ impl Stop<'_> {
 pub enum StopKind {
     /// Its own `when`.
     When,
+    /// The customer is in another variant of an experiment, or in none.
+    Variant,
+    /// The customer is in the holdout.
+    Holdout,
     /// A guardrail.
     Guardrail,
     /// Its schedule.
@@ -97,6 +102,8 @@ impl StopKind {
     pub fn name(self) -> &'static str {
         match self {
             StopKind::When => "when",
+            StopKind::Variant => "variant",
+            StopKind::Holdout => "holdout",
             StopKind::Guardrail => "guardrail",
             StopKind::Schedule => "schedule",
             StopKind::Treatment => "treatment",
@@ -155,6 +162,16 @@ pub(super) fn explain<'e: 'r, 'r>(
     explanations
 }
 
+/// Every offer of the placement, for a customer who is held out.
+pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) -> Vec<Explanation<'e>> {
+    let offers = seen.engine.placement(id).offers.iter().filter(|_| seen.request.explain);
+    let held_out = |offer: &'e Offer| {
+        let stopped_by = Some(named(StopKind::Holdout, ""));
+        Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(offer) }
+    };
+    offers.map(|offer| held_out(seen.engine.offer(*offer))).collect()
+}
+
 fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {
     let (values, lacks) = (Vec::new(), Vec::new());
     let (count, max, ends) = (None, None, None);
@@ -207,6 +224,13 @@ fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle
         Obstacle::Guardrail(guardrail) => {
             let stop = named(StopKind::Guardrail, &*guardrail.name);
             condition(terms, stop, guardrail.tags, &guardrail.condition, &guardrail.form)
+        }
+        Obstacle::Variant(variant) => {
+            let facts = terms.seen.facts(offer.tags);
+            let values =
+                vec![(Read::Variant(&variant.experiment.name), variant_of(&variant.experiment, &facts))];
+            let lacks = terms.lacks(&offer.variant_form);
+            Stop { values, lacks, ..named(StopKind::Variant, variant.name()) }
         }
         Obstacle::When(when) => {
             condition(terms, named(StopKind::When, ""), offer.tags, when, &offer.when_form)

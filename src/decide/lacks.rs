@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::expression::Node;
 use crate::expression::keys::Keys;
 use crate::expression::normalise::{Alternatives, Atom};
+use crate::expression::seen::variant_of;
 use crate::expression::term::{Scoped, Term, TermId};
 use crate::value::Value;
 
@@ -139,6 +140,9 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
             (Term::Truth(_), Some(key)) => Value::Bool(key == 1),
             (Term::Computed(Scoped { node: Node::Rank(word, _), tags }, _), _) => {
                 word.evaluate(&seen.facts(*tags)).into_owned()
+            }
+            (Term::Computed(Scoped { node: Node::Variant(experiment), tags }, _), _) => {
+                variant_of(experiment, &seen.facts(*tags))
             }
             (Term::Computed(Scoped { node: Node::Code(id), .. }, _), _) => {
                 seen.vector.get(schema, *id, seen.now)

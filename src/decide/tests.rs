@@ -1,4 +1,5 @@
 mod caps;
+mod experiments;
 mod random;
 
 use std::cell::Cell;
@@ -145,6 +146,7 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
         let left = Cell::new(looks);
         let overdue = || left.replace(left.get() - 1) <= 0;
         let request = Request {
+            customer: "c",
             channel: engine.schema.channel_id("app").unwrap(),
             placements: &[(engine.placement_id("slot").unwrap(), 2)],
             locale: None,
@@ -180,6 +182,7 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     set("age", age.map(Value::Int));
     set("consent", consent.map(Value::Bool));
     let request = Request {
+        customer: "c",
         channel: engine.schema.channel_id("app").unwrap(),
         placements: &[(engine.placement_id("slot").unwrap(), 1)],
         locale: None,

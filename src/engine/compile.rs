@@ -1,5 +1,7 @@
 //! Rule sets to one [`Engine`]: what each of them is checked for alone is right already, here they must fit together.
 
+mod experiments;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,9 +10,10 @@ use super::{
     Treatment,
 };
 use crate::catalogue::{Additions, Catalogue};
+use crate::experiment::InVariant;
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
-use crate::expression::{Expression, OfferScope, Scope, Tag};
+use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
 use crate::schema::{ChannelId, Schema};
@@ -30,6 +33,9 @@ impl Engine {
             tags: Vec::new(),
             tag_forms: Vec::new(),
             guardrails: Vec::new(),
+            arms: Vec::new(),
+            experiments: Vec::new(),
+            holdout: None,
             groups: Vec::new(),
             terms: Terms::default(),
             index: Index::default(),
@@ -75,6 +81,7 @@ impl Engine {
             Linker { engine, problems: Problems::new(), sets, group_ids, narrowed: HashMap::new() };
         linker.placements();
         linker.groups();
+        linker.experiments();
         let offer_ids = linker.offers();
         linker.fallbacks(&offer_ids);
         linker.caps();
@@ -102,6 +109,10 @@ impl Engine {
         for offer in &mut self.offers {
             if let Some(when) = &offer.when {
                 offer.when_form = normaliser.condition(when, offer.tags);
+            }
+            if let Some(InVariant { experiment, variant }) = &offer.variant {
+                let node = Node::is_in_variant(experiment, *variant);
+                offer.variant_form = normaliser.alternatives(&node, offer.tags, true);
             }
             if let Some(schedule) = &offer.schedule {
                 offer.schedule_form = normaliser.schedule(schedule);
@@ -273,8 +284,10 @@ impl<'r> Linker<'r> {
                 msgpack: Arc::clone(&treatment.msgpack),
                 placement,
                 locale: treatment.locale.clone(),
+                variant: treatment.variant.clone(),
             });
         }
+        treatments.sort_by_key(|treatment| treatment.variant.is_none()); // stable
         let attributes = &rule.attributes;
         Offer {
             name: rule.name.name.clone(),
@@ -287,6 +300,8 @@ impl<'r> Linker<'r> {
             group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
             when: rule.when.clone(),
             when_form: Alternatives::always(),
+            variant: rule.variant.clone(),
+            variant_form: Alternatives::always(),
             guardrails: self.guardrails(rule),
             schedule: rule.schedule.clone(),
             schedule_form: Alternatives::always(),
@@ -334,7 +349,8 @@ impl<'r> Linker<'r> {
         }
         let value = |name: &str| Some(rule.attributes.value(name));
         let offer = Some(OfferScope { value: &value });
-        let scope = Scope { tags: &set.tag_names, offer, ..Scope::of(&self.engine.schema) };
+        let (tags_of_set, parameters) = (&set.tag_names, &set.parameters);
+        let scope = Scope { tags: tags_of_set, offer, parameters, ..Scope::of(&self.engine.schema) };
         let narrowed = match scope.condition(&guardrail.syntax) {
             Ok(condition) if is_always_true(&condition) => None,
             Ok(condition) => {
@@ -385,24 +401,26 @@ impl<'r> Linker<'r> {
             self.problems.push(set.problem(spot, detail).hint(hint));
         };
         let spot = &rule.name.spot;
-        if offer.when.is_some() || offer.schedule.is_some() {
-            refuse(
-                spot,
-                "it may have no `when` and no `schedule`".into(),
-                "a fallback must do for everyone at any time",
-            );
+        if offer.when.is_some() || offer.schedule.is_some() || offer.variant.is_some() {
+            let what = if offer.variant.is_some() {
+                "`when`, `schedule` or `variant`"
+            } else {
+                "`when` and no `schedule`"
+            };
+            refuse(spot, format!("it may have no {what}"), "a fallback must do for everyone at any time");
         }
         if let Some(guardrail) = offer.guardrails.first() {
             let guardrail = &self.engine.guardrails[guardrail.0 as usize];
             let why = format!("guardrail `{}` could stop it", guardrail.name);
             refuse(spot, why, "give it attributes with which every guardrail holds for every customer");
         }
-        if offer.treatment(placement, None).is_none() {
-            refuse(
-                spot,
-                "it has no treatment without a locale there".into(),
-                "a fallback must do in any language",
-            );
+        if !offer.is_in_any_locale(placement) {
+            let of_variant = offer.treatment(placement, None, |_| true).is_some();
+            let (why, hint) = match of_variant {
+                true => ("it has no treatment without a variant there", "a fallback must do in any variant"),
+                false => ("it has no treatment without a locale there", "a fallback must do in any language"),
+            };
+            refuse(spot, why.into(), hint);
         }
     }
 

@@ -271,7 +271,7 @@ impl<'s> Normaliser<'s> {
     }
 
     /// When a node comes out as `wanted`.
-    pub(super) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+    pub(crate) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
         let visits = MAX_VISITS.min(self.all_visits);
         self.visits = visits;
         let form = self.form(node, tags, wanted);
@@ -300,6 +300,10 @@ impl<'s> Normaliser<'s> {
             Node::And(nodes) | Node::Or(nodes) => self.any(nodes, tags, wanted),
             Node::If(nodes) => self.choice(nodes, tags, wanted),
             Node::Tag(tag) => self.tag(*tag, tags, wanted),
+            Node::Compare(comparison, sides) => match compared_by_choice(*comparison, sides) {
+                Some(choice) => return self.form(&choice, tags, wanted),
+                None => self.atom(node, tags, wanted),
+            },
             _ => self.atom(node, tags, wanted),
         };
         found
@@ -475,7 +479,7 @@ impl<'s> Normaliser<'s> {
     fn number(&self, node: &Node) -> Option<Number> {
         use Operator::{Add, Subtract};
         Some(match node {
-            Node::Constant(Value::Int(_)) | Node::Code(_) | Node::Rank(..) => Number::Int,
+            Node::Constant(Value::Int(_)) | Node::Code(_) | Node::Rank(..) | Node::Variant(_) => Number::Int,
             Node::Constant(Value::Double(_)) => Number::Double,
             Node::Constant(Value::Time(_)) | Node::Now => Number::Time,
             Node::Constant(Value::Duration(_)) => Number::Duration,
@@ -508,6 +512,24 @@ impl<'s> Normaliser<'s> {
         let term = Term::Truth(Scoped::new(node, tags));
         Alternatives::of(self.terms.intern(term), Keys::one(u64::from(wanted)))
     }
+}
+
+/// `x < (c ? 1 : 2)` as `c ? x < 1 : x < 2`, which has atoms: how a parameter is compared that an experiment changes.
+fn compared_by_choice(comparison: Comparison, sides: &[Node; 2]) -> Option<Node> {
+    let is_term = |side: &Node| {
+        matches!(side, Node::Feature(_) | Node::Code(_) | Node::Context(_) | Node::Channel | Node::Now)
+    };
+    let (term, choice, comparison) = match sides {
+        [term, Node::If(choice)] if is_term(term) => (term, choice, comparison),
+        [Node::If(choice), term] if is_term(term) => (term, choice, comparison.mirrored()),
+        _ => return None,
+    };
+    let [condition, yes, no] = &**choice;
+    let of = |branch: &Node| {
+        let is_constant = matches!(branch, Node::Constant(_) | Node::If(_));
+        is_constant.then(|| Node::Compare(comparison, Box::new([term.clone(), branch.clone()])))
+    };
+    Some(Node::If(Box::new([condition.clone(), of(yes)?, of(no)?])))
 }
 
 fn number_of(kind: &Kind) -> Option<Number> {
@@ -704,6 +726,7 @@ context:
             let facts = Facts {
                 schema: &schema,
                 vector: FeatureVector::new(&row),
+                customer: None,
                 context: &context,
                 channel,
                 now: Time::from_seconds(1_790_000_000),

@@ -68,6 +68,7 @@ fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let facts = Facts {
         schema: &schema,
         vector: FeatureVector::new(&words),
+        customer: None,
         context: &seen,
         channel: ChannelId(0),
         now: Time::parse("2026-11-21").unwrap(),
@@ -228,6 +229,7 @@ fn the_deepest_expression_fits_half_of_a_usual_stack() {
         let facts = Facts {
             schema: &schema,
             vector: FeatureVector::new(&words),
+            customer: None,
             context: &context,
             channel: ChannelId(0),
             now: Time(0),
@@ -422,7 +424,7 @@ fn problems_say_where_what_and_what_to_try() {
         ),
         ("1 / 0 > 2", "1 / 0 > 2", "this never has a value: division by zero", ""),
         ("age > 3 && 1 / 0 > 2", "age > 3 && 1 / 0 > 2", "this never has a value: division by zero", ""),
-        ("risk.foo == 1", "risk.foo", "only customer, context, offer, tag and maps have fields", ""),
+        ("risk.foo == 1", "risk.foo", "only customer, context, offer, tag, param and maps have fields", ""),
     ] {
         let problems = match Syntax::parse(text, Origin::default()) {
             Ok(syntax) => scope.condition(&syntax).unwrap_err(),
@@ -458,6 +460,7 @@ fn explanations_name_the_part_that_failed_and_what_it_saw() {
     let facts = Facts {
         schema: &schema,
         vector: FeatureVector::new(&words),
+        customer: None,
         context: &context,
         channel: ChannelId(0),
         now: Time(0),

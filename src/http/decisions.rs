@@ -113,6 +113,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
     let until = asked.deadline.map(|deadline| call.started + deadline);
     let overdue = || until.is_some_and(|until| Instant::now() >= until);
     let request = Request {
+        customer: asked.customer,
         channel: asked.channel,
         placements: &asked.placements,
         locale: asked.locale.as_ref(),

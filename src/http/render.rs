@@ -1,6 +1,5 @@
 //! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
 
-use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::decision_id::DecisionId;
@@ -29,7 +28,7 @@ pub(super) struct Rendered<'d> {
 
 /// Writes the whole answer.
 pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map(6);
+    out.map(6 + usize::from(rendered.decision.holdout));
     out.key("decision_id");
     out.text(rendered.id.as_str());
     out.key("customer");
@@ -45,6 +44,10 @@ pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.end_map();
     out.key("degraded");
     out.boolean(rendered.decision.degraded);
+    if rendered.decision.holdout {
+        out.key("holdout");
+        out.boolean(true);
+    }
     out.key("placements");
     out.list(rendered.decision.placements.len());
     let mut token = String::with_capacity(MAX_TOKEN_BYTES);
@@ -98,7 +101,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
         offer: of.offer.number.0,
         treatment: of.treatment.number,
         place: place.0,
-        arms: SmallVec::new(),
+        arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
         segment: 0,
         rank: of.rank as u8, // at most MAX_COUNT
         propensity: of.propensity as f32,

@@ -1,5 +1,7 @@
 //! A rule set's text to [`RuleSet`], with all problems at once.
 
+mod experiments;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -7,12 +9,15 @@ use super::caps::{
     self, BudgetRule, CapRule, Level, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
 };
 use super::{
-    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS,
-    MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot,
-    TreatmentRule,
+    Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
+    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENT_NAME_BYTES, MAX_TREATMENTS, OfferRule,
+    PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
-use crate::expression::{Expression, MAX_DEPTH, Node, OfferScope, Origin, Scope, Syntax, Tag, TagNames};
+use crate::experiment::InVariant;
+use crate::expression::{
+    Expression, MAX_DEPTH, Node, OfferScope, Origin, Parameters, Scope, Syntax, Tag, TagNames,
+};
 use crate::input::{Cursor, Input, InputValue, Object, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
@@ -48,6 +53,8 @@ impl RuleSet {
             tag_names: TagNames::default(),
             budgets: Vec::new(),
             tag_depths: Vec::new(),
+            experiments: Vec::new(),
+            parameters: Parameters::default(),
             problems: Problems::new(),
         };
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
@@ -69,6 +76,8 @@ struct Reader<'s> {
     budgets: Vec<BudgetRule>,
     /// How deep each tag is, those it is built on included.
     tag_depths: Vec<usize>,
+    experiments: Vec<ExperimentRule>,
+    parameters: Parameters,
     problems: Problems,
 }
 
@@ -86,6 +95,9 @@ impl Reader<'_> {
         let known = [
             "rule_set",
             "description",
+            "experiments",
+            "holdout",
+            "parameters",
             "tags",
             "placements",
             "groups",
@@ -100,6 +112,8 @@ impl Reader<'_> {
         let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
         let description =
             object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
+        self.read_experiments(&object);
+        self.parameters = self.read_parameters(&object);
         let tags = self.tags(&object);
         self.budgets = self.budgets(&object);
         Some(RuleSet {
@@ -107,12 +121,15 @@ impl Reader<'_> {
             description: description.into(),
             source: Arc::clone(source),
             tags,
+            holdout: self.holdout(&object),
             placements: self.placements(&object),
             groups: self.groups(&object),
             caps: self.caps(&object),
             offers: self.offers(&object),
             guardrails: self.guardrails(&object),
             tag_names: std::mem::take(&mut self.tag_names),
+            experiments: std::mem::take(&mut self.experiments),
+            parameters: std::mem::take(&mut self.parameters),
             budgets: std::mem::take(&mut self.budgets),
         })
     }
@@ -322,7 +339,7 @@ impl Reader<'_> {
     }
 
     fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
-        Scope { tags: &self.tag_names, offer, ..Scope::of(self.schema) }
+        Scope { tags: &self.tag_names, offer, parameters: &self.parameters, ..Scope::of(self.schema) }
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
@@ -407,6 +424,7 @@ impl Reader<'_> {
             "placements",
             "attributes",
             "when",
+            "variant",
             "schedule",
             "priority",
             "propensity",
@@ -422,12 +440,16 @@ impl Reader<'_> {
         fields.refuse_blanks(&mut self.problems);
         let attributes = self.attributes(name, &fields);
         let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
+        let variant = self.variant_of(&fields);
         let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
         let placements = self.offer_placements(&fields);
-        let treatments = self.treatments(&fields);
+        let treatments = self.treatments(&fields, variant.as_ref());
         for placement in &placements {
-            if !treatments.iter().any(|treatment| treatment.placement.name == placement.name) {
-                let detail = format!("offer `{name}` has no treatment for placement `{}`", placement.name);
+            if experiments::leaves_out(&treatments, &placement.name, variant.as_ref()) {
+                let some = treatments.iter().any(|treatment| treatment.placement.name == placement.name);
+                let whom = if some { " that does for customers in any variant" } else { "" };
+                let detail =
+                    format!("offer `{name}` has no treatment for placement `{}`{whom}", placement.name);
                 let problem = cursor.key_problem(detail);
                 self.problems.push(
                     problem.hint(format!(
@@ -446,6 +468,7 @@ impl Reader<'_> {
             placements,
             attributes,
             when,
+            variant,
             schedule,
             treatments,
         })
@@ -534,7 +557,7 @@ impl Reader<'_> {
         Localized::new(reasons)
     }
 
-    fn treatments(&mut self, fields: &Object<'_, '_>) -> Vec<TreatmentRule> {
+    fn treatments(&mut self, fields: &Object<'_, '_>, offer: Option<&InVariant>) -> Vec<TreatmentRule> {
         let mut treatments: Vec<TreatmentRule> = Vec::new();
         let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
         let mut names: HashSet<Box<str>> = HashSet::new();
@@ -543,14 +566,19 @@ impl Reader<'_> {
                 self.problems.push(item.problem(format!("an offer has at most {MAX_TREATMENTS} treatments")));
                 break;
             }
-            let Some(treatment) = self.treatment(&item) else { continue };
+            let Some(treatment) = self.treatment(&item, offer) else { continue };
             let same = |other: &TreatmentRule| {
-                other.placement.name == treatment.placement.name && other.locale == treatment.locale
+                other.placement.name == treatment.placement.name
+                    && (&other.locale, &other.variant) == (&treatment.locale, &treatment.variant)
             };
             if treatments.iter().any(same) {
                 let locale = treatment.locale.as_ref().map_or("no locale", |locale| locale.as_str());
-                let detail =
-                    format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
+                let variant =
+                    treatment.variant.map_or(String::new(), |variant| format!(" in `{}`", variant.name()));
+                let detail = format!(
+                    "a second treatment for placement `{}` and {locale}{variant}",
+                    treatment.placement.name
+                );
                 self.problems.push(item.problem(detail));
             } else if !names.insert(treatment.name.clone()) {
                 self.problems
@@ -562,8 +590,9 @@ impl Reader<'_> {
         treatments
     }
 
-    fn treatment(&mut self, cursor: &Cursor<'_, '_>) -> Option<TreatmentRule> {
-        let fields = cursor.object(&["placement", "locale", "id", "content"], &mut self.problems)?;
+    fn treatment(&mut self, cursor: &Cursor<'_, '_>, offer: Option<&InVariant>) -> Option<TreatmentRule> {
+        let known = ["placement", "locale", "variant", "id", "content"];
+        let fields = cursor.object(&known, &mut self.problems)?;
         fields.refuse_blanks(&mut self.problems);
         let placement = fields.required("placement", &mut self.problems).copied();
         let content = fields.required("content", &mut self.problems).copied();
@@ -574,16 +603,27 @@ impl Reader<'_> {
             }
             None => None,
         };
+        let variant = self.treatment_variant(&fields, offer)?;
         let (placement, content) = (placement?, content?);
         let placement_name = name_of_thing(&placement, &mut self.problems)?;
-        let name: Box<str> = match (fields.get("id"), &locale) {
-            (Some(cursor), _) => name_of_treatment(cursor, &mut self.problems)?.into(),
-            (None, Some(locale)) => format!("{placement_name}.{}", locale.as_str()).into(),
-            (None, None) => placement_name.into(),
+        let name: Box<str> = match fields.get("id") {
+            Some(at) => name_of_treatment(at, &mut self.problems)?.into(),
+            None => {
+                let locale = locale.as_ref().map(Locale::as_str);
+                let variant = variant.as_ref().map(InVariant::variant_name);
+                let parts: Vec<&str> =
+                    [Some(placement_name), locale, variant].into_iter().flatten().collect();
+                parts.join(".").into()
+            }
         };
+        if name.len() > MAX_TREATMENT_NAME_BYTES {
+            let detail = format!("the name {} of this treatment is too long", quoted(&name));
+            self.problems.push(cursor.problem(detail).hint("give it an `id`"));
+            return None;
+        }
         let (json, msgpack) = self.content(&content)?;
         let placement = Reference { name: placement_name.into(), spot: spot(&placement) };
-        Some(TreatmentRule { name, placement, locale, json, msgpack })
+        Some(TreatmentRule { name, placement, locale, variant, json, msgpack })
     }
 
     /// The content, written once in both formats, so that answers only copy it.

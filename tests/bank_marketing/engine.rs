@@ -100,6 +100,7 @@ impl<'e> Prepared<'e> {
     /// The engine's answer, in the words of the naive one.
     pub(crate) fn decide(&self, row: &[u64], now: Time) -> Vec<Shown<'e>> {
         let request = Request {
+            customer: "c",
             channel: self.channel,
             placements: &self.placements,
             locale: self.locale.as_ref(),

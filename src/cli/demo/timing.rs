@@ -74,6 +74,7 @@ fn time_decisions(node: &Node) -> Option<Duration> {
         node.customers().read("c-1001", &mut row);
         let context = Context::default();
         let request = Request {
+            customer: "c-1001",
             channel,
             placements: &placements,
             locale: Some(&locale),

@@ -382,6 +382,7 @@ fn caps_count_what_looking_at_every_contact_counts() {
             let (expected, stopped) = world.straightforward(&mut history, &asked, channel, now);
             for explain in [false, true] {
                 let request = Request {
+                    customer: "c",
                     channel: engine.schema.channel_id(channel).unwrap(),
                     placements: &placements,
                     locale: None,
@@ -543,6 +544,7 @@ offers:
         for explain in [false, true] {
             let budgets = Spent { used: used.clone(), asked: Cell::default() };
             let request = Request {
+                customer: "c",
                 channel: engine.schema.channel_id("app").unwrap(),
                 placements: &[(engine.placement_id("slot").unwrap(), 1)],
                 locale: None,

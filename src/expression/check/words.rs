@@ -144,20 +144,28 @@ impl Check<'_> {
             }
             _ => false,
         };
-        let round = |node: Node| match node {
-            Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
-                Node::Constant(Value::Double(f64::from(x as f32)))
-            }
-            other => other,
-        };
         let [left, right] = pair;
         if single(&left) {
-            [left, round(right)]
+            [left, rounded(right)]
         } else if single(&right) {
-            [round(left), right]
+            [rounded(left), right]
         } else {
             [left, right]
         }
+    }
+}
+
+/// A number that is written out, or a choice of such, in single precision.
+fn rounded(node: Node) -> Node {
+    match node {
+        Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
+            Node::Constant(Value::Double(f64::from(x as f32)))
+        }
+        Node::If(nodes) => {
+            let [condition, yes, no] = *nodes;
+            Node::If(Box::new([condition, rounded(yes), rounded(no)]))
+        }
+        other => other,
     }
 }
 
