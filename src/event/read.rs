@@ -175,13 +175,7 @@ impl Reader<'_> {
             problems.push(at.problem("the token names an offer or place that this server never had"));
             return None;
         }
-        Some(Subject {
-            offer,
-            place,
-            arms: arms.into_iter().map(ArmNumber).collect(),
-            nonce,
-            decided,
-        })
+        Some(Subject { offer, place, arms: arms.into_iter().map(ArmNumber).collect(), nonce, decided })
     }
 
     fn named(&self, object: &Object<'_, '_>, when: u32, problems: &mut Problems) -> Option<Subject> {
