@@ -15,7 +15,7 @@ use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::bundle::Bundle;
 use usher::catalogue::OfferNumber;
 use usher::contact::{Contact, OutcomeKind};
-use usher::decide::{Context, NoBudgets, Request, decide, eligible};
+use usher::decide::{Context, NoBudgets, NoLessons, Request, decide, eligible};
 use usher::engine::{Engine, OfferId};
 use usher::rule_set::RuleSet;
 use usher::schema::{FeatureId, Schema};
@@ -165,6 +165,8 @@ fn caps(criterion: &mut Criterion) {
             context: Context::default(),
             contacts,
             budgets: &NoBudgets,
+            lessons: &NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

@@ -28,7 +28,7 @@
 //!   2 outcomes   as ids
 //!   3 limits     count and that many (key, day, used)
 //!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
-//!   5 lessons    count and that many (offer, placement, 1 byte segment, 2 words)
+//!   5 lessons    count and that many (offer, placement, 1 byte segment, 19 words)
 //!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
 //! schema       text, count, that many (name, place)
 //! place        1 byte tag: 0 none, 1 field, 2 cells; for 1: word, 1 byte shift, 1 byte bits; for 2: word, count of words
@@ -57,9 +57,9 @@ use crate::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS, OutcomeKind};
 use crate::customer::{CustomerId, MAX_ID_BYTES};
 use crate::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
 use crate::event::{Event, Lesson, Limit, MAX_ARMS_PER_OUTCOME, MAX_FACTS, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::learning::{LEARNED_WORDS, Learned};
 use crate::ledger::{
-    CHUNK_HASHES, Chunk, LEARNED_WORDS, Learned, LessonKey, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow,
-    Totals, Used,
+    CHUNK_HASHES, Chunk, LessonKey, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow, Totals, Used,
 };
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
 use crate::rule_set::MAX_TREATMENT_NAME_BYTES;

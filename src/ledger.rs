@@ -22,13 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
-pub use lessons::{LEARNED_WORDS, Learned, LessonKey, MAX_LESSONS, Pace};
+pub use lessons::{LessonKey, MAX_LESSONS};
 pub use limits::{LIMIT_DAYS, MAX_LIMITS, Used};
 pub use remembered::{CHUNK_HASHES, Chunk, Kept, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS};
 pub use tallies::{EARLIER, MAX_TALLIES, TALLY_DAYS, Tallies, Tally, TallyKey, TallyRow};
 
 use crate::contact::{Contact, OutcomeKind};
 use crate::event::{Event, Fate, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::learning::{Learned, Pace};
 use lessons::Lessons;
 use limits::Limits;
 use remembered::Remembered;
@@ -185,15 +186,16 @@ impl Default for Ledger {
     }
 }
 
+impl crate::decide::Lessons for Figures {
+    fn learned(&self, key: LessonKey) -> Option<Arc<Learned>> {
+        self.lessons.learned(&key)
+    }
+}
+
 impl Figures {
     /// How much of this budget is used; of `day` 0 for one that is not by the day.
     pub fn used(&self, key: u64, day: u32) -> u32 {
         self.limits.used(key, day)
-    }
-
-    /// What was learned, if anything was.
-    pub fn learned(&self, key: LessonKey) -> Option<Arc<Learned>> {
-        self.lessons.learned(&key)
     }
 
     /// What became of offers until now: a copy that stays as it is.

@@ -9,6 +9,7 @@ use super::*;
 use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::codec;
 use crate::contact::{FIRST_SECOND, MAX_CONTACTS, OutcomeKind};
+use crate::decide::Lessons;
 use crate::event::{Lesson, Limit};
 use crate::ledger::{LIMIT_DAYS, LessonKey, TALLY_DAYS, Tally, TallyKey};
 
@@ -295,7 +296,7 @@ fn a_click_and_a_conversion_of_one_proposition_are_one_yes() {
     ]);
     assert_eq!(fates, [None; 5]);
     let key = LessonKey { offer: OfferNumber(1), placement: 0, segment: 3 };
-    assert_eq!(state.figures().learned(key).unwrap().words(), [2, 1]);
+    assert_eq!(state.figures().learned(key).unwrap().pending(), (2, 1));
 }
 
 #[test]

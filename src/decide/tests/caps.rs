@@ -389,6 +389,8 @@ fn caps_count_what_looking_at_every_contact_counts() {
                     context: Context::default(),
                     contacts: &contacts,
                     budgets: &NoBudgets,
+                    lessons: &NoLessons,
+                    seed: 0,
                     explain,
                     overdue: None,
                 };
@@ -551,6 +553,8 @@ offers:
                 context: Context::default(),
                 contacts,
                 budgets: &budgets,
+                lessons: &NoLessons,
+                seed: 0,
                 explain,
                 overdue: None,
             };
