@@ -1003,7 +1003,7 @@ mod tests {
         let piece = |bytes: &[u8]| decode_piece(bytes).unwrap_err().to_string();
         assert!(piece(&[9]).contains("no piece of a ledger has the tag 9"));
         assert!(piece(&[IDS, 0, 0, 252, 1, 0, 1, 0]).contains("at most 65536"));
-        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 16384"));
+        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 8192"));
     }
 
     #[test]
