@@ -406,6 +406,48 @@ mod tests {
     }
 
     #[test]
+    fn a_row_is_changed_where_it_is_also_while_it_is_frozen() {
+        let (mut writer, customers) = customers();
+        let mut row = Row::new();
+        let mut change = |writer: &mut CustomersWriter, add: Option<u64>| {
+            let change = |row: &mut Row| {
+                row.extend(add);
+                add.is_some()
+            };
+            writer.change(&id(1), &mut row, change).unwrap();
+        };
+        change(&mut writer, None);
+        assert_eq!(read(&customers, &id(1)), None, "nobody was added");
+        change(&mut writer, Some(5));
+        change(&mut writer, Some(6));
+        let mut frozen = writer.freeze().unwrap();
+        change(&mut writer, Some(7));
+        let mut part = Part::default();
+        assert!(frozen.next_part(&mut part).unwrap());
+        assert_eq!(part.iter().next().unwrap().1, [5, 6]);
+        assert_eq!(read(&customers, &id(1)).unwrap(), [5, 6, 7]);
+    }
+
+    #[test]
+    fn rows_with_a_header_are_changed_and_no_others() {
+        let (mut writer, customers) = customers();
+        (0..3000).for_each(|number| writer.put(&id(number), &[number % 3, number + 1]).unwrap());
+        let mut seen = 0;
+        let change = |row: &mut Row| {
+            seen += 1;
+            row.push(9);
+            row[0] == 1
+        };
+        writer.change_all_with_header(change).unwrap();
+        assert_eq!(seen, 2000);
+        for number in 0..3000 {
+            let expected =
+                if number % 3 == 1 { vec![1, number + 1, 9] } else { vec![number % 3, number + 1] };
+            assert_eq!(read(&customers, &id(number)).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn room_made_ahead_is_enough() {
         const EXPECTED: usize = 50_000;
         let (mut writer, customers) = with_room_for(EXPECTED);
