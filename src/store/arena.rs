@@ -189,6 +189,16 @@ impl Arena {
             .fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
     }
 
+    /// Looks into what a row that has grown has in further bands; quick after [`touch`](Arena::touch).
+    pub(super) fn touch_further(&self, slot: u32) -> u64 {
+        let Some(chunk) = self.chunk(slot) else { return 0 };
+        let length = length(chunk.sequence(offset(slot)).load(Ordering::Relaxed));
+        let further = chunk.bands(offset(slot), length).skip(1);
+        let first_and_last = further.filter_map(|words| Some((words.first()?, words.last()?)));
+        first_and_last
+            .fold(0, |all, (first, last)| all ^ first.load(Ordering::Relaxed) ^ last.load(Ordering::Relaxed))
+    }
+
     /// Slots that were opened.
     pub(super) fn slots(&self) -> usize {
         let used = |chunk: &Chunk| chunk.used.load(Ordering::Relaxed) as usize;
