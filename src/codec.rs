@@ -371,8 +371,8 @@ impl Encode for Stored<'_, Outcome> {
 impl Encode for Stored<'_, Additions> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
         let Additions { names, places, offers, keep_s } = self.0;
-        let name = |name: &Box<str>, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
-        let long_name = |name: &Box<str>, out: &mut E| write_text(name, MAX_LONG_NAME_BYTES, out);
+        let name = |name: &str, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
+        let long_name = |name: &Box<str>, out: &mut E| write_text(&**name, MAX_LONG_NAME_BYTES, out);
         names.iter().try_for_each(|names| write_all(names, MAX_NAME_NUMBERS, out, long_name))?;
         write_all(places, MAX_PLACE_NUMBERS, out, |place, out| (place.placement, place.channel).encode(out))?;
         write_all(offers, MAX_OFFER_NUMBERS, out, |(number, entry), out| {

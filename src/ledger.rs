@@ -61,6 +61,11 @@ const _: () = assert!(MAX_LIMITS_PER_OUTCOME <= u16::BITS as usize);
 impl Budgets {
     /// None of them.
     pub const NONE: Budgets = Budgets(0);
+
+    /// How many they are.
+    pub fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
 }
 
 impl Ledger {

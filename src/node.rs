@@ -631,7 +631,7 @@ mod tests {
         let journal = Kept::default();
         let node = node(journal.clone());
         let count = MAX_UPDATES_PER_RECORD as u64 + 10;
-        let updates: Vec<_> = (1..=count).map(|number| happening(number)).collect();
+        let updates: Vec<_> = (1..=count).map(happening).collect();
         let TakenIn { sequence, fates } = block_on(node.take_in(updates)).unwrap();
         // A hundred fit the budget.
         let used_up: Vec<_> = (100..count as usize).map(|at| (at, Fate::UsedUp)).collect();

@@ -230,7 +230,8 @@ impl State {
         let Some(budgets) = budgets else { return Ok(Fate::UsedUp) };
         let place = event.outcome.as_ref().and_then(|outcome| catalogue.place(outcome.place));
         ledger.take(event, budgets, place.map_or(0, |place| place.placement));
-        Ok(Fate::Accepted)
+        let limits = event.outcome.as_ref().map_or(0, |outcome| outcome.limits.len());
+        Ok(if budgets.count() < limits { Fate::Again } else { Fate::Accepted })
     }
 
     /// How many customers `updates` would add at most: a customer named twice counts twice.

@@ -49,6 +49,9 @@ fn get_post_and_messagepack_say_the_same() {
     rich(&server);
     let without_id = |mut value: Value| {
         value.as_object_mut().unwrap().remove("decision_id");
+        for proposition in value["placements"][0]["propositions"].as_array_mut().unwrap() {
+            assert!(proposition.as_object_mut().unwrap().remove("token").is_some());
+        }
         value
     };
     let full = json!({"customer": "c-1", "channel": "app", "placements": [{"id": "home", "count": 1}],

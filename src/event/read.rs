@@ -216,7 +216,7 @@ impl Reader<'_> {
                 Err(problem) => problems.push(channel_at.placed(problem)),
                 Ok(Err(problem)) => problems.push(placement_at.placed(problem)),
                 Ok(Ok(_)) => {
-                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))))
+                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))));
                 }
             }
         }
@@ -270,7 +270,13 @@ impl Reader<'_> {
             problems.push(Problem::new(detail).hint("ask for a new decision"));
             return None;
         }
-        let limits = self.engine.limits(offer, kind, self.now).to_vec();
+        // The place in a budget that was held when it was decided is the one that is used up, whatever day it is now.
+        let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
+            Time::from_seconds(i64::from(decided))
+        } else {
+            self.now
+        };
+        let limits = self.engine.limits(offer, kind, day_of).to_vec();
         let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
         let lesson = known.and_then(|offer| offer.lesson(segment));
         let value = (value * 1_000.0).round() as i64;
