@@ -40,6 +40,10 @@ pub mod event;
 pub mod audience;
 pub mod decide;
 
+// What the bank's people ask: what was decided, what came of it.
+pub mod decided;
+pub mod stats;
+
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
 pub mod record;

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::analysis::Warnings;
 use crate::compiler;
 use crate::data_dir::Opened;
+use crate::decided::Decided;
 use crate::definitions::Definitions;
 use crate::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncPolicy};
 use crate::engine::Engine;
@@ -42,6 +43,8 @@ pub struct Live {
     pub definitions: Definitions,
     /// Compiled from them; its schema has the same content as theirs.
     pub engine: Engine,
+    /// Where decisions of that engine are counted; engines before it counted there too.
+    pub decided: Arc<Decided>,
 }
 
 /// A running node; shared by all request threads.

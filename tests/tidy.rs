@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 29] = [
+const CORE: [&str; 32] = [
     "analysis",
     "analysis.rs",
     "audience",
@@ -16,6 +16,8 @@ const CORE: [&str; 29] = [
     "customer.rs",
     "decide",
     "decide.rs",
+    "decided",
+    "decided.rs",
     "definitions.rs",
     "engine",
     "engine.rs",
@@ -30,6 +32,7 @@ const CORE: [&str; 29] = [
     "schema",
     "schema.rs",
     "state.rs",
+    "stats.rs",
     "store",
     "store.rs",
     "update.rs",

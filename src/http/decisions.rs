@@ -16,11 +16,13 @@ use super::service::{Answer, Call};
 use super::{answer, body};
 use std::sync::Arc;
 
+use crate::catalogue::ArmNumber;
 use crate::clock;
 use crate::customer;
 use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
+use crate::node::Live;
 use crate::problem::{Problem, Problems};
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
@@ -96,12 +98,13 @@ fn decided<'a>(
         let known = call.node.customers().read(asked.customer, &mut row);
         // Ends as soon as no change of the schema falls between the two.
         if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {
-            return Ok(answered(call, &live.engine, asked, known.then_some(&row), begun));
+            return Ok(answered(call, &live, asked, known.then_some(&row), begun));
         }
     }
 }
 
-fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
+fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
+    let engine = &live.engine;
     let mut context = Context::default();
     for (field, value) in asked.context {
         context.set(field, value);
@@ -119,6 +122,8 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
     let decision = decide(engine, vector, &request, clock::now());
+    live.decided.count(asked.channel, &decision, |_| None::<ArmNumber>);
+    live.decided.assigned(asked.customer, None::<ArmNumber>);
     let rendered =
         Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
     let bytes = answer::buffered(|out| match call.format {

@@ -25,6 +25,7 @@ pub(super) enum Route<'p> {
     Schema,
     Bundle,
     AudienceCount,
+    Stats,
     Snapshots,
     Livez,
     Readyz,
@@ -47,6 +48,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
     ("/v1/audiences/count", &["POST"]),
+    ("/v1/stats", &["GET"]),
     ("/v1/snapshots", &["GET", "POST"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
@@ -56,7 +58,7 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 19;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -74,11 +76,12 @@ impl Route<'_> {
             Route::Schema => 10,
             Route::Bundle => 11,
             Route::AudienceCount => 12,
-            Route::Snapshots => 13,
-            Route::Livez => 14,
-            Route::Readyz => 15,
-            Route::Metrics => 16,
-            Route::OpenApi => 17,
+            Route::Stats => 13,
+            Route::Snapshots => 14,
+            Route::Livez => 15,
+            Route::Readyz => 16,
+            Route::Metrics => 17,
+            Route::OpenApi => 18,
         }
     }
 
@@ -124,6 +127,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
         ["v1", "audiences", "count"] => Route::AudienceCount,
+        ["v1", "stats"] => Route::Stats,
         ["v1", "snapshots"] => Route::Snapshots,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,
