@@ -293,3 +293,183 @@ where
     });
     all.chain(arms)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::RwLock;
+
+    use super::*;
+    use crate::decide::{Context, Request, decide};
+    use crate::rule_set::RuleSet;
+    use crate::schema::Schema;
+    use crate::vector::FeatureVector;
+
+    const SCHEMA: &str = "schema: s\nchannels: [app, web]\nfeatures:\n  age: {kind: int, min: 0, max: 120}\n";
+
+    /// An engine in which `home` shows up to two of these offers, and `brand` when there are none.
+    fn engine(before: Option<&Engine>, offers: &[&str]) -> Engine {
+        let schema = before.map_or_else(
+            || Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap()),
+            |before| before.schema.clone(),
+        );
+        let treatments = "treatments: [{placement: home, content: {}}]";
+        let rules: String =
+            offers.iter().map(|name| format!("  {name}: {{placements: [home], {treatments}}}\n")).collect();
+        let text = format!(
+            "rule_set: r\nplacements: {{home: {{channels: [app, web], count: 2, fallback: brand}}}}\noffers:\n{rules}  \
+             brand: {{{treatments}}}\n"
+        );
+        let set = Arc::new(RuleSet::parse("r", &text, &schema).unwrap_or_else(|e| panic!("{e}")));
+        let catalogue = before.map_or_else(Arc::default, |before| before.catalogue.clone());
+        Engine::compile_with(&schema, &[(set, 1)], &catalogue).unwrap().0
+    }
+
+    fn none(_: &Offer) -> [ArmNumber; 0] {
+        []
+    }
+
+    /// Decides once on this channel and counts it, under these arms.
+    fn decided(engine: &Engine, decided: &Decided, channel: &str, arms: &[u16]) {
+        let channel = engine.schema.channel_id(channel).unwrap();
+        let request = Request {
+            channel,
+            placements: &[(engine.placement_id("home").unwrap(), 2)],
+            locale: None,
+            context: Context::default(),
+            explain: false,
+            overdue: None,
+        };
+        let decision = decide(engine, FeatureVector::unknown(), &request, Time(0));
+        decided.count(channel, &decision, |_| arms.iter().map(|arm| ArmNumber(*arm)).collect::<Vec<_>>());
+    }
+
+    /// Decisions and fallbacks by offer, place and arm.
+    fn chosen(engine: &Engine, decided: &Decided) -> BTreeMap<String, (u64, u64)> {
+        let name = |chosen: Chosen| {
+            let offer = &engine.catalogue.offer(chosen.offer).unwrap().name;
+            let arm = chosen.arm.map_or(String::new(), |arm| format!(" {}", arm.0));
+            (format!("{offer} {}{arm}", chosen.place.0), (chosen.decisions, chosen.fallbacks))
+        };
+        decided.chosen().map(name).collect()
+    }
+
+    #[test]
+    fn what_is_shown_is_counted_by_offer_place_and_arm() {
+        let engine = engine(None, &["card", "loan"]);
+        let arms = |_: &Offer| [ArmNumber(3), ArmNumber(u16::MAX)];
+        let counts = Decided::new(Time(5)).grown(&engine, arms);
+        decided(&engine, &counts, "app", &[]);
+        decided(&engine, &counts, "app", &[3]);
+        decided(&engine, &counts, "web", &[3, u16::MAX, 9]);
+        let expected = ["card 0", "loan 0", "card 1", "loan 1", "card 0 3", "loan 0 3"].map(|name| (name, 1));
+        let more = ["card 1 3", "loan 1 3", "card 1 65535", "loan 1 65535"].map(|name| (name, 1));
+        let mut expected: BTreeMap<String, (u64, u64)> =
+            expected.into_iter().chain(more).map(|(name, count)| (name.to_owned(), (count, 0))).collect();
+        expected.insert("card 0".into(), (2, 0));
+        expected.insert("loan 0".into(), (2, 0));
+        assert_eq!(chosen(&engine, &counts), expected, "an arm that the engine does not have is not counted");
+        let asked: Vec<_> = counts.asked().map(|(place, asked)| (place.0, asked.asked)).collect();
+        assert_eq!((asked, counts.since(), counts.left_out()), (vec![(0, 2), (1, 1)], Time(5), 0));
+    }
+
+    #[test]
+    fn fallbacks_and_empty_answers_are_told_apart() {
+        let engine = engine(None, &[]);
+        let counts = Decided::new(Time(0)).grown(&engine, none);
+        decided(&engine, &counts, "web", &[]);
+        assert_eq!(chosen(&engine, &counts), BTreeMap::from([("brand 1".to_owned(), (1, 1))]));
+        let place = Asked { asked: 1, fallbacks: 1, empty: 0, degraded: 0 };
+        assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
+        let channel = engine.schema.channel_id("web").unwrap();
+        let shown = |placement| crate::decide::Shown {
+            placement,
+            fallback: false,
+            propositions: Vec::new(),
+            explanations: Vec::new(),
+        };
+        let placements = vec![shown(&engine.placements()[0])];
+        counts.count(channel, &Decision { placements, degraded: true }, |_| None);
+        let place = Asked { asked: 2, fallbacks: 1, empty: 1, degraded: 1 };
+        assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
+    }
+
+    #[test]
+    fn an_engine_with_nothing_new_needs_nothing_new() {
+        let first = engine(None, &["card", "loan"]);
+        let counts = Decided::new(Time(0)).grown(&first, none);
+        let fewer = engine(Some(&first), &["card"]);
+        assert!(Arc::ptr_eq(&counts, &counts.grown(&fewer, none)));
+        assert!(!Arc::ptr_eq(&counts, &counts.grown(&fewer, |_| Some(ArmNumber(0)))), "an arm is new");
+        let empty = Engine::empty(&first.schema);
+        let none_yet = Decided::new(Time(0));
+        assert!(Arc::ptr_eq(&none_yet, &none_yet.grown(&empty, none)));
+    }
+
+    #[test]
+    fn no_count_is_lost_while_engines_take_each_others_place() {
+        const THREADS: u64 = 4;
+        const DECISIONS: u64 = 2_000;
+        let first = engine(None, &["card"]);
+        let counts = Decided::new(Time(0)).grown(&first, none);
+        let live = RwLock::new(Arc::new((first, counts)));
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..DECISIONS {
+                        let now = live.read().unwrap().clone();
+                        decided(&now.0, &now.1, "app", &[]);
+                    }
+                });
+            }
+            for round in 0..40 {
+                let now = live.read().unwrap().clone();
+                let names: Vec<String> = (0..=round * 7).map(|at| format!("x{at}")).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).chain(["card"]).collect();
+                let next = engine(Some(&now.0), &names);
+                let counts = now.1.grown(&next, none);
+                *live.write().unwrap() = Arc::new((next, counts));
+            }
+        });
+        let now = live.read().unwrap().clone();
+        let asked: u64 = now.1.asked().map(|(_, asked)| asked.asked).sum();
+        let shown = chosen(&now.0, &now.1);
+        assert_eq!((asked, shown["card 0"].0), (THREADS * DECISIONS, THREADS * DECISIONS));
+        let second: u64 = shown.iter().filter(|(name, _)| *name != "card 0").map(|(_, count)| count.0).sum();
+        assert!(second <= THREADS * DECISIONS && shown.keys().all(|name| name.ends_with(" 0")), "{shown:?}");
+    }
+
+    #[test]
+    fn beyond_the_bound_arms_are_left_out_and_offers_are_still_counted() {
+        // 41 offers on 2 places with 16,383 arms are more than 1,000,000.
+        let names: Vec<String> = (0..40).map(|at| format!("o{at}")).collect();
+        let engine = engine(None, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let arms = |_: &Offer| (0..16_383).map(ArmNumber);
+        let counts = Decided::new(Time(0)).grown(&engine, arms);
+        assert_eq!(counts.index.len(), MAX_COUNTED);
+        assert_eq!(counts.left_out(), 41 * 2 * 16_384 - MAX_COUNTED);
+        assert_eq!(counts.arms.len(), MAX_COUNTED_ARMS);
+        decided(&engine, &counts, "web", &[0]);
+        assert!(chosen(&engine, &counts).contains_key("o0 1"));
+        let shrunk = counts.grown(&engine, none);
+        assert_eq!(shrunk.left_out(), 0, "all that is needed now has a counter");
+    }
+
+    #[test]
+    fn customers_of_arms_are_counted_once_each() {
+        let engine = engine(None, &["card"]);
+        let counts = Decided::new(Time(0)).grown(&engine, |_| [ArmNumber(0), ArmNumber(1)]);
+        for customer in 0..100 {
+            for _ in 0..3 {
+                counts.assigned(
+                    &format!("c-{customer}"),
+                    [ArmNumber(u16::from(customer % 4 == 0)), ArmNumber(7)],
+                );
+            }
+        }
+        let grown =
+            counts.grown(&self::engine(Some(&engine), &["card", "new"]), |_| [ArmNumber(0), ArmNumber(1)]);
+        let customers = |arm| grown.customers(ArmNumber(arm)).map(Distinct::estimate);
+        assert_eq!((customers(0), customers(1), customers(7)), (Some(75), Some(25), None));
+    }
+}

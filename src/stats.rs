@@ -230,7 +230,7 @@ impl Sums<'_> {
         figures: &Figures,
     ) {
         let Query { by, offer: of, placement, channel, variant, .. } = self.query;
-        let Some(at) = self.catalogue.place(place) else { return };
+        let (Some(at), Some(_)) = (self.catalogue.place(place), self.catalogue.offer(offer)) else { return };
         let asked = of.is_none_or(|of| of == offer)
             && placement.is_none_or(|placement| placement == at.placement)
             && channel.is_none_or(|channel| channel == at.channel)
@@ -353,4 +353,201 @@ pub fn wilson(successes: u64, trials: u64) -> Option<Rate> {
     let low = if successes == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if successes == trials { 1.0 } else { (centre + half).min(1.0) };
     Some(Rate { rate, low, high })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalogue::Additions;
+    use crate::catalogue::{OfferEntry, Place};
+
+    const IMPRESSION: [u64; 4] = [1, 0, 0, 0];
+
+    /// Offers `zinc`, `gold` and many more; placements `home` and `chat` on `app` and `web`; two arms.
+    fn catalogue(offers: u32) -> Catalogue {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect::<Vec<Box<str>>>();
+        let name = |at| match at {
+            0 => "zinc".into(),
+            1 => "gold".into(),
+            at => format!("offer-{at:05}"),
+        };
+        let offer = |at| (OfferNumber(at), OfferEntry { name: name(at).into(), ..OfferEntry::default() });
+        let place = |placement, channel| Place { placement, channel };
+        Catalogue::new().with(&[Additions {
+            names: [
+                names(&["r"]),
+                names(&[]),
+                names(&["home", "chat"]),
+                names(&["app", "web"]),
+                names(&["e.a", "e.b"]),
+            ],
+            places: vec![place(0, 0), place(0, 1), place(1, 1)],
+            offers: (0..offers).map(offer).collect(),
+            keep_s: None,
+        }])
+    }
+
+    fn tallied(offer: u32, place: u16, arm: Option<u16>, day: u32, counts: [u64; 4]) -> Tallied {
+        let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
+        Tallied { offer, place, arm: arm.map(ArmNumber), day, counts, value: counts[3] as i64 * 1_500 }
+    }
+
+    fn chosen(offer: u32, place: u16, arm: Option<u16>, decisions: u64, fallbacks: u64) -> Chosen {
+        let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
+        Chosen { offer, place, arm: arm.map(ArmNumber), decisions, fallbacks }
+    }
+
+    fn answer(query: &Query) -> Stats {
+        let chosen = [
+            chosen(0, 0, None, 100, 0),
+            chosen(0, 0, Some(0), 60, 0),
+            chosen(0, 0, Some(1), 40, 0),
+            chosen(1, 2, None, 9, 9),
+            chosen(77, 0, None, 1, 0),
+            chosen(0, 9, None, 1, 0),
+        ];
+        let tallied = [
+            tallied(0, 0, None, EARLIER, [5, 0, 0, 0]),
+            tallied(0, 0, None, 20_000, [40, 8, 1, 2]),
+            tallied(0, 0, Some(0), 20_000, [25, 5, 0, 2]),
+            tallied(0, 0, Some(1), 20_000, [15, 3, 1, 0]),
+            tallied(0, 1, None, 20_001, [10, 1, 0, 0]),
+            tallied(1, 2, None, 20_001, [55, 60, 0, 1]),
+            tallied(1, 9, None, 20_001, [1, 1, 1, 1]),
+        ];
+        let tallied_before = tallied[..1].to_vec();
+        query.answer(&catalogue(2), Counted { chosen, tallied, tallied_before })
+    }
+
+    /// Rows as `names: decisions/fallbacks counts value`.
+    fn check(query: Query, expected: &[&str], total: &str) {
+        let catalogue = catalogue(2);
+        let figures = |figures: &Figures| {
+            let decisions =
+                figures.decisions.map_or("-".into(), |(all, fallbacks)| format!("{all}/{fallbacks}"));
+            let [seen, clicks, dismissed, taken] = figures.counts;
+            format!("{decisions} {seen} {clicks} {dismissed} {taken} {}", figures.value)
+        };
+        let row = |Row { group, figures: of }: &Row| {
+            let names = [
+                group.offer.map(|offer| catalogue.offer(offer).unwrap().name.to_string()),
+                group.placement.map(|number| catalogue.placements.name(number).unwrap().to_owned()),
+                group.channel.map(|number| catalogue.channels.name(number).unwrap().to_owned()),
+                group.variant.map(|arm| catalogue.arms.name(arm.0).unwrap().to_owned()),
+                group.day.map(|day| day.to_string()),
+            ];
+            format!("{}: {}", names.into_iter().flatten().collect::<Vec<_>>().join(" "), figures(of))
+        };
+        let found = answer(&query);
+        assert_eq!(found.rows.iter().map(row).collect::<Vec<_>>(), expected, "{query:?}");
+        assert_eq!((figures(&found.total), found.omitted), (total.to_owned(), 0), "{query:?}");
+    }
+
+    #[test]
+    fn rows_are_grouped_by_what_is_asked_for() {
+        use Dimension::{Channel, Day, Offer, Placement, Variant};
+        const ALL: &str = "109/9 110 69 1 3 4500";
+        let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
+        check(by(&[]), &[": 109/9 110 69 1 3 4500"], ALL);
+        // As many impressions: by name.
+        check(by(&[Offer]), &["gold: 9/9 55 60 0 1 1500", "zinc: 100/0 55 9 1 2 3000"], ALL);
+        check(by(&[Channel]), &["web: 9/9 65 61 0 1 1500", "app: 100/0 45 8 1 2 3000"], ALL);
+        check(
+            by(&[Channel, Placement]),
+            &["chat web: 9/9 55 60 0 1 1500", "home app: 100/0 45 8 1 2 3000", "home web: 0/0 10 1 0 0 0"],
+            ALL,
+        );
+        check(by(&[Variant]), &["e.a: 60/0 25 5 0 2 3000", "e.b: 40/0 15 3 1 0 0"], ALL);
+        let total = "- 110 69 1 3 4500";
+        check(by(&[Day]), &["20001: - 65 61 0 1 1500", "20000: - 40 8 1 2 3000", "0: - 5 0 0 0 0"], total);
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_counted() {
+        use Dimension::{Offer, Variant};
+        let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
+        let zinc = Some(OfferNumber(0));
+        check(Query { offer: zinc, ..by(&[Offer]) }, &["zinc: 100/0 55 9 1 2 3000"], "100/0 55 9 1 2 3000");
+        let web = Query { channel: Some(1), placement: Some(0), ..by(&[Offer]) };
+        check(web, &["zinc: 0/0 10 1 0 0 0"], "0/0 10 1 0 0 0");
+        for dimensions in [&[Variant][..], &[]] {
+            let name = if dimensions.is_empty() { "" } else { "e.b" };
+            let variant = Query { variant: Some(ArmNumber(1)), ..by(dimensions) };
+            check(variant, &[&format!("{name}: 40/0 15 3 1 0 0")], "40/0 15 3 1 0 0");
+        }
+        let later = Query { from: Some(1), to: Some(20_000), ..by(&[Offer]) };
+        check(later, &["zinc: - 40 8 1 2 3000"], "- 40 8 1 2 3000");
+        let until = Query { to: Some(20_000), ..by(&[]) };
+        check(until, &[": - 45 8 1 2 3000"], "- 45 8 1 2 3000");
+        check(Query { from: Some(30_000), ..by(&[Offer]) }, &[], "- 0 0 0 0 0");
+    }
+
+    #[test]
+    fn rates_are_of_what_there_is_to_divide_by() {
+        let found = answer(&Query { by: vec![Dimension::Offer], ..Query::default() });
+        let [gold, zinc] = &found.rows[..] else { panic!("{found:?}") };
+        let rate = |rate: Option<Rate>| rate.map(|rate| rate.rate);
+        assert_eq!(
+            rate(zinc.figures.shown()),
+            Some(0.5),
+            "55 impressions, 5 of them before, of 100 decisions"
+        );
+        assert_eq!(rate(zinc.figures.click_through()), Some(9.0 / 55.0));
+        assert_eq!(rate(zinc.figures.conversion()), Some(2.0 / 55.0));
+        assert_eq!(rate(zinc.figures.click_conversion()), Some(2.0 / 9.0));
+        assert_eq!(gold.figures.click_through(), None, "more clicks than impressions");
+        assert_eq!(gold.figures.shown(), None, "more impressions than decisions");
+        assert_eq!(Figures::default().conversion(), None);
+    }
+
+    #[test]
+    fn intervals_are_those_of_wilson() {
+        // The first four: Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998.
+        for (successes, trials, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+            (5, 10, 0.2366, 0.7634),
+            (10, 10, 0.7225, 1.0),
+            (1, 1, 0.2065, 1.0),
+            (500_000, 1_000_000, 0.4990, 0.5010),
+        ] {
+            let found = wilson(successes, trials).unwrap();
+            let near = |a: f64, b: f64| (a - b).abs() < 6e-5;
+            assert!(near(found.low, low) && near(found.high, high), "{successes}/{trials}: {found:?}");
+            assert!(found.low <= found.rate && found.rate <= found.high, "{found:?}");
+        }
+        assert_eq!((wilson(0, 0), wilson(2, 1)), (None, None));
+        let most = wilson(u64::MAX, u64::MAX).unwrap();
+        assert_eq!((most.rate, most.high), (1.0, 1.0));
+    }
+
+    #[test]
+    fn rows_are_bounded_and_those_left_out_are_counted_in_the_total() {
+        let offers = MAX_ROWS as u32 + 500;
+        let catalogue = Arc::new(catalogue(offers));
+        let tallied: Vec<Tallied> = (0..offers)
+            .map(|at| Tallied {
+                counts: if at % 7 == 0 { [9, 0, 0, 0] } else { IMPRESSION },
+                ..tallied(at, 0, None, 1, IMPRESSION)
+            })
+            .collect();
+        let query = Query { by: vec![Dimension::Offer], ..Query::default() };
+        let found =
+            query.answer(&catalogue, Counted { chosen: [], tallied: tallied.clone(), tallied_before: [] });
+        assert_eq!((found.rows.len(), found.omitted), (MAX_ROWS, 500));
+        assert_eq!(found.total.counts[0], tallied.iter().map(|row| row.counts[0]).sum::<u64>());
+        let seen: Vec<u64> = found.rows.iter().map(|row| row.figures.counts[0]).collect();
+        assert!(seen.is_sorted_by(|a, b| a >= b));
+        assert_eq!(seen.iter().filter(|seen| **seen == 9).count(), offers.div_ceil(7) as usize);
+        let last = found.rows.last().unwrap().group.offer.unwrap();
+        let shown: Vec<OfferNumber> = found.rows.iter().filter_map(|row| row.group.offer).collect();
+        let name = |offer: OfferNumber| &catalogue.offer(offer).unwrap().name;
+        assert!(
+            (0..offers).map(OfferNumber).filter(|at| !shown.contains(at)).all(|at| name(at) > name(last))
+        );
+    }
 }
