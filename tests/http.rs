@@ -355,7 +355,7 @@ fn operations_see_what_goes_on() {
         "usher_http_requests_total{route=\"/v1/decisions\",status=\"2xx\"} 1\n",
         "usher_rule_set_version{rule_set=\"wealth\"} 1",
         "usher_customers 0",
-        "usher_sequence 2",
+        "usher_sequence 3",
         "usher_offers 2",
         "usher_panics_total 0\n",
         "# EOF\n",

@@ -128,7 +128,7 @@ fn a_ready_server_says_how_durable_it_is() {
         json!({"snapshot_sequence": 0, "damaged_snapshots": 0, "replayed": 0, "cut_bytes": 0, "took_ms": 0});
     assert_eq!(
         found,
-        json!({"ready": true, "takes_writes": true, "sequence": 2, "customers": 0, "sync": "memory",
+        json!({"ready": true, "takes_writes": true, "sequence": 3, "customers": 0, "sync": "memory",
             "durable_sequence": 0, "last_snapshot_age_s": null, "recovery": recovery})
     );
 }
