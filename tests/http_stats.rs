@@ -117,13 +117,13 @@ fn questions_narrow_and_group() {
 fn a_question_that_is_wrong_is_told_all_of_it() {
     let server = running();
     for (query, pointer, detail, hint) in [
-        ("by=ofer", "/by", "unknown dimension `ofer`", "did you mean `offer`?"),
-        ("by=offer,weekday", "/by", "unknown dimension `weekday`", "known here: offer, placement"),
+        ("by=ofer", "/by", r#"unknown dimension "ofer""#, "did you mean `offer`?"),
+        ("by=offer,weekday", "/by", r#"unknown dimension "weekday""#, "known here: offer, placement"),
         ("by=offer,offer", "/by", "`offer` is given twice", ""),
-        ("offer=staedy", "/offer", "unknown offer `staedy`", "did you mean `steady`?"),
-        ("placement=hom", "/placement", "unknown placement `hom`", "did you mean `home`?"),
-        ("channel=ap", "/channel", "unknown channel `ap`", "did you mean `app`?"),
-        ("variant=e.a", "/variant", "unknown variant `e.a`", "no rule set that was ever published"),
+        ("offer=staedy", "/offer", r#"unknown offer "staedy""#, "did you mean `steady`?"),
+        ("placement=hom", "/placement", r#"unknown placement "hom""#, "did you mean `home`?"),
+        ("channel=ap", "/channel", r#"unknown channel "ap""#, "did you mean `app`?"),
+        ("variant=e.a", "/variant", r#"unknown variant "e.a""#, "no rule set that was ever published"),
         ("from=yesterday", "/from", "expected a day such as 2026-11-01", ""),
         ("to=2026-02-30", "/to", "expected a day", ""),
         ("to=1969-12-31", "/to", "before 1970", ""),
