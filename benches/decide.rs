@@ -6,15 +6,19 @@ mod synthetic;
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::bundle::Bundle;
-use usher::decide::{decide, eligible};
-use usher::engine::OfferId;
-use usher::schema::FeatureId;
+use usher::catalogue::OfferNumber;
+use usher::contact::{Contact, OutcomeKind};
+use usher::decide::{Context, NoBudgets, Request, decide, eligible};
+use usher::engine::{Engine, OfferId};
+use usher::rule_set::RuleSet;
+use usher::schema::{FeatureId, Schema};
 use usher::value::{Time, Value};
 use usher::vector::FeatureVector;
 
@@ -86,11 +90,13 @@ fn golden(criterion: &mut Criterion) {
         let cases: Vec<_> = checked.golden.cases.iter().collect();
         let placements: Vec<_> =
             cases.iter().map(|case| case.resolve(&checked.engine).expect("it is asked right")).collect();
+        let histories: Vec<Vec<u64>> =
+            cases.iter().map(|case| case.history(&checked.engine).expect("its names are known")).collect();
         let mut next = 0;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 next = (next + 1) % cases.len();
-                let request = cases[next].request(&placements[next], false);
+                let request = cases[next].request(&placements[next], &histories[next], false);
                 black_box(decide(
                     &checked.engine,
                     FeatureVector::new(&cases[next].row),
@@ -103,17 +109,85 @@ fn golden(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What caps cost: ten of them for every offer, and twenty contacts of the customer, of the best offers too.
+fn caps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide/caps");
+    let schema = Arc::new(
+        Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int}}\n").expect("it is right"),
+    );
+    let text = |caps: &str, few: &str, top: &str| {
+        let mut text = format!(
+            "rule_set: r\nplacements: {{slot: {{channels: [app, web]}}}}\ngroups: {{few: {{max: 30{few}}}}}\n{top}guardrails: {{all: 'true'}}\noffers:\n"
+        );
+        for i in 0..20 {
+            text.push_str(&format!("  o{i:02}: {{placements: [slot], attributes: {{group: few}}, treatments: [{{placement: slot, content: 1}}]{caps}}}\n"));
+        }
+        text
+    };
+    let capped = text(
+        ", caps: [{max: 3, per: 7d}, {max: 2, per: 2d, scope: channel}, {max: 2, per: 2d, timezone: Asia/Shanghai}, {max: 3, per: 30d, on: click}], \
+         suppress: {dismiss: 30d, click: 12h, convert: forever}",
+        ", caps: [{max: 19, per: 7d}]",
+        "caps: {policy: {max: 30, per: 7d, scope: all}, daily: {max: 15, per: 1d, timezone: Asia/Shanghai, scope: channel}}\n",
+    );
+    let engine = |text: &str| {
+        let set = RuleSet::parse("r.yaml", text, &schema).expect("it is right");
+        Engine::compile(&schema, &[(Arc::new(set), 1)]).expect("it fits together")
+    };
+    let (plain, capped) = (engine(&text("", "", "")), engine(&capped));
+    let now = Time::parse("2026-11-20T10:00:00Z").expect("a time");
+    let contacts = |dismissed: u32| -> Vec<u64> {
+        let contact = |i: u32| {
+            // Two impressions of each of the ten best, days apart; those dismissed were so an hour ago.
+            let (offer, ago) = (i % 10, 90_000 + i / 10 * 300_000 + i * 60);
+            let (kind, ago) =
+                if i < dismissed { (OutcomeKind::Dismiss, 3_600) } else { (OutcomeKind::Impression, ago) };
+            let place = capped.catalogue.place_number("slot", "app").expect("it has one");
+            Contact::new(OfferNumber(offer), place, kind, now.seconds() as u32 - ago).word()
+        };
+        let mut contacts: Vec<u64> = (0..20).map(contact).collect();
+        contacts.sort_unstable();
+        contacts
+    };
+    let (none, passed, stopped) = (Vec::new(), contacts(0), contacts(3));
+    for (name, engine, contacts, first) in [
+        ("none, no contacts", &plain, &none, "o00"),
+        ("none, 20 contacts", &plain, &passed, "o00"),
+        ("10 caps, no contacts", &capped, &none, "o00"),
+        ("10 caps, 20 contacts", &capped, &passed, "o00"),
+        ("10 caps, 20 contacts, three offers stopped", &capped, &stopped, "o03"),
+    ] {
+        let request = Request {
+            customer: "c",
+            channel: engine.schema.channel_id("app").expect("a usual channel"),
+            placements: &[(engine.placement_id("slot").expect("it is defined"), 1)],
+            locale: None,
+            context: Context::default(),
+            contacts,
+            budgets: &NoBudgets,
+            explain: false,
+            overdue: None,
+        };
+        let once = || decide(engine, FeatureVector::unknown(), black_box(&request), now);
+        let decision = once();
+        let shown: Vec<&str> = decision.placements[0].propositions.iter().map(|p| &*p.offer.name).collect();
+        assert_eq!(shown, [first]);
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(once())));
+    }
+    group.finish();
+}
+
 fn row_read(criterion: &mut Criterion) {
     let synthetic = Synthetic::new(Distribution::Uniform, 1, Ranked::Statically);
     let row = Customer::complete().row(&synthetic.schema);
     let all = (0..synthetic.schema.features().len() as u16).map(FeatureId);
     let present = |row: &[u64]| {
         let vector = FeatureVector::new(row);
-        all.clone().filter(|id| vector.get(&synthetic.schema, *id) != Value::Missing).count()
+        all.clone().filter(|id| vector.get(&synthetic.schema, *id, Time(0)) != Value::Missing).count()
     };
     assert_eq!(present(&row), 64);
     criterion.bench_function("row/read 64 features", |bencher| bencher.iter(|| present(black_box(&row))));
 }
 
-criterion_group!(benches, decisions, golden, row_read);
+criterion_group!(benches, decisions, golden, caps, row_read);
 criterion_main!(benches);

@@ -1,7 +1,9 @@
-//! What a customer costs in memory, by the system's count and by the store's own: ids of 16 bytes, rows of 96 bytes.
+//! What a customer costs in memory, by the system's count and by the store's own: ids of 16 bytes, rows of a header and 96
+//! bytes of features, and the same with five contacts each that come one by one.
 //!
 //! `cargo bench --bench memory` measures 1 and 10 million customers, each in a process of its own, so that none is
-//! measured in memory that another left behind; `-- 3000000 grown` measures that many, grown from nothing.
+//! measured in memory that another left behind; `-- 3000000 grown` measures that many, grown from nothing,
+//! `-- 3000000 contacts` with contacts.
 //!
 //! The allocator is built without huge pages: with them its unused ends of blocks become resident too (a hash table takes
 //! 33/32 of a power of two, which mimalloc rounds up by a fifth), and a customer took 208 to 215 bytes of a million, 179 to
@@ -10,17 +12,24 @@
 
 use std::time::{Duration, Instant};
 
+use usher::catalogue::{OfferNumber, PlaceNumber};
+use usher::contact::{Contact, FIRST_SECOND, OutcomeKind};
 use usher::customer::CustomerId;
+use usher::row;
 use usher::store::{self, Customers, CustomersWriter, Row};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const WORDS: usize = 12;
+const WORDS: usize = 13;
+const CONTACTS: usize = 5;
 
 /// How many customers, and the bytes that each may take.
 const LIMITS: [(usize, f64); 2] = [(1_000_000, 200.0), (10_000_000, 185.0)];
+
+/// And with contacts: ten million in 2.2 GB.
+const LIMITS_WITH_CONTACTS: [(usize, f64); 2] = [(1_000_000, 250.0), (10_000_000, 220.0)];
 
 /// The store's own figure and the system's may differ by this share, unless it grew.
 const TOLERANCE: f64 = 0.05;
@@ -35,12 +44,18 @@ enum Fill {
     Expected,
     /// One by one from nothing, then some ordinary traffic.
     Grown,
+    /// As expected, then each gets contacts, one at a time in turns.
+    Contacts,
 }
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let fill =
-        if arguments.iter().any(|argument| argument == "grown") { Fill::Grown } else { Fill::Expected };
+    let asked = |what: &str| arguments.iter().any(|argument| argument == what);
+    let fill = match (asked("grown"), asked("contacts")) {
+        (true, _) => Fill::Grown,
+        (_, true) => Fill::Contacts,
+        _ => Fill::Expected,
+    };
     match arguments.iter().find_map(|argument| argument.parse().ok()) {
         Some(count) => measure(count, fill),
         None if arguments.iter().any(|argument| argument == "--bench") => measure_all(),
@@ -51,7 +66,7 @@ fn main() {
 fn measure_all() {
     let program = std::env::current_exe().unwrap();
     for (count, _) in LIMITS {
-        for fill in ["expected", "grown"] {
+        for fill in ["expected", "grown", "contacts"] {
             let mut command = std::process::Command::new(&program);
             command.args([&count.to_string(), fill]);
             assert!(command.status().unwrap().success(), "{count} {fill}");
@@ -62,30 +77,39 @@ fn measure_all() {
 fn measure(count: usize, fill: Fill) {
     let before = resident();
     let started = Instant::now();
-    let (mut writer, store) = store::with_room_for(if fill == Fill::Expected { count } else { 0 });
+    let (mut writer, store) = store::with_room_for(if fill == Fill::Grown { 0 } else { count });
+    writer.set_row_words(WORDS);
     let mut slowest = Duration::ZERO;
     for number in 0..count {
         let id = id(number);
         let put = Instant::now();
-        writer.put(&id, &[number as u64 + 1; WORDS]).unwrap();
+        writer.put(&id, &features(number)).unwrap();
         slowest = slowest.max(put.elapsed());
     }
     let took = started.elapsed();
     if fill == Fill::Grown && count > 10_000 {
         settle(&mut writer, count);
     }
+    if fill == Fill::Contacts {
+        contact_all(&mut writer, count);
+    }
     let resident = resident().saturating_sub(before) as f64 / count as f64;
     let own = store.memory();
-    check(&store, count);
+    check(&store, count, if fill == Fill::Contacts { CONTACTS } else { 0 });
     println!(
         "{count:>9} customers, {}: {resident:.1} bytes each resident, {:.1} by the store's own count; \
          filled in {:.1} s, slowest put {:.2} ms",
-        if fill == Fill::Expected { "expected" } else { "grown" },
+        match fill {
+            Fill::Expected => "expected",
+            Fill::Grown => "grown",
+            Fill::Contacts => "with five contacts",
+        },
         own.bytes_per_customer(),
         took.as_secs_f64(),
         slowest.as_secs_f64() * 1e3,
     );
-    let limit = LIMITS.iter().find(|(customers, _)| *customers == count);
+    let limits = if fill == Fill::Contacts { LIMITS_WITH_CONTACTS } else { LIMITS };
+    let limit = limits.iter().find(|(customers, _)| *customers == count);
     if let Some((_, limit)) = limit {
         assert!(own.bytes_per_customer() <= *limit, "more than {limit} bytes by the store's own count");
         assert!(resident <= *limit, "more than {limit} bytes resident");
@@ -101,7 +125,7 @@ fn measure(count: usize, fill: Fill) {
 fn settle(writer: &mut CustomersWriter, count: usize) {
     let until = Instant::now() + SETTLING;
     for number in (0..count).cycle() {
-        writer.put(&id(number), &[number as u64 + 1; WORDS]).unwrap();
+        writer.put(&id(number), &features(number)).unwrap();
         std::hint::black_box(vec![1_u8; number % 10 * 100_000]);
         if Instant::now() > until {
             return;
@@ -109,12 +133,37 @@ fn settle(writer: &mut CustomersWriter, count: usize) {
     }
 }
 
-fn check(store: &Customers, count: usize) {
+/// A row without contacts.
+fn features(number: usize) -> [u64; WORDS] {
+    let mut row = [number as u64 + 1; WORDS];
+    row[0] = 0;
+    row
+}
+
+/// Each customer's next contact, then the one after it: as they come in life.
+fn contact_all(writer: &mut CustomersWriter, count: usize) {
+    let mut row = Row::new();
+    for round in 0..CONTACTS as u32 {
+        for number in 0..count {
+            let contact =
+                Contact::new(OfferNumber(1), PlaceNumber(2), OutcomeKind::Click, FIRST_SECOND + round);
+            let add = |row: &mut Row| {
+                row::open(row, WORDS);
+                row::add(row, contact);
+                true
+            };
+            writer.change(&id(number), &mut row, add).unwrap();
+        }
+    }
+}
+
+fn check(store: &Customers, count: usize, contacts: usize) {
     assert_eq!(store.memory().customers, count);
     let mut row = Row::new();
     for number in (0..count).step_by(count / 1000) {
         assert!(store.read(id(number).as_str(), &mut row));
-        assert_eq!(row[..], [number as u64 + 1; WORDS]);
+        assert_eq!(row::features(&row)[1..], features(number)[1..]);
+        assert_eq!(row::contacts(&row).len(), contacts);
     }
 }
 

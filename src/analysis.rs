@@ -3,8 +3,10 @@
 //!
 //! Time and number are bounded: each offer is compared with a bounded number of others.
 
+mod caps;
 mod conditions;
 mod duplicates;
+mod experiments;
 mod features;
 mod guardrails;
 mod places;
@@ -63,10 +65,16 @@ pub enum WarningKind {
     Treatment,
     /// A feature that is read is never known.
     Feature,
-    /// Two offers or tags ask for the same.
+    /// Two offers or tags ask for the same, or two experiments split customers alike.
     Duplicate,
     /// A tag that nothing uses.
     UnusedTag,
+    /// An experiment on which nothing depends.
+    UnusedExperiment,
+    /// A parameter that nothing uses.
+    UnusedParameter,
+    /// A cap that never comes into play.
+    Cap,
 }
 
 impl WarningKind {
@@ -83,6 +91,9 @@ impl WarningKind {
             WarningKind::Feature => "feature",
             WarningKind::Duplicate => "duplicate",
             WarningKind::UnusedTag => "unused_tag",
+            WarningKind::UnusedExperiment => "unused_experiment",
+            WarningKind::UnusedParameter => "unused_parameter",
+            WarningKind::Cap => "cap",
         }
     }
 }
@@ -158,6 +169,8 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
     analysis.treatments();
     analysis.features();
     analysis.tags();
+    analysis.experiments();
+    analysis.caps();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));
@@ -247,10 +260,10 @@ impl<'a> Analysis<'a> {
         self.warn(draft, path, |_| None);
     }
 
-    /// When an offer's own condition and schedule let it be shown; `None` if these are too many ways.
+    /// When an offer's own condition, variant and schedule let it be shown; `None` if these are too many ways.
     fn own_form(&self, offer: &Offer) -> Option<Alternatives> {
         const MAX_WAYS: usize = 64;
         let ways = offer.when_form.0.len() * offer.schedule_form.0.len();
-        (ways <= MAX_WAYS).then(|| offer.when_form.and(&offer.schedule_form))
+        (ways <= MAX_WAYS).then(|| offer.when_form.and(&offer.schedule_form).and(&offer.variant_form))
     }
 }

@@ -75,7 +75,7 @@ fn refuse_requests(syntax: &Syntax, tags: &[Tag]) -> Problems {
     problems.extend(syntax.refuse_fields("tag", |name| {
         let tag = tags.iter().find(|tag| *tag.name == *name)?;
         let request = Reads::of(&tag.condition.node, tags).request;
-        request.then(|| format!("{why} tag `{name}`, which reads the context"))
+        request.then(|| format!("{why} tag `{name}`, which reads the context or a variant"))
     }));
     problems
 }

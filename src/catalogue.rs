@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
+use crate::experiment::Holdout;
 use crate::problem::Problems;
 use crate::rule_set::RuleSet;
 use crate::schema::Schema;
@@ -255,6 +256,16 @@ impl Catalogue {
                 self.add_place(Place { placement, channel });
             }
         }
+        for rule in &set.experiments {
+            for variant in 0..rule.experiment.variants.len() {
+                self.arms.add(&rule.experiment.arm(variant));
+            }
+        }
+        if set.holdout.is_some() {
+            Holdout::arms().iter().for_each(|arm| {
+                self.arms.add(arm);
+            });
+        }
         for rule in &set.offers {
             let group = rule.attributes.group.as_ref().map(|group| self.groups.add(&group.name));
             let number = self.offer_number(&rule.name.name);
@@ -368,8 +379,25 @@ offers:
     }
 
     #[test]
+    fn arms_keep_their_numbers_when_experiments_go_and_come_back() {
+        let text = |experiments: &str| {
+            format!("rule_set: r\nexperiments: {{{experiments}}}\nholdout: {{percent: 1, salt: s}}\n")
+        };
+        let (schema, both) = set(&text("x: {variants: {a: 1, b: 1}}"));
+        let first = Catalogue::new().with(&Catalogue::new().missing(&schema, &both, [7; 4]).unwrap());
+        let names = |catalogue: &Catalogue| -> Vec<String> {
+            (0..9).map_while(|number| catalogue.arms.name(number).map(str::to_owned)).collect()
+        };
+        assert_eq!(names(&first), ["x.a", "x.b", "holdout.in", "holdout.out"]);
+        let (schema, other) = set(&text("y: {variants: {a: 1}}, x: {variants: {b: 1, c: 1}}"));
+        let second = first.with(&first.missing(&schema, &other, [7; 4]).unwrap());
+        assert_eq!(names(&second), ["x.a", "x.b", "holdout.in", "holdout.out", "y.a", "x.c"]);
+        assert_eq!(second.missing(&schema, &both, [7; 4]).unwrap(), []);
+    }
+
+    #[test]
     fn a_catalogue_in_pieces_comes_to_the_same() {
-        let offers: String = (0..3000)
+        let offers: String = (0..8000)
             .map(|i| {
                 let name = format!("offer-{i:05}-with-a-name-as-long-as-they-come-0123456789");
                 format!("  {name}: {{placements: [banner], treatments: [{{placement: banner, id: {name}-x, content: {{}}}}]}}\n")

@@ -20,7 +20,9 @@ mod decide;
 mod definition;
 mod demo;
 mod eval;
+mod evaluate;
 mod health;
+mod keys;
 mod load;
 mod push;
 mod repair;
@@ -57,7 +59,9 @@ Examples:
   usher stats --by offer,channel                     what was decided, and what came of it?
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
+  usher evaluate log.csv                             what would another policy have brought?
   usher verify data                                  is everything in this data directory whole?
+  usher keys new token.keys                          a key for several nodes: each is started with --token-keys
 
 Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
 
@@ -73,10 +77,12 @@ enum Command {
     Count(count::Args),
     Stats(stats::Args),
     Eval(eval::Args),
+    Evaluate(evaluate::Args),
     Health(health::Args),
     Compact(compact::Args),
     Verify(verify::Args),
     Repair(repair::Args),
+    Keys(keys::Args),
 }
 
 /// What a command that ended without failure found.
@@ -126,10 +132,12 @@ fn execute(command: Command) -> ExitCode {
         Command::Count(args) => count::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Keys(args) => keys::run(&args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

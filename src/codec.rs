@@ -21,8 +21,17 @@
 //! additions    five times count and that many names (rule sets, groups, placements, channels, arms), count and that many
 //!              places (placement, channel), count and that many offers (number, name, rule set, count of 0 or 1 with the
 //!              group, count and that many treatments), count of 0 or 1 with 4 times how long contacts are kept
-//! head         sequence, chain, erased, customers, taken at, seed, rule sets
-//! schema       text, count, that many (name, 1 byte placed (0 or 1), if placed: word, 1 byte shift, 1 byte bits)
+//! head         sequence, chain, erased, customers, taken at, seed, rule sets, blocks of the catalogue, blocks of the ledger
+//! catalogue    additions, as in a record
+//! ledger       1 byte tag, then by tag:
+//!   1 ids        day, latest date, count and that many hashes of 8 bytes
+//!   2 outcomes   as ids
+//!   3 limits     count and that many (key, day, used)
+//!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
+//!   5 lessons    count and that many (offer, placement, 1 byte segment, 2 words)
+//!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
+//! schema       text, count, that many (name, place)
+//! place        1 byte tag: 0 none, 1 field, 2 cells; for 1: word, 1 byte shift, 1 byte bits; for 2: word, count of words
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier versions,
 //!              count and that many (version, text)
 //! id, name, text   length in bytes, UTF-8
@@ -48,8 +57,13 @@ use crate::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS, OutcomeKind};
 use crate::customer::{CustomerId, MAX_ID_BYTES};
 use crate::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
 use crate::event::{Event, Lesson, Limit, MAX_ARMS_PER_OUTCOME, MAX_FACTS, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::ledger::{
+    CHUNK_HASHES, Chunk, LEARNED_WORDS, Learned, LessonKey, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow,
+    Totals, Used,
+};
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
-use crate::schema::{Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, Schema};
+use crate::rule_set::MAX_TREATMENT_NAME_BYTES;
+use crate::schema::{Cells, Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::snapshot::Head;
 use crate::update::{Change, Update};
 
@@ -57,9 +71,15 @@ use crate::update::{Change, Update};
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// An update with the longest id and all features, each with the longest code.
-const MAX_UPDATE_BYTES: usize = 1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9);
+const MAX_UPDATE_BYTES: usize =
+    1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9) + MAX_OUTCOME_BYTES;
+/// What an event has beside as many facts as an update has features.
+const MAX_OUTCOME_BYTES: usize =
+    3 * 9 + 1 + 1 + 2 * 5 + 1 + MAX_ARMS_PER_OUTCOME * 3 + 3 * 9 + 1 + MAX_LIMITS_PER_OUTCOME * 20 + 1 + 11;
+const _: () = assert!(MAX_FACTS <= MAX_FIELDS_PER_UPDATE);
 /// Names that are made of two: a treatment's of placement and locale, an arm's of experiment and variant.
 const MAX_LONG_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
+const _: () = assert!(MAX_TREATMENT_NAME_BYTES <= MAX_LONG_NAME_BYTES);
 /// Whatever keeps to the bounds of [`record`](crate::record) can be encoded.
 const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_RECORD_BYTES);
 const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
@@ -71,6 +91,12 @@ const MAX_VERSIONS_BYTES: usize =
     if 3 * MAX_TEXT_BYTES > MAX_HISTORY_BYTES { 3 * MAX_TEXT_BYTES } else { MAX_HISTORY_BYTES };
 const _: () = assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_DEFINITION_BYTES);
 const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_DEFINITION_BYTES);
+
+/// Bytes of a piece of the ledger at most.
+pub const MAX_PIECE_BYTES: usize = 2 << 20;
+const _: () = assert!(CHUNK_HASHES * 9 + 32 <= MAX_PIECE_BYTES);
+const _: () = assert!(MAX_PIECE_ROWS * (3 + 5 + 3 + 3 + 5 * 9) + 32 <= MAX_PIECE_BYTES);
+const _: () = assert!(MAX_PIECE_ROWS * (5 + 3 + 1 + LEARNED_WORDS * 9) + 32 <= MAX_PIECE_BYTES);
 
 // bincode's own limit counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
 type Config = bincode::config::Configuration<
@@ -94,6 +120,17 @@ const ACTIVATE: u8 = 4;
 const RETIRE: u8 = 5;
 const ROLLBACK: u8 = 6;
 const CATALOGUE: u8 = 7;
+
+const IDS: u8 = 1;
+const OUTCOMES: u8 = 2;
+const LIMITS: u8 = 3;
+const TALLIES: u8 = 4;
+const LESSONS: u8 = 5;
+const TOTALS: u8 = 6;
+
+const NOWHERE: u8 = 0;
+const FIELD: u8 = 1;
+const CELLS: u8 = 2;
 
 const REPLACE: u8 = 1;
 const MERGE: u8 = 2;
@@ -189,6 +226,38 @@ pub fn encode_rule_set(name: &str, history: &History) -> Result<Vec<u8>, TooLong
 /// What is wrong with them.
 pub fn decode_rule_set(bytes: &[u8]) -> Result<(Arc<str>, History), DecodeError> {
     decode_all("rule set", bytes, SNAPSHOT_CONFIG)
+}
+
+/// The bytes of a piece of the catalogue.
+///
+/// # Errors
+/// [`TooLong`].
+pub fn encode_additions(additions: &Additions) -> Result<Vec<u8>, TooLong> {
+    encode_for_snapshot(Stored(additions))
+}
+
+/// The piece of the catalogue in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_additions(bytes: &[u8]) -> Result<Additions, DecodeError> {
+    decode_all("catalogue", bytes, SNAPSHOT_CONFIG)
+}
+
+/// The bytes of a piece of the ledger.
+///
+/// # Errors
+/// [`TooLong`].
+pub fn encode_piece(piece: &Piece) -> Result<Vec<u8>, TooLong> {
+    encode_for_snapshot(Stored(piece))
+}
+
+/// The piece of the ledger in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_piece(bytes: &[u8]) -> Result<Piece, DecodeError> {
+    decode_all("ledger", bytes, SNAPSHOT_CONFIG)
 }
 
 fn decode_all<'b, T, C>(what: &'static str, bytes: &'b [u8], config: C) -> Result<T, DecodeError>
@@ -318,8 +387,57 @@ impl Encode for Stored<'_, Additions> {
 
 impl Encode for Stored<'_, Head> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
-        let Head { sequence, chain, erased, customers, taken_at_s, seed, rule_sets } = *self.0;
-        (sequence, chain, erased, customers, taken_at_s, seed, rule_sets).encode(out)
+        let Head { sequence, chain, erased, customers, taken_at_s, seed, .. } = *self.0;
+        (sequence, chain, erased, customers, taken_at_s, seed).encode(out)?;
+        (self.0.rule_sets, self.0.catalogue_blocks, self.0.ledger_blocks).encode(out)
+    }
+}
+
+impl Encode for Stored<'_, Piece> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        match self.0 {
+            Piece::Ids(chunk) => {
+                IDS.encode(out)?;
+                Stored(chunk).encode(out)
+            }
+            Piece::Outcomes(chunk) => {
+                OUTCOMES.encode(out)?;
+                Stored(chunk).encode(out)
+            }
+            Piece::Limits(all) => {
+                LIMITS.encode(out)?;
+                write_all(all, MAX_PIECE_ROWS, out, |Used { key, day, used }, out| {
+                    (*key, *day, *used).encode(out)
+                })
+            }
+            Piece::Tallies(all) => {
+                TALLIES.encode(out)?;
+                write_all(all, MAX_PIECE_ROWS, out, |(day, key, tally), out| {
+                    (*day, key.offer.0, key.place.0, key.arm).encode(out)?;
+                    tally.outcomes.iter().try_for_each(|count| count.encode(out))?;
+                    tally.value.encode(out)
+                })
+            }
+            Piece::Lessons(all) => {
+                LESSONS.encode(out)?;
+                write_all(all, MAX_PIECE_ROWS, out, |(key, learned), out| {
+                    (key.offer.0, key.placement, key.segment).encode(out)?;
+                    learned.words().iter().try_for_each(|word| word.encode(out))
+                })
+            }
+            Piece::Totals(Totals { ids, outcomes, uncounted }) => {
+                TOTALS.encode(out)?;
+                (*ids, *outcomes, *uncounted).encode(out)
+            }
+        }
+    }
+}
+
+impl Encode for Stored<'_, Chunk> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Chunk { day, newest, hashes } = self.0;
+        (*day, *newest).encode(out)?;
+        write_all(hashes, CHUNK_HASHES, out, |hash, out| hash.to_le_bytes().encode(out))
     }
 }
 
@@ -329,8 +447,18 @@ impl Encode for Stored<'_, Schema> {
         count(self.0.features().len(), MAX_FEATURES)?.encode(out)?;
         self.0.features().iter().try_for_each(|feature: &Feature| {
             write_text(&feature.name, MAX_NAME_BYTES, out)?;
-            feature.field.map(Field::place).encode(out)
+            Stored(&feature.place()).encode(out)
         })
+    }
+}
+
+impl Encode for Stored<'_, Option<RowPlace>> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        match self.0 {
+            None => NOWHERE.encode(out),
+            Some(RowPlace::Field(field)) => (FIELD, field.place()).encode(out),
+            Some(RowPlace::Cells(cells)) => (CELLS, cells.place()).encode(out),
+        }
     }
 }
 
@@ -438,7 +566,11 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Outcome> {
 
 impl<'b, C> BorrowDecode<'b, C> for Read<ArmNumber> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        u16::borrow_decode(input).map(|arm| Read(ArmNumber(arm)))
+        let arm = u16::borrow_decode(input)?;
+        if usize::from(arm) >= MAX_NAME_NUMBERS {
+            return Err(Wrong::OtherString(format!("no catalogue has an arm {arm}")));
+        }
+        Ok(Read(ArmNumber(arm)))
     }
 }
 
@@ -503,9 +635,75 @@ impl<'b, C> BorrowDecode<'b, C> for Read<(FeatureId, u64)> {
 
 impl<'b, C> BorrowDecode<'b, C> for Read<Head> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        let (sequence, chain, erased, customers, taken_at_s, seed, rule_sets) =
-            BorrowDecode::borrow_decode(input)?;
-        Ok(Read(Head { sequence, chain, erased, customers, taken_at_s, seed, rule_sets }))
+        let (sequence, chain, erased, customers, taken_at_s, seed) = BorrowDecode::borrow_decode(input)?;
+        let (rule_sets, catalogue_blocks, ledger_blocks) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Head {
+            sequence,
+            chain,
+            erased,
+            customers,
+            taken_at_s,
+            seed,
+            rule_sets,
+            catalogue_blocks,
+            ledger_blocks,
+        }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Piece> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let piece = match u8::borrow_decode(input)? {
+            IDS => Piece::Ids(Read::borrow_decode(input)?.0),
+            OUTCOMES => Piece::Outcomes(Read::borrow_decode(input)?.0),
+            LIMITS => Piece::Limits(read_all(input, MAX_PIECE_ROWS)?),
+            TALLIES => Piece::Tallies(read_all(input, MAX_PIECE_ROWS)?),
+            LESSONS => Piece::Lessons(read_all(input, MAX_PIECE_ROWS)?),
+            TOTALS => {
+                let (ids, outcomes, uncounted) = BorrowDecode::borrow_decode(input)?;
+                Piece::Totals(Totals { ids, outcomes, uncounted })
+            }
+            tag => return Err(Wrong::OtherString(format!("no piece of a ledger has the tag {tag}"))),
+        };
+        Ok(Read(piece))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Chunk> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (day, newest) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Chunk { day, newest, hashes: Arc::new(read_all(input, CHUNK_HASHES)?) }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<u64> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        <[u8; 8]>::borrow_decode(input).map(|bytes| Read(u64::from_le_bytes(bytes)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<Used> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (key, day, used) = BorrowDecode::borrow_decode(input)?;
+        Ok(Read(Used { key, day, used }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<TallyRow> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (day, offer, place, arm) = BorrowDecode::borrow_decode(input)?;
+        let (outcomes, value) = BorrowDecode::borrow_decode(input)?;
+        let key = TallyKey { offer: OfferNumber(offer), place: PlaceNumber(place), arm };
+        Ok(Read((day, key, Tally { outcomes, value })))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Read<(LessonKey, Learned)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (offer, placement, segment) = BorrowDecode::borrow_decode(input)?;
+        let words = <[u64; LEARNED_WORDS]>::borrow_decode(input)?;
+        let learned = Learned::from_words(&words).ok_or(Wrong::Other("nothing was ever learned so"))?;
+        Ok(Read((LessonKey { offer: OfferNumber(offer), placement, segment }, learned)))
     }
 }
 
@@ -518,12 +716,16 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Schema> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<(&'b str, Option<Field>)> {
+impl<'b, C> BorrowDecode<'b, C> for Read<(&'b str, Option<RowPlace>)> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let name = borrow_text(input, MAX_NAME_BYTES)?;
-        let place = Option::<(u16, u8, u8)>::borrow_decode(input)?;
-        let field = place.map(|place| Field::at(place).ok_or(Wrong::Other("no row has such a field")));
-        Ok(Read((name, field.transpose()?)))
+        let place = match u8::borrow_decode(input)? {
+            NOWHERE => return Ok(Read((name, None))),
+            FIELD => Field::at(BorrowDecode::borrow_decode(input)?).map(RowPlace::Field),
+            CELLS => Cells::at(BorrowDecode::borrow_decode(input)?).map(RowPlace::Cells),
+            tag => return Err(Wrong::OtherString(format!("no place has the tag {tag}"))),
+        };
+        Ok(Read((name, Some(place.ok_or(Wrong::Other("no row has such a field"))?))))
     }
 }
 
@@ -624,9 +826,84 @@ mod tests {
         let change = prop_oneof![
             fields().prop_map(Change::Replace),
             fields().prop_map(Change::Merge),
-            Just(Change::Erase)
+            Just(Change::Erase),
+            events().prop_map(|event| Change::Event(Box::new(event))),
         ];
         (id, change).prop_map(|(customer, change)| Update { customer, change })
+    }
+
+    fn events() -> impl Strategy<Value = Event> {
+        let limit = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>())
+            .prop_map(|(key, day, max, once)| Limit { key, day, max, once });
+        let lesson = (any::<u8>(), any::<u32>(), any::<u32>())
+            .prop_map(|(segment, window_s, half_life_s)| Lesson { segment, window_s, half_life_s });
+        let arms =
+            prop::collection::vec((0..MAX_NAME_NUMBERS as u16).prop_map(ArmNumber), 0..=MAX_ARMS_PER_OUTCOME);
+        let limits = prop::collection::vec(limit, 0..=MAX_LIMITS_PER_OUTCOME);
+        let of_what = (0..4_usize, 0..MAX_OFFER_NUMBERS as u32, 0..MAX_PLACE_NUMBERS as u16, arms);
+        let of_proposition = (any::<u64>(), any::<u32>(), any::<i64>(), limits, prop::option::of(lesson));
+        let outcome =
+            (of_what, of_proposition).prop_map(|(what, (nonce, decided, value, limits, lesson))| {
+                let (kind, offer, place, arms) = what;
+                let (kind, offer, place) = (OutcomeKind::ALL[kind], OfferNumber(offer), PlaceNumber(place));
+                Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson }
+            });
+        let fact = ((0..MAX_FEATURES as u16).prop_map(FeatureId), any::<u64>());
+        let facts = prop::collection::vec(fact, 0..5);
+        (any::<u32>(), any::<u32>(), any::<u64>(), facts, prop::option::of(outcome)).prop_map(
+            |(received, before, id, facts, outcome)| {
+                let at = received - before % received.max(1);
+                Event { at, received, id, facts, outcome: outcome.map(Box::new) }
+            },
+        )
+    }
+
+    fn additions() -> impl Strategy<Value = Additions> {
+        let name = || "[a-z]{1,9}".prop_map(Box::<str>::from);
+        let names = || prop::collection::vec(name(), 0..3);
+        let place =
+            (any::<u16>(), any::<u16>()).prop_map(|(placement, channel)| Place { placement, channel });
+        let entry = (name(), any::<u16>(), any::<Option<u16>>(), names())
+            .prop_map(|(name, rule_set, group, treatments)| OfferEntry { name, rule_set, group, treatments });
+        let offers = prop::collection::vec((any::<u32>().prop_map(OfferNumber), entry), 0..3);
+        let names = [names(), names(), names(), names(), names()];
+        (names, prop::collection::vec(place, 0..3), offers, any::<Option<[u32; 4]>>())
+            .prop_map(|(names, places, offers, keep_s)| Additions { names, places, offers, keep_s })
+    }
+
+    fn pieces() -> impl Strategy<Value = Piece> {
+        let chunk = || {
+            (any::<u32>(), any::<u32>(), prop::collection::vec(any::<u64>(), 0..5))
+                .prop_map(|(day, newest, hashes)| Chunk { day, newest, hashes: Arc::new(hashes) })
+        };
+        let used =
+            (any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(key, day, used)| Used { key, day, used });
+        let key = (any::<u32>(), any::<u16>(), any::<u16>()).prop_map(|(offer, place, arm)| TallyKey {
+            offer: OfferNumber(offer),
+            place: PlaceNumber(place),
+            arm,
+        });
+        let tally = any::<([u64; 4], i64)>().prop_map(|(outcomes, value)| Tally { outcomes, value });
+        let lesson = (any::<u32>(), any::<u16>(), any::<u8>())
+            .prop_map(|(offer, placement, segment)| LessonKey {
+                offer: OfferNumber(offer),
+                placement,
+                segment,
+            })
+            .prop_map(|key| (key, Learned::default()));
+        let totals = any::<((u32, u32), (u32, u32), u64)>().prop_map(|(ids, outcomes, uncounted)| Totals {
+            ids,
+            outcomes,
+            uncounted,
+        });
+        prop_oneof![
+            chunk().prop_map(Piece::Ids),
+            chunk().prop_map(Piece::Outcomes),
+            prop::collection::vec(used, 0..4).prop_map(Piece::Limits),
+            prop::collection::vec((any::<u16>(), key, tally), 0..4).prop_map(Piece::Tallies),
+            prop::collection::vec(lesson, 0..4).prop_map(Piece::Lessons),
+            totals.prop_map(Piece::Totals),
+        ]
     }
 
     fn records() -> impl Strategy<Value = Record> {
@@ -640,6 +917,7 @@ mod tests {
             (name, any::<u32>()).prop_map(|(name, version)| Record::Activate { name, version }),
             name.prop_map(|name| Record::Rollback { name }),
             name.prop_map(|name| Record::Retire { name }),
+            additions().prop_map(|additions| Record::Catalogue(Box::new(additions))),
         ]
     }
 
@@ -647,6 +925,22 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(record in records()) {
             prop_assert_eq!(decode(&encode(&record).unwrap()).unwrap(), record);
+        }
+
+        #[test]
+        fn pieces_of_catalogue_and_ledger_are_decoded_and_others_never_panic(
+            additions in additions(),
+            piece in pieces(),
+            cut in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+        ) {
+            prop_assert_eq!(decode_additions(&encode_additions(&additions).unwrap()).unwrap(), additions);
+            let mut bytes = encode_piece(&piece).unwrap();
+            prop_assert_eq!(decode_piece(&bytes).unwrap(), piece);
+            let cut = cut.index(bytes.len());
+            prop_assert!(decode_piece(&bytes[..cut]).is_err());
+            bytes[cut] ^= 1 << bit;
+            let _ = decode_piece(&bytes);
         }
 
         #[test]
@@ -697,6 +991,19 @@ mod tests {
         check_refused(&[PUBLISH, 1, b'a', 1, 1, b't', 2], "");
         let long = [&[RETIRE, 65][..], &[b'a'; 65]].concat();
         check_refused(&long, "at most 64");
+        let event = [&[CUSTOMERS, 1, 1, b'c', EVENT, 5][..], &[6, 0, 0, 0]].concat();
+        check_refused(&event, "before 1970");
+        let outcome = |bytes: &[u8]| [&[CUSTOMERS, 1, 1, b'c', EVENT, 5, 0, 0, 0, 1][..], bytes].concat();
+        check_refused(&outcome(&[4, 0, 0]), "no outcome has the number 4");
+        check_refused(&outcome(&[0, 252, 0, 0, 8, 0, 0]), "no catalogue has offer 524288");
+        check_refused(&outcome(&[0, 0, 251, 0, 0x20]), "place 8192");
+        check_refused(&outcome(&[0, 0, 0, 17]), "at most 16");
+        check_refused(&outcome(&[0, 0, 0, 1, 251, 0, 0x40]), "no catalogue has an arm 16384");
+        check_refused(&outcome(&[0, 0, 0, 0, 0, 0, 0, 17]), "at most 16");
+        let piece = |bytes: &[u8]| decode_piece(bytes).unwrap_err().to_string();
+        assert!(piece(&[9]).contains("no piece of a ledger has the tag 9"));
+        assert!(piece(&[IDS, 0, 0, 252, 1, 0, 1, 0]).contains("at most 65536"));
+        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 16384"));
     }
 
     #[test]
@@ -724,7 +1031,17 @@ mod tests {
         assert_eq!(encode(&Record::Schema { text: "x".repeat(MAX_TEXT_BYTES + 1) }), Err(TooLong));
     }
     fn head() -> Head {
-        Head { sequence: 1, chain: 2, erased: 3, customers: 300, taken_at_s: 5, seed: 6, rule_sets: 7 }
+        Head {
+            sequence: 1,
+            chain: 2,
+            erased: 3,
+            customers: 300,
+            taken_at_s: 5,
+            seed: 6,
+            rule_sets: 7,
+            catalogue_blocks: 8,
+            ledger_blocks: 9,
+        }
     }
 
     fn grown() -> Schema {
@@ -745,12 +1062,12 @@ mod tests {
     #[test]
     fn what_a_snapshot_holds_is_decoded_and_its_layout_stays() {
         let bytes = encode_head(&head()).unwrap();
-        assert_eq!(bytes, [1, 2, 3, 251, 0x2c, 0x01, 5, 6, 7]);
+        assert_eq!(bytes, [1, 2, 3, 251, 0x2c, 0x01, 5, 6, 7, 8, 9]);
         assert_eq!(decode_head(&bytes).unwrap(), head());
         let bytes = encode_schema(&grown()).unwrap();
         let text = grown().text.len() as u8;
         assert_eq!(bytes[0], text);
-        let places = [3, 1, b'b', 1, 0, 0, 2, 1, b'a', 1, 0, 2, 32, 1, b'c', 0];
+        let places = [3, 1, b'b', 1, 1, 0, 2, 1, b'a', 1, 1, 2, 32, 1, b'c', 2, 2, 1];
         assert_eq!(bytes[1 + usize::from(text)..], places);
         assert_eq!(decode_schema(&bytes).unwrap(), grown());
         let bytes = encode_rule_set("w", &history()).unwrap();
@@ -768,14 +1085,20 @@ mod tests {
         assert!(why(&[1, b'w', 9, 0, 0, 2, 2, 0, 2, 0]).contains("twice"));
         assert!(why(&[1, b'w', 9, 0, 0, 252, 255, 255, 255, 255]).contains("at most 100"));
         assert!(why(&[1, b'w', 9, 0, 101]).contains("at most 100"));
-        assert!(decode_head(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap_err().to_string().contains("left over"));
+        assert!(decode_head(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]).unwrap_err().to_string().contains("left over"));
         let no_schema = decode_schema(&[1, b'x', 0]).unwrap_err().to_string();
         assert!(no_schema.contains("not a schema"), "{no_schema}");
         let mut bytes = encode_schema(&grown()).unwrap();
-        let last = bytes.len() - 6; // word of `a`
+        let last = bytes.len() - 8; // word of `a`
         bytes[last..last + 1].copy_from_slice(&[250]);
         assert!(decode_schema(&bytes).is_ok(), "a row may be that long");
         bytes.splice(last..last + 1, [251, 0xe8, 0x03]);
+        assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no row has such a field"));
+        let mut bytes = encode_schema(&grown()).unwrap();
+        let last = bytes.len() - 3; // tag of the place of `c`
+        bytes[last] = 3;
+        assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no place has the tag 3"));
+        bytes.splice(last.., [2, 251, 0xe7, 0x03, 2]);
         assert!(decode_schema(&bytes).unwrap_err().to_string().contains("no row has such a field"));
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::analysis::{Known, Warnings, analyse};
-use crate::catalogue::{Additions, ArmNumber};
+use crate::catalogue::Additions;
 use crate::clock;
 use crate::decided::Decided;
 use crate::definitions::{Definitions, History};
@@ -80,7 +80,7 @@ pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Proble
 
 /// Where decisions of this engine are counted: where those of the engine before were.
 pub(crate) fn counted(decided: &Arc<Decided>, engine: &Engine) -> Arc<Decided> {
-    decided.grown(engine, |_| None::<ArmNumber>)
+    decided.grown(engine, |offer| engine.arms_on(offer).map(|arm| arm.number).collect::<Vec<_>>())
 }
 
 struct Compiler {
@@ -495,6 +495,7 @@ mod tests {
     use crate::context::Context;
     use crate::decide::{Request, decide};
     use crate::journal::testing::Kept;
+    use crate::ledger;
     use crate::node::Node;
     use crate::state::testing::{SCHEMA, grown_schema, replayed};
     use crate::state::{self, State};
@@ -583,24 +584,27 @@ offers:
             live.definitions.active().map(|(name, version, _)| (name.clone(), version)).collect();
         assert_eq!(live.engine.versions, active);
         let replayed = replayed(&journal.records());
-        assert_eq!(replayed.digest(), state::digest(&live.definitions, node.customers()));
+        assert_eq!(
+            replayed.digest(),
+            state::digest(&live.definitions, node.customers(), &ledger::Content::default())
+        );
     }
 
     #[test]
     fn versions_are_published_activated_rolled_back_and_retired() {
         check(vec![
             (schema(SCHEMA), "1: v0 active"),
-            (publish("home", HOME), "2: v1 active"),
-            (publish("cards", CARDS), "3: v1 active"),
-            (publish("cards", CARDS), "4: v2 active"),
-            (publish_only("cards", CARDS), "5: v3"),
-            (activate("cards", 3), "6: v3 active"),
-            (rollback("cards"), "7: v2 active"),
-            (rollback("cards"), "8: v1 active"),
-            (rollback("cards"), "NotFound"),
-            (retire("cards"), "9: v0"),
-            (retire("cards"), "NotFound"),
+            (publish("home", HOME), "3: v1 active"), // after a record with numbers for its names
+            (publish("cards", CARDS), "5: v1 active"),
+            (publish("cards", CARDS), "6: v2 active"),
+            (publish_only("cards", CARDS), "7: v3"),
+            (activate("cards", 3), "8: v3 active"),
+            (rollback("cards"), "9: v2 active"),
             (rollback("cards"), "10: v1 active"),
+            (rollback("cards"), "NotFound"),
+            (retire("cards"), "11: v0"),
+            (retire("cards"), "NotFound"),
+            (rollback("cards"), "12: v1 active"),
         ]);
     }
 
@@ -611,7 +615,7 @@ offers:
             (rollback("cards"), "NotFound"),
             (retire("cards"), "NotFound"),
             (schema(SCHEMA), "1"),
-            (publish("home", HOME), "2"),
+            (publish("home", HOME), "3"),
             (activate("home", 2), "NotFound(\"rule set `home` has no version 2\")"),
         ]);
     }
@@ -621,13 +625,13 @@ offers:
         check(vec![
             (schema(SCHEMA), "1"),
             (if_active(publish("home", HOME), 1), "OtherActive(None)"),
-            (if_active(publish("home", HOME), 0), "2: v1 active"),
+            (if_active(publish("home", HOME), 0), "3: v1 active"),
             (if_active(publish("home", HOME), 0), "OtherActive(Some(1))"),
-            (if_active(publish("home", HOME), 1), "3: v2 active"),
+            (if_active(publish("home", HOME), 1), "4: v2 active"),
             (if_active(activate("home", 1), 1), "OtherActive(Some(2))"),
             (if_active(rollback("home"), 1), "OtherActive(Some(2))"),
             (if_active(retire("home"), 1), "OtherActive(Some(2))"),
-            (if_active(rollback("home"), 2), "4: v1 active"),
+            (if_active(rollback("home"), 2), "5: v1 active"),
         ]);
     }
 
@@ -642,9 +646,9 @@ offers:
             ),
             (publish("cards", CARDS), "invalid"), // nobody has defined its placement
             (publish_only("cards", CARDS), "invalid"),
-            (publish("home", HOME), "2: v1 active"),
+            (publish("home", HOME), "3: v1 active"),
             (publish("cards", &CARDS.replace("tier", "teir")), "invalid: cards:5"),
-            (publish("cards", CARDS), "3: v1 active"),
+            (publish("cards", CARDS), "5: v1 active"),
             (publish("home", &" ".repeat(MAX_TEXT_BYTES + 1)), "invalid: `home` has 8388609 bytes"),
         ]);
     }
@@ -653,11 +657,11 @@ offers:
     fn what_others_need_stays() {
         check(vec![
             (schema(SCHEMA), "1"),
-            (publish("home", HOME), "2"),
-            (publish("cards", CARDS), "3"),
+            (publish("home", HOME), "3"),
+            (publish("cards", CARDS), "5"),
             (retire("home"), "conflict"),
-            (retire("cards"), "4: v0"),
-            (retire("home"), "5: v0"),
+            (retire("cards"), "6: v0"),
+            (retire("home"), "7: v0"),
             (activate("cards", 1), "conflict"),
         ]);
     }
@@ -668,11 +672,11 @@ offers:
             (schema("schema: s\nfeatures: 1\n"), "invalid: schema:2:11"),
             (schema(SCHEMA), "1: v0 active"),
             (schema(SCHEMA), "as before, 1: v0 active"),
-            (publish("home", HOME), "2"),
-            (publish("cards", CARDS), "3"),
-            (schema(&grown_schema()), "4: v0 active"),
+            (publish("home", HOME), "3"),
+            (publish("cards", CARDS), "5"),
+            (schema(&grown_schema()), "6: v0 active"),
             (schema(SCHEMA), "conflict: feature `visits` would be removed"),
-            (publish("cards", &CARDS.replace("tier == 'gold'", "visits > 3")), "5: v2 active"),
+            (publish("cards", &CARDS.replace("tier == 'gold'", "visits > 3")), "7: v2 active"),
         ]);
     }
 
@@ -680,11 +684,11 @@ offers:
     fn a_bundle_is_one_swap_and_leaves_alone_what_is_as_it_says() {
         let gold_for_all = CARDS.replace("    when: tier == 'gold'\n", "");
         check(vec![
-            (bundle(SCHEMA, &[CARDS, HOME]), "3: v0 active"),
-            (bundle(SCHEMA, &[CARDS, HOME]), "as before, 3: v0 active"),
-            (bundle(SCHEMA, &[HOME, &gold_for_all]), "4: v0 active"),
-            (rollback("cards"), "5: v1 active"),
-            (bundle(&grown_schema(), &[HOME, CARDS]), "6: v0 active"),
+            (bundle(SCHEMA, &[CARDS, HOME]), "4: v0 active"),
+            (bundle(SCHEMA, &[CARDS, HOME]), "as before, 4: v0 active"),
+            (bundle(SCHEMA, &[HOME, &gold_for_all]), "5: v0 active"),
+            (rollback("cards"), "6: v1 active"),
+            (bundle(&grown_schema(), &[HOME, CARDS]), "7: v0 active"),
             (bundle(SCHEMA, &[HOME, CARDS]), "conflict: feature `visits` would be removed"),
             (bundle("schema: s\nfeatures: 1\n", &[HOME]), "invalid: schema.yaml:2:11"),
             (bundle(&grown_schema(), &["rule_set: 1\n", HOME, "offers: 1\n"]), "invalid: 0.yaml:1:11"),
@@ -697,7 +701,7 @@ offers:
 
     #[test]
     fn a_bundle_that_does_not_fit_together_changes_nothing() {
-        check(vec![(bundle(SCHEMA, &[CARDS]), "invalid"), (bundle(SCHEMA, &[CARDS, HOME]), "3")]);
+        check(vec![(bundle(SCHEMA, &[CARDS]), "invalid"), (bundle(SCHEMA, &[CARDS, HOME]), "4")]);
     }
 
     #[test]
@@ -718,13 +722,13 @@ offers:
         let other_home = HOME.replace("home_banner", "top_banner");
         let other_cards = CARDS.replace("home_banner", "top_banner");
         check(vec![
-            (bundle(SCHEMA, &[HOME, CARDS]), "3"),
+            (bundle(SCHEMA, &[HOME, CARDS]), "4"),
             (waiting(bundle(SCHEMA, &[&other_home])), "invalid"), // `cards` needs the placement
             (bundle(SCHEMA, &[&other_home]), "invalid"),
-            (waiting(bundle(SCHEMA, &[HOME, CARDS])), "as before, 3"),
-            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "5"),
+            (waiting(bundle(SCHEMA, &[HOME, CARDS])), "as before, 4"),
+            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "6"),
             (activate("cards", 2), "conflict"),
-            (bundle(SCHEMA, &[&other_home, &other_cards]), "7"),
+            (bundle(SCHEMA, &[&other_home, &other_cards]), "9"),
         ]);
         let node = Node::start().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -759,10 +763,13 @@ offers:
         let feature = live.engine.schema.feature_id("tier").unwrap();
         live.engine.schema.feature(feature).field.unwrap().write(&mut row, tier);
         let request = Request {
+            customer: "c",
             channel: live.engine.schema.channel_id("app").unwrap(),
             placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &crate::decide::NoBudgets,
             explain: false,
             overdue: None,
         };

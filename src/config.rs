@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::durability::SyncPolicy;
 use crate::problem::{Place, Problem, Problems, Source, nearest};
 use crate::snapshotter::Schedule;
+use crate::token;
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -31,6 +32,11 @@ pub const MAX_SNAPSHOT_EVERY_SECONDS: u64 = 7 * 24 * 3600;
 /// The journal may grow to this many MiB between snapshots at most: a start has to read it.
 pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
 
+/// A token must live as long as an outcome takes to come back: a minute at least.
+pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
+/// A key that got out is dropped in time: 90 days.
+pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Settings as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -42,6 +48,10 @@ pub struct Config {
     pub sync: SyncPolicy,
     /// When snapshots are taken.
     pub snapshots: Schedule,
+    /// The keys of proposition tokens that nodes share; none: the node has its own.
+    pub token_keys: Option<PathBuf>,
+    /// How long a proposition token is accepted.
+    pub token_life: Duration,
     /// Where to listen.
     pub listen: SocketAddr,
     /// How many threads answer requests.
@@ -80,13 +90,15 @@ struct Typed {
 }
 
 /// All settings by their names in the file; the variable is `USHER_` and the name in capitals.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "models",
     "data",
     "sync",
     "snapshot_every",
     "snapshot_journal_mb",
     "snapshot_compress",
+    "token_keys",
+    "token_life",
     "listen",
     "threads",
     "allow_anonymous",
@@ -189,6 +201,9 @@ impl Config {
             data: get("data").map(|typed| PathBuf::from(&typed.text)),
             sync: read(get("sync"), &mut problems, read_sync).unwrap_or_default(),
             snapshots: read_schedule(get, &mut problems),
+            token_keys: get("token_keys").map(|typed| PathBuf::from(&typed.text)),
+            token_life: read(get("token_life"), &mut problems, read_token_life)
+                .unwrap_or(Duration::from_secs(token::DEFAULT_LIFE.into())),
             listen,
             threads: read(get("threads"), &mut problems, read_threads).unwrap_or_else(all_cores),
             allow_anonymous: read(get("allow_anonymous"), &mut problems, read_bool).unwrap_or(false),
@@ -285,6 +300,22 @@ fn read_journal_mb(text: &str) -> Result<u64, String> {
     mb.map(|mb: u64| mb << 20).ok_or_else(|| {
         format!("expected a number of MiB from 1 to {MAX_SNAPSHOT_JOURNAL_MB}, found {text:?}")
     })
+}
+
+/// A whole number with one unit: `30d`, `12h`, `90m`, `3600s`.
+fn read_token_life(text: &str) -> Result<Duration, String> {
+    let unit = |unit| match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(24 * 3600),
+        _ => None,
+    };
+    let parts = text.split_at_checked(text.len().saturating_sub(1));
+    let seconds = parts.and_then(|(number, last)| number.parse::<u64>().ok()?.checked_mul(unit(last)?));
+    let life =
+        seconds.map(Duration::from_secs).filter(|life| (MIN_TOKEN_LIFE..=MAX_TOKEN_LIFE).contains(life));
+    life.ok_or_else(|| format!("expected from 1m to 90d, such as 30d, 12h, 90m or 3600s, found {text:?}"))
 }
 
 fn read_threads(text: &str) -> Result<NonZeroUsize, String> {
@@ -422,6 +453,23 @@ mod tests {
         for wrong in ["-1", "1.5", "5s", "601"] {
             let text = Config::resolve(&[&flags(&[("stop_notice", wrong)])]).unwrap_err().to_string();
             assert!(text.contains("--stop-notice: expected whole seconds"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_lives_from_a_minute_to_ninety_days() {
+        let life = |text| Config::resolve(&[&flags(&[("token_life", text)])]).map(|config| config.token_life);
+        assert_eq!(Config::resolve(&[]).unwrap().token_life, Duration::from_secs(2_592_000));
+        for (text, seconds) in
+            [("1m", 60), ("60s", 60), ("12h", 43_200), ("90d", 7_776_000), ("2160h", 7_776_000)]
+        {
+            assert_eq!(life(text).unwrap(), Duration::from_secs(seconds));
+        }
+        for wrong in
+            ["", "30", "d", "59s", "0d", "91d", "-1d", "1.5d", "1w", "1d12h", "30天", "99999999999999999999d"]
+        {
+            let text = life(wrong).unwrap_err().to_string();
+            assert!(text.contains("--token-life: expected from 1m to 90d"), "{text}");
         }
     }
 

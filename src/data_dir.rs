@@ -5,6 +5,7 @@
 //! mark                                how far the journal is known to be durable
 //! 00000000000000000001.journal        records from that sequence on
 //! 00000000000000000900.snapshot       the state after the record of that sequence
+//! token.keys                          by which proposition tokens are signed, of no concern here (`token_keys.rs`)
 //! ```
 //! A start loads the newest snapshot that is whole, replays the records after it, and only then takes part. A directory
 //! that was initialised never starts empty: whatever is missing or damaged is refused with the file, the place, the
@@ -292,7 +293,7 @@ pub(crate) fn replay_into(
         // Its checksum was right, so it is as somebody wrote it: what cannot be read is of another release.
         let record =
             codec::decode(bytes).map_err(|e| (Kind::Newer, format!("{e}; this release does not know it")))?;
-        state.apply(sequence, &record).map_err(|e| match e {
+        state.apply(sequence, &record).map(drop).map_err(|e| match e {
             ApplyError::Full(_) => (Kind::Io, e.to_string()),
             ApplyError::Definitions(_) => {
                 (Kind::Newer, format!("{e}; this release understands it otherwise"))

@@ -1,9 +1,11 @@
 //! Deciding: a pure function of engine, feature vector, request and time. For each placement: which offers may be shown
 //! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
-//! group's limit; the fallback when nothing survives.
+//! group's limit, caps and budgets; the fallback when nothing survives.
 
+mod budgets;
 mod choose;
 mod explain;
+mod history;
 mod lacks;
 mod scan;
 #[cfg(test)]
@@ -12,7 +14,11 @@ mod tests;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use crate::engine::{Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use smallvec::SmallVec;
+
+use crate::arm::ArmId;
+use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::experiment::InVariant;
 use crate::expression::{Facts, TagMemo};
 use crate::rule_set::Locale;
 use crate::schema::ChannelId;
@@ -20,9 +26,11 @@ use crate::value::Time;
 use crate::vector::FeatureVector;
 
 use choose::{Candidate, Choosing, Passed, Taken};
+use history::History;
 
 pub use crate::context::Context;
 pub use crate::engine::Score;
+pub use budgets::{Budgets, NoBudgets};
 pub use explain::{Explanation, Lack, Stop, StopKind};
 pub use lacks::MAX_WAYS;
 
@@ -33,6 +41,8 @@ pub const MAX_PLACEMENTS: usize = 30;
 
 /// What is asked; names are resolved already.
 pub struct Request<'a> {
+    /// Whose id tells the arms of experiments; for nothing else.
+    pub customer: &'a str,
     /// On which channel.
     pub channel: ChannelId,
     /// Which placements, and how many propositions for each (at most [`MAX_COUNT`]).
@@ -41,6 +51,11 @@ pub struct Request<'a> {
     pub locale: Option<&'a Locale>,
     /// What only the request knows.
     pub context: Context<'a>,
+    /// What the customer was shown and did, each a [`Contact`](crate::contact::Contact); caps and suppressions are counted
+    /// from it.
+    pub contacts: &'a [u64],
+    /// What is left of the budgets that all customers share.
+    pub budgets: &'a dyn Budgets,
     /// Whether to say for every offer why it was or was not shown.
     pub explain: bool,
     /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
@@ -55,6 +70,8 @@ pub struct Decision<'e> {
     pub placements: Vec<Shown<'e>>,
     /// Whether the time was over before everything was decided.
     pub degraded: bool,
+    /// Whether the customer is in the holdout, so that only fallbacks are shown.
+    pub holdout: bool,
 }
 
 /// What one placement shows.
@@ -85,7 +102,13 @@ pub struct Proposition<'e> {
     pub propensity: f64,
     /// Why, in the request's language.
     pub reason: Option<&'e str>,
+    /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
+    /// customer is in. Who is held out is in no other arm.
+    pub arms: Arms,
 }
+
+/// Arms that bear on a proposition, each of another experiment.
+pub type Arms = SmallVec<[ArmId; 4]>;
 
 /// Decides. For an unknown customer give [`FeatureVector::unknown`].
 ///
@@ -96,20 +119,21 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |known, pool, taken, memos| {
+    Room::with(engine, |known, pool, taken, history, memos| {
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
-        let seen = Seen { engine, vector, request, now, memos, held };
+        let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
-        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, late: false };
+        history.begin(engine, request.contacts, now);
+        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, history, late: false };
         let shown =
             request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
         let placements = shown.collect();
-        Decision { placements, degraded: choosing.late }
+        Decision { placements, degraded: choosing.late, holdout: seen.held_out }
     })
 }
 
 /// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
-/// chooses from. Locale and channel are the request's; its placements are not looked at.
+/// chooses from. Locale and channel are the request's; its placements, contacts and budgets are not looked at.
 pub fn eligible(
     engine: &Engine,
     placement: PlacementId,
@@ -118,8 +142,11 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |known, _, _, memos| {
-        let seen = Seen { engine, vector, request, now, memos, held: Vec::new() };
+    Room::with(engine, |known, _, _, _, memos| {
+        let seen = Seen::new(engine, vector, request, now, memos);
+        if seen.held_out {
+            return;
+        }
         let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
         let Placement { offers, in_any_locale, .. } = engine.placement(placement);
         index.walk(
@@ -127,7 +154,7 @@ pub fn eligible(
             || false,
             |place| {
                 let id = offers[place as usize];
-                let treated = || engine.offer(id).treatment(placement, request.locale).is_some();
+                let treated = || seen.treatment(placement, engine.offer(id)).is_some();
                 if in_any_locale[place as usize] || treated() {
                     found.push(id);
                 }
@@ -143,6 +170,7 @@ struct Room {
     known: Known,
     pool: Vec<(f64, u32)>,
     taken: Taken,
+    history: History,
     memos: Vec<TagMemo>,
 }
 
@@ -153,16 +181,18 @@ thread_local! {
 impl Room {
     fn with<A>(
         engine: &Engine,
-        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &[TagMemo]) -> A,
+        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &mut History, &[TagMemo]) -> A,
     ) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
-        for (memo, tags) in room.memos.iter_mut().zip(&engine.tags) {
-            memo.clear(tags.len());
+        for (memo, (tags, experiments)) in
+            room.memos.iter_mut().zip(engine.tags.iter().zip(&engine.experiments))
+        {
+            memo.clear(tags.len(), experiments.len());
         }
         room.taken.clear();
-        let Room { known, pool, taken, memos } = &mut *room;
-        let answer = decide(known, pool, taken, memos);
+        let Room { known, pool, taken, history, memos } = &mut *room;
+        let answer = decide(known, pool, taken, history, memos);
         ROOM.set(Some(room));
         answer
     }
@@ -177,14 +207,28 @@ struct Seen<'e, 'r> {
     memos: &'r [TagMemo],
     /// Of an explained decision: whether each guardrail holds, once that was found out; many offers share it.
     held: Vec<Cell<Option<bool>>>,
+    /// Whether the customer is in the holdout.
+    held_out: bool,
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
+    fn new(
+        engine: &'e Engine,
+        vector: FeatureVector<'r>,
+        request: &'r Request<'r>,
+        now: Time,
+        memos: &'r [TagMemo],
+    ) -> Seen<'e, 'r> {
+        let held_out = engine.holdout.as_ref().is_some_and(|(holdout, _)| holdout.contains(request.customer));
+        Seen { engine, vector, request, now, memos, held: Vec::new(), held_out }
+    }
+
     /// What the expressions of the rule set with these tags see.
     fn facts(&self, tags: usize) -> Facts<'r> {
         Facts {
             schema: &self.engine.schema,
             vector: self.vector,
+            customer: Some(self.request.customer),
             context: &self.request.context,
             channel: self.request.channel,
             now: self.now,
@@ -192,6 +236,32 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             memo: &self.memos[tags.min(self.memos.len() - 1)],
             variables: &[],
         }
+    }
+
+    /// How an offer looks to the customer on a placement.
+    fn treatment(&self, placement: PlacementId, offer: &'e Offer) -> Option<&'e Treatment> {
+        let is_in = |variant: &InVariant| !self.held_out && self.is_in(offer.tags, variant);
+        offer.treatment(placement, self.request.locale, is_in)
+    }
+
+    /// Whether the customer is in a variant of an experiment of the rule set with these tags.
+    fn is_in(&self, tags: usize, variant: &InVariant) -> bool {
+        self.facts(tags).variant(&variant.experiment) == Some(variant.variant as i64)
+    }
+
+    /// The arms that bear on an offer of the rule set with these tags.
+    fn arms(&self, tags: usize) -> Arms {
+        let mut arms = Arms::new();
+        if let Some((_, first)) = &self.engine.holdout {
+            arms.push(ArmId(first.0 + u16::from(!self.held_out)));
+        }
+        let drawn = self.engine.experiments.get(tags).filter(|_| !self.held_out);
+        for Drawn { experiment, first_arm } in drawn.into_iter().flatten() {
+            let variant =
+                self.facts(tags).variant(experiment).and_then(|variant| u16::try_from(variant).ok());
+            arms.extend(variant.map(|variant| ArmId(first_arm.0 + variant)));
+        }
+        arms
     }
 
     fn holds(&self, id: GuardrailId) -> bool {

@@ -333,6 +333,9 @@ mod tests {
     fn decided(engine: &Engine, decided: &Decided, channel: &str, arms: &[u16]) {
         let channel = engine.schema.channel_id(channel).unwrap();
         let request = Request {
+            customer: "c-1",
+            contacts: &[],
+            budgets: &crate::decide::NoBudgets,
             channel,
             placements: &[(engine.placement_id("home").unwrap(), 2)],
             locale: None,
@@ -389,7 +392,7 @@ mod tests {
             explanations: Vec::new(),
         };
         let placements = vec![shown(&engine.placements()[0])];
-        counts.count(channel, &Decision { placements, degraded: true }, |_| None);
+        counts.count(channel, &Decision { placements, degraded: true, holdout: false }, |_| None);
         let place = Asked { asked: 2, fallbacks: 1, empty: 1, degraded: 1 };
         assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalogue::{Additions, Catalogue};
+use crate::intake::Intake;
 use crate::problem::Problems;
 use crate::record::Record;
 use crate::schema::Schema;
@@ -21,6 +22,8 @@ pub const MAX_EARLIER: usize = 100;
 pub struct Definitions {
     /// The schema.
     pub schema: Arc<Schema>,
+    /// What its computed features take from events.
+    pub intake: Arc<Intake>,
     /// The numbers of names.
     pub catalogue: Arc<Catalogue>,
     rule_sets: BTreeMap<Arc<str>, History>,
@@ -40,22 +43,28 @@ impl Definitions {
     pub fn new() -> Definitions {
         Definitions {
             schema: Arc::new(Schema::empty()),
+            intake: Arc::new(Intake::empty()),
             catalogue: Arc::new(Catalogue::new()),
             rule_sets: BTreeMap::new(),
         }
     }
 
     /// Definitions as they were kept.
+    ///
+    /// # Errors
+    /// A condition of a computed feature does not compile; a schema that was parsed has none such.
     pub fn restore(
         schema: Schema,
         catalogue: Catalogue,
         rule_sets: impl IntoIterator<Item = (Arc<str>, History)>,
-    ) -> Definitions {
-        Definitions {
-            schema: Arc::new(schema),
+    ) -> Result<Definitions, Problems> {
+        let schema = Arc::new(schema);
+        Ok(Definitions {
+            intake: Arc::new(Intake::compile(&schema)?),
+            schema,
             catalogue: Arc::new(catalogue),
             rule_sets: rule_sets.into_iter().collect(),
-        }
+        })
     }
 
     /// The rule sets by name, retired ones included.
@@ -96,7 +105,9 @@ impl Definitions {
             }
             Record::Schema { text } => {
                 let newer = Schema::parse("schema", text)?;
-                self.schema = Arc::new(self.schema.grow(&newer)?);
+                let schema = Arc::new(self.schema.grow(&newer)?);
+                self.intake = Arc::new(Intake::compile(&schema)?);
+                self.schema = schema;
             }
             Record::Publish { name, version, text, activate } => {
                 let history = self.rule_sets.entry(name.as_str().into()).or_default();

@@ -1,6 +1,7 @@
 //! All active rule sets compiled together: names resolved to numbers, guardrails narrowed to what each offer leaves open.
 //! Immutable; a decision uses exactly one engine.
 
+pub(crate) mod caps;
 mod compile;
 mod index;
 mod score;
@@ -8,7 +9,9 @@ mod score;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::arm::{Arm, ArmId, slot};
 use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
+use crate::experiment::{Experiment, Holdout, InVariant};
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
@@ -18,6 +21,7 @@ use crate::problem::Problem;
 use crate::rule_set::{Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
 
+use caps::Caps;
 pub use index::IndexSize;
 pub(crate) use index::{Index, Known, Lookup};
 pub use score::Score;
@@ -43,6 +47,8 @@ pub struct Engine {
     pub versions: Vec<(Arc<str>, u32)>,
     /// The numbers of its names; all of them have one.
     pub catalogue: Arc<Catalogue>,
+    /// `versions` by the number of the rule set.
+    numbered_versions: Vec<(u16, u32)>,
     placements: Vec<Placement>,
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
@@ -52,11 +58,18 @@ pub struct Engine {
     pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
     /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
     pub(crate) guardrails: Vec<Guardrail>,
+    /// Arms of all experiments and of the holdout, by [`ArmId`].
+    arms: Vec<Arm>,
+    /// Experiments of each rule set, in the order of `versions`.
+    pub(crate) experiments: Vec<Vec<Drawn>>,
+    /// The customers to whom only fallbacks are shown, and the number of their arm; the next is that of all others.
+    pub(crate) holdout: Option<(Holdout, ArmId)>,
     /// Propositions of each group that one decision may show.
     pub(crate) groups: Vec<Group>,
     /// What the normal forms of all conditions look at.
     pub(crate) terms: Terms,
     pub(crate) index: Index,
+    pub(crate) caps: Caps,
 }
 
 /// A slot that can show something.
@@ -79,6 +92,14 @@ pub struct Placement {
     pub(crate) tiers: Vec<Tier>,
     /// Which of the offers have a treatment here in every language.
     pub(crate) in_any_locale: Vec<bool>,
+}
+
+/// An experiment whose arms have numbers.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) experiment: Arc<Experiment>,
+    /// That of its first variant; the others follow.
+    pub(crate) first_arm: ArmId,
 }
 
 /// Offers of one placement that have the same priority.
@@ -118,6 +139,10 @@ pub struct Offer {
     pub(crate) when: Option<Expression>,
     /// Its `when` in normal form.
     pub(crate) when_form: Alternatives,
+    /// The variant whose customers alone may see it.
+    pub(crate) variant: Option<InVariant>,
+    /// That in normal form.
+    pub(crate) variant_form: Alternatives,
     pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
     /// Its schedule in normal form.
@@ -127,6 +152,7 @@ pub struct Offer {
     /// Its score, if that is the same for every customer.
     pub(crate) constant_score: Option<Score>,
     pub(crate) reason: Localized<Box<str>>,
+    /// Those of variants first: of two for the same locale, the variant's is chosen.
     pub(crate) treatments: Vec<Treatment>,
 }
 
@@ -155,6 +181,8 @@ pub struct Treatment {
     pub msgpack: Arc<[u8]>,
     pub(crate) placement: PlacementId,
     pub(crate) locale: Option<Locale>,
+    /// The variant whose customers alone see it.
+    pub(crate) variant: Option<InVariant>,
 }
 
 impl Engine {
@@ -211,9 +239,51 @@ impl Engine {
         &self.offers[id.0 as usize]
     }
 
+    /// The arms that may bear on an offer: those of the experiments of its rule set, and of the holdout.
+    pub fn arms_on(&self, offer: &Offer) -> impl Iterator<Item = &Arm> {
+        let drawn = self.experiments.get(offer.tags).into_iter().flatten();
+        let variants = drawn.map(|Drawn { experiment, first_arm }| (*first_arm, experiment.variants.len()));
+        let sides = self.holdout.iter().map(|(_, first)| (*first, Holdout::arms().len()));
+        let arms = |(ArmId(first), count)| self.arms.iter().skip(usize::from(first)).take(count);
+        sides.chain(variants).flat_map(arms)
+    }
+
+    /// The arms that a customer is in, of all experiments, whatever is shown: the side of the holdout, and unless the customer
+    /// is held out the variants.
+    pub fn arms_for(&self, customer: &str, held_out: bool) -> impl Iterator<Item = &Arm> {
+        let side = self.holdout.as_ref().map(|(_, first)| ArmId(first.0 + u16::from(!held_out)));
+        let drawn = self.experiments.iter().flatten().filter(move |_| !held_out);
+        let mut last: Option<(&str, u16)> = None; // experiments of a group have one salt
+        let variants = drawn.filter_map(move |Drawn { experiment, first_arm }| {
+            let known = last.filter(|(salt, _)| **salt == *experiment.salt);
+            let slot = known.map_or_else(|| slot(&experiment.salt, customer), |(_, slot)| slot);
+            last = Some((&experiment.salt, slot));
+            let variant = u16::try_from(experiment.variant_at(slot)?).ok()?;
+            Some(ArmId(first_arm.0 + variant))
+        });
+        side.into_iter().chain(variants).map(|id| self.arm(id))
+    }
+
+    /// Arms of all experiments and of the holdout, by [`ArmId`].
+    pub fn arms(&self) -> &[Arm] {
+        &self.arms
+    }
+
+    /// The arm of this number.
+    pub fn arm(&self, id: ArmId) -> &Arm {
+        &self.arms[usize::from(id.0)]
+    }
+
     /// How large its index is.
     pub fn index_size(&self) -> IndexSize {
         self.index.size()
+    }
+
+    /// Number and version of every rule set in it, that of `offer` first.
+    pub fn versions_for(&self, offer: &Offer) -> impl Iterator<Item = (u16, u32)> {
+        let own = self.numbered_versions.get(offer.tags).copied();
+        let others = self.numbered_versions.iter().copied();
+        own.into_iter().chain(others.filter(move |version| Some(*version) != own))
     }
 
     /// What puts its terms into words.
@@ -236,15 +306,24 @@ impl Placement {
 }
 
 impl Offer {
-    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale.
-    pub(crate) fn treatment(&self, placement: PlacementId, locale: Option<&Locale>) -> Option<&Treatment> {
-        let here = || self.treatments.iter().filter(|treatment| treatment.placement == placement);
+    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale; of two for the
+    /// same language that of a variant which the customer `is_in`. A language that somebody reads comes before a variant.
+    pub(crate) fn treatment(
+        &self,
+        placement: PlacementId,
+        locale: Option<&Locale>,
+        is_in: impl Fn(&InVariant) -> bool,
+    ) -> Option<&Treatment> {
+        let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
+        let here =
+            || self.treatments.iter().filter(|treatment| treatment.placement == placement).filter(seen);
         best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
-    /// Whether it has a treatment for every language there.
+    /// Whether it has a treatment for every language there, whatever the customer's variants.
     fn is_in_any_locale(&self, placement: PlacementId) -> bool {
-        self.treatments.iter().any(|treatment| treatment.placement == placement && treatment.locale.is_none())
+        let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
+        here.any(|treatment| treatment.locale.is_none() && treatment.variant.is_none())
     }
 
     /// Its group, if it has one.

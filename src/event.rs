@@ -1,5 +1,9 @@
 //! What happened to a customer, as data: checked against schema and engine when it is made, so that the fold needs neither.
 
+mod read;
+
+pub use read::Reader;
+
 use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::contact::OutcomeKind;
 use crate::schema::FeatureId;

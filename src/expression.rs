@@ -12,6 +12,7 @@ mod evaluate;
 pub(crate) mod faults;
 pub(crate) mod keys;
 pub(crate) mod normalise;
+mod parameter;
 mod parse;
 mod pattern;
 mod scan;
@@ -29,11 +30,13 @@ use smallvec::SmallVec;
 
 pub use check::{OfferScope, Scope, TagNames, Variables};
 pub use evaluate::{Facts, TagMemo};
+pub use parameter::{Parameter, Parameters};
 pub use parse::{Origin, Syntax};
 pub use seen::Read;
 pub use types::Type;
 
 use self::pattern::Pattern;
+use crate::experiment::Experiment;
 use crate::schema::{ContextId, FeatureId, Vocabulary};
 use crate::value::Value;
 
@@ -105,6 +108,8 @@ pub(crate) enum Node {
     Channel,
     Now,
     Tag(usize),
+    /// The customer's variant of an experiment of the rule set, as an int by its place; [`NO_VARIANT`] for none of them.
+    Variant(Arc<Experiment>),
     Variable(usize),
     /// A variable of the enclosing loops, counted from the outermost.
     Local(usize),
@@ -137,6 +142,9 @@ pub(crate) enum Node {
     TimePart(TimePart, Box<(Node, TimeZone)>),
     Loop(Box<Loop>),
 }
+
+/// What stands for a customer who is in no variant of an experiment.
+pub(crate) const NO_VARIANT: i64 = -1;
 
 /// One of CEL's macros over the items of a range.
 #[derive(Debug, Clone, PartialEq)]
@@ -286,6 +294,12 @@ impl Expression {
 }
 
 impl Node {
+    /// Whether the customer is in this variant of an experiment.
+    pub(crate) fn is_in_variant(experiment: &Arc<Experiment>, variant: usize) -> Node {
+        let place = Node::Constant(Value::Int(variant as i64));
+        Node::Compare(Comparison::Equal, Box::new([Node::Variant(Arc::clone(experiment)), place]))
+    }
+
     fn depth(&self, tags: &[usize]) -> usize {
         if let Node::Tag(tag) = self {
             return 1 + tags.get(*tag).copied().unwrap_or(0);
@@ -309,6 +323,7 @@ impl Node {
             | Node::Channel
             | Node::Now
             | Node::Tag(_)
+            | Node::Variant(_)
             | Node::Variable(_)
             | Node::Local(_) => SmallVec::new(),
             Node::Has(inner)

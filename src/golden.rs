@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::contact::{Contact, MAX_CONTACTS, OutcomeKind};
 use crate::context::Context;
-use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, Request, Shown, Stop, decide};
+use crate::customer;
+use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
+use crate::intake::Intake;
 use crate::problem::{Place, Problem, Problems, Source};
 use crate::rule_set::Locale;
-use crate::schema::{ChannelId, ContextId, Schema};
+use crate::schema::{ChannelId, ContextId, Kind, Schema};
 use crate::store::Row;
 use crate::update::{Change, read_fields};
 use crate::value::{Time, Value};
@@ -28,8 +31,12 @@ pub struct Case {
     pub name: Box<str>,
     /// When it is decided.
     pub now: Time,
-    /// The customer's features; empty for an unknown customer.
+    /// The customer's id, which tells the arms of experiments; the case's name unless it says one.
+    pub id: Box<str>,
+    /// The customer's features, what happened included; empty for an unknown customer.
     pub row: Row,
+    /// What the customer was shown and did before.
+    pub contacts: Vec<PastContact>,
     /// On which channel.
     pub channel: ChannelId,
     /// Placement names, with the count if the request says one.
@@ -41,6 +48,22 @@ pub struct Case {
     /// What must come out.
     pub expected: Vec<Expected>,
     source: Arc<Source>,
+    place: Option<Place>,
+}
+
+/// What a customer was shown or did before a decision.
+#[derive(Debug)]
+pub struct PastContact {
+    /// Which offer.
+    pub offer: Box<str>,
+    /// Where.
+    pub placement: Box<str>,
+    /// On which channel.
+    pub channel: Box<str>,
+    /// What became of it.
+    pub outcome: OutcomeKind,
+    /// When.
+    pub at: Time,
     place: Option<Place>,
 }
 
@@ -63,15 +86,16 @@ impl Golden {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with line and column.
-    pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<Golden, Problems> {
+    pub fn parse(file: &str, text: &str, schema: &Arc<Schema>) -> Result<Golden, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
+        let intake = Intake::compile(schema)?;
         let mut problems = Problems::new();
         let root = Cursor::root(&input, Some(&source));
         let items = root.items(&mut problems);
         let mut cases = Vec::new();
         for item in items.into_iter().flatten() {
-            cases.extend(read_case(&item, &source, schema, &mut problems));
+            cases.extend(read_case(&item, &source, schema, &intake, &mut problems));
         }
         problems.or(Golden { cases })
     }
@@ -102,17 +126,48 @@ impl Case {
         self.placements.iter().map(resolve).collect()
     }
 
-    /// The request, for placements that [`Case::resolve`] found.
-    pub fn request<'a>(&'a self, placements: &'a [(PlacementId, usize)], explain: bool) -> Request<'a> {
+    /// The contacts as an engine numbers them, oldest first.
+    ///
+    /// # Errors
+    /// The first one whose offer or place the engine does not know.
+    pub fn history(&self, engine: &Engine) -> Result<Vec<u64>, Problem> {
+        let catalogue = &engine.catalogue;
+        let unknown = |past: &PastContact, what: String| {
+            self.problem(past.place, format!("{}: no active rule set knows {what}", self.name))
+        };
+        let number = |past: &PastContact| {
+            let offer = catalogue.offer_number(&past.offer);
+            let offer = offer.ok_or_else(|| unknown(past, format!("an offer `{}`", past.offer)))?;
+            let place = catalogue.place_number(&past.placement, &past.channel).ok_or_else(|| {
+                unknown(past, format!("a placement `{}` on channel `{}`", past.placement, past.channel))
+            })?;
+            let at = past.at.seconds().clamp(0, i64::from(u32::MAX)) as u32;
+            Ok(Contact::new(offer, place, past.outcome, at).word())
+        };
+        let mut contacts: Vec<u64> = self.contacts.iter().map(number).collect::<Result<_, Problem>>()?;
+        contacts.sort_unstable();
+        Ok(contacts)
+    }
+
+    /// The request, for placements that [`Case::resolve`] and contacts that [`Case::history`] found.
+    pub fn request<'a>(
+        &'a self,
+        placements: &'a [(PlacementId, usize)],
+        contacts: &'a [u64],
+        explain: bool,
+    ) -> Request<'a> {
         let mut context = Context::default();
         for (field, value) in &self.context {
             context.set(*field, value.clone());
         }
         Request {
+            customer: &self.id,
             channel: self.channel,
             placements,
             locale: self.locale.as_ref(),
             context,
+            contacts,
+            budgets: &NoBudgets,
             explain,
             overdue: None,
         }
@@ -121,10 +176,11 @@ impl Case {
     /// Decides.
     ///
     /// # Errors
-    /// As [`Case::resolve`].
+    /// As [`Case::resolve`] and [`Case::history`].
     pub fn decide<'e>(&self, engine: &'e Engine, explain: bool) -> Result<Decision<'e>, Problem> {
         let placements = self.resolve(engine)?;
-        let request = self.request(&placements, explain);
+        let contacts = self.history(engine)?;
+        let request = self.request(&placements, &contacts, explain);
         Ok(decide(engine, FeatureVector::new(&self.row), &request, self.now))
     }
 
@@ -216,6 +272,9 @@ fn describe_stop(stop: &Stop<'_>) -> String {
     if let Some(condition) = stop.condition {
         text.push_str(&format!(": {condition}"));
     }
+    if let Some(count) = stop.count {
+        text.push_str(&format!(": counted {count}, at most {}", stop.max.unwrap_or(0)));
+    }
     if let Some(line) = stop.line {
         text.push_str(&format!(" (line {line})"));
     }
@@ -231,10 +290,13 @@ fn read_case(
     cursor: &Cursor<'_, '_>,
     source: &Arc<Source>,
     schema: &Schema,
+    intake: &Intake,
     problems: &mut Problems,
 ) -> Option<Case> {
-    let object = cursor.object(&["name", "now", "customer", "request", "expect"], problems)?;
+    let known = ["name", "now", "id", "customer", "events", "contacts", "request", "expect"];
+    let object = cursor.object(&known, problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
+    let id = object.get("id").and_then(|c| read_id(c, problems));
     let now = object.required("now", problems).and_then(|c| read_time(c, problems));
     let features = match object.given("customer") {
         Some(cursor) if cursor.is_null() => Some(None),
@@ -244,17 +306,31 @@ fn read_case(
             None
         }
     };
+    let mut events = Vec::new();
+    for item in object.get("events").and_then(|cursor| cursor.items(problems)).into_iter().flatten() {
+        events.extend(read_event(&item, schema, now, problems));
+    }
     let request = object.required("request", problems).and_then(|c| read_request(c, schema, problems));
     let expected = object.required("expect", problems).and_then(|c| read_expected(c, problems));
+    let contacts = object.get("contacts").map(|c| read_contacts(c, now, problems)).unwrap_or_default();
     let ((channel, placements, locale, context), expected) = (request?, expected?);
     let mut row = Row::new();
     if let Some(features) = features? {
         Change::Replace(features).apply(schema, &mut row);
     }
+    for (event, at, properties) in events {
+        row.resize(row.len().max(schema.row_words()), 0);
+        for (feature, code) in intake.facts(event, at, &properties) {
+            schema.take(feature, &mut row, at, code);
+        }
+    }
+    let name = name?;
     Some(Case {
-        name: name?.into(),
+        name: name.into(),
+        id: id.unwrap_or(name).into(),
         now: now?,
         row,
+        contacts,
         channel,
         placements,
         locale,
@@ -263,6 +339,107 @@ fn read_case(
         source: Arc::clone(source),
         place: cursor.input.place,
     })
+}
+
+fn read_id<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let id = cursor.text(problems)?;
+    customer::check(id).map_err(|why| problems.push(cursor.problem(why))).ok()?;
+    Some(id)
+}
+
+fn read_contacts(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Vec<PastContact> {
+    let mut contacts = Vec::new();
+    let Some(items) = cursor.items(problems) else { return contacts };
+    if items.len() > MAX_CONTACTS {
+        let detail = format!("expected at most {MAX_CONTACTS} contacts, found {}", items.len());
+        problems.push(cursor.problem(detail));
+        return contacts;
+    }
+    for item in items {
+        contacts.extend(read_contact(&item, now, problems));
+    }
+    contacts
+}
+
+fn read_contact(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<PastContact> {
+    let object = cursor.object(&["offer", "placement", "channel", "outcome", "at"], problems)?;
+    let mut name = |field: &str| object.required(field, problems).and_then(|c| c.text(problems));
+    let (offer, placement, channel) = (name("offer"), name("placement"), name("channel"));
+    let outcome = object.required("outcome", problems).and_then(|c| {
+        let text = c.text(problems)?;
+        let found = OutcomeKind::of_name(text);
+        if found.is_none() {
+            let names = OutcomeKind::ALL.map(OutcomeKind::name).join(", ");
+            problems.push(c.problem(format!("expected one of {names}, found {}", quoted(text))));
+        }
+        found
+    });
+    let at = object.required("at", problems).and_then(|c| {
+        let at = read_time(c, problems)?;
+        if now.is_some_and(|now| at > now) {
+            problems.push(c.problem("it is after the decision: `at` is later than `now`"));
+        }
+        Some(at)
+    });
+    Some(PastContact {
+        offer: offer?.into(),
+        placement: placement?.into(),
+        channel: channel?.into(),
+        outcome: outcome?,
+        at: at?,
+        place: cursor.input.place,
+    })
+}
+
+/// Its type, when it was in seconds since 1970, its properties.
+type Happened = (usize, u32, Vec<(usize, Value<'static>)>);
+
+fn read_event(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    now: Option<Time>,
+    problems: &mut Problems,
+) -> Option<Happened> {
+    let object = cursor.object(&["type", "at", "properties"], problems)?;
+    let event = object.required("type", problems).and_then(|c| read_type(c, schema, problems));
+    let at = object.required("at", problems).and_then(|c| read_moment(c, now, problems));
+    let event = event?;
+    let mut properties = Vec::new();
+    let given = object.get("properties").and_then(|cursor| cursor.entries(problems));
+    for (name, cursor) in given.into_iter().flatten() {
+        let declared = &schema.events()[event];
+        let Some(id) = declared.property_id(name) else {
+            let problem = cursor.key_problem(format!("`{}` has no property {}", declared.name, quoted(name)));
+            problems.push(problem.nearest(name, declared.properties.iter().map(|known| &*known.name)));
+            continue;
+        };
+        match declared.properties[id].kind.read(&cursor.input.value) {
+            Ok(value) => properties.push((id, value.into_owned())),
+            Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
+        }
+    }
+    Some((event, at?, properties))
+}
+
+fn read_type(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<usize> {
+    let found = schema.find_event(cursor.text(problems)?);
+    found.map_err(|problem| problems.push(cursor.placed(problem))).ok()
+}
+
+/// When an event was: before it is decided.
+fn read_moment(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<u32> {
+    let at = match Kind::Time.read(&cursor.input.value) {
+        Ok(Value::Time(at)) => at,
+        Ok(_) => return None,
+        Err(why) => {
+            problems.push(cursor.problem(why));
+            return None;
+        }
+    };
+    if now.is_some_and(|now| at > now) {
+        problems.push(cursor.problem("this event is after `now`"));
+    }
+    u32::try_from(at.seconds()).ok()
 }
 
 fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {
@@ -369,4 +546,62 @@ fn read_names(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>>
         names.extend(item.text(problems).map(Box::from));
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "
+schema: s
+features:
+  age: {kind: int, min: 0, max: 120}
+  views: {kind: count, event: view, when: page == 'fx', window: 7d}
+events:
+  view: {properties: {page: {kind: string}, seconds: {kind: int, min: 0, max: 9}}}
+";
+
+    fn parse(customer: &str, events: &str) -> Result<Golden, Problems> {
+        let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+        let text = format!(
+            "- name: n\n  now: 2026-11-21T10:00:00Z\n  customer: {customer}\n  events: {events}\n  \
+             request: {{channel: app, placements: [{{id: slot}}]}}\n  expect: {{slot: {{offers: [a]}}}}\n"
+        );
+        Golden::parse("golden.yaml", &text, &schema)
+    }
+
+    #[test]
+    fn what_happened_is_in_the_row_of_a_case() {
+        let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
+        let events = "[{type: view, at: 2026-11-20, properties: {page: fx}}, {type: view, at: 2026-11-20, properties: {page: fund}}, \
+                      {type: click, at: 2026-11-20}]";
+        for (customer, age) in [("null", "missing"), ("{age: 7}", "7")] {
+            let golden = parse(customer, events).unwrap();
+            let case = &golden.cases[0];
+            let vector = FeatureVector::new(&case.row);
+            let read = |name| vector.get(&schema, schema.feature_id(name).unwrap(), case.now).to_string();
+            assert_eq!([read("age"), read("views")], [age, "1"]);
+        }
+        assert!(parse("null", "[]").unwrap().cases[0].row.is_empty(), "nobody");
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_pointed_at() {
+        for (customer, events, expected) in [
+            ("null", "[{type: vew, at: 2026-11-20}]", "golden.yaml:4:19: unknown event \"vew\""),
+            ("null", "[{type: view, at: 2026-11-22}]", "4:29: this event is after `now`"),
+            ("null", "[{type: view, at: soon}]", "4:29: expected a time from 1970 to 2106"),
+            ("null", "[{type: view}]", "`at` is missing"),
+            ("null", "[{type: view, at: 2026-11-20, properties: {pge: fx}}]", "did you mean `page`?"),
+            (
+                "null",
+                "[{type: view, at: 2026-11-20, properties: {seconds: 10}}]",
+                "`seconds`: expected a whole number",
+            ),
+            ("{views: 3}", "[]", "`views` is computed from events and cannot be set"),
+        ] {
+            let problems = parse(customer, events).unwrap_err().to_string();
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
 }

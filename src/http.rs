@@ -14,8 +14,10 @@ mod check;
 mod connection;
 mod csv;
 mod customers;
+mod decision_id;
 mod decisions;
 mod encode;
+mod events;
 mod listen;
 mod media;
 mod operations;
@@ -38,6 +40,7 @@ use std::time::Duration;
 pub use listen::{ListenError, Server};
 
 use crate::startup::Startup;
+use crate::token::Tokens;
 
 /// Bytes of a request's head at most; more is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -49,6 +52,10 @@ pub const MAX_URI_BYTES: usize = 8 * 1024;
 pub const MAX_DECISION_BYTES: usize = 64 * 1024;
 /// Bytes of one customer's features at most.
 pub const MAX_CUSTOMER_BYTES: usize = 256 * 1024;
+/// Bytes of the events of one request at most, sent and unpacked.
+pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+/// Events of one request at most.
+pub const MAX_EVENTS: usize = 10_000;
 /// Bytes of a rule set or a schema at most, sent and unpacked.
 pub const MAX_DEFINITION_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one bulk load at most, sent and unpacked.
@@ -81,6 +88,8 @@ pub struct Settings {
     pub threads: usize,
     /// Whether an address other than loopback may be served although nobody has to show a key.
     pub allow_anonymous: bool,
+    /// By which proposition tokens are signed and checked; none: a key of this server alone, gone when it stops.
+    pub tokens: Option<Tokens>,
     /// Connections open at once.
     pub max_connections: usize,
     /// From the first byte of a request's head to its last.
@@ -104,6 +113,7 @@ impl Default for Settings {
         Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             allow_anonymous: false,
+            tokens: None,
             max_connections: MAX_CONNECTIONS,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

@@ -19,6 +19,7 @@ pub mod problem;
 
 // What is known of a customer: kinds of values, the schema, a packed row, the arena of rows.
 pub mod customer;
+pub mod row;
 pub mod schema;
 pub mod store;
 pub mod value;
@@ -26,8 +27,10 @@ pub mod vector;
 
 // What the data teams say: conditions, rule sets, all of them compiled together, and what they hardly meant.
 pub mod analysis;
+pub mod arm;
 pub mod context;
 pub mod engine;
+pub mod experiment;
 pub mod expression;
 pub mod rule_set;
 
@@ -39,6 +42,11 @@ pub mod event;
 // A request: parse → decide → render. And all customers at once: who is meant by a condition.
 pub mod audience;
 pub mod decide;
+pub mod leases;
+
+// Which offer is taken, and what another choice would have brought.
+pub mod evaluation;
+pub mod learning;
 
 // What the bank's people ask: what was decided, what came of it.
 pub mod decided;
@@ -46,8 +54,11 @@ pub mod stats;
 
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
+pub mod intake;
+pub mod ledger;
 pub mod record;
 pub mod state;
+pub mod token;
 pub mod update;
 
 // The shell. The one road for writes.
@@ -77,3 +88,4 @@ pub mod config;
 pub mod golden;
 pub mod import;
 pub mod population;
+pub mod token_keys;

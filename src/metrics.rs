@@ -55,6 +55,12 @@ pub struct Counters {
     pub panics: Count,
     /// Requests refused because too much was waiting.
     pub overloads: Count,
+    /// Events taken in.
+    pub events_accepted: Count,
+    /// Events that were taken before.
+    pub events_duplicate: Count,
+    /// Events that were not taken.
+    pub events_rejected: Count,
 }
 
 impl Counters {
@@ -73,6 +79,13 @@ impl Counters {
                 count.add(n);
             }
         }
+    }
+
+    /// Events were sent: some were taken, some were before, some are wrong or too late for a budget.
+    pub fn events(&self, accepted: usize, duplicates: usize, rejected: usize) {
+        self.events_accepted.add(accepted as u64);
+        self.events_duplicate.add(duplicates as u64);
+        self.events_rejected.add(rejected as u64);
     }
 
     /// A request was answered.
@@ -136,6 +149,9 @@ impl Collector for Scrape {
             ("placements_fallback", "Placements that showed their fallback", metrics.sum(|c| &c.fallbacks)),
             ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
+            ("events_accepted", "Events taken in", metrics.sum(|c| &c.events_accepted)),
+            ("events_duplicate", "Events that were taken before", metrics.sum(|c| &c.events_duplicate)),
+            ("events_rejected", "Events that were not taken", metrics.sum(|c| &c.events_rejected)),
             ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
         ] {
             encode_counter(&mut encoder, name, help, count)?;

@@ -20,21 +20,29 @@ use tokio::sync::oneshot;
 
 use crate::analysis::Warnings;
 use crate::compiler;
+use crate::contact::OutcomeKind;
 use crate::data_dir::Opened;
+use crate::decide::Budgets;
 use crate::decided::Decided;
 use crate::definitions::Definitions;
 use crate::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncPolicy};
 use crate::engine::Engine;
+use crate::event::Limit;
 use crate::journal::append::Facts as JournalFacts;
 use crate::journal::{Journal, Volatile};
+use crate::leases::Leases;
+use crate::ledger::Figures;
 use crate::problem::Problems;
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
 use crate::rule_set::RuleSet;
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::snapshotter::{self, Facts as SnapshotFacts, Schedule, Snapshotter};
-use crate::state::State;
+use crate::state::MAX_FATES;
+use crate::state::{Fates, State};
+use crate::stats::Tallied;
 use crate::store::{self, Customers};
 use crate::update::{Change, Update};
+use crate::value::Time;
 use crate::writer::{self, Shared, Submissions};
 
 /// What must agree with each other, swapped as one value: definitions and the engine compiled from them.
@@ -50,6 +58,7 @@ pub struct Live {
 /// A running node; shared by all request threads.
 pub struct Node {
     shared: Arc<Shared>,
+    leases: Leases,
     submissions: Submissions,
     changes: SyncSender<compiler::Message>,
     kept: Option<Kept>,
@@ -207,6 +216,15 @@ pub enum DefineError {
     Unavailable(Unavailable),
 }
 
+/// What came of updates among which there are events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The sequence of the last record.
+    pub sequence: u64,
+    /// Events that changed nothing, by their places among the updates.
+    pub fates: Fates,
+}
+
 /// Why a write cannot be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
@@ -290,7 +308,7 @@ impl Node {
         let (requests, snapshotter) = keeper.start()?;
         let kept = Some(Kept { sync, journal: facts, snapshots, requests, recovery });
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: Some(snapshotter) }));
-        Ok(Arc::new(Node { shared, submissions, changes, kept, threads }))
+        Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept, threads }))
     }
 
     /// Starts a node over what is there already and kept nowhere; `engine` is compiled from it.
@@ -304,7 +322,7 @@ impl Node {
         let (submissions, writer) = writer::start(state, journal, shared.clone(), room)?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
-        Ok(Arc::new(Node { shared, submissions, changes, kept: None, threads }))
+        Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
     }
 
     /// Engine and definitions in force. Keep for one request only.
@@ -315,6 +333,16 @@ impl Node {
     /// The customers.
     pub fn customers(&self) -> &Customers {
         &self.shared.customers
+    }
+
+    /// What of the state is of no customer: budgets, counts, what was learned.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.shared.figures
+    }
+
+    /// What had become of offers when the process began, without days.
+    pub fn tallied_before(&self) -> &[Tallied] {
+        &self.shared.tallied_before
     }
 
     /// Writes changes to customers, in order; done when they are journalled and applied, so that the next decision sees
@@ -328,12 +356,33 @@ impl Node {
     /// [`Unavailable`]. `Overloaded` and `Full`: nothing was changed. `Stopped`: it may come back when the node starts
     /// again, as after a crash.
     pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
+        self.take_in(updates).await.map(|taken| taken.sequence)
+    }
+
+    /// As [`write`](Node::write), and tells which events changed nothing: those that were taken before, or may have been,
+    /// and those whose budget is used up.
+    ///
+    /// # Errors
+    /// As [`write`](Node::write).
+    pub async fn take_in(&self, updates: Vec<Update>) -> Result<TakenIn, Unavailable> {
         if updates.is_empty() {
-            return Ok(self.sequence());
+            return Ok(TakenIn { sequence: self.sequence(), fates: Fates::default() });
         }
+        let places = held_places(&updates);
         let reply = self.submissions.offer(records_of(updates))?;
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
-        Ok(applied.sequence)
+        // Counted as used by now; whoever left before holds the place until its time is over.
+        let refused = |at: usize| applied.fates.refused.binary_search_by_key(&at, |(at, _)| *at).is_ok();
+        for (at, limit, decided) in places.iter().filter(|(at, ..)| !refused(*at)) {
+            debug_assert!(*at < MAX_FATES, "beyond it fates are only counted");
+            self.leases.settle(limit.key, limit.day, *decided);
+        }
+        Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
+    }
+
+    /// What is left of budgets, for decisions.
+    pub fn budgets(&self) -> impl Budgets + '_ {
+        NodeBudgets { figures: self.figures(), leases: &self.leases }
     }
 
     /// Changes definitions: checks, compiles, journals, swaps; done when decisions use it. Changes are made one at a
@@ -451,6 +500,33 @@ fn refused<T>(refused: TrySendError<T>) -> DefineError {
     })
 }
 
+/// Budgets as the fold counts them, and places in them that decisions hold.
+struct NodeBudgets<'n> {
+    figures: &'n Figures,
+    leases: &'n Leases,
+}
+
+impl Budgets for NodeBudgets<'_> {
+    fn take(&self, limit: &Limit, hold_s: u32, now: Time) -> bool {
+        let now_s = now.seconds().clamp(0, i64::from(u32::MAX)) as u32;
+        self.leases.take(limit, || self.figures.used(limit.key, limit.day), hold_s, now_s)
+    }
+}
+
+/// The places in budgets that the impressions among these updates give back once they are counted: which update, which
+/// budget, when it was decided.
+fn held_places(updates: &[Update]) -> Vec<(usize, Limit, u32)> {
+    let mut places = Vec::new();
+    for (at, update) in updates.iter().enumerate() {
+        let Change::Event(event) = &update.change else { continue };
+        let Some(outcome) = &event.outcome else { continue };
+        if outcome.kind == OutcomeKind::Impression && outcome.nonce != 0 {
+            places.extend(outcome.limits.iter().map(|limit| (at, *limit, outcome.decided)));
+        }
+    }
+    places
+}
+
 /// `updates` as records that keep the bounds of [`record`](crate::record).
 fn records_of(mut updates: Vec<Update>) -> Vec<Record> {
     for update in &mut updates {
@@ -482,10 +558,11 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::journal::testing::{FailsAt, Kept, gated};
+    use crate::ledger;
     use crate::state;
     use crate::state::testing::{Model, SCHEMA, id, merge, replayed, updates};
     use crate::store::Row;
-    use crate::value::Value;
+    use crate::value::{Time, Value};
     use crate::vector::FeatureVector;
     use crate::writer::MAX_WAITING;
 
@@ -511,7 +588,7 @@ mod tests {
     fn age(node: &Node, who: impl fmt::Display) -> Option<i64> {
         let mut row = Row::new();
         node.customers().read(id(who).as_str(), &mut row);
-        match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE)) {
+        match FeatureVector::new(&row).get(&node.live().engine.schema, FeatureId(AGE), Time(0)) {
             Value::Int(age) => Some(age),
             _ => None,
         }
@@ -529,7 +606,7 @@ mod tests {
     }
 
     fn digest(node: &Node) -> u64 {
-        state::digest(&node.live().definitions, node.customers())
+        state::digest(&node.live().definitions, node.customers(), &ledger::Content::default())
     }
 
     #[test]

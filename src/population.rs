@@ -414,7 +414,7 @@ named:
                 let mut row = Row::new();
                 update.change.apply(&one.schema, &mut row);
                 let vector = FeatureVector::new(&row);
-                let value = |name| vector.get(&one.schema, one.schema.feature_id(name).unwrap());
+                let value = |name| vector.get(&one.schema, one.schema.feature_id(name).unwrap(), now);
                 let Value::Int(age) = value("age") else { panic!("no age") };
                 let aum = value("aum").number().unwrap();
                 prop_assert!((18..=80).contains(&age));

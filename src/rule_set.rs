@@ -1,25 +1,31 @@
 //! A rule set: what one team has written in one file, checked against the schema. Immutable; the
 //! [engine](crate::engine) is compiled from all that are active.
 
+mod caps;
 mod locale;
 mod parse;
 mod schedule;
 
 use std::sync::Arc;
 
+pub(crate) use caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
+pub use caps::{MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S};
 pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
 
-use crate::expression::{Expression, Syntax, Tag, TagNames};
+use crate::experiment::{Experiment, Holdout, InVariant};
+use crate::expression::{Expression, Parameters, Syntax, Tag, TagNames};
 use crate::problem::{Place, Problem, Source};
-use crate::schema::ChannelId;
+use crate::schema::{ChannelId, MAX_NAME_BYTES};
 use crate::value::Value;
 
 /// Offers of one rule set at most.
 pub const MAX_OFFERS: usize = 20_000;
 /// Treatments of one offer at most.
 pub const MAX_TREATMENTS: usize = 500;
+/// Bytes of a treatment's name at most.
+pub const MAX_TREATMENT_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
 /// Bytes of one treatment's content as JSON at most.
 pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
 /// Tags, placements and groups of one rule set at most, each.
@@ -37,8 +43,13 @@ pub struct RuleSet {
     pub(crate) source: Arc<Source>,
     pub(crate) tag_names: TagNames,
     pub(crate) tags: Vec<Tag>,
+    pub(crate) experiments: Vec<ExperimentRule>,
+    pub(crate) holdout: Option<HoldoutRule>,
+    pub(crate) parameters: Parameters,
     pub(crate) placements: Vec<PlacementRule>,
     pub(crate) groups: Vec<GroupRule>,
+    pub(crate) caps: Vec<CapRule>,
+    pub(crate) budgets: Vec<BudgetRule>,
     pub(crate) offers: Vec<OfferRule>,
     pub(crate) guardrails: Vec<GuardrailRule>,
 }
@@ -58,17 +69,33 @@ pub(crate) struct Reference {
 }
 
 #[derive(Debug)]
+pub(crate) struct ExperimentRule {
+    pub(crate) name: Reference,
+    pub(crate) experiment: Arc<Experiment>,
+    /// The exclusion group: no customer is in two of its experiments.
+    pub(crate) exclusion: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct HoldoutRule {
+    pub(crate) spot: Spot,
+    pub(crate) holdout: Holdout,
+}
+
+#[derive(Debug)]
 pub(crate) struct PlacementRule {
     pub(crate) name: Reference,
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) count: usize,
     pub(crate) fallback: Option<Reference>,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
 pub(crate) struct GroupRule {
     pub(crate) name: Reference,
     pub(crate) max: usize,
+    pub(crate) caps: Vec<CapRule>,
 }
 
 #[derive(Debug)]
@@ -85,11 +112,14 @@ pub(crate) struct OfferRule {
     pub(crate) placements: Vec<Reference>,
     pub(crate) attributes: Attributes,
     pub(crate) when: Option<Expression>,
+    /// The variant whose customers alone may see it.
+    pub(crate) variant: Option<InVariant>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) propensity: Expression,
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
     pub(crate) treatments: Vec<TreatmentRule>,
+    pub(crate) caps: OfferCaps,
 }
 
 /// What an offer says about itself.
@@ -107,6 +137,7 @@ pub(crate) struct TreatmentRule {
     pub(crate) name: Box<str>,
     pub(crate) placement: Reference,
     pub(crate) locale: Option<Locale>,
+    pub(crate) variant: Option<InVariant>,
     pub(crate) json: Arc<[u8]>,
     pub(crate) msgpack: Arc<[u8]>,
 }
@@ -139,25 +170,40 @@ impl RuleSet {
 }
 
 impl OfferRule {
-    /// Whether another version says the same of this offer, wherever it stands in the text. The tags it uses may differ.
+    /// Whether another version says the same of this offer, wherever it stands in the text. The tags it uses may differ, the
+    /// parameters and variants may not.
     pub(crate) fn says_the_same(&self, other: &OfferRule) -> bool {
-        let text = |expression: &Expression| expression.text.clone();
+        let text = |expression: &Expression| {
+            let by_parameter = expression.text.contains("param");
+            (expression.text.clone(), by_parameter.then(|| expression.node.clone()))
+        };
         let scores =
             |rule: &OfferRule| (rule.when.as_ref().map(text), text(&rule.propensity), text(&rule.boost));
         let schedule = |rule: &OfferRule| rule.schedule.as_ref().map(|schedule| schedule.text().to_owned());
         let names = |references: &[Reference]| references.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
-        let treatments = |rule: &OfferRule| {
-            let all = rule.treatments.iter();
-            all.map(|t| (t.name.clone(), t.placement.name.clone(), t.locale.clone(), t.json.clone()))
-                .collect::<Vec<_>>()
-        };
         scores(self) == scores(other)
+            && self.variant == other.variant
             && schedule(self) == schedule(other)
             && names(&self.placements) == names(&other.placements)
             && self.attributes.say_the_same(&other.attributes)
             && self.reason == other.reason
-            && treatments(self) == treatments(other)
+            && self.treatments.len() == other.treatments.len()
+            && self.treatments.iter().zip(&other.treatments).all(|(one, other)| one.says_the_same(other))
+            && self.caps.says_the_same(&other.caps)
     }
+}
+
+impl TreatmentRule {
+    fn says_the_same(&self, other: &TreatmentRule) -> bool {
+        self.name == other.name
+            && self.placement.name == other.placement.name
+            && (&self.locale, &self.variant, &self.json) == (&other.locale, &other.variant, &other.json)
+    }
+}
+
+/// Slots in percent.
+pub(crate) fn shown_share(slots: u16) -> String {
+    (f64::from(slots) / 100.0).to_string()
 }
 
 impl Attributes {

@@ -1,6 +1,7 @@
 //! What is known about customers, requests, events and offers: names, kinds, bounds, and where each feature lies in a
 //! row. A schema only grows, so rows and rule sets outlive its versions.
 
+mod cells;
 mod kind;
 mod layout;
 mod parse;
@@ -10,18 +11,24 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use kind::{Computed, Function, Kind, Vocabulary};
+use jiff::tz::TimeZone;
+
+pub use cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
+pub use kind::{Computed, Function, Kind, Period, Vocabulary};
 pub(crate) use kind::{double_of_code, single_of_code};
-pub use layout::Field;
-pub(crate) use parse::{check_thing_key, is_name, name_of_thing};
+pub use layout::{Field, RowPlace};
+pub(crate) use parse::{check_thing_key, is_name, name_of_thing, read_zone};
 
 use crate::input::quoted;
 use crate::problem::{Problem, Problems};
+use crate::value::{Time, Value};
 
 /// Features of one schema at most.
 pub const MAX_FEATURES: usize = 2_000;
-/// Words (of 8 bytes) of one row at most.
+/// Words (of 8 bytes) of one row at most, its header included.
 pub const MAX_ROW_WORDS: usize = 1_000;
+/// Words at the beginning of every row that say what is behind the features; features begin after them.
+pub const HEADER_WORDS: usize = 1;
 /// Bytes of a name at most.
 pub const MAX_NAME_BYTES: usize = 64;
 
@@ -44,11 +51,13 @@ pub struct Schema {
     pub name: Box<str>,
     /// The text it was read from.
     pub text: Arc<str>,
+    zone: TimeZone,
     features: Vec<Feature>,
     feature_ids: HashMap<Box<str>, FeatureId>,
     context: Vec<Declared>,
     context_ids: HashMap<Box<str>, ContextId>,
     events: Vec<EventType>,
+    event_ids: HashMap<Box<str>, usize>,
     attributes: Vec<Declared>,
     channels: Vocabulary,
     row_words: usize,
@@ -65,6 +74,8 @@ pub struct Feature {
     pub kind: Kind,
     /// Where it lies in a row; `None` when it is computed from events.
     pub field: Option<Field>,
+    /// Where what it is computed with lies in a row, when it is computed from events.
+    pub cells: Option<Cells>,
 }
 
 /// A name with a kind: a context field, an event's property, an offer's attribute.
@@ -89,21 +100,65 @@ pub struct EventType {
     pub properties: Vec<Declared>,
 }
 
+impl EventType {
+    /// The types that every schema has: what became of an offer that was shown.
+    pub fn outcomes() -> [EventType; 4] {
+        let named = |name: &str, kind| Declared { name: name.into(), description: "".into(), kind };
+        let texts = ["offer", "placement", "channel"].map(|name| named(name, Kind::Text));
+        let value = named("value", Kind::Float { double: true });
+        let properties: Vec<Declared> = texts.into_iter().chain([value]).collect();
+        OUTCOMES.map(|(name, description)| EventType {
+            name: name.into(),
+            description: description.into(),
+            properties: properties.clone(),
+        })
+    }
+
+    /// The place of the property of this name.
+    pub fn property_id(&self, name: &str) -> Option<usize> {
+        self.properties.iter().position(|property| &*property.name == name)
+    }
+
+    /// A schema whose context is what such an event carries: that is what conditions on events are checked against, and what
+    /// they are evaluated with.
+    pub(crate) fn as_context(&self) -> Schema {
+        let ids = self.properties.iter().enumerate();
+        let context_ids = ids.map(|(i, property)| (property.name.clone(), ContextId(i as u16))).collect();
+        Schema { context: self.properties.clone(), context_ids, ..Schema::empty() }
+    }
+}
+
+/// Names of the [outcomes](EventType::outcomes), and what they mean.
+const OUTCOMES: [(&str, &str); 4] = [
+    ("impression", "an offer was shown"),
+    ("click", "an offer was opened"),
+    ("dismiss", "an offer was closed or refused"),
+    ("convert", "an offer was taken up; `value` is what that is worth"),
+];
+
 impl Schema {
     /// No features, no context, the usual channels: what a server has before it is told.
     pub fn empty() -> Schema {
         Schema {
             name: "empty".into(),
             text: "schema: empty\n".into(),
+            zone: TimeZone::UTC,
             features: Vec::new(),
             feature_ids: HashMap::new(),
             context: Vec::new(),
             context_ids: HashMap::new(),
             events: Vec::new(),
+            event_ids: HashMap::new(),
             attributes: Vec::new(),
             channels: Vocabulary::channels(),
-            row_words: 0,
+            row_words: HEADER_WORDS,
         }
+        .with_events(EventType::outcomes().into())
+    }
+
+    fn with_events(self, events: Vec<EventType>) -> Schema {
+        let event_ids = events.iter().enumerate().map(|(i, event)| (event.name.clone(), i)).collect();
+        Schema { events, event_ids, ..self }
     }
 
     /// Features by [`FeatureId`].
@@ -131,9 +186,41 @@ impl Schema {
         self.context_ids.get(name).copied()
     }
 
-    /// Event types.
+    /// Event types: those declared, then the [outcomes](EventType::outcomes) that every schema has.
     pub fn events(&self) -> &[EventType] {
         &self.events
+    }
+
+    /// The place of the event type of this name among [`events`](Schema::events). Another schema may have it elsewhere.
+    pub fn event_id(&self, name: &str) -> Option<usize> {
+        self.event_ids.get(name).copied()
+    }
+
+    /// Where days and weeks of features that count them begin.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Takes an event into a computed feature of this row, which has the schema's length: when it was, in seconds since 1970,
+    /// and its code, as [`Intake::facts`](crate::intake::Intake::facts) says. Events may come in any order. A number that
+    /// is no computed feature of this schema changes nothing.
+    pub fn take(&self, feature: FeatureId, row: &mut [u64], at: u32, code: u64) {
+        let feature = self.features.get(usize::from(feature.0));
+        if let Some(Feature { kind: Kind::Computed(computed), cells: Some(cells), .. }) = feature {
+            computed.update(*cells, row, at, code);
+        }
+    }
+
+    /// The value of a feature in this row at this time.
+    #[inline]
+    pub fn read<'s>(&'s self, feature: FeatureId, row: &[u64], now: Time) -> Value<'s> {
+        self.feature(feature).read(row, now, &self.zone)
+    }
+
+    /// The code of that value; 0 if there is none. What is counted has no codes.
+    #[inline]
+    pub fn read_code(&self, feature: FeatureId, row: &[u64], now: Time) -> u64 {
+        self.feature(feature).read_code(row, now)
     }
 
     /// What offers may say about themselves.
@@ -184,6 +271,17 @@ impl Schema {
         })
     }
 
+    /// The place of the event type that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn find_event(&self, name: &str) -> Result<usize, Problem> {
+        self.event_id(name).ok_or_else(|| {
+            let names = self.events.iter().map(|event| &*event.name);
+            Problem::new(format!("unknown event {}", quoted(name))).nearest(name, names)
+        })
+    }
+
     /// The number of the channel that somebody meant by this name.
     ///
     /// # Errors
@@ -201,12 +299,12 @@ impl Schema {
         })
     }
 
-    /// The schema that has grown to this text: its features in the order of their numbers, each with its field. The text
+    /// The schema that has grown to this text: its features in the order of their numbers, each with its place. The text
     /// alone does not tell, because what came first keeps its number and place.
     ///
     /// # Errors
     /// What is wrong with the text, or with a number or place.
-    pub fn restore(text: &str, order: &[(&str, Option<Field>)]) -> Result<Schema, Problems> {
+    pub fn restore(text: &str, order: &[(&str, Option<RowPlace>)]) -> Result<Schema, Problems> {
         let empty = Schema::empty();
         if order.is_empty() && text == &*empty.text {
             return Ok(empty); // nothing was defined yet
@@ -214,10 +312,15 @@ impl Schema {
         let mut schema = Schema::parse("schema", text)?;
         let mut problems = Problems::new();
         let mut given: Vec<Option<Feature>> = schema.features.drain(..).map(Some).collect();
-        for (name, field) in order {
+        for (name, place) in order {
+            let (field, cells) = match place {
+                Some(RowPlace::Field(field)) => (Some(*field), None),
+                Some(RowPlace::Cells(cells)) => (None, Some(*cells)),
+                None => (None, None),
+            };
             let id = schema.feature_ids.get(*name).map(|id| usize::from(id.0));
             match id.and_then(|id| given[id].take()) {
-                Some(feature) => schema.features.push(Feature { field: *field, ..feature }),
+                Some(feature) => schema.features.push(Feature { field, cells, ..feature }),
                 None => problems.push(Problem::new(format!("feature {} is not declared once", quoted(name)))),
             }
         }
@@ -245,16 +348,27 @@ impl Schema {
                 continue;
             };
             let newer = newer.feature(id);
-            match feature.kind.grown(&newer.kind, feature.field) {
+            match feature.kind.grown(&newer.kind, feature.field.map(Field::bits)) {
                 Ok(kind) => feature.kind = kind,
                 Err(why) => problems.push(Problem::new(format!("feature `{}`: {why}", feature.name))),
             }
             feature.description.clone_from(&newer.description);
         }
         let added = newer.features.iter().filter(|f| self.feature_id(&f.name).is_none());
-        grown.features.extend(added.map(|f| Feature { field: None, ..f.clone() }));
+        grown.features.extend(added.map(|f| Feature { field: None, cells: None, ..f.clone() }));
         if let Err(problem) = grown.lay_out() {
             problems.push(problem);
+        }
+        if let Some(feature) = self.features.iter().find(|feature| feature.cells.is_some())
+            && self.zone != newer.zone
+        {
+            let zone = |schema: &Schema| schema.zone.iana_name().unwrap_or("UTC").to_owned();
+            problems.push(Problem::new(format!(
+                "`timezone` cannot change from {} to {}: `{}` and what else is computed from events may go by it",
+                zone(self),
+                zone(newer),
+                feature.name
+            )));
         }
         let declared = |old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems| {
             for old in old {

@@ -5,9 +5,10 @@
 //! another directory, and no bytes that somebody had stored as a value, are ever taken for ours.
 //!
 //! ```text
-//! file       preamble, blocks: head, schema, rule set (one each, by name), customers (as many as it takes), end
+//! file       preamble, blocks: head, schema, rule set (one each, by name), catalogue and ledger (as many pieces as the
+//!            head says), customers (as many as it takes), end
 //! preamble   magic "ushersnp", version 4 bytes, checksum of those 12 bytes, 8 bytes
-//! block      kind         4 bytes  "head", "schm", "rule", "cust", "end."
+//! block      kind         4 bytes  "head", "schm", "rule", "ctlg", "ldgr", "cust", "end."
 //!            index        4 bytes  0, 1, 2, ...
 //!            first slot   4 bytes  customers in the blocks before
 //!            count        4 bytes  customers in this block
@@ -16,8 +17,8 @@
 //!            checksum     8 bytes  of the payload as it follows
 //!            checksum     8 bytes  of the 32 bytes before
 //!            payload
-//! head, schema, rule set   as codec.rs says
-//! customer   id length 1 byte, words 2 bytes, id, the words as they are in memory, the last one not zero
+//! head, schema, rule set, catalogue, ledger   as codec.rs says
+//! customer   id length 1 byte, words 2 bytes, id, the words as they are in memory (row.rs), the last one not zero
 //! end        blocks before, customers, bytes before this block, digest of the state, checksum of the preamble and of the
 //!            headers of all blocks before, 8 bytes each
 //! ```
@@ -39,7 +40,7 @@ pub use load::{Checked, LoadError, Loaded, load, verify};
 pub use write::{WriteError, Written, write};
 
 /// The version of the format that this program writes; it reads no other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const SUFFIX: &str = ".snapshot";
 /// What a snapshot's name ends in while it is written.
@@ -63,6 +64,10 @@ pub struct Head {
     pub seed: u64,
     /// Rule sets in it, retired ones included.
     pub rule_sets: u32,
+    /// Blocks of the catalogue.
+    pub catalogue_blocks: u32,
+    /// Blocks of the ledger; the last one has its totals.
+    pub ledger_blocks: u32,
 }
 
 /// The file name of the snapshot of this sequence: names sort as sequences do.

@@ -9,11 +9,12 @@ use foldhash::fast::FixedState;
 use crate::catalogue::{ArmNumber, Catalogue, OfferNumber, PlaceNumber};
 use crate::contact::OutcomeKind;
 use crate::decided::Chosen;
+use crate::ledger::{self, TallyKey, TallyRow};
 
 /// Rows of one answer at most.
 pub const MAX_ROWS: usize = 10_000;
 /// The day of all outcomes that are too old to be counted day by day.
-pub const EARLIER: u32 = 0;
+pub const EARLIER: u32 = ledger::EARLIER as u32;
 
 /// What rows are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,28 @@ pub struct Tallied {
     pub counts: [u64; 4],
     /// What it was worth, in thousandths.
     pub value: i64,
+}
+
+impl From<TallyRow> for Tallied {
+    fn from((day, key, tally): TallyRow) -> Tallied {
+        let TallyKey { offer, place, .. } = key;
+        Tallied { offer, place, arm: key.arm(), day: day.into(), counts: tally.outcomes, value: tally.value }
+    }
+}
+
+/// The same without days, as what was there before a process began: a row for each offer, place and arm.
+pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
+    let mut sums: HashMap<(OfferNumber, PlaceNumber, Option<ArmNumber>), Tallied, FixedState> =
+        HashMap::default();
+    for row in rows {
+        let empty = Tallied { day: EARLIER, counts: [0; 4], value: 0, ..row };
+        let sum = sums.entry((row.offer, row.place, row.arm)).or_insert(empty);
+        for (count, more) in sum.counts.iter_mut().zip(row.counts) {
+            *count = count.saturating_add(more);
+        }
+        sum.value = sum.value.saturating_add(row.value);
+    }
+    sums.into_values().collect()
 }
 
 /// What is asked.
@@ -482,6 +505,19 @@ mod tests {
         let until = Query { to: Some(20_000), ..by(&[]) };
         check(until, &[": - 45 8 1 2 3000"], "- 45 8 1 2 3000");
         check(Query { from: Some(30_000), ..by(&[Offer]) }, &[], "- 0 0 0 0 0");
+    }
+
+    #[test]
+    fn what_was_there_before_is_told_without_days() {
+        let rows = [
+            tallied(0, 0, None, 20_000, [1, 2, 3, 4]),
+            tallied(0, 0, None, EARLIER, [10, 0, 0, 0]),
+            tallied(0, 0, Some(1), 20_000, [5, 0, 0, 0]),
+        ];
+        let mut found = without_days(rows);
+        found.sort_by_key(|row| row.arm);
+        let all = Tallied { value: 6_000, ..tallied(0, 0, None, EARLIER, [11, 2, 3, 4]) };
+        assert_eq!(found, [all, tallied(0, 0, Some(1), EARLIER, [5, 0, 0, 0])]);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use crate::customer::CustomerId;
 use crate::event::Event;
 use crate::input::Cursor;
 use crate::problem::{Problem, Problems};
+use crate::row;
 use crate::schema::{FeatureId, Schema};
+use crate::store::Row;
 
 /// What happens to which customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +20,8 @@ pub struct Update {
 /// What happens to a customer. Values are codes as the schema packs them; code 0 clears a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// These features and no others; an unknown customer is created.
+    /// These stored features and no others; what was computed from events, and contacts, stay. An unknown customer is
+    /// created.
     Replace(Vec<(FeatureId, u64)>),
     /// These features, all others as they are; an unknown customer is created.
     Merge(Vec<(FeatureId, u64)>),
@@ -30,18 +33,20 @@ pub enum Change {
 
 impl Change {
     /// The row after this change: `row` holds what was there before (empty for an unknown customer). `Erase` leaves an
-    /// empty row.
-    pub fn apply(&self, schema: &Schema, row: &mut smallvec::SmallVec<[u64; 24]>) {
-        let fields = match self {
-            Change::Erase => return row.clear(),
-            Change::Replace(fields) => {
+    /// empty row. Events are more than a row's business: [`State::apply`](crate::state::State::apply).
+    pub fn apply(&self, schema: &Schema, row: &mut Row) {
+        let (Change::Replace(fields) | Change::Merge(fields)) = self else {
+            if *self == Change::Erase {
                 row.clear();
-                fields
             }
-            Change::Merge(fields) => fields,
-            Change::Event(_) => return, // state.rs
+            return;
         };
-        row.resize(row.len().max(schema.row_words()), 0);
+        row::open(row, schema.row_words());
+        if matches!(self, Change::Replace(_)) {
+            for field in schema.features().iter().filter_map(|feature| feature.field) {
+                field.write(row, 0);
+            }
+        }
         for (feature, code) in fields {
             if let Some(field) =
                 schema.features().get(usize::from(feature.0)).and_then(|feature| feature.field)

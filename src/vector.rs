@@ -1,7 +1,7 @@
 //! A customer's feature vector: a row of words, read in place through the schema.
 
 use crate::schema::{FeatureId, Schema};
-use crate::value::Value;
+use crate::value::{Time, Value};
 
 /// All features of one customer, packed. A row shorter than the schema reads as missing beyond its end.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +25,15 @@ impl<'a> FeatureVector<'a> {
         self.words
     }
 
-    /// The feature's value.
+    /// The feature's value at this time: what is computed from events fades.
     #[inline]
-    pub fn get<'s>(self, schema: &'s Schema, feature: FeatureId) -> Value<'s> {
-        let feature = schema.feature(feature);
-        match feature.field {
-            Some(field) => feature.kind.decode(field.read(self.words)),
-            None => Value::Missing,
-        }
+    pub fn get<'s>(self, schema: &'s Schema, feature: FeatureId, now: Time) -> Value<'s> {
+        schema.read(feature, self.words, now)
+    }
+
+    /// The code of that value, as its kind encodes it; 0 if there is none.
+    #[inline]
+    pub fn code(self, schema: &Schema, feature: FeatureId, now: Time) -> u64 {
+        schema.read_code(feature, self.words, now)
     }
 }

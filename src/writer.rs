@@ -24,10 +24,12 @@ use crate::decided::Decided;
 use crate::engine::Engine;
 use crate::event::{Event, Outcome};
 use crate::journal::{Journal, JournalError};
+use crate::ledger::Figures;
 use crate::node::{Live, Unavailable};
 use crate::record::Record;
 use crate::schema::FeatureId;
-use crate::state::{Frozen, State};
+use crate::state::{Fates, Frozen, State};
+use crate::stats::{self, Tallied};
 use crate::store::Customers;
 use crate::update::{Change, Update};
 
@@ -45,6 +47,9 @@ pub const MAX_BATCH_BYTES: usize = 8 << 20;
 pub(crate) struct Shared {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) customers: Arc<Customers>,
+    pub(crate) figures: Arc<Figures>,
+    /// What had become of offers when the process began.
+    pub(crate) tallied_before: Vec<Tallied>,
     /// Of the last record applied.
     pub(crate) sequence: AtomicU64,
     /// Of the last record applied that erased a customer; 0 for none.
@@ -70,6 +75,8 @@ pub(crate) struct Submission {
 pub(crate) struct Applied {
     /// Of the last record applied.
     pub(crate) sequence: u64,
+    /// What became of events, by their places among all updates of the submission.
+    pub(crate) fates: Fates,
     /// What was swapped out, to be dropped where it stops nobody.
     pub(crate) replaced: Option<Arc<Live>>,
 }
@@ -98,9 +105,12 @@ impl Shared {
     pub(crate) fn new(state: &State, engine: Engine) -> Shared {
         let decided = compiler::counted(&Decided::new(clock::now()), &engine);
         let definitions = state.definitions().clone();
+        let tallied_before = stats::without_days(state.figures().tallies().rows().map(Tallied::from));
         Shared {
             live: ArcSwap::from_pointee(Live { definitions, engine, decided }),
             customers: state.customers().clone(),
+            figures: state.figures().clone(),
+            tallied_before,
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
             failed: AtomicBool::new(false),
@@ -368,9 +378,14 @@ impl Writer {
     }
 
     fn apply(&mut self, first: u64, submission: Submission) -> Result<(), Ended> {
+        let (mut fates, mut before) = (Fates::default(), 0);
         for (sequence, record) in (first..).zip(&submission.records) {
             // Journalled but not applied: the state does not follow the journal any more.
-            self.state.apply(sequence, record).map_err(|error| self.fail(&error))?;
+            let of_record = self.state.apply(sequence, record).map_err(|error| self.fail(&error))?;
+            fates.extend(before, of_record);
+            if let Record::Customers(updates) = record {
+                before += updates.len();
+            }
         }
         // First the swap, then the sequence: who has seen the sequence sees what it defined.
         let replaced = submission.engine.map(|compiled| {
@@ -381,7 +396,7 @@ impl Writer {
         let sequence = self.state.sequence();
         self.shared.erased.store(self.state.erased(), Ordering::Release);
         self.shared.sequence.store(sequence, Ordering::Release);
-        let _ = submission.done.send(Ok(Applied { sequence, replaced })); // a caller that left does not undo it
+        let _ = submission.done.send(Ok(Applied { sequence, fates, replaced })); // a caller that left does not undo it
         Ok(())
     }
 

@@ -200,6 +200,7 @@ fn ours(expression: &str, variables: &[(String, Value<'static>)], schema: &Schem
     let facts = Facts {
         schema,
         vector: FeatureVector::unknown(),
+        customer: None,
         context: &Context::default(),
         channel: ChannelId(0),
         now: Time(0),

@@ -355,7 +355,12 @@ fn tells_what_was_decided() {
         server.run(&["decide", "nobody", "home_banner"]).ended(0);
     }
     let told = server.run(&["stats", "--by", "offer,channel"]).ended(0);
-    told.says(&["offer  channel  decisions", "brand  app              3", "total", "home_banner  app          3"]);
+    told.says(&[
+        "offer  channel  decisions",
+        "brand  app              3",
+        "total",
+        "home_banner  app          3",
+    ]);
     let raw = server.run(&["stats", "--by", "", "--channel", "app", "--json"]).ended(0);
     let raw: serde_json::Value = serde_json::from_str(&raw.out).unwrap();
     assert_eq!((&raw["rows"][0]["decisions"], &raw["rows"][0]["fallbacks"]), (&3.into(), &3.into()));

@@ -370,10 +370,13 @@ proptest! {
             let words = row(&schema, customer);
             for explain in [false, true] {
                 let request = Request {
+                    customer: "c",
                     channel: schema.channel_id("app").unwrap(),
                     placements: &placements,
                     locale: None,
                     context: Context::default(),
+                    contacts: &[],
+                    budgets: &usher::decide::NoBudgets,
                     explain,
                     overdue: None,
                 };
@@ -420,10 +423,13 @@ fn what_is_said_never_to_be_shown_is_never_shown() {
             let words = row(&schema, &customer);
             for placements in [&[p0, p1][..], &[p1, p0], &[p0], &[p1]] {
                 let request = Request {
+                    customer: "c",
                     channel: schema.channel_id("app").unwrap(),
                     placements,
                     locale: None,
                     context: Context::default(),
+                    contacts: &[],
+                    budgets: &usher::decide::NoBudgets,
                     explain: false,
                     overdue: None,
                 };

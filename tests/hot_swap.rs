@@ -75,10 +75,13 @@ fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicB
         newest = version;
         let slot = engine.placement_id("slot").unwrap();
         let request = Request {
+            customer: "c",
             channel: schema.channel_id("app").unwrap(),
             placements: &[(slot, COUNT)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &usher::decide::NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -86,6 +86,27 @@ fn an_explanation_names_the_condition_and_the_values_seen() {
 }
 
 #[test]
+fn who_is_held_out_is_told_so() {
+    let server = running();
+    rich(&server);
+    let outside = server.json("POST", "/v1/decisions", DECISION).json();
+    assert!(outside.get("holdout").is_none(), "{outside}");
+    let put = |text: &str| {
+        let yaml = "content-type: application/yaml\r\n";
+        let reply = server.call("PUT", "/v1/rule-sets/measure", yaml, text.as_bytes());
+        assert!(reply.status < 300, "{}", reply.text());
+    };
+    put("rule_set: measure\nholdout: {percent: 100, salt: 2026}\n");
+    let found = server.get("/v1/decisions?customer=c-1&channel=app&placement=home&explain=true").json();
+    assert_eq!((&found["holdout"], &found["known"]), (&json!(true), &json!(true)), "{found}");
+    let shown = &found["placements"][0];
+    let offers: Vec<_> = shown["propositions"].as_array().unwrap().iter().map(|p| &p["offer"]).collect();
+    assert_eq!((&shown["fallback"], offers), (&json!(true), vec![&json!("brand")]), "{found}");
+    let stops = shown["explanations"].as_array().unwrap().iter().map(|e| &e["stopped_by"]["kind"]);
+    assert!(stops.collect::<Vec<_>>().iter().all(|kind| **kind == "holdout"), "{found}");
+}
+
+#[test]
 fn a_rule_set_is_checked_without_changing_anything() {
     let server = running();
     let check = |text: &str| {

@@ -172,3 +172,87 @@ fn the_contract_describes_what_is_answered() {
         "experiments",
     );
 }
+
+const EXPERIMENT: &str = "rule_set: wealth
+experiments:
+  style: {variants: {plain: 50, photo: 30}, salt: s}
+holdout: {percent: 10, salt: h}
+placements:
+  home: {channels: [app], count: 1, fallback: brand}
+  chat: {channels: [chatbot], count: 1}
+offers:
+  card:
+    placements: [home, chat]
+    variant: style.photo
+    treatments: [{placement: home, content: {}}, {placement: chat, content: {}}]
+  brand:
+    treatments: [{placement: home, content: {}}]
+";
+
+/// The token of what is shown first, if anything is.
+fn token(client: &mut support::Client, customer: &str, target: &str) -> Option<(String, String)> {
+    client.request("GET", &format!("/v1/decisions?customer={customer}&{target}"), "", b"");
+    let answer = client.reply().json();
+    let shown = &answer["placements"][0]["propositions"][0];
+    let text = |key: &str| shown[key].as_str().map(str::to_owned);
+    Some((text("offer")?, text("token")?))
+}
+
+#[test]
+fn outcomes_and_the_split_of_experiments_are_told() {
+    const CUSTOMERS: usize = 2_000;
+    let server = running();
+    let publish =
+        Define::Publish { name: "wealth".into(), text: EXPERIMENT.into(), activate: true, if_active: None };
+    block_on(server.node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+    let mut client = server.client();
+    let mut cards = 0_u64;
+    for customer in 0..CUSTOMERS {
+        let customer = format!("c-{customer}");
+        // Who is not in `photo` is shown nothing in the chat, and is counted in his arm all the same.
+        let Some((offer, token)) = token(&mut client, &customer, "channel=chatbot&placement=chat") else {
+            continue;
+        };
+        assert_eq!(offer, "card");
+        cards += 1;
+        if cards <= 40 {
+            for kind in ["impression", "click"].iter().take(if cards <= 10 { 2 } else { 1 }) {
+                let event = json!({"type": kind, "customer": customer, "token": token}).to_string();
+                let headers = "content-type: application/json\r\n";
+                client.request("POST", "/v1/events", headers, event.as_bytes());
+                assert_eq!(client.reply().json()["accepted"], 1);
+            }
+        }
+    }
+    let found = server.get("/v1/stats").json();
+    let mut expected = row("card", cards, 0);
+    (expected["impressions"], expected["clicks"]) = (40.into(), 10.into());
+    (expected["shown"], expected["click_through"]) = (rate(40, cards), rate(10, 40));
+    (expected["conversion"], expected["click_conversion"]) = (rate(0, 40), rate(0, 10));
+    assert_eq!(found["rows"], json!([expected]));
+    let by_variant = server.get("/v1/stats?by=variant").json();
+    let counts = |row: &Value| json!([row["variant"], row["decisions"], row["impressions"], row["clicks"]]);
+    let rows: Vec<Value> = by_variant["rows"].as_array().unwrap().iter().map(counts).collect();
+    assert_eq!(rows, [json!(["holdout.out", cards, 40, 10]), json!(["style.photo", cards, 40, 10])]);
+    let by_day = server.get("/v1/stats?by=day&offer=card").json();
+    assert_eq!((&by_day["rows"][0]["impressions"], by_day["rows"][0].get("decisions")), (&json!(40), None));
+
+    let experiments = found["experiments"].as_array().unwrap();
+    let mut names = Vec::new();
+    for experiment in experiments {
+        assert_eq!(experiment["mismatch"], false, "{experiment}");
+        assert!(experiment["p_value"].as_f64().unwrap() > 0.001, "{experiment}");
+        for variant in experiment["variants"].as_array().unwrap() {
+            let name =
+                format!("{}.{}", experiment["name"].as_str().unwrap(), variant["variant"].as_str().unwrap());
+            let (share, customers) =
+                (variant["share"].as_f64().unwrap(), variant["customers"].as_f64().unwrap());
+            let held_in = if name.starts_with("style") { 0.9 } else { 1.0 };
+            let expected = share * held_in * CUSTOMERS as f64;
+            assert!((customers - expected).abs() < 5.0 * expected.sqrt(), "{name}: {customers} {expected}");
+            names.push(name);
+        }
+    }
+    names.sort();
+    assert_eq!(names, ["holdout.in", "holdout.out", "style.photo", "style.plain"]);
+}

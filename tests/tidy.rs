@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 32] = [
+const CORE: [&str; 44] = [
     "analysis",
     "analysis.rs",
+    "arm.rs",
     "audience",
     "audience.rs",
     "catalogue.rs",
@@ -21,12 +22,22 @@ const CORE: [&str; 32] = [
     "definitions.rs",
     "engine",
     "engine.rs",
+    "evaluation.rs",
     "event.rs",
+    "experiment",
+    "experiment.rs",
     "expression",
     "expression.rs",
     "input.rs",
+    "intake.rs",
+    "learning",
+    "learning.rs",
+    "leases.rs",
+    "ledger",
+    "ledger.rs",
     "problem.rs",
     "record.rs",
+    "row.rs",
     "rule_set",
     "rule_set.rs",
     "schema",
@@ -35,6 +46,7 @@ const CORE: [&str; 32] = [
     "stats.rs",
     "store",
     "store.rs",
+    "token.rs",
     "update.rs",
     "value.rs",
     "vector.rs",

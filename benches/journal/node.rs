@@ -7,13 +7,14 @@ use std::time::Duration;
 use usher::bundle::Bundle;
 use usher::customer::CustomerId;
 use usher::data_dir;
+use usher::ledger::Content;
 use usher::node::Node;
 use usher::schema::FeatureId;
 use usher::snapshotter::Schedule;
 use usher::state;
 use usher::store::Row;
 use usher::update::{Change, Update};
-use usher::value::Value;
+use usher::value::{Time, Value};
 use usher::vector::FeatureVector;
 
 use super::{CUSTOMERS, FEATURE, Writer, id, runtime};
@@ -35,7 +36,7 @@ pub(crate) fn open_with_bundle(folder: &Path) -> Arc<Node> {
 }
 
 pub(crate) fn digest(node: &Node) -> u64 {
-    state::digest(&node.live().definitions, node.customers())
+    state::digest(&node.live().definitions, node.customers(), &Content::default())
 }
 
 pub(crate) struct InProcess {
@@ -98,7 +99,7 @@ impl Writer for Task {
     async fn read(&mut self, customer: usize) -> u64 {
         let mut row = Row::new();
         assert!(self.node.customers().read(&id(customer), &mut row));
-        match FeatureVector::new(&row).get(&self.node.live().engine.schema, self.feature) {
+        match FeatureVector::new(&row).get(&self.node.live().engine.schema, self.feature, Time(0)) {
             Value::Int(value) => value as u64,
             other => panic!("{other:?}"),
         }

@@ -111,10 +111,13 @@ impl Synthetic {
 
     pub(crate) fn request<'r>(&self, placements: &'r [(PlacementId, usize)]) -> Request<'r> {
         Request {
+            customer: "c",
             channel: self.channel(),
             placements,
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &usher::decide::NoBudgets,
             explain: false,
             overdue: None,
         }

@@ -45,6 +45,7 @@ impl Peer for Walk<'_> {
         let facts = Facts {
             schema: &self.synthetic.schema,
             vector: FeatureVector::new(&self.rows[customer]),
+            customer: None,
             context: &context,
             channel: self.synthetic.channel(),
             now: Time(0),

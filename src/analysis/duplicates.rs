@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Offer, OfferId};
+use crate::experiment::InVariant;
 use crate::expression::normalise::Alternatives;
 use crate::rule_set::RuleSet;
 
@@ -19,8 +20,8 @@ impl Analysis<'_> {
         for i in 0..self.engine.offer_count() {
             let id = OfferId(i as u32);
             let offer = self.engine.offer(id);
-            if self.told[i] || offer.when.is_none() {
-                continue; // offers for everybody are told apart by their place in the ranking alone
+            if self.told[i] || offer.when.is_none() || self.is_capped(id) {
+                continue; // two that are capped may take turns; offers for everybody are told apart by their place in the ranking alone
             }
             let same = known.entry(self.hash_of(offer)).or_default();
             let first =
@@ -30,6 +31,11 @@ impl Analysis<'_> {
                 None => same.push(id),
             }
         }
+    }
+
+    fn is_capped(&self, id: OfferId) -> bool {
+        let offer = self.engine.offer(id);
+        offer.treatments.iter().any(|there| self.engine.caps.may_stop(id, offer, there.placement))
     }
 
     fn hash_of(&self, offer: &Offer) -> u64 {
@@ -42,12 +48,22 @@ impl Analysis<'_> {
     /// Whether two offers are eligible for the same customers, at the same time, with the same score, in the same places.
     fn is_twin(&self, a: &Offer, b: &Offer) -> bool {
         let places = |offer: &Offer| {
-            let mut places: Vec<_> =
-                offer.treatments.iter().map(|t| (t.placement, t.locale.as_ref())).collect();
-            places.sort_by_key(|(placement, locale)| (*placement, locale.map(|locale| locale.as_str())));
-            places.into_iter().map(|(placement, locale)| (placement, locale.cloned())).collect::<Vec<_>>()
+            let mut places: Vec<_> = offer
+                .treatments
+                .iter()
+                .map(|t| (t.placement, t.locale.as_ref(), t.variant.as_ref()))
+                .collect();
+            let variant = |variant: &InVariant| (variant.experiment.place, variant.variant);
+            places.sort_by_key(|(placement, locale, of)| {
+                (*placement, locale.map(|locale| locale.as_str()), of.map(variant))
+            });
+            places
+                .into_iter()
+                .map(|(placement, locale, of)| (placement, locale.cloned(), of.cloned()))
+                .collect::<Vec<_>>()
         };
         a.when_form == b.when_form
+            && a.variant_form == b.variant_form
             && a.schedule_form == b.schedule_form
             && a.guardrails == b.guardrails
             && (a.priority, a.value, a.group) == (b.priority, b.value, b.group)
@@ -75,7 +91,7 @@ impl Analysis<'_> {
 
     /// Tags that ask for the same, and those that nothing uses.
     pub(super) fn tags(&mut self) {
-        let used = used_tags(&self.sets);
+        let used = used(&self.sets, "tag");
         for set in 0..self.sets.len() {
             let mut known: HashMap<u64, Vec<(usize, Alternatives, Alternatives)>> = HashMap::new();
             for (place, tag) in self.engine.tags[set].iter().enumerate() {
@@ -111,8 +127,8 @@ impl Analysis<'_> {
     }
 }
 
-/// Tags that some text of their rule set names, whether or not it comes to anything.
-fn used_tags<'a>(sets: &[&'a RuleSet]) -> HashSet<(usize, &'a str)> {
+/// The names behind `root.` in some text of their rule set, whether or not it comes to anything.
+pub(super) fn used<'a>(sets: &[&'a RuleSet], root: &str) -> HashSet<(usize, &'a str)> {
     let mut used = HashSet::new();
     for (set, rules) in sets.iter().enumerate() {
         let offers = rules.offers.iter().flat_map(|offer| {
@@ -121,7 +137,7 @@ fn used_tags<'a>(sets: &[&'a RuleSet]) -> HashSet<(usize, &'a str)> {
         let tags = rules.tags.iter().map(|tag| &*tag.condition.text);
         let guardrails = rules.guardrails.iter().map(|guardrail| &*guardrail.syntax.text);
         for text in offers.chain(tags).chain(guardrails) {
-            used.extend(text.match_indices("tag").filter_map(|(at, prefix)| {
+            used.extend(text.match_indices(root).filter_map(|(at, prefix)| {
                 let rest = after_blanks(&text[at + prefix.len()..]).strip_prefix('.')?;
                 let rest = after_blanks(rest);
                 let name = match rest.strip_prefix('`') {

@@ -66,37 +66,23 @@ impl<'a> Analysis<'a> {
         });
     }
 
-    /// Whether somebody may have it.
+    /// Whether somebody may have it; of events, somebody will.
     fn is_filled(&self, id: FeatureId) -> bool {
         match (self.engine.schema.feature(id).field, self.known.filled) {
-            (None, _) => false,
-            (Some(_), None) => true,
             (Some(field), Some(row)) => field.read(row) != 0,
+            _ => true,
         }
     }
 
     fn unfilled(&mut self, set: usize, id: FeatureId, reader: &Reader<'_>) {
-        let feature = self.engine.schema.feature(id);
-        let name = &feature.name;
-        let why = match feature.field {
-            None => "is computed from events, which this release does not do",
-            Some(_) => "is missing for every customer",
-        };
+        let name = &self.engine.schema.feature(id).name;
         let more = match reader.count {
             1 => String::new(),
             count => format!(" (read {count} times in this rule set)"),
         };
-        let detail = format!("`{name}` {why}: it always reads as missing{more}");
+        let detail = format!("`{name}` is missing for every customer: it always reads as missing{more}");
         let draft = Draft::new(WarningKind::Feature, set, detail);
-        let draft = match feature.field {
-            None => draft.hint(match reader.path.last() {
-                Some(&("propensity" | "boost")) => {
-                    format!("say what holds without it: `{name} == null ? 1.0 : …`")
-                }
-                _ => format!("say what holds without it: `{name} == null || …`"),
-            }),
-            Some(_) => draft.hint("load it, or say what holds without it"),
-        };
+        let draft = draft.hint("load it, or say what holds without it");
         self.warn(draft, &reader.path, |text| text.name(&reader.path, name));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! That is said only where it is certain as long as a request asks for no more than the placement's own count: an offer in the
 //! way must be eligible whenever this one is, must always rank before it, must speak its languages, and must not be used up
-//! elsewhere in the same decision or kept back by a group that this offer is not in.
+//! elsewhere in the same decision, nor be kept back by a group that this offer is not in, or by caps or budgets.
 
 use std::collections::HashMap;
 
@@ -53,7 +53,8 @@ impl Analysis<'_> {
         for id in &self.engine.placement(place).offers {
             let offer = self.engine.offer(*id);
             let elsewhere = places[id.0 as usize].iter().any(|other| self.go_together(place, *other));
-            if self.told[id.0 as usize] || score(offer).is_none() || elsewhere {
+            let capped = self.engine.caps.may_stop(*id, offer, place);
+            if self.told[id.0 as usize] || score(offer).is_none() || elsewhere || capped {
                 continue;
             }
             let [only] = &offer.when_form.0[..] else { continue };
@@ -107,6 +108,7 @@ impl Analysis<'_> {
     /// Whether one offer may be shown on a placement whenever another may.
     fn fits_wherever(&self, rival: &Offer, offer: &Offer, form: &Alternatives, place: PlacementId) -> bool {
         rival.when_form.is_implied_by(form)
+            && rival.variant_form.is_implied_by(form)
             && rival.schedule_form.is_implied_by(form)
             && rival.speaks_as(offer, place)
             && rival.guardrails.iter().all(|id| {

@@ -31,10 +31,11 @@ impl Analysis<'_> {
     }
 
     fn silent(&mut self, offer: &Offer, id: PlacementId, spoken: &BTreeMap<&str, (&Locale, usize)>) {
-        if offer.treatment(id, None).is_some() {
+        let treatment = |locale| offer.treatment(id, locale, |_| true); // in one variant at least
+        if treatment(None).is_some() {
             return;
         }
-        let missing = spoken.values().filter(|(locale, _)| offer.treatment(id, Some(locale)).is_none());
+        let missing = spoken.values().filter(|(locale, _)| treatment(Some(locale)).is_none());
         let others = |count: usize| {
             if count == 1 { "1 other offer has".into() } else { format!("{count} other offers have") }
         };
@@ -63,11 +64,11 @@ fn locales(offer: &Offer, id: PlacementId) -> impl Iterator<Item = &Locale> {
 }
 
 impl Offer {
-    /// Whether it has a treatment on a placement in every language in which another offer has one there.
+    /// Whether it has a treatment on a placement in every language in which another offer has one there, whatever the
+    /// customer's variants.
     pub(super) fn speaks_as(&self, other: &Offer, id: PlacementId) -> bool {
-        let default = |offer: &Offer| offer.treatment(id, None).is_some();
-        default(self)
-            || (!default(other)
-                && locales(other, id).all(|locale| self.treatment(id, Some(locale)).is_some()))
+        let own = |locale| self.treatment(id, locale, |_| false).is_some();
+        let any_language = other.treatment(id, None, |_| true).is_some();
+        own(None) || (!any_language && locales(other, id).all(|locale| own(Some(locale))))
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Evaluator<'s> {
 pub(super) struct Reads {
     /// Each once.
     pub(super) features: Vec<FeatureId>,
-    /// Whether it looks at what only a request knows.
+    /// Whether it looks at what only a request knows: its context, or whose it is.
     pub(super) request: bool,
 }
 
@@ -42,6 +42,7 @@ impl<'s> Evaluator<'s> {
             Facts {
                 schema: self.schema,
                 vector: FeatureVector::new(row),
+                customer: None,
                 context: &self.context,
                 channel: NO_CHANNEL,
                 now: self.now,
@@ -75,7 +76,8 @@ impl Reads {
     fn add(&mut self, node: &Node, tags: &[Tag], known: &mut Vec<usize>) {
         node.walk(&mut |node| match node {
             Node::Feature(id) | Node::Code(id) if !self.features.contains(id) => self.features.push(*id),
-            Node::Context(_) | Node::Channel => self.request = true,
+            // Columns have no ids, and an id is what tells the variant.
+            Node::Context(_) | Node::Channel | Node::Variant(_) => self.request = true,
             Node::Tag(tag) if !known.contains(tag) => {
                 known.push(*tag);
                 if let Some(tag) = tags.get(*tag) {

@@ -7,7 +7,7 @@ use crate::expression::keys::Keys;
 use crate::expression::normalise::{Alternatives, Atom};
 use crate::expression::term::{Number, Scoped, Term, Terms};
 use crate::expression::{Comparison, Node, Operator};
-use crate::schema::{FeatureId, Kind};
+use crate::schema::{FeatureId, Kind, RowPlace};
 use crate::store::Batch;
 
 /// What is computed from one feature of so many bits is computed once for each of its codes.
@@ -81,10 +81,10 @@ impl<'e, 's> Planner<'e, 's> {
         let keys = &atom.keys;
         match self.terms.get(atom.term) {
             Term::Feature(_, field, order) => {
-                Step::Filter(Filter::feature(self.column(field.place().0), *field, *order, keys))
+                Step::Filter(Filter::feature(self.column(field.place().0.into()), *field, *order, keys))
             }
             Term::Bits(_, field, words) => {
-                Step::Filter(Filter::bits(self.column(field.place().0), *field, *words, keys))
+                Step::Filter(Filter::bits(self.column(field.place().0.into()), *field, *words, keys))
             }
             term => self.computed(term, keys),
         }
@@ -105,7 +105,7 @@ impl<'e, 's> Planner<'e, 's> {
         if let Some((only, codes)) = codes
             && let Some(field) = self.evaluator.schema.feature(only).field
         {
-            return Step::Filter(Filter::codes(self.column(field.place().0), field, &codes));
+            return Step::Filter(Filter::codes(self.column(field.place().0.into()), field, &codes));
         }
         self.columns_of(&reads);
         Step::Evaluate
@@ -150,15 +150,19 @@ impl<'e, 's> Planner<'e, 's> {
 
     fn columns_of(&mut self, reads: &Reads) {
         for id in &reads.features {
-            if let Some(field) = self.evaluator.schema.feature(*id).field {
-                self.column(field.place().0);
+            let words = match self.evaluator.schema.feature(*id).place() {
+                Some(RowPlace::Field(field)) => field.place().0.into()..usize::from(field.place().0) + 1,
+                Some(RowPlace::Cells(cells)) => cells.range(),
+                None => continue,
+            };
+            for word in words {
+                self.column(word);
             }
         }
     }
 
     /// The column of a word.
-    fn column(&mut self, word: u16) -> usize {
-        let word = usize::from(word);
+    fn column(&mut self, word: usize) -> usize {
         self.words.iter().position(|known| *known == word).unwrap_or_else(|| {
             self.words.push(word);
             self.words.len() - 1

@@ -23,10 +23,10 @@ pub struct Reach {
 /// Whom an offer reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfferReach {
-    /// Customers looked at who pass its condition and all its guardrails, whatever its schedule says.
+    /// Customers looked at who pass its condition and all its guardrails, whatever its schedule and its `variant` say.
     pub passing: u64,
-    /// Some of these conditions read the context or the channel. What reads them was taken for passed, so fewer may be
-    /// reached than that, and never more.
+    /// Some of these conditions read the context, the channel or a parameter that an experiment changes. What reads them was
+    /// taken for passed, so fewer may be reached than that, and never more.
     pub depends_on_request: bool,
     /// Whether its schedule was open.
     pub open: bool,

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::expression::{Facts, TagMemo};
 use crate::problem::Problem;
 use crate::rule_set::RuleSet;
-use crate::schema::{ChannelId, Kind};
+use crate::schema::{ChannelId, FeatureId, Kind};
 use crate::store::{self, BATCH_ROWS, CustomersWriter};
 use crate::value::Value;
 use crate::vector::FeatureVector;
@@ -30,6 +30,16 @@ features:
   many: {kind: set, values: [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9]}
   seen: {kind: time}
   born: {kind: time}
+  views: {kind: count, event: view, window: 7d}
+  spent: {kind: sum, event: view, property: price, window: 7d, buckets: 3}
+  least: {kind: min, event: view, property: price}
+  place: {kind: last, event: view, property: level, window: 7d}
+  viewed: {kind: last, event: view}
+events:
+  view:
+    properties:
+      price: {kind: decimal, scale: 1, min: 0, max: 9}
+      level: {kind: enum, values: [low, mid, high], ordered: true}
 context:
   page: {kind: string}
 ";
@@ -37,7 +47,14 @@ context:
 const NOW: Time = Time(1_790_000_000_000_000);
 
 /// Conditions, and pieces that larger ones are put together from.
-const CONDITIONS: [&str; 52] = [
+const CONDITIONS: [&str; 59] = [
+    "views >= 3",
+    "views == 0 || place == 'low'",
+    "spent > 0.1 && age > 30 || least < 0.1",
+    "place >= 'mid'",
+    "place in ['low', 'high'] || has(customer.viewed)",
+    "now - viewed < duration('48h')",
+    "least == null || views > age",
     "true",
     "false",
     "age > 30",
@@ -120,7 +137,7 @@ fn row(schema: &Schema, rng: &mut fastrand::Rng) -> Vec<u64> {
     let mut row = vec![0; schema.row_words()];
     let doubles = [0.0, -0.0, 0.1, 0.7, 1.0, 2.5, 1e301, -1e301, f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.7];
     let ints = [-5, 0, 1, 2, 19, 20, 29, 30, 31, 50, 120, 500, 520, 719, 720, i64::MIN + 1, i64::MAX];
-    for feature in schema.features() {
+    for (id, feature) in schema.features().iter().enumerate() {
         let double = *rng.choice(doubles.iter()).unwrap();
         let value = match &feature.kind {
             _ if rng.u8(0..4) == 0 => continue,
@@ -140,7 +157,14 @@ fn row(schema: &Schema, rng: &mut fastrand::Rng) -> Vec<u64> {
                 Value::Time(Time::from_seconds(*rng.choice([0, 4_294_967_294].iter()).unwrap()))
             }
             Kind::Time => Value::Time(Time::from_seconds(rng.i64(1_780_000_000..1_800_000_000))),
-            _ => continue,
+            Kind::Computed(_) => {
+                for _ in 0..rng.u8(0..6) {
+                    let at = 1_790_000_000 - rng.u32(0..900_000);
+                    schema.take(FeatureId(id as u16), &mut row, at, rng.u64(1..=3));
+                }
+                continue;
+            }
+            Kind::Text => continue,
         };
         feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
     }
@@ -174,6 +198,7 @@ fn holds(world: &World, condition: &Expression, row: &[u64]) -> bool {
     let facts = Facts {
         schema: &world.schema,
         vector: FeatureVector::new(row),
+        customer: None,
         context: &context,
         channel: ChannelId(u16::MAX),
         now: NOW,
@@ -326,7 +351,9 @@ fn no_row_is_counted_in_a_state_it_never_had() {
 const RULES: &str = "
 rule_set: r
 placements: {slot: {channels: [app], count: 1}}
-tags: {rich: aum > 500.0}
+experiments: {style: {variants: {plain: 50, photo: 50}}}
+parameters: {least: {default: 40, style.photo: 30}}
+tags: {rich: aum > 500.0, grown: age >= param.least}
 guardrails:
   adult: age >= 18
   consented: offer.priority > 5 || consent
@@ -342,6 +369,8 @@ offers:
     when: visits > age
     schedule: {until: 2020-01-01}
     treatments: [{placement: slot, content: {a: 1}}]
+  varied: {placements: [slot], variant: style.photo, when: tag.rich, treatments: [{placement: slot, content: {a: 1}}]}
+  changed: {placements: [slot], when: tag.rich && age >= param.least, treatments: [{placement: slot, content: {a: 1}}]}
 ";
 
 fn engine(schema: &Arc<Schema>) -> Engine {
@@ -361,6 +390,9 @@ fn reach_is_what_conditions_and_guardrails_leave() {
         ("rich", "age >= 18 && consent && tag.rich && tier > 'mass'", false, true),
         ("asked", "age >= 18 && consent && score >= 0.7", true, true),
         ("evaluated", "age >= 18 && consent && visits > age", false, false),
+        // Columns have no ids: everybody who would pass in some variant.
+        ("varied", "age >= 18 && consent && aum > 500.0", false, true),
+        ("changed", "age >= 30 && consent && aum > 500.0", true, true),
     ] {
         let condition = read(&world.schema, &world.names, text);
         let passing = rows.iter().filter(|row| holds(&world, &condition, row)).count() as u64;
@@ -368,6 +400,16 @@ fn reach_is_what_conditions_and_guardrails_leave() {
         assert_eq!(found.offers[place], OfferReach { passing, depends_on_request, open }, "{name}");
         assert!(passing > 0);
     }
+}
+
+#[test]
+fn a_tag_that_depends_on_a_variant_has_no_audience() {
+    let engine = engine(&Arc::new(world().schema));
+    let problems = super::read("tag.rich && tag.grown", &engine.schema, &engine.tags[0]).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|problem| &*problem.detail).collect();
+    let why =
+        "an audience has no request, so it cannot ask for tag `grown`, which reads the context or a variant";
+    assert_eq!(found, [why]);
 }
 
 #[test]

@@ -97,6 +97,10 @@ pub(super) fn text_of(answer: &Value, colours: bool) -> String {
     if answer["degraded"] == true {
         out.push_str("degraded: the time was over before everything was decided\n");
     }
+    if answer["holdout"] == true {
+        out.push_str(&dim("this customer is in the holdout", colours));
+        out.push('\n');
+    }
     for placement in answer["placements"].as_array().into_iter().flatten() {
         let fallback = if placement["fallback"] == true { " (fallback)" } else { "" };
         out.push_str(&format!("{}{fallback}\n", bold(text(&placement["id"]), colours)));
@@ -140,11 +144,15 @@ fn explanation_text(explanation: &Value, colours: bool) -> String {
 pub(super) fn stop_text(stop: &Value) -> Option<String> {
     let mut out = match stop["kind"].as_str()? {
         "rank" => "others rank higher".to_owned(),
+        "holdout" => "the customer is in the holdout".to_owned(),
         "repeated" => "shown in another placement already".to_owned(),
         kind => kind.to_owned(),
     };
     if let Some(name) = stop["name"].as_str().filter(|name| !name.is_empty()) {
         out.push_str(&format!(" {name}"));
+    }
+    if let (Some(count), Some(max)) = (stop["count"].as_u64(), stop["max"].as_u64()) {
+        out.push_str(&format!(": counted {count}, at most {max}"));
     }
     if let Some(condition) = stop["condition"].as_str() {
         out.push_str(&format!(": {condition}"));
@@ -164,6 +172,9 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
     }
     if let Some(opens) = stop["opens"].as_str() {
         out.push_str(&format!(", opens at {opens}"));
+    }
+    if let Some(ends) = stop["ends"].as_str() {
+        out.push_str(&format!(", ends at {ends}"));
     }
     Some(out)
 }
@@ -202,6 +213,23 @@ mod tests {
             {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), age is missing, \
             risk_class is \"R2\"; needs risk_class at least R3, or age at least 18 and aum above 7\n";
         assert_eq!(text_of(&answer, false), expected);
+    }
+
+    #[test]
+    fn what_caps_and_budgets_stopped_says_what_was_counted_and_when_it_ends() {
+        for (stop, expected) in [
+            (
+                json!({"kind": "cap", "name": "3 per 7d, scope offer", "line": 7, "count": 4, "max": 3, "ends": "2026-11-27T10:00:00Z"}),
+                "cap 3 per 7d, scope offer: counted 4, at most 3 (line 7), ends at 2026-11-27T10:00:00Z",
+            ),
+            (
+                json!({"kind": "suppression", "name": "convert forever", "line": 8, "count": 1, "max": 0}),
+                "suppression convert forever: counted 1, at most 0 (line 8)",
+            ),
+            (json!({"kind": "budget", "name": "gift", "line": 9, "max": 200}), "budget gift (line 9)"),
+        ] {
+            assert_eq!(stop_text(&stop).unwrap(), expected);
+        }
     }
 
     #[test]

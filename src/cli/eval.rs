@@ -120,6 +120,7 @@ fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json
     let facts = Facts {
         schema,
         vector: FeatureVector::new(&given.row),
+        customer: None,
         context: &Context::default(),
         channel: ChannelId(0),
         now: Time(jiff::Timestamp::now().as_microsecond()),

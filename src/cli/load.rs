@@ -1,8 +1,8 @@
 //! `usher load`: customers from a file to a running server, in chunks below the server's limit.
 
 mod chunk;
-mod records;
-mod rows;
+pub(super) mod records;
+pub(super) mod rows;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -78,10 +78,10 @@ struct Total {
 }
 
 /// Why a row was not taken.
-struct Rejection {
-    line: u64,
-    column: Option<String>,
-    detail: String,
+pub(super) struct Rejection {
+    pub(super) line: u64,
+    pub(super) column: Option<String>,
+    pub(super) detail: String,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {

@@ -17,13 +17,15 @@ use crate::http::{self, ListenError, Server};
 use crate::node::{DefineError, Node};
 use crate::problem::Problems;
 use crate::startup::{self, Startup};
+use crate::token::Tokens;
+use crate::token_keys::{self, TokenKeys};
 
 /// Start a server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
 Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
-    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_THREADS, \
+    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
@@ -47,6 +49,14 @@ pub(super) struct Args {
     /// Compress snapshots (zstd): smaller, slower
     #[arg(long)]
     snapshot_compress: bool,
+    /// The keys by which proposition tokens are signed and checked, made by `usher keys new`; all nodes that get each
+    /// other's outcomes have the same. Without it a node has a key of its own: in the data directory, or, in memory, until it
+    /// stops
+    #[arg(long, value_name = "FILE")]
+    token_keys: Option<PathBuf>,
+    /// How long after a decision its tokens are accepted, from 1m to 90d [default: 30d]
+    #[arg(long, value_name = "DURATION")]
+    token_life: Option<String>,
     /// Where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -81,7 +91,10 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     let bundle = config.models.as_deref().map(Bundle::read).transpose()?;
     let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
+    let mut token_keys = find_token_keys(&config)?;
+    let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days at most
     let settings = http::Settings {
+        tokens: Some(Tokens { keys: Arc::clone(token_keys.keys()), life }),
         threads: config.threads.get(),
         allow_anonymous: config.allow_anonymous,
         notice: config.stop_notice,
@@ -102,7 +115,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     announce(&server);
     // What is on disk may take a while to read: meanwhile `/readyz` says how far that is.
     if let Some(claimed) = claimed {
-        startup.finish(begun(open_node(claimed, &config, &startup)?, bundle.as_ref())?);
+        let node = open_node(claimed, &config, &startup)?;
+        token_keys.keep()?; // before a decision may sign with them
+        startup.finish(begun(node, bundle.as_ref())?);
     }
     let Some(node) = startup.node() else { return Err(Failure::new("there is no node")) };
     tell_what_decides(node);
@@ -111,6 +126,21 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     server.stop();
     node.stop();
     Ok(Outcome::Done)
+}
+
+/// The keys it was told to use, or else its own. The data directory, if there is one, is claimed.
+fn find_token_keys(config: &Config) -> Result<TokenKeys, Failure> {
+    match (&config.token_keys, &config.data) {
+        (Some(file), _) => {
+            if let Some(warning) = token_keys::warning(file) {
+                tracing::warn!("{warning}");
+            }
+            Ok(TokenKeys::named(file)?)
+        }
+        (None, Some(directory)) => Ok(TokenKeys::of_directory(directory)?),
+        (None, None) => TokenKeys::random()
+            .map_err(|e| Failure::new(format!("the system gives no random numbers for a key: {e}"))),
+    }
 }
 
 /// The node of a data directory, with everything that is in it.
@@ -165,6 +195,8 @@ impl Args {
         settings.flag("snapshot_every", self.snapshot_every.as_ref());
         settings.flag("snapshot_journal_mb", self.snapshot_journal_mb.as_ref());
         settings.flag("snapshot_compress", self.snapshot_compress.then_some(true));
+        settings.flag("token_keys", self.token_keys.as_ref().map(|path| path.display()));
+        settings.flag("token_life", self.token_life.as_ref());
         settings.flag("listen", self.listen.as_ref());
         settings.flag("threads", self.threads.as_ref());
         settings.flag("allow_anonymous", self.allow_anonymous.then_some(true));

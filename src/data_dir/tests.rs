@@ -259,7 +259,7 @@ impl World {
         self.promise(disk);
         let applied = node.state.sequence() as usize;
         let new = self.submissions.iter().flatten().skip(applied).zip(applied as u64 + 1..);
-        new.for_each(|(record, sequence)| node.state.apply(sequence, record).unwrap());
+        new.for_each(|(record, sequence)| drop(node.state.apply(sequence, record).unwrap()));
         assert_eq!(node.state.sequence(), self.ends[self.written].sequence);
         Ok(())
     }

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use super::explain::explain;
+use super::explain::{explain, explain_holdout};
+use super::history::{History, Reached, has};
 use super::{Proposition, Seen, Shown};
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
@@ -15,6 +16,7 @@ pub(super) struct Choosing<'d, 'e, 'r, F> {
     /// Score and place of offers that are ranked for this customer; kept for its memory.
     pub(super) pool: &'d mut Vec<(f64, u32)>,
     pub(super) taken: &'d mut Taken,
+    pub(super) history: &'d mut History,
     /// Whether the time was over before everything was looked at.
     pub(super) late: bool,
 }
@@ -40,7 +42,11 @@ pub(super) struct Candidate<'e> {
 pub(super) enum Passed {
     Repeated,
     Group,
+    /// A cap or suppression; what it counted, if the decision is explained.
+    Capped(Option<Reached>),
     Full,
+    /// One of the engine's budgets.
+    Budget(u32),
 }
 
 impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
@@ -48,13 +54,17 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
         let placement = self.seen.engine.placement(id);
         let mut shown =
             Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
-        if self.seen.request.explain {
+        self.history.arrive(self.seen.engine, id, self.seen.request.channel);
+        if self.seen.held_out {
+            shown.explanations = explain_holdout(self.seen, id);
+        } else if self.seen.request.explain {
             self.explained(id, count, &mut shown);
         } else {
             self.best(id, count, &mut shown);
         }
         if shown.propositions.is_empty() {
             self.seen.fall_back(id, &mut shown);
+            shown.propositions.iter().for_each(|shown| self.history.show(self.seen.engine, shown.offer));
         }
         shown
     }
@@ -62,9 +72,9 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
     /// Takes the best. Offers come in rank order, so that those of a tier with constant scores are taken as they come and
     /// the walk ends when there are enough; those of another tier are gathered and the best of them are taken at its end.
     fn best(&mut self, id: PlacementId, count: usize, shown: &mut Shown<'e>) {
-        let Self { seen, lookup, pool, taken, late } = self;
+        let Self { seen, lookup, pool, taken, history, late } = self;
         let (seen, placement) = (*seen, shown.placement);
-        let mut taking = Taking { seen, id, count, taken, shown };
+        let mut taking = Taking { seen, id, count, taken, history, shown };
         let mut tiers = placement.tiers.iter();
         let mut tier = tiers.next();
         pool.clear();
@@ -98,7 +108,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             |place| {
                 let id_of_offer = placement.offers[place as usize];
                 let offer = seen.engine.offer(id_of_offer);
-                if let Some(treatment) = offer.treatment(id, seen.request.locale) {
+                if let Some(treatment) = seen.treatment(id, offer) {
                     candidates.push(Candidate {
                         id: id_of_offer,
                         offer,
@@ -115,7 +125,8 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             let score = || b.score.score.total_cmp(&a.score.score);
             tier.then_with(score).then_with(|| a.offer.name.cmp(&b.offer.name))
         });
-        let mut taking = Taking { seen, id, count, taken: &mut *self.taken, shown };
+        let (taken, history) = (&mut *self.taken, &mut *self.history);
+        let mut taking = Taking { seen, id, count, taken, history, shown };
         let fates: Vec<Option<Passed>> =
             candidates.iter().map(|c| taking.settle(c.id, c.offer, c.treatment, || c.score.score)).collect();
         shown.explanations =
@@ -129,6 +140,7 @@ struct Taking<'t, 'e, 'r> {
     id: PlacementId,
     count: usize,
     taken: &'t mut Taken,
+    history: &'t mut History,
     shown: &'t mut Shown<'e>,
 }
 
@@ -162,7 +174,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
     fn take(&mut self, place: u32) -> ControlFlow<()> {
         let id = self.shown.placement.offers[place as usize];
         let offer = self.seen.engine.offer(id);
-        if let Some(treatment) = offer.treatment(self.id, self.seen.request.locale) {
+        if let Some(treatment) = self.seen.treatment(self.id, offer) {
             self.settle(id, offer, treatment, || self.seen.score(offer).score);
         }
         if self.shown.propositions.len() >= self.count {
@@ -182,22 +194,26 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         let fate = self.fate(id, offer);
         if fate.is_none() {
             self.taken.add(id, offer);
+            self.history.show(self.seen.engine, offer);
             let rank = self.shown.propositions.len() as u32 + 1;
             self.shown.propositions.push(self.seen.proposition(offer, treatment, rank, score()));
         }
         fate
     }
 
-    fn fate(&self, id: OfferId, offer: &Offer) -> Option<Passed> {
+    fn fate(&mut self, id: OfferId, offer: &Offer) -> Option<Passed> {
         let full = |group: usize| self.taken.of_group(group) >= self.seen.engine.groups[group].max;
         if self.taken.offers.contains(&id) {
             Some(Passed::Repeated)
         } else if offer.group.is_some_and(full) {
             Some(Passed::Group)
+        } else if let Some(check) = self.history.reached(&self.seen.engine.caps, id, offer, self.id) {
+            let details = || self.history.details(&self.seen.engine.caps, check, offer.number);
+            Some(Passed::Capped(self.seen.request.explain.then(details)))
         } else if self.shown.propositions.len() >= self.count {
             Some(Passed::Full)
         } else {
-            None
+            self.seen.used_up(id, offer).map(Passed::Budget)
         }
     }
 }
@@ -224,11 +240,23 @@ impl Taken {
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
+    /// The budget that has no place left for an offer, if there is one. Asked last: a place that was held is held for nothing
+    /// if the offer is not shown.
+    fn used_up(&self, id: OfferId, offer: &Offer) -> Option<u32> {
+        let mut budgets = self.engine.caps.budgets(id);
+        let found = budgets.find(|(_, budget)| {
+            // Who was counted once has a place already.
+            let counted = budget.customers && has(self, offer.number, budget.on);
+            !counted && !self.request.budgets.take(&budget.limit(self.now), budget.hold_s, self.now)
+        });
+        found.map(|(nth, _)| nth)
+    }
+
     /// The fallback may be shown on several placements of one decision: none of them may stay empty.
     fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
         let Some(fallback) = shown.placement.fallback else { return };
         let offer = self.engine.offer(fallback);
-        let Some(treatment) = offer.treatment(id, self.request.locale) else { return };
+        let Some(treatment) = self.treatment(id, offer) else { return };
         shown.fallback = true;
         shown.propositions.push(self.proposition(offer, treatment, 1, 0.0));
     }
@@ -242,6 +270,6 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     ) -> Proposition<'e> {
         let reason = offer.reason.for_locale(self.request.locale).map(|reason| &**reason);
         // Nothing is left to chance yet.
-        Proposition { offer, treatment, rank, score, propensity: 1.0, reason }
+        Proposition { offer, treatment, rank, score, propensity: 1.0, reason, arms: self.arms(offer.tags) }
     }
 }

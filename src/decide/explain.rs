@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
+use super::history::Reached;
 use super::lacks::Terms;
 use super::scan::{Obstacle, obstacle};
 use super::{Candidate, Passed, Score, Seen};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::normalise::Alternatives;
-use crate::expression::seen::{Read, seen as read_below};
+use crate::expression::seen::{Read, seen as read_below, variant_of};
 use crate::rule_set::Schedule;
 use crate::value::{Time, Value};
 
@@ -35,7 +36,8 @@ pub struct Explanation<'e> {
 pub struct Stop<'e> {
     /// What kind of thing.
     pub kind: StopKind,
-    /// The guardrail's, group's or locale's name, or the schedule; empty where there is nothing to name.
+    /// The guardrail's, group's, variant's, locale's or budget's name, or what schedule, cap or suppression say; empty where
+    /// there is nothing to name.
     pub name: Cow<'e, str>,
     /// The condition's text (the part of it that failed), if it was a condition.
     pub condition: Option<&'e str>,
@@ -46,6 +48,12 @@ pub struct Stop<'e> {
     /// What of the whole condition would have to be otherwise: alternatives, the one that lacks least first, at most
     /// [`MAX_WAYS`](super::MAX_WAYS). None where nothing could let it pass.
     pub lacks: Vec<Vec<Lack<'e>>>,
+    /// How many contacts a cap or suppression counted.
+    pub count: Option<u32>,
+    /// How many of them, or of a budget's places, there may be.
+    pub max: Option<u32>,
+    /// When a cap, suppression or budget would let the offer pass again if nothing else happens.
+    pub ends: Option<Time>,
     /// The schedule that is not open, and when that was.
     closed: Option<(&'e Schedule, Time)>,
 }
@@ -63,6 +71,10 @@ impl Stop<'_> {
 pub enum StopKind {
     /// Its own `when`.
     When,
+    /// The customer is in another variant of an experiment, or in none.
+    Variant,
+    /// The customer is in the holdout.
+    Holdout,
     /// A guardrail.
     Guardrail,
     /// Its schedule.
@@ -71,6 +83,12 @@ pub enum StopKind {
     Treatment,
     /// Its group is full.
     Group,
+    /// A cap: there were as many contacts as it allows.
+    Cap,
+    /// A suppression: the customer did something after which it is not shown for a while.
+    Suppression,
+    /// A budget that is used up.
+    Budget,
     /// It is shown in another placement of this decision.
     Repeated,
     /// Others rank higher and the placement is full.
@@ -84,10 +102,15 @@ impl StopKind {
     pub fn name(self) -> &'static str {
         match self {
             StopKind::When => "when",
+            StopKind::Variant => "variant",
+            StopKind::Holdout => "holdout",
             StopKind::Guardrail => "guardrail",
             StopKind::Schedule => "schedule",
             StopKind::Treatment => "treatment",
             StopKind::Group => "group",
+            StopKind::Cap => "cap",
+            StopKind::Suppression => "suppression",
+            StopKind::Budget => "budget",
             StopKind::Repeated => "repeated",
             StopKind::Rank => "rank",
             StopKind::Deadline => "deadline",
@@ -113,10 +136,11 @@ pub(super) fn explain<'e: 'r, 'r>(
         rank += u32::from(fate.is_none());
         let rank = fate.is_none().then_some(rank);
         let Candidate { offer, score, .. } = *candidate;
-        explanations.push(Explanation { offer, eligible: true, rank, stopped_by, score });
+        let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
+        explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
     }
-    // Shown first, then the eligible; both keep their order.
-    explanations.sort_by_key(|explanation| explanation.rank.is_none());
+    // Shown first, then the eligible, then those that caps stopped; all keep their order.
+    explanations.sort_by_key(|explanation| (explanation.rank.is_none(), !explanation.eligible));
     for (i, offer_id) in placement.offers.iter().enumerate() {
         let offer = seen.engine.offer(*offer_id);
         let stopped_by = if i >= looked_at {
@@ -138,9 +162,31 @@ pub(super) fn explain<'e: 'r, 'r>(
     explanations
 }
 
+/// Every offer of the placement, for a customer who is held out.
+pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) -> Vec<Explanation<'e>> {
+    let offers = seen.engine.placement(id).offers.iter().filter(|_| seen.request.explain);
+    let held_out = |offer: &'e Offer| {
+        let stopped_by = Some(named(StopKind::Holdout, ""));
+        Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(offer) }
+    };
+    offers.map(|offer| held_out(seen.engine.offer(*offer))).collect()
+}
+
 fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {
     let (values, lacks) = (Vec::new(), Vec::new());
-    Stop { kind, name: name.into(), condition: None, line: None, values, lacks, closed: None }
+    let (count, max, ends) = (None, None, None);
+    Stop {
+        kind,
+        name: name.into(),
+        condition: None,
+        line: None,
+        values,
+        lacks,
+        count,
+        max,
+        ends,
+        closed: None,
+    }
 }
 
 fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
@@ -148,7 +194,20 @@ fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
         Passed::Repeated => named(StopKind::Repeated, ""),
         Passed::Full => named(StopKind::Rank, ""),
         Passed::Group => named(StopKind::Group, offer.group(seen.engine).map_or("", |group| &*group.name)),
+        Passed::Capped(reached) => capped(seen, reached),
+        Passed::Budget(nth) => {
+            let budget = seen.engine.caps.budget(nth);
+            let (line, max, ends) = (Some(budget.line), Some(budget.max), budget.ends(seen.now));
+            Stop { line, max, ends, ..named(StopKind::Budget, &*budget.name) }
+        }
     }
+}
+
+fn capped<'e>(seen: &Seen<'e, '_>, reached: Option<Reached>) -> Stop<'e> {
+    let Some(Reached { check, count, ends }) = reached else { return named(StopKind::Cap, "") };
+    let note = seen.engine.caps.note(check);
+    let kind = if note.max == 0 { StopKind::Suppression } else { StopKind::Cap };
+    Stop { line: Some(note.line), count: Some(count), max: Some(note.max), ends, ..named(kind, &*note.text) }
 }
 
 fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
@@ -165,6 +224,13 @@ fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle
         Obstacle::Guardrail(guardrail) => {
             let stop = named(StopKind::Guardrail, &*guardrail.name);
             condition(terms, stop, guardrail.tags, &guardrail.condition, &guardrail.form)
+        }
+        Obstacle::Variant(variant) => {
+            let facts = terms.seen.facts(offer.tags);
+            let values =
+                vec![(Read::Variant(&variant.experiment.name), variant_of(&variant.experiment, &facts))];
+            let lacks = terms.lacks(&offer.variant_form);
+            Stop { values, lacks, ..named(StopKind::Variant, variant.name()) }
         }
         Obstacle::When(when) => {
             condition(terms, named(StopKind::When, ""), offer.tags, when, &offer.when_form)

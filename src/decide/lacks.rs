@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::expression::Node;
 use crate::expression::keys::Keys;
 use crate::expression::normalise::{Alternatives, Atom};
+use crate::expression::seen::variant_of;
 use crate::expression::term::{Scoped, Term, TermId};
 use crate::value::Value;
 
@@ -36,7 +37,9 @@ impl Lack<'_> {
     /// What it is, as it was given.
     pub fn value<'v>(&'v self, engine: &Engine) -> Value<'v> {
         match engine.terms.get(self.term) {
-            Term::Feature(id, ..) => engine.schema.feature(*id).kind.as_given(self.value.borrowed()),
+            Term::Feature(id, ..) | Term::Computed(Scoped { node: Node::Feature(id), .. }, _) => {
+                engine.schema.feature(*id).kind.as_given(self.value.borrowed())
+            }
             _ => self.value.borrowed(),
         }
     }
@@ -128,7 +131,7 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
         let seen = self.seen;
         let schema = &seen.engine.schema;
         match (term, key) {
-            (Term::Feature(id, ..) | Term::Bits(id, ..), _) => seen.vector.get(schema, *id),
+            (Term::Feature(id, ..) | Term::Bits(id, ..), _) => seen.vector.get(schema, *id, seen.now),
             (_, None) => Value::Missing,
             (Term::Text(_, texts), Some(key @ 1..)) => {
                 texts.get(key).map_or(Value::Missing, |text| Value::Text(text.into()))
@@ -137,6 +140,12 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
             (Term::Truth(_), Some(key)) => Value::Bool(key == 1),
             (Term::Computed(Scoped { node: Node::Rank(word, _), tags }, _), _) => {
                 word.evaluate(&seen.facts(*tags)).into_owned()
+            }
+            (Term::Computed(Scoped { node: Node::Variant(experiment), tags }, _), _) => {
+                variant_of(experiment, &seen.facts(*tags))
+            }
+            (Term::Computed(Scoped { node: Node::Code(id), .. }, _), _) => {
+                seen.vector.get(schema, *id, seen.now)
             }
             (_, Some(key)) => term.value(schema, key).unwrap_or(Value::Missing),
         }

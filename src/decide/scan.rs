@@ -3,6 +3,7 @@
 
 use super::Seen;
 use crate::engine::{Guardrail, Offer, PlacementId, Treatment};
+use crate::experiment::InVariant;
 use crate::expression::Expression;
 
 /// The first thing that keeps an offer from being shown.
@@ -11,6 +12,7 @@ pub(super) enum Obstacle<'e> {
     Treatment,
     Guardrail(&'e Guardrail),
     When(&'e Expression),
+    Variant(&'e InVariant),
 }
 
 /// The treatment in which the offer may be shown.
@@ -31,8 +33,13 @@ pub(super) fn obstacle<'e: 'r, 'r>(
     {
         return Err(Obstacle::When(when));
     }
+    if let Some(variant) = &offer.variant
+        && !seen.is_in(offer.tags, variant)
+    {
+        return Err(Obstacle::Variant(variant));
+    }
     if offer.schedule.as_ref().is_some_and(|schedule| !schedule.is_open(seen.now)) {
         return Err(Obstacle::Schedule);
     }
-    offer.treatment(placement, seen.request.locale).ok_or(Obstacle::Treatment)
+    seen.treatment(placement, offer).ok_or(Obstacle::Treatment)
 }

@@ -1,3 +1,5 @@
+mod caps;
+mod experiments;
 mod random;
 
 use std::cell::Cell;
@@ -144,10 +146,13 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
         let left = Cell::new(looks);
         let overdue = || left.replace(left.get() - 1) <= 0;
         let request = Request {
+            customer: "c",
             channel: engine.schema.channel_id("app").unwrap(),
             placements: &[(engine.placement_id("slot").unwrap(), 2)],
             locale: None,
             context: Context::default(),
+            contacts: &[],
+            budgets: &NoBudgets,
             explain: true,
             overdue: Some(&overdue),
         };
@@ -177,10 +182,13 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     set("age", age.map(Value::Int));
     set("consent", consent.map(Value::Bool));
     let request = Request {
+        customer: "c",
         channel: engine.schema.channel_id("app").unwrap(),
         placements: &[(engine.placement_id("slot").unwrap(), 1)],
         locale: None,
         context: Context::default(),
+        contacts: &[],
+        budgets: &NoBudgets,
         explain: true,
         overdue: None,
     };

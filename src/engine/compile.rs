@@ -1,16 +1,19 @@
 //! Rule sets to one [`Engine`]: what each of them is checked for alone is right already, here they must fit together.
 
+mod experiments;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
+    Caps, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
 use crate::catalogue::{Additions, Catalogue};
+use crate::experiment::InVariant;
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
-use crate::expression::{Expression, OfferScope, Scope, Tag};
+use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
 use crate::problem::Problems;
 use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
 use crate::schema::{ChannelId, Schema};
@@ -23,15 +26,20 @@ impl Engine {
             schema: Arc::clone(schema),
             versions: Vec::new(),
             catalogue: Arc::new(Catalogue::new()),
+            numbered_versions: Vec::new(),
             placements: Vec::new(),
             placement_ids: HashMap::new(),
             offers: Vec::new(),
             tags: Vec::new(),
             tag_forms: Vec::new(),
             guardrails: Vec::new(),
+            arms: Vec::new(),
+            experiments: Vec::new(),
+            holdout: None,
             groups: Vec::new(),
             terms: Terms::default(),
             index: Index::default(),
+            caps: Caps::default(),
         }
     }
 
@@ -54,23 +62,29 @@ impl Engine {
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
-        let additions = catalogue.missing(schema, rule_sets, catalogue.keep_s())?;
+        let keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
+        let additions = catalogue.missing(schema, rule_sets, keep_s)?;
         let catalogue =
             if additions.is_empty() { catalogue.clone() } else { Arc::new(catalogue.with(&additions)) };
         let mut sorted: Vec<&(Arc<RuleSet>, u32)> = rule_sets.iter().collect();
         sorted.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let sets: Vec<&RuleSet> = sorted.iter().map(|(set, _)| &**set).collect();
         let mut engine = Engine::empty(schema);
-        engine.catalogue = catalogue;
         engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
+        let number = |name: &str| catalogue.rule_sets.number(name).unwrap_or_default(); // all have one
+        let numbered = engine.versions.iter().map(|(name, version)| (number(name), *version));
+        engine.numbered_versions = numbered.collect();
+        engine.catalogue = catalogue;
         engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
         let group_ids = HashMap::new();
         let mut linker =
             Linker { engine, problems: Problems::new(), sets, group_ids, narrowed: HashMap::new() };
         linker.placements();
         linker.groups();
+        linker.experiments();
         let offer_ids = linker.offers();
         linker.fallbacks(&offer_ids);
+        linker.caps();
         let Linker { mut engine, problems, .. } = linker;
         if problems.is_empty() {
             engine.rank();
@@ -95,6 +109,10 @@ impl Engine {
         for offer in &mut self.offers {
             if let Some(when) = &offer.when {
                 offer.when_form = normaliser.condition(when, offer.tags);
+            }
+            if let Some(InVariant { experiment, variant }) = &offer.variant {
+                let node = Node::is_in_variant(experiment, *variant);
+                offer.variant_form = normaliser.alternatives(&node, offer.tags, true);
             }
             if let Some(schedule) = &offer.schedule {
                 offer.schedule_form = normaliser.schedule(schedule);
@@ -196,6 +214,14 @@ impl<'r> Linker<'r> {
         }
     }
 
+    /// Caps and budgets, once all names have numbers.
+    fn caps(&mut self) {
+        if self.problems.is_empty() {
+            let group = |name: &str| self.group_ids.get(name).copied();
+            self.engine.caps = Caps::new(&self.engine, &self.sets, group, &mut self.problems);
+        }
+    }
+
     fn group_id(&mut self, name: &str) -> usize {
         if let Some(id) = self.group_ids.get(name) {
             return *id;
@@ -258,8 +284,10 @@ impl<'r> Linker<'r> {
                 msgpack: Arc::clone(&treatment.msgpack),
                 placement,
                 locale: treatment.locale.clone(),
+                variant: treatment.variant.clone(),
             });
         }
+        treatments.sort_by_key(|treatment| treatment.variant.is_none()); // stable
         let attributes = &rule.attributes;
         Offer {
             name: rule.name.name.clone(),
@@ -272,6 +300,8 @@ impl<'r> Linker<'r> {
             group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
             when: rule.when.clone(),
             when_form: Alternatives::always(),
+            variant: rule.variant.clone(),
+            variant_form: Alternatives::always(),
             guardrails: self.guardrails(rule),
             schedule: rule.schedule.clone(),
             schedule_form: Alternatives::always(),
@@ -319,7 +349,8 @@ impl<'r> Linker<'r> {
         }
         let value = |name: &str| Some(rule.attributes.value(name));
         let offer = Some(OfferScope { value: &value });
-        let scope = Scope { schema: &self.engine.schema, tags: &set.tag_names, offer, variables: &[] };
+        let (tags_of_set, parameters) = (&set.tag_names, &set.parameters);
+        let scope = Scope { tags: tags_of_set, offer, parameters, ..Scope::of(&self.engine.schema) };
         let narrowed = match scope.condition(&guardrail.syntax) {
             Ok(condition) if is_always_true(&condition) => None,
             Ok(condition) => {
@@ -370,24 +401,26 @@ impl<'r> Linker<'r> {
             self.problems.push(set.problem(spot, detail).hint(hint));
         };
         let spot = &rule.name.spot;
-        if offer.when.is_some() || offer.schedule.is_some() {
-            refuse(
-                spot,
-                "it may have no `when` and no `schedule`".into(),
-                "a fallback must do for everyone at any time",
-            );
+        if offer.when.is_some() || offer.schedule.is_some() || offer.variant.is_some() {
+            let what = if offer.variant.is_some() {
+                "`when`, `schedule` or `variant`"
+            } else {
+                "`when` and no `schedule`"
+            };
+            refuse(spot, format!("it may have no {what}"), "a fallback must do for everyone at any time");
         }
         if let Some(guardrail) = offer.guardrails.first() {
             let guardrail = &self.engine.guardrails[guardrail.0 as usize];
             let why = format!("guardrail `{}` could stop it", guardrail.name);
             refuse(spot, why, "give it attributes with which every guardrail holds for every customer");
         }
-        if offer.treatment(placement, None).is_none() {
-            refuse(
-                spot,
-                "it has no treatment without a locale there".into(),
-                "a fallback must do in any language",
-            );
+        if !offer.is_in_any_locale(placement) {
+            let of_variant = offer.treatment(placement, None, |_| true).is_some();
+            let (why, hint) = match of_variant {
+                true => ("it has no treatment without a variant there", "a fallback must do in any variant"),
+                false => ("it has no treatment without a locale there", "a fallback must do in any language"),
+            };
+            refuse(spot, why.into(), hint);
         }
     }
 

@@ -14,7 +14,9 @@ use super::evaluate::{Facts, NO_OVERLOAD, TagMemo};
 use super::parse::{LoopTerm, Term, TermKind};
 use super::scan::outside_texts;
 use super::types::common;
-use super::{Comparison, Expression, Loop, LoopKind, MAX_COST, Node, Operator, Part, Syntax, Type};
+use super::{
+    Comparison, Expression, Loop, LoopKind, MAX_COST, Node, Operator, Parameters, Part, Syntax, Type,
+};
 use crate::context::Context;
 use crate::problem::{Problem, Problems};
 use crate::schema::{ChannelId, Schema};
@@ -31,8 +33,13 @@ pub struct Scope<'s> {
     /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one
     /// offer.
     pub offer: Option<OfferScope<'s>>,
+    /// Parameters by name.
+    pub parameters: &'s Parameters,
     /// Free variables (of `usher eval`).
     pub variables: Variables<'s>,
+    /// The name of the event that the condition is about, if it is about one: then the schema's context is what the event
+    /// carries, and its bare names are all that there is.
+    pub event: Option<&'s str>,
 }
 
 /// The names of a rule set's tags; a tag's number is its place.
@@ -63,10 +70,10 @@ pub struct OfferScope<'s> {
 }
 
 impl<'s> Scope<'s> {
-    /// Features and context, no tags, no offer.
+    /// Features and context, no tags, no parameters, no offer.
     pub fn of(schema: &'s Schema) -> Scope<'s> {
-        static NONE: std::sync::LazyLock<TagNames> = std::sync::LazyLock::new(TagNames::default);
-        Scope { schema, tags: &NONE, offer: None, variables: &[] }
+        static NONE: std::sync::LazyLock<(TagNames, Parameters)> = std::sync::LazyLock::new(Default::default);
+        Scope { schema, tags: &NONE.0, offer: None, parameters: &NONE.1, variables: &[], event: None }
     }
 
     /// Checks a condition.
@@ -545,6 +552,7 @@ impl Check<'_> {
         let facts = Facts {
             schema: self.scope.schema,
             vector: FeatureVector::unknown(),
+            customer: None,
             context: &context,
             channel: ChannelId(0),
             now: Time(0),

@@ -125,7 +125,7 @@ impl<'s> Cost<'s> {
                 (1, self.variables.get(*i).map_or(Size::ONE, |(_, value)| Size::of_value(value)))
             }
             Node::Local(i) => (1, self.locals.get(*i).copied().unwrap_or(Size::ONE)),
-            Node::Code(_) | Node::Now | Node::Tag(_) => (1, Size::ONE),
+            Node::Code(_) | Node::Now | Node::Tag(_) | Node::Variant(_) => (1, Size::ONE),
             Node::Has(_)
             | Node::Not(_)
             | Node::Negate(_)

@@ -16,8 +16,10 @@ pub(super) use self::order::compare;
 use self::order::fits;
 pub(super) use self::time::zone;
 use super::cost::weight;
-use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, Node, Operator, Tag};
+use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, NO_VARIANT, Node, Operator, Tag};
+use crate::arm::{SLOTS, slot};
 use crate::context::Context;
+use crate::experiment::Experiment;
 use crate::schema::{ChannelId, FeatureId, Schema, Vocabulary};
 use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
@@ -29,6 +31,8 @@ pub struct Facts<'a> {
     pub schema: &'a Schema,
     /// The customer.
     pub vector: FeatureVector<'a>,
+    /// The customer's id, which tells the arms of experiments; without it they have no answer.
+    pub customer: Option<&'a str>,
     /// The request.
     pub context: &'a Context<'a>,
     /// The request's channel.
@@ -37,16 +41,19 @@ pub struct Facts<'a> {
     pub now: Time,
     /// The rule set's tags.
     pub tags: &'a [Tag],
-    /// What is known of them already.
+    /// What is known of them already, and of the rule set's experiments.
     pub memo: &'a TagMemo,
     /// Free variables (of `usher eval`).
     pub variables: &'a [Value<'a>],
 }
 
-/// Tags that were computed in this decision, so that each is computed once however often it is used.
+/// Tags that were computed in this decision, so that each is computed once however often it is used; and the customer's slots
+/// in the experiments of the same rule set, each hashed once.
 #[derive(Debug, Default)]
 pub struct TagMemo {
     known: Vec<Cell<Answer>>,
+    /// By the experiment's place; [`SLOTS`] where it was not asked for yet.
+    slots: Vec<Cell<u16>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -62,18 +69,40 @@ enum Answer {
 impl TagMemo {
     /// Nothing known of `tags` tags.
     pub fn new(tags: usize) -> TagMemo {
-        TagMemo { known: vec![Cell::new(Answer::Open); tags] }
+        TagMemo { known: vec![Cell::new(Answer::Open); tags], slots: Vec::new() }
     }
 
-    /// Forgets what is known, of `tags` tags from now on. Allocates only if they have become more.
-    pub(crate) fn clear(&mut self, tags: usize) {
+    /// Forgets what is known, of `tags` tags and `experiments` experiments from now on. Allocates only if they have become
+    /// more.
+    pub(crate) fn clear(&mut self, tags: usize, experiments: usize) {
         self.known.clear();
         self.known.resize(tags, Cell::new(Answer::Open));
+        self.slots.clear();
+        self.slots.resize(experiments, Cell::new(SLOTS));
     }
 
     /// Nothing known again: for the next customer.
     pub(crate) fn forget(&self) {
         self.known.iter().for_each(|known| known.set(Answer::Open));
+        self.slots.iter().for_each(|known| known.set(SLOTS));
+    }
+}
+
+impl Facts<'_> {
+    /// The place of the customer's variant of an experiment of this rule set, [`NO_VARIANT`] if it is none; `None` if nobody
+    /// knows who the customer is.
+    pub(crate) fn variant(&self, experiment: &Experiment) -> Option<i64> {
+        let customer = self.customer?;
+        let drawn = || slot(&experiment.salt, customer);
+        let slot = match self.memo.slots.get(experiment.place) {
+            Some(known) if known.get() == SLOTS => {
+                known.set(drawn());
+                known.get()
+            }
+            Some(known) => known.get(),
+            None => drawn(),
+        };
+        Some(experiment.variant_at(slot).map_or(NO_VARIANT, |variant| variant as i64))
     }
 }
 
@@ -111,12 +140,13 @@ impl<'a> Run<'_, 'a> {
     fn value(&mut self, node: &'a Node) -> Value<'a> {
         match node {
             Node::Constant(value) => value.borrowed(),
-            Node::Feature(id) => self.facts.vector.get(self.facts.schema, *id),
+            Node::Feature(id) => self.facts.vector.get(self.facts.schema, *id, self.facts.now),
             Node::Code(id) => self.code(*id),
             Node::Context(id) => self.facts.context.get(*id).borrowed(),
             Node::Channel => self.channel(),
             Node::Now => Value::Time(self.facts.now),
             Node::Tag(tag) => self.tag(*tag),
+            Node::Variant(experiment) => self.facts.variant(experiment).map_or(Value::Missing, Value::Int),
             Node::Variable(i) => self.facts.variables.get(*i).cloned().unwrap_or(Value::Missing),
             Node::Local(i) => self.locals.get(*i).cloned().unwrap_or(Value::Missing),
             Node::Has(inner) => match self.value(inner) {
@@ -266,7 +296,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     fn code(&self, id: FeatureId) -> Value<'a> {
-        match self.facts.schema.feature(id).field.map_or(0, |field| field.read(self.facts.vector.words())) {
+        match self.facts.vector.code(self.facts.schema, id, self.facts.now) {
             0 => Value::Missing,
             code => Value::Int(code as i64 - 1),
         }

@@ -271,7 +271,7 @@ impl<'s> Normaliser<'s> {
     }
 
     /// When a node comes out as `wanted`.
-    pub(super) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
+    pub(crate) fn alternatives(&mut self, node: &Node, tags: usize, wanted: bool) -> Alternatives {
         let visits = MAX_VISITS.min(self.all_visits);
         self.visits = visits;
         let form = self.form(node, tags, wanted);
@@ -300,6 +300,10 @@ impl<'s> Normaliser<'s> {
             Node::And(nodes) | Node::Or(nodes) => self.any(nodes, tags, wanted),
             Node::If(nodes) => self.choice(nodes, tags, wanted),
             Node::Tag(tag) => self.tag(*tag, tags, wanted),
+            Node::Compare(comparison, sides) => match compared_by_choice(*comparison, sides) {
+                Some(choice) => return self.form(&choice, tags, wanted),
+                None => self.atom(node, tags, wanted),
+            },
             _ => self.atom(node, tags, wanted),
         };
         found
@@ -398,12 +402,9 @@ impl<'s> Normaliser<'s> {
         }
     }
 
-    /// A stored feature with these of its keys; what is not stored is always missing.
+    /// A stored feature with these of its keys; what is computed from events is evaluated.
     fn feature(&mut self, id: FeatureId, keys: impl Fn(u64) -> Option<Keys>) -> Option<Alternatives> {
-        let Some(term) = Term::feature(self.schema, id) else {
-            let missing = keys(0)?.has_none();
-            return Some(if missing { Alternatives::always() } else { Alternatives::never() });
-        };
+        let term = Term::feature(self.schema, id)?;
         let keys = keys(term.last(self.schema))?;
         Some(Alternatives::of(self.terms.intern(term), keys))
     }
@@ -457,10 +458,15 @@ impl<'s> Normaliser<'s> {
     fn operand(&mut self, node: &Node, tags: usize) -> Option<TermId> {
         let term = match node {
             // A word that is compared as a text is no place in the order.
-            Node::Feature(id) if matches!(self.schema.feature(*id).kind, Kind::Enum(_) | Kind::Set(_)) => {
+            Node::Feature(id)
+                if matches!(self.schema.feature(*id).kind.result(), Kind::Enum(_) | Kind::Set(_)) =>
+            {
                 return None;
             }
-            Node::Feature(id) | Node::Code(id) => Term::feature(self.schema, *id)?,
+            Node::Feature(id) | Node::Code(id) => match Term::feature(self.schema, *id) {
+                Some(term) => term,
+                None => Term::Computed(Scoped::new(node, tags), self.number(node)?),
+            },
             Node::Context(id) if self.schema.context()[usize::from(id.0)].kind == Kind::Text => {
                 Term::Text(Scoped::new(node, tags), Texts::default())
             }
@@ -473,11 +479,11 @@ impl<'s> Normaliser<'s> {
     fn number(&self, node: &Node) -> Option<Number> {
         use Operator::{Add, Subtract};
         Some(match node {
-            Node::Constant(Value::Int(_)) | Node::Code(_) | Node::Rank(..) => Number::Int,
+            Node::Constant(Value::Int(_)) | Node::Code(_) | Node::Rank(..) | Node::Variant(_) => Number::Int,
             Node::Constant(Value::Double(_)) => Number::Double,
             Node::Constant(Value::Time(_)) | Node::Now => Number::Time,
             Node::Constant(Value::Duration(_)) => Number::Duration,
-            Node::Feature(id) => number_of(&self.schema.feature(*id).kind)?,
+            Node::Feature(id) => number_of(self.schema.feature(*id).kind.result())?,
             Node::Context(id) => number_of(&self.schema.context()[usize::from(id.0)].kind)?,
             Node::Negate(inner) => self.number(inner).filter(|number| *number != Number::Time)?,
             Node::If(nodes) => {
@@ -506,6 +512,24 @@ impl<'s> Normaliser<'s> {
         let term = Term::Truth(Scoped::new(node, tags));
         Alternatives::of(self.terms.intern(term), Keys::one(u64::from(wanted)))
     }
+}
+
+/// `x < (c ? 1 : 2)` as `c ? x < 1 : x < 2`, which has atoms: how a parameter is compared that an experiment changes.
+fn compared_by_choice(comparison: Comparison, sides: &[Node; 2]) -> Option<Node> {
+    let is_term = |side: &Node| {
+        matches!(side, Node::Feature(_) | Node::Code(_) | Node::Context(_) | Node::Channel | Node::Now)
+    };
+    let (term, choice, comparison) = match sides {
+        [term, Node::If(choice)] if is_term(term) => (term, choice, comparison),
+        [Node::If(choice), term] if is_term(term) => (term, choice, comparison.mirrored()),
+        _ => return None,
+    };
+    let [condition, yes, no] = &**choice;
+    let of = |branch: &Node| {
+        let is_constant = matches!(branch, Node::Constant(_) | Node::If(_));
+        is_constant.then(|| Node::Compare(comparison, Box::new([term.clone(), branch.clone()])))
+    };
+    Some(Node::If(Box::new([condition.clone(), of(yes)?, of(no)?])))
 }
 
 fn number_of(kind: &Kind) -> Option<Number> {
@@ -539,13 +563,30 @@ features:
   consent: {kind: bool}
   likes: {kind: set, values: [fx, fund, card]}
   seen: {kind: time}
+  views: {kind: count, event: view, window: 7d}
+  spent: {kind: sum, event: view, property: price, window: 7d, buckets: 3}
+  least: {kind: min, event: view, property: price}
+  place: {kind: last, event: view, property: level, window: 7d}
+  viewed: {kind: last, event: view}
+events:
+  view:
+    properties:
+      price: {kind: decimal, scale: 1, min: 0, max: 9}
+      level: {kind: enum, values: [low, mid, high], ordered: true}
 context:
   page: {kind: string}
   amount: {kind: float}
   level: {kind: enum, values: [low, high], ordered: true}
 ";
 
-    const CONDITIONS: [&str; 44] = [
+    const CONDITIONS: [&str; 51] = [
+        "views >= 3",
+        "views == 0 || place == 'low'",
+        "spent > 0.1 && age > 30 || least < 0.1",
+        "place >= 'mid'",
+        "place in ['low', 'high'] || has(customer.viewed)",
+        "now - viewed < duration('48h')",
+        "least == null || views > age",
         "age > 30",
         "30 >= age",
         "age == 30 || age == 31 || age == 50",
@@ -616,7 +657,7 @@ context:
         let mut row = vec![0; schema.row_words()];
         let doubles = [0.0, -0.0, 0.1, 0.7, 1.0, 2.5, 1e301, -1e301, f64::MAX, f64::MIN_POSITIVE, -0.7];
         let ints = [-5, 0, 1, 2, 19, 20, 29, 30, 31, 50, 59, 60, 120, i64::MIN + 1, i64::MAX];
-        for feature in schema.features() {
+        for (id, feature) in schema.features().iter().enumerate() {
             let value = match &feature.kind {
                 _ if rng.u8(0..4) == 0 => continue,
                 Kind::Int { min, max } => {
@@ -637,7 +678,14 @@ context:
                 Kind::Bool => Value::Bool(rng.bool()),
                 Kind::Set(words) => Value::Set(rng.u64(0..8), words),
                 Kind::Time => Value::Time(Time::from_seconds(rng.i64(1_780_000_000..1_800_000_000))),
-                _ => continue,
+                Kind::Computed(_) => {
+                    for _ in 0..rng.u8(0..6) {
+                        let at = 1_790_000_000 - rng.u32(0..900_000);
+                        schema.take(FeatureId(id as u16), &mut row, at, rng.u64(1..=3));
+                    }
+                    continue;
+                }
+                Kind::Text => continue,
             };
             feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
         }
@@ -678,6 +726,7 @@ context:
             let facts = Facts {
                 schema: &schema,
                 vector: FeatureVector::new(&row),
+                customer: None,
                 context: &context,
                 channel,
                 now: Time::from_seconds(1_790_000_000),

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::{Expression, Facts, Node, Tag};
+use crate::experiment::Experiment;
 use crate::schema::{Feature, Schema};
 use crate::value::Value;
 
@@ -20,6 +21,8 @@ pub enum Read<'e> {
     Now,
     /// A tag, by its name.
     Tag(&'e str),
+    /// The customer's variant of an experiment, by its name.
+    Variant(&'e str),
 }
 
 impl fmt::Display for Read<'_> {
@@ -30,6 +33,7 @@ impl fmt::Display for Read<'_> {
             Read::Channel => f.write_str("context.channel"),
             Read::Now => f.write_str("now"),
             Read::Tag(name) => write!(f, "tag.{name}"),
+            Read::Variant(name) => write!(f, "experiment.{name}"),
         }
     }
 }
@@ -56,6 +60,13 @@ impl Expression {
     }
 }
 
+/// The name of the customer's variant; missing if it is none.
+pub(crate) fn variant_of<'e>(experiment: &'e Experiment, facts: &Facts<'_>) -> Value<'e> {
+    let place = facts.variant(experiment).and_then(|place| usize::try_from(place).ok());
+    let variant = place.and_then(|place| experiment.variants.get(place));
+    variant.map_or(Value::Missing, |variant| Value::Text((&*variant.name).into()))
+}
+
 /// What is read below `node` with its values, each once; with a tag what it is made of.
 pub(crate) fn seen<'e: 'a, 'a>(
     schema: &'e Schema,
@@ -71,14 +82,16 @@ pub(crate) fn seen<'e: 'a, 'a>(
             Node::Channel => Read::Channel,
             Node::Now => Read::Now,
             Node::Tag(tag) => Read::Tag(&tags[*tag].name),
+            Node::Variant(experiment) => Read::Variant(&experiment.name),
             _ => return,
         };
         if found.iter().any(|(known, _)| *known == read) {
             return;
         }
         let value = match node {
-            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id),
+            Node::Feature(id) | Node::Code(id) => facts.vector.get(schema, *id, facts.now),
             Node::Context(id) => facts.context.get(*id).clone().into_owned(),
+            Node::Variant(experiment) => variant_of(experiment, facts),
             _ => node.evaluate(facts).into_owned(),
         };
         found.push((read, value));

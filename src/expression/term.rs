@@ -66,7 +66,7 @@ impl Texts {
     }
 }
 
-/// An expression with the number of the rule set whose tags it reads; 0 if it reads none.
+/// An expression with the number of the rule set whose tags and experiments it reads; 0 if it reads none.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scoped {
     pub(crate) node: Node,
@@ -74,11 +74,11 @@ pub(crate) struct Scoped {
 }
 
 impl Scoped {
-    /// A node of the rule set with these tags. Rule sets share what reads no tag.
+    /// A node of the rule set with these tags. Rule sets share what reads no tag and no experiment.
     pub(crate) fn new(node: &Node, tags: usize) -> Scoped {
-        let mut reads_tags = false;
-        node.walk(&mut |node| reads_tags |= matches!(node, Node::Tag(_)));
-        Scoped { node: node.clone(), tags: if reads_tags { tags } else { 0 } }
+        let mut is_own = false;
+        node.walk(&mut |node| is_own |= matches!(node, Node::Tag(_) | Node::Variant(_)));
+        Scoped { node: node.clone(), tags: if is_own { tags } else { 0 } }
     }
 }
 
@@ -348,9 +348,14 @@ fn first(last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
     Some(low)
 }
 
+/// The key of an int that is computed.
+pub(crate) fn int_key(int: i64) -> u64 {
+    int as u64 ^ 1 << 63
+}
+
 fn number_key(value: &Value<'_>) -> Option<u64> {
     match value {
-        Value::Int(i) | Value::Duration(i) | Value::Time(Time(i)) => Some(*i as u64 ^ 1 << 63),
+        Value::Int(i) | Value::Duration(i) | Value::Time(Time(i)) => Some(int_key(*i)),
         Value::Double(x) if x.is_nan() => Some(DOUBLE_LAST - DOUBLE_FIRST + 1),
         Value::Double(x) => Some(ordered_double(*x) - DOUBLE_FIRST),
         _ => None,
@@ -430,6 +435,7 @@ fn hash_node(node: &Node, hasher: &mut impl Hasher) {
         Node::Feature(id) | Node::Code(id) => id.hash(hasher),
         Node::Context(id) => id.hash(hasher),
         Node::Tag(i) | Node::Local(i) | Node::Variable(i) => i.hash(hasher),
+        Node::Variant(experiment) => experiment.name.hash(hasher),
         Node::HasBit(_, mask) => mask.hash(hasher),
         Node::Compare(comparison, _) => (*comparison as u8).hash(hasher),
         Node::Arithmetic(operator, _) => (*operator as u8).hash(hasher),

@@ -49,7 +49,7 @@ fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let schema = schema();
     let words = row(&schema, features);
     let names = TagNames::new(["young", "rich"]);
-    let scope = Scope { schema: &schema, tags: &names, offer: None, variables: &[] };
+    let scope = Scope { tags: &names, ..Scope::of(&schema) };
     let tag = |name: &str, text| {
         let condition = scope.condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap();
         Tag { name: name.into(), condition }
@@ -68,6 +68,7 @@ fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let facts = Facts {
         schema: &schema,
         vector: FeatureVector::new(&words),
+        customer: None,
         context: &seen,
         channel: ChannelId(0),
         now: Time::parse("2026-11-21").unwrap(),
@@ -96,7 +97,7 @@ fn a_missing_feature_has_no_answer_unless_the_other_side_decides() {
         ("!(age > 18)", "", "missing"),
         ("vip ? 1 : age", "vip=true", "1"),
         ("age > 18 ? 1 : 2", "", "missing"),
-        ("logins >= 3", "", "missing"),
+        ("logins >= 3", "", "false"), // nothing happened: that is known to be none
     ]);
 }
 
@@ -228,6 +229,7 @@ fn the_deepest_expression_fits_half_of_a_usual_stack() {
         let facts = Facts {
             schema: &schema,
             vector: FeatureVector::new(&words),
+            customer: None,
             context: &context,
             channel: ChannelId(0),
             now: Time(0),
@@ -422,7 +424,7 @@ fn problems_say_where_what_and_what_to_try() {
         ),
         ("1 / 0 > 2", "1 / 0 > 2", "this never has a value: division by zero", ""),
         ("age > 3 && 1 / 0 > 2", "age > 3 && 1 / 0 > 2", "this never has a value: division by zero", ""),
-        ("risk.foo == 1", "risk.foo", "only customer, context, offer, tag and maps have fields", ""),
+        ("risk.foo == 1", "risk.foo", "only customer, context, offer, tag, param and maps have fields", ""),
     ] {
         let problems = match Syntax::parse(text, Origin::default()) {
             Ok(syntax) => scope.condition(&syntax).unwrap_err(),
@@ -458,6 +460,7 @@ fn explanations_name_the_part_that_failed_and_what_it_saw() {
     let facts = Facts {
         schema: &schema,
         vector: FeatureVector::new(&words),
+        customer: None,
         context: &context,
         channel: ChannelId(0),
         now: Time(0),

@@ -2,7 +2,8 @@
 
 use super::keys::Keys;
 use super::term::{Number, Term, TermId, Terms, Texts, WEEK_MINUTES};
-use super::{Comparison, Function, Node, Operator, Tag};
+use super::{Comparison, Function, NO_VARIANT, Node, Operator, Tag};
+use crate::experiment::Experiment;
 use crate::schema::{Kind, Schema, Vocabulary};
 use crate::value::{SECOND, Value};
 
@@ -61,6 +62,11 @@ impl Words<'_> {
             },
             Term::Computed(scoped, _) => match &scoped.node {
                 Node::Rank(_, words) => enumerated(words, &places(words, keys)),
+                Node::Variant(experiment) => variants(experiment, keys),
+                Node::Code(feature) => match self.schema.feature(*feature).kind.result() {
+                    Kind::Enum(words) => enumerated(words, &places(words, keys)),
+                    _ => self.ordered(id, keys),
+                },
                 _ => self.ordered(id, keys),
             },
             Term::Truth(_) => self.ordered(id, keys),
@@ -206,6 +212,14 @@ fn places(words: &Vocabulary, keys: &Keys) -> Keys {
     Keys::of(within.ranges().iter().map(|(first, end)| (first - ZERO, end - ZERO)))
 }
 
+/// The variants with these keys; all others are nobody's.
+fn variants(experiment: &Experiment, keys: &Keys) -> String {
+    let has = |place: i64| keys.contains(Some(super::term::int_key(place)));
+    let names = experiment.variants.iter().enumerate().filter(|(place, _)| has(*place as i64));
+    let none = has(NO_VARIANT).then(|| "no variant".to_owned());
+    joined(names.map(|(_, variant)| variant.name.to_string()).chain(none), " or ")
+}
+
 fn bits(words: &Vocabulary, mask: u64, keys: &Keys) -> String {
     let names = || words.of_bits(mask).map(str::to_owned);
     match keys.ranges() {
@@ -293,6 +307,7 @@ impl Words<'_> {
             }
             Node::Channel => out.push_str("context.channel"),
             Node::Now => out.push_str("now"),
+            Node::Variant(experiment) => out.push_str(&format!("experiment.{}", experiment.name)),
             Node::Tag(tag) => {
                 let tag = self.tags.get(tags).and_then(|tags| tags.get(*tag));
                 out.push_str(&format!("tag.{}", tag.map_or("?", |tag| &tag.name)));

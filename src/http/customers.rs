@@ -8,6 +8,7 @@ use super::refusal::{Kind, Refusal};
 use super::room::Size;
 use super::service::{Answer, Call};
 use super::{answer, body, query};
+use crate::clock;
 use crate::customer::CustomerId;
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problem, Problems};
@@ -28,11 +29,10 @@ pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
         return Err(unknown(&id));
     }
     let schema = &live.engine.schema;
-    let vector = FeatureVector::new(&row);
-    let features =
-        schema.features().iter().enumerate().map(|(i, feature)| {
-            (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16))))
-        });
+    let (vector, now) = (FeatureVector::new(&row), clock::now());
+    let features = schema.features().iter().enumerate().map(|(i, feature)| {
+        (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16), now)))
+    });
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
     Ok(answer::document(call.format, |out| {
         out.map(2);

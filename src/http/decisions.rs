@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
+use super::decision_id::DecisionId;
 use super::media::{self, Format, Media};
 use super::query;
 use super::refusal::{Kind, Refusal};
@@ -19,11 +20,12 @@ use std::sync::Arc;
 use crate::catalogue::ArmNumber;
 use crate::clock;
 use crate::customer;
-use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
+use crate::decide::{Context, Decision, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
 use crate::node::Live;
 use crate::problem::{Problem, Problems};
+use crate::row;
 use crate::rule_set::Locale;
 use crate::schema::{ChannelId, ContextId};
 use crate::store::Row;
@@ -114,18 +116,30 @@ fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, b
     let until = asked.deadline.map(|deadline| call.started + deadline);
     let overdue = || until.is_some_and(|until| Instant::now() >= until);
     let request = Request {
+        customer: asked.customer,
         channel: asked.channel,
         placements: &asked.placements,
         locale: asked.locale.as_ref(),
         context,
+        contacts: row.map_or(&[], |row| row::contacts(row)),
+        budgets: &call.node.budgets(),
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
-    let decision = decide(engine, vector, &request, clock::now());
-    live.decided.count(asked.channel, &decision, |_| None::<ArmNumber>);
-    live.decided.assigned(asked.customer, None::<ArmNumber>);
-    let rendered =
-        Rendered { decision: &decision, customer: asked.customer, known, engine, explain: asked.explain };
+    let now = clock::now();
+    let decision = decide(engine, vector, &request, now);
+    counted(live, asked.customer, asked.channel, &decision);
+    let rendered = Rendered {
+        decision: &decision,
+        customer: asked.customer,
+        known,
+        engine,
+        explain: asked.explain,
+        id: DecisionId::next(),
+        channel: asked.channel,
+        keys: &call.worker.shared.tokens.keys,
+        now,
+    };
     let bytes = answer::buffered(|out| match call.format {
         Format::Json => render::decision(&mut super::encode::Json::new(out), &rendered),
         Format::MessagePack => render::decision(&mut super::encode::MessagePack::new(out), &rendered),
@@ -133,6 +147,18 @@ fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, b
     let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
     call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
+}
+
+/// Counts what is shown, and the customer among those of the arms that he is in whether or not anything of theirs is shown: who is
+/// counted must not depend on the arm.
+fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<'_>) {
+    let Live { engine, decided, .. } = live;
+    decided.count(channel, decision, |proposition| {
+        proposition.arms.iter().map(|id| engine.arm(*id).number).collect::<SmallVec<[ArmNumber; 4]>>()
+    });
+    if !engine.arms().is_empty() {
+        decided.assigned(customer, engine.arms_for(customer, decision.holdout).map(|arm| arm.number));
+    }
 }
 
 /// A decision request as far as it was read; what was missing or wrong is among the problems.

@@ -17,6 +17,8 @@ use super::room::Room;
 use super::{MAX_SNAPSHOT_REQUESTS, Settings, connection};
 use crate::metrics::Metrics;
 use crate::startup::Startup;
+use crate::token::{DEFAULT_LIFE, Tokens};
+use crate::token_keys::TokenKeys;
 
 /// Connections that may wait to be accepted, per listener.
 const BACKLOG: i32 = 1024;
@@ -38,6 +40,7 @@ pub struct Server {
 pub(super) struct Shared {
     pub(super) startup: Arc<Startup>,
     pub(super) settings: Settings,
+    pub(super) tokens: Tokens,
     pub(super) metrics: Arc<Metrics>,
     /// Not ready any more.
     pub(super) unready: AtomicBool,
@@ -105,6 +108,11 @@ impl Server {
         self.address
     }
 
+    /// By which its proposition tokens are signed and checked.
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
     /// Says *not ready*, waits `settings.notice`, refuses connections, lets requests in flight finish for at most
     /// `settings.drain_timeout`, and returns when all threads have ended.
     pub fn stop(mut self) {
@@ -144,10 +152,15 @@ pub(super) fn serve(
     }
     let count = settings.threads.max(1);
     let (address, listeners) = bind_all(address, count)?;
+    let tokens = match &settings.tokens {
+        Some(tokens) => tokens.clone(),
+        None => own_tokens().map_err(|e| ListenError::Io(address, e))?,
+    };
     let shared = Arc::new(Shared {
         metrics: Metrics::new(count, Arc::clone(&startup)),
         startup,
         settings,
+        tokens,
         unready: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         stop: (0..count).map(|_| Notify::new()).collect(),
@@ -168,6 +181,10 @@ pub(super) fn serve(
         server.threads.push(thread);
     }
     Ok(server)
+}
+
+fn own_tokens() -> io::Result<Tokens> {
+    Ok(Tokens { keys: Arc::clone(TokenKeys::random()?.keys()), life: DEFAULT_LIFE })
 }
 
 fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {

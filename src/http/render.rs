@@ -1,12 +1,15 @@
 //! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::decision_id::DecisionId;
 use super::encode::{self, Encode};
-use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop};
+use crate::decide::{Decision, Explanation, Lack, MAX_COUNT, Proposition, Score, Shown, Stop};
 use crate::engine::Engine;
 use crate::expression::Read;
+use crate::schema::ChannelId;
+use crate::token::{Keys, MAX_TOKEN_BYTES, Token};
+use crate::value::Time;
 
 /// What there is to say.
 pub(super) struct Rendered<'d> {
@@ -15,14 +18,19 @@ pub(super) struct Rendered<'d> {
     pub(super) known: bool,
     pub(super) engine: &'d Engine,
     pub(super) explain: bool,
+    pub(super) id: DecisionId,
+    pub(super) channel: ChannelId,
+    /// What propositions are signed with.
+    pub(super) keys: &'d Keys,
+    /// When it was decided.
+    pub(super) now: Time,
 }
 
 /// Writes the whole answer.
 pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map(6);
+    out.map(6 + usize::from(rendered.decision.holdout));
     out.key("decision_id");
-    let id = next_id();
-    out.text(std::str::from_utf8(&id).unwrap_or_default());
+    out.text(rendered.id.as_str());
     out.key("customer");
     out.text(rendered.customer);
     out.key("known");
@@ -36,16 +44,27 @@ pub(super) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.end_map();
     out.key("degraded");
     out.boolean(rendered.decision.degraded);
+    if rendered.decision.holdout {
+        out.key("holdout");
+        out.boolean(true);
+    }
     out.key("placements");
     out.list(rendered.decision.placements.len());
-    for shown in &rendered.decision.placements {
-        placement(out, shown, rendered);
+    let mut token = String::with_capacity(MAX_TOKEN_BYTES);
+    for (nth, shown) in rendered.decision.placements.iter().enumerate() {
+        placement(out, shown, nth, rendered, &mut token);
     }
     out.end_list();
     out.end_map();
 }
 
-fn placement(out: &mut impl Encode, shown: &Shown<'_>, rendered: &Rendered<'_>) {
+fn placement(
+    out: &mut impl Encode,
+    shown: &Shown<'_>,
+    nth: usize,
+    rendered: &Rendered<'_>,
+    token: &mut String,
+) {
     out.map(3 + usize::from(rendered.explain));
     out.key("id");
     out.text(&shown.placement.name);
@@ -54,7 +73,9 @@ fn placement(out: &mut impl Encode, shown: &Shown<'_>, rendered: &Rendered<'_>) 
     out.key("propositions");
     out.list(shown.propositions.len());
     for each in &shown.propositions {
-        proposition(out, each);
+        token.clear();
+        sign(each, shown, nth, rendered, token);
+        proposition(out, each, token);
     }
     out.end_list();
     if rendered.explain {
@@ -68,8 +89,28 @@ fn placement(out: &mut impl Encode, shown: &Shown<'_>, rendered: &Rendered<'_>) 
     out.end_map();
 }
 
-fn proposition(out: &mut impl Encode, of: &Proposition<'_>) {
-    out.map(6 + usize::from(of.reason.is_some()));
+/// Writes what an outcome of the proposition must bring back.
+fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered<'_>, token: &mut String) {
+    let Rendered { engine, id, keys, now, .. } = rendered;
+    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // a placement that is asked is on the channel
+    let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
+    let content = Token {
+        decided: now.seconds().clamp(0, i64::from(u32::MAX)) as u32,
+        nonce: xxh3_64_with_seed(id.as_str().as_bytes(), salt).max(1),
+        rule_sets: engine.versions_for(of.offer).collect(),
+        offer: of.offer.number.0,
+        treatment: of.treatment.number,
+        place: place.0,
+        arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
+        segment: 0,
+        rank: of.rank as u8, // at most MAX_COUNT
+        propensity: of.propensity as f32,
+    };
+    keys.sign(&content, rendered.customer, token);
+}
+
+fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
+    out.map(7 + usize::from(of.reason.is_some()));
     out.key("offer");
     out.text(&of.offer.name);
     out.key("treatment");
@@ -86,6 +127,8 @@ fn proposition(out: &mut impl Encode, of: &Proposition<'_>) {
     }
     out.key("content");
     out.content(of.treatment);
+    out.key("token");
+    out.text(token);
     out.end_map();
 }
 
@@ -114,8 +157,17 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
 
 fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     let opens = of.opens();
-    let lists = [of.condition.is_some(), of.line.is_some(), !of.values.is_empty(), !of.lacks.is_empty()];
-    out.map(2 + usize::from(opens.is_some()) + lists.into_iter().filter(|given| *given).count());
+    let given = [
+        of.condition.is_some(),
+        of.line.is_some(),
+        !of.values.is_empty(),
+        !of.lacks.is_empty(),
+        opens.is_some(),
+        of.count.is_some(),
+        of.max.is_some(),
+        of.ends.is_some(),
+    ];
+    out.map(2 + given.into_iter().filter(|given| *given).count());
     out.key("kind");
     out.text(of.kind.name());
     out.key("name");
@@ -147,6 +199,16 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     if let Some(opens) = opens {
         out.key("opens");
         out.text(&opens.to_string());
+    }
+    for (key, number) in [("count", of.count), ("max", of.max)] {
+        if let Some(number) = number {
+            out.key(key);
+            out.unsigned(u64::from(number));
+        }
+    }
+    if let Some(ends) = of.ends {
+        out.key("ends");
+        out.text(&ends.to_string());
     }
     out.end_map();
 }
@@ -186,52 +248,4 @@ fn score(out: &mut impl Encode, of: &Score) {
     out.key("score");
     out.number(of.score);
     out.end_map();
-}
-
-/// Hexadecimal digits of an id: 128 random bits of the thread, then its count.
-const ID_DIGITS: usize = 48;
-
-thread_local! {
-    static PREFIX: [u8; 32] = prefix();
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The standard library's hash keys are the system's own random bits.
-fn prefix() -> [u8; 32] {
-    let mut digits = [0; 32];
-    hex(RandomState::new().hash_one("usher"), &mut digits[..16]);
-    hex(RandomState::new().hash_one(std::process::id()), &mut digits[16..]);
-    digits
-}
-
-/// An id that no other decision has: no lock and nothing shared between threads.
-fn next_id() -> [u8; ID_DIGITS] {
-    let mut id = [0; ID_DIGITS];
-    PREFIX.with(|prefix| id[..32].copy_from_slice(prefix));
-    let count = COUNT.get();
-    COUNT.set(count + 1);
-    hex(count, &mut id[32..]);
-    id
-}
-
-fn hex(number: u64, digits: &mut [u8]) {
-    for (i, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * i) & 15) as usize];
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn ids_differ_within_and_between_threads() {
-        let ids = || (0..100).map(|_| String::from_utf8(next_id().to_vec()).unwrap()).collect::<Vec<_>>();
-        let mut all: HashSet<String> = ids().into_iter().collect();
-        all.extend(std::thread::spawn(ids).join().unwrap());
-        assert_eq!(all.len(), 200);
-        assert!(all.iter().all(|id| id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())));
-    }
 }

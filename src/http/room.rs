@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::refusal::{Kind, Refusal};
 use super::{
     MAX_BODY_BYTES_IN_FLIGHT, MAX_BULK_BYTES, MAX_CUSTOMER_BYTES, MAX_DECISION_BYTES, MAX_DEFINITION_BYTES,
-    MAX_LARGE_BODIES,
+    MAX_EVENT_BYTES, MAX_LARGE_BODIES,
 };
 
 /// Memory is taken in steps of so many bytes, so that many small needs are few operations on what all threads share.
@@ -21,6 +21,7 @@ pub(super) enum Size {
     Decision,
     Customer,
     Bulk,
+    Events,
     Definition,
 }
 
@@ -31,6 +32,7 @@ impl Size {
             Size::Decision => MAX_DECISION_BYTES,
             Size::Customer => MAX_CUSTOMER_BYTES,
             Size::Bulk => MAX_BULK_BYTES,
+            Size::Events => MAX_EVENT_BYTES,
             Size::Definition => MAX_DEFINITION_BYTES,
         }
     }
@@ -99,7 +101,7 @@ impl Share {
     /// 503 when there is none.
     pub(super) fn reached(&mut self, length: usize) -> Result<(), Refusal> {
         let places = match self.size {
-            Size::Bulk => &self.room.bulk,
+            Size::Bulk | Size::Events => &self.room.bulk,
             Size::Definition => &self.room.definitions,
             Size::Decision | Size::Customer => return Ok(()),
         };

@@ -22,6 +22,7 @@ pub(super) enum Route<'p> {
     Activate(&'p str, &'p str),
     Rollback(&'p str),
     Check(&'p str),
+    Events,
     Schema,
     Bundle,
     AudienceCount,
@@ -48,17 +49,18 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/v1/schema", &["GET", "PUT"]),
     ("/v1/bundle", &["PUT"]),
     ("/v1/audiences/count", &["POST"]),
-    ("/v1/stats", &["GET"]),
     ("/v1/snapshots", &["GET", "POST"]),
     ("/livez", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
     ("/openapi.json", &["GET"]),
+    ("/v1/events", &["POST"]),
+    ("/v1/stats", &["GET"]),
 ];
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 19;
+    pub(crate) const COUNT: usize = 20;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -76,12 +78,13 @@ impl Route<'_> {
             Route::Schema => 10,
             Route::Bundle => 11,
             Route::AudienceCount => 12,
-            Route::Stats => 13,
-            Route::Snapshots => 14,
-            Route::Livez => 15,
-            Route::Readyz => 16,
-            Route::Metrics => 17,
-            Route::OpenApi => 18,
+            Route::Snapshots => 13,
+            Route::Livez => 14,
+            Route::Readyz => 15,
+            Route::Metrics => 16,
+            Route::OpenApi => 17,
+            Route::Events => 18,
+            Route::Stats => 19,
         }
     }
 
@@ -124,6 +127,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "rule-sets", name, "versions", version, "activate"] => Route::Activate(name, version),
         ["v1", "rule-sets", name, "rollback"] => Route::Rollback(name),
         ["v1", "rule-sets", name, "check"] => Route::Check(name),
+        ["v1", "events"] => Route::Events,
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
         ["v1", "audiences", "count"] => Route::AudienceCount,

@@ -21,8 +21,8 @@ use super::refusal::{Kind, Refusal};
 use super::route::{self, Route};
 use super::stream::Pulse;
 use super::{
-    MAX_URI_BYTES, audiences, bulk, bundle, check, customers, decisions, operations, rule_sets, schema,
-    snapshots, stats,
+    MAX_URI_BYTES, audiences, bulk, bundle, check, customers, decisions, events, operations, rule_sets,
+    schema, snapshots, stats,
 };
 use crate::node::Node;
 
@@ -123,6 +123,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 ///
 /// ```text
 /// GET POST               /v1/decisions
+/// POST                   /v1/events
 /// POST                   /v1/customers
 /// GET PUT PATCH DELETE   /v1/customers/{id}
 /// GET                    /v1/rule-sets
@@ -146,6 +147,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
     match (route, method.as_str()) {
         (Route::Decisions, "POST") => decisions::post(call, body).await,
         (Route::Decisions, "GET") => decisions::get(call),
+        (Route::Events, "POST") => Box::pin(events::post(call, body)).await,
         (Route::Customers, "POST") => Box::pin(bulk::post(call, body)).await,
         (Route::Customer(id), "GET") => customers::get(call, id),
         (Route::Customer(id), "PUT") => Box::pin(customers::put(call, id, body)).await,

@@ -11,28 +11,21 @@ use super::media::Format;
 use super::refusal::{Kind, Refusal};
 use super::service::{Answer, Call};
 use super::{answer, query};
+use crate::arm::{Arm, SLOTS};
 use crate::catalogue::{ArmNumber, Catalogue, Names, PlaceNumber};
 use crate::contact::OutcomeKind;
-use crate::decided::Asked;
+use crate::decided::{Asked, Distinct, comparable};
+use crate::experiment::sample_ratio;
 use crate::input::quoted;
 use crate::node::{Live, Node};
 use crate::problem::{Problem, Problems};
 use crate::stats::{
-    Counted, Dimension, EARLIER, Experiment, Figures, MAX_ROWS, Query, Rate, Row, Stats, Tallied,
+    Counted, Dimension, EARLIER, Experiment, Figures, MAX_ROWS, Query, Rate, Row, Stats, Tallied, Variant,
 };
 use crate::value::Time;
 
 const PARAMETERS: [&str; 7] = ["by", "offer", "placement", "channel", "variant", "from", "to"];
 const DAY_SECONDS: i64 = 86_400;
-
-/// What became of offers, as the node has counted it.
-struct Outcomes {
-    tallied: Vec<Tallied>,
-    /// What of it was there when the process began.
-    before: Vec<Tallied>,
-    /// Outcomes for which there was no room.
-    left_out: u64,
-}
 
 /// `GET /v1/stats`. Joining what was counted takes a while when there is much of it, so it is done off the threads that
 /// decide, one after the other.
@@ -53,22 +46,38 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(answer::with(StatusCode::OK, format.content_type(), document))
 }
 
-/// No outcomes are kept.
-fn outcomes(_: &Node) -> Outcomes {
-    Outcomes { tallied: Vec::new(), before: Vec::new(), left_out: 0 }
-}
-
-/// There are no experiments.
-fn experiments(_: &Live) -> Vec<Experiment> {
-    Vec::new()
+/// How the customers decided for were split over the arms of the experiments in force.
+fn experiments(live: &Live) -> Vec<Experiment> {
+    let Live { engine, decided, .. } = live;
+    let of_one = |arms: &[Arm]| {
+        let customers: Vec<Option<&Distinct>> =
+            arms.iter().map(|arm| decided.customers(arm.number)).collect();
+        let variant = |(arm, customers): (&Arm, &Option<&Distinct>)| Variant {
+            name: arm.name.split_once('.').map_or(&*arm.name, |(_, variant)| variant).to_owned(),
+            share: f64::from(arm.share) / f64::from(SLOTS),
+            customers: customers.map_or(0, Distinct::estimate),
+        };
+        let shares: Vec<f64> = arms.iter().map(|arm| f64::from(arm.share)).collect();
+        let counted: Option<Vec<&Distinct>> = customers.iter().copied().collect();
+        let ratio = counted.and_then(|counted| sample_ratio(&comparable(&counted), &shares));
+        Experiment {
+            name: arms.first().map_or_else(String::new, |arm| arm.experiment.to_string()),
+            variants: arms.iter().zip(&customers).map(variant).collect(),
+            p_value: ratio.map(|ratio| ratio.p_value),
+            mismatch: ratio.is_some_and(|ratio| ratio.is_mismatch()),
+        }
+    };
+    engine.arms().chunk_by(|a, b| a.experiment == b.experiment).map(of_one).collect()
 }
 
 fn document(node: &Node, query: &Query, format: Format) -> Bytes {
     let sequence = node.sequence();
-    let Outcomes { tallied, before, left_out } = outcomes(node);
+    let tallies = node.figures().tallies();
+    let tallied = tallies.rows().map(Tallied::from);
+    let tallied_before = node.tallied_before().iter().copied();
     let live = node.live();
     let catalogue = &*live.definitions.catalogue;
-    let counted = Counted { chosen: live.decided.chosen(), tallied, tallied_before: before };
+    let counted = Counted { chosen: live.decided.chosen(), tallied, tallied_before };
     let document = Document {
         since: live.decided.since(),
         sequence,
@@ -77,7 +86,7 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
         stats: query.answer(catalogue, counted),
         places: places(&live, query),
         experiments: experiments(&live),
-        left_out: (live.decided.left_out() as u64, left_out),
+        left_out: (live.decided.left_out() as u64, tallies.uncounted()),
     };
     answer::render(format, |out| document.write(out))
 }

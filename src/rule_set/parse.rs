@@ -1,15 +1,23 @@
 //! A rule set's text to [`RuleSet`], with all problems at once.
 
+mod experiments;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::caps::{
+    self, BudgetRule, CapRule, Level, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
+};
 use super::{
-    Attributes, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES, MAX_DEFINITIONS,
-    MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot,
-    TreatmentRule,
+    Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
+    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENT_NAME_BYTES, MAX_TREATMENTS, OfferRule,
+    PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
-use crate::expression::{Expression, MAX_DEPTH, Node, OfferScope, Origin, Scope, Syntax, Tag, TagNames};
+use crate::experiment::InVariant;
+use crate::expression::{
+    Expression, MAX_DEPTH, Node, OfferScope, Origin, Parameters, Scope, Syntax, Tag, TagNames,
+};
 use crate::input::{Cursor, Input, InputValue, Object, quoted};
 use crate::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
@@ -43,7 +51,10 @@ impl RuleSet {
         let mut reader = Reader {
             schema,
             tag_names: TagNames::default(),
+            budgets: Vec::new(),
             tag_depths: Vec::new(),
+            experiments: Vec::new(),
+            parameters: Parameters::default(),
             problems: Problems::new(),
         };
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
@@ -62,12 +73,15 @@ type Written = (Arc<[u8]>, Arc<[u8]>);
 struct Reader<'s> {
     schema: &'s Schema,
     tag_names: TagNames,
+    budgets: Vec<BudgetRule>,
     /// How deep each tag is, those it is built on included.
     tag_depths: Vec<usize>,
+    experiments: Vec<ExperimentRule>,
+    parameters: Parameters,
     problems: Problems,
 }
 
-fn spot(cursor: &Cursor<'_, '_>) -> Spot {
+pub(super) fn spot(cursor: &Cursor<'_, '_>) -> Spot {
     Spot { place: cursor.input.place, pointer: cursor.pointer() }
 }
 
@@ -78,25 +92,114 @@ fn key_reference(name: &str, cursor: &Cursor<'_, '_>) -> Reference {
 
 impl Reader<'_> {
     fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
-        let known = ["rule_set", "description", "tags", "placements", "groups", "offers", "guardrails"];
+        let known = [
+            "rule_set",
+            "description",
+            "experiments",
+            "holdout",
+            "parameters",
+            "tags",
+            "placements",
+            "groups",
+            "caps",
+            "budgets",
+            "offers",
+            "guardrails",
+        ];
         let object = root.object(&known, &mut self.problems)?;
         object.refuse_blanks(&mut self.problems);
         let name = object.required("rule_set", &mut self.problems).copied();
         let name = name.and_then(|cursor| name_of_thing(&cursor, &mut self.problems)).unwrap_or_default();
         let description =
             object.get("description").and_then(|c| c.text(&mut self.problems)).unwrap_or_default();
+        self.read_experiments(&object);
+        self.parameters = self.read_parameters(&object);
         let tags = self.tags(&object);
+        self.budgets = self.budgets(&object);
         Some(RuleSet {
             name: name.into(),
             description: description.into(),
             source: Arc::clone(source),
             tags,
+            holdout: self.holdout(&object),
             placements: self.placements(&object),
             groups: self.groups(&object),
+            caps: self.caps(&object),
             offers: self.offers(&object),
             guardrails: self.guardrails(&object),
             tag_names: std::mem::take(&mut self.tag_names),
+            experiments: std::mem::take(&mut self.experiments),
+            parameters: std::mem::take(&mut self.parameters),
+            budgets: std::mem::take(&mut self.budgets),
         })
+    }
+
+    fn caps(&mut self, object: &Object<'_, '_>) -> Vec<CapRule> {
+        let mut rules = Vec::new();
+        for (name, cursor) in self.section(object, "caps", MAX_CAPS_PER_OFFER) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            rules.extend(caps::read_cap(&cursor, Some(name), Level::RuleSet, &mut self.problems));
+        }
+        rules
+    }
+
+    fn budgets(&mut self, object: &Object<'_, '_>) -> Vec<BudgetRule> {
+        let mut rules = Vec::new();
+        for (name, cursor) in self.section(object, "budgets", MAX_BUDGETS) {
+            check_thing_key(name, &cursor, &mut self.problems);
+            rules.extend(caps::read_budget(key_reference(name, &cursor), &cursor, &mut self.problems));
+        }
+        rules
+    }
+
+    /// How often an offer is shown. What is a fallback only is always shown, so it may say nothing about that.
+    fn offer_caps(&mut self, name: &str, fields: &Object<'_, '_>, grouped: bool) -> OfferCaps {
+        let problems = &mut self.problems;
+        let listed = fields.get("caps").map(|c| caps::read_caps(c, Level::Offer { grouped }, problems));
+        let suppress = fields.get("suppress").map(|c| caps::read_suppress(c, problems));
+        let mut found = OfferCaps {
+            caps: listed.unwrap_or_default(),
+            suppress: suppress.unwrap_or_default(),
+            budgets: Vec::new(),
+        };
+        if let Some(cursor) = fields.get("budgets") {
+            found.budgets = self.offer_budgets(cursor);
+        }
+        let given = ["caps", "suppress", "budgets"].into_iter().find_map(|field| fields.get(field));
+        if let (Some(cursor), None) = (given, fields.get("placements")) {
+            let detail = format!("offer `{name}` is a fallback only, which is shown whatever caps say");
+            let problem = cursor.key_problem(detail);
+            self.problems.push(problem.hint("leave it out, or give the offer `placements`"));
+        }
+        found
+    }
+
+    fn offer_budgets(&mut self, cursor: &Cursor<'_, '_>) -> Vec<Reference> {
+        let mut found: Vec<Reference> = Vec::new();
+        let Some(items) = cursor.items(&mut self.problems) else { return found };
+        if items.len() > MAX_BUDGETS_PER_OFFER {
+            let detail =
+                format!("an offer has at most {MAX_BUDGETS_PER_OFFER} budgets, this one {}", items.len());
+            self.problems.push(cursor.problem(detail));
+            return found;
+        }
+        for item in items {
+            let Some(name) = name_of_thing(&item, &mut self.problems) else { continue };
+            let names = || self.budgets.iter().map(|budget| &*budget.name.name);
+            if found.iter().any(|budget| &*budget.name == name) {
+                self.problems.push(item.problem(format!("budget `{name}` is listed twice")));
+            } else if names().any(|known| known == name) {
+                found.push(Reference { name: name.into(), spot: spot(&item) });
+            } else {
+                let problem = item.problem(format!("this rule set has no budget `{name}`"));
+                let problem = problem.nearest(name, names());
+                self.problems.push(match problem.hint {
+                    Some(_) => problem,
+                    None => problem.hint("define it at the top of the rule set under `budgets`"),
+                });
+            }
+        }
+        found
     }
 
     /// The named entries of a section, bounded.
@@ -152,7 +255,7 @@ impl Reader<'_> {
         for (name, cursor) in self.section(object, "placements", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
             let Some(fields) =
-                cursor.object(&["channels", "count", "fallback", "description"], &mut self.problems)
+                cursor.object(&["channels", "count", "fallback", "caps", "description"], &mut self.problems)
             else {
                 continue;
             };
@@ -171,6 +274,7 @@ impl Reader<'_> {
                 channels,
                 count: count as usize,
                 fallback,
+                caps: self.caps_of(&fields, Level::Placement),
             });
         }
         placements
@@ -196,14 +300,26 @@ impl Reader<'_> {
         let mut groups = Vec::new();
         for (name, cursor) in self.section(object, "groups", MAX_DEFINITIONS) {
             check_thing_key(name, &cursor, &mut self.problems);
-            let Some(fields) = cursor.object(&["max", "description"], &mut self.problems) else { continue };
+            let Some(fields) = cursor.object(&["max", "caps", "description"], &mut self.problems) else {
+                continue;
+            };
             fields.refuse_blanks(&mut self.problems);
-            let Some(max) = fields.required("max", &mut self.problems).copied() else { continue };
-            if let Some(max) = max.integer(1, MAX_COUNT as i64, &mut self.problems) {
-                groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize });
-            }
+            let caps = self.caps_of(&fields, Level::Group);
+            let max = match fields.get("max") {
+                None if fields.get("caps").is_some() => Some(1),
+                _ => fields
+                    .required("max", &mut self.problems)
+                    .copied()
+                    .and_then(|max| max.integer(1, MAX_COUNT as i64, &mut self.problems)),
+            };
+            let Some(max) = max else { continue };
+            groups.push(GroupRule { name: key_reference(name, &cursor), max: max as usize, caps });
         }
         groups
+    }
+
+    fn caps_of(&mut self, fields: &Object<'_, '_>, level: Level) -> Vec<CapRule> {
+        fields.get("caps").map_or_else(Vec::new, |c| caps::read_caps(c, level, &mut self.problems))
     }
 
     fn guardrails(&mut self, object: &Object<'_, '_>) -> Vec<GuardrailRule> {
@@ -223,7 +339,7 @@ impl Reader<'_> {
     }
 
     fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
-        Scope { schema: self.schema, tags: &self.tag_names, offer, variables: &[] }
+        Scope { tags: &self.tag_names, offer, parameters: &self.parameters, ..Scope::of(self.schema) }
     }
 
     fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
@@ -308,24 +424,32 @@ impl Reader<'_> {
             "placements",
             "attributes",
             "when",
+            "variant",
             "schedule",
             "priority",
             "propensity",
             "boost",
             "reason",
             "treatments",
+            "caps",
+            "suppress",
+            "budgets",
             "description",
         ];
         let fields = cursor.object(&known, &mut self.problems)?;
         fields.refuse_blanks(&mut self.problems);
         let attributes = self.attributes(name, &fields);
         let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
+        let variant = self.variant_of(&fields);
         let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
         let placements = self.offer_placements(&fields);
-        let treatments = self.treatments(&fields);
+        let treatments = self.treatments(&fields, variant.as_ref());
         for placement in &placements {
-            if !treatments.iter().any(|treatment| treatment.placement.name == placement.name) {
-                let detail = format!("offer `{name}` has no treatment for placement `{}`", placement.name);
+            if experiments::leaves_out(&treatments, &placement.name, variant.as_ref()) {
+                let some = treatments.iter().any(|treatment| treatment.placement.name == placement.name);
+                let whom = if some { " that does for customers in any variant" } else { "" };
+                let detail =
+                    format!("offer `{name}` has no treatment for placement `{}`{whom}", placement.name);
                 let problem = cursor.key_problem(detail);
                 self.problems.push(
                     problem.hint(format!(
@@ -340,9 +464,11 @@ impl Reader<'_> {
             propensity: self.number(fields.get("propensity"), &attributes, 0.0, 1.0),
             boost: self.number(fields.get("boost"), &attributes, 0.0, f64::INFINITY),
             reason: self.reason(&fields),
+            caps: self.offer_caps(name, &fields, attributes.group.is_some()),
             placements,
             attributes,
             when,
+            variant,
             schedule,
             treatments,
         })
@@ -431,7 +557,7 @@ impl Reader<'_> {
         Localized::new(reasons)
     }
 
-    fn treatments(&mut self, fields: &Object<'_, '_>) -> Vec<TreatmentRule> {
+    fn treatments(&mut self, fields: &Object<'_, '_>, offer: Option<&InVariant>) -> Vec<TreatmentRule> {
         let mut treatments: Vec<TreatmentRule> = Vec::new();
         let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
         let mut names: HashSet<Box<str>> = HashSet::new();
@@ -440,14 +566,19 @@ impl Reader<'_> {
                 self.problems.push(item.problem(format!("an offer has at most {MAX_TREATMENTS} treatments")));
                 break;
             }
-            let Some(treatment) = self.treatment(&item) else { continue };
+            let Some(treatment) = self.treatment(&item, offer) else { continue };
             let same = |other: &TreatmentRule| {
-                other.placement.name == treatment.placement.name && other.locale == treatment.locale
+                other.placement.name == treatment.placement.name
+                    && (&other.locale, &other.variant) == (&treatment.locale, &treatment.variant)
             };
             if treatments.iter().any(same) {
                 let locale = treatment.locale.as_ref().map_or("no locale", |locale| locale.as_str());
-                let detail =
-                    format!("a second treatment for placement `{}` and {locale}", treatment.placement.name);
+                let variant =
+                    treatment.variant.map_or(String::new(), |variant| format!(" in `{}`", variant.name()));
+                let detail = format!(
+                    "a second treatment for placement `{}` and {locale}{variant}",
+                    treatment.placement.name
+                );
                 self.problems.push(item.problem(detail));
             } else if !names.insert(treatment.name.clone()) {
                 self.problems
@@ -459,8 +590,9 @@ impl Reader<'_> {
         treatments
     }
 
-    fn treatment(&mut self, cursor: &Cursor<'_, '_>) -> Option<TreatmentRule> {
-        let fields = cursor.object(&["placement", "locale", "id", "content"], &mut self.problems)?;
+    fn treatment(&mut self, cursor: &Cursor<'_, '_>, offer: Option<&InVariant>) -> Option<TreatmentRule> {
+        let known = ["placement", "locale", "variant", "id", "content"];
+        let fields = cursor.object(&known, &mut self.problems)?;
         fields.refuse_blanks(&mut self.problems);
         let placement = fields.required("placement", &mut self.problems).copied();
         let content = fields.required("content", &mut self.problems).copied();
@@ -471,16 +603,27 @@ impl Reader<'_> {
             }
             None => None,
         };
+        let variant = self.treatment_variant(&fields, offer)?;
         let (placement, content) = (placement?, content?);
         let placement_name = name_of_thing(&placement, &mut self.problems)?;
-        let name: Box<str> = match (fields.get("id"), &locale) {
-            (Some(cursor), _) => name_of_treatment(cursor, &mut self.problems)?.into(),
-            (None, Some(locale)) => format!("{placement_name}.{}", locale.as_str()).into(),
-            (None, None) => placement_name.into(),
+        let name: Box<str> = match fields.get("id") {
+            Some(at) => name_of_treatment(at, &mut self.problems)?.into(),
+            None => {
+                let locale = locale.as_ref().map(Locale::as_str);
+                let variant = variant.as_ref().map(InVariant::variant_name);
+                let parts: Vec<&str> =
+                    [Some(placement_name), locale, variant].into_iter().flatten().collect();
+                parts.join(".").into()
+            }
         };
+        if name.len() > MAX_TREATMENT_NAME_BYTES {
+            let detail = format!("the name {} of this treatment is too long", quoted(&name));
+            self.problems.push(cursor.problem(detail).hint("give it an `id`"));
+            return None;
+        }
         let (json, msgpack) = self.content(&content)?;
         let placement = Reference { name: placement_name.into(), spot: spot(&placement) };
-        Some(TreatmentRule { name, placement, locale, json, msgpack })
+        Some(TreatmentRule { name, placement, locale, variant, json, msgpack })
     }
 
     /// The content, written once in both formats, so that answers only copy it.

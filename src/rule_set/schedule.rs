@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::input::{Cursor, quoted};
 use crate::problem::Problems;
+use crate::schema::read_zone;
 use crate::value::Time;
 
 /// Hour ranges of one schedule at most.
@@ -197,18 +198,6 @@ fn describe(object: &crate::input::Object<'_, '_>) -> Box<str> {
         text.push_str(&format!("{}{field} {value}", if text.is_empty() { "" } else { ", " }));
     }
     text.into()
-}
-
-fn read_zone(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<TimeZone> {
-    let name = cursor.text(problems)?;
-    match TimeZone::get(name) {
-        Ok(zone) => Some(zone),
-        Err(_) => {
-            let problem = cursor.problem(format!("unknown time zone {}", quoted(name)));
-            problems.push(problem.hint("expected an IANA name such as Asia/Shanghai, Europe/Berlin or UTC"));
-            None
-        }
-    }
 }
 
 /// A day in the zone, or an RFC 3339 time. As an end, a day is included whole.

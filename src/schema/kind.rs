@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Field;
 use crate::input::{InputValue, quoted};
 use crate::problem::nearest;
 use crate::value::{Time, Value};
@@ -66,12 +65,27 @@ pub struct Computed {
     pub function: Function,
     /// From which events.
     pub event: Box<str>,
-    /// From which property of theirs; the event's time if none.
-    pub property: Option<Box<str>>,
+    /// From which property of theirs, and its kind; from the event itself if none.
+    pub property: Option<(Box<str>, Box<Kind>)>,
+    /// Only from events for which this condition over their properties is true.
+    pub when: Option<Box<str>>,
     /// Over how many seconds back; `None` is for ever.
     pub window_seconds: Option<u32>,
+    /// Into how many buckets the window is cut, where it is cut.
+    pub buckets: u8,
+    /// What a streak counts; that distinct days are meant.
+    pub per: Option<Period>,
     /// The kind of the result.
     pub result: Box<Kind>,
+}
+
+/// A stretch of the calendar, in the schema's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
 }
 
 /// What is computed from events.
@@ -93,6 +107,8 @@ pub enum Function {
     First,
     /// Consecutive days or weeks with at least one.
     Streak,
+    /// Days since the newest.
+    Recency,
 }
 
 /// A closed list of words.
@@ -171,6 +187,11 @@ impl Kind {
             Kind::Text => "string",
             Kind::Computed(computed) => computed.function.name(),
         }
+    }
+
+    /// The kind of its values: of what is computed from events the result's, else itself.
+    pub fn result(&self) -> &Kind {
+        if let Kind::Computed(computed) = self { &computed.result } else { self }
     }
 
     /// Bits it takes in a row; `None` for what is not stored there.
@@ -360,31 +381,32 @@ impl Kind {
             (Kind::Float { double: false }, Value::Double(x)) => {
                 Value::Double((x as f32).to_string().parse().unwrap_or(x))
             }
+            (Kind::Computed(computed), value) => computed.result.as_given(value),
             (_, value) => value,
         }
     }
 
-    /// This kind, grown to `newer`, if rows and rules that know this one stay right.
+    /// This kind, grown to `newer`, if rows and rules that know this one stay right. `room` is how many bits its codes are
+    /// stored in, if they are.
     ///
     /// # Errors
     /// What would change.
-    pub(super) fn grown(&self, newer: &Kind, field: Option<Field>) -> Result<Kind, String> {
-        let fits = |kind: &Kind| match (field, kind.bits()) {
-            (Some(field), Some(bits)) => bits <= field.bits(),
+    pub(super) fn grown(&self, newer: &Kind, room: Option<u32>) -> Result<Kind, String> {
+        let fits = |kind: &Kind| match (room, kind.bits()) {
+            (Some(room), Some(bits)) => bits <= room,
             _ => true,
         };
-        let too_wide = "its stored bits have no room for that; declare a new feature";
         match (self, newer) {
             (Kind::Int { min, max }, Kind::Int { min: m, max: x })
             | (Kind::Decimal { min, max, .. }, Kind::Decimal { min: m, max: x, .. })
                 if self.scale() == newer.scale() =>
             {
-                if m != min && field.is_some() {
+                if m != min && room.is_some() {
                     Err("`min` cannot change, stored values count from it".into())
                 } else if x < max || m > min {
                     Err("the range may only be widened".into())
                 } else if !fits(newer) {
-                    Err(too_wide.into())
+                    Err(TOO_WIDE.into())
                 } else {
                     Ok(newer.clone())
                 }
@@ -393,20 +415,12 @@ impl Kind {
                 if !old.is_prefix_of(new) {
                     Err("values may only be added at the end".into())
                 } else if !fits(newer) {
-                    Err(too_wide.into())
+                    Err(TOO_WIDE.into())
                 } else {
                     Ok(newer.clone())
                 }
             }
-            (Kind::Computed(old), Kind::Computed(new)) => {
-                let result = old.result.grown(&new.result, None)?;
-                let grown = Computed { result: Box::new(result), ..old.clone() };
-                if grown == *new {
-                    Ok(Kind::Computed(grown))
-                } else {
-                    Err("how it is computed cannot change".into())
-                }
-            }
+            (Kind::Computed(old), Kind::Computed(new)) => old.grown(new).map(Kind::Computed),
             (old, new) if old == new => Ok(new.clone()),
             (old, new) if old.name() == new.name() => Err("its options cannot change".into()),
             (old, new) => Err(format!("cannot change from {} to {}", old.name(), new.name())),
@@ -418,9 +432,33 @@ impl Kind {
     }
 }
 
+/// Why values cannot be added.
+const TOO_WIDE: &str = "its stored bits have no room for that; declare a new feature";
+
+impl Computed {
+    /// The same over a property that has grown; nothing else may change, because what was counted cannot be counted again.
+    fn grown(&self, newer: &Computed) -> Result<Computed, String> {
+        let property = match (&self.property, &newer.property) {
+            (Some((name, old)), Some((_, new))) => {
+                let kind = old.grown(new, Some(64)).map_err(|why| format!("property `{name}`: {why}"))?;
+                Some((name.clone(), Box::new(kind)))
+            }
+            _ => self.property.clone(),
+        };
+        let grown = Computed { property, result: newer.result.clone(), ..self.clone() };
+        if grown != *newer {
+            Err("how it is computed cannot change".into())
+        } else if (grown.words(), grown.is_exact()) != (self.words(), self.is_exact()) {
+            Err(TOO_WIDE.into())
+        } else {
+            Ok(grown)
+        }
+    }
+}
+
 impl Function {
     /// All functions with their names in a schema.
-    pub const ALL: [(&'static str, Function); 8] = [
+    pub const ALL: [(&'static str, Function); 9] = [
         ("count", Function::Count),
         ("sum", Function::Sum),
         ("max", Function::Max),
@@ -429,6 +467,7 @@ impl Function {
         ("last", Function::Last),
         ("first", Function::First),
         ("streak", Function::Streak),
+        ("recency", Function::Recency),
     ];
 
     /// Its name in a schema.

@@ -1,8 +1,20 @@
-//! Where features lie in a row of 64-bit words. A field never crosses a word, so reading one is a shift and a mask.
-//! Code 0 is *missing* for every kind: a fresh row of zeroes, or a row too short for a feature, reads as missing.
+//! Where features lie in a row of 64-bit words, behind those of its header. A field never crosses a word, so reading one is
+//! a shift and a mask; cells are whole words. Code 0 is *missing* for every kind: a fresh row of zeroes, or a row too short for a feature, reads as missing.
 
-use super::{Feature, FeatureId, MAX_ROW_WORDS, Schema};
+use jiff::tz::TimeZone;
+
+use super::{Cells, Feature, FeatureId, HEADER_WORDS, Kind, MAX_ROW_WORDS, Schema};
 use crate::problem::Problem;
+use crate::value::{Time, Value};
+
+/// Where a feature lies in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowPlace {
+    /// Some bits of a word: a stored feature.
+    Field(Field),
+    /// Whole words: a feature computed from events.
+    Cells(Cells),
+}
 
 /// A stretch of bits in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,59 +63,124 @@ impl Field {
     }
 }
 
-impl Schema {
-    /// Gives a field to every stored feature that has none, first fit in order of declaration. Fields already given
-    /// stay, and those of later features never move earlier ones: that is what lets a schema grow over existing rows.
-    pub(super) fn lay_out(&mut self) -> Result<(), Problem> {
-        let mut used: Vec<u32> = Vec::new(); // bits taken in each word, from the lowest
-        for feature in &self.features {
-            if let Some(field) = feature.field {
-                let word = usize::from(field.word);
-                used.resize(used.len().max(word + 1), 0);
-                used[word] = used[word].max(u32::from(field.shift) + field.bits());
-            }
+impl Feature {
+    /// Where it lies, once its schema is laid out.
+    pub fn place(&self) -> Option<RowPlace> {
+        self.field.map(RowPlace::Field).or(self.cells.map(RowPlace::Cells))
+    }
+
+    /// Its value in this row at this time.
+    #[inline]
+    pub(super) fn read(&self, row: &[u64], now: Time, zone: &TimeZone) -> Value<'_> {
+        match self.field {
+            Some(field) => self.kind.decode(field.read(row)),
+            None => self.read_cells(row, now, zone),
         }
-        for feature in &mut self.features {
-            let Some(bits) = feature.kind.bits().filter(|_| feature.field.is_none()) else { continue };
-            let word = used.iter().position(|taken| taken + bits <= 64).unwrap_or_else(|| {
-                used.push(0);
-                used.len() - 1
-            });
-            if word >= MAX_ROW_WORDS {
+    }
+
+    #[inline(never)]
+    fn read_cells(&self, row: &[u64], now: Time, zone: &TimeZone) -> Value<'_> {
+        match (&self.kind, self.cells) {
+            (Kind::Computed(computed), Some(cells)) => computed.read(cells, row, now, zone),
+            _ => Value::Missing,
+        }
+    }
+
+    /// The code of its value; 0 if it has none, or its values have no codes.
+    pub(super) fn read_code(&self, row: &[u64], now: Time) -> u64 {
+        match (&self.kind, self.field, self.cells) {
+            (_, Some(field), _) => field.read(row),
+            (Kind::Computed(computed), _, Some(cells)) => computed.read_code(cells, row, now),
+            _ => 0,
+        }
+    }
+
+    /// Its bits in a word of their own, or whole words; nothing for what is not laid out.
+    fn needs(&self) -> Needs {
+        match (&self.kind, self.kind.bits()) {
+            (Kind::Computed(computed), _) => Needs::Words(computed.words()),
+            (_, Some(bits)) => Needs::Bits(bits),
+            _ => Needs::Nothing,
+        }
+    }
+}
+
+/// What a feature takes of a row.
+enum Needs {
+    Bits(u32),
+    Words(usize),
+    Nothing,
+}
+
+impl Schema {
+    /// Gives every feature that has none its place in order of declaration: a field the first that fits, cells the words at the
+    /// end. Places already given stay, and those of later features never move earlier ones: that is what lets a schema grow
+    /// over existing rows.
+    pub(super) fn lay_out(&mut self) -> Result<(), Problem> {
+        let mut used: Vec<u32> = vec![64; HEADER_WORDS]; // bits taken in each word, from the lowest
+        for place in self.features.iter().filter_map(Feature::place) {
+            let (words, bits) = match place {
+                RowPlace::Field(field) => {
+                    let word = usize::from(field.word);
+                    (word..word + 1, u32::from(field.shift) + field.bits())
+                }
+                RowPlace::Cells(cells) => (cells.range(), 64),
+            };
+            used.resize(used.len().max(words.end), 0);
+            words.for_each(|word| used[word] = used[word].max(bits));
+        }
+        for feature in self.features.iter_mut().filter(|feature| feature.place().is_none()) {
+            let (word, words) = match feature.needs() {
+                Needs::Bits(bits) => (used.iter().position(|taken| taken + bits <= 64), 1),
+                Needs::Words(words) => (None, words),
+                Needs::Nothing => continue,
+            };
+            let word = word.unwrap_or(used.len());
+            if word + words > MAX_ROW_WORDS {
                 return Err(Problem::new(format!(
                     "a row has at most {MAX_ROW_WORDS} words of 8 bytes, `{}` does not fit any more",
                     feature.name
                 )));
             }
-            feature.field = Some(Field { word: word as u16, shift: used[word] as u8, bits: bits as u8 });
-            used[word] += bits;
+            used.resize(used.len().max(word + words), 0);
+            match feature.needs() {
+                Needs::Bits(bits) => {
+                    feature.field =
+                        Some(Field { word: word as u16, shift: used[word] as u8, bits: bits as u8 });
+                    used[word] += bits;
+                }
+                _ => {
+                    feature.cells = Cells::at((word as u16, words as u16));
+                    used[word..].fill(64);
+                }
+            }
         }
         self.row_words = used.len();
         self.number();
         Ok(())
     }
 
-    /// Takes over the fields that the features have, in place of those that [`lay_out`](Schema::lay_out) would give.
+    /// Takes over the places that the features have, instead of those that [`lay_out`](Schema::lay_out) would give.
     pub(super) fn laid_out(&mut self) -> Result<(), Problem> {
-        let mut used: Vec<u64> = Vec::new();
+        let mut used: Vec<u64> = vec![u64::MAX; HEADER_WORDS];
         for feature in &self.features {
-            let why = match (feature.kind.bits(), feature.field) {
-                (None, None) => continue,
-                (Some(bits), Some(field)) if field.bits() >= bits => {
+            let (words, mask) = match (feature.needs(), feature.place()) {
+                (Needs::Nothing, None) => continue,
+                (Needs::Bits(bits), Some(RowPlace::Field(field))) if field.bits() >= bits => {
                     let word = usize::from(field.word);
-                    used.resize(used.len().max(word + 1), 0);
-                    let mask = field.mask() << field.shift;
-                    if used[word] & mask == 0 {
-                        used[word] |= mask;
-                        continue;
-                    }
-                    "its bits are those of another feature"
+                    (word..word + 1, field.mask() << field.shift)
                 }
-                (Some(_), Some(_)) => "its bits are too few for its values",
-                (Some(_), None) => "it has no place in a row",
-                (None, Some(_)) => "it is computed and has no place in a row",
+                (Needs::Words(words), Some(RowPlace::Cells(cells))) if cells.range().len() == words => {
+                    (cells.range(), u64::MAX)
+                }
+                (needs, place) => return Err(feature.misplaced(&needs, place)),
             };
-            return Err(Problem::new(format!("feature `{}`: {why}", feature.name)));
+            used.resize(used.len().max(words.end), 0);
+            if words.clone().any(|word| used[word] & mask != 0) {
+                let why = "its bits are those of another feature or of the row's header";
+                return Err(Problem::new(format!("feature `{}`: {why}", feature.name)));
+            }
+            words.for_each(|word| used[word] |= mask);
         }
         self.row_words = used.len();
         self.number();
@@ -117,5 +194,18 @@ impl Schema {
             .enumerate()
             .map(|(i, f): (usize, &Feature)| (f.name.clone(), FeatureId(i as u16)));
         self.feature_ids = names.collect();
+    }
+}
+
+impl Feature {
+    fn misplaced(&self, needs: &Needs, place: Option<RowPlace>) -> Problem {
+        let why = match (needs, place) {
+            (_, None) => "it has no place in a row",
+            (Needs::Bits(_), Some(RowPlace::Field(_))) => "its bits are too few for its values",
+            (Needs::Words(_), Some(RowPlace::Cells(_))) => "its words are not as many as it needs",
+            (Needs::Words(_), _) => "it is computed from events and needs whole words",
+            _ => "it has a place that does not go with its kind",
+        };
+        Problem::new(format!("feature `{}`: {why}", self.name))
     }
 }

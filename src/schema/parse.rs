@@ -1,11 +1,14 @@
 //! `schema.yaml` to [`Schema`], with all problems at once.
 
+mod computed;
+
 use std::sync::Arc;
+
+use jiff::tz::TimeZone;
 
 use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
 use super::{
-    Computed, ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema,
-    Vocabulary,
+    ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
 };
 use crate::input::{Cursor, Input, Object, quoted};
 use crate::problem::{Problem, Problems, Source};
@@ -71,9 +74,19 @@ impl Schema {
 }
 
 fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Option<Schema> {
-    let known = ["schema", "description", "channels", "features", "context", "events", "offer_attributes"];
+    let known = [
+        "schema",
+        "description",
+        "timezone",
+        "channels",
+        "features",
+        "context",
+        "events",
+        "offer_attributes",
+    ];
     let object = root.object(&known, problems)?;
-    let mut schema = Schema::empty();
+    let events = read_events(&object, problems);
+    let mut schema = Schema::empty().with_events(events);
     schema.text = text.into();
     if let Some(name) = object.required("schema", problems).and_then(|c| name_of_thing(c, problems)) {
         schema.name = name.into();
@@ -83,7 +96,9 @@ fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Opt
     {
         schema.channels = Vocabulary::new(words, false);
     }
-    schema.events = read_events(&object, problems);
+    if let Some(zone) = object.get("timezone").and_then(|cursor| read_zone(cursor, problems)) {
+        schema.zone = zone;
+    }
     schema.context = read_declared(&object, "context", problems);
     schema.context_ids = schema
         .context
@@ -126,7 +141,7 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
                     cursor.problem("a feature has no free text; use `enum` or `set` with a vocabulary");
                 problems.push(problem.hint("free text is allowed in `context`"));
             }
-            features.push(Feature { name: name.into(), description, kind, field: None });
+            features.push(Feature { name: name.into(), description, kind, field: None, cells: None });
         }
     }
     features
@@ -147,17 +162,38 @@ fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) 
     declared
 }
 
+/// The event types that are declared, and those that every schema has.
 fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventType> {
-    let Some(cursor) = object.get("events") else { return Vec::new() };
+    let outcomes = EventType::outcomes();
     let mut events = Vec::new();
-    for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
+    let entries = object.get("events").and_then(|cursor| cursor.entries(problems));
+    for (name, cursor) in entries.unwrap_or_default() {
         check_identifier(name, &cursor, problems);
+        if outcomes.iter().any(|outcome| &*outcome.name == name) {
+            let problem =
+                cursor.key_problem(format!("event `{name}` is there already: what becomes of an offer"));
+            problems
+                .push(problem.hint("leave it out; its properties are offer, placement, channel and value"));
+            continue;
+        }
         let Some(object) = cursor.object(&["properties", "description"], problems) else { continue };
         let description = description_of(&object, problems);
         let properties = read_declared(&object, "properties", problems);
         events.push(EventType { name: name.into(), description, properties });
     }
+    events.extend(outcomes);
     events
+}
+
+/// A time zone by its IANA name.
+pub(crate) fn read_zone(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<TimeZone> {
+    let name = cursor.text(problems)?;
+    let zone = TimeZone::get(name).ok();
+    if zone.is_none() {
+        let problem = cursor.problem(format!("unknown time zone {}", quoted(name)));
+        problems.push(problem.hint("expected an IANA name such as Asia/Shanghai, Europe/Berlin or UTC"));
+    }
+    zone
 }
 
 fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> {
@@ -187,10 +223,13 @@ fn read_kind(
         "decimal" => &["kind", "description", "scale", "min", "max"],
         "enum" => &["kind", "description", "values", "ordered"],
         "set" => &["kind", "description", "values"],
-        "count" => &["kind", "description", "event", "window"],
-        "sum" | "max" | "min" | "distinct" => &["kind", "description", "event", "property", "window"],
-        "last" | "first" => &["kind", "description", "event", "property"],
-        "streak" => &["kind", "description", "event", "per"],
+        "count" => &["kind", "description", "event", "when", "window", "buckets"],
+        "sum" | "max" | "min" => &["kind", "description", "event", "when", "property", "window", "buckets"],
+        "distinct" => &["kind", "description", "event", "when", "property", "per", "window", "buckets"],
+        "last" => &["kind", "description", "event", "when", "property", "window"],
+        "first" => &["kind", "description", "event", "when", "property"],
+        "streak" => &["kind", "description", "event", "when", "per"],
+        "recency" => &["kind", "description", "event", "when"],
         _ => {
             let kinds = ["bool", "int", "float", "decimal", "enum", "set", "time", "string"];
             let all = kinds.into_iter().chain(Function::ALL.iter().map(|(name, _)| *name));
@@ -223,7 +262,7 @@ fn read_kind(
             Kind::Set(Arc::new(Vocabulary::new(words, false)))
         }
         function => match events {
-            Some(events) => read_computed(function, &object, events, problems)?,
+            Some(events) => Kind::Computed(computed::read(function, &object, events, problems)?),
             None => {
                 problems.push(kind_cursor.problem(format!("`{function}` is for features only")));
                 return None;
@@ -307,114 +346,6 @@ fn read_words(cursor: &Cursor<'_, '_>, most: usize, problems: &mut Problems) -> 
         return None;
     }
     Some(words)
-}
-
-fn read_computed(
-    name: &str,
-    object: &Object<'_, '_>,
-    events: &[EventType],
-    problems: &mut Problems,
-) -> Option<Kind> {
-    let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
-    let event = read_event(object, events, problems)?;
-    let property = read_property(function, object, event, problems)?;
-    let window_seconds = match object.get("window") {
-        Some(cursor) => Some(read_window(cursor, problems)?),
-        None => None,
-    };
-    if function == Function::Streak {
-        read_per(object, problems)?;
-    }
-    let result = match (function, property) {
-        (Function::Count | Function::Distinct | Function::Streak, _) => Kind::Int { min: 0, max: i64::MAX },
-        (Function::Last | Function::First, None) => Kind::Time,
-        (Function::Last | Function::First, Some(property)) => property.kind.clone(),
-        _ => Kind::Float { double: true },
-    };
-    let property = property.map(|p| p.name.clone());
-    let result = Box::new(result);
-    Some(Kind::Computed(Computed { function, event: event.name.clone(), property, window_seconds, result }))
-}
-
-fn read_event<'e>(
-    object: &Object<'_, '_>,
-    events: &'e [EventType],
-    problems: &mut Problems,
-) -> Option<&'e EventType> {
-    let cursor = object.required("event", problems)?;
-    let name = cursor.text(problems)?;
-    let found = events.iter().find(|event| &*event.name == name);
-    if found.is_none() {
-        let problem = cursor.problem(format!("unknown event {}", quoted(name)));
-        problems.push(problem.nearest(name, events.iter().map(|e| &*e.name)));
-    }
-    found
-}
-
-/// The property that is computed from; `Some(None)` where the function does without.
-fn read_property<'e>(
-    function: Function,
-    object: &Object<'_, '_>,
-    event: &'e EventType,
-    problems: &mut Problems,
-) -> Option<Option<&'e Declared>> {
-    let of_numbers = matches!(function, Function::Sum | Function::Max | Function::Min);
-    let cursor = if of_numbers || function == Function::Distinct {
-        object.required("property", problems)?
-    } else {
-        match object.get("property") {
-            Some(cursor) => cursor,
-            None => return Some(None),
-        }
-    };
-    let name = cursor.text(problems)?;
-    let Some(property) = event.properties.iter().find(|property| &*property.name == name) else {
-        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
-        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
-        return None;
-    };
-    let number = matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. });
-    if of_numbers && !number {
-        let kind = property.kind.name();
-        problems.push(
-            cursor.problem(format!("`{}` needs a number, `{name}` is of kind {kind}", function.name())),
-        );
-        return None;
-    }
-    Some(Some(property))
-}
-
-fn read_per(object: &Object<'_, '_>, problems: &mut Problems) -> Option<()> {
-    let per = object.required("per", problems)?;
-    let text = per.text(problems)?;
-    if text != "day" && text != "week" {
-        problems.push(per.problem(format!("expected day or week, found {}", quoted(text))));
-        return None;
-    }
-    Some(())
-}
-
-/// `90m`, `12h`, `7d` in seconds.
-fn read_window(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
-    const YEAR_DAYS: u32 = 366;
-    let text = cursor.text(problems)?;
-    let split = text.len().saturating_sub(1);
-    let unit = match text.get(split..) {
-        Some("m") => 60,
-        Some("h") => 3_600,
-        Some("d") => 86_400,
-        _ => 0,
-    };
-    let seconds = text.get(..split).and_then(|n| n.parse::<u32>().ok()).and_then(|n| n.checked_mul(unit));
-    match seconds.filter(|s| (1..=YEAR_DAYS * 86_400).contains(s)) {
-        Some(seconds) => Some(seconds),
-        None => {
-            problems.push(
-                cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))),
-            );
-            None
-        }
-    }
 }
 
 /// A feature, context field, event or attribute is named so that a condition can name it.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::input::{Input, InputValue};
-use crate::value::Value;
+use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
 
 fn parse(text: &str) -> Schema {
@@ -10,7 +10,7 @@ fn parse(text: &str) -> Schema {
 }
 
 #[test]
-fn a_row_of_64_mixed_features_takes_at_most_96_bytes() {
+fn a_row_of_64_mixed_features_takes_at_most_96_bytes_and_its_header() {
     let mut text = String::from("schema: wide\nfeatures:\n");
     let kinds = [
         (20, "{kind: bool}"),
@@ -26,7 +26,8 @@ fn a_row_of_64_mixed_features_takes_at_most_96_bytes() {
     }
     let schema = parse(&text);
     assert_eq!(schema.features().len(), 64);
-    assert!(schema.row_words() * 8 <= 96, "{} bytes", schema.row_words() * 8);
+    let bytes = (schema.row_words() - HEADER_WORDS) * 8;
+    assert!(bytes <= 96, "{bytes} bytes");
 }
 
 #[test]
@@ -147,7 +148,9 @@ fn a_schema_grows_at_the_end_and_old_rows_stay_readable() {
     };
     set(&old, &mut row, "a", "7");
     set(&old, &mut row, "e", "y");
-    let read = |name: &str| FeatureVector::new(&row).get(&grown, grown.feature_id(name).unwrap()).to_string();
+    let read = |name: &str| {
+        FeatureVector::new(&row).get(&grown, grown.feature_id(name).unwrap(), Time(0)).to_string()
+    };
     assert_eq!([read("a"), read("e"), read("n"), read("m")], ["7", "'y'", "missing", "missing"]);
 }
 
@@ -213,8 +216,7 @@ fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
         decimal,
         word,
         set,
-        (0_i64..4_294_967_295)
-            .prop_map(|s| ("{kind: time}".to_owned(), crate::value::Time::from_seconds(s).to_string())),
+        (0_i64..4_294_967_295).prop_map(|s| ("{kind: time}".to_owned(), Time::from_seconds(s).to_string())),
     ]
     .prop_flat_map(|(kind, value)| (Just(kind), proptest::option::of(Just(value))))
 }
@@ -244,7 +246,7 @@ proptest! {
         }
         for (i, (_, value)) in features.iter().enumerate() {
             let feature = &schema.features()[i];
-            let found = FeatureVector::new(&row).get(&schema, FeatureId(i as u16));
+            let found = FeatureVector::new(&row).get(&schema, FeatureId(i as u16), Time(0));
             let expected = match value {
                 Some(text) => feature.kind.read_text(text).unwrap(),
                 None => Value::Missing,
@@ -256,7 +258,7 @@ proptest! {
 
 /// Schemas, each of which grows the one before: more features, in another order, with more values.
 fn growth() -> impl Strategy<Value = Vec<String>> {
-    let feature = (0..12_usize, 0..6_usize);
+    let feature = (0..12_usize, 0..7_usize);
     let step = (prop::collection::vec(feature, 1..12), any::<prop::sample::Index>());
     prop::collection::vec(step, 1..6).prop_map(|steps| {
         let mut declared: Vec<(usize, usize)> = Vec::new(); // number and kind
@@ -280,7 +282,8 @@ fn growth() -> impl Strategy<Value = Vec<String>> {
                         2 => format!("{{kind: enum, values: [{words}]}}"),
                         3 => format!("{{kind: set, values: [{words}]}}"),
                         4 => "{kind: float, precision: double}".to_owned(),
-                        _ => "{kind: count, event: login, window: 7d}".to_owned(),
+                        5 => "{kind: count, event: login, window: 7d}".to_owned(),
+                        _ => "{kind: streak, event: login, per: day}".to_owned(),
                     };
                     text.push_str(&format!("  f{number}: {kind}\n"));
                 }
@@ -296,7 +299,7 @@ proptest! {
         let mut grown = Schema::empty();
         for text in &texts {
             grown = grown.grow(&parse(text)).unwrap();
-            let order: Vec<_> = grown.features().iter().map(|feature| (&*feature.name, feature.field)).collect();
+            let order: Vec<_> = grown.features().iter().map(|feature| (&*feature.name, feature.place())).collect();
             prop_assert_eq!(&Schema::restore(&grown.text, &order).unwrap(), &grown);
         }
     }
@@ -311,25 +314,168 @@ fn an_empty_schema_is_restored() {
 
 #[test]
 fn places_that_cannot_be_are_refused() {
-    let text = "schema: s\nfeatures: {a: {kind: bool}, b: {kind: int, min: 0, max: 200}, c: {kind: count, event: e}}\nevents: {e: {}}";
-    let at = |word, shift, bits| Field::at((word, shift, bits));
-    let (a, b) = (at(0, 0, 2), at(0, 2, 8));
-    let check = |order: &[(&str, Option<Field>)], why: Option<&str>| {
-        let found = Schema::restore(text, order).map(drop).map_err(|problems| problems.to_string());
-        match why {
-            None => assert_eq!(found, Ok(())),
-            Some(why) => assert!(found.unwrap_err().contains(why), "{why}"),
+    let text = "schema: s\nfeatures: {a: {kind: bool}, b: {kind: int, min: 0, max: 200}, \
+                c: {kind: count, event: e, window: 7d}}\nevents: {e: {}}";
+    let at = |word, shift, bits| Field::at((word, shift, bits)).map(RowPlace::Field);
+    let cells = |word, words| Cells::at((word, words)).map(RowPlace::Cells);
+    let (a, b, c) = (at(1, 0, 2), at(1, 2, 8), cells(2, 3));
+    let check = |order: &[(&str, Option<RowPlace>)], why: Option<&str>| {
+        let found = Schema::restore(text, order).map(|schema| schema.row_words());
+        match (found, why) {
+            (Ok(words), None) => assert_eq!(words, 5),
+            (Err(problems), Some(why)) => assert!(problems.to_string().contains(why), "{why}: {problems}"),
+            (found, why) => panic!("{found:?}, {why:?}"),
         }
     };
-    check(&[("b", b), ("c", None), ("a", a)], None);
+    check(&[("b", b), ("c", c), ("a", a)], None);
     check(&[("b", b), ("a", a)], Some("feature `c` has no number"));
-    check(&[("b", b), ("c", None), ("a", a), ("d", None)], Some("feature \"d\" is not declared once"));
-    check(&[("b", b), ("c", None), ("a", a), ("a", a)], Some("feature \"a\" is not declared once"));
-    check(&[("b", b), ("c", None), ("a", at(0, 9, 2))], Some("`a`: its bits are those of another"));
-    check(&[("b", at(0, 2, 7)), ("c", None), ("a", a)], Some("`b`: its bits are too few"));
-    check(&[("b", None), ("c", None), ("a", a)], Some("`b`: it has no place"));
-    check(&[("b", b), ("c", at(1, 0, 8)), ("a", a)], Some("`c`: it is computed"));
+    check(&[("b", b), ("c", c), ("a", a), ("d", None)], Some("feature \"d\" is not declared once"));
+    check(&[("b", b), ("c", c), ("a", a), ("a", a)], Some("feature \"a\" is not declared once"));
+    check(&[("b", b), ("c", c), ("a", at(1, 9, 2))], Some("`a`: its bits are those of another"));
+    check(&[("b", b), ("c", c), ("a", at(4, 0, 2))], Some("`a`: its bits are those of another"));
+    check(&[("b", b), ("c", c), ("a", at(0, 0, 2))], Some("or of the row's header"));
+    check(&[("b", b), ("c", cells(1, 3)), ("a", a)], Some("`c`: its bits are those of another"));
+    check(&[("b", b), ("c", cells(2, 2)), ("a", a)], Some("`c`: its words are not as many as it needs"));
+    check(&[("b", at(1, 2, 7)), ("c", c), ("a", a)], Some("`b`: its bits are too few"));
+    check(&[("b", None), ("c", c), ("a", a)], Some("`b`: it has no place"));
+    check(&[("b", b), ("c", None), ("a", a)], Some("`c`: it has no place"));
+    check(
+        &[("b", b), ("c", at(2, 0, 8)), ("a", a)],
+        Some("`c`: it is computed from events and needs whole words"),
+    );
+    check(
+        &[("b", cells(5, 1)), ("c", c), ("a", a)],
+        Some("`b`: it has a place that does not go with its kind"),
+    );
     for place in [(MAX_ROW_WORDS as u16, 0, 1), (0, 64, 1), (0, 60, 5), (0, 0, 65), (0, 3, 0)] {
         assert_eq!(Field::at(place), None, "{place:?}");
     }
+    for place in [(MAX_ROW_WORDS as u16, 1), (1, 0), (u16::MAX, u16::MAX)] {
+        assert_eq!(Cells::at(place), None, "{place:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
+    let check = |declared: &str, expected: &str| {
+        let text = format!(
+            "schema: s\nfeatures:\n  f: {declared}\nevents:\n  view:\n    properties:\n      page: {{kind: string}}\n      \
+             seconds: {{kind: int, min: 0, max: 86400}}\n      level: {{kind: enum, values: [low, high], ordered: true}}\n"
+        );
+        let found = Schema::parse("schema.yaml", &text).map(drop).map_err(|problems| problems.to_string());
+        match found {
+            Ok(()) => assert_eq!(expected, "", "{declared}"),
+            Err(problems) => {
+                assert!(!expected.is_empty() && problems.contains(expected), "{declared}: {problems}");
+            }
+        }
+    };
+    check("{kind: count, event: view, window: 7d, buckets: 7, when: \"page == 'fx' && seconds >= 5\"}", "");
+    check("{kind: count, event: view, when: level >= 'high' && has(event.page)}", "");
+    check("{kind: sum, event: convert, property: value, when: channel == 'app', window: 30d}", "");
+    check("{kind: distinct, event: view, property: page}", "");
+    check("{kind: distinct, event: view, per: day, window: 30d}", "");
+    check("{kind: last, event: view, window: 30d}", "");
+    check("{kind: recency, event: view}", "");
+    check(
+        "{kind: count, event: view, when: pag == 'fx'}",
+        "schema.yaml:3:39: event `view` has no property `pag`\n  3 |   f: {kind: count, event: view, when: pag == 'fx'}\n    \
+         |                                       ^^^\n  = did you mean `page`?",
+    );
+    check("{kind: count, event: view, when: now > 3}", "3:39: event `view` has no property `now`");
+    check("{kind: count, event: view, when: tag.vip}", "event `view` has no property `tag`");
+    check("{kind: count, event: view, when: seconds}", "3:39: a condition is true or false, this is an int");
+    check("{kind: count, event: view, when: seconds > 'x'}", "3:");
+    check("{kind: count, event: view, when: level == 'hihg'}", "did you mean 'high'?");
+    check("{kind: count, event: view, when: (page}", "3:");
+    check("{kind: count, event: view, when: }", "`when` is empty");
+    check("{kind: count, event: view, property: page}", "unknown field \"property\"");
+    check(
+        "{kind: count, event: view, window: 7d, buckets: 65}",
+        "expected a whole number from 1 to 64, found 65",
+    );
+    check("{kind: count, event: view, buckets: 7}", "`buckets` says how finely a `window` is cut");
+    check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` says");
+    check("{kind: distinct, event: view, per: day}", "`window` is missing");
+    check("{kind: distinct, event: view, per: week, window: 7d}", "expected day, found \"week\"");
+    check("{kind: distinct, event: view, per: day, property: page, window: 7d}", "do not go together");
+    check("{kind: distinct, event: view}", "`property` is missing");
+    check("{kind: streak, event: view, per: year}", "expected day or week, found \"year\"");
+    check("{kind: streak, event: view}", "`per` is missing");
+    check("{kind: max, event: view, property: page}", "`max` needs a number, `page` is of kind string");
+    check("{kind: last, event: view, property: page}", "`last` keeps no free text");
+    check("{kind: count, event: clik}", "did you mean `click`?");
+}
+
+#[test]
+fn outcomes_are_events_of_every_schema() {
+    let schema = parse("schema: s\nevents: {login: {}, search: {}}");
+    for schema in [&Schema::empty(), &schema] {
+        let names: Vec<&str> = schema.events().iter().rev().take(4).map(|event| &*event.name).collect();
+        assert_eq!(names, ["convert", "dismiss", "click", "impression"]);
+        let click = &schema.events()[schema.event_id("click").unwrap()];
+        assert_eq!(click.property_id("value"), Some(3));
+    }
+    assert_eq!((schema.event_id("search"), schema.event_id("logout")), (Some(1), None));
+    assert_eq!(schema.find_event("serch").unwrap_err().hint.as_deref(), Some("did you mean `search`?"));
+    let problems = Schema::parse("s", "schema: s\nevents: {click: {}}").unwrap_err().to_string();
+    assert!(problems.contains("s:2:10: event `click` is there already"), "{problems}");
+}
+
+#[test]
+fn how_a_feature_is_computed_cannot_change() {
+    let schema = |zone: &str, computed: &str, page: &str| {
+        parse(&format!(
+            "schema: s\ntimezone: {zone}\nfeatures: {{f: {{{computed}, event: view}}}}\n\
+             events: {{view: {{properties: {{page: {page}, n: {{kind: int}}}}}}}}"
+        ))
+    };
+    let three = "{kind: enum, values: [a, b, c]}";
+    let four = "{kind: enum, values: [a, b, c, d]}";
+    let many = format!(
+        "{{kind: enum, values: [a, b, c, {}]}}",
+        (0..70).map(|i| format!("v{i}")).collect::<Vec<_>>().join(", ")
+    );
+    let check = |[old, new]: [&Schema; 2], expected: &str| {
+        let found = old.grow(new).map(drop).map_err(|problems| problems.to_string());
+        match found {
+            Ok(()) => assert_eq!(expected, ""),
+            Err(problems) => assert!(!expected.is_empty() && problems.contains(expected), "{problems}"),
+        }
+    };
+    let changed = "feature `f`: how it is computed cannot change";
+    let count = schema("UTC", "kind: count, window: 7d", three);
+    check([&count, &schema("UTC", "kind: count, window: 7d, description: of a week", four)], "");
+    for other in [
+        "kind: count",
+        "kind: count, window: 8d",
+        "kind: count, window: 7d, buckets: 7",
+        "kind: count, window: 7d, when: n > 3",
+        "kind: streak, per: day",
+    ] {
+        check([&count, &schema("UTC", other, three)], changed);
+    }
+    check(
+        [
+            &schema("UTC", "kind: count, when: n > 3", three),
+            &schema("UTC", "kind: count, when: n > 4", three),
+        ],
+        changed,
+    );
+    check(
+        [&count, &schema("Asia/Shanghai", "kind: count, window: 7d", three)],
+        "`timezone` cannot change from UTC to Asia/Shanghai",
+    );
+    let none = parse("schema: s\nevents: {view: {properties: {n: {kind: int}}}}");
+    check([&none, &schema("Asia/Shanghai", "kind: count", three)], "");
+    let distinct = |page: &str| schema("UTC", "kind: distinct, property: page", page);
+    check([&distinct(three), &distinct(four)], "");
+    check([&distinct(three), &distinct(&many)], "no room");
+    let last = |page: &str| schema("UTC", "kind: last, property: page", page);
+    check([&last(three), &last(&many)], "");
+    check(
+        [&last("{kind: int, min: 0, max: 9}"), &last("{kind: int, min: -1, max: 9}")],
+        "`min` cannot change",
+    );
+    check([&last("{kind: int, min: 0, max: 9}"), &last("{kind: int, min: 0, max: 9000000000}")], "no room");
 }

@@ -3,9 +3,9 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::VERSION;
-use crate::codec::MAX_DEFINITION_BYTES;
+use crate::codec::{MAX_DEFINITION_BYTES, MAX_PIECE_BYTES};
 use crate::customer::MAX_ID_BYTES;
-use crate::schema::MAX_ROW_WORDS;
+use crate::row::MAX_WORDS;
 
 pub(super) const PREAMBLE_BYTES: usize = 20;
 pub(super) const HEADER_BYTES: usize = 40;
@@ -16,7 +16,7 @@ pub(super) const ENOUGH_BYTES: usize = 1 << 19;
 /// Bytes of customers in a block at most.
 pub(super) const MAX_CUSTOMERS_BYTES: usize = 1 << 21;
 /// Bytes of one customer at most.
-pub(super) const MAX_CUSTOMER_BYTES: usize = 1 + 2 + MAX_ID_BYTES + 8 * MAX_ROW_WORDS;
+pub(super) const MAX_CUSTOMER_BYTES: usize = 1 + 2 + MAX_ID_BYTES + 8 * MAX_WORDS;
 
 const MAGIC: &[u8; 8] = b"ushersnp";
 
@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Head,
     Schema,
     RuleSet,
+    Catalogue,
+    Ledger,
     Customers,
     End,
 }
@@ -43,13 +45,16 @@ pub(super) struct Block {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Customers, Kind::End];
+    pub(super) const ALL: [Kind; 7] =
+        [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Catalogue, Kind::Ledger, Kind::Customers, Kind::End];
 
     fn tag(self) -> &'static [u8; 4] {
         match self {
             Kind::Head => b"head",
             Kind::Schema => b"schm",
             Kind::RuleSet => b"rule",
+            Kind::Catalogue => b"ctlg",
+            Kind::Ledger => b"ldgr",
             Kind::Customers => b"cust",
             Kind::End => b"end.",
         }
@@ -59,7 +64,8 @@ impl Kind {
     pub(super) fn max_bytes(self) -> usize {
         match self {
             Kind::Head => 1024,
-            Kind::Schema | Kind::RuleSet => MAX_DEFINITION_BYTES,
+            Kind::Schema | Kind::RuleSet | Kind::Catalogue => MAX_DEFINITION_BYTES,
+            Kind::Ledger => MAX_PIECE_BYTES,
             Kind::Customers => MAX_CUSTOMERS_BYTES,
             Kind::End => END_BYTES,
         }

@@ -9,12 +9,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::block::{Block, END_BYTES, HEADER_BYTES, Kind, PREAMBLE_BYTES, checksum, number, version};
 use super::{Head, VERSION};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Additions, Catalogue};
 use crate::codec::{self, DecodeError};
 use crate::customer::CustomerId;
 use crate::definitions::{Definitions, History};
 use crate::disk::{Disk, File, read_exact_at};
 use crate::durability::SnapshotInfo;
+use crate::ledger::{Content, MAX_PIECES, Piece};
 use crate::state::{Digest, State};
 use crate::store::{self, Loader};
 
@@ -99,13 +100,13 @@ pub fn load(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Loaded, LoadError> {
     let mut input = Input::open(disk, salt, name)?;
-    let (head, definitions) = input.head_and_definitions()?;
+    let (head, definitions, ledger) = input.all_but_customers()?;
     let (customers, room) = (head.customers as usize, (input.length / MIN_BYTES_PER_CUSTOMER) as usize);
     let row_words = definitions.schema.row_words();
     let too_many = |_| LoadError::Full(store::Full);
     let loader = Loader::new(head.seed, customers, room, row_words).map_err(too_many)?;
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MAX_THREADS));
-    let checked = read_customers(input, head, &definitions, threads, progress, |slot, id, row| {
+    let checked = read_customers(input, head, &definitions, &ledger, threads, progress, |slot, id, row| {
         loader.put(slot, id, row)
     })?;
     let damaged = |error: store::LoadError| LoadError::Damaged {
@@ -115,7 +116,7 @@ pub fn load(
         found: error.to_string(),
     };
     let customers = loader.finish().map_err(damaged)?;
-    let state = State::restore(head.sequence, head.erased, definitions, customers);
+    let state = State::restore(head.sequence, head.erased, definitions, customers, ledger);
     Ok(Loaded { state, head, digest: checked.digest, bytes: checked.bytes })
 }
 
@@ -125,8 +126,8 @@ pub fn load(
 /// [`LoadError`].
 pub fn verify(disk: &dyn Disk, salt: u64, name: &str) -> Result<Checked, LoadError> {
     let mut input = Input::open(disk, salt, name)?;
-    let (head, definitions) = input.head_and_definitions()?;
-    read_customers(input, head, &definitions, 1, &|_, _| {}, |_, _, _| Ok(()))
+    let (head, definitions, ledger) = input.all_but_customers()?;
+    read_customers(input, head, &definitions, &ledger, 1, &|_, _| {}, |_, _, _| Ok(()))
 }
 
 /// Reads on to the end, and calls `put` with slot, id and row of every customer.
@@ -134,6 +135,7 @@ fn read_customers(
     input: Input,
     head: Head,
     definitions: &Definitions,
+    ledger: &Content,
     threads: usize,
     progress: &(dyn Fn(u64, u64) + Sync),
     put: impl Fn(u32, CustomerId, &[u64]) -> Result<(), store::LoadError> + Sync,
@@ -161,7 +163,7 @@ fn read_customers(
     for one in digests {
         digest.merge(one?);
     }
-    let digest = digest.of_state(definitions);
+    let digest = digest.of_state(definitions, ledger);
     let input = input.into_inner().unwrap_or_else(PoisonError::into_inner);
     let wrong = |what, expected: u64, found: u64| LoadError::Damaged {
         file: file.to_string(),
@@ -230,7 +232,7 @@ impl Input {
         Ok(input)
     }
 
-    fn head_and_definitions(&mut self) -> Result<(Head, Definitions), LoadError> {
+    fn all_but_customers(&mut self) -> Result<(Head, Definitions, Content), LoadError> {
         let head = self.definition(Kind::Head, codec::decode_head)?;
         let schema = self.definition(Kind::Schema, codec::decode_schema)?;
         let mut rule_sets: Vec<(Arc<str>, History)> = Vec::new();
@@ -242,7 +244,36 @@ impl Input {
             }
             rule_sets.push(rule_set);
         }
-        Ok((head, Definitions::restore(schema, Catalogue::new(), rule_sets)))
+        let mut catalogue = Catalogue::new();
+        for _ in 0..head.catalogue_blocks {
+            let additions: Additions = self.definition(Kind::Catalogue, codec::decode_additions)?;
+            catalogue.extend(&additions);
+        }
+        let ledger = self.ledger(&head)?;
+        let definitions = Definitions::restore(schema, catalogue, rule_sets);
+        let definitions = definitions.map_err(|problems| {
+            damaged(&self.file, self.offset, "a schema that compiles", problems.to_string())
+        })?;
+        Ok((head, definitions, ledger))
+    }
+
+    fn ledger(&mut self, head: &Head) -> Result<Content, LoadError> {
+        let (at, blocks) = (self.offset, head.ledger_blocks);
+        if blocks as usize > MAX_PIECES {
+            let expected = format!("at most {MAX_PIECES} blocks of the ledger");
+            return Err(damaged(&self.file, at, expected, format!("{blocks}")));
+        }
+        let mut ledger = Content::default();
+        for block in 1..=blocks {
+            let at = self.offset;
+            let piece = self.definition(Kind::Ledger, codec::decode_piece)?;
+            let wrong = |found: String| damaged(&self.file, at, "a ledger that keeps to its bounds", found);
+            if (block == blocks) != matches!(piece, Piece::Totals(_)) {
+                return Err(wrong("totals that are not the last of it".into()));
+            }
+            ledger.take_in(piece).map_err(wrong)?;
+        }
+        Ok(ledger)
     }
 
     fn definition<T>(

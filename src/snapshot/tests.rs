@@ -7,11 +7,13 @@ use proptest::prelude::*;
 
 use super::block::{Block, HEADER_BYTES, Kind, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES, checksum, preamble};
 use super::*;
+use crate::catalogue::{Additions, OfferEntry, OfferNumber, Place, PlaceNumber};
 use crate::codec;
 use crate::definitions::Definitions;
 use crate::disk::{Disk, File};
+use crate::ledger::{self, Chunk, MAX_LIMITS, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals, Used};
 use crate::record::Record;
-use crate::state::testing::{Model, SCHEMA, grown_schema, id, merge, updates};
+use crate::state::testing::{Model, SCHEMA, events, grown_schema, happening, id, merge, updates};
 use crate::state::{Digest, State};
 use crate::update::{Change, Update};
 
@@ -121,6 +123,21 @@ fn filled(customers: usize) -> State {
     state
 }
 
+/// A state with numbers for names, contacts, and something in every part of the ledger.
+fn eventful() -> State {
+    let mut state = State::new();
+    apply(&mut state, &Record::Schema { text: "schema: s\n".into() });
+    let additions = Additions {
+        names: ["r", "g", "banner", "app", "e.a"].map(|name| vec![name.into()]),
+        places: vec![Place { placement: 0, channel: 0 }],
+        offers: vec![(OfferNumber(0), OfferEntry { name: "card".into(), ..OfferEntry::default() })],
+        keep_s: Some([1, 2, 3, u32::MAX]),
+    };
+    apply(&mut state, &Record::Catalogue(Box::new(additions)));
+    apply(&mut state, &Record::Customers((1..4).map(happening).collect()));
+    state
+}
+
 /// Writes, verifies and loads; everything must come back.
 fn check_round_trip(state: &mut State, compress: bool) -> State {
     let disk = Memory::default();
@@ -149,14 +166,46 @@ fn what_was_written_is_loaded() {
         }
     }
     check_round_trip(&mut State::new(), false);
+    let mut state = eventful();
+    let loaded = check_round_trip(&mut state, true);
+    assert_eq!(loaded.definitions().catalogue, state.definitions().catalogue);
+    assert_eq!(loaded.figures().tallies(), state.figures().tallies());
+}
+
+#[test]
+fn the_digest_covers_numbers_contacts_and_every_part_of_the_ledger() {
+    let mut state = eventful();
+    let digest_with = |state: &mut State, change: &dyn Fn(&mut ledger::Content, &mut Definitions)| {
+        let frozen = state.freeze().unwrap();
+        let (mut content, mut definitions) = (frozen.ledger, frozen.definitions);
+        change(&mut content, &mut definitions);
+        Digest::default().of_state(&definitions, &content)
+    };
+    let same = digest_with(&mut state, &|_, _| {});
+    let changes: [&dyn Fn(&mut ledger::Content, &mut Definitions); 8] = [
+        &|content, _| content.ids = ledger::Kept::default(),
+        &|content, _| content.outcomes.forgotten_until += 1,
+        &|content, _| content.limits[0].used += 1,
+        &|content, _| content.lessons.clear(),
+        &|content, _| content.tallies = ledger::Tallies::default(),
+        &|_, definitions| definitions.catalogue = Arc::default(),
+        &|content, _| content.ids.chunks[0].newest += 1,
+        &|content, _| std::mem::swap(&mut content.ids, &mut content.outcomes),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        assert_ne!(digest_with(&mut state, change), same, "change {at}");
+    }
+    let before = state.digest();
+    apply(&mut state, &Record::Customers(vec![happening(9)]));
+    assert_ne!(state.digest(), before);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn a_loaded_state_goes_on_as_the_one_that_was_written(
-        before in prop::collection::vec(updates(), 0..6),
-        after in prop::collection::vec(updates(), 0..6),
+        before in prop::collection::vec(prop_oneof![updates(), events()], 0..6),
+        after in prop::collection::vec(prop_oneof![updates(), events()], 0..6),
         compress in any::<bool>(),
     ) {
         let mut live = State::new();
@@ -173,6 +222,7 @@ proptest! {
         }
         prop_assert_eq!(loaded.digest(), live.digest());
         prop_assert_eq!(loaded.erased(), live.erased());
+        prop_assert_eq!(loaded.figures().tallies(), live.figures().tallies());
         prop_assert_eq!(
             Model::of(loaded.definitions(), loaded.customers()),
             Model::of(live.definitions(), live.customers())
@@ -220,7 +270,7 @@ fn plain(customers: u64) -> State {
     for number in 0..customers {
         store.put(&id(number * 1000), &[number + 1; 12]).unwrap();
     }
-    State::restore(9, 0, Definitions::new(), store)
+    State::restore(9, 0, Definitions::new(), store, ledger::Content::default())
 }
 
 /// Flips every bit in turn.
@@ -249,6 +299,7 @@ fn a_flip_of_any_bit_is_found() {
 fn a_flip_of_any_bit_of_definitions_or_packed_customers_is_found() {
     check_flips(&bytes_of(&mut filled(2), false), true);
     check_flips(&bytes_of(&mut plain(30), true), false);
+    check_flips(&bytes_of(&mut eventful(), false), true);
 }
 
 #[test]
@@ -344,9 +395,21 @@ fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
     file
 }
 
+const HEAD: Head = Head {
+    sequence: 1,
+    chain: 0,
+    erased: 0,
+    customers: 0,
+    taken_at_s: 0,
+    seed: 3,
+    rule_sets: 0,
+    catalogue_blocks: 0,
+    ledger_blocks: 0,
+};
+
 /// A file that says it holds `customers`, with these bytes for them.
 fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u8> {
-    let head = Head { sequence: 1, chain: 0, erased: 0, customers, taken_at_s: 0, seed: 3, rule_sets: 0 };
+    let head = Head { customers, ..HEAD };
     let schema = Definitions::new().schema;
     let mut all = vec![
         (Kind::Head, 0, codec::encode_head(&head).unwrap()),
@@ -360,7 +423,7 @@ fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u
 fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
     let mut digest = Digest::default();
     digest.add("a", &[7]);
-    let digest = digest.of_state(&Definitions::new());
+    let digest = digest.of_state(&Definitions::new(), &ledger::Content::default());
     let one = b"\x01\x01\0a\x07\0\0\0\0\0\0\0";
     let disk = Memory::default();
     disk.put("s", with_customers(1, &[(1, one)], digest));
@@ -388,7 +451,14 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
     let disk = Memory::default();
     let mut twice = Digest::default();
     (0..2).for_each(|_| twice.add("a", &[7]));
-    disk.put("s", with_customers(2, &[(1, one), (1, one)], twice.of_state(&Definitions::new())));
+    disk.put(
+        "s",
+        with_customers(
+            2,
+            &[(1, one), (1, one)],
+            twice.of_state(&Definitions::new(), &ledger::Content::default()),
+        ),
+    );
     let error = loaded(&disk, "s").map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("twice"), "{error}");
     let long = vec![0; MAX_CUSTOMERS_BYTES + 1];
@@ -397,10 +467,39 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
 }
 
 #[test]
+fn a_ledger_that_does_not_keep_to_its_bounds_is_refused() {
+    let file = |catalogue_blocks: u32, ledger: &[Piece]| {
+        let head = codec::encode_head(&Head { catalogue_blocks, ledger_blocks: ledger.len() as u32, ..HEAD })
+            .unwrap();
+        let schema = codec::encode_schema(&Definitions::new().schema).unwrap();
+        let mut blocks = vec![(Kind::Head, 0, head), (Kind::Schema, 0, schema)];
+        let additions = codec::encode_additions(&Additions::default()).unwrap();
+        blocks.extend((0..catalogue_blocks).map(|_| (Kind::Catalogue, 0, additions.clone())));
+        blocks.extend(ledger.iter().map(|piece| (Kind::Ledger, 0, codec::encode_piece(piece).unwrap())));
+        sealed(&blocks, Digest::default().of_state(&Definitions::new(), &ledger::Content::default()))
+    };
+    let totals = |gone| Piece::Totals(Totals { ids: (gone, 0), outcomes: (0, 0), uncounted: 0 });
+    let chunk = |hashes| Piece::Ids(Chunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) });
+    let disk = Memory::default();
+    disk.put("s", file(3, &[totals(0)]));
+    assert!(loaded(&disk, "s").is_ok(), "what is right is loaded");
+    check_refused(file(0, &[totals(0), totals(0)]), "totals that are not the last");
+    check_refused(file(0, &[chunk(1)]), "totals that are not the last");
+    check_refused(file(0, &[chunk(0), totals(0)]), "a chunk of 0");
+    check_refused(file(0, &[chunk(3), totals(3)]), "3 of 3 forgotten");
+    let row = (5, TallyKey::new(OfferNumber(1), PlaceNumber(1), None), Tally::default());
+    check_refused(file(0, &[Piece::Tallies(vec![row, row]), totals(0)]), "twice");
+    let limits = Piece::Limits(vec![Used { key: 1, day: 0, used: 1 }; MAX_PIECE_ROWS]);
+    let many = vec![limits; MAX_LIMITS / MAX_PIECE_ROWS + 1];
+    check_refused(file(0, &[many, vec![totals(0)]].concat()), "budgets");
+    let blocks = vec![totals(0); ledger::MAX_PIECES + 1];
+    check_refused(file(0, &blocks), "blocks of the ledger");
+}
+
+#[test]
 fn a_packed_block_never_unpacks_to_more_than_it_says() {
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-    let head = Head { sequence: 1, chain: 0, erased: 0, customers: 0, taken_at_s: 0, seed: 3, rule_sets: 0 };
-    let head = codec::encode_head(&head).unwrap();
+    let head = codec::encode_head(&HEAD).unwrap();
     let mut file = sealed(&[(Kind::Head, 0, head), (Kind::Schema, 0, bomb)], 0);
     let (mut block, place) = blocks(&file)[1].clone();
     block.unpacked = codec::MAX_DEFINITION_BYTES as u32;
@@ -419,9 +518,9 @@ proptest! {
 
     #[test]
     fn any_payloads_never_panic(
-        payloads in prop::collection::vec((0..5_usize, 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
+        payloads in prop::collection::vec((0..Kind::ALL.len(), 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
     ) {
-        let kinds = [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Customers, Kind::End];
+        let kinds = Kind::ALL;
         let blocks: Vec<_> = payloads.into_iter().map(|(kind, count, bytes)| (kinds[kind], count, bytes)).collect();
         refusal(sealed(&blocks, 0));
     }
@@ -437,7 +536,9 @@ fn a_newer_format_and_another_directory_are_told_from_damage() {
         bytes[12..PREAMBLE_BYTES].copy_from_slice(&sum.to_le_bytes());
         bytes
     };
-    assert!(matches!(refusal(with_version(2)), LoadError::Newer { version: 2, .. }));
+    assert!(matches!(refusal(with_version(3)), LoadError::Newer { version: 3, .. }));
+    let older = refusal(with_version(1)).to_string();
+    assert_eq!(older, "s: at byte 8: expected version 2 of the format, found version 1");
     assert!(matches!(refusal(with_version(0)), LoadError::Damaged { offset: 8, .. }));
     let disk = Memory::default();
     disk.put("s", bytes);
@@ -450,12 +551,12 @@ fn a_newer_format_and_another_directory_are_told_from_damage() {
 #[test]
 fn the_layout_stays_as_written_down() {
     let bytes = with_customers(1, &[(1, b"\x01\x01\0a\x07\0\0\0\0\0\0\0")], 5);
-    assert_eq!(bytes[..12], *b"ushersnp\x01\0\0\0");
+    assert_eq!(bytes[..12], *b"ushersnp\x02\0\0\0");
     let places: Vec<_> = blocks(&bytes).into_iter().map(|(_, place)| place).collect();
-    assert_eq!(bytes[places[0].start..][..24], *b"head\0\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\x07\0\0\0");
+    assert_eq!(bytes[places[0].start..][..24], *b"head\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\x09\0\0\0");
     assert_eq!(bytes[places[2].start..][..24], *b"cust\x02\0\0\0\0\0\0\0\x01\0\0\0\x0c\0\0\0\x0c\0\0\0");
     assert_eq!(bytes[places[3].start..][..24], *b"end.\x03\0\0\0\x01\0\0\0\0\0\0\0\x28\0\0\0\x28\0\0\0");
-    assert_eq!(checksum(&bytes, 0), 0xd884_f9e7_ccdb_b451, "every byte, checksums included");
+    assert_eq!(checksum(&bytes, 0), 0xa464_d3fc_1c9e_1ff5, "every byte, checksums included");
 }
 
 #[test]

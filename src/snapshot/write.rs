@@ -13,11 +13,13 @@ use super::block::{
     checksum, preamble,
 };
 use super::{Head, UNFINISHED, name};
+use crate::catalogue::Additions;
 use crate::codec;
 use crate::customer::CustomerId;
 use crate::definitions::Definitions;
 use crate::disk::{Disk, File, write_all_at};
-use crate::schema::MAX_ROW_WORDS;
+use crate::ledger::Piece;
+use crate::row::MAX_WORDS;
 use crate::state::{self, Digest};
 use crate::store::{self, GivenUp, Part, bytes_of};
 
@@ -77,6 +79,7 @@ pub fn write(
     compress: bool,
     stop: &AtomicBool,
 ) -> Result<Written, WriteError> {
+    let (catalogue, ledger) = (frozen.definitions.catalogue.whole(), frozen.ledger.pieces());
     let head = Head {
         sequence: frozen.sequence,
         chain,
@@ -85,6 +88,8 @@ pub fn write(
         taken_at_s,
         seed: frozen.customers.seed(),
         rule_sets: frozen.definitions.rule_sets().count() as u32,
+        catalogue_blocks: catalogue.len() as u32,
+        ledger_blocks: ledger.len() as u32,
     };
     let name = name(head.sequence);
     let temporary = format!("{name}{UNFINISHED}");
@@ -92,11 +97,13 @@ pub fn write(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", error)),
         _ => {}
     }
-    let written = write_file(disk, &temporary, salt, head, frozen, compress, stop).and_then(|written| {
-        disk.rename(&temporary, &name).map_err(|error| failed("renaming", error))?;
-        disk.sync().map_err(|error| failed("syncing the directory", error))?;
-        Ok(written)
-    });
+    let pieces = (&catalogue[..], &ledger[..]);
+    let written =
+        write_file(disk, &temporary, salt, head, frozen, pieces, compress, stop).and_then(|written| {
+            disk.rename(&temporary, &name).map_err(|error| failed("renaming", error))?;
+            disk.sync().map_err(|error| failed("syncing the directory", error))?;
+            Ok(written)
+        });
     match written {
         Ok((bytes, digest)) => Ok(Written { name, bytes, head, digest }),
         Err(error) => {
@@ -117,14 +124,16 @@ fn write_file(
     salt: u64,
     head: Head,
     frozen: state::Frozen,
+    (catalogue, ledger): (&[Additions], &[Piece]),
     compress: bool,
     stop: &AtomicBool,
 ) -> Result<(u64, u64), WriteError> {
     let file = disk.create(file).map_err(|error| failed("creating", error))?;
     let file = &*file;
-    let state::Frozen { definitions, customers, .. } = frozen;
+    let state::Frozen { definitions, customers, ledger: content, .. } = frozen;
     let mut output = Output::new(file, salt, compress)?;
-    output.head_and_definitions(&head, &definitions)?;
+    output.head_and_definitions(&head, &definitions, catalogue)?;
+    ledger.iter().try_for_each(|piece| output.block(Kind::Ledger, 0, &codec::encode_piece(piece)?))?;
     let (filled, to_write) = sync_channel(MAX_WAITING);
     let (emptied, to_fill) = channel();
     let (wanted, to_sync) = sync_channel(1);
@@ -143,7 +152,7 @@ fn write_file(
         read?;
         Ok::<_, WriteError>(output)
     })?;
-    let digest = output.digest.of_state(&definitions);
+    let digest = output.digest.of_state(&definitions, &content);
     Ok((output.finish(digest)?, digest))
 }
 
@@ -229,12 +238,20 @@ impl Output<'_> {
         })
     }
 
-    fn head_and_definitions(&mut self, head: &Head, definitions: &Definitions) -> Result<(), WriteError> {
+    fn head_and_definitions(
+        &mut self,
+        head: &Head,
+        definitions: &Definitions,
+        catalogue: &[Additions],
+    ) -> Result<(), WriteError> {
         self.block(Kind::Head, 0, &codec::encode_head(head)?)?;
         self.block(Kind::Schema, 0, &codec::encode_schema(&definitions.schema)?)?;
         definitions.rule_sets().try_for_each(|(name, history)| {
             self.block(Kind::RuleSet, 0, &codec::encode_rule_set(name, history)?)
-        })
+        })?;
+        catalogue
+            .iter()
+            .try_for_each(|additions| self.block(Kind::Catalogue, 0, &codec::encode_additions(additions)?))
     }
 
     /// Writes the parts that come, and gives their buffers back.
@@ -261,7 +278,7 @@ impl Output<'_> {
     }
 
     fn customer(&mut self, id: &CustomerId, row: &[u64]) -> Result<(), WriteError> {
-        if row.len() > MAX_ROW_WORDS {
+        if row.len() > MAX_WORDS {
             return Err(WriteError::TooLong);
         }
         if self.payload.len() + MAX_CUSTOMER_BYTES > MAX_CUSTOMERS_BYTES {

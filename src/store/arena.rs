@@ -2,18 +2,19 @@
 //! `unsafe`, and no waiting for the writer.
 //!
 //! ```text
-//! chunk   first band, rows of 1 + 12 words     next band, rows of 3 words (only once a row outgrew the first)
-//! row 0   sequence w0 w1 ... w11               w12 w13 w14
-//! row 1   sequence w0 w1 ... w11               w12 w13 w14
+//! chunk   first band, rows of 1 + 12 words     next band, rows of 6 words (only once a row outgrew the first)
+//! row 0   sequence w0 w1 ... w11               w12 w13 ... w17
+//! row 1   sequence w0 w1 ... w11               w12 w13 ... w17
 //! ```
 //!
 //! The sequence is odd while the writer is inside the row; its next bit tells whether a customer owns the row, so that who
-//! goes through the rows needs no map to know. The orderings are those of H.-J. Boehm, "Can seqlocks get along with
-//! programming language memory models?", MSPC 2012.
+//! goes through the rows needs no map to know; the next 16 bits are the row's length, so that nobody touches what a short row
+//! does not use of the bands that a long one needs. What is beyond a row's length is zero. The orderings are those of
+//! H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.
 
 use std::iter;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use bytemuck::allocation::try_zeroed_slice_box;
 
@@ -30,10 +31,19 @@ pub(super) const MAX_SLOTS: usize = ROWS_PER_CHUNK * MAX_CHUNKS;
 /// writer still there after this many looks was most likely put off its core.
 const LOOKS_BEFORE_YIELD: u32 = 64;
 
-// The parts of a sequence: the writer is inside, a customer owns the row, and what each write adds.
+// The parts of a sequence: the writer is inside, a customer owns the row, the row's words, and what each write adds.
 const WRITING: u64 = 1;
 const OWNED: u64 = 2;
-const STEP: u64 = 4;
+const LENGTH_SHIFT: u32 = 2;
+const LENGTH_BITS: u32 = 16;
+const STEP: u64 = 1 << (LENGTH_SHIFT + LENGTH_BITS);
+
+/// Words of one row at most.
+const MAX_LENGTH: usize = (1 << LENGTH_BITS) - 1;
+
+/// Words of a further band at least. Rows grow by a contact at a time: five of them and one to come take 6 words and one
+/// cache line or two.
+const MIN_BAND_WORDS: usize = 6;
 
 /// What the system hands out at a time; memory that is untouched costs nothing, a page touched costs all of it.
 const PAGE_BYTES: usize = 4096;
@@ -61,6 +71,14 @@ struct Band {
     words: Box<[AtomicU64]>,
     stride: usize,
     next: OnceLock<Box<Band>>,
+    touched: Touched,
+}
+
+/// Which pages of a further band rows have come to, a bit each, and how many these are. Rows that never grew leave theirs
+/// to the system.
+struct Touched {
+    pages: Box<[AtomicU64]>,
+    count: AtomicUsize,
 }
 
 impl Arena {
@@ -97,7 +115,8 @@ impl Arena {
         let cell = self.chunks.get(slot as usize / ROWS_PER_CHUNK).ok_or(Full)?;
         if cell.get().is_none() {
             // Whoever comes second drops what it made; it is untouched memory.
-            let _ = cell.set(Chunk { used: AtomicU32::new(0), band: Band::new(1 + words)? });
+            let first = Band::new(words.checked_add(1).ok_or(Full)?)?;
+            let _ = cell.set(Chunk { used: AtomicU32::new(0), band: first });
         }
         cell.get().ok_or(Full)
     }
@@ -107,7 +126,7 @@ impl Arena {
         self.chunk(slot).map_or(Err(Full), |chunk| chunk.fit(words))
     }
 
-    /// Overwrites the row of `slot`, which fits `row`: first its words, then zeros to its end.
+    /// Overwrites the row of `slot`, which fits `row`: first its words, then zeros to where it ended before.
     pub(super) fn write(&self, slot: u32, row: &[u64]) {
         if let Some(chunk) = self.chunk(slot) {
             debug_assert!(row.len() <= chunk.words());
@@ -176,7 +195,7 @@ impl Arena {
         self.chunks.iter().map_while(OnceLock::get).map(used).sum()
     }
 
-    /// Bytes of the pages touched, and of the table. A band that was added counts as if every row had grown into it.
+    /// Bytes of the pages touched, and of the table.
     pub(super) fn bytes(&self) -> usize {
         let rows: usize = self.chunks.iter().map_while(OnceLock::get).map(Chunk::bytes).sum();
         rows + size_of_val(&*self.chunks)
@@ -192,6 +211,11 @@ fn lane(sequence: u64) -> u32 {
     ((sequence & OWNED) as u32 >> OWNED.trailing_zeros()).wrapping_neg()
 }
 
+/// Words of the row with this sequence.
+fn length(sequence: u64) -> usize {
+    (sequence >> LENGTH_SHIFT) as usize & MAX_LENGTH
+}
+
 fn offset(slot: u32) -> usize {
     slot as usize % ROWS_PER_CHUNK
 }
@@ -203,13 +227,18 @@ impl Chunk {
     }
 
     fn fit(&self, words: usize) -> Result<(), Full> {
+        if words > MAX_LENGTH {
+            return Err(Full);
+        }
         loop {
             let have = self.words();
             if words <= have {
                 return Ok(());
             }
-            // At least a quarter more, so that a schema that grows a word at a time does not end in a long chain.
-            let band = Box::new(Band::new((words - have).max(have / 4))?);
+            // Twice as much beyond the first band as there is: seven bands more take 384 words, as many as a row with all
+            // its contacts needs. It costs no memory that rows do not use, but for the rest of pages.
+            let beyond = have + 1 - self.band.stride;
+            let band = Box::new(Band::new((words - have).max(beyond).max(MIN_BAND_WORDS))?);
             if let Some(last) = self.band.chain().last() {
                 let _ = last.next.set(band); // while loading, another thread may be faster, so look again
             }
@@ -221,31 +250,44 @@ impl Chunk {
         let before = sequence.load(Ordering::Relaxed);
         sequence.store(before | WRITING, Ordering::Relaxed);
         fence(Ordering::Release);
-        let mut rest = row;
+        let (mut rest, mut cleared) = (row, length(before).saturating_sub(row.len()));
+        let mut from = 0;
         for (at, band) in self.band.chain().enumerate() {
             let words = &band.row(offset)[usize::from(at == 0)..];
-            let (head, tail) = rest.split_at(words.len().min(rest.len()));
-            for (word, value) in words.iter().zip(head.iter().copied().chain(iter::repeat(0))) {
-                word.store(value, Ordering::Relaxed);
+            if at > 0 && !rest.is_empty() && length(before) < from + rest.len().min(words.len()) {
+                band.touched.note(offset, band.stride, rest.len().min(words.len()));
             }
-            rest = tail;
+            let (head, tail) = rest.split_at(words.len().min(rest.len()));
+            let (written, beyond) = words.split_at(head.len());
+            for (word, value) in written.iter().zip(head) {
+                word.store(*value, Ordering::Relaxed);
+            }
+            let zeros = cleared.min(beyond.len());
+            beyond[..zeros].iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            (rest, cleared) = (tail, cleared - zeros);
+            from += words.len();
+            if rest.is_empty() && cleared == 0 {
+                break;
+            }
         }
-        sequence.store(before.wrapping_add(STEP) & !OWNED | owned, Ordering::Release);
+        let length = (row.len() as u64) << LENGTH_SHIFT; // `fit` has seen to it
+        sequence
+            .store((before / STEP).wrapping_add(1).wrapping_mul(STEP) | length | owned, Ordering::Release);
     }
 
     fn read(&self, offset: usize, row: &mut Row) {
-        self.look(offset, || {
+        self.look(offset, |length| {
             row.clear();
-            self.bands(offset)
+            self.bands(offset, length)
                 .for_each(|words| row.extend(words.iter().map(|word| word.load(Ordering::Relaxed))));
         });
     }
 
     fn append(&self, offset: usize, words: &mut Vec<u64>) {
         let start = words.len();
-        self.look(offset, || {
+        self.look(offset, |length| {
             words.truncate(start);
-            self.bands(offset)
+            self.bands(offset, length)
                 .for_each(|row| words.extend(row.iter().map(|word| word.load(Ordering::Relaxed))));
         });
     }
@@ -283,7 +325,7 @@ impl Chunk {
     fn gather_singly(&self, first: usize, rows: usize, words: &[usize], batch: &mut Batch) {
         let Batch { owned, columns, .. } = batch;
         for (row, owned) in owned[..rows].iter_mut().enumerate() {
-            let sequence = self.look(first + row, || {
+            let sequence = self.look(first + row, |_| {
                 for (column, word) in columns.iter_mut().zip(words) {
                     let word = self.place(*word).map(|(band, at)| &band.row(first + row)[at]);
                     column[row] = word.map_or(0, |word| word.load(Ordering::Relaxed));
@@ -305,14 +347,14 @@ impl Chunk {
         None
     }
 
-    /// Calls `copy` until no writer came in between; the sequence it found.
-    fn look(&self, offset: usize, mut copy: impl FnMut()) -> u64 {
+    /// Calls `copy` with the row's length until no writer came in between; the sequence it found.
+    fn look(&self, offset: usize, mut copy: impl FnMut(usize)) -> u64 {
         let sequence = self.sequence(offset);
         let mut looks = 0;
         loop {
             let before = sequence.load(Ordering::Acquire);
             if before & WRITING == 0 {
-                copy();
+                copy(length(before));
                 fence(Ordering::Acquire);
                 if sequence.load(Ordering::Relaxed) == before {
                     return before;
@@ -322,9 +364,17 @@ impl Chunk {
         }
     }
 
-    /// The words of a row as they are now, band by band; only the sequence tells whether they belong together.
-    fn bands(&self, offset: usize) -> impl Iterator<Item = &[AtomicU64]> {
-        self.band.chain().enumerate().map(move |(at, band)| &band.row(offset)[usize::from(at == 0)..])
+    /// The first `length` words of a row as they are now, band by band; only the sequence tells whether they belong together.
+    fn bands(&self, offset: usize, mut length: usize) -> impl Iterator<Item = &[AtomicU64]> {
+        self.band.chain().enumerate().map_while(move |(at, band)| {
+            if length == 0 {
+                return None;
+            }
+            let words = &band.row(offset)[usize::from(at == 0)..];
+            let words = &words[..length.min(words.len())];
+            length -= words.len();
+            Some(words)
+        })
     }
 
     fn sequence(&self, offset: usize) -> &AtomicU64 {
@@ -333,8 +383,8 @@ impl Chunk {
 
     fn bytes(&self) -> usize {
         let used = self.used.load(Ordering::Relaxed) as usize;
-        let bytes = |band: &Band| (used * band.stride * size_of::<u64>()).next_multiple_of(PAGE_BYTES);
-        self.band.chain().map(bytes).sum()
+        let first = (used * self.band.stride * size_of::<u64>()).next_multiple_of(PAGE_BYTES);
+        first + self.band.chain().skip(1).map(|band| band.touched.bytes()).sum::<usize>()
     }
 }
 
@@ -342,7 +392,7 @@ impl Band {
     fn new(stride: usize) -> Result<Band, Full> {
         let length = ROWS_PER_CHUNK.checked_mul(stride).ok_or(Full)?;
         let words = try_zeroed_slice_box(length).map_err(|()| Full)?;
-        Ok(Band { words, stride, next: OnceLock::new() })
+        Ok(Band { words, stride, next: OnceLock::new(), touched: Touched::new(length) })
     }
 
     /// This band and those after it.
@@ -364,6 +414,31 @@ impl Band {
     fn column(&self, first: usize, rows: usize, at: usize) -> impl Iterator<Item = &AtomicU64> {
         let rows = &self.words[first * self.stride..][..rows * self.stride];
         rows.chunks_exact(self.stride).map(move |row| &row[at])
+    }
+}
+
+impl Touched {
+    /// For a band of so many words.
+    fn new(words: usize) -> Touched {
+        let pages = (words * size_of::<u64>()).div_ceil(PAGE_BYTES);
+        let pages = iter::repeat_with(|| AtomicU64::new(0)).take(pages.div_ceil(64)).collect();
+        Touched { pages, count: AtomicUsize::new(0) }
+    }
+
+    /// Notes that the first `words` words of a row of this band are written.
+    fn note(&self, offset: usize, stride: usize, words: usize) {
+        let page = |word: usize| word * size_of::<u64>() / PAGE_BYTES;
+        let first = offset * stride;
+        for page in page(first)..=page(first + words - 1) {
+            let bit = 1 << (page % 64);
+            if self.pages[page / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.count.load(Ordering::Relaxed) * PAGE_BYTES + size_of_val(&*self.pages)
     }
 }
 

@@ -100,10 +100,13 @@ impl<'e> Prepared<'e> {
     /// The engine's answer, in the words of the naive one.
     pub(crate) fn decide(&self, row: &[u64], now: Time) -> Vec<Shown<'e>> {
         let request = Request {
+            customer: "c",
             channel: self.channel,
             placements: &self.placements,
             locale: self.locale.as_ref(),
             context: self.context.clone(),
+            contacts: &[],
+            budgets: &decide::NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -10,7 +10,7 @@ use super::super::client::Client;
 use super::super::terminal::thousands;
 use super::population::now;
 use crate::context::Context;
-use crate::decide::{Request, decide};
+use crate::decide::{NoBudgets, Request, decide};
 use crate::node::Node;
 use crate::rule_set::Locale;
 use crate::store::Row;
@@ -74,10 +74,13 @@ fn time_decisions(node: &Node) -> Option<Duration> {
         node.customers().read("c-1001", &mut row);
         let context = Context::default();
         let request = Request {
+            customer: "c-1001",
             channel,
             placements: &placements,
             locale: Some(&locale),
             context,
+            contacts: &[],
+            budgets: &NoBudgets,
             explain: false,
             overdue: None,
         };

@@ -16,7 +16,7 @@ const MAX_RECORD_LINES: usize = 100;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A reader of whole records, one after the other, without those that do not end in time.
-pub(super) struct Records {
+pub(in crate::cli) struct Records {
     inner: Box<dyn BufRead>,
     /// What was read too far and comes again before the rest of `inner`; never more than one record.
     again: Cursor<Vec<u8>>,
@@ -33,7 +33,7 @@ pub(super) struct Records {
 
 /// What the records leave behind while they are read.
 #[derive(Clone, Default)]
-pub(super) struct Log(Rc<RefCell<Noted>>);
+pub(in crate::cli) struct Log(Rc<RefCell<Noted>>);
 
 #[derive(Default)]
 struct Noted {
@@ -45,7 +45,7 @@ struct Noted {
 impl Log {
     /// The line of the first record at or after `offset`; offsets must not go back. The csv crate's own numbers count
     /// from the end of the record before: blank lines and line ends of two characters make them too small.
-    pub(super) fn line_of(&self, offset: u64) -> u64 {
+    pub(in crate::cli) fn line_of(&self, offset: u64) -> u64 {
         let lines = &mut self.0.borrow_mut().lines;
         while lines.front().is_some_and(|(_, end)| *end < offset) {
             lines.pop_front();
@@ -54,7 +54,7 @@ impl Log {
     }
 
     /// The records left out since the last time.
-    pub(super) fn take_rejected(&self) -> Vec<Rejection> {
+    pub(in crate::cli) fn take_rejected(&self) -> Vec<Rejection> {
         std::mem::take(&mut self.0.borrow_mut().rejected)
     }
 
@@ -64,7 +64,7 @@ impl Log {
 }
 
 /// Cuts what `inner` reads.
-pub(super) fn records(inner: Box<dyn BufRead>, delimiter: u8) -> (Records, Log) {
+pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8) -> (Records, Log) {
     let log = Log::default();
     let (again, record) = (Cursor::default(), Vec::new());
     let records = Records { inner, again, delimiter, line: 1, record, given: 0, offset: 0, log: log.clone() };

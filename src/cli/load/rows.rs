@@ -11,10 +11,10 @@ use super::records::{Log, Records, records};
 use crate::import::{Mapping, Translation, check_native};
 
 /// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
-const MAX_LINE_BYTES: u64 = 1 << 20;
+pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     Csv,
     Ndjson,
 }
@@ -45,10 +45,7 @@ impl<'m> Rows<'m> {
         mapping: Option<&'m Mapping>,
     ) -> Result<Rows<'m>, Failure> {
         let (inner, reader) = open(path)?;
-        let format = format.or_else(|| format_of(&inner)).ok_or_else(|| {
-            let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));
-            failure.hint("say --format csv or --format ndjson")
-        })?;
+        let format = format_of(path, &inner, format)?;
         match format {
             Format::Csv => {
                 CsvRows::open(path, reader, delimiter, mapping).map(|rows| Rows::Csv(Box::new(rows)))
@@ -155,7 +152,9 @@ impl<'m> CsvRows<'m> {
 }
 
 /// What is wrong with one record; anything else is wrong with the file.
-fn wrong_record(error: &csv::Error) -> Result<(Option<csv::Position>, Option<String>), Failure> {
+pub(in crate::cli) fn wrong_record(
+    error: &csv::Error,
+) -> Result<(Option<csv::Position>, Option<String>), Failure> {
     match error.kind() {
         csv::ErrorKind::Utf8 { pos, err } => {
             Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1))))
@@ -171,7 +170,7 @@ fn write_row(out: &mut Vec<u8>, cells: impl IntoIterator<Item: AsRef<[u8]>>) -> 
 }
 
 /// The separator that the header line has most of; a comma if none.
-fn delimiter_of(start: &[u8]) -> u8 {
+pub(in crate::cli) fn delimiter_of(start: &[u8]) -> u8 {
     let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
     // The last of equals wins, so the comma comes last.
@@ -204,7 +203,15 @@ fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Chunk, Fa
     Ok(chunk)
 }
 
-fn format_of(name: &str) -> Option<Format> {
+/// The format that was said, or else that of the file's name without the ending of its compression.
+pub(in crate::cli) fn format_of(path: &Path, inner: &str, said: Option<Format>) -> Result<Format, Failure> {
+    said.or_else(|| format_by_name(inner)).ok_or_else(|| {
+        let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));
+        failure.hint("say --format csv or --format ndjson")
+    })
+}
+
+fn format_by_name(name: &str) -> Option<Format> {
     match Path::new(name).extension()?.to_str()? {
         "csv" | "tsv" => Some(Format::Csv),
         "ndjson" | "jsonl" => Some(Format::Ndjson),
@@ -213,7 +220,7 @@ fn format_of(name: &str) -> Option<Format> {
 }
 
 /// The file's name without the ending of its compression, and its bytes without the compression.
-fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
+pub(in crate::cli) fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
     let name = path.to_string_lossy().into_owned();
     let unreadable = |e: std::io::Error| Failure::new(format!("cannot read {name}: {e}"));
     let file: Box<dyn Read> = if name == "-" {
@@ -252,7 +259,7 @@ mod tests {
         for (name, format) in
             [("a.csv", Some(Format::Csv)), ("b/c.ndjson", Some(Format::Ndjson)), ("x.txt", None), ("-", None)]
         {
-            assert_eq!(format_of(name), format, "{name}");
+            assert_eq!(format_by_name(name), format, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use super::super::eligible;
 use super::super::scan::obstacle;
 use super::*;
+use crate::arm::slot;
 use crate::expression::TagMemo;
 use crate::rule_set::{Locale, RuleSet};
 use crate::schema::{ChannelId, Kind};
@@ -168,12 +169,16 @@ impl Writer<'_> {
         of[self.rng.usize(0..of.len())]
     }
 
-    fn int(&mut self) -> i64 {
-        if self.rng.u8(0..12) == 0 { self.one(&[i64::MIN + 1, i64::MAX, 1 << 53]) } else { self.one(&INTS) }
+    fn int(&mut self) -> String {
+        match self.rng.u8(0..12) {
+            0 => self.one(&[i64::MIN + 1, i64::MAX, 1 << 53]).to_string(),
+            1 => "param.int".to_owned(),
+            _ => self.one(&INTS).to_string(),
+        }
     }
 
     fn double(&mut self) -> &'static str {
-        self.one(&DOUBLES)
+        if self.rng.u8(0..12) == 0 { "param.double" } else { self.one(&DOUBLES) }
     }
 
     fn comparison(&mut self) -> &'static str {
@@ -195,10 +200,29 @@ fn schema(rng: &mut Rng) -> (Arc<Schema>, Vec<Form>) {
     (Arc::new(Schema::parse("schema.yaml", &text).unwrap()), kinds)
 }
 
+const EXPERIMENTS: &str = "
+experiments:
+  style: {variants: {plain: 40, photo: 40}, salt: s}
+  rate: {variants: {a: 50, b: 50}, exclusion: home}
+parameters:
+  int: {default: 2, style.photo: 7, style.plain: 9}
+  double: {default: 0.7, rate.a: 2.5}
+";
+
+/// What customers of an id are in: `style` and `rate`.
+fn variants(customer: &str) -> [&'static str; 2] {
+    let style = match slot("s", customer) {
+        0..4_000 => "plain",
+        4_000..8_000 => "photo",
+        _ => "none",
+    };
+    [style, if slot("home", customer) < 5_000 { "a" } else { "b" }]
+}
+
 /// A rule set's text. Most are small; some fill several blocks of the index.
 fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
     let tags = rng.usize(0..3);
-    let mut text = String::from("rule_set: r\n");
+    let mut text = format!("rule_set: r\n{EXPERIMENTS}");
     for i in 0..tags {
         // A tag may use those before it.
         let condition = Writer { rng, kinds, tags: i }.condition(2);
@@ -230,10 +254,29 @@ fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
         if rng.u8(0..6) == 0 {
             write!(offer, "boost: \"({}) ? 2.0 : 1.0\", ", Writer { rng, kinds, tags }.condition(1)).unwrap();
         }
+        if rng.u8(0..8) == 0 {
+            write!(offer, "variant: {}, ", rng.choice(["style.plain", "style.photo", "rate.b"]).unwrap())
+                .unwrap();
+        }
         let locale = if rng.u8(0..8) == 0 { ", locale: zh" } else { "" };
+        // Of variants that no offer is for, so that none of them could never be chosen.
+        let own = match rng.u8(0..12) {
+            0 => {
+                "{placement: slot, variant: rate.b, content: 3}, {placement: slot, locale: zh, variant: rate.b, content: 4}, "
+            }
+            1 => "{placement: slot, locale: zh, variant: rate.b, content: 3}, ",
+            2 if !offer.contains("variant") => {
+                "{placement: slot, locale: zh, variant: style.photo, content: 3}, \
+                {placement: slot, variant: style.plain, content: 4}, "
+            }
+            _ => "",
+        };
         let other = if offer.contains("other") { ", {placement: other, content: 2}" } else { "" };
-        writeln!(text, "  o{i}: {{{offer}treatments: [{{placement: slot{locale}, content: 1}}{other}]}}")
-            .unwrap();
+        writeln!(
+            text,
+            "  o{i}: {{{offer}treatments: [{own}{{placement: slot{locale}, content: 1}}{other}]}}"
+        )
+        .unwrap();
     }
     text
 }
@@ -278,6 +321,18 @@ fn context(schema: &Schema, rng: &mut Rng) -> Context<'static> {
     context
 }
 
+/// The treatment for these variants: the language first, then the variant.
+fn treatment(offer: &Offer, placement: &str, request: &Request<'_>) -> Option<String> {
+    let [style, rate] = variants(request.customer);
+    let own = |name: &String| offer.treatments.iter().any(|treatment| *treatment.name == **name);
+    let locales = [request.locale.map(|_| format!("{placement}.zh")), Some(placement.to_owned())];
+    let names = locales
+        .into_iter()
+        .flatten()
+        .flat_map(|locale| [format!("{locale}.{style}"), format!("{locale}.{rate}"), locale]);
+    names.into_iter().find(own)
+}
+
 /// What the request gets, by evaluating every condition and sorting everything.
 fn straightforward(
     engine: &Engine,
@@ -287,13 +342,18 @@ fn straightforward(
 ) -> (Vec<String>, Vec<String>) {
     let memos: Vec<TagMemo> = engine.tags.iter().map(|tags| TagMemo::new(tags.len())).collect();
     let held = vec![Cell::new(None); engine.guardrails.len()];
-    let seen = Seen { engine, vector: FeatureVector::new(row), request, now, memos: &memos, held };
+    let seen = Seen { held, ..Seen::new(engine, FeatureVector::new(row), request, now, &memos) };
+    let in_variant = |offer: &Offer| {
+        let variant = offer.variant.as_ref();
+        variant.is_none_or(|variant| variants(request.customer).contains(&variant.variant_name()))
+    };
     let (mut may, mut shown) = (Vec::new(), Vec::new());
     let (mut taken, mut few) = (Vec::new(), 0);
     for (placement, count) in request.placements {
         let offers = engine.placement(*placement).offers.iter().map(|id| engine.offer(*id));
         let mut eligible: Vec<&Offer> =
             offers.filter(|offer| obstacle(&seen, *placement, offer).is_ok()).collect();
+        assert!(eligible.iter().all(|offer| in_variant(offer)), "{}", request.customer);
         eligible.sort_by(|a, b| {
             let score = || seen.score(b).score.total_cmp(&seen.score(a).score);
             a.priority.cmp(&b.priority).then_with(score).then_with(|| a.name.cmp(&b.name))
@@ -306,7 +366,8 @@ fn straightforward(
             }
             (here, few) = (here + 1, few + usize::from(offer.group.is_some()));
             taken.push(&offer.name);
-            shown.push(offer.name.to_string());
+            let treatment = treatment(offer, &engine.placement(*placement).name, request).unwrap();
+            shown.push(format!("{} as {treatment}", offer.name));
         }
     }
     may.sort();
@@ -323,7 +384,7 @@ fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (V
     may.sort();
     let decision = decide(engine, vector, request, now);
     let shown = decision.placements.iter().flat_map(|shown| &shown.propositions);
-    (may, shown.map(|proposition| proposition.offer.name.to_string()).collect())
+    (may, shown.map(|shown| format!("{} as {}", shown.offer.name, shown.treatment.name)).collect())
 }
 
 /// Runs rule sets `first`, `first + step` … and says how many offers passed and did not.
@@ -342,18 +403,26 @@ fn run(first: usize, step: usize) -> (usize, usize) {
         let placements = ["slot", "other"].map(|name| (engine.placement_id(name).unwrap(), rng.usize(1..5)));
         for _ in 0..CASES / RULE_SETS {
             let row = row(&schema, &mut rng);
+            let customer = format!("c-{}", rng.u16(..));
             let request = Request {
+                customer: &customer,
                 channel: ChannelId(rng.u16(0..3)),
                 placements: &placements,
                 locale: rng.bool().then_some(&locale),
                 context: context(&schema, &mut rng),
+                contacts: &[],
+                budgets: &NoBudgets,
                 explain: false,
                 overdue: None,
             };
             let now = Time::from_seconds(1_793_491_200 + rng.i64(-20..40) * 43_200);
             let expected = straightforward(&engine, &row, &request, now);
             let found = indexed(&engine, &row, &request, now);
-            assert_eq!(found, expected, "seed {seed}, row {row:?}, {:?}, {now}\n{text}", request.context);
+            assert_eq!(
+                found, expected,
+                "seed {seed}, {customer}, row {row:?}, {:?}, {now}\n{text}",
+                request.context
+            );
             eligible += expected.0.len();
             looked_at += engine.placements().iter().map(|placement| placement.offers.len()).sum::<usize>();
         }

@@ -69,14 +69,14 @@ impl Asked {
         let mut left = MAX_ATOMS;
         let asked = offers.iter().zip(shown).map(|(offer, shown)| {
             let guardrail_ids = || offer.guardrails.iter().map(|id| id.0 as usize);
-            let must = guardrail_ids().fold(offer.schedule_form.clone(), |all, id| all.and(&inlined[id]));
+            let own = offer.schedule_form.and(&offer.variant_form);
+            let must = guardrail_ids().fold(own.clone(), |all, id| all.and(&inlined[id]));
             let whole = must.and(&offer.when_form);
             if let Some(rest) = left.checked_sub(shown * whole.ranges()) {
                 left = rest;
                 return whole;
             }
-            let all = guardrail_ids()
-                .fold(offer.schedule_form.clone(), |all, id| all.and(&evaluated(terms, &guardrails[id])));
+            let all = guardrail_ids().fold(own, |all, id| all.and(&evaluated(terms, &guardrails[id])));
             match &offer.when {
                 Some(when) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
                 None => all,

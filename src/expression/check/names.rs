@@ -1,5 +1,5 @@
-//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, an offer's attribute,
-//! a type.
+//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, a parameter, an offer's
+//! attribute, a type.
 
 use std::sync::Arc;
 
@@ -10,6 +10,9 @@ use crate::problem::nearest;
 use crate::schema::Schema;
 use crate::value::Value;
 
+/// Names that stand for groups of names, and for no value.
+const NAMESPACES: [&str; 5] = ["customer", "context", "offer", "tag", "param"];
+
 impl Check<'_> {
     pub(super) fn name(&mut self, term: &Term, name: &str) -> (Node, Type) {
         if let Some(i) = self.locals.iter().rposition(|(local, _)| local == name) {
@@ -17,6 +20,9 @@ impl Check<'_> {
         }
         if let Some(i) = self.scope.variables.iter().position(|(variable, _)| variable == name) {
             return (Node::Variable(i), Type::of_value(&self.scope.variables[i].1));
+        }
+        if let Some(event) = self.scope.event {
+            return self.property(term, event, name);
         }
         if name == "now" {
             return (Node::Now, Type::Time);
@@ -33,9 +39,11 @@ impl Check<'_> {
             Some(format!("did you mean `context.{name}`?"))
         } else if self.scope.tags.ids.contains_key(name) {
             Some(format!("did you mean `tag.{name}`?"))
+        } else if self.scope.parameters.get(name).is_some() {
+            Some(format!("did you mean `param.{name}`?"))
         } else if self.scope.offer.is_some() && offer_kind(schema, name).is_some() {
             Some(format!("did you mean `offer.{name}`?"))
-        } else if ["context", "tag", "offer", "customer"].contains(&name) {
+        } else if NAMESPACES.contains(&name) {
             Some(format!("`{name}` is followed by a name: `{name}.…`"))
         } else {
             None
@@ -89,9 +97,27 @@ impl Check<'_> {
         type_named(&name).map(|kind| (Node::Constant(Value::Type(kind)), Type::Type))
     }
 
+    /// What the event of this name carries under `name`, or a type.
+    fn property(&mut self, term: &Term, event: &str, name: &str) -> (Node, Type) {
+        let schema = self.scope.schema;
+        if let Some(id) = schema.context_id(name) {
+            return (Node::Context(id), Type::of(&schema.context()[usize::from(id.0)].kind));
+        }
+        if let Some(kind) = type_named(name) {
+            return (Node::Constant(Value::Type(kind)), Type::Type);
+        }
+        let problem = self.problem(term, format!("event `{event}` has no property `{name}`"));
+        let problem = problem.nearest(name, schema.context().iter().map(|property| &*property.name));
+        self.wrong(match problem.hint {
+            Some(_) => problem,
+            None => problem.hint("this condition sees what the event carries, and nothing else"),
+        })
+    }
+
     /// Whether a name stands for a group of names, and for no value.
     fn is_namespace(&self, name: &str) -> bool {
-        ["customer", "context", "offer", "tag"].contains(&name)
+        let groups: &[&str] = if self.scope.event.is_some() { &["event"] } else { &NAMESPACES };
+        groups.contains(&name)
             && !self.locals.iter().any(|(local, _)| local == name)
             && !self.scope.variables.iter().any(|(variable, _)| variable == name)
     }
@@ -110,13 +136,16 @@ impl Check<'_> {
             Type::Any if node == unknown().0 => return unknown(),
             Type::Any => Type::Any,
             Type::Map(_) => return self.refuse(term, "this map's keys are no texts; write map[key]"),
-            _ => return self.refuse(term, "only customer, context, offer, tag and maps have fields"),
+            _ => return self.refuse(term, "only customer, context, offer, tag, param and maps have fields"),
         };
         (self.fold(make(Box::new(node), field.into())), kind)
     }
 
-    /// A feature, context field, tag or offer attribute.
+    /// A feature, context field, tag, parameter or offer attribute; a property of an event.
     fn member(&mut self, term: &Term, root: &str, field: &str) -> (Node, Type) {
+        if let Some(event) = self.scope.event {
+            return self.property(term, event, field);
+        }
         let schema = self.scope.schema;
         let names: Vec<&str> = match root {
             "customer" => {
@@ -139,6 +168,12 @@ impl Check<'_> {
                     return (Node::Tag(*tag), Type::Bool);
                 }
                 self.scope.tags.iter().collect()
+            }
+            "param" => {
+                if let Some(parameter) = self.scope.parameters.get(field) {
+                    return (parameter.node(), parameter.kind());
+                }
+                self.scope.parameters.names().collect()
             }
             _ => {
                 let Some(offer) = self.scope.offer else {

@@ -139,23 +139,33 @@ impl Check<'_> {
     /// customer whose score was given as 0.7 passes `score >= 0.7`.
     pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
         let single = |node: &Node| match node {
-            Node::Feature(id) => self.scope.schema.feature(*id).kind == Kind::Float { double: false },
-            _ => false,
-        };
-        let round = |node: Node| match node {
-            Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
-                Node::Constant(Value::Double(f64::from(x as f32)))
+            Node::Feature(id) => {
+                *self.scope.schema.feature(*id).kind.result() == Kind::Float { double: false }
             }
-            other => other,
+            _ => false,
         };
         let [left, right] = pair;
         if single(&left) {
-            [left, round(right)]
+            [left, rounded(right)]
         } else if single(&right) {
-            [round(left), right]
+            [rounded(left), right]
         } else {
             [left, right]
         }
+    }
+}
+
+/// A number that is written out, or a choice of such, in single precision.
+fn rounded(node: Node) -> Node {
+    match node {
+        Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
+            Node::Constant(Value::Double(f64::from(x as f32)))
+        }
+        Node::If(nodes) => {
+            let [condition, yes, no] = *nodes;
+            Node::If(Box::new([condition, rounded(yes), rounded(no)]))
+        }
+        other => other,
     }
 }
 

@@ -1,0 +1,134 @@
+//! Events folded by one thread, without journal and sync: one million customers, events in records of 512, each with an id.
+//!
+//! `cargo bench --bench events` measures outcomes of propositions (a contact, a budget, tallies of the total and of one arm),
+//! and events without an outcome, which are remembered and create or touch a row, as page views do. Customers are drawn at
+//! random, so that hardly anything is in a cache. Records are made beforehand. What was folded is checked, then figures are
+//! told: the best and the median of rounds, since neighbours come and go. Not in it: reading requests, encoding, disks.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::time::Instant;
+
+use usher::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
+use usher::contact::OutcomeKind;
+use usher::customer::CustomerId;
+use usher::event::{Event, Limit, Outcome};
+use usher::record::{MAX_UPDATES_PER_RECORD, Record};
+use usher::row;
+use usher::schema::FeatureId;
+use usher::state::State;
+use usher::update::{Change, Update};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const BEGIN: u32 = 1_790_000_000;
+const WORDS: u16 = 12;
+/// Per core; what the project set itself.
+const TARGET_PER_S: f64 = 1e6;
+
+fn main() {
+    let bench = std::env::args().any(|argument| argument == "--bench");
+    let (customers, events, rounds) = if bench { (1_000_000, 500_000, 7) } else { (2_000, 4_000, 1) };
+    let mut state = filled(customers);
+    let mut random = fastrand::Rng::with_seed(2026);
+    let mut next = 0;
+    for (what, with_outcome) in [("outcomes", true), ("page views", false)] {
+        let mut rates: Vec<f64> = (0..rounds)
+            .map(|_| {
+                let records = records(events, customers, with_outcome, &mut next, &mut random);
+                fold(&mut state, &records, events)
+            })
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        let (best, median) = (rates[rates.len() - 1], rates[rates.len() / 2]);
+        println!(
+            "{what}: {:.2} million a second and core, median of {rounds} rounds of {events}; best {:.2}, target {:.2}",
+            median / 1e6,
+            best / 1e6,
+            TARGET_PER_S / 1e6,
+        );
+    }
+    check(&state, events * rounds);
+}
+
+/// A state with so many customers, all of whose features are set.
+fn filled(customers: usize) -> State {
+    let mut state = State::new();
+    let features: String =
+        (0..WORDS).map(|at| format!("  f{at}: {{kind: float, precision: double}}\n")).collect();
+    let text = format!("schema: s\nfeatures:\n{features}");
+    state.apply(1, &Record::Schema { text }).unwrap();
+    let fields: Vec<_> = (0..WORDS).map(|at| (FeatureId(at), 7)).collect();
+    for numbers in (0..customers).collect::<Vec<_>>().chunks(MAX_UPDATES_PER_RECORD) {
+        let update = |number: &usize| Update { customer: id(*number), change: Change::Merge(fields.clone()) };
+        let updates = numbers.iter().map(update).collect();
+        state.apply(state.sequence() + 1, &Record::Customers(updates)).unwrap();
+    }
+    state
+}
+
+fn records(
+    events: usize,
+    customers: usize,
+    with_outcome: bool,
+    next: &mut u64,
+    random: &mut fastrand::Rng,
+) -> Vec<Record> {
+    let mut updates = (0..events).map(|_| {
+        *next += 1;
+        let at = BEGIN + (*next / 10_000) as u32;
+        let outcome = with_outcome.then(|| Box::new(outcome(*next, at, random)));
+        let event = Event { at, received: at, id: mixed(*next), facts: vec![], outcome };
+        Update { customer: id(random.usize(..customers)), change: Change::Event(Box::new(event)) }
+    });
+    let part = || Record::Customers(updates.by_ref().take(MAX_UPDATES_PER_RECORD).collect());
+    std::iter::repeat_with(part).take(events.div_ceil(MAX_UPDATES_PER_RECORD)).collect()
+}
+
+fn outcome(number: u64, at: u32, random: &mut fastrand::Rng) -> Outcome {
+    let kinds =
+        [OutcomeKind::Impression, OutcomeKind::Impression, OutcomeKind::Impression, OutcomeKind::Click];
+    Outcome {
+        kind: kinds[random.usize(..kinds.len())],
+        offer: OfferNumber(random.u32(..200)),
+        place: PlaceNumber(random.u16(..8)),
+        arms: vec![ArmNumber(random.u16(..2))],
+        nonce: mixed(!number),
+        decided: at - 3,
+        value: 1_000,
+        limits: vec![Limit { key: 1 + random.u64(..50), day: 0, max: u32::MAX, once: false }],
+        lesson: None,
+    }
+}
+
+/// Events a second.
+fn fold(state: &mut State, records: &[Record], events: usize) -> f64 {
+    let begin = Instant::now();
+    for record in records {
+        let fates = state.apply(state.sequence() + 1, record).unwrap();
+        assert!(fates.refused.is_empty());
+    }
+    events as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// Every outcome is a contact, used up a budget and was counted with its arm; the same event again changes nothing.
+fn check(state: &State, outcomes: usize) {
+    let mut contacts = 0;
+    state.customers().for_each(|_, row| contacts += row::contacts(row).len());
+    assert_eq!(contacts, outcomes);
+    let used: u64 = (1..=50).map(|key| u64::from(state.figures().used(key, 0))).sum();
+    assert_eq!(used, outcomes as u64);
+    let tallies = state.figures().tallies();
+    let counted: u64 = tallies.rows().map(|(_, _, tally)| tally.outcomes.iter().sum::<u64>()).sum();
+    assert_eq!((counted, tallies.uncounted()), (2 * outcomes as u64, 0));
+}
+
+fn id(number: usize) -> CustomerId {
+    CustomerId::new(&format!("c-{number:014}")).unwrap()
+}
+
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ number >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}

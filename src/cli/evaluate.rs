@@ -1,0 +1,228 @@
+//! `usher evaluate`: what another policy would have brought, from a data team's log.
+
+mod log;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use self::log::Log;
+use super::load::Rejection;
+use super::load::rows::Format;
+use super::terminal::{Progress, thousands};
+use super::{Failure, Outcome};
+use crate::evaluation::{Estimate, Estimates, Evaluation};
+
+/// Errors shown at most; the rest is counted.
+const MAX_SHOWN: usize = 100;
+/// A log that is worth fewer decisions than this is warned of: a mean of so few is not normally distributed yet.
+const FEW: f64 = 100.0;
+/// So is one whose largest weight is more than this share of all.
+const LARGE_SHARE: f64 = 0.05;
+/// And one whose mean weight is this many standard errors away from 1.
+const FAR: f64 = 4.0;
+
+/// Estimate from a log of decisions (CSV or NDJSON, plain, .gz or .zst) what another policy would have brought
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line of the log is one decision: what came of it (reward), with what probability what was
+chosen was chosen (propensity) and with what probability the other policy would have chosen it
+(target). With a model of the reward also what that expects of the choice (expected) and of the
+other policy (expected_target: over all choices, weighted by its probabilities).
+
+With weight = target / propensity:
+  IPS    inverse propensity score: the mean of weight × reward
+  SNIPS  self-normalised: the same over the mean weight
+  DR     doubly robust: the mean of expected_target + weight × (reward - expected)
+Standard errors are those of independent decisions (SNIPS: to the first order), intervals are
+±1.96 of them.
+
+Examples:
+  printf 'reward,propensity,target\\n1,0.5,0.9\\n0,0.5,0.1\\n' | usher evaluate - --format csv
+  usher evaluate log.ndjson.zst --reward clicked --propensity p --json
+  usher evaluate all.csv --reward click --propensity propensity_score --target-uniform 80")]
+pub(super) struct Args {
+    /// The log; - is standard input
+    log: PathBuf,
+    /// Column of what the choice brought; true and false are 1 and 0
+    #[arg(long, value_name = "COLUMN", default_value = "reward")]
+    reward: String,
+    /// Column of the probability with which it was chosen
+    #[arg(long, value_name = "COLUMN", default_value = "propensity")]
+    propensity: String,
+    /// Column of the probability with which the other policy chooses it
+    #[arg(long, value_name = "COLUMN", default_value = "target")]
+    target: String,
+    /// The other policy chooses evenly among so many; no column is needed
+    #[arg(long, value_name = "N", conflicts_with = "target", value_parser = clap::value_parser!(u32).range(1..))]
+    target_uniform: Option<u32>,
+    /// Column of the reward that a model expects of the choice [default: expected, if there is such a column]
+    #[arg(long, value_name = "COLUMN")]
+    expected: Option<String>,
+    /// Column of the reward that it expects of the other policy [default: expected_target, if there is such a column]
+    #[arg(long, value_name = "COLUMN")]
+    expected_target: Option<String>,
+    /// The file's format [default: by its name]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Total {
+    evaluation: Evaluation,
+    rows: u64,
+    rejected: u64,
+    errors: Vec<Rejection>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let total = read(args)?;
+    if total.rejected > 0 {
+        return Ok(total.reject(args));
+    }
+    let Some(estimates) = total.evaluation.estimates() else {
+        return Ok(nothing_said(total.rows, args.json));
+    };
+    let warnings = warnings_of(&estimates);
+    if args.json {
+        say!("{}", json_of(&estimates, &warnings));
+    } else {
+        say!("{}", text_of(&estimates));
+        warnings.iter().for_each(|warning| complain!("warning: {warning}"));
+    }
+    Ok(Outcome::Done)
+}
+
+fn read(args: &Args) -> Result<Total, Failure> {
+    let mut log = Log::open(args)?;
+    let mut progress = Progress::start();
+    let mut total = Total::default();
+    while let Some(read) = log.next_decision()? {
+        total.rows += 1;
+        match read {
+            Ok((line, logged)) => total.evaluation.add(&logged, line),
+            Err(rejection) => {
+                total.rejected += 1;
+                if total.errors.len() < MAX_SHOWN {
+                    total.errors.push(rejection);
+                }
+            }
+        }
+        progress.update(total.rows, "decisions");
+    }
+    progress.clear();
+    Ok(total)
+}
+
+impl Total {
+    /// An estimate from the lines that happen to be right would be of another log.
+    fn reject(&self, args: &Args) -> Outcome {
+        if args.json {
+            let errors = self.errors.iter();
+            let errors: Vec<Value> =
+                errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
+            say!(
+                "{}",
+                json!({"right": false, "rows": self.rows, "rejected": self.rejected, "errors": errors})
+            );
+            return Outcome::FoundWrong;
+        }
+        for error in &self.errors {
+            let column =
+                error.column.as_ref().map_or_else(String::new, |column| format!(" column {column}:"));
+            complain!("{}:{}:{column} {}", args.log.display(), error.line, error.detail);
+        }
+        let (wrong, rows) = (thousands(self.rejected), thousands(self.rows));
+        complain!("{wrong} of {rows} decisions are wrong; nothing was estimated");
+        Outcome::FoundWrong
+    }
+}
+
+fn nothing_said(rows: u64, json: bool) -> Outcome {
+    let why = match rows {
+        0 | 1 => "an estimate takes two decisions or more",
+        _ => "the other policy would have made none of the choices in the log (target is 0 everywhere)",
+    };
+    if json {
+        let errors = [json!({"line": null, "column": null, "detail": why})];
+        say!("{}", json!({"right": false, "rows": rows, "rejected": 0, "errors": errors}));
+    } else {
+        complain!("{} decisions: {why}", thousands(rows));
+    }
+    Outcome::FoundWrong
+}
+
+fn warnings_of(estimates: &Estimates) -> Vec<String> {
+    let Estimates { weight, effective, largest, largest_at, count, .. } = estimates;
+    let mut warnings = Vec::new();
+    if (weight.value - 1.0).abs() > FAR * weight.error.max(1e-9) {
+        warnings.push(format!(
+            "the mean weight is {:.3} ± {:.3} and should be 1: are these the propensities with which was chosen, and does \
+             the other policy choose only what could have been chosen?",
+            weight.value, weight.error
+        ));
+    }
+    if *effective < FEW {
+        warnings.push(format!(
+            "the log is worth {effective:.1} decisions of the other policy; with so few, intervals are too narrow"
+        ));
+    }
+    let share = largest / (weight.value * *count as f64);
+    if share > LARGE_SHARE {
+        warnings.push(format!(
+            "line {largest_at} has {:.1} % of all weight (its weight is {largest:.1}); the estimates hang on it",
+            100.0 * share
+        ));
+    }
+    warnings
+}
+
+fn text_of(estimates: &Estimates) -> String {
+    let row = |name: &str, Estimate { value, error }: Estimate| {
+        let (low, high) = Estimate { value, error }.interval();
+        format!("{name:<28}{value:>12.6}{error:>14.6}   {low:.6} to {high:.6}\n")
+    };
+    let mut text = format!(
+        "{} decisions; the reward of one:\n{:<28}{:>12}{:>14}   95 % interval\n",
+        thousands(estimates.count),
+        "",
+        "mean",
+        "std. error"
+    );
+    text += &row("as it was decided", estimates.logged);
+    text += &row("other policy, IPS", estimates.ips);
+    text += &row("other policy, SNIPS", estimates.snips);
+    if let Some(dr) = estimates.dr {
+        text += &row("other policy, DR", dr);
+    }
+    let share = 100.0 * estimates.effective / estimates.count as f64;
+    text + &format!(
+        "weights: mean {:.4}, largest {:.3} (line {}); effective sample size {} ({share:.1} %)\n",
+        estimates.weight.value,
+        estimates.largest,
+        estimates.largest_at,
+        thousands(estimates.effective as u64),
+    )
+}
+
+fn json_of(estimates: &Estimates, warnings: &[String]) -> Value {
+    let one = |estimate: Estimate| {
+        let (low, high) = estimate.interval();
+        json!({"value": estimate.value, "standard_error": estimate.error, "interval": [low, high]})
+    };
+    json!({
+        "right": true,
+        "decisions": estimates.count,
+        "logged": one(estimates.logged),
+        "ips": one(estimates.ips),
+        "snips": one(estimates.snips),
+        "dr": estimates.dr.map(one),
+        "weights": {"mean": estimates.weight.value, "largest": estimates.largest, "largest_line": estimates.largest_at,
+            "effective_sample_size": estimates.effective},
+        "warnings": warnings,
+    })
+}

@@ -1,0 +1,231 @@
+//! The customer's contacts, and what this decision has shown before, as columns that caps and suppressions are counted in.
+
+use std::ops::Range;
+
+use super::Seen;
+use crate::catalogue::OfferNumber;
+use crate::contact::{Contact, FIRST_SECOND, OutcomeKind};
+use crate::engine::caps::{Caps, Check, Owner, PlaceWord, Since, Who, days_after};
+use crate::engine::{Engine, Offer, OfferId, PlacementId};
+use crate::schema::ChannelId;
+use crate::value::Time;
+
+/// Contacts as columns: counting one cap is a loop over three of them that the compiler makes vector instructions of.
+#[derive(Default)]
+pub(super) struct History {
+    offers: Vec<u32>,
+    owners: Vec<u32>,
+    /// Placement and channel, and above them the outcome.
+    places: Vec<u32>,
+    /// Seconds since [`FIRST_SECOND`].
+    times: Vec<i32>,
+    /// A bit for each offer in it, by the end of its number: most offers were never shown to a customer.
+    shown: u64,
+    /// The decision's time, as those of the contacts.
+    now: i32,
+    /// Where an offer would be shown.
+    here: u32,
+    /// Grows with every decision and whenever something is shown or the placement changes: what was counted before is void.
+    epoch: u64,
+    counted: Vec<Counted>,
+    today: Today,
+}
+
+/// What came of the check of this place when it was counted last.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    epoch: u64,
+    want: u32,
+    reached: bool,
+}
+
+/// When the calendar days of one engine began, as long as the day lasts in all their zones.
+#[derive(Default)]
+struct Today {
+    engine: u64,
+    from: i64,
+    until: i64,
+    begins: Vec<i32>,
+}
+
+/// What a cap or suppression that keeps an offer from being shown has counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reached {
+    /// Which of the engine's checks.
+    pub(super) check: u32,
+    pub(super) count: u32,
+    /// When it would let the offer pass if nothing else happens; `None` if never.
+    pub(super) ends: Option<Time>,
+}
+
+impl History {
+    /// Takes in the customer's contacts.
+    pub(super) fn begin(&mut self, engine: &Engine, contacts: &[u64], now: Time) {
+        self.offers.clear();
+        self.owners.clear();
+        self.places.clear();
+        self.times.clear();
+        self.shown = 0;
+        self.epoch += 1;
+        let caps = &engine.caps;
+        if caps.is_empty() {
+            return;
+        }
+        self.now = (now.seconds() - i64::from(FIRST_SECOND)).clamp(0, i64::from(i32::MAX)) as i32;
+        for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
+            let at = contact.at() - FIRST_SECOND;
+            self.add(caps, contact.offer(), caps.place(contact.place()), contact.kind(), at as i32);
+        }
+        self.counted.resize(self.counted.len().max(caps.checks.len()), Counted::default());
+        if !caps.days.is_empty() {
+            self.today.turn(caps, now);
+        }
+    }
+
+    /// Comes to a placement.
+    pub(super) fn arrive(&mut self, engine: &Engine, placement: PlacementId, channel: ChannelId) {
+        if !engine.caps.is_empty() {
+            self.here = engine.caps.here(placement, channel).0;
+            self.epoch += 1;
+        }
+    }
+
+    /// Counts an offer that is shown as seen.
+    pub(super) fn show(&mut self, engine: &Engine, offer: &Offer) {
+        if !engine.caps.is_empty() {
+            self.add(&engine.caps, offer.number, PlaceWord(self.here), OutcomeKind::Impression, self.now);
+            self.epoch += 1;
+        }
+    }
+
+    fn add(&mut self, caps: &Caps, offer: OfferNumber, place: PlaceWord, kind: OutcomeKind, at: i32) {
+        let Some(Owner(owner)) = caps.owner(offer) else { return };
+        self.offers.push(offer.0);
+        self.owners.push(owner);
+        self.places.push(place.0 | (kind as u32) << PlaceWord::OUTCOME_SHIFT);
+        self.times.push(at);
+        self.shown |= 1 << (offer.0 % 64);
+    }
+
+    /// The first check that has counted enough to keep an offer from being shown here.
+    pub(super) fn reached(
+        &mut self,
+        caps: &Caps,
+        id: OfferId,
+        offer: &Offer,
+        placement: PlacementId,
+    ) -> Option<u32> {
+        if self.offers.is_empty() {
+            return None;
+        }
+        let owner = caps.owner(offer.number).unwrap_or_default();
+        let of_offer = |range: Range<u32>, history: &mut History| {
+            range.into_iter().find(|nth| history.is_reached(caps, *nth, offer.number, owner))
+        };
+        caps.of(id, offer, placement).into_iter().find_map(|range| of_offer(range, self))
+    }
+
+    #[inline]
+    fn is_reached(&mut self, caps: &Caps, nth: u32, offer: OfferNumber, owner: Owner) -> bool {
+        let check = &caps.checks[nth as usize];
+        if check.who == Who::Offer {
+            let was_shown = self.shown >> (offer.0 % 64) & 1 == 1;
+            return was_shown && self.count(check, offer.0) >= check.enough;
+        }
+        let want = owner.0 & check.who.mask();
+        let known = self.counted[nth as usize];
+        if known.epoch == self.epoch && known.want == want {
+            return known.reached;
+        }
+        // Without a group there is nothing to count.
+        let reached = (want != 0 || check.who == Who::All) && self.count(check, want) >= check.enough;
+        self.counted[nth as usize] = Counted { epoch: self.epoch, want, reached };
+        reached
+    }
+
+    /// How many contacts a check counts.
+    fn count(&self, check: &Check, want: u32) -> u32 {
+        let (whose, mask) = match check.who {
+            Who::Offer => (&self.offers, u32::MAX),
+            who => (&self.owners, who.mask()),
+        };
+        let (place_mask, place) = self.wanted_place(check);
+        let since = self.since(check);
+        let contacts = whose.iter().zip(&self.places).zip(&self.times);
+        let counts = contacts.map(|((whose, there), at)| {
+            u32::from((whose & mask == want) & (there & place_mask == place) & (*at >= since))
+        });
+        counts.sum()
+    }
+
+    /// What a contact's place and outcome must be, and under which mask.
+    fn wanted_place(&self, check: &Check) -> (u32, u32) {
+        let mask = check.at.mask();
+        let outcome = (check.on as u32) << PlaceWord::OUTCOME_SHIFT;
+        (mask | 3 << PlaceWord::OUTCOME_SHIFT, self.here & mask | outcome)
+    }
+
+    /// The first second that counts.
+    fn since(&self, check: &Check) -> i32 {
+        match check.since {
+            Since::Ever => i32::MIN,
+            Since::Seconds(seconds) => self.now.saturating_sub(seconds as i32).saturating_add(1),
+            Since::Days(nth) => self.today.begins[nth as usize],
+        }
+    }
+
+    /// What a check that was reached has counted, and when it ends.
+    pub(super) fn details(&self, caps: &Caps, check: u32, offer: OfferNumber) -> Reached {
+        let rule = &caps.checks[check as usize];
+        let owner = caps.owner(offer).unwrap_or_default();
+        let (whose, mask, want) = match rule.who {
+            Who::Offer => (&self.offers, u32::MAX, offer.0),
+            who => (&self.owners, who.mask(), owner.0 & who.mask()),
+        };
+        let (place_mask, place) = self.wanted_place(rule);
+        let since = self.since(rule);
+        let contacts = whose.iter().zip(&self.places).zip(&self.times);
+        let counted = contacts.filter(|((whose, there), at)| {
+            *whose & mask == want && *there & place_mask == place && **at >= since
+        });
+        let mut times: Vec<i32> = counted.map(|(_, at)| *at).collect();
+        times.sort_unstable();
+        // The last of those that must be out of the window so that one more may come.
+        let last = times.len().checked_sub(rule.enough as usize).and_then(|nth| times.get(nth));
+        let at = last.map(|at| Time::from_seconds(i64::from(*at) + i64::from(FIRST_SECOND)));
+        let ends = at.and_then(|at| match rule.since {
+            Since::Ever => None,
+            Since::Seconds(seconds) => Some(Time::from_seconds(at.seconds() + i64::from(seconds))),
+            Since::Days(nth) => {
+                let (days, zone) = &caps.days[nth as usize];
+                days_after(zone, at, *days as i32)
+            }
+        });
+        Reached { check, count: times.len() as u32, ends }
+    }
+}
+
+impl Today {
+    fn turn(&mut self, caps: &Caps, now: Time) {
+        let seconds = now.seconds();
+        if self.engine == caps.id && (self.from..self.until).contains(&seconds) {
+            return;
+        }
+        (self.engine, self.from, self.until) = (caps.id, i64::MIN, i64::MAX);
+        self.begins.clear();
+        for (days, zone) in &caps.days {
+            let begin = |after: i32| days_after(zone, now, after).map(Time::seconds);
+            self.from = self.from.max(begin(0).unwrap_or(i64::MIN));
+            self.until = self.until.min(begin(1).unwrap_or(i64::MAX));
+            let first = begin(1 - *days as i32).unwrap_or(i64::MIN);
+            let first = first.saturating_sub(i64::from(FIRST_SECOND));
+            self.begins.push(first.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32);
+        }
+    }
+}
+
+/// Whether a customer has such an outcome of an offer among the contacts.
+pub(super) fn has(seen: &Seen<'_, '_>, offer: OfferNumber, kind: OutcomeKind) -> bool {
+    let contacts = seen.request.contacts.iter().map(|word| Contact::of_word(*word));
+    contacts.into_iter().any(|contact| contact.offer() == offer && contact.kind() == kind)
+}

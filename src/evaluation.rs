@@ -1,0 +1,277 @@
+//! What another policy would have brought, estimated from a log of decisions with their propensities.
+
+/// 97.5 % of a standard normal distribution lie below this.
+const QUANTILE: f64 = 1.959_963_984_540_054;
+
+/// One logged decision: what was chosen, and what came of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logged {
+    /// What the choice brought.
+    pub reward: f64,
+    /// With what probability it was chosen; over 0.
+    pub propensity: f64,
+    /// With what probability the policy in question would have chosen it.
+    pub target: f64,
+    /// What a model of the reward expects, for the doubly robust estimate.
+    pub model: Option<Expected>,
+}
+
+/// A reward as a model expects it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expected {
+    /// Of the choice that was made.
+    pub logged: f64,
+    /// Of the policy in question: over all choices, weighted by its probabilities.
+    pub target: f64,
+}
+
+/// Takes in a log, decision by decision, in memory that does not grow with it.
+#[derive(Debug, Clone, Default)]
+pub struct Evaluation {
+    count: u64,
+    modelled: u64,
+    largest: f64,
+    largest_at: u64,
+    reward: Moments,
+    weight: Moments,
+    weighted: Moments,
+    /// Sum of the products of deviations of weight and weighted reward.
+    product: f64,
+    robust: Moments,
+}
+
+/// A mean reward, and how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The reward to be expected of a decision.
+    pub value: f64,
+    /// Standard error.
+    pub error: f64,
+}
+
+/// What a log says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimates {
+    /// Decisions in the log.
+    pub count: u64,
+    /// What the policy that was logged brought.
+    pub logged: Estimate,
+    /// Inverse propensity score: the mean of weight × reward.
+    pub ips: Estimate,
+    /// The same over the mean weight (self-normalised): a little bias for much less variance.
+    pub snips: Estimate,
+    /// Doubly robust: the model's expectation, and the weighted mean of its errors. If every decision has a model's.
+    pub dr: Option<Estimate>,
+    /// The mean weight, whose expectation is 1.
+    pub weight: Estimate,
+    /// How many decisions of the policy in question the log is worth (Kish: sum² / sum of squares of the weights).
+    pub effective: f64,
+    /// The largest weight.
+    pub largest: f64,
+    /// Where the first decision with it is.
+    pub largest_at: u64,
+}
+
+/// Mean, and sum of squared deviations, updated as Welford does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    mean: f64,
+    squares: f64,
+}
+
+impl Logged {
+    /// What is wrong with it: which part, and what that must be.
+    ///
+    /// # Errors
+    /// Propensity not over 0 and at most 1, target not from 0 to 1, anything else not finite.
+    pub fn check(&self) -> Result<(), (Part, &'static str)> {
+        let Logged { reward, propensity, target, model } = *self;
+        if !reward.is_finite() {
+            return Err((Part::Reward, "expected a finite number"));
+        }
+        if propensity == 0.0 {
+            return Err((Part::Propensity, "expected more than 0: what is never chosen is never logged"));
+        }
+        if !(propensity > 0.0 && propensity <= 1.0) {
+            return Err((Part::Propensity, "expected a probability, over 0 and at most 1"));
+        }
+        if !(0.0..=1.0).contains(&target) {
+            return Err((Part::Target, "expected a probability, from 0 to 1"));
+        }
+        match model {
+            Some(model) if !model.logged.is_finite() => Err((Part::Expected, "expected a finite number")),
+            Some(model) if !model.target.is_finite() => {
+                Err((Part::ExpectedTarget, "expected a finite number"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A part of a logged decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// [`Logged::reward`].
+    Reward,
+    /// [`Logged::propensity`].
+    Propensity,
+    /// [`Logged::target`].
+    Target,
+    /// [`Expected::logged`].
+    Expected,
+    /// [`Expected::target`].
+    ExpectedTarget,
+}
+
+impl Evaluation {
+    /// Takes in a decision that was [checked](Logged::check); `at` says where it is, for [`Estimates::largest_at`].
+    pub fn add(&mut self, logged: &Logged, at: u64) {
+        let weight = logged.target / logged.propensity;
+        self.count += 1;
+        if weight > self.largest || self.count == 1 {
+            (self.largest, self.largest_at) = (weight, at);
+        }
+        let before = weight - self.weight.mean;
+        self.reward.add(logged.reward, self.count);
+        self.weight.add(weight, self.count);
+        self.weighted.add(weight * logged.reward, self.count);
+        self.product += before * (weight * logged.reward - self.weighted.mean);
+        if let Some(model) = logged.model {
+            self.modelled += 1;
+            self.robust.add(model.target + weight * (logged.reward - model.logged), self.modelled);
+        }
+    }
+
+    /// What the log says; `None` with fewer than two decisions, or if the policy in question would have made none of the
+    /// choices in it.
+    ///
+    /// Standard errors are those of a mean of independent decisions; of the self-normalised estimate, which is a quotient of
+    /// means, to the first order (delta method).
+    pub fn estimates(&self) -> Option<Estimates> {
+        let n = self.count as f64;
+        if self.count < 2 || self.weight.mean <= 0.0 {
+            return None;
+        }
+        let estimate = |moments: &Moments| Estimate { value: moments.mean, error: moments.error(n) };
+        let snips = self.weighted.mean / self.weight.mean;
+        let squares =
+            self.weighted.squares - 2.0 * snips * self.product + snips * snips * self.weight.squares;
+        let residual = Moments { mean: 0.0, squares: squares.max(0.0) };
+        let mean_square = self.weight.squares / n + self.weight.mean * self.weight.mean;
+        Some(Estimates {
+            count: self.count,
+            logged: estimate(&self.reward),
+            ips: estimate(&self.weighted),
+            snips: Estimate { value: snips, error: residual.error(n) / self.weight.mean },
+            dr: (self.modelled == self.count).then(|| estimate(&self.robust)),
+            weight: estimate(&self.weight),
+            effective: n * self.weight.mean * self.weight.mean / mean_square,
+            largest: self.largest,
+            largest_at: self.largest_at,
+        })
+    }
+}
+
+impl Estimate {
+    /// The interval that covers the true value in 95 of 100 logs, by the normal approximation.
+    pub fn interval(&self) -> (f64, f64) {
+        (self.value - QUANTILE * self.error, self.value + QUANTILE * self.error)
+    }
+}
+
+impl Moments {
+    /// Adds the value number `count`.
+    fn add(&mut self, value: f64, count: u64) {
+        let before = value - self.mean;
+        self.mean += before / count as f64;
+        self.squares += before * (value - self.mean);
+    }
+
+    /// The standard error of the mean.
+    fn error(&self, n: f64) -> f64 {
+        (self.squares / (n - 1.0) / n).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(reward: f64, propensity: f64, target: f64) -> Logged {
+        Logged { reward, propensity, target, model: None }
+    }
+
+    #[track_caller]
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn estimates_are_their_definitions() {
+        let log = [(1.0, 0.5, 0.25), (0.0, 0.25, 0.75), (1.0, 0.2, 0.4), (3.0, 0.4, 0.1), (0.5, 1.0, 0.0)];
+        let model = [(0.5, 0.7), (0.1, 0.6), (0.9, 0.5), (2.0, 0.4), (0.5, 0.3)];
+        let mut evaluation = Evaluation::default();
+        for (i, ((r, p, t), (q, e))) in log.iter().zip(model).enumerate() {
+            let model = Some(Expected { logged: q, target: e });
+            evaluation.add(&Logged { model, ..logged(*r, *p, *t) }, 1 + i as u64);
+        }
+        let found = evaluation.estimates().unwrap();
+        let weights: Vec<f64> = log.iter().map(|(_, p, t)| t / p).collect(); // 0.5, 3, 2, 0.25, 0
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / 5.0;
+        let deviation = |values: &[f64]| {
+            let squares: Vec<f64> = values.iter().map(|value| (value - mean(values)).powi(2)).collect();
+            (squares.iter().sum::<f64>() / 4.0 / 5.0).sqrt()
+        };
+        let weighted: Vec<f64> = log.iter().zip(&weights).map(|((r, _, _), w)| r * w).collect();
+        near(found.logged.value, 5.5 / 5.0);
+        near(found.ips.value, mean(&weighted));
+        near(found.ips.error, deviation(&weighted));
+        let snips = mean(&weighted) / mean(&weights);
+        near(found.snips.value, snips);
+        let residuals: Vec<f64> = log.iter().zip(&weights).map(|((r, _, _), w)| w * (r - snips)).collect();
+        near(found.snips.error, deviation(&residuals) / mean(&weights));
+        let robust: Vec<f64> = (0..5).map(|i| model[i].1 + weights[i] * (log[i].0 - model[i].0)).collect();
+        near(found.dr.unwrap().value, mean(&robust));
+        near(found.dr.unwrap().error, deviation(&robust));
+        near(found.effective, 5.75 * 5.75 / (0.25 + 9.0 + 4.0 + 0.0625));
+        assert_eq!((found.largest, found.largest_at, found.count), (3.0, 2, 5));
+        let (low, high) = found.ips.interval();
+        near(high - low, 2.0 * 1.959_963_984_540_054 * found.ips.error);
+    }
+
+    #[test]
+    fn what_cannot_be_estimated_is_not() {
+        let estimates = |log: &[Logged]| {
+            let mut evaluation = Evaluation::default();
+            log.iter().for_each(|logged| evaluation.add(logged, 0));
+            evaluation.estimates()
+        };
+        assert_eq!(estimates(&[]), None);
+        assert_eq!(estimates(&[logged(1.0, 0.5, 0.5)]), None);
+        assert_eq!(estimates(&[logged(1.0, 0.5, 0.0), logged(0.0, 0.5, 0.0)]), None);
+        let model = Some(Expected { logged: 0.1, target: 0.1 });
+        let half = [Logged { model, ..logged(1.0, 0.5, 0.5) }, logged(1.0, 0.5, 0.5)];
+        assert_eq!(estimates(&half).unwrap().dr, None);
+        // The same reward everywhere: nothing is uncertain after normalising, whatever the weights.
+        let same: Vec<Logged> = (1..100).map(|i| logged(1e6, f64::from(i) / 100.0, 0.3)).collect();
+        let found = estimates(&same).unwrap().snips;
+        assert!((found.value - 1e6).abs() < 1e-6 && found.error < 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_is_named() {
+        let check = |logged: Logged| logged.check().err().map(|(part, _)| part);
+        assert_eq!(check(logged(1.0, 1.0, 0.0)), None);
+        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(Part::Reward));
+        for propensity in [0.0, -0.1, 1.1, f64::NAN] {
+            assert_eq!(check(logged(1.0, propensity, 0.5)), Some(Part::Propensity));
+        }
+        for target in [-0.1, 1.1, f64::NAN] {
+            assert_eq!(check(logged(1.0, 0.5, target)), Some(Part::Target));
+        }
+        let model = |logged, target| Some(Expected { logged, target });
+        let with = |model| check(Logged { model, ..logged(1.0, 0.5, 0.5) });
+        assert_eq!(with(model(f64::INFINITY, 0.0)), Some(Part::Expected));
+        assert_eq!(with(model(0.0, f64::NAN)), Some(Part::ExpectedTarget));
+    }
+}

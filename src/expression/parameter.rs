@@ -1,0 +1,49 @@
+//! What conditions call `param.NAME`: a constant of the rule set that an experiment may change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Node, Type};
+use crate::experiment::Experiment;
+use crate::value::Value;
+
+/// The parameters of a rule set, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(pub(crate) HashMap<Box<str>, Parameter>);
+
+/// One parameter. All its values are of one type.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// What it is for customers who are in none of the variants that change it.
+    pub(crate) default: Value<'static>,
+    /// The experiment that changes it.
+    pub(crate) experiment: Option<Arc<Experiment>>,
+    /// What it is in its variants, by their places.
+    pub(crate) variants: Vec<(usize, Value<'static>)>,
+}
+
+impl Parameters {
+    pub(super) fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.get(name)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+}
+
+impl Parameter {
+    /// Its value for a customer: a choice by variant.
+    pub(super) fn node(&self) -> Node {
+        let default = Node::Constant(self.default.clone());
+        let Some(experiment) = &self.experiment else { return default };
+        self.variants.iter().rev().fold(default, |rest, (variant, value)| {
+            let value = Node::Constant(value.clone());
+            Node::If(Box::new([Node::is_in_variant(experiment, *variant), value, rest]))
+        })
+    }
+
+    pub(super) fn kind(&self) -> Type {
+        Type::of_value(&self.default)
+    }
+}

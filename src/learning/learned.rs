@@ -1,0 +1,346 @@
+//! What was learnt of one offer on one placement: yeses and noes that fade, and impressions whose window is still open.
+
+use super::Posterior;
+
+/// Words of a [`Learned`] as the state keeps it.
+pub const LEARNED_WORDS: usize = 3 + BUCKETS;
+
+/// Impressions whose window is open are counted in this many buckets of equal length.
+const BUCKETS: usize = 16;
+/// A window is at most as long as this many buckets: the one that has begun and the one that is about to end come on top.
+const BUCKETS_OF_A_WINDOW: u32 = BUCKETS as u32 - 2;
+
+/// How fast is learnt and forgotten. Given with every call, because the rule set says it and may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How long after its decision an impression waits for a click.
+    pub window_s: u32,
+    /// After this time a yes and a no count half; 0: they never fade.
+    pub half_life_s: u32,
+}
+
+/// Yeses and noes, and the impressions that are neither yet.
+///
+/// Times are the fold's, in seconds. An impression is counted in a bucket by the time of its decision. A bucket is a
+/// fourteenth of the window long; it is settled once the window of its last second is over. Then its clicks become yeses,
+/// and its impressions without a click noes: together, since yeses that count at once, while their noes are yet to come,
+/// would make every offer look better the more it was shown of late. So an impression is settled after the window, at most
+/// a fourteenth of it (rounded up to a second) later. What comes later than that is not counted: it was a no already.
+///
+/// A click that overtakes its impression, or whose impression was lost, is a yes all the same.
+///
+/// What it holds is a function of what it was told and when, to the last bit and on every machine: only operations that
+/// IEEE 754 defines exactly are used.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Learned {
+    /// Settled yeses and noes, as they count at `at_s`.
+    yes: f64,
+    no: f64,
+    /// The latest time that was told.
+    at_s: u32,
+    /// Length of a bucket; 0 before anything was counted.
+    bucket_s: u32,
+    /// Bucket number n (of the time from n × `bucket_s`) is at n modulo 16: only unsettled ones are not empty.
+    buckets: [Bucket; BUCKETS],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Bucket {
+    shown: u32,
+    clicked: u32,
+}
+
+impl Pace {
+    fn bucket_s(self) -> u32 {
+        self.window_s.div_ceil(BUCKETS_OF_A_WINDOW).max(1)
+    }
+}
+
+impl Learned {
+    /// Counts an impression of an offer that was decided at `decided_s`.
+    pub fn shown(&mut self, decided_s: u32, now_s: u32, pace: Pace) {
+        self.settle(now_s, pace);
+        if let Some(bucket) = self.open(decided_s, pace) {
+            bucket.shown = bucket.shown.saturating_add(1);
+        }
+    }
+
+    /// Counts a click on an offer that was decided at `decided_s`. Each impression's first only: that is for the caller to
+    /// see to.
+    pub fn clicked(&mut self, decided_s: u32, now_s: u32, pace: Pace) {
+        self.settle(now_s, pace);
+        if let Some(bucket) = self.open(decided_s, pace) {
+            bucket.clicked = bucket.clicked.saturating_add(1);
+        }
+    }
+
+    /// Turns into yeses and noes what is due at `now_s`, and lets them fade. A time before the latest counts as that.
+    pub fn settle(&mut self, now_s: u32, pace: Pace) {
+        self.cut_anew(pace.bucket_s());
+        let now_s = now_s.max(self.at_s);
+        let kept = half(now_s - self.at_s, pace.half_life_s);
+        self.yes *= kept;
+        self.no *= kept;
+        // In the order of time: the sum depends on it in its last bits.
+        let oldest = self.oldest();
+        for number in oldest..oldest + BUCKETS as u64 {
+            let due_s = (number + 1) * u64::from(self.bucket_s) + u64::from(pace.window_s);
+            let bucket = &mut self.buckets[number as usize % BUCKETS];
+            if due_s > u64::from(now_s) || *bucket == Bucket::default() {
+                continue;
+            }
+            let kept = half(now_s - due_s as u32, pace.half_life_s);
+            self.yes += kept * f64::from(bucket.clicked);
+            self.no += kept * f64::from(bucket.shown.saturating_sub(bucket.clicked));
+            *bucket = Bucket::default();
+        }
+        self.at_s = now_s;
+    }
+
+    /// What is believed at `now_s`, given what was believed before anything was counted.
+    pub fn posterior(&self, prior: Posterior, now_s: u32, pace: Pace) -> Posterior {
+        let mut settled = self.clone();
+        settled.settle(now_s, pace);
+        Posterior { yes: prior.yes + settled.yes, no: prior.no + settled.no }
+    }
+
+    /// Impressions and clicks that are not settled.
+    pub fn pending(&self) -> (u64, u64) {
+        let add = |(shown, clicked), bucket: &Bucket| {
+            (shown + u64::from(bucket.shown), clicked + u64::from(bucket.clicked))
+        };
+        self.buckets.iter().fold((0, 0), add)
+    }
+
+    /// For snapshot and digest.
+    pub fn words(&self) -> [u64; LEARNED_WORDS] {
+        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let mut words = [0; LEARNED_WORDS];
+        words[0] = self.yes.to_bits();
+        words[1] = self.no.to_bits();
+        words[2] = pair(self.at_s, self.bucket_s);
+        for (word, bucket) in words[3..].iter_mut().zip(&self.buckets) {
+            *word = pair(bucket.shown, bucket.clicked);
+        }
+        words
+    }
+
+    /// Of its [`words`](Self::words); `None` if no `Learned` has such.
+    pub fn from_words(words: &[u64; LEARNED_WORDS]) -> Option<Learned> {
+        let (low, high) = (|word: u64| word as u32, |word: u64| (word >> 32) as u32);
+        let (yes, no) = (f64::from_bits(words[0]), f64::from_bits(words[1]));
+        let buckets =
+            std::array::from_fn(|i| Bucket { shown: low(words[3 + i]), clicked: high(words[3 + i]) });
+        let learned = Learned { yes, no, at_s: low(words[2]), bucket_s: high(words[2]), buckets };
+        let counts = |count: f64| count.is_finite() && count.is_sign_positive();
+        let cut = learned.bucket_s > 0 || learned.pending() == (0, 0);
+        (counts(yes) && counts(no) && cut).then_some(learned)
+    }
+
+    /// The bucket of a decision, unless it is settled. Nothing is decided in the future.
+    fn open(&mut self, decided_s: u32, pace: Pace) -> Option<&mut Bucket> {
+        let number = decided_s.min(self.at_s) / self.bucket_s;
+        let due_s = (u64::from(number) + 1) * u64::from(self.bucket_s) + u64::from(pace.window_s);
+        (due_s > u64::from(self.at_s)).then(|| &mut self.buckets[number as usize % BUCKETS])
+    }
+
+    /// The lowest number that a bucket can have.
+    fn oldest(&self) -> u64 {
+        (u64::from(self.at_s / self.bucket_s) + 1).saturating_sub(BUCKETS as u64)
+    }
+
+    /// Counts in buckets of this length from now on. What is in a bucket goes into the one that its last second is in (of
+    /// which a decision just before a change of the window may not find its impression: then that is a no too many).
+    fn cut_anew(&mut self, bucket_s: u32) {
+        if self.bucket_s == bucket_s {
+            return;
+        }
+        if self.pending() != (0, 0) {
+            let old = self.clone();
+            self.buckets = [Bucket::default(); BUCKETS];
+            let last = self.at_s / bucket_s;
+            let first = last.saturating_sub(BUCKETS as u32 - 1);
+            for number in old.oldest()..old.oldest() + BUCKETS as u64 {
+                let from = old.buckets[number as usize % BUCKETS];
+                let end_s = (number + 1) * u64::from(old.bucket_s) - 1;
+                let number = (end_s / u64::from(bucket_s)).clamp(first.into(), last.into());
+                let to = &mut self.buckets[number as usize % BUCKETS];
+                to.shown = to.shown.saturating_add(from.shown);
+                to.clicked = to.clicked.saturating_add(from.clicked);
+            }
+        }
+        self.bucket_s = bucket_s;
+    }
+}
+
+/// What is left of 1 after a time: 2 to the power of −elapsed/half-life.
+fn half(elapsed_s: u32, half_life_s: u32) -> f64 {
+    if half_life_s == 0 {
+        return 1.0;
+    }
+    let whole = elapsed_s / half_life_s;
+    if whole > 1_000 {
+        return 0.0;
+    }
+    let part = f64::from(elapsed_s % half_life_s) / f64::from(half_life_s);
+    // exp by its series rather than the platform's, whose last bit differs: every node must fold to the same state.
+    let x = -part * std::f64::consts::LN_2;
+    let series = (1..=18).rev().fold(1.0, |sum, k| 1.0 + sum * x / f64::from(k));
+    series * f64::from_bits(u64::from(1_023 - whole) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: u32 = 86_400;
+    const PRIOR: Posterior = Posterior { yes: 1.0, no: 9.0 };
+
+    #[test]
+    fn an_impression_counts_when_its_window_is_over() {
+        let pace = Pace { window_s: 1_400, half_life_s: 0 };
+        let mut learned = Learned::default();
+        learned.shown(10_000, 10_000, pace);
+        learned.shown(10_050, 10_060, pace);
+        learned.clicked(10_050, 10_300, pace);
+        for (now, yes, no) in [(10_300, 0.0, 0.0), (11_499, 0.0, 0.0), (11_500, 1.0, 1.0), (99_999, 1.0, 1.0)]
+        {
+            let posterior = learned.posterior(PRIOR, now, pace);
+            assert_eq!((posterior.yes, posterior.no), (1.0 + yes, 9.0 + no), "at {now}");
+        }
+        // Too late: it was a no already.
+        learned.clicked(10_000, 11_500, pace);
+        assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 2.0, no: 10.0 });
+        // The click overtook the impression.
+        learned.clicked(12_000, 12_001, pace);
+        learned.shown(12_000, 12_002, pace);
+        assert_eq!(learned.pending(), (1, 1));
+        assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 3.0, no: 10.0 });
+    }
+
+    #[test]
+    fn counts_fade_by_half() {
+        let pace = Pace { window_s: 60, half_life_s: 7 * DAY };
+        let mut learned = Learned::default();
+        (0..8).for_each(|_| learned.shown(0, 0, pace));
+        learned.clicked(0, 9, pace);
+        let due = 5 + 60; // the first bucket is 60/14 s long, rounded up
+        for (weeks, yes, no) in [(0, 1.0, 7.0), (1, 0.5, 3.5), (3, 0.125, 0.875)] {
+            let Posterior { yes: y, no: n } = learned.posterior(PRIOR, due + weeks * 7 * DAY, pace);
+            assert_eq!((y - 1.0, n - 9.0), (yes, no));
+        }
+    }
+
+    #[test]
+    fn fading_is_a_power_of_two_to_the_last_digits() {
+        for (elapsed, half_life) in
+            [(1, 3), (1_000, 1_001), (5, 7), (86_399, 86_400), (123_456, 1_000), (9, 9)]
+        {
+            let expected = (-f64::from(elapsed) / f64::from(half_life)).exp2();
+            assert!((half(elapsed, half_life) / expected - 1.0).abs() < 1e-14, "{elapsed} {half_life}");
+        }
+        assert_eq!((half(u32::MAX, 1), half(u32::MAX, 0), half(0, 5)), (0.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn words_that_nothing_has_are_refused() {
+        let mut learned = Learned::default();
+        learned.shown(5, 6, Pace { window_s: 9, half_life_s: 1 });
+        let words = learned.words();
+        assert_eq!(Learned::from_words(&words), Some(learned));
+        for (i, word) in [(0, f64::NAN.to_bits()), (1, (-1.0_f64).to_bits()), (2, 0)] {
+            let mut wrong = words;
+            wrong[i] = word;
+            assert_eq!(Learned::from_words(&wrong), None, "word {i}");
+        }
+    }
+
+    #[test]
+    fn another_window_loses_nothing() {
+        let (long, short) =
+            (Pace { window_s: 30 * DAY, half_life_s: 0 }, Pace { window_s: DAY, half_life_s: 0 });
+        let mut learned = Learned::default();
+        for day in 0..20 {
+            learned.shown(day * DAY, day * DAY, long);
+        }
+        learned.clicked(DAY, 19 * DAY, long);
+        learned.settle(19 * DAY, short);
+        assert_eq!(learned.posterior(PRIOR, 60 * DAY, short), Posterior { yes: 2.0, no: 28.0 });
+        learned.settle(19 * DAY, long);
+        assert_eq!(learned.posterior(PRIOR, 90 * DAY, long), Posterior { yes: 2.0, no: 28.0 });
+    }
+
+    /// Everything that happened, as a list.
+    #[derive(Default)]
+    struct Naive {
+        /// Time of the decision, and whether it is a click.
+        happened: Vec<(u32, bool)>,
+        now_s: u32,
+    }
+
+    impl Naive {
+        fn due(decided_s: u32, pace: Pace) -> u64 {
+            let bucket = pace.window_s.div_ceil(14).max(1);
+            (u64::from(decided_s / bucket) + 1) * u64::from(bucket) + u64::from(pace.window_s)
+        }
+
+        fn tell(&mut self, decided_s: u32, now_s: u32, click: bool, pace: Pace) {
+            self.now_s = self.now_s.max(now_s);
+            let decided_s = decided_s.min(self.now_s);
+            if Naive::due(decided_s, pace) > u64::from(self.now_s) {
+                self.happened.push((decided_s, click));
+            }
+        }
+
+        fn counts(&self, now_s: u32, pace: Pace) -> (f64, f64) {
+            let now_s = u64::from(self.now_s.max(now_s));
+            let mut buckets: std::collections::BTreeMap<u64, (i64, i64)> = std::collections::BTreeMap::new();
+            for (decided_s, click) in &self.happened {
+                let (shown, clicked) = buckets.entry(Naive::due(*decided_s, pace)).or_default();
+                *(if *click { clicked } else { shown }) += 1;
+            }
+            let (mut yes, mut no) = (0.0, 0.0);
+            for (due, (shown, clicked)) in buckets.into_iter().filter(|(due, _)| *due <= now_s) {
+                let age = (now_s - due) as f64;
+                let kept =
+                    if pace.half_life_s == 0 { 1.0 } else { (-age / f64::from(pace.half_life_s)).exp2() };
+                yes += kept * clicked as f64;
+                no += kept * (shown - clicked).max(0) as f64;
+            }
+            (yes, no)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn it_counts_as_a_list_of_everything_would(
+            window_s in prop_oneof![0..40_u32, 100..5_000_u32],
+            half_life_s in prop_oneof![Just(0), 1..500_u32],
+            events in prop::collection::vec((0..400_u32, -20..600_i64, any::<bool>(), any::<bool>()), 0..120),
+        ) {
+            let pace = Pace { window_s, half_life_s };
+            let (mut learned, mut naive, mut clock) = (Learned::default(), Naive::default(), 1_000_000_u32);
+            for (passed, delay, click, reload) in events {
+                clock = clock + passed - 10; // a clock may be set back a little
+                let decided = (i64::from(clock) - delay) as u32;
+                match click {
+                    true => learned.clicked(decided, clock, pace),
+                    false => learned.shown(decided, clock, pace),
+                }
+                naive.tell(decided, clock, click, pace);
+                if reload {
+                    learned = Learned::from_words(&learned.words()).unwrap();
+                }
+                for later in [0, window_s / 2, window_s + 400] {
+                    let posterior = learned.posterior(PRIOR, clock + later, pace);
+                    let (yes, no) = naive.counts(clock + later, pace);
+                    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.max(1.0);
+                    prop_assert!(near(posterior.yes - 1.0, yes), "{posterior:?} {yes}");
+                    prop_assert!(near(posterior.no - 9.0, no), "{posterior:?} {no}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How a feature is computed from events: what is declared, checked against the events' properties.
+
+use super::super::{Computed, DEFAULT_BUCKETS, Declared, EventType, Function, Kind, MAX_BUCKETS, Period};
+use crate::expression::{Origin, Scope, Syntax};
+use crate::input::{Cursor, Object, quoted};
+use crate::problem::Problems;
+
+/// What `object` declares under the name of a function.
+pub(super) fn read(
+    name: &str,
+    object: &Object<'_, '_>,
+    events: &[EventType],
+    problems: &mut Problems,
+) -> Option<Computed> {
+    let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
+    let event = read_event(object, events, problems)?;
+    let when = object.get("when").map(|cursor| read_when(cursor, event, problems));
+    let per = read_per(function, object, problems)?;
+    let property = read_property(function, object, event, per, problems)?;
+    let window_seconds = match object.get("window") {
+        Some(cursor) => Some(read_window(cursor, problems)?),
+        None => None,
+    };
+    if function == Function::Distinct && per.is_some() && window_seconds.is_none() {
+        let problem = object.cursor().problem("`window` is missing: the days of which time are counted?");
+        problems.push(problem.hint("for example `window: 30d`"));
+        return None;
+    }
+    let buckets = read_buckets(object, per, problems)?;
+    let result = Box::new(result_of(function, property));
+    let property = property.map(|property| (property.name.clone(), Box::new(property.kind.clone())));
+    let when = match when {
+        Some(when) => Some(when?),
+        None => None,
+    };
+    Some(Computed {
+        function,
+        event: event.name.clone(),
+        property,
+        when,
+        window_seconds,
+        buckets,
+        per,
+        result,
+    })
+}
+
+fn result_of(function: Function, property: Option<&Declared>) -> Kind {
+    let natural = Kind::Int { min: 0, max: i64::MAX };
+    match (function, property.map(|property| &property.kind)) {
+        (Function::Count | Function::Distinct | Function::Streak | Function::Recency, _) => natural,
+        (Function::Sum, Some(Kind::Int { .. })) => Kind::Int { min: -i64::MAX, max: i64::MAX },
+        (Function::Sum, _) => Kind::Float { double: true },
+        (_, Some(kind)) => kind.clone(),
+        (_, None) => Kind::Time,
+    }
+}
+
+fn read_event<'e>(
+    object: &Object<'_, '_>,
+    events: &'e [EventType],
+    problems: &mut Problems,
+) -> Option<&'e EventType> {
+    let cursor = object.required("event", problems)?;
+    let name = cursor.text(problems)?;
+    let found = events.iter().find(|event| &*event.name == name);
+    if found.is_none() {
+        let problem = cursor.problem(format!("unknown event {}", quoted(name)));
+        problems.push(problem.nearest(name, events.iter().map(|e| &*e.name)));
+    }
+    found
+}
+
+/// A condition over the event's properties. It is compiled again where events are taken in; here only what is wrong with it
+/// is found.
+fn read_when(cursor: &Cursor<'_, '_>, event: &EventType, problems: &mut Problems) -> Option<Box<str>> {
+    let text = cursor.text(problems)?;
+    let schema = event.as_context();
+    let scope = Scope { event: Some(&event.name), ..Scope::of(&schema) };
+    let checked = Syntax::parse(text, Origin::of(cursor)).and_then(|syntax| scope.condition(&syntax));
+    checked.map_err(|found| problems.extend(found)).ok()?;
+    Some(text.into())
+}
+
+/// The property that is computed from; `Some(None)` where the function does without.
+fn read_property<'e>(
+    function: Function,
+    object: &Object<'_, '_>,
+    event: &'e EventType,
+    per: Option<Period>,
+    problems: &mut Problems,
+) -> Option<Option<&'e Declared>> {
+    let of_numbers = matches!(function, Function::Sum | Function::Max | Function::Min);
+    let cursor = match (object.get("property"), per) {
+        (Some(cursor), Some(_)) => {
+            problems.push(cursor.problem("`property` and `per` do not go together: count values or days"));
+            return None;
+        }
+        (Some(cursor), None) => cursor,
+        (None, None) if of_numbers || function == Function::Distinct => {
+            object.required("property", problems)?
+        }
+        (None, _) => return Some(None),
+    };
+    let name = cursor.text(problems)?;
+    let Some(property) = event.property_id(name).map(|id| &event.properties[id]) else {
+        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
+        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
+        return None;
+    };
+    let number = matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. });
+    let kind = property.kind.name();
+    if of_numbers && !number {
+        let what = format!("`{}` needs a number, `{name}` is of kind {kind}", function.name());
+        problems.push(cursor.problem(what));
+        return None;
+    }
+    if function != Function::Distinct && property.kind == Kind::Text {
+        let what = format!("`{}` keeps no free text, `{name}` is of kind {kind}", function.name());
+        problems.push(cursor.problem(what).hint("give the property the kind `enum`"));
+        return None;
+    }
+    Some(Some(property))
+}
+
+/// What periods are counted; `Some(None)` if none are.
+fn read_per(function: Function, object: &Object<'_, '_>, problems: &mut Problems) -> Option<Option<Period>> {
+    let per = match object.get("per") {
+        Some(per) => per,
+        None if function == Function::Streak => object.required("per", problems)?,
+        None => return Some(None),
+    };
+    let (expected, period) = match (per.text(problems)?, function) {
+        ("day", _) => return Some(Some(Period::Day)),
+        ("week", Function::Streak) => return Some(Some(Period::Week)),
+        (other, Function::Streak) => ("day or week", other),
+        (other, _) => ("day", other),
+    };
+    problems.push(per.problem(format!("expected {expected}, found {}", quoted(period))));
+    None
+}
+
+/// Into how many buckets a window is cut.
+fn read_buckets(object: &Object<'_, '_>, per: Option<Period>, problems: &mut Problems) -> Option<u8> {
+    let Some(cursor) = object.get("buckets") else { return Some(DEFAULT_BUCKETS) };
+    if object.get("window").is_none() || per.is_some() {
+        problems.push(cursor.problem("`buckets` says how finely a `window` is cut that is not cut by days"));
+        return None;
+    }
+    cursor.integer(1, i64::from(MAX_BUCKETS), problems).map(|buckets| buckets as u8)
+}
+
+/// `90m`, `12h`, `7d` in seconds.
+fn read_window(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
+    const YEAR_DAYS: u32 = 366;
+    let text = cursor.text(problems)?;
+    let split = text.len().saturating_sub(1);
+    let unit = match text.get(split..) {
+        Some("m") => 60,
+        Some("h") => 3_600,
+        Some("d") => 86_400,
+        _ => 0,
+    };
+    let seconds = text.get(..split).and_then(|n| n.parse::<u32>().ok()).and_then(|n| n.checked_mul(unit));
+    match seconds.filter(|s| (1..=YEAR_DAYS * 86_400).contains(s)) {
+        Some(seconds) => Some(seconds),
+        None => {
+            problems.push(
+                cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))),
+            );
+            None
+        }
+    }
+}

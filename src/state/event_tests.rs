@@ -1,0 +1,344 @@
+//! The fold of events against a model that keeps lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::testing::*;
+use super::*;
+use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::codec;
+use crate::contact::{FIRST_SECOND, MAX_CONTACTS, OutcomeKind};
+use crate::event::{Lesson, Limit};
+use crate::ledger::{LIMIT_DAYS, LessonKey, TALLY_DAYS, Tally, TallyKey};
+
+const DAY: u32 = 86_400;
+
+/// Time, kind, place, offer.
+type Told = (u32, usize, u16, u32);
+
+/// What events mean, told plainly.
+#[derive(Debug, Default, PartialEq)]
+struct Naive {
+    contacts: BTreeMap<CustomerId, Vec<Told>>,
+    ids: BTreeSet<u64>,
+    propositions: BTreeSet<(u64, usize)>,
+    used: BTreeMap<(u64, u32), u32>,
+    newest_day: u32,
+    tallies: BTreeMap<(u16, TallyKey), ([u64; 4], i64)>,
+}
+
+impl Naive {
+    fn apply(&mut self, Update { customer, change }: &Update, keep_s: [u32; 4]) -> Fate {
+        let event = match change {
+            Change::Erase => {
+                self.contacts.remove(customer);
+                return Fate::Accepted;
+            }
+            Change::Event(event) => event,
+            _ => {
+                self.contacts.entry(customer.clone()).or_default();
+                return Fate::Accepted;
+            }
+        };
+        let proposition = event.outcome.as_ref().map(|outcome| (outcome.nonce, outcome.kind.index()));
+        let proposition = proposition.filter(|(nonce, _)| *nonce != 0);
+        if self.ids.contains(&event.id) || proposition.is_some_and(|it| self.propositions.contains(&it)) {
+            return Fate::Duplicate;
+        }
+        if let Some(outcome) = &event.outcome
+            && !self.outcome(customer, event, outcome, keep_s)
+        {
+            return Fate::UsedUp;
+        }
+        self.contacts.entry(customer.clone()).or_default();
+        self.ids.extend(Some(event.id).filter(|id| *id != 0));
+        self.propositions.extend(proposition);
+        Fate::Accepted
+    }
+
+    fn outcome(&mut self, customer: &CustomerId, event: &Event, outcome: &Outcome, keep_s: [u32; 4]) -> bool {
+        let known = self.contacts.get(customer).cloned().unwrap_or_default();
+        let kind = outcome.kind.index();
+        let first = !known.iter().any(|told| (told.1, told.3) == (kind, outcome.offer.0));
+        // Of budgets named twice the first one is meant.
+        let counted: BTreeMap<_, _> = outcome
+            .limits
+            .iter()
+            .rev()
+            .map(|limit| ((limit.key, limit.day), (limit.max, limit.once)))
+            .collect();
+        let counted = || counted.iter().filter(|(_, (_, once))| first || !once);
+        for ((key, day), (max, _)) in counted() {
+            let used = self.used.get(&(*key, *day)).copied().unwrap_or_default();
+            if used >= *max || *day != 0 && day + LIMIT_DAYS < self.newest_day {
+                return false;
+            }
+        }
+        for (key, _) in counted() {
+            *self.used.entry(*key).or_default() += 1;
+            self.newest_day = self.newest_day.max(key.1);
+        }
+        self.used.retain(|(_, day), _| *day == 0 || day + LIMIT_DAYS >= self.newest_day);
+        let mut contacts = known;
+        contacts.push((event.at, kind, outcome.place.0, outcome.offer.0));
+        contacts.sort_unstable();
+        contacts.retain(|told| {
+            let kept = keep_s[told.1].max(MIN_KEPT_S);
+            kept == u32::MAX || told.0 + kept >= event.received
+        });
+        self.contacts.insert(customer.clone(), contacts);
+        for arm in std::iter::once(None).chain(outcome.arms.iter().copied().map(Some)) {
+            let key = ((event.at / DAY) as u16, TallyKey::new(outcome.offer, outcome.place, arm));
+            let tally = self.tallies.entry(key).or_default();
+            tally.0[kind] += 1;
+            tally.1 += outcome.value;
+            self.put_days_together();
+        }
+        true
+    }
+
+    fn put_days_together(&mut self) {
+        let newest = self.tallies.keys().next_back().map_or(0, |(day, _)| *day);
+        for ((day, key), (outcomes, value)) in std::mem::take(&mut self.tallies) {
+            let day = if day + TALLY_DAYS < newest { 0 } else { day };
+            let tally = self.tallies.entry((day, key)).or_default();
+            tally.0.iter_mut().zip(outcomes).for_each(|(all, more)| *all += more);
+            tally.1 += value;
+        }
+    }
+
+    fn check(&self, state: &State) {
+        let mut contacts = BTreeMap::new();
+        state.customers().for_each(|id, row| {
+            let told = |word: &u64| {
+                let contact = Contact::of_word(*word);
+                (contact.at(), contact.kind().index(), contact.place().0, contact.offer().0)
+            };
+            contacts.insert(id.clone(), row::contacts(row).iter().map(told).collect::<Vec<_>>());
+        });
+        assert_eq!(contacts, self.contacts);
+        for ((key, day), used) in &self.used {
+            assert_eq!(state.figures().used(*key, *day), *used, "of {key} on {day}");
+        }
+        let rows = state.figures().tallies();
+        let rows = rows.rows().map(|(day, key, Tally { outcomes, value })| ((day, key), (outcomes, value)));
+        assert_eq!(rows.collect::<BTreeMap<_, _>>(), self.tallies);
+    }
+}
+
+fn keeping(keep_s: [u32; 4]) -> Record {
+    Record::Catalogue(Box::new(Additions { keep_s: Some(keep_s), ..Additions::default() }))
+}
+
+/// A state as a snapshot brings it back: rows, definitions and ledger, and nothing else.
+fn brought_back(state: &mut State) -> State {
+    let mut frozen = state.freeze().unwrap();
+    let loader = store::Loader::new(7, frozen.customers.customers(), 0, 3).unwrap();
+    let (mut part, mut slot) = (store::Part::default(), 0);
+    while frozen.customers.next_part(&mut part).unwrap() {
+        for (id, row) in part.iter() {
+            loader.put(slot, id.clone(), row).unwrap();
+            slot += 1;
+        }
+    }
+    let mut ledger = Content::default();
+    for piece in frozen.ledger.pieces() {
+        let bytes = codec::encode_piece(&piece).unwrap();
+        ledger.take_in(codec::decode_piece(&bytes).unwrap()).unwrap();
+    }
+    State::restore(frozen.sequence, frozen.erased, frozen.definitions, loader.finish().unwrap(), ledger)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn the_fold_of_events_does_what_lists_do(
+        writes in prop::collection::vec(prop_oneof![3 => events(), 1 => updates()], 1..16),
+        keep_days in prop::array::uniform4(prop_oneof![Just(0), 1..100_u32, Just(u32::MAX / DAY + 1)]),
+        wider_at in 0..16_usize,
+        snapshot_at in 0..16_usize,
+    ) {
+        let keep_s = keep_days.map(|days| days.saturating_mul(DAY));
+        let mut records = vec![Record::Schema { text: SCHEMA.into() }, keeping(keep_s)];
+        records.extend(writes.into_iter().map(Record::Customers));
+        let wider_at = (2 + wider_at).min(records.len());
+        records.insert(wider_at, Record::Schema { text: wider_schema() });
+        let (mut live, mut replayed, mut restored) = (State::new(), State::new(), None::<State>);
+        let (mut naive, mut model) = (Naive::default(), Model::default());
+        for (sequence, record) in (1..).zip(&records) {
+            let fates = live.apply(sequence, record).unwrap();
+            let decoded = codec::decode(&codec::encode(record).unwrap()).unwrap();
+            prop_assert_eq!(&decoded, record);
+            prop_assert_eq!(&replayed.apply(sequence, &decoded).unwrap(), &fates);
+            if let Some(restored) = &mut restored {
+                prop_assert_eq!(&restored.apply(sequence, record).unwrap(), &fates);
+            }
+            if let Record::Customers(updates) = record {
+                let all: Vec<Fate> = updates.iter().map(|update| naive.apply(update, keep_s)).collect();
+                let refused = all.into_iter().enumerate().filter(|(_, fate)| *fate != Fate::Accepted);
+                prop_assert_eq!(refused.collect::<Vec<_>>(), fates.refused);
+                updates.iter().for_each(|update| model.apply(update));
+            }
+            if sequence == snapshot_at as u64 {
+                restored = Some(brought_back(&mut live));
+            }
+        }
+        naive.check(&live);
+        for who in naive.contacts.keys() {
+            model.known(who);
+        }
+        prop_assert_eq!(Model::of(live.definitions(), live.customers()), model);
+        prop_assert_eq!(replayed.digest(), live.digest());
+        if let Some(restored) = restored {
+            naive.check(&restored);
+            prop_assert_eq!(restored.digest(), live.digest());
+        }
+    }
+}
+
+fn outcome(kind: OutcomeKind, nonce: u64) -> Outcome {
+    Outcome {
+        kind,
+        offer: OfferNumber(1),
+        place: PlaceNumber(2),
+        arms: vec![],
+        nonce,
+        decided: BEGIN,
+        value: 0,
+        limits: vec![],
+        lesson: None,
+    }
+}
+
+fn happens(who: u32, received: u32, outcome: Outcome) -> Update {
+    let event = Event { at: received, received, outcome: Some(Box::new(outcome)), ..Event::default() };
+    Update { customer: id(who), change: Change::Event(Box::new(event)) }
+}
+
+/// What becomes of these updates in a new state, and the state.
+fn after(updates: Vec<Update>) -> (State, Vec<Option<Fate>>) {
+    let mut state = State::new();
+    let count = updates.len();
+    let fates = state.apply(1, &Record::Customers(updates)).unwrap();
+    let mut all = vec![None; count];
+    fates.refused.iter().for_each(|(at, fate)| all[*at] = Some(*fate));
+    (state, all)
+}
+
+#[test]
+fn a_budget_of_three_is_used_three_times_whoever_comes() {
+    let limited = |once| {
+        let limits = vec![Limit { key: 9, day: 0, max: 3, once }];
+        Outcome { limits, ..outcome(OutcomeKind::Impression, 0) }
+    };
+    let whos = [1, 1, 2, 3, 1, 4];
+    let (used_up, taken) = (Some(Fate::UsedUp), None);
+    for (once, fates, customers) in [
+        (false, [taken, taken, taken, used_up, used_up, used_up], 2),
+        (true, [taken, taken, taken, taken, taken, used_up], 3),
+    ] {
+        let updates = whos.map(|who| happens(who, BEGIN, limited(once))).to_vec();
+        let (state, found) = after(updates);
+        assert_eq!((found, state.figures().used(9, 0)), (fates.to_vec(), 3));
+        assert_eq!(state.customers().len(), customers, "who found it used up is not even created");
+    }
+}
+
+#[test]
+fn a_proposition_counts_once_even_when_it_was_forgotten() {
+    let click = |nonce, decided| Outcome { decided, ..outcome(OutcomeKind::Click, nonce) };
+    let mut state = State::new();
+    let mut apply = |update: Update| {
+        let fates = state.apply(state.sequence() + 1, &Record::Customers(vec![update])).unwrap();
+        fates.refused.first().map(|(_, fate)| *fate)
+    };
+    assert_eq!(apply(happens(1, BEGIN, click(1, BEGIN))), None);
+    assert_eq!(apply(happens(1, BEGIN, click(1, BEGIN))), Some(Fate::Duplicate));
+    let other_kind = Outcome { kind: OutcomeKind::Convert, ..click(1, BEGIN) };
+    assert_eq!(apply(happens(1, BEGIN, other_kind)), None);
+    // Forty days later the first ones are forgotten when something comes.
+    let later = BEGIN + 42 * DAY;
+    assert_eq!(apply(happens(1, later, click(2, later))), None);
+    for (nonce, decided, fate) in [
+        (1, BEGIN, Some(Fate::Forgotten)),
+        (3, BEGIN, Some(Fate::Forgotten)),
+        (3, BEGIN + 1, None),
+        (0, BEGIN, None),
+    ] {
+        assert_eq!(apply(happens(1, later, click(nonce, decided))), fate, "{nonce} {decided}");
+    }
+}
+
+#[test]
+fn a_clock_ahead_of_ours_does_not_make_a_proposition_count_twice() {
+    let ahead = Outcome { decided: BEGIN + 100, ..outcome(OutcomeKind::Click, 1) };
+    let later = BEGIN + 42 * DAY;
+    let updates = vec![
+        happens(1, BEGIN, ahead.clone()),
+        happens(1, later, Outcome { decided: later, ..outcome(OutcomeKind::Click, 2) }),
+        happens(1, later, ahead),
+    ];
+    assert_eq!(after(updates).1, [None, None, Some(Fate::Forgotten)]);
+}
+
+#[test]
+fn a_click_and_a_conversion_of_one_proposition_are_one_yes() {
+    let lesson = Some(Lesson { segment: 3, window_s: 60, half_life_s: 0 });
+    let taught = |kind, nonce| happens(1, BEGIN, Outcome { lesson, ..outcome(kind, nonce) });
+    let (state, fates) = after(vec![
+        taught(OutcomeKind::Impression, 1),
+        taught(OutcomeKind::Impression, 2),
+        taught(OutcomeKind::Click, 1),
+        taught(OutcomeKind::Convert, 1),
+        taught(OutcomeKind::Dismiss, 2),
+    ]);
+    assert_eq!(fates, [None; 5]);
+    let key = LessonKey { offer: OfferNumber(1), placement: 0, segment: 3 };
+    assert_eq!(state.figures().learned(key).unwrap().words(), [2, 1]);
+}
+
+#[test]
+fn an_erased_customer_leaves_counts_and_no_contacts() {
+    let erase = Update { customer: id(1), change: Change::Erase };
+    let click = || outcome(OutcomeKind::Click, 0);
+    let (state, _) = after(vec![happens(1, BEGIN, click()), erase, happens(1, BEGIN + 5, click())]);
+    let mut row = Row::new();
+    assert!(state.customers().read(id(1).as_str(), &mut row));
+    assert_eq!(row::contacts(&row).len(), 1);
+    let key = TallyKey::new(OfferNumber(1), PlaceNumber(2), None);
+    let rows: Vec<_> =
+        state.figures().tallies().rows().map(|(_, key, tally)| (key, tally.outcomes)).collect();
+    assert_eq!(rows, [(key, [0, 2, 0, 0])]);
+}
+
+#[test]
+fn a_replace_load_leaves_contacts_and_the_longest_history_is_bounded() {
+    let mut state = State::new();
+    state.apply(1, &Record::Schema { text: SCHEMA.into() }).unwrap();
+    let seen = |at: u32| happens(1, FIRST_SECOND + at, outcome(OutcomeKind::Impression, 0));
+    let events = (0..300).map(seen).collect();
+    state.apply(2, &Record::Customers(events)).unwrap();
+    let replace = Change::Replace(vec![(crate::schema::FeatureId(1), 7)]);
+    let updates = vec![merge(1, &[(0, 1)]), Update { customer: id(1), change: replace }];
+    state.apply(3, &Record::Customers(updates)).unwrap();
+    let mut row = Row::new();
+    assert!(state.customers().read(id(1).as_str(), &mut row));
+    let oldest = Contact::of_word(row::contacts(&row)[0]).at() - FIRST_SECOND;
+    assert_eq!((row::contacts(&row).len(), oldest), (MAX_CONTACTS, 300 - MAX_CONTACTS as u32));
+    let codes = state.definitions().schema.features().iter().map(|feature| feature.field.unwrap().read(&row));
+    assert_eq!(codes.collect::<Vec<_>>(), [0, 7, 0, 0, 0]);
+}
+
+#[test]
+fn arms_are_counted_beside_the_total() {
+    let arms = vec![ArmNumber(0), ArmNumber(7)];
+    let shown = Outcome { arms, value: 2_500, ..outcome(OutcomeKind::Convert, 0) };
+    let (state, _) = after(vec![happens(1, BEGIN, shown)]);
+    let rows = state.figures().tallies();
+    let mut rows: Vec<_> =
+        rows.rows().map(|(day, key, tally)| (day, key.arm, tally.outcomes[3], tally.value)).collect();
+    rows.sort_unstable();
+    let day = (BEGIN / DAY) as u16;
+    assert_eq!(rows, [(day, 0, 1, 2_500), (day, 1, 1, 2_500), (day, 8, 1, 2_500)]);
+}

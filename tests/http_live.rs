@@ -1,0 +1,257 @@
+//! Caps, budgets and tokens over HTTP: what was acknowledged on one channel is seen by the next decision on any other.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+use support::{Client, Running, block_on, settings};
+use usher::http;
+use usher::node::{Define, Node};
+use usher::startup::Startup;
+
+const CLIENTS: usize = 64;
+const ROUNDS: usize = 12;
+const CHANNELS: [&str; 4] = ["app", "chatbot", "web", "branch"];
+/// Impressions of `card` that one customer may have.
+const CAP: usize = 5;
+/// Impressions of `gift` that all customers together may have.
+const BUDGET: usize = 60;
+/// Customers who may take `bonus`.
+const FIRST: usize = 20;
+
+const SCHEMA: &str = "schema: live
+features:
+  consent: {kind: bool}
+  logins_7d: {kind: count, event: login, window: 7d}
+  fx_views: {kind: count, event: page_view, window: 7d, when: \"page == 'fx'\"}
+events:
+  login: {properties: {}}
+  page_view: {properties: {page: {kind: string}, seconds: {kind: int, min: 0, max: 86400}}}
+";
+
+const RULES: &str = "rule_set: live
+placements:
+  slot: {channels: [app, chatbot, web, branch], count: 1, fallback: brand}
+  wide: {channels: [app, chatbot, web, branch], count: 3}
+  bonus_slot: {channels: [app, chatbot, web, branch], count: 1}
+  fx: {channels: [app], count: 1}
+budgets:
+  gifts: {max: 60, on: impression}
+  bonuses: {max: 20, on: convert, customers: true}
+offers:
+  card:
+    placements: [slot]
+    caps: [{max: 5, per: 7d}]
+    suppress: {dismiss: 30d}
+    treatments: [{placement: slot, content: {title: card}}]
+  gift:
+    placements: [wide]
+    budgets: [gifts]
+    treatments: [{placement: wide, content: {title: gift}}]
+  bonus:
+    placements: [bonus_slot]
+    budgets: [bonuses]
+    suppress: {convert: forever}
+    treatments: [{placement: bonus_slot, content: {title: bonus}}]
+  fx_exchange:
+    placements: [fx]
+    when: fx_views >= 3
+    treatments: [{placement: fx, content: {title: fx}}]
+  brand:
+    treatments: [{placement: slot, content: {title: brand}}]
+";
+
+fn running() -> Running {
+    let node = Node::start().unwrap();
+    block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap_or_else(|e| panic!("{e:?}"));
+    let publish =
+        Define::Publish { name: "live".into(), text: RULES.into(), activate: true, if_active: None };
+    block_on(node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+    let startup = Startup::done(Arc::clone(&node));
+    let server = http::serve("127.0.0.1:0".parse().unwrap(), startup, settings()).unwrap();
+    Running { node, address: server.address(), server: Some(server) }
+}
+
+/// One client that talks JSON on one connection.
+struct Talker(Client);
+
+impl Talker {
+    fn post(&mut self, path: &str, body: &Value) -> Value {
+        let headers = "content-type: application/json\r\n";
+        self.0.request("POST", path, headers, body.to_string().as_bytes());
+        let reply = self.0.reply();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// The first proposition of a placement: offer and token.
+    fn shown(&mut self, customer: &str, channel: &str, placement: &str) -> Option<(String, String)> {
+        let request = json!({"customer": customer, "channel": channel, "placements": [{"id": placement}]});
+        let answer = self.post("/v1/decisions", &request);
+        let first = &answer["placements"][0]["propositions"][0];
+        let text = |field: &str| first[field].as_str().map(str::to_owned);
+        Some((text("offer")?, text("token")?))
+    }
+
+    fn outcome(&mut self, customer: &str, kind: &str, token: &str) -> Value {
+        self.post("/v1/events", &json!({"type": kind, "customer": customer, "token": token}))
+    }
+}
+
+fn clients(running: &Running, work: impl Fn(usize, &mut Talker) + Sync) {
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let work = &work;
+            scope.spawn(move || work(client, &mut Talker(running.client())));
+        }
+    });
+}
+
+#[test]
+fn sixty_four_clients_never_see_a_cap_exceeded_after_the_acknowledged_impressions() {
+    let running = running();
+    let acknowledged = AtomicUsize::new(0);
+    let seen = AtomicUsize::new(0);
+    clients(&running, |client, talker| {
+        for round in 0..ROUNDS {
+            let channel = CHANNELS[(client + round) % CHANNELS.len()];
+            let before = acknowledged.load(Ordering::SeqCst);
+            let (offer, token) = talker.shown("c-1", channel, "slot").unwrap();
+            assert!(offer == "brand" || before < CAP, "shown after {before} impressions");
+            if offer == "card" {
+                seen.fetch_add(1, Ordering::SeqCst);
+                let answer = talker.outcome("c-1", "impression", &token);
+                assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(1), &json!([])));
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    assert!(seen.load(Ordering::SeqCst) >= CAP, "or the test says nothing");
+    let mut talker = Talker(running.client());
+    for channel in CHANNELS {
+        assert_eq!(talker.shown("c-1", channel, "slot").unwrap().0, "brand");
+        assert_eq!(talker.shown("c-2", channel, "slot").unwrap().0, "card", "another customer's own cap");
+    }
+}
+
+#[test]
+fn sixty_four_clients_never_get_more_of_a_budget_than_there_is() {
+    let running = running();
+    let (shown, counted) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    clients(&running, |client, talker| {
+        for round in 0..ROUNDS {
+            let customer = format!("c-{}", (client * ROUNDS + round) % 100);
+            let channel = CHANNELS[(client + round) % CHANNELS.len()];
+            let Some((_, token)) = talker.shown(&customer, channel, "wide") else { continue };
+            shown.fetch_add(1, Ordering::SeqCst);
+            // Some clients never tell that it was seen: the place stays held.
+            if client % 3 > 0 {
+                let answer = talker.outcome(&customer, "impression", &token);
+                counted.fetch_add(answer["accepted"].as_u64().unwrap() as usize, Ordering::SeqCst);
+            }
+        }
+    });
+    let (shown, counted) = (shown.load(Ordering::SeqCst), counted.load(Ordering::SeqCst));
+    assert_eq!(shown, BUDGET, "all of it and not one more ({counted} were counted)");
+    assert!(counted <= shown);
+}
+
+#[test]
+fn a_quota_of_customers_is_never_exceeded_however_many_ask_at_once() {
+    let running = running();
+    let taken = AtomicUsize::new(0);
+    clients(&running, |client, talker| {
+        let customer = format!("c-{client}");
+        let Some((_, token)) = talker.shown(&customer, CHANNELS[client % 4], "bonus_slot") else { return };
+        let answer = talker.outcome(&customer, "convert", &token);
+        let again = talker.outcome(&customer, "convert", &token);
+        assert_eq!(again["accepted"], 0, "one token counts once: {again}");
+        taken.fetch_add(answer["accepted"].as_u64().unwrap() as usize, Ordering::SeqCst);
+    });
+    assert_eq!(taken.load(Ordering::SeqCst), FIRST);
+    let mut talker = Talker(running.client());
+    assert_eq!(talker.shown("c-new", "app", "bonus_slot"), None, "used up");
+}
+
+#[test]
+fn a_dismissal_in_the_app_silences_the_chatbot_on_the_next_call() {
+    let running = running();
+    let mut talker = Talker(running.client());
+    let (offer, token) = talker.shown("c-9", "app", "slot").unwrap();
+    assert_eq!(offer, "card");
+    assert_eq!(talker.outcome("c-9", "dismiss", &token)["accepted"], 1);
+    for channel in CHANNELS {
+        assert_eq!(talker.shown("c-9", channel, "slot").unwrap().0, "brand");
+    }
+}
+
+#[test]
+fn three_page_views_change_the_next_decision_and_each_event_counts_once() {
+    let running = running();
+    let mut talker = Talker(running.client());
+    let view = |id: &str, page: &str| json!({"id": id, "type": "page_view", "customer": "c-3", "properties": {"page": page}});
+    assert_eq!(talker.shown("c-3", "app", "fx"), None);
+    let sent = json!([view("a", "fx"), view("b", "home"), view("a", "fx"), view("c", "fx"), view("b", "fx")]);
+    let answer = talker.post("/v1/events", &sent);
+    assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(3), &json!(2)), "{answer}");
+    assert_eq!(talker.shown("c-3", "app", "fx"), None, "two of them were of the page");
+    talker.post("/v1/events", &view("d", "fx"));
+    assert_eq!(talker.shown("c-3", "app", "fx").unwrap().0, "fx_exchange");
+    let customer = running.get("/v1/customers/c-3").json();
+    assert_eq!(customer["features"]["fx_views"], 3, "an event made the customer known: {customer}");
+}
+
+/// A body with its media type, and how many events of it are taken, are duplicates, are rejected.
+#[test]
+fn events_come_one_by_one_in_lists_in_lines_and_packed_and_each_is_judged_by_itself() {
+    let running = running();
+    let good = |id: &str| format!(r#"{{"id":"{id}","type":"login","customer":"c-5"}}"#);
+    let unknown = r#"{"type":"logn","customer":"c-5"}"#;
+    let wrong = r#"{"type":"page_view","customer":"c-5","properties":{"seconds":"x","pages":1}}"#;
+    let packed =
+        rmp_serde::to_vec_named(&json!([{"type": "login", "customer": "c-5"}, {"type": "login"}])).unwrap();
+    for (media, body, expected) in [
+        ("application/json", good("1").into_bytes(), (1, 0, 0)),
+        ("application/json", format!("[{},{},{}]", good("1"), good("2"), unknown).into_bytes(), (1, 1, 1)),
+        (
+            "application/x-ndjson",
+            format!("{}\n\n{}\nnot json\n{wrong}\n", good("3"), good("3")).into_bytes(),
+            (1, 1, 2),
+        ),
+        ("application/msgpack", packed, (1, 0, 1)),
+        ("application/json", b"[]".to_vec(), (0, 0, 0)),
+    ] {
+        let reply = running.call("POST", "/v1/events", &format!("content-type: {media}\r\n"), &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let answer = reply.json();
+        let rejected = answer["rejected"].as_array().unwrap().len() as u64;
+        let found = (answer["accepted"].as_u64().unwrap(), answer["duplicates"].as_u64().unwrap(), rejected);
+        assert_eq!(found, expected, "{answer}");
+    }
+    for (event, said) in [
+        (json!({"type": "logn", "customer": "c"}), "did you mean"),
+        (json!({"type": "login", "customer": ""}), "customer id"),
+        (json!({"type": "login", "customer": "c", "at": "2099-01-01T00:00:00Z"}), "ahead"),
+        (json!({"type": "login", "customer": "c", "at": "2001-01-01T00:00:00Z"}), "days ago"),
+        (json!({"type": "login", "customer": "c", "offer": "card"}), "belongs to outcomes"),
+        (json!({"type": "click", "customer": "c"}), "`offer` is missing"),
+        (json!({"type": "click", "customer": "c", "token": "AAAA"}), "token"),
+        (
+            json!({"type": "click", "customer": "c", "offer": "crd", "placement": "slot", "channel": "app"}),
+            "unknown offer",
+        ),
+        (
+            json!({"type": "click", "customer": "c", "offer": "card", "placement": "slot", "channel": "fax"}),
+            "channel",
+        ),
+    ] {
+        let answer = Talker(running.client()).post("/v1/events", &event);
+        let rejected = &answer["rejected"][0];
+        let text = format!("{} {}", rejected["detail"], rejected["hint"]);
+        assert!(answer["accepted"] == 0 && text.contains(said), "{event}: {answer}");
+    }
+}
