@@ -12,7 +12,9 @@ use std::process::Command;
 
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic};
+use usher::catalogue::ArmNumber;
 use usher::decide::{Request, decide, eligible};
+use usher::decided::Decided;
 use usher::value::Time;
 use usher::vector::FeatureVector;
 
@@ -23,7 +25,7 @@ const CHILD: &str = "--count";
 
 const DISTRIBUTIONS: [Distribution; 2] = [Distribution::Uniform, Distribution::Segmented];
 const OFFERS: [usize; 2] = [1_000, 10_000];
-const WHAT: [&str; 3] = ["top 3 by priority", "top 3 by score", "all matches"];
+const WHAT: [&str; 4] = ["top 3 by priority", "top 3, counted", "top 3 by score", "all matches"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,20 +63,29 @@ fn counted(distribution: Distribution, offers: usize, what: &str) -> u64 {
 }
 
 fn count(distribution: Distribution, offers: usize, what: &str) {
-    let ranked = if what == WHAT[1] { Ranked::ByScore } else { Ranked::Statically };
+    let ranked = if what == WHAT[2] { Ranked::ByScore } else { Ranked::Statically };
     let synthetic = Synthetic::new(distribution, offers, ranked);
     let customers = Customer::many(DECISIONS);
     let rows: Vec<Vec<u64>> = customers.iter().map(|customer| customer.row(&synthetic.schema)).collect();
     let asked = [(synthetic.placement(), COUNT)];
-    let found = decisions(&synthetic, &rows, &synthetic.request(&asked), what == WHAT[2]);
-    let most = if what == WHAT[2] { usize::MAX } else { COUNT };
+    let decided = Decided::new(Time(0)).grown(&synthetic.engine, |_| None::<ArmNumber>);
+    let decided = (what == WHAT[1]).then_some(&*decided);
+    let all = what == WHAT[3];
+    let found = decisions(&synthetic, &rows, &synthetic.request(&asked), all, decided);
+    let most = if all { usize::MAX } else { COUNT };
     let fitting = customers.iter().map(|customer| synthetic.fitting(customer).len().min(most));
     assert_eq!(found, fitting.sum::<usize>());
 }
 
 /// What is counted. Says how many offers were found.
 #[inline(never)]
-fn decisions(synthetic: &Synthetic, rows: &[Vec<u64>], request: &Request<'_>, all: bool) -> usize {
+fn decisions(
+    synthetic: &Synthetic,
+    rows: &[Vec<u64>],
+    request: &Request<'_>,
+    all: bool,
+    decided: Option<&Decided>,
+) -> usize {
     let (mut found, mut count) = (Vec::new(), 0);
     for row in rows {
         let vector = FeatureVector::new(black_box(row));
@@ -84,6 +95,9 @@ fn decisions(synthetic: &Synthetic, rows: &[Vec<u64>], request: &Request<'_>, al
             count += black_box(&found).len();
         } else {
             let decision = decide(&synthetic.engine, vector, request, Time(0));
+            if let Some(decided) = decided {
+                decided.count(request.channel, &decision, |_| None::<ArmNumber>);
+            }
             count += black_box(decision).placements[0].propositions.len();
         }
     }

@@ -28,6 +28,7 @@ mod push;
 mod repair;
 mod rollback;
 mod serve;
+mod stats;
 mod terminal;
 mod verify;
 
@@ -55,6 +56,7 @@ Examples:
   usher load customers.csv                           give it customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask it
   usher count 'age >= 60 && consent_marketing'       how many customers does that mean?
+  usher stats --by offer,channel                     what was decided, and what came of it?
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
   usher rollback wealth                              and back to the version before
   usher evaluate log.csv                             what would another policy have brought?
@@ -73,6 +75,7 @@ enum Command {
     Load(load::Args),
     Decide(decide::Args),
     Count(count::Args),
+    Stats(stats::Args),
     Eval(eval::Args),
     Evaluate(evaluate::Args),
     Health(health::Args),
@@ -127,6 +130,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Count(args) => count::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Health(args) => health::run(&args),

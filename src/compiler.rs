@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::analysis::{Known, Warnings, analyse};
 use crate::catalogue::Additions;
 use crate::clock;
+use crate::decided::Decided;
 use crate::definitions::{Definitions, History};
 use crate::engine::Engine;
 use crate::node::{Define, DefineError, Defined, Live, OfferChange, RuleSetVersion, Tried, Unavailable};
@@ -75,6 +76,11 @@ pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Proble
     }
     let compiled = Engine::compile_with(&definitions.schema, &problems.or(sets)?, &definitions.catalogue);
     compiled.map(|(engine, _)| engine)
+}
+
+/// Where decisions of this engine are counted: where those of the engine before were.
+pub(crate) fn counted(decided: &Arc<Decided>, engine: &Engine) -> Arc<Decided> {
+    decided.grown(engine, |offer| engine.arms_on(offer).map(|arm| arm.number).collect::<Vec<_>>())
 }
 
 struct Compiler {
@@ -171,7 +177,8 @@ impl Compiler {
         // First the numbers, then what uses them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
         records.splice(..0, additions);
-        let applied = self.submissions.submit(records, engine).map_err(DefineError::Unavailable)?;
+        let decided = counted(&live.decided, &engine);
+        let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
         self.retired.extend(applied.replaced);
         self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
         Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets, warnings })

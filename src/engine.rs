@@ -9,7 +9,7 @@ mod score;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::arm::{Arm, ArmId};
+use crate::arm::{Arm, ArmId, slot};
 use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
 use crate::event::Lesson;
 use crate::experiment::{Experiment, Holdout, InVariant};
@@ -245,6 +245,31 @@ impl Engine {
     /// The offer of this number.
     pub fn offer(&self, id: OfferId) -> &Offer {
         &self.offers[id.0 as usize]
+    }
+
+    /// The arms that may bear on an offer: those of the experiments of its rule set, and of the holdout.
+    pub fn arms_on(&self, offer: &Offer) -> impl Iterator<Item = &Arm> {
+        let drawn = self.experiments.get(offer.tags).into_iter().flatten();
+        let variants = drawn.map(|Drawn { experiment, first_arm }| (*first_arm, experiment.variants.len()));
+        let sides = self.holdout.iter().map(|(_, first)| (*first, Holdout::arms().len()));
+        let arms = |(ArmId(first), count)| self.arms.iter().skip(usize::from(first)).take(count);
+        sides.chain(variants).flat_map(arms)
+    }
+
+    /// The arms that a customer is in, of all experiments, whatever is shown: the side of the holdout, and unless the customer
+    /// is held out the variants.
+    pub fn arms_for(&self, customer: &str, held_out: bool) -> impl Iterator<Item = &Arm> {
+        let side = self.holdout.as_ref().map(|(_, first)| ArmId(first.0 + u16::from(!held_out)));
+        let drawn = self.experiments.iter().flatten().filter(move |_| !held_out);
+        let mut last: Option<(&str, u16)> = None; // experiments of a group have one salt
+        let variants = drawn.filter_map(move |Drawn { experiment, first_arm }| {
+            let known = last.filter(|(salt, _)| **salt == *experiment.salt);
+            let slot = known.map_or_else(|| slot(&experiment.salt, customer), |(_, slot)| slot);
+            last = Some((&experiment.salt, slot));
+            let variant = u16::try_from(experiment.variant_at(slot)?).ok()?;
+            Some(ArmId(first_arm.0 + variant))
+        });
+        side.into_iter().chain(variants).map(|id| self.arm(id))
     }
 
     /// Arms of all experiments and of the holdout, by [`ArmId`].

@@ -30,6 +30,7 @@ mod rule_sets;
 mod schema;
 mod service;
 mod snapshots;
+mod stats;
 mod stream;
 
 use std::net::SocketAddr;
@@ -72,7 +73,8 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 pub const MAX_LARGE_BODIES: usize = 16;
 /// Snapshots asked for and not answered at once; one more is answered 503.
 pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
-/// Audiences being counted or waiting for their turn at once, one after the other; one more is answered 503.
+/// Audiences being counted or waiting for their turn at once, one after the other; one more is answered 503. As many
+/// requests for statistics, which take turns among themselves.
 pub const MAX_AUDIENCES: usize = 8;
 /// How long counting one audience may take; beyond it the answer is 503.
 pub const MAX_AUDIENCE_TIME: Duration = Duration::from_secs(30);

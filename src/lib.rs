@@ -48,6 +48,10 @@ pub mod leases;
 pub mod evaluation;
 pub mod learning;
 
+// What the bank's people ask: what was decided, what came of it.
+pub mod decided;
+pub mod stats;
+
 // A write: check → journal → apply → acknowledge. Changes as data, and the fold.
 pub mod definitions;
 pub mod intake;

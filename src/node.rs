@@ -23,6 +23,7 @@ use crate::compiler;
 use crate::contact::OutcomeKind;
 use crate::data_dir::Opened;
 use crate::decide::Budgets;
+use crate::decided::Decided;
 use crate::definitions::Definitions;
 use crate::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncPolicy};
 use crate::engine::Engine;
@@ -38,6 +39,7 @@ use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::snapshotter::{self, Facts as SnapshotFacts, Schedule, Snapshotter};
 use crate::state::MAX_FATES;
 use crate::state::{Fates, State};
+use crate::stats::Tallied;
 use crate::store::{self, Customers};
 use crate::update::{Change, Update};
 use crate::value::Time;
@@ -49,6 +51,8 @@ pub struct Live {
     pub definitions: Definitions,
     /// Compiled from them; its schema has the same content as theirs.
     pub engine: Engine,
+    /// Where decisions of that engine are counted; engines before it counted there too.
+    pub decided: Arc<Decided>,
 }
 
 /// A running node; shared by all request threads.
@@ -334,6 +338,11 @@ impl Node {
     /// What of the state is of no customer: budgets, counts, what was learned.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.shared.figures
+    }
+
+    /// What had become of offers when the process began, without days.
+    pub fn tallied_before(&self) -> &[Tallied] {
+        &self.shared.tallied_before
     }
 
     /// Writes changes to customers, in order; done when they are journalled and applied, so that the next decision sees

@@ -17,7 +17,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::catalogue::OfferEntry;
+use crate::clock;
 use crate::codec;
+use crate::compiler;
+use crate::decided::Decided;
 use crate::engine::Engine;
 use crate::event::{Event, Outcome};
 use crate::journal::{Journal, JournalError};
@@ -26,6 +29,7 @@ use crate::node::{Live, Unavailable};
 use crate::record::Record;
 use crate::schema::FeatureId;
 use crate::state::{Fates, Frozen, State};
+use crate::stats::{self, Tallied};
 use crate::store::Customers;
 use crate::update::{Change, Update};
 
@@ -44,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) customers: Arc<Customers>,
     pub(crate) figures: Arc<Figures>,
+    /// What had become of offers when the process began.
+    pub(crate) tallied_before: Vec<Tallied>,
     /// Of the last record applied.
     pub(crate) sequence: AtomicU64,
     /// Of the last record applied that erased a customer; 0 for none.
@@ -58,8 +64,8 @@ pub(crate) struct Shared {
 /// Records that are acknowledged together, in order and with none of another submission between them.
 pub(crate) struct Submission {
     pub(crate) records: Vec<Record>,
-    /// With records that define: compiled from what is defined after them.
-    pub(crate) engine: Option<Box<Engine>>,
+    /// With records that define: compiled from what is defined after them, and where its decisions are counted.
+    pub(crate) engine: Option<Box<(Engine, Arc<Decided>)>>,
     /// Counted in `waiting_bytes`; 0 for the compiler, of which there is one.
     bytes: usize,
     pub(crate) done: oneshot::Sender<Result<Applied, Unavailable>>,
@@ -97,10 +103,14 @@ pub(crate) enum FreezeError {
 impl Shared {
     /// What is shared over `state`, before the writer takes it.
     pub(crate) fn new(state: &State, engine: Engine) -> Shared {
+        let decided = compiler::counted(&Decided::new(clock::now()), &engine);
+        let definitions = state.definitions().clone();
+        let tallied_before = stats::without_days(state.figures().tallies().rows().map(Tallied::from));
         Shared {
-            live: ArcSwap::from_pointee(Live { definitions: state.definitions().clone(), engine }),
+            live: ArcSwap::from_pointee(Live { definitions, engine, decided }),
             customers: state.customers().clone(),
             figures: state.figures().clone(),
+            tallied_before,
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
             failed: AtomicBool::new(false),
@@ -157,9 +167,15 @@ impl Submissions {
     }
 
     /// Submits records with the engine compiled from them, and waits until they are applied; for the compiler thread.
-    pub(crate) fn submit(&self, records: Vec<Record>, engine: Engine) -> Result<Applied, Unavailable> {
+    pub(crate) fn submit(
+        &self,
+        records: Vec<Record>,
+        engine: Engine,
+        decided: Arc<Decided>,
+    ) -> Result<Applied, Unavailable> {
         let (done, reply) = oneshot::channel();
-        let message = Message::Write(Submission { records, engine: Some(Box::new(engine)), bytes: 0, done });
+        let engine = Some(Box::new((engine, decided)));
+        let message = Message::Write(Submission { records, engine, bytes: 0, done });
         self.queue.send(message).map_err(|_| Unavailable::Stopped)?;
         reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped))
     }
@@ -372,9 +388,10 @@ impl Writer {
             }
         }
         // First the swap, then the sequence: who has seen the sequence sees what it defined.
-        let replaced = submission.engine.map(|engine| {
+        let replaced = submission.engine.map(|compiled| {
+            let (engine, decided) = *compiled;
             let definitions = self.state.definitions().clone();
-            self.shared.live.swap(Arc::new(Live { definitions, engine: *engine }))
+            self.shared.live.swap(Arc::new(Live { definitions, engine, decided }))
         });
         let sequence = self.state.sequence();
         self.shared.erased.store(self.state.erased(), Ordering::Release);

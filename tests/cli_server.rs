@@ -347,3 +347,23 @@ fn counts_audiences_and_shows_what_is_wrong_with_a_condition() {
     server.run(&["count", "context.page == 'home'", "--json"]).ended(1).says(&["no request", "\"column\":1"]);
     server.run(&["count", "consent", "--rule-set", "a_welth"]).ended(1).says(&["did you mean `a_wealth`?"]);
 }
+
+#[test]
+fn tells_what_was_decided() {
+    let (_bundle, server) = with_bundle();
+    for _ in 0..3 {
+        server.run(&["decide", "nobody", "home_banner"]).ended(0);
+    }
+    let told = server.run(&["stats", "--by", "offer,channel"]).ended(0);
+    told.says(&[
+        "offer  channel  decisions",
+        "brand  app              3",
+        "total",
+        "home_banner  app          3",
+    ]);
+    let raw = server.run(&["stats", "--by", "", "--channel", "app", "--json"]).ended(0);
+    let raw: serde_json::Value = serde_json::from_str(&raw.out).unwrap();
+    assert_eq!((&raw["rows"][0]["decisions"], &raw["rows"][0]["fallbacks"]), (&3.into(), &3.into()));
+    server.run(&["stats", "--offer", "brnd"]).ended(2).says(&["unknown offer", "did you mean `brand`?"]);
+    server.run(&["stats", "--by", "ofer"]).ended(2).says(&["did you mean `offer`?"]);
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The core's files and folders: no runtime, no files, no sockets, no clock, no randomness, no JSON values.
-const CORE: [&str; 41] = [
+const CORE: [&str; 44] = [
     "analysis",
     "analysis.rs",
     "arm.rs",
@@ -17,6 +17,8 @@ const CORE: [&str; 41] = [
     "customer.rs",
     "decide",
     "decide.rs",
+    "decided",
+    "decided.rs",
     "definitions.rs",
     "engine",
     "engine.rs",
@@ -41,6 +43,7 @@ const CORE: [&str; 41] = [
     "schema",
     "schema.rs",
     "state.rs",
+    "stats.rs",
     "store",
     "store.rs",
     "token.rs",

@@ -23,8 +23,10 @@ use crate::problem::{Problem, Problems};
 /// Parsing a condition may take more than a thread usually has; its own limits end it long before this does.
 pub(super) const STACK_BYTES: usize = 16 << 20;
 
-/// Whose turn it is to go through all customers. It takes a core for as long as it lasts, so there is one at a time.
+/// Whose turn it is to do what takes a core for as long as it lasts, such as going through all customers: one at a time.
 pub(super) struct Queue {
+    /// What is going on when there is no place left.
+    busy: &'static str,
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
 }
@@ -41,15 +43,20 @@ struct Counted {
 }
 
 impl Queue {
-    pub(super) fn new() -> Queue {
-        Queue { places: Arc::new(Semaphore::new(MAX_AUDIENCES)), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(busy: &'static str) -> Queue {
+        Queue { busy, places: Arc::new(Semaphore::new(MAX_AUDIENCES)), turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Waits for the turn, if there is a place to wait; holds both until they are dropped.
     pub(super) async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Refusal> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| crowded())?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.crowded())?;
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| failed())?;
         Ok([place, turn])
+    }
+
+    fn crowded(&self) -> Refusal {
+        let detail = format!("{MAX_AUDIENCES} {} already, try again in a second", self.busy);
+        Refusal::new(Kind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 }
 
@@ -91,13 +98,6 @@ pub(super) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
         out.unsigned(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         out.end_map();
     }))
-}
-
-fn crowded() -> Refusal {
-    let detail = format!(
-        "{MAX_AUDIENCES} audiences are being counted or rule sets checked already, try again in a second"
-    );
-    Refusal::new(Kind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 fn too_long() -> Refusal {

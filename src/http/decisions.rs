@@ -17,11 +17,13 @@ use super::service::{Answer, Call};
 use super::{answer, body};
 use std::sync::Arc;
 
+use crate::catalogue::ArmNumber;
 use crate::clock;
 use crate::customer;
-use crate::decide::{Context, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
+use crate::decide::{Context, Decision, MAX_COUNT, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, InputValue};
+use crate::node::Live;
 use crate::problem::{Problem, Problems};
 use crate::row;
 use crate::rule_set::Locale;
@@ -98,12 +100,13 @@ fn decided<'a>(
         let known = call.node.customers().read(asked.customer, &mut row);
         // Ends as soon as no change of the schema falls between the two.
         if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {
-            return Ok(answered(call, &live.engine, asked, known.then_some(&row), begun));
+            return Ok(answered(call, &live, asked, known.then_some(&row), begun));
         }
     }
 }
 
-fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
+fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
+    let engine = &live.engine;
     let mut context = Context::default();
     for (field, value) in asked.context {
         context.set(field, value);
@@ -128,6 +131,7 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
     };
     let now = clock::now();
     let decision = decide(engine, vector, &request, now);
+    counted(live, asked.customer, asked.channel, &decision);
     let rendered = Rendered {
         decision: &decision,
         customer: asked.customer,
@@ -146,6 +150,18 @@ fn answered(call: &Call<'_>, engine: &Engine, asked: Asked<'_>, row: Option<&Row
     let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
     call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
+}
+
+/// Counts what is shown, and the customer among those of the arms that he is in whether or not anything of theirs is shown: who is
+/// counted must not depend on the arm.
+fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<'_>) {
+    let Live { engine, decided, .. } = live;
+    decided.count(channel, decision, |proposition| {
+        proposition.arms.iter().map(|id| engine.arm(*id).number).collect::<SmallVec<[ArmNumber; 4]>>()
+    });
+    if !engine.arms().is_empty() {
+        decided.assigned(customer, engine.arms_for(customer, decision.holdout).map(|arm| arm.number));
+    }
 }
 
 /// A decision request as far as it was read; what was missing or wrong is among the problems.

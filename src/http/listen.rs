@@ -52,6 +52,7 @@ pub(super) struct Shared {
     /// Places for [`MAX_SNAPSHOT_REQUESTS`].
     pub(super) snapshots: Arc<Semaphore>,
     pub(super) audiences: Queue,
+    pub(super) stats: Queue,
 }
 
 /// One thread's view.
@@ -166,7 +167,8 @@ pub(super) fn serve(
         connections: AtomicUsize::new(0),
         room: Room::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
-        audiences: Queue::new(),
+        audiences: Queue::new("audiences are being counted or rule sets checked"),
+        stats: Queue::new("statistics are being put together"),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {

@@ -26,6 +26,7 @@ pub(super) enum Route<'p> {
     Schema,
     Bundle,
     AudienceCount,
+    Stats,
     Snapshots,
     Livez,
     Readyz,
@@ -54,11 +55,12 @@ pub(crate) const TABLE: [(&str, &[&str]); Route::COUNT] = [
     ("/metrics", &["GET"]),
     ("/openapi.json", &["GET"]),
     ("/v1/events", &["POST"]),
+    ("/v1/stats", &["GET"]),
 ];
 
 impl Route<'_> {
     /// How many there are.
-    pub(crate) const COUNT: usize = 19;
+    pub(crate) const COUNT: usize = 20;
 
     /// Its place in [`TABLE`].
     pub(super) fn index(&self) -> usize {
@@ -82,6 +84,7 @@ impl Route<'_> {
             Route::Metrics => 16,
             Route::OpenApi => 17,
             Route::Events => 18,
+            Route::Stats => 19,
         }
     }
 
@@ -128,6 +131,7 @@ pub(super) fn find(path: &str) -> Result<Route<'_>, Refusal> {
         ["v1", "schema"] => Route::Schema,
         ["v1", "bundle"] => Route::Bundle,
         ["v1", "audiences", "count"] => Route::AudienceCount,
+        ["v1", "stats"] => Route::Stats,
         ["v1", "snapshots"] => Route::Snapshots,
         ["livez"] => Route::Livez,
         ["readyz"] => Route::Readyz,

@@ -22,7 +22,7 @@ use super::route::{self, Route};
 use super::stream::Pulse;
 use super::{
     MAX_URI_BYTES, audiences, bulk, bundle, check, customers, decisions, events, operations, rule_sets,
-    schema, snapshots,
+    schema, snapshots, stats,
 };
 use crate::node::Node;
 
@@ -136,6 +136,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
 /// GET PUT                /v1/schema
 /// PUT                    /v1/bundle
 /// POST                   /v1/audiences/count
+/// GET                    /v1/stats
 /// GET POST               /v1/snapshots
 /// GET                    /livez  /readyz  /metrics  /openapi.json
 /// ```
@@ -165,6 +166,7 @@ async fn dispatch(route: Route<'_>, call: &Call<'_>, body: Incoming) -> Result<A
         (Route::Schema, "PUT") => Box::pin(schema::put(call, body)).await,
         (Route::Bundle, "PUT") => Box::pin(bundle::put(call, body)).await,
         (Route::AudienceCount, "POST") => Box::pin(audiences::count(call, body)).await,
+        (Route::Stats, "GET") => Box::pin(stats::get(call)).await,
         (Route::Snapshots, "GET") => snapshots::list(call),
         (Route::Snapshots, "POST") => Box::pin(snapshots::post(call)).await,
         (Route::Livez, "GET") => Ok(operations::livez()),

@@ -1,0 +1,258 @@
+//! What was decided is counted exactly, whichever thread decided it and whatever was published meanwhile.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{RULES, Running, block_on, running};
+use usher::node::Define;
+
+const CLIENTS: u64 = 8;
+const EACH: u64 = 150;
+
+/// Decides for one who may be shown `steady` and for one who may not, by turns.
+fn decide(client: &mut support::Client, round: u64) {
+    let customer = if round.is_multiple_of(2) { "rich" } else { "poor" };
+    let target = format!("/v1/decisions?customer={customer}&channel=app&placement=home&count=2");
+    client.request("GET", &target, "", b"");
+    let reply = client.reply();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+fn with_customers() -> Running {
+    let server = running();
+    let rich = server.json("PUT", "/v1/customers/rich", r#"{"age": 40, "aum": 900000}"#);
+    assert_eq!(rich.status, 200, "{}", rich.text());
+    server
+}
+
+fn row(name: &str, decisions: u64, fallbacks: u64) -> Value {
+    json!({"offer": name, "decisions": decisions, "fallbacks": fallbacks, "impressions": 0, "clicks": 0,
+        "dismissals": 0, "conversions": 0, "value": 0.0, "shown": rate(0, decisions)})
+}
+
+fn rate(of: u64, all: u64) -> Value {
+    let rate = usher::stats::wilson(of, all).unwrap();
+    json!({"rate": rate.rate, "low": rate.low, "high": rate.high})
+}
+
+#[test]
+fn decisions_of_all_threads_are_counted_exactly_while_rule_sets_change() {
+    let server = with_customers();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut client = server.client();
+                (0..EACH).for_each(|round| decide(&mut client, round));
+            });
+        }
+        for round in 0..20 {
+            let text = format!(
+                "{RULES}  new{round}:\n    placements: [chat]\n    treatments: [{{placement: chat, content: {{}}}}]\n"
+            );
+            let publish = Define::Publish { name: "wealth".into(), text, activate: true, if_active: None };
+            block_on(server.node.define(publish)).unwrap();
+        }
+    });
+    let found = server.get("/v1/stats").json();
+    let all = CLIENTS * EACH;
+    // The rich are shown both; `brand` may be shown to everybody, so that it is never a fallback.
+    let expected = [row("brand", all, 0), row("steady", all / 2, 0)];
+    assert_eq!(found["rows"], json!(expected));
+    let place = json!({"placement": "home", "channel": "app", "asked": all, "fallbacks": 0, "empty": 0,
+        "degraded": 0});
+    assert_eq!(found["places"], json!([place]));
+    assert_eq!((&found["funnel"]["decisions"], &found["by"]), (&json!(all + all / 2), &json!(["offer"])));
+    assert_eq!(found["uncounted"], json!({"combinations": 0, "outcomes": 0}));
+    assert_eq!(found["sequence"], server.node.sequence());
+    assert!(usher::value::Time::parse(found["since"].as_str().unwrap()).is_some(), "{found}");
+}
+
+#[test]
+fn fallbacks_and_empty_answers_are_counted_apart() {
+    let server = running();
+    let text = RULES.replace("  brand:\n    placements: [home]\n", "  brand:\n");
+    let publish = Define::Publish { name: "wealth".into(), text, activate: true, if_active: None };
+    block_on(server.node.define(publish)).unwrap();
+    for target in [
+        "/v1/decisions?customer=c-1&channel=app&placement=home",
+        "/v1/decisions?customer=c-1&channel=chatbot&placement=chat",
+        "/v1/decisions?customer=c-1&channel=chatbot&placement=chat&explain=true",
+        "/v1/decisions?customer=c-1&channel=app&placement=hom", // refused: no decision
+    ] {
+        server.get(target);
+    }
+    let found = server.get("/v1/stats?by=placement,channel,offer").json();
+    let mut expected = row("brand", 1, 1);
+    (expected["placement"], expected["channel"]) = ("home".into(), "app".into());
+    assert_eq!(found["rows"], json!([expected]));
+    let place = |placement, channel, asked, fallbacks, empty| {
+        json!({"placement": placement, "channel": channel, "asked": asked, "fallbacks": fallbacks,
+            "empty": empty, "degraded": 0})
+    };
+    assert_eq!(found["places"], json!([place("chat", "chatbot", 2, 0, 2), place("home", "app", 1, 1, 0)]));
+}
+
+#[test]
+fn questions_narrow_and_group() {
+    let server = with_customers();
+    let mut client = server.client();
+    (0..4).for_each(|round| decide(&mut client, round));
+    let rows = |target: &str| server.get(target).json()["rows"].clone();
+    assert_eq!(rows("/v1/stats?offer=steady"), json!([row("steady", 2, 0)]));
+    assert_eq!(rows("/v1/stats?channel=chatbot"), json!([]));
+    let mut all = row("", 6, 0);
+    all.as_object_mut().unwrap().remove("offer");
+    assert_eq!(rows("/v1/stats?by="), json!([all]));
+    assert_eq!(rows("/v1/stats?by=variant"), json!([]), "nobody is in one");
+    let by_day = server.get("/v1/stats?by=day,offer&to=2026-11-01").json();
+    assert_eq!((&by_day["rows"], &by_day["funnel"]["decisions"]), (&json!([]), &Value::Null));
+    assert_eq!(by_day["by"], json!(["day", "offer"]));
+    let packed = server.call("GET", "/v1/stats", "accept: application/msgpack\r\n", b"");
+    assert_eq!(packed.header("content-type"), Some("application/msgpack"));
+    assert_eq!(rmp_serde::from_slice::<Value>(&packed.body).unwrap(), server.get("/v1/stats").json());
+}
+
+#[test]
+fn a_question_that_is_wrong_is_told_all_of_it() {
+    let server = running();
+    for (query, pointer, detail, hint) in [
+        ("by=ofer", "/by", r#"unknown dimension "ofer""#, "did you mean `offer`?"),
+        ("by=offer,weekday", "/by", r#"unknown dimension "weekday""#, "known here: offer, placement"),
+        ("by=offer,offer", "/by", "`offer` is given twice", ""),
+        ("offer=staedy", "/offer", r#"unknown offer "staedy""#, "did you mean `steady`?"),
+        ("placement=hom", "/placement", r#"unknown placement "hom""#, "did you mean `home`?"),
+        ("channel=ap", "/channel", r#"unknown channel "ap""#, "did you mean `app`?"),
+        ("variant=e.a", "/variant", r#"unknown variant "e.a""#, "no rule set that was ever published"),
+        ("from=yesterday", "/from", "expected a day such as 2026-11-01", ""),
+        ("to=2026-02-30", "/to", "expected a day", ""),
+        ("to=1969-12-31", "/to", "before 1970", ""),
+        ("from=2026-11-02&to=2026-11-01", "/from", "after", ""),
+        ("offr=x", "/offr", "unknown parameter", "did you mean `offer`?"),
+    ] {
+        let reply = server.get(&format!("/v1/stats?{query}"));
+        assert_eq!(reply.status, 400, "{query}");
+        let error = &reply.json()["errors"][0];
+        assert_eq!(error["pointer"], pointer, "{query}");
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        assert!(text("detail").contains(detail) && text("hint").contains(hint), "{query}: {error}");
+    }
+    let all = server.get("/v1/stats?by=x&offer=y&from=z").json();
+    assert_eq!(all["errors"].as_array().unwrap().len(), 3);
+    assert_eq!(server.call("POST", "/v1/stats", "", b"").header("allow"), Some("GET, HEAD"));
+}
+
+#[test]
+fn the_contract_describes_what_is_answered() {
+    let server = with_customers();
+    decide(&mut server.client(), 0);
+    let found = server.get("/v1/stats?by=offer,placement,channel").json();
+    let contract = server.get("/openapi.json").json();
+    let schemas = &contract["components"]["schemas"];
+    let agrees = |schema: &Value, value: &Value, what: &str| {
+        for key in value.as_object().unwrap().keys() {
+            assert!(schema["properties"][key].is_object(), "{what}: {key} is not described");
+        }
+        for key in schema["required"].as_array().unwrap() {
+            assert!(value.get(key.as_str().unwrap()).is_some(), "{what}: {key} is missing");
+        }
+    };
+    let example =
+        &contract["paths"]["/v1/stats"]["get"]["responses"]["200"]["content"]["application/json"]["example"];
+    for answer in [&found, example] {
+        agrees(&schemas["Stats"], answer, "Stats");
+        agrees(&schemas["StatsRow"], &answer["rows"][0], "StatsRow");
+        agrees(&schemas["StatsFigures"], &answer["funnel"], "StatsFigures");
+        agrees(&schemas["Rate"], &answer["funnel"]["shown"], "Rate");
+        agrees(&schemas["Stats"]["properties"]["places"]["items"], &answer["places"][0], "places");
+    }
+    agrees(
+        &schemas["Stats"]["properties"]["experiments"]["items"],
+        &example["experiments"][0],
+        "experiments",
+    );
+}
+
+const EXPERIMENT: &str = "rule_set: wealth
+experiments:
+  style: {variants: {plain: 50, photo: 30}, salt: s}
+holdout: {percent: 10, salt: h}
+placements:
+  home: {channels: [app], count: 1, fallback: brand}
+  chat: {channels: [chatbot], count: 1}
+offers:
+  card:
+    placements: [home, chat]
+    variant: style.photo
+    treatments: [{placement: home, content: {}}, {placement: chat, content: {}}]
+  brand:
+    treatments: [{placement: home, content: {}}]
+";
+
+/// The token of what is shown first, if anything is.
+fn token(client: &mut support::Client, customer: &str, target: &str) -> Option<(String, String)> {
+    client.request("GET", &format!("/v1/decisions?customer={customer}&{target}"), "", b"");
+    let answer = client.reply().json();
+    let shown = &answer["placements"][0]["propositions"][0];
+    let text = |key: &str| shown[key].as_str().map(str::to_owned);
+    Some((text("offer")?, text("token")?))
+}
+
+#[test]
+fn outcomes_and_the_split_of_experiments_are_told() {
+    const CUSTOMERS: usize = 2_000;
+    let server = running();
+    let publish =
+        Define::Publish { name: "wealth".into(), text: EXPERIMENT.into(), activate: true, if_active: None };
+    block_on(server.node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+    let mut client = server.client();
+    let mut cards = 0_u64;
+    for customer in 0..CUSTOMERS {
+        let customer = format!("c-{customer}");
+        // Who is not in `photo` is shown nothing in the chat, and is counted in his arm all the same.
+        let Some((offer, token)) = token(&mut client, &customer, "channel=chatbot&placement=chat") else {
+            continue;
+        };
+        assert_eq!(offer, "card");
+        cards += 1;
+        if cards <= 40 {
+            for kind in ["impression", "click"].iter().take(if cards <= 10 { 2 } else { 1 }) {
+                let event = json!({"type": kind, "customer": customer, "token": token}).to_string();
+                let headers = "content-type: application/json\r\n";
+                client.request("POST", "/v1/events", headers, event.as_bytes());
+                assert_eq!(client.reply().json()["accepted"], 1);
+            }
+        }
+    }
+    let found = server.get("/v1/stats").json();
+    let mut expected = row("card", cards, 0);
+    (expected["impressions"], expected["clicks"]) = (40.into(), 10.into());
+    (expected["shown"], expected["click_through"]) = (rate(40, cards), rate(10, 40));
+    (expected["conversion"], expected["click_conversion"]) = (rate(0, 40), rate(0, 10));
+    assert_eq!(found["rows"], json!([expected]));
+    let by_variant = server.get("/v1/stats?by=variant").json();
+    let counts = |row: &Value| json!([row["variant"], row["decisions"], row["impressions"], row["clicks"]]);
+    let rows: Vec<Value> = by_variant["rows"].as_array().unwrap().iter().map(counts).collect();
+    assert_eq!(rows, [json!(["holdout.out", cards, 40, 10]), json!(["style.photo", cards, 40, 10])]);
+    let by_day = server.get("/v1/stats?by=day&offer=card").json();
+    assert_eq!((&by_day["rows"][0]["impressions"], by_day["rows"][0].get("decisions")), (&json!(40), None));
+
+    let experiments = found["experiments"].as_array().unwrap();
+    let mut names = Vec::new();
+    for experiment in experiments {
+        assert_eq!(experiment["mismatch"], false, "{experiment}");
+        assert!(experiment["p_value"].as_f64().unwrap() > 0.001, "{experiment}");
+        for variant in experiment["variants"].as_array().unwrap() {
+            let name =
+                format!("{}.{}", experiment["name"].as_str().unwrap(), variant["variant"].as_str().unwrap());
+            let (share, customers) =
+                (variant["share"].as_f64().unwrap(), variant["customers"].as_f64().unwrap());
+            let held_in = if name.starts_with("style") { 0.9 } else { 1.0 };
+            let expected = share * held_in * CUSTOMERS as f64;
+            assert!((customers - expected).abs() < 5.0 * expected.sqrt(), "{name}: {customers} {expected}");
+            names.push(name);
+        }
+    }
+    names.sort();
+    assert_eq!(names, ["holdout.in", "holdout.out", "style.photo", "style.plain"]);
+}
