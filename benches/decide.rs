@@ -15,7 +15,7 @@ use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::bundle::Bundle;
 use usher::catalogue::OfferNumber;
 use usher::contact::{Contact, OutcomeKind};
-use usher::decide::{Context, NoBudgets, Request, decide, eligible};
+use usher::decide::{Context, NoBudgets, NoLessons, Request, decide, eligible};
 use usher::engine::{Engine, OfferId};
 use usher::rule_set::RuleSet;
 use usher::schema::{FeatureId, Schema};
@@ -127,7 +127,7 @@ fn caps(criterion: &mut Criterion) {
     let capped = text(
         ", caps: [{max: 3, per: 7d}, {max: 2, per: 2d, scope: channel}, {max: 2, per: 2d, timezone: Asia/Shanghai}, {max: 3, per: 30d, on: click}], \
          suppress: {dismiss: 30d, click: 12h, convert: forever}",
-        ", caps: [{max: 19, per: 7d}]",
+        ", caps: [{max: 25, per: 7d}]",
         "caps: {policy: {max: 30, per: 7d, scope: all}, daily: {max: 15, per: 1d, timezone: Asia/Shanghai, scope: channel}}\n",
     );
     let engine = |text: &str| {
@@ -165,6 +165,8 @@ fn caps(criterion: &mut Criterion) {
             context: Context::default(),
             contacts,
             budgets: &NoBudgets,
+            lessons: &NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

@@ -16,7 +16,7 @@ use usher::catalogue::{OfferNumber, PlaceNumber};
 use usher::contact::{Contact, FIRST_SECOND, OutcomeKind};
 use usher::customer::CustomerId;
 use usher::row;
-use usher::store::{self, Customers, CustomersWriter, Row};
+use usher::store::{self, Customers, CustomersWriter, Found, Row};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -152,7 +152,7 @@ fn contact_all(writer: &mut CustomersWriter, count: usize) {
                 row::add(row, contact);
                 true
             };
-            writer.change(&id(number), &mut row, add).unwrap();
+            writer.change(&id(number), Found::default(), &mut row, add).unwrap();
         }
     }
 }

@@ -28,7 +28,7 @@
 //!   2 outcomes   as ids
 //!   3 limits     count and that many (key, day, used)
 //!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
-//!   5 lessons    count and that many (offer, placement, 1 byte segment, 2 words)
+//!   5 lessons    count and that many (offer, placement, 1 byte segment, 19 words)
 //!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
 //! schema       text, count, that many (name, place)
 //! place        1 byte tag: 0 none, 1 field, 2 cells; for 1: word, 1 byte shift, 1 byte bits; for 2: word, count of words
@@ -57,9 +57,9 @@ use crate::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS, OutcomeKind};
 use crate::customer::{CustomerId, MAX_ID_BYTES};
 use crate::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
 use crate::event::{Event, Lesson, Limit, MAX_ARMS_PER_OUTCOME, MAX_FACTS, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::learning::{LEARNED_WORDS, Learned};
 use crate::ledger::{
-    CHUNK_HASHES, Chunk, LEARNED_WORDS, Learned, LessonKey, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow,
-    Totals, Used,
+    CHUNK_HASHES, Chunk, LessonKey, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow, Totals, Used,
 };
 use crate::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
 use crate::rule_set::MAX_TREATMENT_NAME_BYTES;
@@ -371,8 +371,8 @@ impl Encode for Stored<'_, Outcome> {
 impl Encode for Stored<'_, Additions> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
         let Additions { names, places, offers, keep_s } = self.0;
-        let name = |name: &Box<str>, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
-        let long_name = |name: &Box<str>, out: &mut E| write_text(name, MAX_LONG_NAME_BYTES, out);
+        let name = |name: &str, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
+        let long_name = |name: &Box<str>, out: &mut E| write_text(&**name, MAX_LONG_NAME_BYTES, out);
         names.iter().try_for_each(|names| write_all(names, MAX_NAME_NUMBERS, out, long_name))?;
         write_all(places, MAX_PLACE_NUMBERS, out, |place, out| (place.placement, place.channel).encode(out))?;
         write_all(offers, MAX_OFFER_NUMBERS, out, |(number, entry), out| {
@@ -1003,7 +1003,7 @@ mod tests {
         let piece = |bytes: &[u8]| decode_piece(bytes).unwrap_err().to_string();
         assert!(piece(&[9]).contains("no piece of a ledger has the tag 9"));
         assert!(piece(&[IDS, 0, 0, 252, 1, 0, 1, 0]).contains("at most 65536"));
-        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 16384"));
+        assert!(piece(&[TALLIES, 252, 255, 255, 255, 255]).contains("at most 8192"));
     }
 
     #[test]

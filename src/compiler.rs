@@ -770,6 +770,8 @@ offers:
             context: Context::default(),
             contacts: &[],
             budgets: &crate::decide::NoBudgets,
+            lessons: &crate::decide::NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

@@ -4,9 +4,11 @@
 
 mod budgets;
 mod choose;
+mod drawing;
 mod explain;
 mod history;
 mod lacks;
+mod lessons;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use crate::value::Time;
 use crate::vector::FeatureVector;
 
 use choose::{Candidate, Choosing, Passed, Taken};
+use drawing::Drawing;
 use history::History;
 
 pub use crate::context::Context;
@@ -33,6 +36,7 @@ pub use crate::engine::Score;
 pub use budgets::{Budgets, NoBudgets};
 pub use explain::{Explanation, Lack, Stop, StopKind};
 pub use lacks::MAX_WAYS;
+pub use lessons::{Lessons, NoLessons};
 
 /// Propositions of one placement at most.
 pub const MAX_COUNT: usize = 30;
@@ -56,6 +60,10 @@ pub struct Request<'a> {
     pub contacts: &'a [u64],
     /// What is left of the budgets that all customers share.
     pub budgets: &'a dyn Budgets,
+    /// What outcomes have taught.
+    pub lessons: &'a dyn Lessons,
+    /// What choices that are left to chance are drawn with: the same seed, the same decision.
+    pub seed: u64,
     /// Whether to say for every offer why it was or was not shown.
     pub explain: bool,
     /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
@@ -98,8 +106,10 @@ pub struct Proposition<'e> {
     pub rank: u32,
     /// What it was ranked by; 0 for a fallback.
     pub score: f64,
-    /// With what probability this choice was made: 1 as long as nothing is left to chance.
+    /// With what probability it was chosen for this rank, given the ranks before: 1 where nothing was left to chance.
     pub propensity: f64,
+    /// The segment that the customer is in as to learning; 0 if nothing is learned.
+    pub segment: u8,
     /// Why, in the request's language.
     pub reason: Option<&'e str>,
     /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
@@ -119,12 +129,13 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |known, pool, taken, history, memos| {
+    Room::with(engine, |known, pool, drawing, taken, history, memos| {
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
         history.begin(engine, request.contacts, now);
-        let mut choosing = Choosing { seen: &seen, lookup: index, pool, taken, history, late: false };
+        let mut choosing =
+            Choosing { seen: &seen, lookup: index, pool, drawing, taken, history, late: false };
         let shown =
             request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
         let placements = shown.collect();
@@ -142,7 +153,7 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |known, _, _, _, memos| {
+    Room::with(engine, |known, _, _, _, _, memos| {
         let seen = Seen::new(engine, vector, request, now, memos);
         if seen.held_out {
             return;
@@ -169,6 +180,7 @@ pub fn eligible(
 struct Room {
     known: Known,
     pool: Vec<(f64, u32)>,
+    drawing: Drawing,
     taken: Taken,
     history: History,
     memos: Vec<TagMemo>,
@@ -181,7 +193,14 @@ thread_local! {
 impl Room {
     fn with<A>(
         engine: &Engine,
-        decide: impl FnOnce(&mut Known, &mut Vec<(f64, u32)>, &mut Taken, &mut History, &[TagMemo]) -> A,
+        decide: impl FnOnce(
+            &mut Known,
+            &mut Vec<(f64, u32)>,
+            &mut Drawing,
+            &mut Taken,
+            &mut History,
+            &[TagMemo],
+        ) -> A,
     ) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
@@ -191,8 +210,8 @@ impl Room {
             memo.clear(tags.len(), experiments.len());
         }
         room.taken.clear();
-        let Room { known, pool, taken, history, memos } = &mut *room;
-        let answer = decide(known, pool, taken, history, memos);
+        let Room { known, pool, drawing, taken, history, memos } = &mut *room;
+        let answer = decide(known, pool, drawing, taken, history, memos);
         ROOM.set(Some(room));
         answer
     }
@@ -276,12 +295,5 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
 
     fn is_overdue(&self) -> bool {
         self.request.overdue.is_some_and(|overdue| overdue())
-    }
-
-    fn score(&self, offer: &'e Offer) -> Score {
-        offer.constant_score.unwrap_or_else(|| {
-            let facts = self.facts(offer.tags);
-            Score::new(&offer.propensity.evaluate(&facts), offer.value, &offer.boost.evaluate(&facts))
-        })
     }
 }

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 use crate::arm::{Arm, ArmId, slot};
 use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
+use crate::event::Lesson;
 use crate::experiment::{Experiment, Holdout, InVariant};
 use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
 use crate::expression::{Expression, Tag};
 use crate::input::quoted;
+use crate::learning::Pace;
 use crate::problem::Problem;
-use crate::rule_set::{Locale, Localized, Schedule, best};
+use crate::rule_set::{LearnedRule, Locale, Localized, Schedule, best};
 use crate::schema::{ChannelId, Schema};
 
 use caps::Caps;
@@ -79,6 +81,8 @@ pub struct Placement {
     pub name: Box<str>,
     /// Where it exists.
     pub channels: Vec<ChannelId>,
+    /// Its own number in the catalogue.
+    pub number: u16,
     /// Its numbers in the catalogue, one for each of those channels.
     pub places: Vec<PlaceNumber>,
     /// How many propositions it shows unless the request says otherwise.
@@ -109,6 +113,8 @@ pub(crate) struct Tier {
     pub(crate) end: u32,
     /// Whether all its scores are constant, so that its offers stand in their final order. Else they are in order of name.
     pub(crate) constant: bool,
+    /// Whether the propensity of some of them is learned: then the choice is left to chance.
+    pub(crate) learned: bool,
 }
 
 /// Offers of which one decision shows only so many.
@@ -148,6 +154,8 @@ pub struct Offer {
     /// Its schedule in normal form.
     pub(crate) schedule_form: Alternatives,
     pub(crate) propensity: Expression,
+    /// How its propensity is learned, if it is.
+    pub(crate) learned: Option<Arc<LearnedRule>>,
     pub(crate) boost: Expression,
     /// Its score, if that is the same for every customer.
     pub(crate) constant_score: Option<Score>,
@@ -306,6 +314,12 @@ impl Placement {
 }
 
 impl Offer {
+    /// How outcomes teach its propensity, for customers of this segment; none if it is not learned.
+    pub fn lesson(&self, segment: u8) -> Option<Lesson> {
+        let Pace { window_s, half_life_s } = self.learned.as_ref()?.pace;
+        Some(Lesson { segment, window_s, half_life_s })
+    }
+
     /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale; of two for the
     /// same language that of a variant which the customer `is_in`. A language that somebody reads comes before a variant.
     pub(crate) fn treatment(

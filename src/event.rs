@@ -87,6 +87,8 @@ pub struct Lesson {
 pub enum Fate {
     /// It was taken.
     Accepted,
+    /// It was taken; but a budget of customers had counted the customer before, so it used up nothing.
+    Again,
     /// It was taken before and changed nothing.
     Duplicate,
     /// A budget is used up: nothing was changed.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::contact::{Contact, MAX_CONTACTS, OutcomeKind};
 use crate::context::Context;
 use crate::customer;
-use crate::decide::{Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, Request, Shown, Stop, decide};
+use crate::decide::{
+    Decision, MAX_COUNT, MAX_PLACEMENTS, NoBudgets, NoLessons, Request, Shown, Stop, decide,
+};
 use crate::engine::{Engine, PlacementId};
 use crate::input::{Cursor, Input, quoted};
 use crate::intake::Intake;
@@ -168,6 +170,8 @@ impl Case {
             context,
             contacts,
             budgets: &NoBudgets,
+            lessons: &NoLessons,
+            seed: 0,
             explain,
             overdue: None,
         }

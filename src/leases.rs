@@ -133,8 +133,7 @@ impl Ring {
         loop {
             let (of, count) = parts(old);
             // A clock that was put back leaves places of a later stretch here: they are held on as if of now.
-            let (next, given_up) =
-                if of == stretch || of > stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
+            let (next, given_up) = if of >= stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
             match bucket.compare_exchange_weak(old, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     self.held.fetch_sub(given_up, Ordering::SeqCst);

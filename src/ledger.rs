@@ -17,18 +17,20 @@ mod remembered;
 mod shared;
 mod tallies;
 
+use std::hint::black_box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
-pub use lessons::{LEARNED_WORDS, Learned, LessonKey, MAX_LESSONS, Pace};
+pub use lessons::{LessonKey, MAX_LESSONS};
 pub use limits::{LIMIT_DAYS, MAX_LIMITS, Used};
 pub use remembered::{CHUNK_HASHES, Chunk, Kept, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS};
 pub use tallies::{EARLIER, MAX_TALLIES, TALLY_DAYS, Tallies, Tally, TallyKey, TallyRow};
 
 use crate::contact::{Contact, OutcomeKind};
 use crate::event::{Event, Fate, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::learning::{Learned, Pace};
 use lessons::Lessons;
 use limits::Limits;
 use remembered::Remembered;
@@ -59,6 +61,11 @@ const _: () = assert!(MAX_LIMITS_PER_OUTCOME <= u16::BITS as usize);
 impl Budgets {
     /// None of them.
     pub const NONE: Budgets = Budgets(0);
+
+    /// How many they are.
+    pub fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
 }
 
 impl Ledger {
@@ -106,6 +113,22 @@ impl Ledger {
         }
         let until = self.outcomes.kept().forgotten_until;
         (until > 0 && outcome.decided <= until).then_some(Fate::Forgotten)
+    }
+
+    /// Brings near what looking these events up, and forgetting others for them, will look at: side by side, while one by one
+    /// each would wait for memory.
+    pub fn touch<'e>(&self, events: impl Iterator<Item = &'e Event>) {
+        let (mut known, mut ids, mut outcomes) = (0, 0, 0);
+        for event in events {
+            known += usize::from(event.id != 0 && self.ids.contains(event.id));
+            ids += usize::from(event.id != 0);
+            if let Some(outcome) = event.outcome.as_deref().filter(|outcome| outcome.nonce != 0) {
+                let hash = of_proposition(outcome.nonce, outcome.kind as u64);
+                known += usize::from(self.outcomes.contains(hash));
+                outcomes += 1;
+            }
+        }
+        black_box(known + self.ids.touch_oldest(ids) + self.outcomes.touch_oldest(outcomes));
     }
 
     /// Which budgets this outcome of a customer with these contacts uses up; `None` if one of them is used up already.
@@ -185,15 +208,16 @@ impl Default for Ledger {
     }
 }
 
+impl crate::decide::Lessons for Figures {
+    fn learned(&self, key: LessonKey) -> Option<Arc<Learned>> {
+        self.lessons.learned(&key)
+    }
+}
+
 impl Figures {
     /// How much of this budget is used; of `day` 0 for one that is not by the day.
     pub fn used(&self, key: u64, day: u32) -> u32 {
         self.limits.used(key, day)
-    }
-
-    /// What was learned, if anything was.
-    pub fn learned(&self, key: LessonKey) -> Option<Arc<Learned>> {
-        self.lessons.learned(&key)
     }
 
     /// What became of offers until now: a copy that stays as it is.

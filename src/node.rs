@@ -557,10 +557,11 @@ mod tests {
 
     use super::*;
     use crate::codec;
+    use crate::event::Fate;
     use crate::journal::testing::{FailsAt, Kept, gated};
     use crate::ledger;
     use crate::state;
-    use crate::state::testing::{Model, SCHEMA, id, merge, replayed, updates};
+    use crate::state::testing::{Model, SCHEMA, happening, id, merge, replayed, updates};
     use crate::store::Row;
     use crate::value::{Time, Value};
     use crate::vector::FeatureVector;
@@ -632,6 +633,23 @@ mod tests {
             assert_eq!(age(&node, last % 3), Some(last as i64 % 100));
         }
         assert_eq!(replay(&journal).digest(), digest(&node));
+    }
+
+    #[test]
+    fn fates_are_told_by_place_in_the_whole_submission() {
+        let journal = Kept::default();
+        let node = node(journal.clone());
+        let count = MAX_UPDATES_PER_RECORD as u64 + 10;
+        let updates: Vec<_> = (1..=count).map(happening).collect();
+        let TakenIn { sequence, fates } = block_on(node.take_in(updates)).unwrap();
+        // A hundred fit the budget.
+        let used_up: Vec<_> = (100..count as usize).map(|at| (at, Fate::UsedUp)).collect();
+        assert_eq!((sequence, fates.refused, fates.omitted), (3, used_up, 0));
+        let taken = block_on(node.take_in(vec![aged(1, 1), happening(1)])).unwrap();
+        assert_eq!(taken.fates.refused, [(1, Fate::Duplicate)]);
+        assert_eq!(node.figures().used(5, 0), 100);
+        assert_eq!(replay(&journal).figures().tallies(), node.figures().tallies());
+        assert_eq!(block_on(node.take_in(vec![])).unwrap(), TakenIn { sequence: 4, fates: Fates::default() });
     }
 
     #[test]

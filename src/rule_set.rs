@@ -2,6 +2,7 @@
 //! [engine](crate::engine) is compiled from all that are active.
 
 mod caps;
+mod learned;
 mod locale;
 mod parse;
 mod schedule;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 pub(crate) use caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
 pub use caps::{MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S};
+pub(crate) use learned::LearnedRule;
+pub use learned::MAX_SEGMENT_CONDITIONS;
 pub(crate) use locale::best;
 pub use locale::{Locale, Localized};
 pub use schedule::Schedule;
@@ -116,6 +119,8 @@ pub(crate) struct OfferRule {
     pub(crate) variant: Option<InVariant>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) propensity: Expression,
+    /// How its propensity is learned, if it is; the expression is of no meaning then.
+    pub(crate) learned: Option<Arc<LearnedRule>>,
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
     pub(crate) treatments: Vec<TreatmentRule>,
@@ -181,7 +186,12 @@ impl OfferRule {
             |rule: &OfferRule| (rule.when.as_ref().map(text), text(&rule.propensity), text(&rule.boost));
         let schedule = |rule: &OfferRule| rule.schedule.as_ref().map(|schedule| schedule.text().to_owned());
         let names = |references: &[Reference]| references.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
-        scores(self) == scores(other)
+        let learned = match (&self.learned, &other.learned) {
+            (Some(mine), Some(theirs)) => mine.says_the_same(theirs),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        };
+        learned
+            && scores(self) == scores(other)
             && self.variant == other.variant
             && schedule(self) == schedule(other)
             && names(&self.placements) == names(&other.placements)

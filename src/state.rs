@@ -17,7 +17,7 @@ use crate::problem::Problems;
 use crate::record::Record;
 use crate::row;
 use crate::schema::Schema;
-use crate::store::{self, Customers, CustomersWriter, Row};
+use crate::store::{self, Customers, CustomersWriter, Found, Row};
 use crate::update::{Change, Update};
 
 /// Contacts are kept for so long at least, in seconds, whatever caps are in force: what is published tomorrow may look back.
@@ -26,6 +26,9 @@ pub const MIN_KEPT_S: u32 = 30 * 86_400;
 /// Events of one submission whose fates are told apart at most.
 pub const MAX_FATES: usize = 1 << 16;
 
+/// Updates that are looked ahead at: few enough that what they bring near stays in the second cache.
+const AHEAD: usize = 64;
+
 /// Everything that records make.
 pub struct State {
     definitions: Definitions,
@@ -33,7 +36,8 @@ pub struct State {
     ledger: Ledger,
     sequence: u64,
     erased: u64,
-    row: Row, // used again from update to update
+    row: Row,          // used again from update to update
+    found: Vec<Found>, // from updates to updates
 }
 
 /// A state as it was at [`State::freeze`], while the state itself goes on.
@@ -91,7 +95,7 @@ impl State {
         ledger: Content,
     ) -> State {
         let ledger = Ledger::restore(ledger);
-        State { definitions, customers, ledger, sequence, erased, row: Row::new() }
+        State { definitions, customers, ledger, sequence, erased, row: Row::new(), found: Vec::new() }
     }
 
     /// This state as it is now, for a snapshot, while it goes on; `None` while another such view lives. What it costs
@@ -139,8 +143,8 @@ impl State {
         let mut fates = Fates::default();
         match record {
             Record::Customers(updates) => {
-                for (at, update) in updates.iter().enumerate() {
-                    fates.add(at, self.update(update).map_err(ApplyError::Full)?);
+                for (at, ahead) in (0..).step_by(AHEAD).zip(updates.chunks(AHEAD)) {
+                    self.updates(at, ahead, &mut fates).map_err(ApplyError::Full)?;
                 }
                 if updates.iter().any(|update| update.change == Change::Erase) {
                     self.erased = sequence;
@@ -169,12 +173,33 @@ impl State {
         })
     }
 
-    fn update(&mut self, Update { customer, change }: &Update) -> Result<Fate, store::Full> {
+    /// Some updates, of which the first is at `first`. What they need is brought near for all of them before the first is
+    /// applied: most of an update's time is waiting for memory.
+    fn updates(&mut self, first: usize, updates: &[Update], fates: &mut Fates) -> Result<(), store::Full> {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        // Who is erased on the way may not be where he was found.
+        if updates.len() > 1 && updates.iter().all(|update| update.change != Change::Erase) {
+            self.customers.find_all(updates.iter().map(|update| &update.customer), &mut found);
+            self.ledger.touch(updates.iter().filter_map(|update| match &update.change {
+                Change::Event(event) => Some(&**event),
+                _ => None,
+            }));
+        }
+        found.resize(updates.len(), Found::default());
+        for (at, (update, found)) in updates.iter().zip(&found).enumerate() {
+            fates.add(first + at, self.update(update, *found)?);
+        }
+        self.found = found;
+        Ok(())
+    }
+
+    fn update(&mut self, Update { customer, change }: &Update, found: Found) -> Result<Fate, store::Full> {
         let State { definitions, customers, row, .. } = self;
         match change {
             Change::Erase => drop(customers.erase(customer.as_str())),
-            Change::Event(event) => return self.event(customer, event),
-            stored => customers.change(customer, row, |row| {
+            Change::Event(event) => return self.event(customer, found, event),
+            stored => customers.change(customer, found, row, |row| {
                 stored.apply(&definitions.schema, row);
                 true
             })?,
@@ -182,13 +207,13 @@ impl State {
         Ok(Fate::Accepted)
     }
 
-    fn event(&mut self, customer: &CustomerId, event: &Event) -> Result<Fate, store::Full> {
+    fn event(&mut self, customer: &CustomerId, found: Found, event: &Event) -> Result<Fate, store::Full> {
         let State { definitions: Definitions { schema, catalogue, .. }, customers, ledger, row, .. } = self;
         if let Some(refusal) = ledger.refusal(event) {
             return Ok(refusal);
         }
         let mut budgets = None;
-        customers.change(customer, row, |row| {
+        customers.change(customer, found, row, |row| {
             let outcome = event.outcome.as_deref();
             budgets =
                 outcome.map_or(Some(Budgets::NONE), |outcome| ledger.budgets(outcome, row::contacts(row)));
@@ -205,7 +230,8 @@ impl State {
         let Some(budgets) = budgets else { return Ok(Fate::UsedUp) };
         let place = event.outcome.as_ref().and_then(|outcome| catalogue.place(outcome.place));
         ledger.take(event, budgets, place.map_or(0, |place| place.placement));
-        Ok(Fate::Accepted)
+        let limits = event.outcome.as_ref().map_or(0, |outcome| outcome.limits.len());
+        Ok(if budgets.count() < limits { Fate::Again } else { Fate::Accepted })
     }
 
     /// How many customers `updates` would add at most: a customer named twice counts twice.

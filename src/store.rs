@@ -17,6 +17,7 @@ mod scan;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -89,6 +90,10 @@ pub struct CustomersWriter {
     /// What a view frozen earlier still needs, as long as somebody holds it.
     frozen: Option<Weak<Preserved>>,
 }
+
+/// Where a customer was found. Good until somebody is erased; who was not found is looked up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found(Option<u32>);
 
 /// There is no room for another customer or a longer row: [`MAX_CUSTOMERS`] is reached, or the system has no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,19 +203,31 @@ impl CustomersWriter {
         Ok(())
     }
 
+    /// Looks customers up and brings their rows near, so that they are there when they are changed: first all look-ups, each of
+    /// which has to wait for the one before because of the shards' locks, then all rows, which come from memory side by side.
+    pub fn find_all<'c>(&self, customers: impl Iterator<Item = &'c CustomerId>, found: &mut Vec<Found>) {
+        found.clear();
+        found.extend(customers.map(|customer| Found(self.shared.slots.view(customer, |_, slot| *slot))));
+        let slots = || found.iter().filter_map(|found| found.0);
+        let arena = &self.shared.arena;
+        black_box(slots().fold(0, |all, slot| all ^ arena.touch(slot)));
+        black_box(slots().fold(0, |all, slot| all ^ arena.touch_further(slot)));
+    }
+
     /// Reads the row of `customer` into `row` (empty if nobody has that id), lets `change` change it, and puts it if that says
-    /// so: one look into the map for both.
+    /// so: one look into the map for both, or none if `found` says where the row is.
     ///
     /// # Errors
     /// As [`put`](CustomersWriter::put).
     pub fn change(
         &mut self,
         customer: &CustomerId,
+        found: Found,
         row: &mut Row,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), Full> {
         row.clear();
-        let slot = self.shared.slots.view(customer, |_, slot| *slot);
+        let slot = found.0.or_else(|| self.shared.slots.view(customer, |_, slot| *slot));
         if let Some(slot) = slot {
             self.shared.arena.read(slot, row);
         }
@@ -403,6 +420,48 @@ mod tests {
         assert_eq!((customers.memory(), read(&customers, &id("new"))), (before, None));
         assert!(writer.erase("c-7"));
         assert_eq!(writer.put(&id("new"), &[1]), Ok(()), "a freed slot needs no memory");
+    }
+
+    #[test]
+    fn a_row_is_changed_where_it_is_also_while_it_is_frozen() {
+        let (mut writer, customers) = customers();
+        let mut row = Row::new();
+        let mut change = |writer: &mut CustomersWriter, add: Option<u64>| {
+            let change = |row: &mut Row| {
+                row.extend(add);
+                add.is_some()
+            };
+            writer.change(&id(1), Found::default(), &mut row, change).unwrap();
+        };
+        change(&mut writer, None);
+        assert_eq!(read(&customers, &id(1)), None, "nobody was added");
+        change(&mut writer, Some(5));
+        change(&mut writer, Some(6));
+        let mut frozen = writer.freeze().unwrap();
+        change(&mut writer, Some(7));
+        let mut part = Part::default();
+        assert!(frozen.next_part(&mut part).unwrap());
+        assert_eq!(part.iter().next().unwrap().1, [5, 6]);
+        assert_eq!(read(&customers, &id(1)).unwrap(), [5, 6, 7]);
+    }
+
+    #[test]
+    fn rows_with_a_header_are_changed_and_no_others() {
+        let (mut writer, customers) = customers();
+        (0..3000).for_each(|number| writer.put(&id(number), &[number % 3, number + 1]).unwrap());
+        let mut seen = 0;
+        let change = |row: &mut Row| {
+            seen += 1;
+            row.push(9);
+            row[0] == 1
+        };
+        writer.change_all_with_header(change).unwrap();
+        assert_eq!(seen, 2000);
+        for number in 0..3000 {
+            let expected =
+                if number % 3 == 1 { vec![1, number + 1, 9] } else { vec![number % 3, number + 1] };
+            assert_eq!(read(&customers, &id(number)).unwrap(), expected);
+        }
     }
 
     #[test]

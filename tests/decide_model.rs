@@ -377,6 +377,8 @@ proptest! {
                     context: Context::default(),
                     contacts: &[],
                     budgets: &usher::decide::NoBudgets,
+                    lessons: &usher::decide::NoLessons,
+                    seed: 0,
                     explain,
                     overdue: None,
                 };
@@ -430,6 +432,8 @@ fn what_is_said_never_to_be_shown_is_never_shown() {
                     context: Context::default(),
                     contacts: &[],
                     budgets: &usher::decide::NoBudgets,
+                    lessons: &usher::decide::NoLessons,
+                    seed: 0,
                     explain: false,
                     overdue: None,
                 };

@@ -295,17 +295,19 @@ fn check_later(
 ) {
     let of_kind: Vec<_> = before.iter().filter(|(name, _)| name.ends_with(kind)).collect();
     assert!(!of_kind.is_empty(), "{kind}: {:?}", before.keys());
+    let mut version = 0;
     for (name, bytes) in &of_kind {
         let mut later = (*bytes).clone();
         for &start in starts {
             later[start + 8] += 1;
+            version = later[start + 8];
             let checksum = xxh3_64_with_seed(&later[start..start + length], seed);
             later[start + length..start + length + 8].copy_from_slice(&checksum.to_le_bytes());
         }
         std::fs::write(home.data.join(name), later).unwrap();
     }
     let found = files(&home.data);
-    home.refused(kind).says(&[kind, "version 2"]);
+    home.refused(kind).says(&[kind, &format!("version {version}")]);
     assert!(files(&home.data) == found, "{kind}: something was changed");
     for (name, bytes) in of_kind {
         std::fs::write(home.data.join(name), bytes).unwrap();

@@ -82,6 +82,8 @@ fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicB
             context: Context::default(),
             contacts: &[],
             budgets: &usher::decide::NoBudgets,
+            lessons: &usher::decide::NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

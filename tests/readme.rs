@@ -48,6 +48,8 @@ fn the_request_has_the_answer_that_is_shown() {
     let path = request.split("8080").nth(1).unwrap().trim_end_matches('\'').to_owned();
     let without_id = |mut answer: serde_json::Value| {
         answer.as_object_mut().unwrap().remove("decision_id").unwrap();
+        let proposition = answer["placements"][0]["propositions"][0].as_object_mut().unwrap();
+        proposition.remove("token").unwrap();
         answer
     };
     let shown: serde_json::Value = serde_json::from_str(&blocks("json")[0]).unwrap();

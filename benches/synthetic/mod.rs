@@ -118,6 +118,8 @@ impl Synthetic {
             context: Context::default(),
             contacts: &[],
             budgets: &usher::decide::NoBudgets,
+            lessons: &usher::decide::NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         }

@@ -62,7 +62,9 @@ impl Analysis<'_> {
                 .map(|(placement, locale, of)| (placement, locale.cloned(), of.cloned()))
                 .collect::<Vec<_>>()
         };
-        a.when_form == b.when_form
+        a.learned.is_none()
+            && b.learned.is_none()
+            && a.when_form == b.when_form
             && a.variant_form == b.variant_form
             && a.schedule_form == b.schedule_form
             && a.guardrails == b.guardrails

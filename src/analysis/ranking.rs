@@ -159,6 +159,9 @@ fn largest_score(offer: &Offer) -> Option<f64> {
     if let Some(score) = score(offer) {
         return Some(score);
     }
+    if offer.learned.is_some() {
+        return None; // it may be tried whatever its score
+    }
     let boost = offer.boost.constant().and_then(Value::number)?.max(0.0);
     // Of a propensity of 1; without an answer it is 0.
     let largest = (offer.value * boost).max(0.0);

@@ -14,8 +14,8 @@ use crate::durability::SnapshotInfo;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher verify data
 
-The server must not run: ask a running one with GET /v1/snapshots. The digest is the same for the same customers, schema \
-    and rule sets, wherever and however they are kept. Exit code 1 if anything is damaged.")]
+The server must not run: ask a running one with GET /v1/snapshots. The digest is the same for the same customers with \
+    their contacts, schema, rule sets, budgets and counts, wherever and however they are kept. Exit code 1 if anything is damaged.")]
 pub(super) struct Args {
     /// The data directory
     #[arg(value_name = "DIR")]

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
+use super::drawing::Drawing;
 use super::explain::{explain, explain_holdout};
 use super::history::{History, Reached, has};
 use super::{Proposition, Seen, Shown};
@@ -15,6 +16,7 @@ pub(super) struct Choosing<'d, 'e, 'r, F> {
     pub(super) lookup: Lookup<'d, 'r, F>,
     /// Score and place of offers that are ranked for this customer; kept for its memory.
     pub(super) pool: &'d mut Vec<(f64, u32)>,
+    pub(super) drawing: &'d mut Drawing,
     pub(super) taken: &'d mut Taken,
     pub(super) history: &'d mut History,
     /// Whether the time was over before everything was looked at.
@@ -29,12 +31,17 @@ pub(super) struct Taken {
     groups: Vec<(usize, usize)>,
 }
 
+/// The propensity of what is not left to chance.
+const CERTAIN: f64 = 1.0;
+
 /// An eligible offer with what it is ranked by.
 pub(super) struct Candidate<'e> {
     pub(super) id: OfferId,
     pub(super) offer: &'e Offer,
     pub(super) treatment: &'e Treatment,
     pub(super) score: Score,
+    /// Its place in the placement's order.
+    pub(super) place: u32,
 }
 
 /// Why a candidate is passed over.
@@ -72,7 +79,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
     /// Takes the best. Offers come in rank order, so that those of a tier with constant scores are taken as they come and
     /// the walk ends when there are enough; those of another tier are gathered and the best of them are taken at its end.
     fn best(&mut self, id: PlacementId, count: usize, shown: &mut Shown<'e>) {
-        let Self { seen, lookup, pool, taken, history, late } = self;
+        let Self { seen, lookup, pool, drawing, taken, history, late } = self;
         let (seen, placement) = (*seen, shown.placement);
         let mut taking = Taking { seen, id, count, taken, history, shown };
         let mut tiers = placement.tiers.iter();
@@ -83,19 +90,24 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             || seen.is_overdue(),
             |place| {
                 while tier.is_some_and(|tier: &Tier| place >= tier.end) {
-                    taking.best_of(pool)?;
+                    taking.rest_of(tier, pool, drawing)?;
                     tier = tiers.next();
                 }
                 if tier.is_some_and(|tier| tier.constant) {
-                    return taking.take(place);
+                    return taking.take(place, CERTAIN);
                 }
                 let offer = seen.engine.offer(placement.offers[place as usize]);
-                pool.push((seen.score(offer).score, place));
+                let score = if tier.is_some_and(|tier| tier.learned) {
+                    0.0
+                } else {
+                    seen.score(placement, offer).score
+                };
+                pool.push((score, place));
                 ControlFlow::Continue(())
             },
         );
         *late |= looked_at.is_some();
-        let _ = taking.best_of(pool); // enough or not, it was the last tier
+        let _ = taking.rest_of(tier, pool, drawing); // enough or not, it was the last tier
     }
 
     /// Takes the best of all candidates and says of every offer what became of it.
@@ -113,7 +125,8 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
                         id: id_of_offer,
                         offer,
                         treatment,
-                        score: seen.score(offer),
+                        score: seen.score(placement, offer),
+                        place,
                     });
                 }
                 ControlFlow::Continue(())
@@ -127,24 +140,66 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
         });
         let (taken, history) = (&mut *self.taken, &mut *self.history);
         let mut taking = Taking { seen, id, count, taken, history, shown };
-        let fates: Vec<Option<Passed>> =
-            candidates.iter().map(|c| taking.settle(c.id, c.offer, c.treatment, || c.score.score)).collect();
+        let mut fates: Vec<Option<Passed>> = Vec::with_capacity(candidates.len());
+        for tier in candidates.chunk_by(|a, b| a.offer.priority == b.offer.priority) {
+            if tier.iter().any(|candidate| candidate.offer.learned.is_some()) {
+                taking.draw_of(tier, self.pool, self.drawing, &mut fates);
+            } else {
+                let settle =
+                    |c: &Candidate<'e>| taking.settle(c.id, c.offer, c.treatment, CERTAIN, || c.score.score);
+                fates.extend(tier.iter().map(settle));
+            }
+        }
         shown.explanations =
-            explain(seen, id, &candidates, &fates, looked_at.unwrap_or(placement.offers.len()));
+            explain(seen, shown, id, &candidates, &fates, looked_at.unwrap_or(placement.offers.len()));
     }
 }
 
 /// Taking offers for one placement.
-struct Taking<'t, 'e, 'r> {
-    seen: &'t Seen<'e, 'r>,
+pub(super) struct Taking<'t, 'e, 'r> {
+    pub(super) seen: &'t Seen<'e, 'r>,
     id: PlacementId,
-    count: usize,
+    pub(super) count: usize,
     taken: &'t mut Taken,
     history: &'t mut History,
-    shown: &'t mut Shown<'e>,
+    pub(super) shown: &'t mut Shown<'e>,
 }
 
 impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
+    /// Takes what was gathered of a tier.
+    fn rest_of(
+        &mut self,
+        tier: Option<&Tier>,
+        pool: &mut Vec<(f64, u32)>,
+        drawing: &mut Drawing,
+    ) -> ControlFlow<()> {
+        match tier {
+            Some(tier) if tier.learned && !pool.is_empty() => self.drawn(pool, drawing),
+            _ => self.best_of(pool),
+        }
+    }
+
+    /// Takes candidates of a tier by chance, and says what became of each.
+    fn draw_of(
+        &mut self,
+        tier: &[Candidate<'e>],
+        pool: &mut Vec<(f64, u32)>,
+        drawing: &mut Drawing,
+        fates: &mut Vec<Option<Passed>>,
+    ) {
+        pool.clear();
+        pool.extend(tier.iter().map(|candidate| (0.0, candidate.place)));
+        pool.sort_unstable_by_key(|(_, place)| *place);
+        let before = self.shown.propositions.len();
+        let _ = self.drawn(pool, drawing);
+        pool.clear();
+        for Candidate { id, offer, .. } in tier {
+            let shown =
+                self.shown.propositions[before..].iter().any(|shown| std::ptr::eq(shown.offer, *offer));
+            fates.push(if shown { None } else { Some(self.fate(*id, offer).unwrap_or(Passed::Full)) });
+        }
+    }
+
     /// Takes the best offers of a tier, unless there are enough before all of them were asked.
     fn best_of(&mut self, pool: &mut Vec<(f64, u32)>) -> ControlFlow<()> {
         // Equal scores keep the placement's order, which is by name.
@@ -162,7 +217,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
             let (best, others) = rest.split_at_mut(wanted);
             best.sort_unstable_by(order);
             for (_, place) in best {
-                self.take(*place)?;
+                self.take(*place, CERTAIN)?;
             }
             rest = others;
         }
@@ -170,12 +225,22 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         ControlFlow::Continue(())
     }
 
-    /// Shows the offer at this place unless something is against it. Breaks when there are enough.
-    fn take(&mut self, place: u32) -> ControlFlow<()> {
+    /// Whether nothing is against the offer at this place, as far as can be told without taking it.
+    pub(super) fn may_be_taken(&mut self, place: u32) -> bool {
         let id = self.shown.placement.offers[place as usize];
         let offer = self.seen.engine.offer(id);
+        self.seen.treatment(self.id, offer).is_some()
+            && self.against(id, offer).is_none()
+            && self.seen.used_up(id, offer, false).is_none()
+    }
+
+    /// Shows the offer at this place, chosen with this probability, unless something is against it. Breaks when there are enough.
+    pub(super) fn take(&mut self, place: u32, propensity: f64) -> ControlFlow<()> {
+        let placement = self.shown.placement;
+        let id = placement.offers[place as usize];
+        let offer = self.seen.engine.offer(id);
         if let Some(treatment) = self.seen.treatment(self.id, offer) {
-            self.settle(id, offer, treatment, || self.seen.score(offer).score);
+            self.settle(id, offer, treatment, propensity, || self.seen.score(placement, offer).score);
         }
         if self.shown.propositions.len() >= self.count {
             return ControlFlow::Break(());
@@ -189,6 +254,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         id: OfferId,
         offer: &'e Offer,
         treatment: &'e Treatment,
+        propensity: f64,
         score: impl FnOnce() -> f64,
     ) -> Option<Passed> {
         let fate = self.fate(id, offer);
@@ -196,24 +262,33 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
             self.taken.add(id, offer);
             self.history.show(self.seen.engine, offer);
             let rank = self.shown.propositions.len() as u32 + 1;
-            self.shown.propositions.push(self.seen.proposition(offer, treatment, rank, score()));
+            let proposition = self.seen.proposition(offer, treatment, rank, score());
+            self.shown.propositions.push(Proposition { propensity, ..proposition });
         }
         fate
     }
 
     fn fate(&mut self, id: OfferId, offer: &Offer) -> Option<Passed> {
+        self.against(id, offer).or_else(|| {
+            if self.shown.propositions.len() >= self.count {
+                Some(Passed::Full)
+            } else {
+                self.seen.used_up(id, offer, true).map(Passed::Budget)
+            }
+        })
+    }
+
+    /// What speaks against showing it, however much room there is.
+    fn against(&mut self, id: OfferId, offer: &Offer) -> Option<Passed> {
         let full = |group: usize| self.taken.of_group(group) >= self.seen.engine.groups[group].max;
         if self.taken.offers.contains(&id) {
             Some(Passed::Repeated)
         } else if offer.group.is_some_and(full) {
             Some(Passed::Group)
-        } else if let Some(check) = self.history.reached(&self.seen.engine.caps, id, offer, self.id) {
+        } else {
+            let check = self.history.reached(&self.seen.engine.caps, id, offer, self.id)?;
             let details = || self.history.details(&self.seen.engine.caps, check, offer.number);
             Some(Passed::Capped(self.seen.request.explain.then(details)))
-        } else if self.shown.propositions.len() >= self.count {
-            Some(Passed::Full)
-        } else {
-            self.seen.used_up(id, offer).map(Passed::Budget)
         }
     }
 }
@@ -240,14 +315,15 @@ impl Taken {
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
-    /// The budget that has no place left for an offer, if there is one. Asked last: a place that was held is held for nothing
-    /// if the offer is not shown.
-    fn used_up(&self, id: OfferId, offer: &Offer) -> Option<u32> {
+    /// The budget that has no place left for an offer, if there is one. With `hold` its places are held, so that is asked last: a
+    /// place is held for nothing if the offer is not shown.
+    fn used_up(&self, id: OfferId, offer: &Offer, hold: bool) -> Option<u32> {
         let mut budgets = self.engine.caps.budgets(id);
         let found = budgets.find(|(_, budget)| {
             // Who was counted once has a place already.
             let counted = budget.customers && has(self, offer.number, budget.on);
-            !counted && !self.request.budgets.take(&budget.limit(self.now), budget.hold_s, self.now)
+            let hold_s = if hold { budget.hold_s } else { 0 };
+            !counted && !self.request.budgets.take(&budget.limit(self.now), hold_s, self.now)
         });
         found.map(|(nth, _)| nth)
     }
@@ -269,7 +345,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         score: f64,
     ) -> Proposition<'e> {
         let reason = offer.reason.for_locale(self.request.locale).map(|reason| &**reason);
-        // Nothing is left to chance yet.
-        Proposition { offer, treatment, rank, score, propensity: 1.0, reason, arms: self.arms(offer.tags) }
+        let (arms, segment) = (self.arms(offer.tags), self.segment(offer));
+        Proposition { offer, treatment, rank, score, propensity: CERTAIN, segment, reason, arms }
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::history::Reached;
 use super::lacks::Terms;
 use super::scan::{Obstacle, obstacle};
-use super::{Candidate, Passed, Score, Seen};
+use super::{Candidate, Passed, Score, Seen, Shown};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::normalise::Alternatives;
@@ -122,25 +122,28 @@ impl StopKind {
 /// offers that were not looked at any more.
 pub(super) fn explain<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
+    shown: &Shown<'e>,
     id: PlacementId,
     candidates: &[Candidate<'e>],
     fates: &[Option<Passed>],
     looked_at: usize,
 ) -> Vec<Explanation<'e>> {
-    let placement = seen.engine.placement(id);
+    let placement = shown.placement;
+    let rank_of = |offer: &Offer| {
+        let found = shown.propositions.iter().find(|shown| std::ptr::eq(shown.offer, offer));
+        found.map(|shown| shown.rank)
+    };
     let mut explanations = Vec::with_capacity(placement.offers.len());
     let mut terms = Terms::new(seen);
-    let mut rank = 0;
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
-        rank += u32::from(fate.is_none());
-        let rank = fate.is_none().then_some(rank);
         let Candidate { offer, score, .. } = *candidate;
+        let rank = if fate.is_none() { rank_of(offer) } else { None };
         let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
         explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
     }
     // Shown first, then the eligible, then those that caps stopped; all keep their order.
-    explanations.sort_by_key(|explanation| (explanation.rank.is_none(), !explanation.eligible));
+    explanations.sort_by_key(|explanation| (explanation.rank.unwrap_or(u32::MAX), !explanation.eligible));
     for (i, offer_id) in placement.offers.iter().enumerate() {
         let offer = seen.engine.offer(*offer_id);
         let stopped_by = if i >= looked_at {
@@ -150,7 +153,7 @@ pub(super) fn explain<'e: 'r, 'r>(
         } else {
             continue; // a candidate
         };
-        let score = seen.score(offer);
+        let score = seen.score(placement, offer);
         explanations.push(Explanation {
             offer,
             eligible: false,
@@ -164,10 +167,11 @@ pub(super) fn explain<'e: 'r, 'r>(
 
 /// Every offer of the placement, for a customer who is held out.
 pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) -> Vec<Explanation<'e>> {
-    let offers = seen.engine.placement(id).offers.iter().filter(|_| seen.request.explain);
+    let placement = seen.engine.placement(id);
+    let offers = placement.offers.iter().filter(|_| seen.request.explain);
     let held_out = |offer: &'e Offer| {
         let stopped_by = Some(named(StopKind::Holdout, ""));
-        Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(offer) }
+        Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(placement, offer) }
     };
     offers.map(|offer| held_out(seen.engine.offer(*offer))).collect()
 }

@@ -1,5 +1,6 @@
 mod caps;
 mod experiments;
+mod learning;
 mod random;
 
 use std::cell::Cell;
@@ -153,6 +154,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
             context: Context::default(),
             contacts: &[],
             budgets: &NoBudgets,
+            lessons: &NoLessons,
+            seed: 0,
             explain: true,
             overdue: Some(&overdue),
         };
@@ -189,6 +192,8 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
         context: Context::default(),
         contacts: &[],
         budgets: &NoBudgets,
+        lessons: &NoLessons,
+        seed: 0,
         explain: true,
         overdue: None,
     };

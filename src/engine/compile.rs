@@ -136,13 +136,14 @@ impl Engine {
             placement.offers.sort_by_key(|id| (offer(id).priority, &offer(id).name));
             let mut end = 0;
             for tier in placement.offers.chunk_by_mut(|a, b| offer(a).priority == offer(b).priority) {
+                let learned = tier.iter().any(|id| offer(id).learned.is_some());
                 let constant = tier.iter().all(|id| offer(id).constant_score.is_some());
                 if constant {
                     let score = |id: &OfferId| offer(id).constant_score.map_or(0.0, |score| score.score);
                     tier.sort_by(|a, b| score(b).total_cmp(&score(a))); // stable: equals stay in order of name
                 }
                 end += tier.len() as u32;
-                placement.tiers.push(Tier { end, constant });
+                placement.tiers.push(Tier { end, constant, learned });
             }
             let here = PlacementId(nth as u32);
             let anywhere = placement.offers.iter().map(|id| offer(id).is_in_any_locale(here));
@@ -187,6 +188,7 @@ impl<'r> Linker<'r> {
                 self.engine.placements.push(Placement {
                     name: rule.name.name.clone(),
                     channels: rule.channels.clone(),
+                    number: catalogue.placements.number(&rule.name.name).unwrap_or_default(),
                     places,
                     count: rule.count,
                     fallback: None,
@@ -306,8 +308,12 @@ impl<'r> Linker<'r> {
             schedule: rule.schedule.clone(),
             schedule_form: Alternatives::always(),
             propensity: rule.propensity.clone(),
+            learned: rule.learned.clone(),
             boost: rule.boost.clone(),
-            constant_score: Score::constant(&rule.propensity, attributes.value, &rule.boost),
+            constant_score: match rule.learned {
+                Some(_) => None,
+                None => Score::constant(&rule.propensity, attributes.value, &rule.boost),
+            },
             reason: rule.reason.clone(),
             treatments,
         }

@@ -41,6 +41,7 @@ struct Subject {
     arms: Vec<ArmNumber>,
     nonce: u64,
     decided: u32,
+    segment: u8,
 }
 
 impl Reader<'_> {
@@ -168,14 +169,21 @@ impl Reader<'_> {
         let Tokens { keys, life } = self.tokens;
         let checked = keys.check(text, customer?.as_str(), seconds(self.now), *life);
         let checked = checked.map_err(|wrong| problems.push(at.problem(wrong.to_string())));
-        let Token { decided, nonce, offer, place, arms, .. } = checked.ok()?;
+        let Token { decided, nonce, offer, place, arms, segment, .. } = checked.ok()?;
         let catalogue = &self.engine.catalogue;
         let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
         if catalogue.offer(offer).is_none() || catalogue.place(place).is_none() {
             problems.push(at.problem("the token names an offer or place that this server never had"));
             return None;
         }
-        Some(Subject { offer, place, arms: arms.into_iter().map(ArmNumber).collect(), nonce, decided })
+        Some(Subject {
+            offer,
+            place,
+            arms: arms.into_iter().map(ArmNumber).collect(),
+            nonce,
+            decided,
+            segment,
+        })
     }
 
     fn named(&self, object: &Object<'_, '_>, when: u32, problems: &mut Problems) -> Option<Subject> {
@@ -208,12 +216,12 @@ impl Reader<'_> {
                 Err(problem) => problems.push(channel_at.placed(problem)),
                 Ok(Err(problem)) => problems.push(placement_at.placed(problem)),
                 Ok(Ok(_)) => {
-                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))))
+                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))));
                 }
             }
         }
         let (offer, place) = (number?, place?);
-        Some(Subject { offer, place, arms: Vec::new(), nonce: 0, decided: when })
+        Some(Subject { offer, place, arms: Vec::new(), nonce: 0, decided: when, segment: 0 })
     }
 
     /// Gives an outcome the properties that every outcome has, for computed features.
@@ -242,7 +250,7 @@ impl Reader<'_> {
         received: u32,
         problems: &mut Problems,
     ) -> Option<Outcome> {
-        let Subject { offer, place, arms, nonce, decided } = subject;
+        let Subject { offer, place, arms, nonce, decided, segment } = subject;
         let declared = &self.engine.schema.events()[event_type].properties;
         let worth = declared.iter().position(|property| &*property.name == "value");
         let worth = properties.iter().find(|(place, _)| Some(*place) == worth);
@@ -262,8 +270,15 @@ impl Reader<'_> {
             problems.push(Problem::new(detail).hint("ask for a new decision"));
             return None;
         }
-        let limits = self.engine.limits(offer, kind, self.now).to_vec();
-        let lesson = None;
+        // The place in a budget that was held when it was decided is the one that is used up, whatever day it is now.
+        let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
+            Time::from_seconds(i64::from(decided))
+        } else {
+            self.now
+        };
+        let limits = self.engine.limits(offer, kind, day_of).to_vec();
+        let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
+        let lesson = known.and_then(|offer| offer.lesson(segment));
         let value = (value * 1_000.0).round() as i64;
         Some(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson })
     }

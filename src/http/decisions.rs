@@ -113,6 +113,7 @@ fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, b
     }
     let known = row.is_some();
     let vector = row.map_or(FeatureVector::unknown(), |row| FeatureVector::new(row));
+    let id = DecisionId::next();
     let until = asked.deadline.map(|deadline| call.started + deadline);
     let overdue = || until.is_some_and(|until| Instant::now() >= until);
     let request = Request {
@@ -123,6 +124,8 @@ fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, b
         context,
         contacts: row.map_or(&[], |row| row::contacts(row)),
         budgets: &call.node.budgets(),
+        lessons: &**call.node.figures(),
+        seed: id.seed(),
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
@@ -135,7 +138,7 @@ fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, b
         known,
         engine,
         explain: asked.explain,
-        id: DecisionId::next(),
+        id,
         channel: asked.channel,
         keys: &call.worker.shared.tokens.keys,
         now,

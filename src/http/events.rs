@@ -40,6 +40,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let mut duplicates = 0;
     for (at, fate) in &taken.fates.refused {
         match (fate, events.indices.get(*at).copied()) {
+            (Fate::Accepted | Fate::Again, _) => {}
             (Fate::Duplicate, _) => duplicates += 1,
             (_, Some(index)) => events.reject(index, Problem::new(why(*fate))),
             (_, None) => {}
@@ -58,7 +59,7 @@ fn why(fate: Fate) -> &'static str {
         Fate::Forgotten => {
             "the token is older than what is remembered of outcomes, so it may have been counted before"
         }
-        Fate::Accepted | Fate::Duplicate => "",
+        Fate::Accepted | Fate::Again | Fate::Duplicate => "",
     }
 }
 
@@ -142,7 +143,7 @@ impl Events {
                 self.indices.push(index);
             }
             Err(problems) => {
-                self.reject(index, first_of(problems));
+                self.reject(index, first_of(&problems));
             }
         }
         Ok(())
@@ -157,7 +158,7 @@ impl Events {
 }
 
 /// One problem for all of an event.
-fn first_of(problems: Problems) -> Problem {
+fn first_of(problems: &Problems) -> Problem {
     let count = problems.count();
     let first = problems.iter().next().cloned().unwrap_or_else(|| Problem::new("it is wrong"));
     if count > 1 {

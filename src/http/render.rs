@@ -102,7 +102,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
         treatment: of.treatment.number,
         place: place.0,
         arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
-        segment: 0,
+        segment: of.segment,
         rank: of.rank as u8, // at most MAX_COUNT
         propensity: of.propensity as f32,
     };

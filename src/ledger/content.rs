@@ -2,14 +2,15 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::lessons::{Learned, LessonKey, MAX_LESSONS};
+use super::lessons::{LessonKey, MAX_LESSONS};
 use super::limits::{MAX_LIMITS, Used};
 use super::remembered::{Chunk, Kept};
 use super::tallies::{Tallies, TallyRow};
+use crate::learning::Learned;
 use crate::store::bytes_of;
 
 /// Rows of tallies, or lessons, in one piece at most.
-pub const MAX_PIECE_ROWS: usize = 16_384;
+pub const MAX_PIECE_ROWS: usize = 8_192;
 /// Pieces at most.
 pub const MAX_PIECES: usize = 2 * super::remembered::MAX_CHUNKS
     + 2

@@ -7,11 +7,10 @@ use arc_swap::ArcSwap;
 use super::shared::SharedMap;
 use crate::catalogue::OfferNumber;
 use crate::event::Lesson;
+use crate::learning::{Learned, Pace};
 
 /// Of so many something is learned at most; outcomes of others teach nothing.
 pub const MAX_LESSONS: usize = 65_536;
-/// Words of a [`Learned`].
-pub const LEARNED_WORDS: usize = 2;
 
 /// What is learned of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,44 +21,6 @@ pub struct LessonKey {
     pub placement: u16,
     /// The segment of customers.
     pub segment: u8,
-}
-
-/// How fast is learned and forgotten, from [`Lesson`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// How long after its decision an impression waits for a click.
-    pub window_s: u32,
-    /// After this time a yes and a no count half; 0: they never fade.
-    pub half_life_s: u32,
-}
-
-/// Impressions and clicks, without windows and without fading.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Learned {
-    shown: u64,
-    clicked: u64,
-}
-
-impl Learned {
-    /// Counts an impression of an offer that was decided at `_decided_s`.
-    pub fn shown(&mut self, _decided_s: u32, _now_s: u32, _pace: Pace) {
-        self.shown += 1;
-    }
-
-    /// Counts a click on an offer that was decided at `_decided_s`; each impression's first only.
-    pub fn clicked(&mut self, _decided_s: u32, _now_s: u32, _pace: Pace) {
-        self.clicked += 1;
-    }
-
-    /// For snapshot and digest.
-    pub fn words(&self) -> [u64; LEARNED_WORDS] {
-        [self.shown, self.clicked]
-    }
-
-    /// Of its [`words`](Self::words); `None` if no `Learned` has such.
-    pub fn from_words(words: &[u64; LEARNED_WORDS]) -> Option<Learned> {
-        Some(Learned { shown: words[0], clicked: words[1] })
-    }
 }
 
 impl From<Lesson> for Pace {

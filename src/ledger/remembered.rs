@@ -64,6 +64,14 @@ impl Remembered {
         self.parts[(hash >> 56) as usize % PARTS].contains(&hash)
     }
 
+    /// Brings near what forgetting the next hashes, so many, will look at.
+    pub(super) fn touch_oldest(&self, count: usize) -> usize {
+        if self.kept.len + count < MAX_REMEMBERED {
+            return 0;
+        }
+        self.kept.hashes().take(count).filter(|hash| self.contains(*hash)).count()
+    }
+
     /// Remembers a hash that is not remembered yet, received at `received` and dated `dated`, in seconds since 1970.
     pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
         let day = received / SECONDS_PER_DAY;
@@ -99,7 +107,10 @@ fn part(parts: &mut [HashSet<u64, FixedState>], hash: u64) -> &mut HashSet<u64, 
 impl Kept {
     /// Those that are remembered, oldest first.
     pub fn hashes(&self) -> impl Iterator<Item = u64> {
-        self.chunks.iter().flat_map(|chunk| chunk.hashes.iter().copied()).skip(self.gone as usize)
+        let first = self.chunks.front().map_or(&[][..], |chunk| &chunk.hashes[..]);
+        let left = first.get(self.gone as usize..).unwrap_or_default();
+        let others = self.chunks.iter().skip(1).flat_map(|chunk| chunk.hashes.iter());
+        left.iter().chain(others).copied()
     }
 
     /// How many they are.

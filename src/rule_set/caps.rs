@@ -339,7 +339,7 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
 }
 
 /// `30m`, `12h`, `7d` in seconds; at least one.
-fn seconds(text: &str) -> Option<u32> {
+pub(super) fn seconds(text: &str) -> Option<u32> {
     let unit = match text.as_bytes().last()? {
         b'm' => 60,
         b'h' => 3_600,

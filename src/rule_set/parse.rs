@@ -9,9 +9,9 @@ use super::caps::{
     self, BudgetRule, CapRule, Level, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
 };
 use super::{
-    Attributes, ExperimentRule, GroupRule, GuardrailRule, Locale, Localized, MAX_CONTENT_BYTES,
-    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_TREATMENT_NAME_BYTES, MAX_TREATMENTS, OfferRule,
-    PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
+    Attributes, ExperimentRule, GroupRule, GuardrailRule, LearnedRule, Locale, Localized, MAX_CONTENT_BYTES,
+    MAX_DEFINITIONS, MAX_GUARDRAILS, MAX_OFFERS, MAX_SEGMENT_CONDITIONS, MAX_TREATMENT_NAME_BYTES,
+    MAX_TREATMENTS, OfferRule, PlacementRule, Reference, RuleSet, Schedule, Spot, TreatmentRule,
 };
 use crate::decide::MAX_COUNT;
 use crate::experiment::InVariant;
@@ -459,9 +459,14 @@ impl Reader<'_> {
                 );
             }
         }
+        let learned = self.learned(&fields, &attributes);
         Some(OfferRule {
             name: key_reference(name, cursor),
-            propensity: self.number(fields.get("propensity"), &attributes, 0.0, 1.0),
+            propensity: match learned {
+                Some(_) => Expression::of_constant(Value::Missing),
+                None => self.number(fields.get("propensity"), &attributes, 0.0, 1.0),
+            },
+            learned,
             boost: self.number(fields.get("boost"), &attributes, 0.0, f64::INFINITY),
             reason: self.reason(&fields),
             caps: self.offer_caps(name, &fields, attributes.group.is_some()),
@@ -472,6 +477,25 @@ impl Reader<'_> {
             schedule,
             treatments,
         })
+    }
+
+    fn learned(&mut self, fields: &Object<'_, '_>, attributes: &Attributes) -> Option<Arc<LearnedRule>> {
+        let cursor = fields.get("propensity")?;
+        if !matches!(cursor.input.value, InputValue::Map(_)) {
+            return None;
+        }
+        let mut rule = LearnedRule::read(cursor, &mut self.problems)?;
+        let by = cursor.entry("by");
+        let conditions = by.as_ref().and_then(|by| by.items(&mut self.problems)).into_iter().flatten();
+        for (nth, condition) in conditions.enumerate() {
+            if nth == MAX_SEGMENT_CONDITIONS {
+                let most = format!("customers are told apart by {MAX_SEGMENT_CONDITIONS} conditions at most");
+                self.problems.push(condition.problem(most));
+                break;
+            }
+            rule.by.extend(self.condition(&condition, Some(attributes)));
+        }
+        Some(Arc::new(rule))
     }
 
     fn attributes(&mut self, name: &str, fields: &Object<'_, '_>) -> Attributes {

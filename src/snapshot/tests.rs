@@ -182,7 +182,8 @@ fn the_digest_covers_numbers_contacts_and_every_part_of_the_ledger() {
         Digest::default().of_state(&definitions, &content)
     };
     let same = digest_with(&mut state, &|_, _| {});
-    let changes: [&dyn Fn(&mut ledger::Content, &mut Definitions); 8] = [
+    type Change<'c> = &'c dyn Fn(&mut ledger::Content, &mut Definitions);
+    let changes: [Change<'_>; 8] = [
         &|content, _| content.ids = ledger::Kept::default(),
         &|content, _| content.outcomes.forgotten_until += 1,
         &|content, _| content.limits[0].used += 1,

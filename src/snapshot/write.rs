@@ -98,8 +98,10 @@ pub fn write(
         _ => {}
     }
     let pieces = (&catalogue[..], &ledger[..]);
-    let written =
-        write_file(disk, &temporary, salt, head, frozen, pieces, compress, stop).and_then(|written| {
+    let file = disk.create(&temporary).map_err(|error| failed("creating", error));
+    let written = file
+        .and_then(|file| write_file(&*file, salt, head, frozen, pieces, compress, stop))
+        .and_then(|written| {
             disk.rename(&temporary, &name).map_err(|error| failed("renaming", error))?;
             disk.sync().map_err(|error| failed("syncing the directory", error))?;
             Ok(written)
@@ -119,8 +121,7 @@ fn failed(what: &'static str, error: io::Error) -> WriteError {
 
 /// Writes and syncs the whole file; its length and the digest of what is in it.
 fn write_file(
-    disk: &dyn Disk,
-    file: &str,
+    file: &dyn File,
     salt: u64,
     head: Head,
     frozen: state::Frozen,
@@ -128,8 +129,6 @@ fn write_file(
     compress: bool,
     stop: &AtomicBool,
 ) -> Result<(u64, u64), WriteError> {
-    let file = disk.create(file).map_err(|error| failed("creating", error))?;
-    let file = &*file;
     let state::Frozen { definitions, customers, ledger: content, .. } = frozen;
     let mut output = Output::new(file, salt, compress)?;
     output.head_and_definitions(&head, &definitions, catalogue)?;

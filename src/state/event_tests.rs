@@ -9,6 +9,7 @@ use super::*;
 use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::codec;
 use crate::contact::{FIRST_SECOND, MAX_CONTACTS, OutcomeKind};
+use crate::decide::Lessons;
 use crate::event::{Lesson, Limit};
 use crate::ledger::{LIMIT_DAYS, LessonKey, TALLY_DAYS, Tally, TallyKey};
 
@@ -46,18 +47,28 @@ impl Naive {
         if self.ids.contains(&event.id) || proposition.is_some_and(|it| self.propositions.contains(&it)) {
             return Fate::Duplicate;
         }
-        if let Some(outcome) = &event.outcome
-            && !self.outcome(customer, event, outcome, keep_s)
-        {
-            return Fate::UsedUp;
+        let mut fate = Fate::Accepted;
+        if let Some(outcome) = &event.outcome {
+            match self.outcome(customer, event, outcome, keep_s) {
+                None => return Fate::UsedUp,
+                Some(counted) if counted < outcome.limits.len() => fate = Fate::Again,
+                Some(_) => {}
+            }
         }
         self.contacts.entry(customer.clone()).or_default();
         self.ids.extend(Some(event.id).filter(|id| *id != 0));
         self.propositions.extend(proposition);
-        Fate::Accepted
+        fate
     }
 
-    fn outcome(&mut self, customer: &CustomerId, event: &Event, outcome: &Outcome, keep_s: [u32; 4]) -> bool {
+    /// In how many budgets it was counted; none if one of them is used up.
+    fn outcome(
+        &mut self,
+        customer: &CustomerId,
+        event: &Event,
+        outcome: &Outcome,
+        keep_s: [u32; 4],
+    ) -> Option<usize> {
         let known = self.contacts.get(customer).cloned().unwrap_or_default();
         let kind = outcome.kind.index();
         let first = !known.iter().any(|told| (told.1, told.3) == (kind, outcome.offer.0));
@@ -72,7 +83,7 @@ impl Naive {
         for ((key, day), (max, _)) in counted() {
             let used = self.used.get(&(*key, *day)).copied().unwrap_or_default();
             if used >= *max || *day != 0 && day + LIMIT_DAYS < self.newest_day {
-                return false;
+                return None;
             }
         }
         for (key, _) in counted() {
@@ -95,7 +106,7 @@ impl Naive {
             tally.1 += outcome.value;
             self.put_days_together();
         }
-        true
+        Some(counted().count())
     }
 
     fn put_days_together(&mut self) {
@@ -233,10 +244,10 @@ fn a_budget_of_three_is_used_three_times_whoever_comes() {
         Outcome { limits, ..outcome(OutcomeKind::Impression, 0) }
     };
     let whos = [1, 1, 2, 3, 1, 4];
-    let (used_up, taken) = (Some(Fate::UsedUp), None);
+    let (used_up, again, taken) = (Some(Fate::UsedUp), Some(Fate::Again), None);
     for (once, fates, customers) in [
         (false, [taken, taken, taken, used_up, used_up, used_up], 2),
-        (true, [taken, taken, taken, taken, taken, used_up], 3),
+        (true, [taken, again, taken, taken, again, used_up], 3),
     ] {
         let updates = whos.map(|who| happens(who, BEGIN, limited(once))).to_vec();
         let (state, found) = after(updates);
@@ -295,7 +306,7 @@ fn a_click_and_a_conversion_of_one_proposition_are_one_yes() {
     ]);
     assert_eq!(fates, [None; 5]);
     let key = LessonKey { offer: OfferNumber(1), placement: 0, segment: 3 };
-    assert_eq!(state.figures().learned(key).unwrap().words(), [2, 1]);
+    assert_eq!(state.figures().learned(key).unwrap().pending(), (2, 1));
 }
 
 #[test]

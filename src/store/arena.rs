@@ -189,6 +189,16 @@ impl Arena {
             .fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
     }
 
+    /// Looks into what a row that has grown has in further bands; quick after [`touch`](Arena::touch).
+    pub(super) fn touch_further(&self, slot: u32) -> u64 {
+        let Some(chunk) = self.chunk(slot) else { return 0 };
+        let length = length(chunk.sequence(offset(slot)).load(Ordering::Relaxed));
+        let further = chunk.bands(offset(slot), length).skip(1);
+        let first_and_last = further.filter_map(|words| Some((words.first()?, words.last()?)));
+        first_and_last
+            .fold(0, |all, (first, last)| all ^ first.load(Ordering::Relaxed) ^ last.load(Ordering::Relaxed))
+    }
+
     /// Slots that were opened.
     pub(super) fn slots(&self) -> usize {
         let used = |chunk: &Chunk| chunk.used.load(Ordering::Relaxed) as usize;
@@ -489,6 +499,51 @@ mod tests {
             arena.fit(0, words).unwrap();
         }
         assert!(arena.chunk(0).unwrap().band.chain().count() <= 12);
+    }
+
+    #[test]
+    fn a_long_row_costs_its_neighbours_nothing() {
+        let arena = Arena::new();
+        for slot in 0..1000 {
+            arena.open(slot, 13).unwrap();
+            arena.write(slot, &[7; 13]);
+        }
+        let before = arena.bytes();
+        let long: Vec<u64> = (1..=269).collect();
+        for length in 14..=long.len() {
+            arena.fit(500, length).unwrap();
+            arena.write(500, &long[..length]);
+        }
+        let bands = arena.chunk(0).unwrap().band.chain().count();
+        assert!(bands <= 8, "{bands}");
+        let bits: usize =
+            arena.chunk(0).unwrap().band.chain().skip(1).map(|band| size_of_val(&*band.touched.pages)).sum();
+        let grown = arena.bytes() - before - bits;
+        assert!(grown <= 2 * (bands - 1) * PAGE_BYTES, "{grown} bytes for one row that grew");
+        for slot in [499, 501] {
+            arena.write(slot, &[8; 13]);
+            assert_eq!(read(&arena, slot), [8; 13]);
+        }
+        assert_eq!(arena.bytes() - before - bits, grown);
+        arena.write(500, &[9]);
+        assert_eq!(read(&arena, 500), [9]);
+        arena.write(500, &long[..20]);
+        assert_eq!(read(&arena, 500), long[..20], "what was there of a longer row is zeroed");
+        assert_eq!(arena.bytes() - before - bits, grown, "a page counts once");
+    }
+
+    #[test]
+    fn five_contacts_take_six_words_of_each_row() {
+        let arena = Arena::new();
+        for slot in 0..ROWS_PER_CHUNK as u32 {
+            arena.open(slot, 13).unwrap();
+            for words in 14..=18 {
+                arena.fit(slot, words).unwrap();
+                arena.write(slot, &[7; 18][..words]);
+            }
+        }
+        let words = (arena.bytes() - Arena::new().bytes()) as f64 / 8.0 / ROWS_PER_CHUNK as f64;
+        assert!(words <= 14.0 + 6.1, "{words}");
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl<'e> Prepared<'e> {
             context: self.context.clone(),
             contacts: &[],
             budgets: &decide::NoBudgets,
+            lessons: &decide::NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

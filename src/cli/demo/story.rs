@@ -21,6 +21,8 @@ pub(super) async fn tell(client: &mut Client, colours: bool) -> Result<bool, Fai
     teller.other_channel().await?;
     teller.young_customer().await?;
     teller.pushed_live().await?;
+    teller.page_views().await?;
+    teller.dismissed().await?;
     Ok(teller.right)
 }
 
@@ -103,6 +105,59 @@ impl Teller<'_> {
             stop["kind"] == "guardrail" && stop["name"] == "suitability",
             "stopped by the suitability guardrail",
         );
+        Ok(())
+    }
+
+    /// What happened a moment ago changes what is shown: nobody has to wait for a nightly load.
+    async fn page_views(&mut self) -> Result<(), Failure> {
+        self.title("A customer nobody knows looks at the exchange rates three times; the fourth screen has the offer");
+        let customer = json!({"age": 34, "consent_marketing": true});
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        let path = "/v1/customers/c-2001";
+        self.client.send(Method::PUT, path, &json, customer.to_string()).await?.success()?;
+        let answer = self.ask("c-2001", "app", "home_banner", "zh-CN").await?;
+        self.expect(
+            answer["placements"][0]["fallback"] == true,
+            "the brand's own banner before anything is known",
+        );
+        let view = json!({"type": "page_view", "customer": "c-2001", "properties": {"page": "fx_rates"}});
+        self.tell(&json!([view, view, view]), 3).await?;
+        let answer = self.ask("c-2001", "app", "home_banner", "zh-CN").await?;
+        self.expect_first(&answer, "fx_exchange");
+        Ok(())
+    }
+
+    /// What was sent away on one channel is gone on all.
+    async fn dismissed(&mut self) -> Result<(), Failure> {
+        self.title("c-1001 dismisses the R2 product in the app; the chatbot knows on its next word");
+        let answer = self.ask("c-1001", "app", "home_banner", "zh-CN").await?;
+        self.expect_first(&answer, "steady_r2");
+        let token = &first(&answer)["token"];
+        self.tell(&json!({"type": "dismiss", "customer": "c-1001", "token": token}), 1).await?;
+        let answer = self.ask("c-1001", "chatbot", "chat_offer", "zh-CN").await?;
+        self.expect(first(&answer)["offer"] != "steady_r2", "the dismissed offer is not shown");
+        let request = json!({"customer": "c-1001", "channel": "chatbot", "explain": true,
+            "placements": [{"id": "chat_offer"}]});
+        let answer = self.client.post_json("/v1/decisions", &request).await?.success()?;
+        let found = explanations(&answer["placements"][0]).find(|e| e["offer"] == "steady_r2");
+        let stop = found.map_or(&Value::Null, |explanation| &explanation["stopped_by"]);
+        let why = stop_text(stop).unwrap_or_else(|| "nothing stopped it".into());
+        say!("    Why not steady_r2? {why}");
+        self.expect(stop["kind"] == "suppression", "stopped by the suppression after the dismissal");
+        Ok(())
+    }
+
+    /// Sends events and shows them.
+    async fn tell(&mut self, events: &Value, count: u64) -> Result<(), Failure> {
+        let started = Instant::now();
+        let answer = self.client.post_json("/v1/events", events).await?.success()?;
+        let took = started.elapsed().as_micros();
+        let one = events.as_array().map_or(events, |all| &all[0]);
+        let what = one["properties"]["page"].as_str().map_or(String::new(), |page| format!(" of {page}"));
+        let line =
+            format!("POST /v1/events     {count} x {}{what}", one["type"].as_str().unwrap_or_default());
+        say!("    {line}  {}", dim(&format!("{took} µs"), self.colours));
+        self.expect(answer["accepted"] == count, "every event is accepted");
         Ok(())
     }
 

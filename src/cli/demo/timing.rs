@@ -10,7 +10,7 @@ use super::super::client::Client;
 use super::super::terminal::thousands;
 use super::population::now;
 use crate::context::Context;
-use crate::decide::{NoBudgets, Request, decide};
+use crate::decide::{NoBudgets, NoLessons, Request, decide};
 use crate::node::Node;
 use crate::rule_set::Locale;
 use crate::store::Row;
@@ -81,6 +81,8 @@ fn time_decisions(node: &Node) -> Option<Duration> {
             context,
             contacts: &[],
             budgets: &NoBudgets,
+            lessons: &NoLessons,
+            seed: 0,
             explain: false,
             overdue: None,
         };

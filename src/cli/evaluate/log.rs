@@ -251,12 +251,15 @@ impl Columns {
     }
 }
 
-/// A record with its line, or what is wrong with it; `None` at the end.
+/// The line of a record, and the record or what is wrong with it.
+type Numbered = (u64, Result<csv::StringRecord, String>);
+
+/// The next record; `None` at the end.
 fn next_record(
     reader: &mut csv::Reader<Records>,
     lines: &Lines,
     width: usize,
-) -> Result<Option<(u64, Result<csv::StringRecord, String>)>, Failure> {
+) -> Result<Option<Numbered>, Failure> {
     let mut record = csv::StringRecord::new();
     let (position, wrong) = match reader.read_record(&mut record) {
         Ok(false) => return Ok(None),

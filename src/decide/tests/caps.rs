@@ -43,6 +43,9 @@ enum Stands {
     Everywhere,
 }
 
+/// By placement and offer, the contacts that stopped it.
+type Stopped = HashMap<(&'static str, &'static str), Vec<Past>>;
+
 #[derive(Clone, Debug)]
 struct Cap {
     stands: Stands,
@@ -241,7 +244,7 @@ impl World {
         asked: &[(&'static str, usize)],
         channel: &'static str,
         now: i64,
-    ) -> (Vec<Vec<String>>, HashMap<(&'static str, &'static str), Vec<Past>>) {
+    ) -> (Vec<Vec<String>>, Stopped) {
         let (mut all, mut stopped) = (Vec::new(), HashMap::new());
         let mut taken: Vec<&str> = Vec::new();
         for (placement, count) in asked {
@@ -389,6 +392,8 @@ fn caps_count_what_looking_at_every_contact_counts() {
                     context: Context::default(),
                     contacts: &contacts,
                     budgets: &NoBudgets,
+                    lessons: &NoLessons,
+                    seed: 0,
                     explain,
                     overdue: None,
                 };
@@ -551,6 +556,8 @@ offers:
                 context: Context::default(),
                 contacts,
                 budgets: &budgets,
+                lessons: &NoLessons,
+                seed: 0,
                 explain,
                 overdue: None,
             };

@@ -47,6 +47,8 @@ fn decided<A>(
         context: Context::default(),
         contacts: &[],
         budgets: &NoBudgets,
+        lessons: &NoLessons,
+        seed: 0,
         explain: true,
         overdue: None,
     };

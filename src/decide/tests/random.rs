@@ -355,7 +355,8 @@ fn straightforward(
             offers.filter(|offer| obstacle(&seen, *placement, offer).is_ok()).collect();
         assert!(eligible.iter().all(|offer| in_variant(offer)), "{}", request.customer);
         eligible.sort_by(|a, b| {
-            let score = || seen.score(b).score.total_cmp(&seen.score(a).score);
+            let of = |offer| seen.score(engine.placement(*placement), offer).score;
+            let score = || of(b).total_cmp(&of(a));
             a.priority.cmp(&b.priority).then_with(score).then_with(|| a.name.cmp(&b.name))
         });
         may.extend(eligible.iter().map(|offer| offer.name.to_string()));
@@ -412,6 +413,8 @@ fn run(first: usize, step: usize) -> (usize, usize) {
                 context: context(&schema, &mut rng),
                 contacts: &[],
                 budgets: &NoBudgets,
+                lessons: &NoLessons,
+                seed: 0,
                 explain: false,
                 overdue: None,
             };

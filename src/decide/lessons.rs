@@ -1,0 +1,69 @@
+//! What a decision asks of what outcomes have taught.
+
+use std::sync::Arc;
+
+use super::Seen;
+use crate::engine::{Offer, Placement, Score};
+use crate::learning::{Candidate, Learned, Posterior};
+use crate::ledger::LessonKey;
+use crate::rule_set::LearnedRule;
+use crate::value::Value;
+
+/// Knows what was learned of offers.
+pub trait Lessons {
+    /// What was learned, if anything was.
+    fn learned(&self, key: LessonKey) -> Option<Arc<Learned>>;
+}
+
+/// Nothing was learned: for decisions that nobody sees.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLessons;
+
+impl Lessons for NoLessons {
+    fn learned(&self, _: LessonKey) -> Option<Arc<Learned>> {
+        None
+    }
+}
+
+impl<'e: 'r, 'r> Seen<'e, 'r> {
+    /// The segment that the customer is in: a bit for each condition by which learning tells customers apart.
+    pub(super) fn segment(&self, offer: &'e Offer) -> u8 {
+        let Some(rule) = &offer.learned else { return 0 };
+        let facts = self.facts(offer.tags);
+        let bits = rule.by.iter().enumerate();
+        bits.map(|(bit, condition)| u8::from(condition.holds(&facts)) << bit).fold(0, |all, bit| all | bit)
+    }
+
+    /// What is believed of the offer's chance on this placement.
+    fn posterior(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> Posterior {
+        let segment = self.segment(offer);
+        let key = LessonKey { offer: offer.number, placement: placement.number, segment };
+        let now_s = self.now.seconds().clamp(0, i64::from(u32::MAX)) as u32;
+        let learned = self.request.lessons.learned(key);
+        learned.map_or(rule.prior, |learned| learned.posterior(rule.prior, now_s, rule.pace))
+    }
+
+    /// The parts of its score on this placement; of a learned chance its mean.
+    pub(super) fn score(&self, placement: &Placement, offer: &'e Offer) -> Score {
+        offer.constant_score.unwrap_or_else(|| {
+            let facts = self.facts(offer.tags);
+            let propensity = match &offer.learned {
+                Some(rule) => Value::Double(self.posterior(placement, offer, rule).mean()),
+                None => offer.propensity.evaluate(&facts),
+            };
+            Score::new(&propensity, offer.value, &offer.boost.evaluate(&facts))
+        })
+    }
+
+    /// What is known of its score, to draw by.
+    pub(super) fn candidate(&self, placement: &Placement, offer: &'e Offer) -> Candidate {
+        let score = self.score(placement, offer);
+        match &offer.learned {
+            Some(rule) => {
+                let weight = score.value * score.boost;
+                Candidate::Learned { posterior: self.posterior(placement, offer, rule), weight }
+            }
+            None => Candidate::Known(score.score),
+        }
+    }
+}
