@@ -336,6 +336,8 @@ mod tests {
             customer: "c-1",
             contacts: &[],
             budgets: &crate::decide::NoBudgets,
+            lessons: &crate::decide::NoLessons,
+            seed: 0,
             channel,
             placements: &[(engine.placement_id("home").unwrap(), 2)],
             locale: None,
