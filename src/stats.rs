@@ -445,7 +445,7 @@ mod tests {
     }
 
     /// Rows as `names: decisions/fallbacks counts value`.
-    fn check(query: Query, expected: &[&str], total: &str) {
+    fn check(query: &Query, expected: &[&str], total: &str) {
         let catalogue = catalogue(2);
         let figures = |figures: &Figures| {
             let decisions =
@@ -463,7 +463,7 @@ mod tests {
             ];
             format!("{}: {}", names.into_iter().flatten().collect::<Vec<_>>().join(" "), figures(of))
         };
-        let found = answer(&query);
+        let found = answer(query);
         assert_eq!(found.rows.iter().map(row).collect::<Vec<_>>(), expected, "{query:?}");
         assert_eq!((figures(&found.total), found.omitted), (total.to_owned(), 0), "{query:?}");
     }
@@ -473,18 +473,18 @@ mod tests {
         use Dimension::{Channel, Day, Offer, Placement, Variant};
         const ALL: &str = "109/9 110 69 1 3 4500";
         let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
-        check(by(&[]), &[": 109/9 110 69 1 3 4500"], ALL);
+        check(&by(&[]), &[": 109/9 110 69 1 3 4500"], ALL);
         // As many impressions: by name.
-        check(by(&[Offer]), &["gold: 9/9 55 60 0 1 1500", "zinc: 100/0 55 9 1 2 3000"], ALL);
-        check(by(&[Channel]), &["web: 9/9 65 61 0 1 1500", "app: 100/0 45 8 1 2 3000"], ALL);
+        check(&by(&[Offer]), &["gold: 9/9 55 60 0 1 1500", "zinc: 100/0 55 9 1 2 3000"], ALL);
+        check(&by(&[Channel]), &["web: 9/9 65 61 0 1 1500", "app: 100/0 45 8 1 2 3000"], ALL);
         check(
-            by(&[Channel, Placement]),
+            &by(&[Channel, Placement]),
             &["chat web: 9/9 55 60 0 1 1500", "home app: 100/0 45 8 1 2 3000", "home web: 0/0 10 1 0 0 0"],
             ALL,
         );
-        check(by(&[Variant]), &["e.a: 60/0 25 5 0 2 3000", "e.b: 40/0 15 3 1 0 0"], ALL);
+        check(&by(&[Variant]), &["e.a: 60/0 25 5 0 2 3000", "e.b: 40/0 15 3 1 0 0"], ALL);
         let total = "- 110 69 1 3 4500";
-        check(by(&[Day]), &["20001: - 65 61 0 1 1500", "20000: - 40 8 1 2 3000", "0: - 5 0 0 0 0"], total);
+        check(&by(&[Day]), &["20001: - 65 61 0 1 1500", "20000: - 40 8 1 2 3000", "0: - 5 0 0 0 0"], total);
     }
 
     #[test]
@@ -492,19 +492,19 @@ mod tests {
         use Dimension::{Offer, Variant};
         let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
         let zinc = Some(OfferNumber(0));
-        check(Query { offer: zinc, ..by(&[Offer]) }, &["zinc: 100/0 55 9 1 2 3000"], "100/0 55 9 1 2 3000");
+        check(&Query { offer: zinc, ..by(&[Offer]) }, &["zinc: 100/0 55 9 1 2 3000"], "100/0 55 9 1 2 3000");
         let web = Query { channel: Some(1), placement: Some(0), ..by(&[Offer]) };
-        check(web, &["zinc: 0/0 10 1 0 0 0"], "0/0 10 1 0 0 0");
+        check(&web, &["zinc: 0/0 10 1 0 0 0"], "0/0 10 1 0 0 0");
         for dimensions in [&[Variant][..], &[]] {
             let name = if dimensions.is_empty() { "" } else { "e.b" };
             let variant = Query { variant: Some(ArmNumber(1)), ..by(dimensions) };
-            check(variant, &[&format!("{name}: 40/0 15 3 1 0 0")], "40/0 15 3 1 0 0");
+            check(&variant, &[&format!("{name}: 40/0 15 3 1 0 0")], "40/0 15 3 1 0 0");
         }
         let later = Query { from: Some(1), to: Some(20_000), ..by(&[Offer]) };
-        check(later, &["zinc: - 40 8 1 2 3000"], "- 40 8 1 2 3000");
+        check(&later, &["zinc: - 40 8 1 2 3000"], "- 40 8 1 2 3000");
         let until = Query { to: Some(20_000), ..by(&[]) };
-        check(until, &[": - 45 8 1 2 3000"], "- 45 8 1 2 3000");
-        check(Query { from: Some(30_000), ..by(&[Offer]) }, &[], "- 0 0 0 0 0");
+        check(&until, &[": - 45 8 1 2 3000"], "- 45 8 1 2 3000");
+        check(&Query { from: Some(30_000), ..by(&[Offer]) }, &[], "- 0 0 0 0 0");
     }
 
     #[test]
