@@ -347,6 +347,9 @@ impl Encode for Stored<'_, Update> {
 impl Encode for Stored<'_, Event> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
         let Event { at, received, id, facts, outcome } = self.0;
+        if at > received {
+            return Err(Failed::Other("an event that is ahead of its own receipt"));
+        }
         (*received, received.saturating_sub(*at), *id).encode(out)?;
         write_all(facts, MAX_FACTS, out, |(feature, code), out| (feature.0, *code).encode(out))?;
         write_all(outcome.as_slice(), 1, out, |outcome, out| Stored(&**outcome).encode(out))

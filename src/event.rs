@@ -91,7 +91,7 @@ pub enum Fate {
     Again,
     /// It was taken before and changed nothing.
     Duplicate,
-    /// A budget is used up: nothing was changed.
+    /// It was taken, but not counted in its budgets, because one of them is used up.
     UsedUp,
     /// Its proposition is older than what is remembered of outcomes, so it may have been counted: nothing was changed.
     Forgotten,

@@ -10,7 +10,7 @@ pub use sample_ratio::{MISMATCH, SampleRatio, sample_ratio};
 use crate::arm::{SLOTS, slot};
 
 /// Experiments of one rule set at most.
-pub const MAX_EXPERIMENTS: usize = 16;
+pub const MAX_EXPERIMENTS: usize = 15;
 /// Variants of one experiment at most.
 pub const MAX_VARIANTS: usize = 16;
 /// Parameters of one rule set at most.

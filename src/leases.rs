@@ -53,7 +53,8 @@ impl Leases {
     /// there is one. `used` says how many are used up; it is called when this place is held already.
     pub fn take(&self, limit: &Limit, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
         if hold_s == 0 {
-            return used() < limit.max;
+            let held = self.held_now(limit, now_s);
+            return u64::from(held) + u64::from(used()) < u64::from(limit.max);
         }
         match self.ring(limit, now_s) {
             Some(ring) => ring.take(limit.max, &used, hold_s.min(MAX_HOLD_S), now_s),
@@ -68,6 +69,15 @@ impl Leases {
         if let Some(ring) = rings.get(&(key, day)) {
             ring.give_back(decided_s / BUCKET_S);
         }
+    }
+
+    /// How many places of a budget are held by somebody whose time is not over.
+    fn held_now(&self, limit: &Limit, now_s: u32) -> u32 {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        rings.get(&(limit.key, limit.day)).map_or(0, |ring| {
+            ring.sweep(now_s);
+            ring.held.load(Ordering::SeqCst)
+        })
     }
 
     /// How many places of a budget are held.

@@ -212,26 +212,25 @@ impl State {
         if let Some(refusal) = ledger.refusal(event) {
             return Ok(refusal);
         }
-        let mut budgets = None;
+        let (mut budgets, mut fate) = (Budgets::NONE, Fate::Accepted);
         customers.change(customer, found, row, |row| {
-            let outcome = event.outcome.as_deref();
-            budgets =
-                outcome.map_or(Some(Budgets::NONE), |outcome| ledger.budgets(outcome, row::contacts(row)));
-            if budgets.is_none() {
-                return false;
+            if let Some(outcome) = event.outcome.as_deref() {
+                (budgets, fate) = match ledger.budgets(outcome, row::contacts(row)) {
+                    Some(counted) if counted.count() < outcome.limits.len() => (counted, Fate::Again),
+                    Some(counted) => (counted, Fate::Accepted),
+                    None => (Budgets::NONE, Fate::UsedUp),
+                };
             }
             row::open(row, schema.row_words());
             facts(schema, row, event);
-            if let Some(outcome) = outcome {
+            if let Some(outcome) = &event.outcome {
                 contact(catalogue, row, event, outcome);
             }
             true
         })?;
-        let Some(budgets) = budgets else { return Ok(Fate::UsedUp) };
         let place = event.outcome.as_ref().and_then(|outcome| catalogue.place(outcome.place));
         ledger.take(event, budgets, place.map_or(0, |place| place.placement));
-        let limits = event.outcome.as_ref().map_or(0, |outcome| outcome.limits.len());
-        Ok(if budgets.count() < limits { Fate::Again } else { Fate::Accepted })
+        Ok(fate)
     }
 
     /// How many customers `updates` would add at most: a customer named twice counts twice.

@@ -315,16 +315,19 @@ impl Taken {
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
-    /// The budget that has no place left for an offer, if there is one. With `hold` its places are held, so that is asked last: a
-    /// place is held for nothing if the offer is not shown.
+    /// The budget that has no place left for an offer, if there is one. With `hold` places are held in all of them, once there
+    /// seems to be one in each. Explaining holds nothing.
     fn used_up(&self, id: OfferId, offer: &Offer, hold: bool) -> Option<u32> {
-        let mut budgets = self.engine.caps.budgets(id);
-        let found = budgets.find(|(_, budget)| {
-            // Who was counted once has a place already.
-            let counted = budget.customers && has(self, offer.number, budget.on);
-            let hold_s = if hold { budget.hold_s } else { 0 };
-            !counted && !self.request.budgets.take(&budget.limit(self.now), hold_s, self.now)
-        });
+        let without = |hold: bool| {
+            self.engine.caps.budgets(id).find(|(_, budget)| {
+                // Who was counted once has a place already.
+                let counted = budget.customers && has(self, offer.number, budget.on);
+                let hold_s = if hold { budget.hold_s } else { 0 };
+                !counted && !self.request.budgets.take(&budget.limit(self.now), hold_s, self.now)
+            })
+        };
+        let found =
+            without(false).or_else(|| if hold && !self.request.explain { without(true) } else { None });
         found.map(|(nth, _)| nth)
     }
 

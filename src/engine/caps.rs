@@ -408,13 +408,6 @@ impl Engine {
         budgets.map(|(_, budget)| budget.limit(at)).collect()
     }
 
-    /// How long a proposition of an offer may take at most to become an impression, in seconds: so long its place in a budget
-    /// is held. `None` if it has no such budget.
-    pub fn hold_s(&self, offer: OfferNumber) -> Option<u32> {
-        let budgets = self.caps.budgets(self.offer_id(offer)?);
-        budgets.map(|(_, budget)| budget.hold_s).filter(|hold_s| *hold_s > 0).min()
-    }
-
     /// The offer that has this number in the catalogue; `None` if no active rule set has it any more.
     pub fn offer_id(&self, number: OfferNumber) -> Option<OfferId> {
         self.caps.offer_ids.get(number.0 as usize).copied().flatten()

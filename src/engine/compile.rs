@@ -62,7 +62,9 @@ impl Engine {
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
-        let keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
+        // Never shorter than before: who goes back to an earlier version finds what it looks back to.
+        let mut keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
+        keep_s.iter_mut().zip(catalogue.keep_s()).for_each(|(keep, before)| *keep = before.max(*keep));
         let additions = catalogue.missing(schema, rule_sets, keep_s)?;
         let catalogue =
             if additions.is_empty() { catalogue.clone() } else { Arc::new(catalogue.with(&additions)) };

@@ -1,7 +1,7 @@
 //! An event as somebody sent it, checked: names become numbers, properties are typed by the schema, the token is believed
 //! only if it is ours.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Event, MAX_AHEAD_S, MAX_LATE_S, Outcome};
 use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
@@ -61,7 +61,7 @@ impl Reader<'_> {
     fn read(&self, at: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Update> {
         let object = at.object(&FIELDS, problems)?;
         let customer = customer(&object, problems);
-        let id = id(&object, problems)?;
+        let id = id(&object, customer.as_ref(), problems)?;
         let received = seconds(self.now);
         let when = self.when(&object, received, problems)?;
         let type_name = object.required("type", problems)?;
@@ -74,7 +74,7 @@ impl Reader<'_> {
             Some(kind) => {
                 let subject = self.subject(&object, customer.as_ref(), when, problems)?;
                 self.describe(event_type, &subject, &mut properties);
-                Some(Box::new(self.outcome(kind, subject, &properties, event_type, received, problems)?))
+                Some(Box::new(self.outcome(kind, subject, &properties, event_type, problems)?))
             }
             None => {
                 for field in ["token", "offer", "placement", "channel"] {
@@ -87,7 +87,8 @@ impl Reader<'_> {
                 None
             }
         };
-        let at = outcome.as_ref().map_or(when, |outcome| when.max(outcome.decided));
+        // Not before it was decided, nor in the future, which the clock of another node may be in.
+        let at = outcome.as_ref().map_or(when, |outcome| when.max(outcome.decided)).min(received);
         let facts = self.intake.facts(event_type, at, &properties);
         let event = Event { at, received, id, facts, outcome };
         Some(Update { customer: customer?, change: Change::Event(Box::new(event)) })
@@ -247,7 +248,6 @@ impl Reader<'_> {
         subject: Subject,
         properties: &[(usize, Value<'_>)],
         event_type: usize,
-        received: u32,
         problems: &mut Problems,
     ) -> Option<Outcome> {
         let Subject { offer, place, arms, nonce, decided, segment } = subject;
@@ -261,15 +261,6 @@ impl Reader<'_> {
             )));
             return None;
         }
-        if let (OutcomeKind::Impression, Some(hold_s)) = (kind, self.engine.hold_s(offer))
-            && nonce != 0
-            && received.saturating_sub(decided) > hold_s
-        {
-            let detail =
-                format!("the offer's budget held its place for {hold_s} s after the decision, which is over");
-            problems.push(Problem::new(detail).hint("ask for a new decision"));
-            return None;
-        }
         // The place in a budget that was held when it was decided is the one that is used up, whatever day it is now.
         let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
             Time::from_seconds(i64::from(decided))
@@ -278,7 +269,8 @@ impl Reader<'_> {
         };
         let limits = self.engine.limits(offer, kind, day_of).to_vec();
         let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
-        let lesson = known.and_then(|offer| offer.lesson(segment));
+        // Without a token nobody can tell a second click from a first.
+        let lesson = known.filter(|_| nonce != 0).and_then(|offer| offer.lesson(segment));
         let value = (value * 1_000.0).round() as i64;
         Some(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson })
     }
@@ -290,8 +282,8 @@ fn customer(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Customer
     CustomerId::new(text).map_err(|why| problems.push(at.problem(why))).ok()
 }
 
-/// The hash of its id; 0 if it has none.
-fn id(object: &Object<'_, '_>, problems: &mut Problems) -> Option<u64> {
+/// The hash of its id; 0 if it has none. Devices may count their events alike, so it is the customer's.
+fn id(object: &Object<'_, '_>, customer: Option<&CustomerId>, problems: &mut Problems) -> Option<u64> {
     let Some(at) = object.get("id") else { return Some(0) };
     let text = at.text(problems)?;
     if text.is_empty() || text.len() > MAX_ID_BYTES {
@@ -300,7 +292,8 @@ fn id(object: &Object<'_, '_>, problems: &mut Problems) -> Option<u64> {
         );
         return None;
     }
-    Some(xxh3_64(text.as_bytes()).max(1))
+    let of = customer.map_or(0, |customer| xxh3_64_with_seed(customer.as_str().as_bytes(), 0));
+    Some(xxh3_64_with_seed(text.as_bytes(), of).max(1))
 }
 
 fn seconds(time: Time) -> u32 {

@@ -1,21 +1,27 @@
-//! `/v1/customers/{id}`: one customer's features.
+//! `/v1/customers/{id}`: one customer's features, tags and contacts.
 
 use hyper::body::Incoming;
 
-use super::encode;
+use super::encode::{self, Encode};
 use super::media::{self, Media};
 use super::refusal::{Kind, Refusal};
 use super::room::Size;
 use super::service::{Answer, Call};
 use super::{answer, body, query};
+use crate::catalogue::Catalogue;
 use crate::clock;
+use crate::contact::Contact;
+use crate::context::Context;
 use crate::customer::CustomerId;
+use crate::engine::Engine;
+use crate::expression::{Facts, TagMemo};
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problem, Problems};
-use crate::schema::FeatureId;
+use crate::row;
+use crate::schema::{ChannelId, FeatureId};
 use crate::store::Row;
 use crate::update::{Change, Update, read_fields};
-use crate::value::Value;
+use crate::value::{Time, Value};
 use crate::vector::FeatureVector;
 
 /// `GET`: what is known.
@@ -34,8 +40,9 @@ pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
         (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16), now)))
     });
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
+    let tags = tags_of(&live.engine, &row, id.as_str(), now);
     Ok(answer::document(call.format, |out| {
-        out.map(2);
+        out.map(4);
         out.key("customer");
         out.text(id.as_str());
         out.key("features");
@@ -45,8 +52,66 @@ pub(super) fn get(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
             encode::value(out, value);
         }
         out.end_map();
+        out.key("tags");
+        out.map(tags.len());
+        for (rule_set, names) in &tags {
+            out.any_key(rule_set);
+            out.list(names.len());
+            names.iter().for_each(|name| out.text(name));
+            out.end_list();
+        }
+        out.end_map();
+        out.key("contacts");
+        write_contacts(out, &live.engine.catalogue, row::contacts(&row));
         out.end_map();
     }))
+}
+
+/// The tags that hold for the customer, by rule set, as far as they need no request.
+fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Vec<(&'e str, Vec<&'e str>)> {
+    let context = Context::default();
+    let holding = |set: usize| {
+        let tags = &engine.tags[set];
+        let mut memo = TagMemo::default();
+        memo.clear(tags.len(), engine.experiments.get(set).map_or(0, Vec::len));
+        let facts = Facts {
+            schema: &engine.schema,
+            vector: FeatureVector::new(row),
+            customer: Some(customer),
+            context: &context,
+            channel: ChannelId(0),
+            now,
+            tags,
+            memo: &memo,
+            variables: &[],
+        };
+        tags.iter().filter(|tag| tag.condition.holds(&facts)).map(|tag| &*tag.name).collect::<Vec<_>>()
+    };
+    let sets = engine.versions.iter().enumerate().map(|(set, (name, _))| (&**name, holding(set)));
+    sets.filter(|(_, tags)| !tags.is_empty()).collect()
+}
+
+/// Contacts, oldest first, in names.
+fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64]) {
+    out.list(contacts.len());
+    for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
+        let place = catalogue.place(contact.place());
+        let placement = place.and_then(|place| catalogue.placements.name(place.placement));
+        let channel = place.and_then(|place| catalogue.channels.name(place.channel));
+        out.map(5);
+        out.key("offer");
+        out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
+        out.key("placement");
+        out.text(placement.unwrap_or_default());
+        out.key("channel");
+        out.text(channel.unwrap_or_default());
+        out.key("outcome");
+        out.text(contact.kind().name());
+        out.key("at");
+        out.text(&Time::from_seconds(i64::from(contact.at())).to_string());
+        out.end_map();
+    }
+    out.end_list();
 }
 
 /// `PUT`: these features and no others.

@@ -33,7 +33,6 @@ impl DecisionId {
     }
 
     /// What a choice that is left to chance is drawn with: whoever has the id can draw again.
-    #[allow(dead_code)]
     pub(super) fn seed(&self) -> u64 {
         xxh3_64(&self.0)
     }

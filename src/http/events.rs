@@ -26,6 +26,8 @@ struct Events {
     indices: Vec<u32>,
     rejected: Vec<(u32, Problem)>,
     rejected_count: usize,
+    /// Taken, but not counted in a budget that is used up.
+    over_budget: Vec<u32>,
     count: usize,
 }
 
@@ -42,7 +44,8 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         match (fate, events.indices.get(*at).copied()) {
             (Fate::Accepted | Fate::Again, _) => {}
             (Fate::Duplicate, _) => duplicates += 1,
-            (_, Some(index)) => events.reject(index, Problem::new(why(*fate))),
+            (Fate::UsedUp, Some(index)) => events.over_budget.push(index),
+            (Fate::Forgotten, Some(index)) => events.reject(index, Problem::new(FORGOTTEN)),
             (_, None) => {}
         }
     }
@@ -52,20 +55,14 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     Ok(answer::document(call.format, |out| write(out, &events, accepted, duplicates, taken.sequence)))
 }
 
-/// Why the fold did not take an event.
-fn why(fate: Fate) -> &'static str {
-    match fate {
-        Fate::UsedUp => "a budget of the offer is used up: the outcome was not counted",
-        Fate::Forgotten => {
-            "the token is older than what is remembered of outcomes, so it may have been counted before"
-        }
-        Fate::Accepted | Fate::Again | Fate::Duplicate => "",
-    }
-}
+/// Why the fold did not take an outcome.
+const FORGOTTEN: &str =
+    "the token is older than what is remembered of outcomes, so it may have been counted before";
 
 fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {
     let omitted = events.rejected_count - events.rejected.len();
-    out.map(4 + usize::from(omitted > 0));
+    let over_budget = !events.over_budget.is_empty();
+    out.map(4 + usize::from(omitted > 0) + usize::from(over_budget));
     out.key("accepted");
     out.unsigned(accepted as u64);
     out.key("duplicates");
@@ -93,6 +90,12 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
     if omitted > 0 {
         out.key("omitted");
         out.unsigned(omitted as u64);
+    }
+    if over_budget {
+        out.key("over_budget");
+        out.list(events.over_budget.len());
+        events.over_budget.iter().for_each(|index| out.unsigned(u64::from(*index)));
+        out.end_list();
     }
     out.key("sequence");
     out.unsigned(sequence);

@@ -68,6 +68,9 @@ impl Limits {
             self.newest.store(limit.day, Ordering::Relaxed);
             self.used.retain(|(_, day)| *day == 0 || day.saturating_add(LIMIT_DAYS) >= limit.day);
         }
+        if self.used.len() >= MAX_LIMITS {
+            return; // other budgets of the same outcome took the last room
+        }
         self.used.insert(key, AtomicU32::new(1));
         self.count.store(self.used.len(), Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::catalogue::{Catalogue, OfferNumber};
+use crate::catalogue::Catalogue;
 use crate::contact::{Contact, OutcomeKind};
 use crate::event::Limit;
 
@@ -526,10 +526,6 @@ offers:
     let [gift] = engine.limits(number, OutcomeKind::Convert, now)[..] else { panic!("one") };
     assert_eq!((seen.day, seen.max, seen.once, gift.day, gift.max, gift.once), (3, 3, false, 0, 2, true));
     assert!(engine.limits(number, OutcomeKind::Click, now).is_empty() && seen.key != gift.key);
-    assert_eq!(
-        (engine.hold_s(number), engine.hold_s(OfferNumber(1)), engine.hold_s(OfferNumber(9))),
-        (Some(300), None, None)
-    );
     assert_eq!(engine.keep_s(), [0, 0, 0, u32::MAX]);
     assert_eq!(engine.catalogue.keep_s(), engine.keep_s());
     let place = engine.catalogue.place_number("slot", "app").unwrap();

@@ -26,6 +26,11 @@ pub(super) fn read(
         problems.push(problem.hint("for example `window: 30d`"));
         return None;
     }
+    if let (Function::First, Some(cursor)) = (function, object.get("window")) {
+        let problem = cursor.problem("`first` is the first of all: it has no window");
+        problems.push(problem.hint("leave it out, or use `last`"));
+        return None;
+    }
     let buckets = read_buckets(object, per, problems)?;
     let result = Box::new(result_of(function, property));
     let property = property.map(|property| (property.name.clone(), Box::new(property.kind.clone())));
