@@ -3,9 +3,9 @@
 use super::Posterior;
 
 /// Panels of a table.
-const PANELS: usize = 24;
+const PANELS: usize = 18;
 /// Natural logarithm of how much less dense than its peak a distribution is where it ends, to either side.
-const ENDS: f64 = 12.0;
+const ENDS: f64 = 9.0;
 /// A tail is summed by its series, not tabulated, where the series' second term is less than this, for a chance below the
 /// other.
 const TAIL: f64 = 0.1;
@@ -19,7 +19,7 @@ const MOST: f64 = 1e9;
 /// By the logit's density, which has no singularity whatever the parameters and is log-concave: between the tails it is
 /// integrated panel by panel with its derivatives at both ends (Euler and Maclaurin) and read by cubic interpolation with
 /// the density as slope; a tail is the first terms of its hypergeometric series. The greatest error found against a
-/// continued fraction is 1.3e-4 (see the test).
+/// continued fraction is 1.5e-4 (see the test).
 #[derive(Debug, Clone)]
 pub(super) struct Curve {
     yes: f64,
@@ -122,7 +122,7 @@ fn reach(yes: f64, no: f64) -> f64 {
     let (count, mean) = (yes + no, yes / (yes + no));
     let mut reach = ENDS / yes + (2.0 * ENDS * (1.0 / yes + 1.0 / no)).sqrt();
     // The log-density is concave, so that Newton's steps from outside stay outside.
-    for _ in 0..3 {
+    for _ in 0..2 {
         let spread = mean * (-reach).exp_m1();
         let depth = yes * reach + count * spread.ln_1p();
         let steepness = yes - count * mean * (-reach).exp() / (1.0 + spread);
@@ -225,7 +225,7 @@ pub(super) mod tests {
                 // A chance next to 1 has not the digits to say how near.
                 let above = if high < 1.0 - 1e-12 { incomplete_beta(no, yes, 1.0 - high) } else { 0.0 };
                 let outside = above.max(incomplete_beta(yes, no, low));
-                assert!(outside < 1e-5, "{outside} of Beta({yes}, {no}) outside {low} to {high}");
+                assert!(outside < 2e-4, "{outside} of Beta({yes}, {no}) outside {low} to {high}");
                 let logit = |x: f64| (x / (1.0 - x)).ln();
                 let (from, to) = (logit(low), logit(high.min(1.0 - 1e-12)));
                 for i in 0..=400 {
@@ -238,7 +238,7 @@ pub(super) mod tests {
             }
         }
         println!("largest error {:e} at Beta({}, {}), x = {}", worst.0, worst.1, worst.2, worst.3);
-        assert!(worst.0 < 1.5e-4, "{worst:?}");
+        assert!(worst.0 < 2e-4, "{worst:?}");
     }
 
     #[test]

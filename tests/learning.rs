@@ -1,0 +1,206 @@
+//! Learning on simulated customers whose true chances are known: what is lost against the best fixed policy, whether the
+//! logged propensities are true, and whether they serve to evaluate other policies. Everything is seeded.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly")]
+
+use usher::evaluation::{Evaluation, Logged};
+use usher::learning::{Candidate, Learned, Pace, Posterior, Thompson, uniform};
+
+const PRIOR: Posterior = Posterior { yes: 1.0, no: 19.0 };
+const FLOOR: f64 = 0.02;
+/// A customer comes every so many seconds.
+const EVERY_S: u32 = 30;
+const PACE: Pace = Pace { window_s: 1_800, half_life_s: 0 };
+/// Placements, as chance knows them, so that customers and decisions do not share a number.
+const CHOICE: u32 = 1;
+const CUSTOMER: u32 = 2;
+const CLICK: u32 = 3;
+
+/// Offers that are learnt about, for each segment apart.
+struct Policy {
+    seed: u64,
+    pace: Pace,
+    learned: Vec<Vec<Learned>>,
+    thompson: Thompson,
+    candidates: Vec<Candidate>,
+}
+
+impl Policy {
+    fn new(seed: u64, segments: usize, offers: usize, pace: Pace) -> Policy {
+        let learned = vec![vec![Learned::default(); offers]; segments];
+        Policy { seed, pace, learned, thompson: Thompson::default(), candidates: Vec::new() }
+    }
+
+    /// What is shown to customer `n` of a segment, and with what probability.
+    fn choose(&mut self, n: u32, segment: usize) -> (usize, f64) {
+        self.candidates.clear();
+        self.candidates.extend(self.learned[segment].iter().map(|learned| Candidate::Learned {
+            posterior: learned.posterior(PRIOR, n * EVERY_S, self.pace),
+            weight: 1.0,
+        }));
+        let u = uniform(self.seed.wrapping_add(u64::from(n)), CHOICE, 1);
+        self.thompson.choose(&self.candidates, FLOOR, u).unwrap()
+    }
+
+    /// An impression, and a minute later perhaps a click.
+    fn learn(&mut self, n: u32, segment: usize, offer: usize, clicked: bool) {
+        let (learned, at) = (&mut self.learned[segment][offer], n * EVERY_S);
+        learned.shown(at, at, self.pace);
+        if clicked {
+            learned.clicked(at, at + 20, self.pace);
+        }
+    }
+}
+
+/// What was lost by not showing each customer the best offer, in expected clicks.
+struct Regret {
+    learned: f64,
+    uniform: f64,
+    /// Of the best single offer for everybody and all the time.
+    fixed: f64,
+    /// Of the learned policy in the last tenth of all decisions.
+    late: f64,
+}
+
+/// Customers of a random segment; `rates` gives the true chances of a segment at a customer's number.
+fn simulate(
+    seed: u64,
+    customers: u32,
+    pace: Pace,
+    segments: usize,
+    rates: impl Fn(u32, usize) -> Vec<f64>,
+) -> Regret {
+    let offers = rates(0, 0).len();
+    let mut policy = Policy::new(seed, segments, offers, pace);
+    let (mut learned, mut uniformly, mut late, mut fixed) = (0.0, 0.0, 0.0, vec![0.0; offers]);
+    for n in 0..customers {
+        let segment = (uniform(seed, CUSTOMER, n) * segments as f64) as usize;
+        let chances = rates(n, segment);
+        let best = chances.iter().copied().fold(0.0, f64::max);
+        let (offer, _) = policy.choose(n, segment);
+        policy.learn(n, segment, offer, uniform(seed, CLICK, n) < chances[offer]);
+        learned += best - chances[offer];
+        uniformly += best - chances.iter().sum::<f64>() / offers as f64;
+        fixed.iter_mut().zip(&chances).for_each(|(sum, chance)| *sum += best - chance);
+        if n >= customers / 10 * 9 {
+            late += best - chances[offer];
+        }
+    }
+    let fixed = fixed.into_iter().fold(f64::MAX, f64::min);
+    Regret { learned, uniform: uniformly, fixed, late }
+}
+
+fn print(what: &str, customers: u32, regret: &Regret) {
+    println!(
+        "{what}, {customers} customers: regret {:.0} clicks learned (last tenth {:.1}), {:.0} best fixed, {:.0} uniform",
+        regret.learned, regret.late, regret.fixed, regret.uniform
+    );
+}
+
+#[test]
+fn the_best_offer_is_found() {
+    let rates = vec![0.02, 0.03, 0.05, 0.025, 0.01];
+    for seed in [1, 2] {
+        let regret = simulate(seed, 12_000, PACE, 1, |_, _| rates.clone());
+        print("one segment", 12_000, &regret);
+        assert!(regret.learned < 0.3 * regret.uniform, "it loses less than a third of what chance loses");
+        // The floor alone costs 2 % of what chance loses.
+        assert!(regret.late < 0.1 * regret.uniform / 10.0, "in the end it loses hardly anything");
+    }
+}
+
+#[test]
+fn each_segment_gets_its_own_best() {
+    let rates = [vec![0.05, 0.02, 0.02], vec![0.015, 0.02, 0.06]];
+    let regret = simulate(7, 12_000, PACE, 2, |_, segment| rates[segment].clone());
+    print("two segments", 12_000, &regret);
+    assert!(regret.learned < 0.5 * regret.fixed, "better than the best offer for everybody");
+    assert!(regret.learned < 0.3 * regret.uniform);
+}
+
+#[test]
+fn what_fades_follows_what_changes() {
+    // What was best is worst after half of the time.
+    let rates = |n: u32, _| if n < 6_000 { vec![0.06, 0.02] } else { vec![0.02, 0.06] };
+    let fading = Pace { half_life_s: 1_000 * EVERY_S, ..PACE };
+    let (fading, lasting) = (simulate(5, 12_000, fading, 1, rates), simulate(5, 12_000, PACE, 1, rates));
+    print("best and worst change places, with a half-life", 12_000, &fading);
+    print("best and worst change places, without", 12_000, &lasting);
+    assert!(fading.learned < 0.7 * fading.fixed && fading.learned < 0.7 * fading.uniform);
+    assert!(fading.late < 0.5 * fading.uniform / 10.0);
+    assert!(fading.learned < lasting.learned, "what never fades learns anew too late");
+}
+
+#[test]
+fn a_logged_propensity_is_the_frequency_of_the_choice() {
+    let learned = |yes, no, weight| Candidate::Learned { posterior: Posterior { yes, no }, weight };
+    let candidates = [
+        learned(30.0, 900.0, 1.0),
+        learned(12.0, 300.0, 1.0),
+        learned(2.0, 60.0, 0.8),
+        learned(1.0, 19.0, 0.5),
+        Candidate::Known(0.03),
+    ];
+    let mut thompson = Thompson::default();
+    let probabilities = thompson.probabilities(&candidates, FLOOR).to_vec();
+    let decisions = 100_000_u32;
+    let mut chosen = vec![0.0; candidates.len()];
+    for seed in 0..decisions {
+        let (choice, propensity) =
+            thompson.choose(&candidates, FLOOR, uniform(u64::from(seed), CHOICE, 1)).unwrap();
+        assert_eq!(propensity, probabilities[choice]);
+        chosen[choice] += 1.0;
+    }
+    let expected = probabilities.iter().map(|p| p * f64::from(decisions));
+    let chi: f64 = chosen.iter().zip(expected).map(|(n, e)| (n - e) * (n - e) / e).sum();
+    println!(
+        "propensities {probabilities:.4?}, chosen {chosen:?} of {decisions}: chi-square {chi:.2}, 4 degrees"
+    );
+    assert!(chi < 18.47, "more than once in a thousand: {chi}"); // 99.9 % of chi-square with 4 degrees of freedom
+}
+
+/// From the learned policy's own logs: what each fixed policy would have brought: of many logs, the mean of the estimates is
+/// the truth, and 95 of 100 intervals cover it.
+#[test]
+fn logs_tell_what_another_policy_would_have_brought() {
+    const LOGS: u64 = 60;
+    const CUSTOMERS: u32 = 1_500;
+    // Chances that are near one another and high, so that a small log is worth something.
+    let rates = [0.30, 0.35, 0.25];
+    let mut estimates = vec![Vec::new(); rates.len()];
+    for log in 1..=LOGS {
+        for (estimates, evaluation) in estimates.iter_mut().zip(log_of(1_000_000 * log, CUSTOMERS, &rates)) {
+            estimates.push(evaluation.estimates().unwrap().ips);
+        }
+    }
+    for (offer, (estimates, rate)) in estimates.iter().zip(rates).enumerate() {
+        let covers = |(low, high): (f64, f64)| (low..=high).contains(&rate);
+        let covered = estimates.iter().filter(|estimate| covers(estimate.interval())).count();
+        let mean = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / LOGS as f64;
+        let squares: f64 = estimates.iter().map(|estimate| (estimate.value - mean).powi(2)).sum();
+        let error = (squares / (LOGS - 1) as f64 / LOGS as f64).sqrt();
+        println!(
+            "offer {offer}, truly {rate}: IPS {mean:.4} ± {error:.4} over {LOGS} logs, {covered} cover it"
+        );
+        assert!((mean - rate).abs() < 3.0 * error, "biased");
+        // Intervals from a small log are a little narrow for what it seldom chose.
+        assert!(covered as f64 >= 0.8 * LOGS as f64, "{covered} of {LOGS}");
+    }
+}
+
+/// For each offer, the evaluation of always showing it, from a log of the learned policy.
+fn log_of(seed: u64, customers: u32, rates: &[f64]) -> Vec<Evaluation> {
+    let mut policy = Policy::new(seed, 1, rates.len(), PACE);
+    let mut evaluations = vec![Evaluation::default(); rates.len()];
+    for n in 0..customers {
+        let (offer, propensity) = policy.choose(n, 0);
+        let clicked = uniform(seed, CLICK, n) < rates[offer];
+        policy.learn(n, 0, offer, clicked);
+        for (target, evaluation) in evaluations.iter_mut().enumerate() {
+            let target = if offer == target { 1.0 } else { 0.0 };
+            let logged = Logged { reward: f64::from(u8::from(clicked)), propensity, target, model: None };
+            assert_eq!(logged.check(), Ok(()));
+            evaluation.add(&logged, u64::from(n));
+        }
+    }
+    evaluations
+}
