@@ -374,15 +374,13 @@ impl Encode for Stored<'_, Outcome> {
 impl Encode for Stored<'_, Additions> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
         let Additions { names, places, offers, keep_s } = self.0;
-        let name = |name: &str, out: &mut E| write_text(name, MAX_NAME_BYTES, out);
-        let long_name = |name: &Box<str>, out: &mut E| write_text(&**name, MAX_LONG_NAME_BYTES, out);
-        names.iter().try_for_each(|names| write_all(names, MAX_NAME_NUMBERS, out, long_name))?;
+        names.iter().try_for_each(|names| write_names(names, MAX_NAME_NUMBERS, out))?;
         write_all(places, MAX_PLACE_NUMBERS, out, |place, out| (place.placement, place.channel).encode(out))?;
         write_all(offers, MAX_OFFER_NUMBERS, out, |(number, entry), out| {
             number.0.encode(out)?;
-            name(&entry.name, out)?;
+            write_text(&entry.name, MAX_NAME_BYTES, out)?;
             (entry.rule_set, entry.group).encode(out)?;
-            write_all(&entry.treatments, MAX_TREATMENT_NUMBERS, out, long_name)
+            write_names(&entry.treatments, MAX_TREATMENT_NUMBERS, out)
         })?;
         keep_s.encode(out)
     }
@@ -482,6 +480,10 @@ impl Encode for Stored<'_, (&str, &History)> {
 
 fn count(length: usize, most: usize) -> Result<u32, Failed> {
     u32::try_from(length).ok().filter(|_| length <= most).ok_or(Failed::Other("too many"))
+}
+
+fn write_names<E: Encoder>(names: &[Box<str>], most: usize, out: &mut E) -> Result<(), Failed> {
+    write_all(names, most, out, |name, out| write_text(name, MAX_LONG_NAME_BYTES, out))
 }
 
 /// A count, at most `most`, and that many values.

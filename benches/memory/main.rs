@@ -79,7 +79,7 @@ fn measure_all() {
     }
     match redis::bytes_per_customer(REDIS_CUSTOMERS) {
         Some(bytes) => {
-            println!("{REDIS_CUSTOMERS:>9} hashes in Redis with the same facts: {bytes:.1} bytes each")
+            println!("{REDIS_CUSTOMERS:>9} hashes in Redis with the same facts: {bytes:.1} bytes each");
         }
         None => println!("without Redis: there is no redis-server"),
     }

@@ -54,9 +54,6 @@ enum Source {
         first: bool,
     },
 }
-
-/// The cells of a record, or what is wrong with it.
-type Cells = Result<csv::StringRecord, String>;
 /// A decision with its line, or what is wrong with it.
 type Read = Result<(u64, Logged), Rejection>;
 

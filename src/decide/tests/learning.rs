@@ -122,3 +122,42 @@ fn the_same_seed_decides_the_same_explained_or_not() {
         assert_eq!(names, ["a", "b", "c", "d"]);
     }
 }
+
+/// No budget has a place left, or others hold them all.
+struct NothingLeft;
+
+impl Budgets for NothingLeft {
+    fn take(&self, _: &crate::event::Limit, _: u32, _: Time) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_has_no_place_in_its_budget_takes_no_part_in_the_draw() {
+    let text = RULES.replace("  b: {placements: [slot],", "  b: {placements: [slot], budgets: [few],");
+    let engine =
+        compile(&[&text.replace("tags:", "budgets: {few: {max: 9, on: impression}}\ntags:")]).unwrap();
+    let placement = engine.placement_id("slot").unwrap();
+    for seed in 0..300 {
+        let request = Request {
+            customer: "c",
+            channel: engine.schema.channel_id("app").unwrap(),
+            placements: &[(placement, 2)],
+            locale: None,
+            context: Context::default(),
+            contacts: &[],
+            budgets: &NothingLeft,
+            lessons: &NoLessons,
+            seed,
+            explain: seed % 2 == 0,
+            overdue: None,
+        };
+        let decision = decide(&engine, FeatureVector::unknown(), &request, Time::from_seconds(100_000));
+        let [first, second] = &decision.placements[0].propositions[..] else { panic!("two") };
+        let names = [&*first.offer.name, &*second.offer.name];
+        assert!(names == ["a", "c"] || names == ["c", "a"], "{names:?}");
+        assert!(first.propensity < 1.0);
+        // Behind `a` the known offers are left, of which the best is certain; behind `c` the next known one competes.
+        assert_eq!(second.propensity == 1.0, names[0] == "a", "{names:?}: {}", second.propensity);
+    }
+}
