@@ -155,7 +155,7 @@ fn what_has_no_place_in_its_budget_takes_no_part_in_the_draw() {
         let decision = decide(&engine, FeatureVector::unknown(), &request, Time::from_seconds(100_000));
         let [first, second] = &decision.placements[0].propositions[..] else { panic!("two") };
         let names = [&*first.offer.name, &*second.offer.name];
-        assert!(names == ["a", "c"] || names == ["c", "a"], "{names:?}");
+        assert!(["a", "c"].contains(&names[0]) && !names.contains(&"b"), "{names:?}");
         assert!(first.propensity < 1.0);
         // Behind `a` the known offers are left, of which the best is certain; behind `c` the next known one competes.
         assert_eq!(second.propensity == 1.0, names[0] == "a", "{names:?}: {}", second.propensity);
