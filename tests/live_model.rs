@@ -1,0 +1,506 @@
+//! Random histories of a node over a data directory against a model that keeps lists: events that are late, repeated or wrong,
+//! outcomes of real tokens, decisions on all channels, rule sets that change, snapshots, restarts and crashes. After every step
+//! the model says what was accepted, what is shown, what features are, how much of budgets is used up; after every restart
+//! the digest is what it was before.
+//!
+//! `USHER_MODEL_CASES` is how many histories there are.
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+#[path = "live_model/naive.rs"]
+mod naive;
+#[path = "live_model/rules.rs"]
+mod rules;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use naive::{LIFE_S, Naive, Place, Proof, Sent, TICK_S, Verdict, What, date, name_of};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestCaseResult;
+use rules::*;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use usher::contact::OutcomeKind;
+use usher::customer::CustomerId;
+use usher::data_dir::{self, Settings, verify};
+use usher::decide::{Context, Decision, Request, decide};
+use usher::durability::SyncPolicy;
+use usher::engine::Engine;
+use usher::event::{Fate, Reader};
+use usher::input::{Cursor, Input};
+use usher::node::{Define, Live, Node};
+use usher::row;
+use usher::schema::ChannelId;
+use usher::snapshotter::Schedule;
+use usher::store::Row;
+use usher::token::{KEY_BYTES, Key, Keys, Token, Tokens};
+use usher::update::{Change, Update};
+use usher::value::{Time, Value};
+use usher::vector::FeatureVector;
+
+const CASES: u32 = 120;
+const MAX_STEPS: usize = 60;
+/// 2026-11-21T00:00:00Z.
+const BEGIN: i64 = 1_795_219_200;
+/// Small, so that histories have several segments.
+const SETTINGS: Settings = Settings { sync: SyncPolicy::Never, segment_bytes: 4_096, ahead_bytes: 1_024 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(Vec<Draft>),
+    Decide {
+        who: usize,
+        channel: &'static str,
+        asked: Vec<(&'static str, usize)>,
+    },
+    Pass(i64),
+    Publish(usize),
+    Erase(usize),
+    Snapshot,
+    /// Stopped and opened again.
+    Restart,
+    /// As if the process had been killed: what is in its files goes on elsewhere.
+    Crash,
+}
+
+/// Something to send. What it is of is known when it is sent.
+#[derive(Debug, Clone)]
+struct Draft {
+    who: usize,
+    id: Option<u8>,
+    late: Option<i64>,
+    of: Of,
+}
+
+#[derive(Debug, Clone)]
+enum Of {
+    View(Option<&'static str>, Option<i64>),
+    Named(OutcomeKind, &'static str, Place),
+    /// Of the proposition that was made so many before the last.
+    Token {
+        kind: OutcomeKind,
+        back: usize,
+        fault: Fault,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    OtherCustomer,
+    Altered,
+}
+
+/// Half of them a few minutes before a day begins where the caps and budgets are.
+fn begin() -> impl Strategy<Value = i64> {
+    let midnight = 16 * 3_600 / TICK_S;
+    prop_oneof![0..DAY / TICK_S, midnight - 60..midnight].prop_map(|ticks| BEGIN + ticks * TICK_S)
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let asked = prop_oneof![
+        2 => (select(&PLACEMENTS[..]), 1..=3_usize).prop_map(|one| vec![one]),
+        1 => (1..=3_usize, 1..=3_usize, any::<bool>()).prop_map(|(first, second, turned)| {
+            let [one, other] = PLACEMENTS;
+            if turned { vec![(other, first), (one, second)] } else { vec![(one, first), (other, second)] }
+        }),
+    ];
+    let passing = [TICK_S, 64, 592, 608, 640, 656, 3_600, DAY / 2, DAY - TICK_S, DAY, 2 * DAY, 7 * DAY];
+    let step = prop_oneof![
+        10 => vec(draft(), 1..5).prop_map(Step::Send),
+        9 => (0..CUSTOMERS, select(&CHANNELS[..]), asked)
+            .prop_map(|(who, channel, asked)| Step::Decide { who, channel, asked }),
+        4 => select(passing.to_vec()).prop_map(Step::Pass),
+        3 => select(vec![TICK_S, 64, 592]).prop_map(Step::Pass),
+        1 => (1..700_i64).prop_map(|ticks| Step::Pass(ticks * TICK_S)),
+        1 => select(vec![20 * DAY, 30 * DAY, 41 * DAY]).prop_map(Step::Pass),
+        1 => (0..WIDTHS.len()).prop_map(Step::Publish),
+        1 => (0..CUSTOMERS).prop_map(Step::Erase),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
+    ];
+    vec(step, 1..MAX_STEPS)
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let kinds = || select(vec![0, 0, 0, 0, 1, 2, 3]).prop_map(|kind: usize| OutcomeKind::ALL[kind]);
+    let names: Vec<&str> = OFFERS.iter().map(|offer| offer.name).chain([FALLBACK]).collect();
+    let back = prop_oneof![4 => 0..4_usize, 1 => 0..60_usize];
+    let fault = prop_oneof![
+        12 => Just(Fault::None),
+        1 => Just(Fault::OtherCustomer),
+        1 => Just(Fault::Altered),
+    ];
+    let amount = prop_oneof![9 => 0..=500_i64, 1 => Just(MAX_AMOUNT), 1 => Just(MAX_AMOUNT + 1)];
+    let of = prop_oneof![
+        4 => (option::weighted(0.9, select(&PAGES[..])), option::of(amount))
+            .prop_map(|(page, amount)| Of::View(page, amount)),
+        1 => (kinds(), select(names), select(&PLACEMENTS[..]), select(&CHANNELS[..]))
+            .prop_map(|(kind, offer, placement, channel)| Of::Named(kind, offer, (placement, channel))),
+        7 => (kinds(), back, fault).prop_map(|(kind, back, fault)| Of::Token { kind, back, fault }),
+    ];
+    let edges =
+        vec![-301, -300, -1, 0, 1, 43_199, 43_200, 7 * DAY - 1, 7 * DAY, 30 * DAY, 400 * DAY, 400 * DAY + 1];
+    let late = prop_oneof![
+        6 => Just(None),
+        2 => select(edges).prop_map(Some),
+        2 => (0..DAY).prop_map(Some),
+        2 => (0..40 * DAY).prop_map(Some),
+    ];
+    (0..CUSTOMERS, option::weighted(0.4, 0..40_u8), late, of).prop_map(|(who, id, late, of)| Draft {
+        who,
+        id,
+        late,
+        of,
+    })
+}
+
+/// What a decision showed.
+#[derive(Debug, Clone)]
+struct Proposed {
+    offer: &'static str,
+    place: Place,
+    proof: Proof,
+}
+
+/// A node, its directory, and the model of it.
+struct World {
+    _dir: TempDir,
+    /// Of the directories that the node had one after the other, the last.
+    path: PathBuf,
+    node: Arc<Node>,
+    runtime: Runtime,
+    tokens: Tokens,
+    naive: Naive,
+    now: i64,
+    proposed: Vec<Proposed>,
+    copies: usize,
+}
+
+impl World {
+    fn new(now: i64) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let node = open(&path);
+        let tokens = Tokens { keys: Arc::new(Keys::one(Key::new(1, &[7; KEY_BYTES]))), life: LIFE_S as u32 };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (naive, proposed) = (Naive::default(), Vec::new());
+        let mut world = World { _dir: dir, path, node, runtime, tokens, naive, now, proposed, copies: 0 };
+        world.define(Define::Schema { text: SCHEMA.into() });
+        world.publish(WIDTHS[0]);
+        world
+    }
+
+    fn define(&self, change: Define) {
+        self.runtime.block_on(self.node.define(change)).unwrap_or_else(|e| panic!("{e:?}"));
+    }
+
+    fn publish(&mut self, width: Width) {
+        for (name, text) in width.rule_sets() {
+            self.define(Define::Publish { name: name.into(), text, activate: true, if_active: None });
+        }
+        self.naive.publish(width.caps());
+    }
+
+    fn step(&mut self, step: &Step) -> TestCaseResult {
+        match step {
+            Step::Send(drafts) => self.send(drafts)?,
+            Step::Decide { who, channel, asked } => self.decide(*who, channel, asked)?,
+            Step::Pass(seconds) => self.now += seconds,
+            Step::Publish(width) => self.publish(WIDTHS[*width]),
+            Step::Erase(who) => {
+                let customer = CustomerId::new(&name_of(*who)).unwrap();
+                let erase = Update { customer, change: Change::Erase };
+                self.runtime.block_on(self.node.write(vec![erase])).unwrap();
+                self.naive.erase(*who);
+            }
+            Step::Snapshot => drop(self.digest()),
+            Step::Restart => self.restart()?,
+            Step::Crash => self.crash()?,
+        }
+        self.check()
+    }
+
+    fn send(&mut self, drafts: &[Draft]) -> TestCaseResult {
+        let sent: Vec<Sent> = drafts.iter().filter_map(|draft| self.sent(draft)).collect();
+        let (mut updates, mut found) = (Vec::new(), Vec::new());
+        {
+            let live = self.node.live();
+            for event in &sent {
+                let text = event.json(self.now).to_string();
+                let input = Input::from_json(text.as_bytes()).unwrap();
+                match self.reader(&live).event(&Cursor::root(&input, None)) {
+                    Ok(update) => {
+                        updates.push(update);
+                        found.push(Ok(Verdict::Accepted));
+                    }
+                    Err(problems) => found.push(Err(problems.to_string())),
+                }
+            }
+        }
+        let fates = self.runtime.block_on(self.node.take_in(updates)).unwrap().fates;
+        let mut written = found.iter_mut().filter_map(|found| found.as_mut().ok()).collect::<Vec<_>>();
+        for (at, fate) in fates.refused {
+            *written[at] = match fate {
+                Fate::Duplicate => Verdict::Duplicate,
+                Fate::UsedUp => Verdict::UsedUp,
+                Fate::Again => Verdict::Accepted,
+                Fate::Accepted | Fate::Forgotten => panic!("{fate:?}"),
+            };
+        }
+        let expected = self.naive.take(&sent, self.now);
+        for ((event, expected), found) in sent.iter().zip(expected).zip(found) {
+            let fits = match (&found, expected) {
+                (Err(told), Verdict::Refused(why)) => told.contains(why),
+                (Ok(verdict), expected) => *verdict == expected,
+                (Err(_), _) => false,
+            };
+            prop_assert!(fits, "{event:?} at {}: expected {expected:?}, found {found:?}", self.now);
+        }
+        Ok(())
+    }
+
+    /// What a draft comes to; nothing if nothing was proposed yet.
+    fn sent(&self, Draft { who, id, late, of }: &Draft) -> Option<Sent> {
+        let (mut who, what) = match of {
+            Of::View(page, amount) => (*who, What::View { page: *page, amount: *amount }),
+            Of::Named(kind, offer, place) => {
+                (*who, What::Outcome { kind: *kind, offer, place: *place, proof: None })
+            }
+            Of::Token { kind, back, fault } => {
+                let last = self.proposed.len().checked_sub(1)?;
+                let Proposed { offer, place, proof } = self.proposed[last.saturating_sub(*back)].clone();
+                let proof = Proof { altered: *fault == Fault::Altered, ..proof };
+                let who = proof.owner;
+                (who, What::Outcome { kind: *kind, offer, place, proof: Some(proof) })
+            }
+        };
+        if matches!(of, Of::Token { fault: Fault::OtherCustomer, .. }) {
+            who = (who + 1) % CUSTOMERS;
+        }
+        Some(Sent { who, id: *id, late: *late, what })
+    }
+
+    fn reader<'r>(&'r self, live: &'r Live) -> Reader<'r> {
+        let now = Time::from_seconds(self.now);
+        Reader { engine: &live.engine, intake: &live.definitions.intake, tokens: &self.tokens, now }
+    }
+
+    fn decide(
+        &mut self,
+        who: usize,
+        channel: &'static str,
+        asked: &[(&'static str, usize)],
+    ) -> TestCaseResult {
+        let expected = self.naive.decide(who, channel, asked, self.now);
+        let node = Arc::clone(&self.node);
+        let live = node.live();
+        let engine = &live.engine;
+        let mut row = Row::new();
+        let known = node.customers().read(&name_of(who), &mut row);
+        let placements: Vec<_> =
+            asked.iter().map(|(name, count)| (engine.placement_id(name).unwrap(), *count)).collect();
+        let channel_id = engine.schema.find_channel(channel).unwrap_or_else(|e| panic!("{e}"));
+        let request = Request {
+            customer: &name_of(who),
+            channel: channel_id,
+            placements: &placements,
+            locale: None,
+            context: Context::default(),
+            contacts: if known { row::contacts(&row) } else { &[] },
+            budgets: &node.budgets(),
+            lessons: &**node.figures(),
+            seed: 0,
+            explain: false,
+            overdue: None,
+        };
+        let vector = if known { FeatureVector::new(&row) } else { FeatureVector::unknown() };
+        let decision = decide(engine, vector, &request, Time::from_seconds(self.now));
+        let found: Vec<Vec<&str>> = decision
+            .placements
+            .iter()
+            .map(|shown| shown.propositions.iter().map(|of| &*of.offer.name).collect())
+            .collect();
+        prop_assert_eq!(found, expected, "{} on {} asks {:?} at {}", who, channel, asked, self.now);
+        self.propose(engine, &decision, who, (channel, channel_id));
+        Ok(())
+    }
+
+    /// Notes what was shown, with tokens as an answer has them.
+    fn propose(
+        &mut self,
+        engine: &Engine,
+        decision: &Decision<'_>,
+        who: usize,
+        (channel, channel_id): (&'static str, ChannelId),
+    ) {
+        for shown in &decision.placements {
+            let placement = *PLACEMENTS.iter().find(|name| ***name == *shown.placement.name).unwrap();
+            for of in &shown.propositions {
+                let nonce = self.proposed.len() as u64 + 1;
+                let content = Token {
+                    decided: self.now as u32,
+                    nonce,
+                    rule_sets: engine.versions_for(of.offer).collect(),
+                    offer: of.offer.number.0,
+                    treatment: of.treatment.number,
+                    place: shown.placement.place(channel_id).unwrap().0,
+                    arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
+                    segment: of.segment,
+                    rank: of.rank as u8,
+                    propensity: of.propensity as f32,
+                };
+                let mut token = String::new();
+                self.tokens.keys.sign(&content, &name_of(who), &mut token);
+                let offer = offer(&of.offer.name).map_or(FALLBACK, |offer| offer.name);
+                let proof = Proof { token, nonce, decided: self.now, owner: who, altered: false };
+                self.proposed.push(Proposed { offer, place: (placement, channel), proof });
+            }
+        }
+    }
+
+    /// Everything that can be read, against the model.
+    fn check(&self) -> TestCaseResult {
+        let live = self.node.live();
+        let schema = &live.engine.schema;
+        let now = Time::from_seconds(self.now);
+        for who in 0..CUSTOMERS {
+            let mut row = Row::new();
+            let known = self.node.customers().read(&name_of(who), &mut row);
+            prop_assert_eq!(known, self.naive.knows(who), "whether {} is known", who);
+            let vector = if known { FeatureVector::new(&row) } else { FeatureVector::unknown() };
+            let value = |name: &str| vector.get(schema, schema.feature_id(name).unwrap(), now);
+            let Features { fx_7d, days_30d, spent_7d, spent, last_page, card_clicks } =
+                self.naive.features(who, self.now);
+            let last_page = last_page.map_or(Value::Missing, |page| Value::Text(page.into()));
+            for (name, expected) in [
+                ("fx_7d", Value::Int(fx_7d)),
+                ("days_30d", Value::Int(days_30d)),
+                ("spent_7d", Value::Int(spent_7d)),
+                ("spent", Value::Int(spent)),
+                ("last_page", last_page),
+                ("card_clicks", Value::Int(card_clicks)),
+            ] {
+                prop_assert_eq!(value(name), expected, "{} of {} at {}", name, who, self.now);
+            }
+        }
+        for offer in live.engine.offers() {
+            let Some(budget) = budget_of(&offer.name) else { continue };
+            for at in [self.now, self.now - DAY] {
+                let limits = live.engine.limits(offer.number, budget.on, Time::from_seconds(at));
+                let day = budget.daily.then(|| date(at));
+                let used = self.node.figures().used(limits[0].key, limits[0].day);
+                prop_assert_eq!(
+                    used as usize,
+                    self.naive.used(budget.name, day),
+                    "{} {:?}",
+                    budget.name,
+                    day
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of the state in memory, by a snapshot of it.
+    fn digest(&self) -> u64 {
+        self.runtime.block_on(self.node.snapshot()).unwrap_or_else(|e| panic!("{e}")).digest
+    }
+
+    fn restart(&mut self) -> TestCaseResult {
+        let before = self.digest();
+        self.go_on(before, self.path.clone())
+    }
+
+    fn crash(&mut self) -> TestCaseResult {
+        self.copies += 1;
+        let copy = self.path.with_file_name(format!("copy-{}", self.copies));
+        copy_files(&self.path, &copy);
+        let before = self.digest();
+        self.go_on(before, copy)
+    }
+
+    /// Goes on with what is in a directory, which comes to the state of this digest.
+    fn go_on(&mut self, before: u64, path: PathBuf) -> TestCaseResult {
+        self.node.stop();
+        // The directory is locked for as long as a node has it.
+        self.node = Node::start().unwrap();
+        let report = verify::verify(&path, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
+        prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
+        prop_assert_eq!(report.state.map(|state| state.digest), Some(before), "the digest");
+        self.node = open(&path);
+        self.path = path;
+        self.naive.restart();
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Arc<Node> {
+    let claimed = data_dir::claim(path).unwrap_or_else(|e| panic!("{e}"));
+    let opened = claimed.open(SETTINGS, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
+    Node::open(opened, Schedule::default()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("USHER_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        max_shrink_iters: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn a_node_does_what_lists_do(begin in begin(), steps in steps()) {
+        let mut world = World::new(begin);
+        for step in &steps {
+            world.step(step)?;
+        }
+    }
+}
+
+fn shows(who: usize, channel: &'static str, placement: &'static str) -> Step {
+    Step::Decide { who, channel, asked: vec![(placement, 3)] }
+}
+
+/// The impression of what was shown last.
+fn is_seen() -> Step {
+    let of = Of::Token { kind: OutcomeKind::Impression, back: 0, fault: Fault::None };
+    Step::Send(vec![Draft { who: 0, id: None, late: None, of }])
+}
+
+/// Histories that went wrong once, each with the offer that is shown last.
+#[test]
+fn what_is_decided_before_midnight_counts_there_and_nobody_gives_back_what_another_holds() {
+    let midnight = BEGIN + 16 * 3_600;
+    let over_midnight = vec![shows(0, "app", "wide"), Step::Pass(80), is_seen()];
+    let counted_already = vec![
+        shows(1, "app", "slot"),
+        is_seen(),
+        shows(0, "app", "slot"),
+        shows(1, "web", "slot"),
+        is_seen(),
+        shows(2, "app", "slot"),
+    ];
+    for (begin, steps, last) in [(midnight - 64, over_midnight, "gift"), (BEGIN, counted_already, "loan_b")] {
+        let mut world = World::new(begin);
+        for step in &steps {
+            world.step(step).unwrap_or_else(|e| panic!("{e}"));
+        }
+        assert_eq!(world.proposed.last().unwrap().offer, last);
+    }
+}

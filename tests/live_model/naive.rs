@@ -1,0 +1,464 @@
+//! What a node must know and show, told plainly: a list of everything that was ever accepted, looked through from the beginning
+//! whenever something is asked.
+
+use std::collections::{HashSet, VecDeque};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+use usher::contact::OutcomeKind;
+use usher::value::Time;
+
+use super::rules::*;
+
+/// How far ahead an event may be dated, and how late it may come.
+const AHEAD_S: i64 = 300;
+const LATE_S: i64 = 400 * DAY;
+/// How long a token is good.
+pub const LIFE_S: i64 = 30 * DAY;
+/// Ids are remembered for so many days at least. What is older goes with what comes, so many at a time.
+const ID_DAYS: i64 = 40;
+const FORGOTTEN_AT_ONCE: usize = 16;
+/// Times in this test are multiples of this, by which places are held.
+pub const TICK_S: i64 = 16;
+/// A place is held for its time, half a minute for what is on its way, and to the end of the tick.
+const HELD_S: i64 = 656;
+
+/// Placement and channel.
+pub type Place = (&'static str, &'static str);
+
+/// What somebody sends.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub who: usize,
+    pub id: Option<u8>,
+    /// How long ago it says that it happened; `None` if it does not say.
+    pub late: Option<i64>,
+    pub what: What,
+}
+
+#[derive(Debug, Clone)]
+pub enum What {
+    View { page: Option<&'static str>, amount: Option<i64> },
+    Outcome { kind: OutcomeKind, offer: &'static str, place: Place, proof: Option<Proof> },
+}
+
+/// The token of a proposition.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    pub token: String,
+    pub nonce: u64,
+    pub decided: i64,
+    /// To whom it was given.
+    pub owner: usize,
+    pub altered: bool,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    Accepted,
+    Duplicate,
+    /// Accepted, but not counted in its budget.
+    UsedUp,
+    /// Refused before it is written; what is said then.
+    Refused(&'static str),
+}
+
+/// What was accepted.
+#[derive(Debug)]
+struct Told {
+    who: usize,
+    at: i64,
+    what: What,
+    /// The budget that it used up one place of, on which day.
+    uses: Option<(&'static str, Option<Date>)>,
+    /// Whether the customer was erased since.
+    erased: bool,
+}
+
+/// A place in a budget that is held for what a decision has shown.
+#[derive(Debug, PartialEq)]
+struct Held {
+    budget: &'static str,
+    day: Option<Date>,
+    at: i64,
+}
+
+/// An outcome of a customer.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    offer: &'static str,
+    place: Place,
+    kind: OutcomeKind,
+    at: i64,
+}
+
+#[derive(Debug, Default)]
+pub struct Naive {
+    told: Vec<Told>,
+    /// Whose ids, with the day on which they came.
+    ids: VecDeque<((usize, u8), i64)>,
+    outcomes: HashSet<(u64, usize)>,
+    held: Vec<Held>,
+    caps: Vec<Cap>,
+}
+
+impl Sent {
+    pub fn json(&self, now: i64) -> Value {
+        let mut event = Map::new();
+        event.insert("customer".into(), json!(name_of(self.who)));
+        if let Some(id) = self.id {
+            event.insert("id".into(), json!(format!("e{id}")));
+        }
+        if let Some(late) = self.late {
+            event.insert("at".into(), json!(Time::from_seconds(now - late).to_string()));
+        }
+        match &self.what {
+            What::View { page, amount } => {
+                event.insert("type".into(), json!("page_view"));
+                event.insert("properties".into(), json!({"page": page, "amount": amount}));
+            }
+            What::Outcome { kind, offer, place: (placement, channel), proof } => {
+                event.insert("type".into(), json!(kind.name()));
+                if let Some(proof) = proof {
+                    event.insert("token".into(), json!(proof.text()));
+                } else {
+                    event.insert("offer".into(), json!(offer));
+                    event.insert("placement".into(), json!(placement));
+                    event.insert("channel".into(), json!(channel));
+                }
+            }
+        }
+        Value::Object(event)
+    }
+
+    /// Why it is not even written.
+    fn refusal(&self, now: i64) -> Option<&'static str> {
+        match self.late {
+            Some(late) if late < -AHEAD_S => return Some("ahead of the server"),
+            Some(late) if late > LATE_S => return Some("days ago"),
+            _ => {}
+        }
+        match &self.what {
+            What::View { amount, .. } => amount.filter(|amount| *amount > MAX_AMOUNT).map(|_| "`amount`"),
+            What::Outcome { proof, .. } => {
+                let proof = proof.as_ref()?;
+                let age = now - proof.decided;
+                match () {
+                    () if proof.altered => Some("was altered"),
+                    () if proof.owner != self.who => Some("given to another customer"),
+                    () if age > LIFE_S => Some("has expired"),
+                    () => None,
+                }
+            }
+        }
+    }
+
+    /// When it is taken to have happened: never in the future, and no outcome before its decision.
+    fn at(&self, now: i64) -> i64 {
+        let at = now - self.late.unwrap_or(0).max(0);
+        match &self.what {
+            What::Outcome { proof: Some(proof), .. } => at.max(proof.decided),
+            _ => at,
+        }
+    }
+}
+
+impl Proof {
+    fn text(&self) -> String {
+        let mut text = self.token.clone().into_bytes();
+        if self.altered {
+            let middle = text.len() / 2;
+            text[middle] = if text[middle] == b'A' { b'B' } else { b'A' };
+        }
+        String::from_utf8(text).unwrap()
+    }
+}
+
+impl Cap {
+    fn binds(&self, offer: &Offer, placement: &str) -> bool {
+        match self.stands {
+            Stands::Offer(name) => name == offer.name,
+            Stands::Group(name) => Some(name) == offer.group,
+            Stands::Placement(name) => name == placement,
+            Stands::RuleSet(name) => name == offer.rule_set,
+        }
+    }
+
+    /// Whether an outcome counts when `of` would be shown `here` at `now`.
+    fn counts(&self, past: &Past, of: &Offer, here: Place, now: i64) -> bool {
+        let Some(shown) = offer(past.offer) else { return false }; // a fallback counts for nobody
+        let same_group = || of.group.is_some() && shown.group == of.group;
+        let own = || match self.stands {
+            Stands::Offer(_) => shown.name == of.name,
+            Stands::Group(_) => same_group(),
+            Stands::RuleSet(_) => shown.rule_set == of.rule_set,
+            Stands::Placement(_) => true,
+        };
+        let whose_and_where = match self.scope {
+            "offer" => shown.name == of.name,
+            "group" => same_group(),
+            "rule_set" => shown.rule_set == of.rule_set,
+            "all" => true,
+            "placement" => own() && past.place.0 == here.0,
+            "channel" if matches!(self.stands, Stands::Placement(_)) => past.place == here,
+            "channel" => own() && past.place.1 == here.1,
+            other => panic!("{other}"),
+        };
+        let when = match self.per {
+            None => true,
+            Some(per) if self.calendar => {
+                let before = jiff::Span::new().days(per / DAY - 1);
+                date(past.at) >= date(now).checked_sub(before).unwrap()
+            }
+            Some(per) => now - past.at < per,
+        };
+        past.kind == self.on && whose_and_where && when
+    }
+}
+
+impl Naive {
+    pub fn publish(&mut self, caps: Vec<Cap>) {
+        self.caps = caps;
+    }
+
+    /// What was held in memory only is gone.
+    pub fn restart(&mut self) {
+        self.held.clear();
+    }
+
+    pub fn erase(&mut self, who: usize) {
+        self.told.iter_mut().filter(|told| told.who == who).for_each(|told| told.erased = true);
+    }
+
+    pub fn knows(&self, who: usize) -> bool {
+        self.of(who).next().is_some()
+    }
+
+    /// Takes in what was sent together.
+    pub fn take(&mut self, sent: &[Sent], now: i64) -> Vec<Verdict> {
+        let take = |sent: &Sent| {
+            // Who was counted before holds no place that could be given back.
+            let counted = self.was_counted(sent);
+            let verdict = self.take_one(sent, now);
+            if verdict == Verdict::Accepted && !counted {
+                self.give_back(sent);
+            }
+            verdict
+        };
+        sent.iter().map(take).collect()
+    }
+
+    fn take_one(&mut self, sent: &Sent, now: i64) -> Verdict {
+        if let Some(why) = sent.refusal(now) {
+            return Verdict::Refused(why);
+        }
+        if sent.id.is_some_and(|id| self.ids.iter().any(|(known, _)| *known == (sent.who, id))) {
+            return Verdict::Duplicate;
+        }
+        let (mut uses, mut verdict) = (None, Verdict::Accepted);
+        if let What::Outcome { kind, offer, proof, .. } = &sent.what {
+            let proposition = proof.as_ref().map(|proof| (proof.nonce, kind.index()));
+            if proposition.is_some_and(|proposition| self.outcomes.contains(&proposition)) {
+                return Verdict::Duplicate;
+            }
+            if let Some(budget) = budget_of(offer).filter(|budget| budget.on == *kind)
+                && !self.was_counted(sent)
+            {
+                // A place that was held is used up on the day on which it was.
+                let shown_at = match proof {
+                    Some(proof) if *kind == OutcomeKind::Impression => proof.decided,
+                    _ => now,
+                };
+                let day = budget.daily.then(|| date(shown_at));
+                if self.used(budget.name, day) >= budget.max {
+                    verdict = Verdict::UsedUp; // it happened all the same
+                } else {
+                    uses = Some((budget.name, day));
+                }
+            }
+            self.outcomes.extend(proposition);
+        }
+        if let Some(id) = sent.id {
+            self.remember((sent.who, id), now.div_euclid(DAY));
+        }
+        let told = Told { who: sent.who, at: sent.at(now), what: sent.what.clone(), uses, erased: false };
+        self.told.push(told);
+        verdict
+    }
+
+    fn remember(&mut self, id: (usize, u8), today: i64) {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if self.ids.front().is_none_or(|(_, day)| day + ID_DAYS >= today) {
+                break;
+            }
+            self.ids.pop_front();
+        }
+        self.ids.push_back((id, today));
+    }
+
+    /// Whether it is of a budget of customers, and this one was counted.
+    fn was_counted(&self, sent: &Sent) -> bool {
+        let What::Outcome { kind, offer, .. } = &sent.what else { return false };
+        budget_of(offer).is_some_and(|budget| budget.customers) && self.has(sent.who, offer, *kind)
+    }
+
+    fn has(&self, who: usize, offer: &str, kind: OutcomeKind) -> bool {
+        self.history(who).iter().any(|past| (past.offer, past.kind) == (offer, kind))
+    }
+
+    /// The impression of a proposition needs no place any more that is held.
+    fn give_back(&mut self, sent: &Sent) {
+        let What::Outcome { kind: OutcomeKind::Impression, offer, proof: Some(proof), .. } = &sent.what
+        else {
+            return;
+        };
+        let Some(budget) = budget_of(offer).filter(|budget| budget.hold_s() > 0) else { return };
+        let day = budget.daily.then(|| date(proof.decided));
+        let held = Held { budget: budget.name, day, at: proof.decided };
+        if let Some(at) = self.held.iter().position(|known| *known == held) {
+            self.held.remove(at);
+        }
+    }
+
+    /// How much of a budget is used up.
+    pub fn used(&self, budget: &str, day: Option<Date>) -> usize {
+        self.told.iter().filter(|told| told.uses.is_some_and(|uses| uses == (budget, day))).count()
+    }
+
+    fn of(&self, who: usize) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(move |told| told.who == who && !told.erased)
+    }
+
+    fn history(&self, who: usize) -> Vec<Past> {
+        let outcome = |told: &Told| match told.what {
+            What::Outcome { kind, offer, place, .. } => Some(Past { offer, place, kind, at: told.at }),
+            What::View { .. } => None,
+        };
+        self.of(who).filter_map(outcome).collect()
+    }
+
+    /// What is computed from the events of a customer: by buckets of a window's eighth, or of a day, so what is older than the
+    /// window by less than a bucket may count too.
+    pub fn features(&self, who: usize, now: i64) -> Features {
+        let within = |at: i64, window: i64, buckets: i64| {
+            let width = window / buckets;
+            at.div_euclid(width) >= (now - window).div_euclid(width)
+        };
+        let mut features = Features::default();
+        let (mut days, mut last) = (HashSet::new(), i64::MIN);
+        for told in self.of(who) {
+            match told.what {
+                What::View { page, amount } => {
+                    features.fx_7d += i64::from(page == Some("fx") && within(told.at, 7 * DAY, 8));
+                    if date(told.at) >= date(now - 30 * DAY) {
+                        days.insert(date(told.at));
+                    }
+                    let amount = amount.unwrap_or(0);
+                    features.spent += amount;
+                    features.spent_7d += if within(told.at, 7 * DAY, 8) { amount } else { 0 };
+                    if page.is_some() && told.at >= last {
+                        (features.last_page, last) = (page, told.at);
+                    }
+                }
+                What::Outcome { kind: OutcomeKind::Click, offer: "card", .. } => {
+                    features.card_clicks += i64::from(within(told.at, 30 * DAY, 30));
+                }
+                What::Outcome { .. } => {}
+            }
+        }
+        features.days_30d = days.len() as i64;
+        features
+    }
+
+    /// What a decision shows on each placement, in this order.
+    pub fn decide(
+        &mut self,
+        who: usize,
+        channel: &'static str,
+        asked: &[(&'static str, usize)],
+        now: i64,
+    ) -> Vec<Vec<&'static str>> {
+        let features = self.features(who, now);
+        let mut history = self.history(who);
+        let mut taken: Vec<&Offer> = Vec::new();
+        let mut all = Vec::new();
+        for (placement, count) in asked {
+            let here = (*placement, channel);
+            let mut shown = Vec::new();
+            for offer in &OFFERS {
+                if shown.len() < *count
+                    && is_meant(offer, placement, &features)
+                    && has_room(offer, &taken)
+                    && !self.is_stopped(offer, here, &history, now)
+                    && self.gets_a_place(offer, who, now)
+                {
+                    shown.push(offer.name);
+                    taken.push(offer);
+                    let kind = OutcomeKind::Impression;
+                    history.push(Past { offer: offer.name, place: here, kind, at: now });
+                }
+            }
+            if shown.is_empty() && *placement == "slot" {
+                shown.push(FALLBACK);
+            }
+            all.push(shown);
+        }
+        all
+    }
+
+    /// Whether a cap or a suppression keeps it from being shown.
+    fn is_stopped(&self, offer: &Offer, here: Place, history: &[Past], now: i64) -> bool {
+        let reached = |cap: &Cap| {
+            let count = history.iter().filter(|past| cap.counts(past, offer, here, now)).count();
+            count >= cap.max
+        };
+        let silenced = |past: &Past| {
+            let silences = |(on, per): &(OutcomeKind, Option<i64>)| {
+                *on == past.kind && per.is_none_or(|per| now - past.at < per)
+            };
+            past.offer == offer.name && offer.suppress.iter().any(silences)
+        };
+        self.caps.iter().filter(|cap| cap.binds(offer, here.0)).any(reached) || history.iter().any(silenced)
+    }
+
+    /// Whether its budget has a place left, which is held then.
+    fn gets_a_place(&mut self, offer: &Offer, who: usize, now: i64) -> bool {
+        let Some(budget) = budget_of(offer.name) else { return true };
+        if budget.customers && self.has(who, offer.name, budget.on) {
+            return true;
+        }
+        let day = budget.daily.then(|| date(now));
+        let is_held = |held: &&Held| held.budget == budget.name && held.day == day && now - held.at < HELD_S;
+        let held = if budget.hold_s() > 0 { self.held.iter().filter(is_held).count() } else { 0 };
+        let fits = self.used(budget.name, day) + held < budget.max;
+        if fits && budget.hold_s() > 0 {
+            self.held.push(Held { budget: budget.name, day, at: now });
+        }
+        fits
+    }
+}
+
+fn is_meant(offer: &Offer, placement: &str, features: &Features) -> bool {
+    offer.placements.contains(&placement) && offer.when.as_ref().is_none_or(|when| (when.holds)(features))
+}
+
+/// Whether it was not shown yet, and its group not as often as it may be.
+fn has_room(offer: &Offer, taken: &[&Offer]) -> bool {
+    let of_group = taken.iter().filter(|other| offer.group.is_some() && other.group == offer.group);
+    taken.iter().all(|other| other.name != offer.name) && of_group.count() < GROUP_MAX
+}
+
+/// The day in the rule sets' zone.
+pub fn date(at: i64) -> Date {
+    thread_local! {
+        static IN: TimeZone = TimeZone::get(ZONE).unwrap();
+    }
+    IN.with(|zone| zone.to_datetime(Timestamp::from_second(at).unwrap()).date())
+}
+
+pub fn name_of(who: usize) -> String {
+    format!("c-{who}")
+}
