@@ -3,7 +3,8 @@
 use crate::schema::{FeatureId, Schema};
 use crate::value::{Time, Value};
 
-/// All features of one customer, packed. A row shorter than the schema reads as missing beyond its end.
+/// All features of one customer, packed. A row shorter than the schema reads as missing beyond its end, and
+/// what is counted there as 0.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureVector<'a> {
     words: &'a [u64],
