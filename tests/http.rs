@@ -211,7 +211,7 @@ fn customers_are_written_read_merged_and_erased() {
     let found = server.get("/v1/customers/c-1").json();
     let features =
         json!({"aum": 600000.5, "interests": ["funds"], "tier": "gold", "since": "2026-11-21T10:00:00Z"});
-    assert_eq!(found, json!({"customer": "c-1", "features": features}));
+    assert_eq!(found, json!({"customer": "c-1", "features": features, "tags": {}, "contacts": []}));
     server.json("PUT", "/v1/customers/c-1", r#"{"age": 3}"#);
     assert_eq!(server.get("/v1/customers/c-1").json()["features"], json!({"age": 3}));
     assert_eq!(server.call("DELETE", "/v1/customers/c-1", "", b"").status, 200);
