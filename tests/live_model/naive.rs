@@ -20,6 +20,8 @@ pub const LIFE_S: i64 = 30 * DAY;
 /// Ids are remembered for so many days at least. What is older goes with what comes, so many at a time.
 const ID_DAYS: i64 = 40;
 const FORGOTTEN_AT_ONCE: usize = 16;
+/// Days after which a day's budget counts nothing any more, once a later day has begun.
+const BUDGET_DAYS: i64 = 2;
 /// Times in this test are multiples of this, by which places are held.
 pub const TICK_S: i64 = 16;
 /// A place is held for its time, half a minute for what is on its way, and to the end of the tick.
@@ -273,7 +275,7 @@ impl Naive {
                     _ => now,
                 };
                 let day = budget.daily.then(|| date(shown_at));
-                if self.used(budget.name, day) >= budget.max {
+                if self.used(budget.name, day) >= budget.max || day.is_some_and(|day| self.is_over(day)) {
                     verdict = Verdict::UsedUp; // it happened all the same
                 } else {
                     uses = Some((budget.name, day));
@@ -287,6 +289,13 @@ impl Naive {
         let told = Told { who: sent.who, at: sent.at(now), what: sent.what.clone(), uses, erased: false };
         self.told.push(told);
         verdict
+    }
+
+    /// Whether a day of budgets is so long ago that nothing is counted on it any more.
+    fn is_over(&self, day: Date) -> bool {
+        let newest = self.told.iter().filter_map(|told| told.uses?.1).max();
+        let last = day.checked_add(jiff::Span::new().days(BUDGET_DAYS)).unwrap();
+        newest.is_some_and(|newest| last < newest)
     }
 
     fn remember(&mut self, id: (usize, u8), today: i64) {
