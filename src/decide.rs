@@ -129,7 +129,8 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |known, pool, drawing, taken, history, memos| {
+    Room::with(engine, |room| {
+        let Room { known, pool, drawing, taken, history, memos } = room;
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
@@ -153,7 +154,7 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |known, _, _, _, _, memos| {
+    Room::with(engine, |Room { known, memos, .. }| {
         let seen = Seen::new(engine, vector, request, now, memos);
         if seen.held_out {
             return;
@@ -191,17 +192,7 @@ thread_local! {
 }
 
 impl Room {
-    fn with<A>(
-        engine: &Engine,
-        decide: impl FnOnce(
-            &mut Known,
-            &mut Vec<(f64, u32)>,
-            &mut Drawing,
-            &mut Taken,
-            &mut History,
-            &[TagMemo],
-        ) -> A,
-    ) -> A {
+    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Room) -> A) -> A {
         let mut room = ROOM.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
         for (memo, (tags, experiments)) in
@@ -210,8 +201,7 @@ impl Room {
             memo.clear(tags.len(), experiments.len());
         }
         room.taken.clear();
-        let Room { known, pool, drawing, taken, history, memos } = &mut *room;
-        let answer = decide(known, pool, drawing, taken, history, memos);
+        let answer = decide(&mut room);
         ROOM.set(Some(room));
         answer
     }

@@ -18,7 +18,7 @@ pub const MAX_LIMITS_PER_OUTCOME: usize = 16;
 /// How far ahead of our clock an event may be dated, in seconds: a device's clock may be wrong. It is taken as of now.
 pub const MAX_AHEAD_S: u32 = 300;
 /// How late an event may come, in seconds: longer than any window looks back.
-pub const MAX_LATE_S: u32 = 400 * 86_400;
+pub const MAX_LATE_S: u32 = 400 * crate::value::DAY_SECONDS;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -143,8 +143,7 @@ impl Case {
             let place = catalogue.place_number(&past.placement, &past.channel).ok_or_else(|| {
                 unknown(past, format!("a placement `{}` on channel `{}`", past.placement, past.channel))
             })?;
-            let at = past.at.seconds().clamp(0, i64::from(u32::MAX)) as u32;
-            Ok(Contact::new(offer, place, past.outcome, at).word())
+            Ok(Contact::new(offer, place, past.outcome, past.at.stored_seconds()).word())
         };
         let mut contacts: Vec<u64> = self.contacts.iter().map(number).collect::<Result<_, Problem>>()?;
         contacts.sort_unstable();
@@ -412,10 +411,12 @@ fn read_event(
     let given = object.get("properties").and_then(|cursor| cursor.entries(problems));
     for (name, cursor) in given.into_iter().flatten() {
         let declared = &schema.events()[event];
-        let Some(id) = declared.property_id(name) else {
-            let problem = cursor.key_problem(format!("`{}` has no property {}", declared.name, quoted(name)));
-            problems.push(problem.nearest(name, declared.properties.iter().map(|known| &*known.name)));
-            continue;
+        let id = match declared.find_property(name) {
+            Ok(id) => id,
+            Err(problem) => {
+                problems.push(cursor.key_placed(problem));
+                continue;
+            }
         };
         match declared.properties[id].kind.read(&cursor.input.value) {
             Ok(value) => properties.push((id, value.into_owned())),

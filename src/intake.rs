@@ -7,9 +7,8 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::expression::{Expression, Facts, Origin, Scope, Syntax, TagMemo};
 use crate::problem::Problems;
-use crate::schema::{ChannelId, ContextId, EventType, FeatureId, Kind, Schema};
-use crate::value::{Time, Value};
-use crate::vector::FeatureVector;
+use crate::schema::{ContextId, EventType, FeatureId, Kind, Schema};
+use crate::value::Value;
 
 /// What is computed from events.
 #[derive(Debug, Clone)]
@@ -117,17 +116,7 @@ impl Taken {
         for (id, value) in properties {
             context.set(ContextId(*id as u16), value.borrowed());
         }
-        let facts = Facts {
-            schema: &self.carried,
-            vector: FeatureVector::unknown(),
-            customer: None,
-            context: &context,
-            channel: ChannelId(0),
-            now: Time(0),
-            tags: &[],
-            memo: &memo,
-            variables: &[],
-        };
+        let facts = Facts::of_context(&self.carried, &context, &memo);
         self.conditions.iter().map(|condition| condition.holds(&facts)).collect()
     }
 }

@@ -80,8 +80,9 @@ impl Leases {
         })
     }
 
-    /// How many places of a budget are held.
-    pub fn held(&self, key: u64, day: u32) -> u32 {
+    /// How many places of a budget are held, those whose time may be over included.
+    #[cfg(test)]
+    fn held(&self, key: u64, day: u32) -> u32 {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
         rings.get(&(key, day)).map_or(0, |ring| ring.held.load(Ordering::SeqCst))
     }

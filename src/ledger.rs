@@ -17,6 +17,7 @@ mod remembered;
 mod shared;
 mod tallies;
 
+use crate::value::DAY_SECONDS;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,8 +35,6 @@ use crate::learning::{Learned, Pace};
 use lessons::Lessons;
 use limits::Limits;
 use remembered::Remembered;
-
-const SECONDS_PER_DAY: u32 = 86_400;
 
 /// All of it; the one thread that folds owns it.
 pub struct Ledger {
@@ -227,7 +226,7 @@ impl Figures {
 
     fn tally(&self, event: &Event, outcome: &Outcome) {
         let Outcome { kind, offer, place, value, .. } = *outcome;
-        let day = (event.at / SECONDS_PER_DAY) as u16; // the last of them is day 49,710
+        let day = (event.at / DAY_SECONDS) as u16; // the last of them is day 49,710
         let mut tallies = self.lock();
         tallies.count(day, TallyKey::new(offer, place, None), kind, value);
         for arm in &outcome.arms {

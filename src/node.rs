@@ -508,8 +508,8 @@ struct NodeBudgets<'n> {
 
 impl Budgets for NodeBudgets<'_> {
     fn take(&self, limit: &Limit, hold_s: u32, now: Time) -> bool {
-        let now_s = now.seconds().clamp(0, i64::from(u32::MAX)) as u32;
-        self.leases.take(limit, || self.figures.used(limit.key, limit.day), hold_s, now_s)
+        let used = || self.figures.used(limit.key, limit.day);
+        self.leases.take(limit, used, hold_s, now.stored_seconds())
     }
 }
 

@@ -102,6 +102,15 @@ impl Problems {
         self.list.iter()
     }
 
+    /// All of them in a sentence: the only one, or how many there are and the first.
+    pub fn summary(&self) -> String {
+        match (self.list.first(), self.count()) {
+            (Some(only), 1) => only.detail.clone(),
+            (Some(first), count) => format!("{count} problems, the first: {}", first.detail),
+            (None, _) => String::from("it is wrong"),
+        }
+    }
+
     /// `Ok(value)` when nothing is wrong.
     ///
     /// # Errors

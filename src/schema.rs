@@ -119,6 +119,18 @@ impl EventType {
         self.properties.iter().position(|property| &*property.name == name)
     }
 
+    /// The place of the property that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name; where it stands is the caller's to say.
+    pub fn find_property(&self, name: &str) -> Result<usize, Problem> {
+        self.property_id(name).ok_or_else(|| {
+            let names = self.properties.iter().map(|property| &*property.name);
+            Problem::new(format!("event `{}` has no property {}", self.name, quoted(name)))
+                .nearest(name, names)
+        })
+    }
+
     /// A schema whose context is what such an event carries: that is what conditions on events are checked against, and what
     /// they are evaluated with.
     pub(crate) fn as_context(&self) -> Schema {

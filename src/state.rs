@@ -21,7 +21,7 @@ use crate::store::{self, Customers, CustomersWriter, Found, Row};
 use crate::update::{Change, Update};
 
 /// Contacts are kept for so long at least, in seconds, whatever caps are in force: what is published tomorrow may look back.
-pub const MIN_KEPT_S: u32 = 30 * 86_400;
+pub const MIN_KEPT_S: u32 = 30 * crate::value::DAY_SECONDS;
 
 /// Events of one submission whose fates are told apart at most.
 pub const MAX_FATES: usize = 1 << 16;

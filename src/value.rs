@@ -12,6 +12,8 @@ use crate::schema::Vocabulary;
 
 /// Microseconds of one second.
 pub const SECOND: i64 = 1_000_000;
+/// A day in seconds.
+pub const DAY_SECONDS: u32 = 86_400;
 
 /// The longest stretch of time, about 292 years, in microseconds: what 64 bits of nanoseconds hold, as
 /// elsewhere in CEL.
@@ -79,6 +81,11 @@ impl Time {
     /// Whole seconds since 1970, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(SECOND)
+    }
+
+    /// Whole seconds since 1970 as the fold and tokens keep them: a time before 1970 or after 2106 is at the end that it is beyond.
+    pub fn stored_seconds(self) -> u32 {
+        self.seconds().clamp(0, i64::from(u32::MAX)) as u32
     }
 
     /// Reads RFC 3339, or a day (its beginning in UTC).

@@ -38,32 +38,33 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     fn posterior(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> Posterior {
         let segment = self.segment(offer);
         let key = LessonKey { offer: offer.number, placement: placement.number, segment };
-        let now_s = self.now.seconds().clamp(0, i64::from(u32::MAX)) as u32;
         let learned = self.request.lessons.learned(key);
-        learned.map_or(rule.prior, |learned| learned.posterior(rule.prior, now_s, rule.pace))
+        learned
+            .map_or(rule.prior, |learned| learned.posterior(rule.prior, self.now.stored_seconds(), rule.pace))
     }
 
     /// The parts of its score on this placement; of a learned chance its mean.
     pub(super) fn score(&self, placement: &Placement, offer: &'e Offer) -> Score {
         offer.constant_score.unwrap_or_else(|| {
-            let facts = self.facts(offer.tags);
             let propensity = match &offer.learned {
                 Some(rule) => Value::Double(self.posterior(placement, offer, rule).mean()),
-                None => offer.propensity.evaluate(&facts),
+                None => offer.propensity.evaluate(&self.facts(offer.tags)),
             };
-            Score::new(&propensity, offer.value, &offer.boost.evaluate(&facts))
+            self.scored(offer, &propensity)
         })
+    }
+
+    fn scored(&self, offer: &'e Offer, propensity: &Value<'_>) -> Score {
+        Score::new(propensity, offer.value, &offer.boost.evaluate(&self.facts(offer.tags)))
     }
 
     /// What is known of its score, to draw by.
     pub(super) fn candidate(&self, placement: &Placement, offer: &'e Offer) -> Candidate {
-        let score = self.score(placement, offer);
-        match &offer.learned {
-            Some(rule) => {
-                let weight = score.value * score.boost;
-                Candidate::Learned { posterior: self.posterior(placement, offer, rule), weight }
-            }
-            None => Candidate::Known(score.score),
-        }
+        let Some(rule) = &offer.learned else {
+            return Candidate::Known(self.score(placement, offer).score);
+        };
+        let posterior = self.posterior(placement, offer, rule);
+        let score = self.scored(offer, &Value::Double(posterior.mean()));
+        Candidate::Learned { posterior, weight: score.value * score.boost }
     }
 }

@@ -31,6 +31,23 @@ fn compile(texts: &[&str]) -> Result<Engine, Problems> {
     Engine::compile(&schema, &sets?)
 }
 
+/// What is asked unless a test says otherwise: these placements in the app, by somebody without contacts.
+fn asked<'a>(engine: &Engine, placements: &'a [(PlacementId, usize)]) -> Request<'a> {
+    Request {
+        customer: "c",
+        channel: engine.schema.channel_id("app").unwrap(),
+        placements,
+        locale: None,
+        context: Context::default(),
+        contacts: &[],
+        budgets: &NoBudgets,
+        lessons: &NoLessons,
+        seed: 0,
+        explain: false,
+        overdue: None,
+    }
+}
+
 fn details(texts: &[&str]) -> Vec<String> {
     let problems = compile(texts).err().unwrap_or_default();
     problems.iter().map(|p| format!("{}: {}", p.place.map_or(0, |place| place.line), p.detail)).collect()
@@ -146,19 +163,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
     for (looks, fallback, not_looked_at) in [(0, true, 600), (1, false, 88), (9, false, 0)] {
         let left = Cell::new(looks);
         let overdue = || left.replace(left.get() - 1) <= 0;
-        let request = Request {
-            customer: "c",
-            channel: engine.schema.channel_id("app").unwrap(),
-            placements: &[(engine.placement_id("slot").unwrap(), 2)],
-            locale: None,
-            context: Context::default(),
-            contacts: &[],
-            budgets: &NoBudgets,
-            lessons: &NoLessons,
-            seed: 0,
-            explain: true,
-            overdue: Some(&overdue),
-        };
+        let placements = &[(engine.placement_id("slot").unwrap(), 2)];
+        let request = Request { explain: true, overdue: Some(&overdue), ..asked(&engine, placements) };
         let decision = decide(&engine, FeatureVector::unknown(), &request, Time(0));
         let shown = &decision.placements[0];
         let late = shown
@@ -184,19 +190,8 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     };
     set("age", age.map(Value::Int));
     set("consent", consent.map(Value::Bool));
-    let request = Request {
-        customer: "c",
-        channel: engine.schema.channel_id("app").unwrap(),
-        placements: &[(engine.placement_id("slot").unwrap(), 1)],
-        locale: None,
-        context: Context::default(),
-        contacts: &[],
-        budgets: &NoBudgets,
-        lessons: &NoLessons,
-        seed: 0,
-        explain: true,
-        overdue: None,
-    };
+    let placements = &[(engine.placement_id("slot").unwrap(), 1)];
+    let request = Request { explain: true, ..asked(&engine, placements) };
     let now = Time::parse("2026-11-20T10:00:00Z").unwrap();
     let decision = decide(&engine, FeatureVector::new(&row), &request, now);
     let Some(stop) = &decision.placements[0].explanations[0].stopped_by else { return "shown".into() };

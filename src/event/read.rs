@@ -62,7 +62,7 @@ impl Reader<'_> {
         let object = at.object(&FIELDS, problems)?;
         let customer = customer(&object, problems);
         let id = id(&object, customer.as_ref(), problems)?;
-        let received = seconds(self.now);
+        let received = self.now.stored_seconds();
         let when = self.when(&object, received, problems)?;
         let type_name = object.required("type", problems)?;
         let name = type_name.text(problems)?;
@@ -134,12 +134,12 @@ impl Reader<'_> {
             if problems.omitted > 0 {
                 break; // enough was said, and hints cost time
             }
-            let Some(place) = declared.properties.iter().position(|property| &*property.name == name) else {
-                let problem =
-                    Problem::new(format!("event `{}` has no property {}", declared.name, quoted(name)));
-                let names = declared.properties.iter().map(|property| &*property.name);
-                problems.push(at.key_placed(problem.nearest(name, names)));
-                continue;
+            let place = match declared.find_property(name) {
+                Ok(place) => place,
+                Err(problem) => {
+                    problems.push(at.key_placed(problem));
+                    continue;
+                }
             };
             if at.is_null() {
                 continue;
@@ -168,7 +168,7 @@ impl Reader<'_> {
         }
         let text = at.text(problems)?;
         let Tokens { keys, life } = self.tokens;
-        let checked = keys.check(text, customer?.as_str(), seconds(self.now), *life);
+        let checked = keys.check(text, customer?.as_str(), self.now.stored_seconds(), *life);
         let checked = checked.map_err(|wrong| problems.push(at.problem(wrong.to_string())));
         let Token { decided, nonce, offer, place, arms, segment, .. } = checked.ok()?;
         let catalogue = &self.engine.catalogue;
@@ -294,8 +294,4 @@ fn id(object: &Object<'_, '_>, customer: Option<&CustomerId>, problems: &mut Pro
     }
     let of = customer.map_or(0, |customer| xxh3_64_with_seed(customer.as_str().as_bytes(), 0));
     Some(xxh3_64_with_seed(text.as_bytes(), of).max(1))
-}
-
-fn seconds(time: Time) -> u32 {
-    time.seconds().clamp(0, i64::from(u32::MAX)) as u32
 }

@@ -19,9 +19,8 @@ use super::{
 };
 use crate::context::Context;
 use crate::problem::{Problem, Problems};
-use crate::schema::{ChannelId, Schema};
-use crate::value::{Time, Value};
-use crate::vector::FeatureVector;
+use crate::schema::Schema;
+use crate::value::Value;
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]
@@ -549,17 +548,7 @@ impl Check<'_> {
             return node;
         }
         let (context, memo) = (Context::default(), TagMemo::default());
-        let facts = Facts {
-            schema: self.scope.schema,
-            vector: FeatureVector::unknown(),
-            customer: None,
-            context: &context,
-            channel: ChannelId(0),
-            now: Time(0),
-            tags: &[],
-            memo: &memo,
-            variables: &[],
-        };
+        let facts = Facts::of_context(self.scope.schema, &context, &memo);
         let value = node.evaluate(&facts).into_owned();
         Node::Constant(value)
     }

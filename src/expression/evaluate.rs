@@ -47,6 +47,23 @@ pub struct Facts<'a> {
     pub variables: &'a [Value<'a>],
 }
 
+impl<'a> Facts<'a> {
+    /// What can be seen without a customer and at no particular time: the context, and whatever is put in place of the rest.
+    pub(crate) fn of_context(schema: &'a Schema, context: &'a Context<'a>, memo: &'a TagMemo) -> Facts<'a> {
+        Facts {
+            schema,
+            vector: FeatureVector::unknown(),
+            customer: None,
+            context,
+            channel: ChannelId(0),
+            now: Time(0),
+            tags: &[],
+            memo,
+            variables: &[],
+        }
+    }
+}
+
 /// Tags that were computed in this decision, so that each is computed once however often it is used; and the customer's slots
 /// in the experiments of the same rule set, each hashed once.
 #[derive(Debug, Default)]

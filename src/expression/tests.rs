@@ -226,17 +226,8 @@ fn the_deepest_expression_fits_half_of_a_usual_stack() {
     let run = move || {
         let (schema, context, memo) = (schema(), Context::default(), TagMemo::default());
         let words = row(&schema, "age=1");
-        let facts = Facts {
-            schema: &schema,
-            vector: FeatureVector::new(&words),
-            customer: None,
-            context: &context,
-            channel: ChannelId(0),
-            now: Time(0),
-            tags: &[],
-            memo: &memo,
-            variables: &[],
-        };
+        let vector = FeatureVector::new(&words);
+        let facts = Facts { vector, ..Facts::of_context(&schema, &context, &memo) };
         deepest.evaluate(&facts).to_string()
     };
     assert_eq!(one_mebibyte.spawn(run).unwrap().join().unwrap(), "1");

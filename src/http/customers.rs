@@ -18,7 +18,7 @@ use crate::expression::{Facts, TagMemo};
 use crate::input::{Cursor, Input, quoted};
 use crate::problem::{Problem, Problems};
 use crate::row;
-use crate::schema::{ChannelId, FeatureId};
+use crate::schema::FeatureId;
 use crate::store::Row;
 use crate::update::{Change, Update, read_fields};
 use crate::value::{Time, Value};
@@ -74,17 +74,8 @@ fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Ve
         let tags = &engine.tags[set];
         let mut memo = TagMemo::default();
         memo.clear(tags.len(), engine.experiments.get(set).map_or(0, Vec::len));
-        let facts = Facts {
-            schema: &engine.schema,
-            vector: FeatureVector::new(row),
-            customer: Some(customer),
-            context: &context,
-            channel: ChannelId(0),
-            now,
-            tags,
-            memo: &memo,
-            variables: &[],
-        };
+        let bare = Facts::of_context(&engine.schema, &context, &memo);
+        let facts = Facts { vector: FeatureVector::new(row), customer: Some(customer), now, tags, ..bare };
         tags.iter().filter(|tag| tag.condition.holds(&facts)).map(|tag| &*tag.name).collect::<Vec<_>>()
     };
     let sets = engine.versions.iter().enumerate().map(|(set, (name, _))| (&**name, holding(set)));

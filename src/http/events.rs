@@ -162,11 +162,6 @@ impl Events {
 
 /// One problem for all of an event.
 fn first_of(problems: &Problems) -> Problem {
-    let count = problems.count();
-    let first = problems.iter().next().cloned().unwrap_or_else(|| Problem::new("it is wrong"));
-    if count > 1 {
-        let detail = format!("{count} problems, the first: {}", first.detail);
-        return Problem { detail, ..first };
-    }
-    first
+    let first = problems.iter().next().cloned().unwrap_or_else(|| Problem::new(""));
+    Problem { detail: problems.summary(), ..first }
 }

@@ -91,12 +91,7 @@ impl Refusal {
 
     /// Input that is wrong, with all its problems.
     pub(super) fn problems(kind: Kind, problems: Problems) -> Refusal {
-        let detail = match (problems.iter().next(), problems.count()) {
-            (Some(only), 1) => only.detail.clone(),
-            (Some(first), count) => format!("{count} problems, the first: {}", first.detail),
-            (None, _) => String::from("it is wrong"),
-        };
-        let mut refusal = Refusal::new(kind, detail);
+        let mut refusal = Refusal::new(kind, problems.summary());
         refusal.0.errors = problems;
         refusal
     }

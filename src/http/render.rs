@@ -95,7 +95,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
     let place = shown.placement.place(rendered.channel).unwrap_or_default(); // a placement that is asked is on the channel
     let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
     let content = Token {
-        decided: now.seconds().clamp(0, i64::from(u32::MAX)) as u32,
+        decided: now.stored_seconds(),
         nonce: xxh3_64_with_seed(id.as_str().as_bytes(), salt).max(1),
         rule_sets: engine.versions_for(of.offer).collect(),
         offer: of.offer.number.0,

@@ -22,10 +22,9 @@ use crate::problem::{Problem, Problems};
 use crate::stats::{
     Counted, Dimension, EARLIER, Experiment, Figures, MAX_ROWS, Query, Rate, Row, Stats, Tallied, Variant,
 };
-use crate::value::Time;
+use crate::value::{DAY_SECONDS, Time};
 
 const PARAMETERS: [&str; 7] = ["by", "offer", "placement", "channel", "variant", "from", "to"];
-const DAY_SECONDS: i64 = 86_400;
 
 /// `GET /v1/stats`. Joining what was counted takes a while when there is much of it, so it is done off the threads that
 /// decide, one after the other.
@@ -175,7 +174,7 @@ fn known<'n, T, N: Iterator<Item = &'n str>>(
 fn day(name: &str, text: Option<&str>, problems: &mut Problems) -> Option<u32> {
     let text = text?;
     let found: Option<Problem> = match Time::parse(text).filter(|_| text.len() == 10) {
-        Some(time) => match u32::try_from(time.seconds() / DAY_SECONDS) {
+        Some(time) => match u32::try_from(time.seconds() / i64::from(DAY_SECONDS)) {
             Ok(day) if time.seconds() >= 0 => return Some(day),
             _ => Some(query::problem(name, format!("{text} is before 1970"))),
         },
@@ -191,7 +190,7 @@ fn day_text(day: u32) -> String {
     if day == EARLIER {
         return "earlier".into();
     }
-    let text = Time::from_seconds(i64::from(day) * DAY_SECONDS).to_string();
+    let text = Time::from_seconds(i64::from(day) * i64::from(DAY_SECONDS)).to_string();
     text.split('T').next().unwrap_or_default().to_owned()
 }
 

@@ -1,5 +1,6 @@
 //! What was taken already: hashes in the order in which they came, the oldest forgotten first.
 
+use crate::value::DAY_SECONDS;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ const MAX_DAY_CHUNKS: usize = 64;
 const FORGOTTEN_AT_ONCE: usize = 16;
 /// The look-up is in so many parts, so that none takes more than half a millisecond to grow.
 const PARTS: usize = 256;
-const SECONDS_PER_DAY: u32 = 86_400;
 
 /// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, whatever there is.
 pub(super) struct Remembered {
@@ -74,7 +74,7 @@ impl Remembered {
 
     /// Remembers a hash that is not remembered yet, received at `received` and dated `dated`, in seconds since 1970.
     pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
-        let day = received / SECONDS_PER_DAY;
+        let day = received / DAY_SECONDS;
         if self.kept.len >= MAX_REMEMBERED {
             self.forget_oldest();
         }
@@ -189,7 +189,7 @@ impl Kept {
 mod tests {
     use super::*;
 
-    const DAY: u32 = SECONDS_PER_DAY;
+    const DAY: u32 = DAY_SECONDS;
 
     fn filled(hashes: impl Iterator<Item = u64>, at: u32) -> Remembered {
         let mut remembered = Remembered::new(Kept::default());

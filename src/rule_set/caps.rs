@@ -1,5 +1,6 @@
 //! How often something is shown, as a rule set says it: caps, suppressions and budgets.
 
+use crate::value::DAY_SECONDS;
 use jiff::tz::TimeZone;
 
 use super::{Reference, Spot};
@@ -23,7 +24,6 @@ pub const MAX_BUDGET: u32 = 1_000_000_000;
 pub const MAX_HOLD_S: u32 = 3_600;
 
 const DEFAULT_HOLD_S: u32 = 600;
-const DAY_S: u32 = 86_400;
 const _: () = assert!((MAX_CAP as usize) < crate::contact::MAX_CONTACTS);
 
 /// Over which time something is counted.
@@ -115,7 +115,7 @@ impl Window {
         match self {
             Window::Forever => u32::MAX,
             Window::Sliding(seconds) => *seconds,
-            Window::Days(days, _) => (days + 1) * DAY_S,
+            Window::Days(days, _) => (days + 1) * DAY_SECONDS,
         }
     }
 }
@@ -313,8 +313,8 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
     match (seconds(text), zone) {
         (None, None) if text == "forever" => Some(Window::Forever),
         (Some(seconds), None) if seconds <= MAX_LATE_S => Some(Window::Sliding(seconds)),
-        (Some(seconds), Some(zone)) if seconds % DAY_S == 0 && seconds <= MAX_LATE_S => {
-            Some(Window::Days(seconds / DAY_S, zone))
+        (Some(seconds), Some(zone)) if seconds % DAY_SECONDS == 0 && seconds <= MAX_LATE_S => {
+            Some(Window::Days(seconds / DAY_SECONDS, zone))
         }
         (None, Some(_)) if text == "forever" => {
             let problem = cursor.problem("with `timezone` calendar days are counted, but this is for ever");
@@ -327,7 +327,7 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
             None
         }
         _ => {
-            let most = MAX_LATE_S / DAY_S;
+            let most = MAX_LATE_S / DAY_SECONDS;
             let problem = cursor.problem(format!(
                 "expected a time such as 30m, 12h or 7d, or forever, found {}",
                 quoted(text)
@@ -343,7 +343,7 @@ pub(super) fn seconds(text: &str) -> Option<u32> {
     let unit = match text.as_bytes().last()? {
         b'm' => 60,
         b'h' => 3_600,
-        b'd' => DAY_S,
+        b'd' => DAY_SECONDS,
         _ => return None,
     };
     let number = &text[..text.len() - 1];

@@ -34,14 +34,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use self::ring::Ring;
 use super::kind::unscaled;
 use super::{Computed, Function, Kind, MAX_ROW_WORDS, Period};
-use crate::value::{Time, Value};
+use crate::value::{DAY_SECONDS, Time, Value};
 
 /// Buckets that a window may be cut into at most.
 pub const MAX_BUCKETS: u8 = 64;
 /// Into how many it is cut unless the schema says.
 pub const DEFAULT_BUCKETS: u8 = 8;
-
-const DAY_SECONDS: u32 = 86_400;
 
 /// Words of a row that belong to one computed feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

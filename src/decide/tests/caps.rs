@@ -538,19 +538,8 @@ offers:
     ] {
         for explain in [false, true] {
             let budgets = Spent { used: used.clone(), asked: Cell::default() };
-            let request = Request {
-                customer: "c",
-                channel: engine.schema.channel_id("app").unwrap(),
-                placements: &[(engine.placement_id("slot").unwrap(), 1)],
-                locale: None,
-                context: Context::default(),
-                contacts,
-                budgets: &budgets,
-                lessons: &NoLessons,
-                seed: 0,
-                explain,
-                overdue: None,
-            };
+            let placements = &[(engine.placement_id("slot").unwrap(), 1)];
+            let request = Request { contacts, budgets: &budgets, explain, ..asked(&engine, placements) };
             let decision = decide(&engine, FeatureVector::unknown(), &request, now);
             let placement = &decision.placements[0];
             assert_eq!(&*placement.propositions[0].offer.name, shown);

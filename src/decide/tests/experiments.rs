@@ -39,19 +39,8 @@ fn decided<A>(
     let mut row = vec![0; engine.schema.row_words()];
     let feature = engine.schema.feature(engine.schema.feature_id("age").unwrap());
     feature.field.unwrap().write(&mut row, feature.kind.encode(&Value::Int(age)));
-    let request = Request {
-        customer,
-        channel: engine.schema.channel_id("app").unwrap(),
-        placements: &[(engine.placement_id("slot").unwrap(), 3)],
-        locale: locale.as_ref(),
-        context: Context::default(),
-        contacts: &[],
-        budgets: &NoBudgets,
-        lessons: &NoLessons,
-        seed: 0,
-        explain: true,
-        overdue: None,
-    };
+    let placements = &[(engine.placement_id("slot").unwrap(), 3)];
+    let request = Request { customer, locale: locale.as_ref(), explain: true, ..asked(engine, placements) };
     let decision = decide(engine, FeatureVector::new(&row), &request, Time(0));
     let quiet = Request { explain: false, ..request };
     let plain = decide(engine, FeatureVector::new(&row), &quiet, Time(0));

@@ -47,19 +47,8 @@ fn decided(
     let mut row = vec![0; engine.schema.row_words()];
     let id = engine.schema.feature_id("age").unwrap();
     engine.schema.feature(id).field.unwrap().write(&mut row, age + 1);
-    let request = Request {
-        customer: "c",
-        channel: engine.schema.channel_id("app").unwrap(),
-        placements: &[(engine.placement_id("slot").unwrap(), count)],
-        locale: None,
-        context: Context::default(),
-        contacts: &[],
-        budgets: &NoBudgets,
-        lessons,
-        seed,
-        explain,
-        overdue: None,
-    };
+    let placements = &[(engine.placement_id("slot").unwrap(), count)];
+    let request = Request { lessons, seed, explain, ..asked(engine, placements) };
     let now = Time::from_seconds(100_000);
     let decision = decide(engine, FeatureVector::new(&row), &request, now);
     let shown = &decision.placements[0];
@@ -139,19 +128,9 @@ fn what_has_no_place_in_its_budget_takes_no_part_in_the_draw() {
         compile(&[&text.replace("tags:", "budgets: {few: {max: 9, on: impression}}\ntags:")]).unwrap();
     let placement = engine.placement_id("slot").unwrap();
     for seed in 0..300 {
-        let request = Request {
-            customer: "c",
-            channel: engine.schema.channel_id("app").unwrap(),
-            placements: &[(placement, 2)],
-            locale: None,
-            context: Context::default(),
-            contacts: &[],
-            budgets: &NothingLeft,
-            lessons: &NoLessons,
-            seed,
-            explain: seed % 2 == 0,
-            overdue: None,
-        };
+        let placements = &[(placement, 2)];
+        let request =
+            Request { budgets: &NothingLeft, seed, explain: seed % 2 == 0, ..asked(&engine, placements) };
         let decision = decide(&engine, FeatureVector::unknown(), &request, Time::from_seconds(100_000));
         let [first, second] = &decision.placements[0].propositions[..] else { panic!("two") };
         let names = [&*first.offer.name, &*second.offer.name];

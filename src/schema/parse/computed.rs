@@ -108,11 +108,8 @@ fn read_property<'e>(
         (None, _) => return Some(None),
     };
     let name = cursor.text(problems)?;
-    let Some(property) = event.property_id(name).map(|id| &event.properties[id]) else {
-        let problem = cursor.problem(format!("event `{}` has no property {}", event.name, quoted(name)));
-        problems.push(problem.nearest(name, event.properties.iter().map(|p| &*p.name)));
-        return None;
-    };
+    let found = event.find_property(name).map_err(|problem| problems.push(cursor.placed(problem)));
+    let property = &event.properties[found.ok()?];
     let number = matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. });
     let kind = property.kind.name();
     if of_numbers && !number {
