@@ -12,12 +12,14 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use usher::audience::{Audience, Count};
-use usher::customer::CustomerId;
-use usher::expression::{Expression, Origin, Scope, Syntax};
+use usher::customer::id::CustomerId;
+use usher::expression::{Expression, Scope, Syntax};
+use usher::input::origin::Origin;
+use usher::insight::audience::{Audience, Count};
 use usher::schema::Schema;
-use usher::store::{self, BATCH_ROWS, Customers, CustomersWriter};
-use usher::value::{Time, Value};
+use usher::schema::value::{Time, Value};
+use usher::state::store;
+use usher::state::store::{BATCH_ROWS, Customers, CustomersWriter};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic};
-use usher::analysis::{Known, analyse};
 use usher::decide::eligible;
 use usher::engine::Engine;
-use usher::rule_set::RuleSet;
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::insight::analysis::{Known, analyse};
+use usher::rules::rule_set::RuleSet;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 // As the server has it: compiling is little else than allocating.
 #[cfg(feature = "mimalloc")]

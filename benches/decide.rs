@@ -13,14 +13,15 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::bundle::Bundle;
-use usher::catalogue::OfferNumber;
-use usher::contact::{Contact, OutcomeKind};
+use usher::customer::contact::Contact;
+use usher::customer::numbers::OfferNumber;
+use usher::customer::outcome::OutcomeKind;
 use usher::decide::{Context, NoBudgets, NoLessons, Request, decide, eligible};
 use usher::engine::{Engine, OfferId};
-use usher::rule_set::RuleSet;
+use usher::rules::rule_set::RuleSet;
+use usher::schema::value::{Time, Value};
+use usher::schema::vector::FeatureVector;
 use usher::schema::{FeatureId, Schema};
-use usher::value::{Time, Value};
-use usher::vector::FeatureVector;
 
 // As the server has it: compiling is little else than allocating.
 #[cfg(feature = "mimalloc")]

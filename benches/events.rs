@@ -9,15 +9,16 @@
 
 use std::time::{Duration, Instant};
 
-use usher::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
-use usher::contact::OutcomeKind;
-use usher::customer::CustomerId;
-use usher::event::{Event, Limit, Outcome};
-use usher::record::{MAX_UPDATES_PER_RECORD, Record};
-use usher::row;
+use usher::customer::event::Event;
+use usher::customer::id::CustomerId;
+use usher::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use usher::customer::outcome::OutcomeKind;
+use usher::customer::outcome::{Limit, Outcome};
+use usher::customer::row;
+use usher::customer::update::{Change, Update};
 use usher::schema::FeatureId;
 use usher::state::State;
-use usher::update::{Change, Update};
+use usher::state::record::{MAX_UPDATES_PER_RECORD, Record};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

@@ -12,11 +12,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::decide::{Decision, Request, decide};
-use usher::http::{self, Settings};
+use usher::http;
+use usher::http::Settings;
+use usher::node::startup::Startup;
 use usher::node::{Define, Node};
-use usher::startup::Startup;
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 // As the server has it.
 #[cfg(feature = "mimalloc")]

@@ -12,11 +12,11 @@ use std::process::Command;
 
 use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic};
-use usher::catalogue::ArmNumber;
+use usher::customer::numbers::ArmNumber;
 use usher::decide::{Request, decide, eligible};
-use usher::decided::Decided;
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::insight::decided::Decided;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 /// Decisions that are counted, each for another customer.
 const DECISIONS: usize = 200;

@@ -14,14 +14,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use usher::customer::CustomerId;
-use usher::disk::{Disk, Folder, read_exact_at, write_all_at};
-use usher::record::Record;
+use usher::customer::id::CustomerId;
+use usher::customer::row::Row;
+use usher::customer::update::{Change, Update};
 use usher::schema::FeatureId;
-use usher::snapshot::{self, Written};
 use usher::state::State;
-use usher::store::{Customers, Row};
-use usher::update::{Change, Update};
+use usher::state::record::Record;
+use usher::state::store::Customers;
+use usher::storage::disk::{Disk, Folder, read_exact_at, write_all_at};
+use usher::storage::snapshot;
+use usher::storage::snapshot::Written;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

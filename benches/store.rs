@@ -7,8 +7,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use usher::customer::CustomerId;
-use usher::store::{Customers, CustomersWriter, Row, customers};
+use usher::customer::id::CustomerId;
+use usher::customer::row::Row;
+use usher::state::store::{Customers, CustomersWriter, customers};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use smallvec::smallvec;
-use usher::token::{DEFAULT_LIFE, Key, Keys, Token, Wrong};
+use usher::intake::token::{DEFAULT_LIFE, Key, Keys, Token, Wrong};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

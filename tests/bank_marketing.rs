@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io, thread};
 
 use usher::engine::Engine;
-use usher::value::Time;
+use usher::schema::value::Time;
 
 use compare::{Tally, compare};
 use customers::Customer;

@@ -5,11 +5,12 @@
 //! `DEVIATIONS` says which and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use usher::context::Context;
-use usher::expression::{Facts, Origin, Scope, Syntax, TagMemo};
+use usher::expression::{Facts, Scope, Syntax, TagMemo};
+use usher::input::origin::Origin;
+use usher::schema::context::Context;
+use usher::schema::value::{Time, Value};
+use usher::schema::vector::FeatureVector;
 use usher::schema::{ChannelId, Schema};
-use usher::value::{Time, Value};
-use usher::vector::FeatureVector;
 
 const CASES: usize = 20_000;
 const SEED: u64 = 20_261_122;

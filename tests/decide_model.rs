@@ -10,13 +10,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use usher::analysis::Known;
 use usher::decide::{Context, Request, decide};
 use usher::engine::Engine;
-use usher::rule_set::RuleSet;
+use usher::insight::analysis::Known;
+use usher::rules::rule_set::RuleSet;
 use usher::schema::Schema;
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 const SCHEMA: &str = "
 schema: model
@@ -401,7 +401,7 @@ proptest! {
 
 /// The offers that warnings say are never shown, or never win.
 fn said_never(engine: &Engine, sets: &[Arc<RuleSet>]) -> Vec<String> {
-    let warnings = usher::analysis::analyse(engine, sets, &Known::at(Time(0)));
+    let warnings = usher::insight::analysis::analyse(engine, sets, &Known::at(Time(0)));
     let never = |detail: &str| detail.contains("never shown") || detail.contains("never wins");
     let found = warnings.iter().filter(|warning| never(&warning.problem.detail));
     found.filter_map(|warning| warning.offer.as_ref().map(|offer| offer.to_string())).collect()

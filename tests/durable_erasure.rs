@@ -11,7 +11,7 @@ use cli_support::run;
 use durable_support::{Home, Process, SCHEMA};
 use fastrand::Rng;
 use usher::schema::Schema;
-use usher::value::Value;
+use usher::schema::value::Value;
 
 const CANARIES: usize = 100;
 const OTHERS: usize = 300;

@@ -14,10 +14,10 @@ use support::{Client, Running, running_with};
 use usher::decide::{Context, Request, decide, eligible};
 use usher::engine::Engine;
 use usher::http::Settings;
-use usher::rule_set::RuleSet;
+use usher::rules::rule_set::RuleSet;
 use usher::schema::Schema;
-use usher::value::{Time, Value};
-use usher::vector::FeatureVector;
+use usher::schema::value::{Time, Value};
+use usher::schema::vector::FeatureVector;
 
 const SWAPS: u64 = 1_000;
 const OFFERS: usize = 200;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Running, running, running_with, settings};
-use usher::startup::Startup;
+use usher::node::startup::Startup;
 
 const DECISION: &str = r#"{"customer": "c-1", "channel": "app", "placements": [{"id": "home"}]}"#;
 const MSGPACK: &str = "content-type: application/msgpack\r\naccept: application/msgpack\r\n";

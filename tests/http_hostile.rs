@@ -513,7 +513,7 @@ fn clients_that_only_say_that_they_will_send_much_block_nobody() {
     let slow = usher::http::Settings { body_timeout: Duration::from_secs(10), ..settings() };
     let server = running_with(slow);
     let mut held = Vec::new();
-    for _ in 0..2 * usher::http::MAX_LARGE_BODIES {
+    for _ in 0..2 * usher::http::bounds::MAX_LARGE_BODIES {
         for to in ["POST /v1/customers HTTP/1.1\r\ncontent-type: text/csv", "PUT /v1/rule-sets/x HTTP/1.1"] {
             let mut client = server.client();
             client.send(format!("{to}\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes());
@@ -524,7 +524,7 @@ fn clients_that_only_say_that_they_will_send_much_block_nobody() {
     let load = || server.call("POST", "/v1/customers?dry_run=true", "content-type: text/csv\r\n", &large);
     assert_eq!(load().status, 200);
     // Those that did send much take places, but never those of rule sets.
-    for _ in 0..usher::http::MAX_LARGE_BODIES {
+    for _ in 0..usher::http::bounds::MAX_LARGE_BODIES {
         let mut client = server.client();
         let length = 2 * large.len();
         client.send(format!("POST /v1/customers HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: {length}\r\n\r\n").as_bytes());

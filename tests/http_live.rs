@@ -10,8 +10,8 @@ use std::thread;
 use serde_json::{Value, json};
 use support::{Client, Running, block_on, settings};
 use usher::http;
+use usher::node::startup::Startup;
 use usher::node::{Define, Node};
-use usher::startup::Startup;
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 12;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Reply, Running, running, starting};
-use usher::startup::Progress;
+use usher::storage::durability::BytesRead;
 
 const DECISION: &str = r#"{"customer": "c-1", "channel": "app", "placements": [{"id": "home"}]}"#;
 
@@ -67,7 +67,7 @@ fn until_the_node_is_there_every_route_says_so() {
 fn readiness_says_how_far_the_start_is() {
     let (server, startup) = starting();
     is_problem(&server.get("/readyz"), 503, "not known yet");
-    startup.report(Progress { done: 123, total: 1000 });
+    startup.report(BytesRead { done: 123, total: 1000 });
     is_problem(&server.get("/readyz"), 503, "123 of 1000 bytes were read (12 %)");
     startup.finish(Arc::clone(&server.node));
     assert_eq!(server.get("/readyz").json()["ready"], true);

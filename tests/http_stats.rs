@@ -32,7 +32,7 @@ fn row(name: &str, decisions: u64, fallbacks: u64) -> Value {
 }
 
 fn rate(of: u64, all: u64) -> Value {
-    let rate = usher::stats::wilson(of, all).unwrap();
+    let rate = usher::insight::stats::wilson(of, all).unwrap();
     json!({"rate": rate.rate, "low": rate.low, "high": rate.high})
 }
 
@@ -65,7 +65,7 @@ fn decisions_of_all_threads_are_counted_exactly_while_rule_sets_change() {
     assert_eq!((&found["funnel"]["decisions"], &found["by"]), (&json!(all + all / 2), &json!(["offer"])));
     assert_eq!(found["uncounted"], json!({"combinations": 0, "outcomes": 0}));
     assert_eq!(found["sequence"], server.node.sequence());
-    assert!(usher::value::Time::parse(found["since"].as_str().unwrap()).is_some(), "{found}");
+    assert!(usher::schema::value::Time::parse(found["since"].as_str().unwrap()).is_some(), "{found}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! logged propensities are true, and whether they serve to evaluate other policies. Everything is seeded.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly")]
 
-use usher::evaluation::{Evaluation, Logged};
+use usher::insight::evaluation::{Evaluation, Logged};
 use usher::learning::{Candidate, Learned, Pace, Posterior, Thompson, uniform};
 
 const PRIOR: Posterior = Posterior { yes: 1.0, no: 19.0 };

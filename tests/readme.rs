@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use usher::node::Define;
-use usher::rule_set::RuleSet;
+use usher::node::startup::Startup;
+use usher::rules::rule_set::RuleSet;
 use usher::schema::Schema;
-use usher::startup::Startup;
 
 fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

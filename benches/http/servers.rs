@@ -16,11 +16,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, Runtime};
 use usher::bundle::Bundle;
+use usher::bundle::population::Population;
 use usher::http;
 use usher::node::Node;
-use usher::population::Population;
-use usher::startup::Startup;
-use usher::value::Time;
+use usher::node::startup::Startup;
+use usher::schema::value::Time;
 
 const USHER: &str = "--serve-usher";
 const CONSTANT: &str = "--serve-constant";

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use usher::bundle::Bundle;
+use usher::bundle::population::Population;
+use usher::customer::update::Update;
 use usher::node::Node;
-use usher::population::Population;
-use usher::update::Update;
-use usher::value::Time;
+use usher::schema::value::Time;
 
 use super::floor::Floor;
 use super::node::{digest, open, open_with_bundle};

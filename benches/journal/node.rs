@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use usher::bundle::Bundle;
-use usher::customer::CustomerId;
-use usher::data_dir;
-use usher::ledger::Content;
+use usher::customer::id::CustomerId;
+use usher::customer::row::Row;
+use usher::customer::update::{Change, Update};
 use usher::node::Node;
+use usher::node::snapshotter::Schedule;
 use usher::schema::FeatureId;
-use usher::snapshotter::Schedule;
+use usher::schema::value::{Time, Value};
+use usher::schema::vector::FeatureVector;
 use usher::state;
-use usher::store::Row;
-use usher::update::{Change, Update};
-use usher::value::{Time, Value};
-use usher::vector::FeatureVector;
+use usher::state::ledger::Content;
+use usher::storage::data_dir;
 
 use super::{CUSTOMERS, FEATURE, Writer, id, runtime};
 

@@ -14,11 +14,14 @@ mod redis;
 
 use std::time::{Duration, Instant};
 
-use usher::catalogue::{OfferNumber, PlaceNumber};
-use usher::contact::{Contact, FIRST_SECOND, OutcomeKind};
-use usher::customer::CustomerId;
-use usher::row;
-use usher::store::{self, Customers, CustomersWriter, Found, Row};
+use usher::customer::contact::{Contact, FIRST_SECOND};
+use usher::customer::id::CustomerId;
+use usher::customer::numbers::{OfferNumber, PlaceNumber};
+use usher::customer::outcome::OutcomeKind;
+use usher::customer::row;
+use usher::customer::row::Row;
+use usher::state::store;
+use usher::state::store::{Customers, CustomersWriter, Found};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]

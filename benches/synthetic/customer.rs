@@ -1,7 +1,7 @@
 //! A customer as plain numbers.
 
 use usher::schema::Schema;
-use usher::value::Value;
+use usher::schema::value::Value;
 
 use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, float_of, int_max};
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use usher::decide::{Context, Request};
 use usher::engine::{Engine, OfferId, PlacementId};
-use usher::rule_set::RuleSet;
+use usher::rules::rule_set::RuleSet;
 use usher::schema::{ChannelId, Schema};
 
 use condition::Condition;

@@ -2,8 +2,8 @@
 
 use usher::decide::{Decision, Request, decide, eligible};
 use usher::engine::{Engine, OfferId, PlacementId};
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 use crate::peer::{Peer, Question};
 use crate::synthetic::customer::Customer;

@@ -1,9 +1,10 @@
 //! The straightforward evaluator: Usher's own conditions, one after the other, each as a tree.
 
 use usher::decide::Context;
-use usher::expression::{Expression, Facts, Origin, Scope, Syntax, TagMemo};
-use usher::value::Time;
-use usher::vector::FeatureVector;
+use usher::expression::{Expression, Facts, Scope, Syntax, TagMemo};
+use usher::input::origin::Origin;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 
 use crate::peer::{Peer, Question};
 use crate::synthetic::customer::Customer;

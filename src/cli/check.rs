@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Failure, Outcome, problem_json, report};
-use crate::analysis::{Known, Warning, Warnings, analyse};
+use super::outcome::{Failure, Outcome, problem_json, report};
 use crate::bundle::{Bundle, Checked, read_file};
-use crate::clock;
 use crate::engine::Engine;
-use crate::problem::{Problem, Problems, Source};
-use crate::rule_set::RuleSet;
+use crate::input::problem::{Problem, Problems, Source};
+use crate::insight::analysis::{Known, Warning, Warnings, analyse};
+use crate::intake::computed::read_schema;
+use crate::node::clock;
+use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 
 /// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
@@ -103,8 +104,8 @@ fn tell(warnings: &Warnings) {
     }
 }
 
-fn parse_schema(source: &Source) -> Result<Schema, Problems> {
-    Schema::parse(&source.name, &source.text)
+fn parse_schema(source: &Source) -> Result<Arc<Schema>, Problems> {
+    read_schema(&source.name, &source.text)
 }
 
 fn schema_summary(schema: &Schema) -> Summary {

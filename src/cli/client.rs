@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::definition::Definition;
-use super::{Failure, variable};
-use crate::problem::{Place, Problem, Problems, Source};
+use super::outcome::{Failure, variable};
+use crate::input::problem::{Place, Problem, Problems, Source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a patient client waits for a server that is only starting: `usher serve & usher load customers.csv`.

@@ -4,8 +4,8 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
+use super::outcome::{Failure, Outcome, block_on, report};
 use super::terminal::thousands;
-use super::{Failure, Outcome, block_on, report};
 
 /// Have a running server take a snapshot now: older files go, and with them everybody who was erased
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::client::{Client, ServerArgs};
-use super::{Failure, Outcome, block_on, report};
+use super::outcome::{Failure, Outcome, block_on, report};
 
 /// Ask a running server how many customers a condition means
 #[derive(Debug, clap::Args)]

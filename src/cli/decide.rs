@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
+use super::outcome::{Failure, Outcome, block_on, report};
 use super::terminal::{bold, colours, dim};
-use super::{Failure, Outcome, block_on, report};
 
 /// Ask a running server what a customer is shown
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::{Cursor, Input};
-use crate::problem::{Problems, Source};
+use crate::input::cursor::{Cursor, Input};
+use crate::input::problem::{Problems, Source};
 
 /// Such a file, with what tells where it is pushed.
 pub(super) struct Definition {

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::client::Client;
+use super::config::{DEFAULT_LISTEN, read_listen};
+use super::outcome::{Failure, Outcome, block_on};
+use super::serve;
 use super::terminal::{bold, colours};
-use super::{Failure, Outcome, block_on, serve};
 use crate::bundle::Bundle;
-use crate::config::{DEFAULT_LISTEN, read_listen};
-use crate::http::{self, ListenError, Server};
+use crate::http;
+use crate::http::{ListenError, Server};
 use crate::node::Node;
-use crate::startup::Startup;
+use crate::node::startup::Startup;
 
 /// The bundle that the stories are about.
 const BUNDLE: &str = "retail-bank";

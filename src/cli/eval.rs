@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json, json};
 
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::bundle::read_file;
-use crate::context::Context;
-use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo};
-use crate::problem::Problems;
+use crate::customer::row::Row;
+use crate::customer::update::{Change, read_fields};
+use crate::expression::{Facts, Scope, Syntax, TagMemo};
+use crate::input::origin::Origin;
+use crate::input::problem::Problems;
+use crate::intake::computed::read_schema;
+use crate::schema::context::Context;
+use crate::schema::value::{Time, Value, duration_text};
+use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, Schema};
-use crate::store::Row;
-use crate::update::{Change, read_fields};
-use crate::value::{Time, Value, duration_text};
-use crate::vector::FeatureVector;
 
 /// Evaluate expressions: {"expression", "variables"} on each line of standard input, {"value"} or {"error"}
 /// on each line of standard output
@@ -60,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let schema = match &args.models {
         Some(folder) => {
             let source = read_file(&folder.join("schema.yaml"))?;
-            Some(Schema::parse(&source.name, &source.text)?)
+            Some(read_schema(&source.name, &source.text)?)
         }
         None => None,
     };
@@ -74,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
             continue;
         }
         let answer = text_of(&line)
-            .and_then(|line| evaluate(line, schema.as_ref(), args.unchecked))
+            .and_then(|line| evaluate(line, schema.as_deref(), args.unchecked))
             .unwrap_or_else(|error| {
                 outcome = Outcome::FoundWrong;
                 json!({"error": error})
@@ -138,9 +140,10 @@ fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json
 /// Features by the schema's kinds; null is a feature that is not known.
 fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
     let text = Json::Object(given.clone()).to_string();
-    let input = crate::input::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
+    let input =
+        crate::input::cursor::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
     let mut problems = Problems::new();
-    let root = crate::input::Cursor::root(&input, None);
+    let root = crate::input::cursor::Cursor::root(&input, None);
     let features = read_fields(&root, schema, None, &mut problems);
     problems.or(()).map_err(|problems| problems.to_string().trim_end().to_owned())?;
     let mut row = Row::new();

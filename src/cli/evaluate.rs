@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use self::log::Log;
 use super::load::Rejection;
 use super::load::rows::Format;
+use super::outcome::{Failure, Outcome};
 use super::terminal::{Progress, thousands};
-use super::{Failure, Outcome};
-use crate::evaluation::{Estimate, Estimates, Evaluation};
+use crate::insight::evaluation::{Estimate, Estimates, Evaluation};
 
 /// Errors shown at most; the rest is counted.
 const MAX_SHOWN: usize = 100;

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 
 use super::client::{Client, ServerArgs};
-use super::{Failure, Outcome, block_on};
+use super::outcome::{Failure, Outcome, block_on};
 
 /// Ask whether a server is ready (exit code 0) or not (1)
 #[derive(Debug, clap::Args)]

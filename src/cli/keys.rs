@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Outcome};
-use crate::token_keys::{self, Rotated};
+use super::outcome::{Failure, Outcome};
+use crate::storage::token_keys;
+use crate::storage::token_keys::Rotated;
 
 /// Make or renew the keys that proposition tokens are signed with, for nodes that share them
 #[derive(Debug, clap::Args)]

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use self::chunk::Chunk;
 use self::rows::{Format, Rows};
 use super::client::{Answer, Client, ServerArgs};
+use super::outcome::{Failure, Outcome, block_on};
 use super::terminal::{Progress, thousands};
-use super::{Failure, Outcome, block_on};
+use crate::bundle::import::Mapping;
 use crate::bundle::read_file;
-use crate::import::Mapping;
 use crate::schema::Schema;
 
 /// Errors shown at most; the rest is counted.

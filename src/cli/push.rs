@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client, ServerArgs, encoded};
 use super::definition::Definition;
-use super::{Failure, Outcome, block_on, report};
+use super::outcome::{Failure, Outcome, block_on, report};
 use crate::bundle::{Bundle, read_file};
-use crate::problem::{Problems, Source};
+use crate::input::problem::{Problems, Source};
 
 /// Publish a bundle's schema and rule sets (all of them or none), or one of these files, on a running server
 #[derive(Debug, clap::Args)]

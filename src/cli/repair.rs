@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Outcome};
-use crate::data_dir::repair::{Repaired, repair};
+use super::outcome::{Failure, Outcome};
+use crate::storage::data_dir::repair::{Repaired, repair};
 
 /// Give up a record of a damaged data directory and everything after it; what is cut is kept beside
 #[derive(Debug, clap::Args)]

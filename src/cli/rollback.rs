@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::client::{Client, ServerArgs, encoded};
-use super::{Failure, Outcome, block_on, report};
+use super::outcome::{Failure, Outcome, block_on, report};
 
 /// Go back to the version of a rule set that was active before
 #[derive(Debug, clap::Args)]

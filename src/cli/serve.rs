@@ -7,18 +7,22 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::config::{Config, LogFormat, Settings};
+use super::outcome::{Failure, Outcome, block_on, variable};
 use super::terminal::{Progress, thousands};
-use super::{Failure, Outcome, block_on, variable};
 use crate::bundle::Bundle;
-use crate::config::{Config, LogFormat, Settings};
-use crate::data_dir::{self, Claimed};
-use crate::durability::Recovery;
-use crate::http::{self, ListenError, Server};
+use crate::http;
+use crate::http::{ListenError, Server};
+use crate::input::problem::Problems;
+use crate::intake::token::Tokens;
+use crate::node::startup::Startup;
 use crate::node::{DefineError, Node};
-use crate::problem::Problems;
-use crate::startup::{self, Startup};
-use crate::token::Tokens;
-use crate::token_keys::{self, TokenKeys};
+use crate::storage::data_dir;
+use crate::storage::data_dir::Claimed;
+use crate::storage::durability::BytesRead;
+use crate::storage::durability::Recovery;
+use crate::storage::token_keys;
+use crate::storage::token_keys::TokenKeys;
 
 /// Start a server
 #[derive(Debug, clap::Args)]
@@ -146,7 +150,7 @@ fn find_token_keys(config: &Config) -> Result<TokenKeys, Failure> {
 /// The node of a data directory, with everything that is in it.
 fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc<Node>, Failure> {
     let progress = Mutex::new(Progress::start());
-    let report = |now: startup::Progress| {
+    let report = |now: BytesRead| {
         startup.report(now);
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));

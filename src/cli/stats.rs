@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs, encoded};
+use super::outcome::{Failure, Outcome, block_on};
 use super::terminal::thousands;
-use super::{Failure, Outcome, block_on};
 
 /// Ask a running server how often offers were decided on, and what came of it
 #[derive(Debug, clap::Args)]

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::outcome::{Failure, Outcome};
 use super::terminal::{Progress, thousands};
-use super::{Failure, Outcome};
-use crate::data_dir::Refused;
-use crate::data_dir::verify::{JournalReport, Report, StateReport, verify};
-use crate::durability::SnapshotInfo;
+use crate::storage::data_dir::Refused;
+use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verify};
+use crate::storage::durability::SnapshotInfo;
 
 /// Check every byte of a data directory, and say what is in it; nothing is changed
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! What a decision asks of the budgets that all customers share.
 
-use crate::event::Limit;
-use crate::value::Time;
+use crate::customer::outcome::Limit;
+use crate::schema::value::Time;
 
 /// Knows what is used up of budgets.
 pub trait Budgets {

@@ -11,8 +11,8 @@ use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::normalise::Alternatives;
 use crate::expression::seen::{Read, seen as read_below, variant_of};
-use crate::rule_set::Schedule;
-use crate::value::{Time, Value};
+use crate::rules::rule_set::Schedule;
+use crate::schema::value::{Time, Value};
 
 pub use super::lacks::Lack;
 

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::Seen;
-use crate::catalogue::OfferNumber;
-use crate::contact::{Contact, FIRST_SECOND, OutcomeKind};
+use crate::customer::contact::{Contact, FIRST_SECOND};
+use crate::customer::numbers::OfferNumber;
+use crate::customer::outcome::OutcomeKind;
 use crate::engine::caps::{Caps, Check, Owner, PlaceWord, Since, Who, days_after};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
 use crate::schema::ChannelId;
-use crate::value::Time;
+use crate::schema::value::Time;
 
 /// Contacts as columns: counting one cap is a loop over three of them that the compiler makes vector instructions of.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use crate::expression::keys::Keys;
 use crate::expression::normalise::{Alternatives, Atom};
 use crate::expression::seen::variant_of;
 use crate::expression::term::{Scoped, Term, TermId};
-use crate::value::Value;
+use crate::schema::value::Value;
 
 /// Alternatives that are told of one condition at most.
 pub const MAX_WAYS: usize = 3;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Seen;
 use crate::engine::{Offer, Placement, Score};
+use crate::learning::lesson::LessonKey;
 use crate::learning::{Candidate, Learned, Posterior};
-use crate::ledger::LessonKey;
-use crate::rule_set::LearnedRule;
-use crate::value::Value;
+use crate::rules::rule_set::LearnedRule;
+use crate::schema::value::Value;
 
 /// Knows what was learned of offers.
 pub trait Lessons {

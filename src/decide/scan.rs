@@ -3,8 +3,8 @@
 
 use super::Seen;
 use crate::engine::{Guardrail, Offer, PlacementId, Treatment};
-use crate::experiment::InVariant;
 use crate::expression::Expression;
+use crate::expression::experiment::InVariant;
 
 /// The first thing that keeps an offer from being shown.
 pub(super) enum Obstacle<'e> {

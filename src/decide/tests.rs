@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::*;
-use crate::problem::Problems;
-use crate::rule_set::RuleSet;
+use crate::input::problem::Problems;
+use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
-use crate::value::Value;
+use crate::schema::value::Value;
 
 const SCHEMA: &str = "
 schema: t

@@ -9,13 +9,14 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Engine, Offer, OfferId, PlacementId};
-use crate::catalogue::{Catalogue, OfferNumber, PlaceNumber};
-use crate::contact::OutcomeKind;
-use crate::event::Limit;
-use crate::problem::Problems;
-use crate::rule_set::{CapRule, CapScope, RuleSet, Window};
+use crate::customer::numbers::{OfferNumber, PlaceNumber};
+use crate::customer::outcome::Limit;
+use crate::customer::outcome::OutcomeKind;
+use crate::input::problem::Problems;
+use crate::rules::catalogue::Catalogue;
+use crate::rules::rule_set::{CapRule, CapScope, RuleSet, Window};
+use crate::schema::value::{SECOND, Time};
 use crate::schema::{ChannelId, Schema};
-use crate::value::{SECOND, Time};
 
 /// Caps and suppressions of one engine at most.
 const MAX_CHECKS: usize = 1_000_000;
@@ -25,7 +26,7 @@ const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 /// What stands for a placement or channel of a contact that has no number, and of a request; no number is as large.
 const UNKNOWN_THERE: u32 = NUMBER;
 const UNKNOWN_HERE: u32 = NUMBER - 1;
-const _: () = assert!(crate::catalogue::MAX_NAME_NUMBERS <= UNKNOWN_HERE as usize);
+const _: () = assert!(crate::rules::catalogue::MAX_NAME_NUMBERS <= UNKNOWN_HERE as usize);
 
 /// Distinguishes engines, so that a thread knows for which of them it has worked out when days begin.
 static ENGINES: AtomicU64 = AtomicU64::new(1);
@@ -257,7 +258,7 @@ impl Caps {
         caps.add_budgets(sets);
         if caps.checks.len() > MAX_CHECKS {
             let count = caps.checks.len();
-            problems.push(crate::problem::Problem::new(format!(
+            problems.push(crate::input::problem::Problem::new(format!(
                 "with these there would be {count} caps and suppressions, more than the {MAX_CHECKS} there may be"
             )));
         }

@@ -9,15 +9,15 @@ use super::{
     Caps, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
-use crate::catalogue::{Additions, Catalogue};
-use crate::experiment::InVariant;
+use crate::expression::experiment::InVariant;
 use crate::expression::normalise::{Alternatives, Normaliser};
 use crate::expression::term::Terms;
 use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
-use crate::problem::Problems;
-use crate::rule_set::{OfferRule, Reference, RuleSet, Spot};
+use crate::input::problem::Problems;
+use crate::rules::catalogue::{Additions, Catalogue};
+use crate::rules::rule_set::{OfferRule, Reference, RuleSet, Spot};
+use crate::schema::value::Value;
 use crate::schema::{ChannelId, Schema};
-use crate::value::Value;
 
 impl Engine {
     /// An engine without rule sets.

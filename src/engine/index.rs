@@ -19,8 +19,8 @@ mod buckets;
 mod build;
 mod walk;
 
-use buckets::Buckets;
-pub(crate) use walk::{Known, Lookup};
+use self::buckets::Buckets;
+pub(crate) use self::walk::{Known, Lookup};
 
 /// Conjunctions of one block: a row of them is a cache line.
 const BLOCK: usize = 512;

@@ -1,7 +1,7 @@
 //! What offers of one tier are ranked by.
 
 use crate::expression::Expression;
-use crate::value::Value;
+use crate::schema::value::Value;
 
 /// The parts of a score; `score = propensity × value × boost`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,6 +9,7 @@ mod words;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Variables;
 use super::cost::Cost;
 use super::evaluate::{Facts, NO_OVERLOAD, TagMemo};
 use super::parse::{LoopTerm, Term, TermKind};
@@ -17,10 +18,10 @@ use super::types::common;
 use super::{
     Comparison, Expression, Loop, LoopKind, MAX_COST, Node, Operator, Parameters, Part, Syntax, Type,
 };
-use crate::context::Context;
-use crate::problem::{Problem, Problems};
+use crate::input::problem::{Problem, Problems};
 use crate::schema::Schema;
-use crate::value::Value;
+use crate::schema::context::Context;
+use crate::schema::value::Value;
 
 /// What an expression may refer to.
 #[derive(Clone, Copy)]
@@ -57,9 +58,6 @@ impl TagNames {
         self.ids.keys().map(|name| &**name)
     }
 }
-
-/// Free variables with their values, by place.
-pub type Variables<'s> = &'s [(String, Value<'static>)];
 
 /// What an expression sees of an offer: the value of an attribute, or `None` where only its kind is known.
 #[derive(Clone, Copy)]

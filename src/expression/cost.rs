@@ -2,8 +2,8 @@
 //! by how often they may go round.
 
 use super::{ASSUMED_TEXT_BYTES, Function, Loop, LoopKind, Node, Variables};
+use crate::schema::value::Value;
 use crate::schema::{Kind, Schema, Vocabulary};
-use crate::value::Value;
 
 /// Reckons steps as [`super::MAX_COST`] counts them.
 pub(super) struct Cost<'s> {

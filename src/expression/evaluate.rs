@@ -15,14 +15,14 @@ use smallvec::SmallVec;
 pub(super) use self::order::compare;
 use self::order::fits;
 pub(super) use self::time::zone;
+use super::arm::{SLOTS, slot};
 use super::cost::weight;
+use super::experiment::Experiment;
 use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, NO_VARIANT, Node, Operator, Tag};
-use crate::arm::{SLOTS, slot};
-use crate::context::Context;
-use crate::experiment::Experiment;
+use crate::schema::context::Context;
+use crate::schema::value::{Time, Value};
+use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, FeatureId, Schema, Vocabulary};
-use crate::value::{Time, Value};
-use crate::vector::FeatureVector;
 
 /// All that an expression can see.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use super::parse::TermKind;
 use super::term::TermId;
 use super::{Expression, Node, Syntax};
 use crate::schema::Schema;
-use crate::value::Value;
+use crate::schema::value::Value;
 
 /// Operands of one `&&` or `||` among which those are looked for that could be left out: each is held against all others.
 const MAX_OPERANDS: usize = 32;

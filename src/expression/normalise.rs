@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use super::keys::Keys;
 use super::term::{Number, Scoped, Term, TermId, Terms, Texts};
 use super::{Comparison, Expression, Function, Node, Operator, Tag};
-use crate::rule_set::Schedule;
+use crate::rules::rule_set::Schedule;
+use crate::schema::value::{Time, Value};
 use crate::schema::{FeatureId, Kind, Schema};
-use crate::value::{Time, Value};
 
 /// Conjunctions of one condition at most; a part of it that would bring more is evaluated instead.
 pub(crate) const MAX_CONJUNCTIONS: usize = 32;
@@ -545,11 +545,12 @@ fn number_of(kind: &Kind) -> Option<Number> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::{Facts, Scope, Syntax, TagMemo, TagNames};
     use super::*;
-    use crate::context::Context;
-    use crate::expression::{Facts, Origin, Scope, Syntax, TagMemo, TagNames};
+    use crate::input::origin::Origin;
     use crate::schema::ChannelId;
-    use crate::vector::FeatureVector;
+    use crate::schema::context::Context;
+    use crate::schema::vector::FeatureVector;
 
     const SCHEMA: &str = "
 schema: t

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::experiment::Experiment;
 use super::{Node, Type};
-use crate::experiment::Experiment;
-use crate::value::Value;
+use crate::schema::value::Value;
 
 /// The parameters of a rule set, by name.
 #[derive(Debug, Clone, Default)]

@@ -9,8 +9,8 @@ use super::scan::{Flaw, closings, too_deep};
 use super::{
     Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
 };
-use crate::input::Cursor;
-use crate::problem::{Place, Problem, Problems, Source};
+use crate::input::origin::Origin;
+use crate::input::problem::{Problem, Problems};
 
 /// A parsed expression, names and types not yet resolved.
 #[derive(Debug, Clone)]
@@ -20,14 +20,6 @@ pub struct Syntax {
     /// Where that text stands.
     pub origin: Origin,
     pub(crate) root: Term,
-}
-
-/// Where an expression's text stands in its document.
-#[derive(Debug, Clone, Default)]
-pub struct Origin {
-    source: Option<Arc<Source>>,
-    place: Option<Place>,
-    pointer: String,
 }
 
 /// A node with the bytes of the expression it covers.
@@ -221,83 +213,6 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
         };
     }
     origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned())
-}
-
-impl Origin {
-    /// At the text that `cursor` stands on.
-    pub fn of(cursor: &Cursor<'_, '_>) -> Origin {
-        Origin { source: cursor.source().cloned(), place: cursor.input.place, pointer: cursor.pointer() }
-    }
-
-    /// The whole of a text, for an expression that has one to itself.
-    pub fn whole(source: Arc<Source>) -> Origin {
-        let place = Some(Place { line: 1, column: 1, ..Place::default() });
-        Origin { source: Some(source), place, pointer: String::new() }
-    }
-
-    /// The line on which the expression begins; 0 if unknown.
-    pub fn line(&self) -> u32 {
-        self.place.map_or(0, |place| place.line)
-    }
-
-    /// A problem with the bytes `start..end` of the expression `text`.
-    pub(crate) fn problem(&self, text: &str, start: usize, end: usize, detail: impl Into<String>) -> Problem {
-        let place = match (&self.source, self.place) {
-            (Some(source), Some(place)) => Some(within(source, place, text, start, end)),
-            _ => Some(Place {
-                line: 1,
-                column: text[..floor(text, start)].chars().count() as u32 + 1,
-                offset: start as u32,
-                length: end.saturating_sub(start) as u32,
-            }),
-        };
-        Problem { place, source: self.source.clone(), pointer: self.pointer.clone(), ..Problem::new(detail) }
-    }
-}
-
-fn floor(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
-}
-
-/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was
-/// written, which may have quotes, folded lines and indentation more. Where that cannot be told (escapes, an
-/// alias) it is the scalar itself.
-fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) -> Place {
-    let from = place.offset as usize;
-    let to = if place.length > 0 { from + place.length as usize } else { source.text.len() };
-    let written = source.text.get(from..to).unwrap_or("");
-    if written.starts_with(['*', '&']) || (written.starts_with('"') && written.contains('\\')) {
-        return place;
-    }
-    let last = floor(value, end).max(1) - 1;
-    let (Some(from), Some(to)) =
-        (aligned(written, value, floor(value, start)), aligned(written, value, last))
-    else {
-        return place;
-    };
-    let before = &written[..floor(written, from)];
-    let lines = before.matches('\n').count() as u32;
-    let column = match before.rfind('\n') {
-        Some(newline) => before[newline + 1..].chars().count() as u32 + 1,
-        None => place.column + before.chars().count() as u32,
-    };
-    let offset = place.offset + from as u32;
-    Place { line: place.line + lines, column, offset, length: (to + 1).saturating_sub(from).max(1) as u32 }
-}
-
-/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for
-/// behind the last.
-fn aligned(written: &str, value: &str, target: usize) -> Option<usize> {
-    let mut at = 0;
-    for (i, wanted) in value.char_indices() {
-        let same = |c: char| c == wanted || (c.is_whitespace() && wanted.is_whitespace());
-        at += written[at..].find(same)?;
-        if i >= target {
-            return Some(at);
-        }
-        at += written[at..].chars().next().map_or(0, char::len_utf8);
-    }
-    Some(at)
 }
 
 struct Convert<'a> {
@@ -651,7 +566,9 @@ impl TermKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{Input, InputValue};
+    use crate::input::cursor::Cursor;
+    use crate::input::cursor::{Input, InputValue};
+    use crate::input::problem::Source;
 
     /// The problems of parsing the scalar at key `when`, as `line:column text-under-caret detail`.
     fn problems(yaml: &str) -> Vec<String> {

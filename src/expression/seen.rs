@@ -3,10 +3,10 @@
 
 use std::fmt;
 
+use super::experiment::Experiment;
 use super::{Expression, Facts, Node, Tag};
-use crate::experiment::Experiment;
+use crate::schema::value::Value;
 use crate::schema::{Feature, Schema};
-use crate::value::Value;
 
 /// Something that was read.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::evaluate::Facts;
 use super::keys::Keys;
 use super::{Comparison, Node};
+use crate::schema::value::{Time, Value};
 use crate::schema::{FeatureId, Field, Kind, Schema};
-use crate::value::{Time, Value};
 
 /// The number of a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,9 @@
 use super::*;
-use crate::context::Context;
+use crate::input::origin::Origin;
+use crate::schema::context::Context;
+use crate::schema::value::Time;
+use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, Schema};
-use crate::value::Time;
-use crate::vector::FeatureVector;
 
 fn schema() -> Schema {
     let text = "

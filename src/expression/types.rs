@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::schema::value::Value;
 use crate::schema::{Kind, Vocabulary};
-use crate::value::Value;
 
 /// What kind of value an expression has.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,11 @@
 //! Terms and their keys in words that people understand: `aum`, `at least 500000`.
 
+use super::experiment::Experiment;
 use super::keys::Keys;
 use super::term::{Number, Term, TermId, Terms, Texts, WEEK_MINUTES};
 use super::{Comparison, Function, NO_VARIANT, Node, Operator, Tag};
-use crate::experiment::Experiment;
+use crate::schema::value::{SECOND, Value};
 use crate::schema::{Kind, Schema, Vocabulary};
-use crate::value::{SECOND, Value};
 
 /// Values that are listed one by one at most; ranges likewise.
 const MAX_LISTED: u64 = 5;
@@ -371,9 +371,10 @@ fn called(function: Function) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::normalise::Normaliser;
+    use super::super::{Scope, Syntax, TagNames};
     use super::*;
-    use crate::expression::normalise::Normaliser;
-    use crate::expression::{Origin, Scope, Syntax, TagNames};
+    use crate::input::origin::Origin;
 
     const SCHEMA: &str = "
 schema: t

@@ -358,7 +358,7 @@ mod tests {
         let mut counts = [0.0; 3];
         for seed in 0..20_000 {
             let (chosen, probability) =
-                thompson.choose(&candidates, 0.05, crate::learning::uniform(seed, 1, 1)).unwrap();
+                thompson.choose(&candidates, 0.05, super::super::uniform(seed, 1, 1)).unwrap();
             assert_eq!(probability, expected[chosen]);
             counts[chosen] += 1.0 / 20_000.0;
         }

@@ -33,8 +33,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::ring::Ring;
 use super::kind::unscaled;
+use super::value::{DAY_SECONDS, Time, Value};
 use super::{Computed, Function, Kind, MAX_ROW_WORDS, Period};
-use crate::value::{DAY_SECONDS, Time, Value};
 
 /// Buckets that a window may be cut into at most.
 pub const MAX_BUCKETS: u8 = 64;

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::input::{InputValue, quoted};
-use crate::problem::nearest;
-use crate::value::{Time, Value};
+use super::value::{Time, Value};
+use crate::input::cursor::{InputValue, quoted};
+use crate::input::origin::Origin;
+use crate::input::problem::nearest;
 
 /// Words of an enum's vocabulary at most: codes take 16 bits, one is *missing*.
 pub(super) const MAX_ENUM_VALUES: usize = 65_534;
@@ -68,7 +69,7 @@ pub struct Computed {
     /// From which property of theirs, and its kind; from the event itself if none.
     pub property: Option<(Box<str>, Box<Kind>)>,
     /// Only from events for which this condition over their properties is true.
-    pub when: Option<Box<str>>,
+    pub when: Option<When>,
     /// Over how many seconds back; `None` is for ever.
     pub window_seconds: Option<u32>,
     /// Into how many buckets the window is cut, where it is cut.
@@ -77,6 +78,22 @@ pub struct Computed {
     pub per: Option<Period>,
     /// The kind of the result.
     pub result: Box<Kind>,
+}
+
+/// A condition over an event's properties, as it is written. It is compiled where events are taken in; two are equal when
+/// their texts are.
+#[derive(Debug, Clone)]
+pub struct When {
+    /// The condition.
+    pub text: Box<str>,
+    /// Where it stands in the schema.
+    pub origin: Origin,
+}
+
+impl PartialEq for When {
+    fn eq(&self, other: &When) -> bool {
+        self.text == other.text
+    }
 }
 
 /// A stretch of the calendar, in the schema's time zone.

@@ -3,9 +3,9 @@
 
 use jiff::tz::TimeZone;
 
+use super::value::{Time, Value};
 use super::{Cells, Feature, FeatureId, HEADER_WORDS, Kind, MAX_ROW_WORDS, Schema};
-use crate::problem::Problem;
-use crate::value::{Time, Value};
+use crate::input::problem::Problem;
 
 /// Where a feature lies in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
 use super::{
     ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
 };
-use crate::input::{Cursor, Input, Object, quoted};
-use crate::problem::{Problem, Problems, Source};
+use crate::input::cursor::{Cursor, Input, Object, quoted};
+use crate::input::problem::{Problem, Problems, Source};
 
 /// Names that conditions use themselves, and CEL's reserved words.
 const RESERVED: [&str; 29] = [

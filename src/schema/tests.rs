@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
+use super::value::{Time, Value};
+use super::vector::FeatureVector;
 use super::*;
-use crate::input::{Input, InputValue};
-use crate::value::{Time, Value};
-use crate::vector::FeatureVector;
+use crate::input::cursor::{Input, InputValue};
 
 fn parse(text: &str) -> Schema {
     Schema::parse("schema.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::ledger::{LIMIT_DAYS, TALLY_DAYS, Tally, TallyKey};
 use super::testing::*;
 use super::*;
-use crate::catalogue::{ArmNumber, OfferNumber, PlaceNumber};
-use crate::codec;
-use crate::contact::{FIRST_SECOND, MAX_CONTACTS, OutcomeKind};
+use crate::customer::contact::{FIRST_SECOND, MAX_CONTACTS};
+use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::customer::outcome::OutcomeKind;
+use crate::customer::outcome::{Lesson, Limit};
 use crate::decide::Lessons;
-use crate::event::{Lesson, Limit};
-use crate::ledger::{LIMIT_DAYS, LessonKey, TALLY_DAYS, Tally, TallyKey};
+use crate::learning::lesson::LessonKey;
+use crate::storage::codec;
 
 const DAY: u32 = 86_400;
 

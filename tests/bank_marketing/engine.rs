@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use usher::context::Context;
-use usher::decide::{self, Request, decide};
+use usher::decide;
+use usher::decide::{Request, decide};
 use usher::engine::{Engine, PlacementId};
-use usher::rule_set::{Locale, RuleSet};
+use usher::rules::rule_set::{Locale, RuleSet};
+use usher::schema::context::Context;
+use usher::schema::value::Time;
+use usher::schema::vector::FeatureVector;
 use usher::schema::{ChannelId, Schema};
-use usher::value::Time;
-use usher::vector::FeatureVector;
 
 use super::customers::Customer;
 use super::naive::{Asked, Proposition, Shown};

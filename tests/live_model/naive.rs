@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
-use usher::contact::OutcomeKind;
-use usher::value::Time;
+use usher::customer::outcome::OutcomeKind;
+use usher::schema::value::Time;
 
 use super::rules::*;
 

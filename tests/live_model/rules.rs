@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use usher::contact::OutcomeKind;
+use usher::customer::outcome::OutcomeKind;
 
 pub const DAY: i64 = 86_400;
 pub const CUSTOMERS: usize = 3;

@@ -6,9 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher::http::{self, Server, Settings};
+use usher::http;
+use usher::http::{Server, Settings};
+use usher::node::startup::Startup;
 use usher::node::{Define, Node};
-use usher::startup::Startup;
 
 pub const SCHEMA: &str = "\
 schema: test

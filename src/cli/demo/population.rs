@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::Failure;
-use super::super::terminal::{Progress, thousands};
 use crate::bundle::Bundle;
+use crate::bundle::population::Population;
+use crate::cli::outcome::Failure;
+use crate::cli::terminal::{Progress, thousands};
+use crate::customer::update::Update;
 use crate::node::{Node, Unavailable};
-use crate::population::Population;
 use crate::schema::Schema;
-use crate::update::Update;
-use crate::value::Time;
+use crate::schema::value::Time;
 
 /// Customers of one write.
 const CHUNK: usize = 1_000;

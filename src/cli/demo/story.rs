@@ -6,10 +6,10 @@ use std::time::Instant;
 use hyper::{Method, header};
 use serde_json::{Value, json};
 
-use super::super::Failure;
-use super::super::client::Client;
-use super::super::decide::{explanations, stop_text};
-use super::super::terminal::{bold, dim};
+use crate::cli::client::Client;
+use crate::cli::decide::{explanations, stop_text};
+use crate::cli::outcome::Failure;
+use crate::cli::terminal::{bold, dim};
 use crate::node::Node;
 
 const FLASH: &str = include_str!("flash.yaml");

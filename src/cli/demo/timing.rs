@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::json;
 
-use super::super::Failure;
-use super::super::client::Client;
-use super::super::terminal::thousands;
 use super::population::now;
-use crate::context::Context;
+use crate::cli::client::Client;
+use crate::cli::outcome::Failure;
+use crate::cli::terminal::thousands;
+use crate::customer::row::Row;
 use crate::decide::{NoBudgets, NoLessons, Request, decide};
 use crate::node::Node;
-use crate::rule_set::Locale;
-use crate::store::Row;
-use crate::vector::FeatureVector;
+use crate::rules::rule_set::Locale;
+use crate::schema::context::Context;
+use crate::schema::vector::FeatureVector;
 
 const WARM_UP: usize = 200;
 const LOGINS: usize = 2_000;

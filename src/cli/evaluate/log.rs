@@ -5,13 +5,13 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
-use super::super::Failure;
-use super::super::load::Rejection;
-use super::super::load::records::{Log as Lines, Records, records};
-use super::super::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
 use super::Args;
-use crate::evaluation::{Expected, Logged, Part};
-use crate::problem::nearest;
+use crate::cli::load::Rejection;
+use crate::cli::load::records::{Log as Lines, Records, records};
+use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
+use crate::cli::outcome::Failure;
+use crate::input::problem::nearest;
+use crate::insight::evaluation::{Expected, Logged, Part};
 
 /// Names of columns that are listed at most, when one is missing.
 const MAX_LISTED: usize = 20;

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::super::Failure;
 use super::Rejection;
 use super::chunk::Chunk;
 use super::records::{Log, Records, records};
-use crate::import::{Mapping, Translation, check_native};
+use crate::bundle::import::{Mapping, Translation, check_native};
+use crate::cli::outcome::Failure;
 
 /// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
 pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;

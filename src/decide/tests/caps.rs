@@ -10,9 +10,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::catalogue::Catalogue;
-use crate::contact::{Contact, OutcomeKind};
-use crate::event::Limit;
+use crate::customer::contact::Contact;
+use crate::customer::outcome::Limit;
+use crate::customer::outcome::OutcomeKind;
+use crate::rules::catalogue::Catalogue;
 
 /// Rule sets, and customers of each.
 const WORLDS: u64 = if cfg!(debug_assertions) { 150 } else { 5_000 };

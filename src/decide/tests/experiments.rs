@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::eligible;
 use super::*;
-use crate::arm::{Arm, slot};
+use crate::decide::eligible;
+use crate::expression::arm::{Arm, slot};
 
 const HEAD: &str = "rule_set: r
 placements: {slot: {channels: [app], fallback: brand}, other: {channels: [app]}}
@@ -280,7 +280,7 @@ fn problems(text: &str) -> Vec<String> {
     let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
     let text = format!("rule_set: r\n{text}");
     let Err(problems) = RuleSet::parse("r.yaml", &text, &schema) else { return Vec::new() };
-    let show = |problem: &crate::problem::Problem| {
+    let show = |problem: &crate::input::problem::Problem| {
         let place = problem.place.unwrap();
         let marked = &text[place.offset as usize..(place.offset + place.length) as usize];
         format!("{}:{} {marked:?} {}", place.line, place.column, problem.detail)

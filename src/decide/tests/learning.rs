@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, Pace};
-use crate::ledger::LessonKey;
 
 const RULES: &str = "rule_set: r
 placements: {slot: {channels: [app], count: 1}}
@@ -116,7 +116,7 @@ fn the_same_seed_decides_the_same_explained_or_not() {
 struct NothingLeft;
 
 impl Budgets for NothingLeft {
-    fn take(&self, _: &crate::event::Limit, _: u32, _: Time) -> bool {
+    fn take(&self, _: &crate::customer::outcome::Limit, _: u32, _: Time) -> bool {
         false
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use super::super::eligible;
-use super::super::scan::obstacle;
 use super::*;
-use crate::arm::slot;
+use crate::decide::eligible;
+use crate::decide::scan::obstacle;
 use crate::expression::TagMemo;
-use crate::rule_set::{Locale, RuleSet};
+use crate::expression::arm::slot;
+use crate::rules::rule_set::{Locale, RuleSet};
+use crate::schema::value::Value;
 use crate::schema::{ChannelId, Kind};
-use crate::value::Value;
 
 /// Pairs of a rule set and a customer.
 const CASES: usize = 1_000_000;

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Linker;
-use crate::arm::{Arm, ArmId, MAX_ARMS, SLOTS};
-use crate::catalogue::ArmNumber;
+use crate::customer::numbers::ArmNumber;
 use crate::engine::Drawn;
-use crate::experiment::{HOLDOUT, Holdout};
-use crate::rule_set::{ExperimentRule, HoldoutRule, Reference, RuleSet, shown_share};
+use crate::expression::arm::{Arm, ArmId, MAX_ARMS, SLOTS};
+use crate::expression::experiment::{HOLDOUT, Holdout};
+use crate::rules::rule_set::{ExperimentRule, HoldoutRule, Reference, RuleSet, shown_share};
 
 impl<'r> Linker<'r> {
     pub(super) fn experiments(&mut self) {

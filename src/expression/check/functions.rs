@@ -2,14 +2,14 @@
 
 use jiff::tz::TimeZone;
 
-use super::super::evaluate::zone;
-use super::super::parse::Term;
-use super::super::pattern::Pattern;
-use super::super::types::common;
-use super::super::{Function, MAX_ITEMS, MAX_PATTERNS, Node, TimePart, Type};
 use super::{Check, Mode};
-use crate::problem::Problem;
-use crate::value::Value;
+use crate::expression::evaluate::zone;
+use crate::expression::parse::Term;
+use crate::expression::pattern::Pattern;
+use crate::expression::types::common;
+use crate::expression::{Function, MAX_ITEMS, MAX_PATTERNS, Node, TimePart, Type};
+use crate::input::problem::Problem;
+use crate::schema::value::Value;
 
 /// One way to write a function.
 struct Signature {

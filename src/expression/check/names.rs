@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::super::parse::{Term, TermKind};
-use super::super::{Node, Type};
 use super::{Check, unknown};
-use crate::problem::nearest;
+use crate::expression::parse::{Term, TermKind};
+use crate::expression::{Node, Type};
+use crate::input::problem::nearest;
 use crate::schema::Schema;
-use crate::value::Value;
+use crate::schema::value::Value;
 
 /// Names that stand for groups of names, and for no value.
 const NAMESPACES: [&str; 5] = ["customer", "context", "offer", "tag", "param"];

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::super::parse::{Term, TermKind};
-use super::super::{Node, Type};
 use super::{Check, Mode, unknown};
-use crate::problem::nearest;
+use crate::expression::parse::{Term, TermKind};
+use crate::expression::{Node, Type};
+use crate::input::problem::nearest;
+use crate::schema::value::Value;
 use crate::schema::{Kind, Vocabulary};
-use crate::value::Value;
 
 impl Check<'_> {
     pub(super) fn contained(&mut self, [item, list]: &[Term; 2], term: &Term) -> (Node, Type) {

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::order::equal;
 use super::{NO_OVERLOAD, OUT_OF_RANGE, strict};
-use crate::value::Value;
+use crate::schema::value::Value;
 
 const NO_KEY: Value<'static> = Value::Error("no such key");
 

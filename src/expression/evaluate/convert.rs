@@ -1,9 +1,9 @@
 //! Conversions between kinds of values, and the name of each kind.
 
-use super::super::Function;
 use super::time::duration;
 use super::{NO_OVERLOAD, OVERFLOW};
-use crate::value::{Time, Value, duration_text};
+use crate::expression::Function;
+use crate::schema::value::{Time, Value, duration_text};
 
 /// `bool()`, `int()`, `uint()`, `double()`, `bytes()`, `timestamp()`, `duration()`.
 pub(super) fn to(function: Function, value: &Value<'_>) -> Value<'static> {

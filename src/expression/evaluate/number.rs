@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::super::{Function, Operator};
 use super::order::numbers;
 use super::{NO_OVERLOAD, OVERFLOW};
-use crate::value::Value;
+use crate::expression::{Function, Operator};
+use crate::schema::value::Value;
 
 const BY_ZERO: Value<'static> = Value::Error("division by zero");
 

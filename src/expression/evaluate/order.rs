@@ -3,9 +3,9 @@
 
 use std::cmp::Ordering;
 
-use super::super::Comparison;
 use super::NO_OVERLOAD;
-use crate::value::Value;
+use crate::expression::Comparison;
+use crate::schema::value::Value;
 
 const INT_END: f64 = 9_223_372_036_854_775_808.0; // 2^63
 const UINT_END: f64 = 18_446_744_073_709_551_616.0; // 2^64

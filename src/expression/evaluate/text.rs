@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::Function;
-use super::super::pattern::Pattern;
 use super::{NO_OVERLOAD, OUT_OF_RANGE, TOO_MUCH};
-use crate::value::Value;
+use crate::expression::Function;
+use crate::expression::pattern::Pattern;
+use crate::schema::value::Value;
 
 /// `room`: bytes that may be put together at most.
 pub(super) fn call<'a>(function: Function, args: &[Value<'a>], room: usize) -> Value<'a> {

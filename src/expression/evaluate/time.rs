@@ -2,9 +2,9 @@
 
 use jiff::tz::{Offset, TimeZone};
 
-use super::super::{Operator, TimePart};
 use super::{NO_OVERLOAD, OVERFLOW, strict};
-use crate::value::{MAX_DURATION, SECOND, Time, Value};
+use crate::expression::{Operator, TimePart};
+use crate::schema::value::{MAX_DURATION, SECOND, Time, Value};
 
 pub(super) fn arithmetic<'a>(operator: Operator, left: &Value<'a>, right: &Value<'a>) -> Value<'a> {
     let (a, b) = match (left, right) {

@@ -1,9 +1,11 @@
 //! How a feature is computed from events: what is declared, checked against the events' properties.
 
-use super::super::{Computed, DEFAULT_BUCKETS, Declared, EventType, Function, Kind, MAX_BUCKETS, Period};
-use crate::expression::{Origin, Scope, Syntax};
-use crate::input::{Cursor, Object, quoted};
-use crate::problem::Problems;
+use crate::input::cursor::{Cursor, Object, quoted};
+use crate::input::origin::Origin;
+use crate::input::problem::Problems;
+use crate::schema::{
+    Computed, DEFAULT_BUCKETS, Declared, EventType, Function, Kind, MAX_BUCKETS, Period, When,
+};
 
 /// What `object` declares under the name of a function.
 pub(super) fn read(
@@ -14,7 +16,7 @@ pub(super) fn read(
 ) -> Option<Computed> {
     let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
     let event = read_event(object, events, problems)?;
-    let when = object.get("when").map(|cursor| read_when(cursor, event, problems));
+    let when = object.get("when").map(|cursor| read_when(cursor, problems));
     let per = read_per(function, object, problems)?;
     let property = read_property(function, object, event, per, problems)?;
     let window_seconds = match object.get("window") {
@@ -76,15 +78,10 @@ fn read_event<'e>(
     found
 }
 
-/// A condition over the event's properties. It is compiled again where events are taken in; here only what is wrong with it
-/// is found.
-fn read_when(cursor: &Cursor<'_, '_>, event: &EventType, problems: &mut Problems) -> Option<Box<str>> {
-    let text = cursor.text(problems)?;
-    let schema = event.as_context();
-    let scope = Scope { event: Some(&event.name), ..Scope::of(&schema) };
-    let checked = Syntax::parse(text, Origin::of(cursor)).and_then(|syntax| scope.condition(&syntax));
-    checked.map_err(|found| problems.extend(found)).ok()?;
-    Some(text.into())
+/// A condition over the event's properties, as it is written: whether it is right is found where events are taken in.
+fn read_when(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<When> {
+    let text = cursor.text(problems)?.into();
+    Some(When { text, origin: Origin::of(cursor) })
 }
 
 /// The property that is computed from; `Some(None)` where the function does without.

@@ -1,0 +1,353 @@
+//! Column mappings: how the columns of a foreign file become features. Translated where the file is; a server knows only
+//! its own names.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::input::cursor::{Cursor, Input, InputValue, quoted};
+use crate::input::problem::{Problem, Problems, Source, nearest};
+use crate::schema::Schema;
+
+/// The column of a customer's id in Usher's own files.
+pub const CUSTOMER_COLUMN: &str = "customer";
+
+/// A mapping, checked against a schema; not yet bound to a file's columns.
+#[derive(Debug)]
+pub struct Mapping {
+    /// Its name.
+    pub name: Box<str>,
+    customer: Vec<Piece<Box<str>>>,
+    columns: Vec<Column>,
+    ignore: Vec<Box<str>>,
+    source: Arc<Source>,
+}
+
+/// A mapping bound to the columns of one file.
+#[derive(Debug)]
+pub struct Translation<'m> {
+    customer: Vec<Piece<usize>>,
+    columns: Vec<(usize, &'m Column)>,
+}
+
+/// What one column becomes.
+#[derive(Debug)]
+struct Column {
+    name: Box<str>,
+    feature: Box<str>,
+    values: HashMap<Box<str>, String>,
+    missing: Vec<Box<str>>,
+}
+
+/// A part of the template of customer ids.
+#[derive(Debug, Clone, PartialEq)]
+enum Piece<C> {
+    Text(Box<str>),
+    /// The number of the data row, from 1.
+    Line,
+    Column(C),
+}
+
+impl Mapping {
+    /// Reads `imports/NAME.yaml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line and column.
+    pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<Mapping, Problems> {
+        let source = Arc::new(Source { name: file.into(), text: text.into() });
+        let input = Input::from_yaml(&source)?;
+        let mut problems = Problems::new();
+        let mapping = read_mapping(Cursor::root(&input, Some(&source)), &source, schema, &mut problems);
+        problems.sort();
+        match mapping {
+            Some(mapping) => problems.or(mapping),
+            None => Err(problems),
+        }
+    }
+
+    /// Finds the columns in a file's header.
+    ///
+    /// # Errors
+    /// Every column of the mapping that the file does not have, and every column of the file that is neither mapped nor
+    /// ignored: nothing is dropped unseen.
+    pub fn bind<'h>(&self, header: impl IntoIterator<Item = &'h str>) -> Result<Translation<'_>, Problems> {
+        let header: Vec<&str> = header.into_iter().collect();
+        let mut problems = Problems::new();
+        let mut find = |name: &str| {
+            let found = header.iter().position(|column| *column == name);
+            if found.is_none() {
+                let problem = self.problem(format!("the file has no column {}", quoted(name)));
+                problems.push(problem.nearest(name, header.iter().copied()));
+            }
+            found
+        };
+        let columns: Vec<_> =
+            self.columns.iter().filter_map(|column| Some((find(&column.name)?, column))).collect();
+        let customer = self.customer.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(Piece::Text(text.clone())),
+            Piece::Line => Some(Piece::Line),
+            Piece::Column(name) => find(name).map(Piece::Column),
+        });
+        let customer = customer.collect();
+        for (i, name) in header.iter().enumerate() {
+            if header[..i].contains(name) {
+                problems.push(self.problem(format!("the file has column {} twice", quoted(name))));
+            }
+        }
+        for name in header.iter().filter(|name| !self.knows(name)) {
+            let problem =
+                self.problem(format!("column {} of the file is neither mapped nor ignored", quoted(name)));
+            problems.push(problem.hint("add it to `columns` or to `ignore`"));
+        }
+        problems.or(Translation { customer, columns })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| *column.name == *name)
+            || self.ignore.iter().any(|ignored| **ignored == *name)
+            || self.customer.iter().any(|piece| matches!(piece, Piece::Column(column) if **column == *name))
+    }
+
+    fn problem(&self, detail: String) -> Problem {
+        Problem { source: Some(Arc::clone(&self.source)), ..Problem::new(detail) }
+    }
+}
+
+impl<'m> Translation<'m> {
+    /// The header of the translated file.
+    pub fn header(&self) -> impl Iterator<Item = &'m str> {
+        std::iter::once(CUSTOMER_COLUMN).chain(self.columns.iter().map(|(_, column)| &*column.feature))
+    }
+
+    /// The foreign file's name of a column of the translated file, counted from 0; none for the customer's id.
+    pub fn foreign_name(&self, column: usize) -> Option<&'m str> {
+        self.columns.get(column.checked_sub(1)?).map(|(_, column)| &*column.name)
+    }
+
+    /// One row, translated; `line` is the number of the data row, from 1. A cell that the row does not have is empty.
+    pub fn row<'a>(&'a self, cells: &'a [&'a str], line: u64) -> impl Iterator<Item = Cow<'a, str>> {
+        let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
+        let mut customer = String::new();
+        for piece in &self.customer {
+            match piece {
+                Piece::Text(text) => customer.push_str(text),
+                Piece::Line => customer.push_str(&line.to_string()),
+                Piece::Column(index) => customer.push_str(cell(*index)),
+            }
+        }
+        let features = self.columns.iter().map(move |(index, column)| column.translate(cell(*index)));
+        std::iter::once(Cow::Owned(customer)).chain(features)
+    }
+}
+
+impl Column {
+    fn translate<'a>(&'a self, text: &'a str) -> Cow<'a, str> {
+        if self.missing.iter().any(|missing| **missing == *text) {
+            return Cow::Borrowed("");
+        }
+        Cow::Borrowed(self.values.get(text).map_or(text, String::as_str))
+    }
+}
+
+fn read_mapping(
+    root: Cursor<'_, '_>,
+    source: &Arc<Source>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Mapping> {
+    let object = root.object(&["import", "description", "customer", "columns", "ignore"], problems)?;
+    let name = object.required("import", problems).and_then(|c| c.text(problems));
+    let customer = object.required("customer", problems).and_then(|c| read_template(c, problems));
+    let ignore = object.get("ignore").map(|c| read_texts(c, problems)).unwrap_or_default();
+    let mut columns: Vec<Column> = Vec::new();
+    if let Some(cursor) = object.required("columns", problems) {
+        for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
+            let Some(column) = read_column(name, &cursor, schema, problems) else { continue };
+            if columns.iter().any(|earlier| earlier.feature == column.feature) {
+                problems.push(cursor.problem(format!("feature `{}` is given twice", column.feature)));
+            }
+            if ignore.iter().any(|ignored| **ignored == *name) {
+                problems
+                    .push(cursor.key_problem(format!("column {} is both mapped and ignored", quoted(name))));
+            }
+            columns.push(column);
+        }
+    }
+    Some(Mapping { name: name?.into(), customer: customer?, columns, ignore, source: Arc::clone(source) })
+}
+
+fn read_column(
+    name: &str,
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Column> {
+    let object = cursor.object(&["feature", "values", "missing"], problems)?;
+    let feature_cursor = object.required("feature", problems)?;
+    let feature = feature_cursor.text(problems)?;
+    let found = schema.find_feature(feature);
+    let id = found.map_err(|problem| problems.push(feature_cursor.placed(problem))).ok()?;
+    let kind = &schema.feature(id).kind;
+    let mut values = HashMap::new();
+    if let Some(cursor) = object.get("values") {
+        for (text, cursor) in cursor.entries(problems).unwrap_or_default() {
+            match kind.read(&cursor.input.value) {
+                Ok(_) => values.insert(text.into(), cell_text(&cursor.input.value)),
+                Err(why) => {
+                    problems.push(cursor.problem(why));
+                    None
+                }
+            };
+        }
+    }
+    let missing = object.get("missing").map(|c| read_texts(c, problems)).unwrap_or_default();
+    Some(Column { name: name.into(), feature: feature.into(), values, missing })
+}
+
+/// A value as the text of a CSV cell.
+fn cell_text(value: &InputValue<'_>) -> String {
+    match value {
+        InputValue::Text(text) => text.to_string(),
+        InputValue::List(items) => {
+            items.iter().map(|item| cell_text(&item.value)).collect::<Vec<_>>().join("|")
+        }
+        other => other.describe(),
+    }
+}
+
+fn read_texts(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>> {
+    let mut texts = Vec::new();
+    for item in cursor.items(problems).into_iter().flatten() {
+        texts.extend(item.text(problems).map(Box::from));
+    }
+    texts
+}
+
+/// `uci-{line}`, `{branch}-{number}`.
+fn read_template(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Piece<Box<str>>>> {
+    let mut rest = cursor.text(problems)?;
+    let mut pieces = Vec::new();
+    while let Some((text, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            problems.push(cursor.problem("a `{` without its `}`"));
+            return None;
+        };
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.into()));
+        }
+        pieces.push(if name == "line" { Piece::Line } else { Piece::Column(name.into()) });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest.into()));
+    }
+    if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) {
+        let problem = cursor.problem("every row would be the same customer");
+        problems
+            .push(problem.hint("use {line}, the number of the data row, or {COLUMN}, that column's text"));
+    }
+    Some(pieces)
+}
+
+/// Whether a header is one of Usher's own files; if not, what to try.
+///
+/// # Errors
+/// A header without the column `customer`.
+pub fn check_native<'h>(header: impl IntoIterator<Item = &'h str> + Clone) -> Result<(), String> {
+    if header.clone().into_iter().any(|column| column == CUSTOMER_COLUMN) {
+        return Ok(());
+    }
+    Err(match nearest(CUSTOMER_COLUMN, header) {
+        Some(near) => format!("the file has no column `{CUSTOMER_COLUMN}`; is it `{near}`?"),
+        None => format!(
+            "the file has no column `{CUSTOMER_COLUMN}`; a foreign file needs --mapping imports/NAME.yaml"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "
+schema: s
+features:
+  age: {kind: int, min: 0, max: 120}
+  in_default: {kind: bool}
+  job: {kind: enum, values: [management, services]}
+  tags: {kind: set, values: [a, b]}
+";
+    const MAPPING: &str = "
+import: bank-full
+customer: 'uci-{line}-{branch}'
+columns:
+  age:     {feature: age, missing: ['-1']}
+  default: {feature: in_default, values: {'yes': true, 'no': false}}
+  job:     {feature: job, missing: [unknown]}
+  flags:   {feature: tags, values: {both: [a, b]}}
+ignore: [y]
+";
+
+    fn mapping(text: &str) -> Result<Mapping, Problems> {
+        Mapping::parse("bank.yaml", text, &Schema::parse("s", SCHEMA).unwrap())
+    }
+
+    #[test]
+    fn rows_are_translated() {
+        let mapping = mapping(MAPPING).unwrap();
+        let bound = mapping.bind(["y", "branch", "flags", "age", "default", "job"]).unwrap();
+        assert_eq!(bound.header().collect::<Vec<_>>(), ["customer", "age", "in_default", "job", "tags"]);
+        let row = |cells: &[&str]| bound.row(cells, 7).collect::<Vec<_>>().join(",");
+        assert_eq!(row(&["no", "b1", "both", "58", "yes", "management"]), "uci-7-b1,58,true,management,a|b");
+        assert_eq!(row(&["no", "b1", "", "-1", "no", "unknown"]), "uci-7-b1,,false,,");
+        assert_eq!(row(&["no", "b1"]), "uci-7-b1,,,,", "a short row");
+        assert_eq!((bound.foreign_name(0), bound.foreign_name(2)), (None, Some("default")));
+    }
+
+    #[test]
+    fn columns_that_do_not_match_are_all_reported() {
+        let mapping = mapping(MAPPING).unwrap();
+        let text = mapping.bind(["ages", "default", "job", "flags", "balance", "y"]).unwrap_err().to_string();
+        for expected in [
+            "no column \"age\"",
+            "did you mean `ages`?",
+            "no column \"branch\"",
+            "\"ages\" of the file is neither",
+            "\"balance\" of the file is neither",
+        ] {
+            assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_checked_against_the_schema() {
+        let text = "
+import: x
+customer: 'uci'
+columns:
+  a: {feature: agee}
+  b: {feature: job, values: {m: manager}}
+  c: {feature: age, vales: {}}
+  d: {feature: age}
+ignore: [d]
+";
+        let text = mapping(text).unwrap_err().to_string();
+        for expected in [
+            "bank.yaml:3:11: every row would be the same customer",
+            "bank.yaml:5:16: unknown feature \"agee\"",
+            "\"manager\" is not one of",
+            "did you mean `values`?",
+            "`age` is given twice",
+            "both mapped and ignored",
+        ] {
+            assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_without_mapping_says_what_to_try() {
+        assert!(check_native(["customer", "age"]).is_ok());
+        assert!(check_native(["Customer", "age"]).unwrap_err().contains("is it `Customer`?"));
+        assert!(check_native(["id", "age"]).unwrap_err().contains("--mapping"));
+    }
+}

@@ -1,0 +1,236 @@
+//! A bundle: the folder of files that a data team writes (see `models/README.md`), read and checked as a whole.
+
+pub mod golden;
+pub mod import;
+pub mod population;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::golden::Golden;
+use self::import::Mapping;
+use self::population::Population;
+use crate::engine::Engine;
+use crate::input::problem::{Problem, Problems, Source};
+use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::intake::computed::read_schema;
+use crate::node::Define;
+use crate::rules::rule_set::RuleSet;
+use crate::schema::Schema;
+use crate::schema::value::Time;
+
+/// A file of `models/retail-bank` as it was when this program was built.
+macro_rules! embedded {
+    ($file:literal) => {
+        (concat!("retail-bank/", $file), include_str!(concat!("../../models/retail-bank/", $file)))
+    };
+}
+
+/// The rule sets of `models/retail-bank`, by file name.
+const EMBEDDED_RULE_SETS: [(&str, &str); 6] = [
+    embedded!("rule-sets/cards.yaml"),
+    embedded!("rule-sets/guardrails.yaml"),
+    embedded!("rule-sets/loans.yaml"),
+    embedded!("rule-sets/placements.yaml"),
+    embedded!("rule-sets/service.yaml"),
+    embedded!("rule-sets/wealth.yaml"),
+];
+
+/// The texts of a bundle, not checked yet. Each is named by its path, so that problems can be clicked.
+#[derive(Debug)]
+pub struct Bundle {
+    /// `schema.yaml`
+    pub schema: Source,
+    /// `rule-sets/*.yaml`, by file name.
+    pub rule_sets: Vec<Source>,
+    /// `golden.yaml`
+    pub golden: Option<Source>,
+    /// `population.yaml`
+    pub population: Option<Source>,
+    /// `imports/*.yaml`, by file name.
+    pub imports: Vec<Source>,
+}
+
+/// A bundle in which nothing is wrong.
+#[derive(Debug)]
+pub struct Checked {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// All rule sets compiled together, as their first versions.
+    pub engine: Engine,
+    /// The rule sets.
+    pub rule_sets: Vec<Arc<RuleSet>>,
+    /// The decisions that came out as expected.
+    pub golden: Golden,
+    /// How to make customers.
+    pub population: Option<Population>,
+    /// Column mappings.
+    pub imports: Vec<Mapping>,
+}
+
+impl Bundle {
+    /// Reads a bundle's files.
+    ///
+    /// # Errors
+    /// A file or folder that is missing or cannot be read.
+    pub fn read(folder: &Path) -> Result<Bundle, Problems> {
+        let schema_file = folder.join("schema.yaml");
+        if folder.is_dir() && !schema_file.exists() {
+            let problem = Problem::new(format!("{} has no schema.yaml", folder.display()));
+            let mut problems = Problems::new();
+            problems.push(problem.hint("a bundle is a folder with schema.yaml and rule-sets/*.yaml"));
+            return Err(problems);
+        }
+        Ok(Bundle {
+            schema: read_file(&schema_file)?,
+            rule_sets: read_folder(&folder.join("rule-sets"))?,
+            golden: read_optional(&folder.join("golden.yaml"))?,
+            population: read_optional(&folder.join("population.yaml"))?,
+            imports: read_folder(&folder.join("imports"))?,
+        })
+    }
+
+    /// The `retail-bank` bundle as it was when this program was built, so that `usher demo` works from anywhere.
+    pub fn embedded() -> Bundle {
+        let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
+        Bundle {
+            schema: source(embedded!("schema.yaml")),
+            rule_sets: EMBEDDED_RULE_SETS.map(source).into(),
+            golden: Some(source(embedded!("golden.yaml"))),
+            population: Some(source(embedded!("population.yaml"))),
+            imports: Vec::new(),
+        }
+    }
+
+    /// What a node is told to start with it.
+    pub fn define(&self) -> Define {
+        let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
+        Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect(), activate: true }
+    }
+
+    /// The schema.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_schema(&self) -> Result<Arc<Schema>, Problems> {
+        read_schema(&self.schema.name, &self.schema.text)
+    }
+
+    /// All rule sets, each checked against the schema, compiled together as their first versions.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the rule sets, or else with how they fit together.
+    fn compile(&self, schema: &Arc<Schema>) -> Result<(Engine, Vec<Arc<RuleSet>>), Problems> {
+        let mut problems = Problems::new();
+        let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
+        let rule_sets = self.rule_sets.iter().filter_map(|source| keep(parse(source), &mut problems));
+        let rule_sets: Vec<Arc<RuleSet>> = rule_sets.map(Arc::new).collect();
+        problems.or(())?;
+        let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
+        Ok((Engine::compile(schema, &versions)?, rule_sets))
+    }
+
+    /// Checks everything: that it compiles, that the golden decisions come out, that population and imports fit the
+    /// schema.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the schema; or else with all other files.
+    pub fn check(&self) -> Result<Checked, Problems> {
+        let schema = self.parse_schema()?;
+        let mut problems = Problems::new();
+        let engine = keep(self.compile(&schema), &mut problems);
+        let golden = self.golden.as_ref().map(|s| Golden::parse(&s.name, &s.text, &schema));
+        let golden = golden.and_then(|golden| keep(golden, &mut problems)).unwrap_or_default();
+        let population = self.population.as_ref().map(|s| Population::parse(&s.name, &s.text, &schema));
+        let population = population.and_then(|population| keep(population, &mut problems));
+        let imports = self.imports.iter().map(|s| Mapping::parse(&s.name, &s.text, &schema));
+        let imports = imports.filter_map(|mapping| keep(mapping, &mut problems)).collect();
+        if let Some((engine, _)) = &engine {
+            problems.extend(golden.check(engine));
+        }
+        match engine {
+            Some((engine, rule_sets)) => {
+                problems.or(Checked { schema, engine, rule_sets, golden, population, imports })
+            }
+            None => Err(problems),
+        }
+    }
+}
+
+impl Checked {
+    /// What is right but hardly meant, at this time.
+    pub fn warnings(&self, now: Time) -> Warnings {
+        analyse(&self.engine, &self.rule_sets, &Known::at(now))
+    }
+}
+
+/// The value, or its problems among all the others.
+fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|found| problems.extend(found)).ok()
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// That it cannot be read, and why.
+pub fn read_file(path: &Path) -> Result<Source, Problems> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Source { name: path.display().to_string(), text }),
+        Err(e) => Err(Problems::one(format!("cannot read {}: {e}", path.display()))),
+    }
+}
+
+fn read_optional(path: &Path) -> Result<Option<Source>, Problems> {
+    if path.exists() { read_file(path).map(Some) } else { Ok(None) }
+}
+
+/// The `.yaml` files of a folder by name; none if there is no such folder.
+fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |e: std::io::Error| Problems::one(format!("cannot read {}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read_file(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_bundle_is_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/retail-bank");
+        let read = Bundle::read(&folder).unwrap();
+        let embedded = Bundle::embedded();
+        let names = |bundle: &Bundle| -> Vec<String> {
+            let all = bundle
+                .rule_sets
+                .iter()
+                .chain(&bundle.imports)
+                .chain(&bundle.golden)
+                .chain(&bundle.population);
+            all.map(|s| s.name.rsplit('/').next().unwrap_or_default().to_owned()).collect()
+        };
+        assert_eq!(names(&embedded), names(&read), "add the file to the table `EMBEDDED_RULE_SETS`");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_bundle_says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let problems = Bundle::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            problems.contains("has no schema.yaml") && problems.contains("rule-sets/*.yaml"),
+            "{problems}"
+        );
+        let problems = Bundle::read(Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(problems.contains("cannot read /nowhere/schema.yaml"), "{problems}");
+    }
+}

@@ -1,0 +1,487 @@
+//! The server's settings: as typed on the command line, in variables and in `usher.toml`; and as meant.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::input::problem::{Place, Problem, Problems, Source, nearest};
+use crate::intake::token;
+use crate::node::snapshotter::Schedule;
+use crate::storage::durability::SyncPolicy;
+
+/// Where the server listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+/// The settings file that is read if it exists.
+pub const DEFAULT_FILE: &str = "usher.toml";
+/// More threads than this are refused as a slip of the finger.
+pub const MAX_THREADS: usize = 1_024;
+/// Where others can reach the server there may be a load balancer, which asks every few seconds whether it is ready.
+pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
+/// A longer notice than this is refused as a slip of the finger.
+pub const MAX_STOP_NOTICE_SECONDS: u64 = 600;
+
+/// A longer interval between syncs is refused as a slip of the finger.
+pub const MAX_SYNC_INTERVAL_MS: u64 = 60_000;
+/// Erased customers stay in files for this long at most, so there is a longest: a week.
+pub const MAX_SNAPSHOT_EVERY_SECONDS: u64 = 7 * 24 * 3600;
+/// The journal may grow to this many MiB between snapshots at most: a start has to read it.
+pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
+
+/// A token must live as long as an outcome takes to come back: a minute at least.
+pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
+/// A key that got out is dropped in time: 90 days.
+pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Settings as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The bundle to start with.
+    pub models: Option<PathBuf>,
+    /// Where state is kept; none: in memory only.
+    pub data: Option<PathBuf>,
+    /// When a write counts as kept.
+    pub sync: SyncPolicy,
+    /// When snapshots are taken.
+    pub snapshots: Schedule,
+    /// The keys of proposition tokens that nodes share; none: the node has its own.
+    pub token_keys: Option<PathBuf>,
+    /// How long a proposition token is accepted.
+    pub token_life: Duration,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How many threads answer requests.
+    pub threads: NonZeroUsize,
+    /// Whether requests without a key are answered from other machines too.
+    pub allow_anonymous: bool,
+    /// On stopping, how long to say *not ready* before connections are refused.
+    pub stop_notice: Duration,
+    /// What is logged, as a filter of the `tracing` kind.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Settings as typed in one place: the command line, the variables, or the file.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Settings {
+    values: Vec<(&'static str, Typed)>,
+}
+
+/// A setting's text and where it was typed, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Typed {
+    text: String,
+    origin: String,
+}
+
+/// All settings by their names in the file; the variable is `USHER_` and the name in capitals.
+const NAMES: [&str; 14] = [
+    "models",
+    "data",
+    "sync",
+    "snapshot_every",
+    "snapshot_journal_mb",
+    "snapshot_compress",
+    "token_keys",
+    "token_life",
+    "listen",
+    "threads",
+    "allow_anonymous",
+    "stop_notice",
+    "log",
+    "log_format",
+];
+/// Variables of this prefix that other commands read.
+const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
+
+impl Settings {
+    /// Adds a setting from the command line. `name` is one of the settings' names.
+    pub fn flag(&mut self, name: &'static str, value: Option<impl ToString>) {
+        if let Some(value) = value {
+            let origin = format!("--{}", name.replace('_', "-"));
+            self.values.push((name, Typed { text: value.to_string(), origin }));
+        }
+    }
+
+    /// The settings among the process's variables, and a warning for each `USHER_*` that is none.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> (Settings, Vec<String>) {
+        let mut settings = Settings::default();
+        let mut warnings = Vec::new();
+        for (variable, text) in variables {
+            let Some(name) = variable.strip_prefix("USHER_") else { continue };
+            match NAMES.into_iter().find(|known| *known == name.to_lowercase()) {
+                Some(name) if !text.is_empty() => {
+                    settings.values.push((name, Typed { text, origin: variable.clone() }));
+                }
+                Some(_) => {}
+                None if OTHER_VARIABLES.contains(&variable.as_str()) => {}
+                None => warnings.push(unknown_variable(&variable)),
+            }
+        }
+        (settings, warnings)
+    }
+
+    /// The settings of a file.
+    ///
+    /// # Errors
+    /// What is not TOML; unknown settings, each with the nearest known one.
+    pub fn from_file(file: &str, text: &str) -> Result<Settings, Problems> {
+        let source = Arc::new(Source { name: file.into(), text: text.into() });
+        let problem = |detail: String, span: Option<std::ops::Range<usize>>| Problem {
+            place: span.map(|span| place_of(text, span)),
+            source: Some(Arc::clone(&source)),
+            ..Problem::new(detail)
+        };
+        let mut problems = Problems::new();
+        let table = match DeTable::parse(text) {
+            Ok(table) => table,
+            Err(e) => {
+                problems.push(problem(format!("not valid TOML: {}", e.message()), e.span()));
+                return Err(problems);
+            }
+        };
+        let mut settings = Settings::default();
+        for (key, value) in table.get_ref() {
+            let found: &str = key.get_ref();
+            let Some(name) = NAMES.into_iter().find(|name| *name == found) else {
+                let unknown =
+                    problem(format!("unknown setting `{found}`"), Some(key.span())).nearest(found, NAMES);
+                problems.push(if unknown.hint.is_some() {
+                    unknown
+                } else {
+                    unknown.hint(format!("known: {}", NAMES.join(", ")))
+                });
+                continue;
+            };
+            let line = place_of(text, key.span()).line;
+            match text_of(value) {
+                Some(text) => {
+                    settings.values.push((name, Typed { text, origin: format!("{file}:{line}: {name}") }));
+                }
+                None => {
+                    let detail = format!("`{name}` is a text, a whole number or true or false");
+                    problems.push(problem(detail, Some(value.span())));
+                }
+            }
+        }
+        problems.or(settings)
+    }
+
+    fn get(&self, name: &str) -> Option<&Typed> {
+        self.values.iter().find(|(known, _)| *known == name).map(|(_, typed)| typed)
+    }
+}
+
+impl Config {
+    /// Puts the places together, first come first served: flags, variables, file.
+    ///
+    /// # Errors
+    /// Every setting that cannot be meant like that, with the place where it was typed.
+    pub fn resolve(places: &[&Settings]) -> Result<Config, Problems> {
+        let get = |name: &str| places.iter().find_map(|settings| settings.get(name));
+        let mut problems = Problems::new();
+        let listen = read(get("listen"), &mut problems, read_listen).unwrap_or(DEFAULT_ADDRESS);
+        let config = Config {
+            models: get("models").map(|typed| PathBuf::from(&typed.text)),
+            data: get("data").map(|typed| PathBuf::from(&typed.text)),
+            sync: read(get("sync"), &mut problems, read_sync).unwrap_or_default(),
+            snapshots: read_schedule(get, &mut problems),
+            token_keys: get("token_keys").map(|typed| PathBuf::from(&typed.text)),
+            token_life: read(get("token_life"), &mut problems, read_token_life)
+                .unwrap_or(Duration::from_secs(token::DEFAULT_LIFE.into())),
+            listen,
+            threads: read(get("threads"), &mut problems, read_threads).unwrap_or_else(all_cores),
+            allow_anonymous: read(get("allow_anonymous"), &mut problems, read_bool).unwrap_or(false),
+            stop_notice: read(get("stop_notice"), &mut problems, read_stop_notice)
+                .unwrap_or_else(|| default_stop_notice(listen)),
+            log: get("log").map_or_else(|| "info".to_owned(), |typed| typed.text.clone()),
+            log_format: read(get("log_format"), &mut problems, read_log_format).unwrap_or_default(),
+        };
+        if !config.listen.ip().is_loopback() && !config.allow_anonymous {
+            let problem = Problem::new(format!(
+                "{} can be reached from other machines, and there are no keys: anybody could read and change customers",
+                config.listen
+            ));
+            problems
+                .push(problem.hint("listen on 127.0.0.1, or say --allow-anonymous if the network is closed"));
+        }
+        problems.or(config)
+    }
+
+    /// Reads the settings file: `named`, or else [`DEFAULT_FILE`] if it exists.
+    ///
+    /// # Errors
+    /// That a named file cannot be read, or what is wrong in it.
+    pub fn read_file(named: Option<&Path>) -> Result<Settings, Problems> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        if named.is_none() && !path.exists() {
+            return Ok(Settings::default());
+        }
+        let source = crate::bundle::read_file(path)?;
+        Settings::from_file(&source.name, &source.text)
+    }
+}
+
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// An address as a person types it: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for loopback.
+///
+/// # Errors
+/// What was expected.
+pub fn read_listen(text: &str) -> Result<SocketAddr, String> {
+    let meant = match text.strip_prefix("localhost:").or(text.strip_prefix(':')) {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    meant
+        .parse()
+        .map_err(|_| format!("expected an address with a port such as {DEFAULT_LISTEN}, found {text:?}"))
+}
+
+fn read<T>(
+    typed: Option<&Typed>,
+    problems: &mut Problems,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let typed = typed?;
+    read(&typed.text).map_err(|why| problems.push(Problem::new(format!("{}: {why}", typed.origin)))).ok()
+}
+
+fn read_schedule<'t>(get: impl Fn(&'static str) -> Option<&'t Typed>, problems: &mut Problems) -> Schedule {
+    let default = Schedule::default();
+    let every = read(get("snapshot_every"), problems, read_snapshot_every);
+    let journal_bytes = read(get("snapshot_journal_mb"), problems, read_journal_mb);
+    Schedule {
+        every: every.unwrap_or(default.every),
+        journal_bytes: journal_bytes.unwrap_or(default.journal_bytes),
+        compress: read(get("snapshot_compress"), problems, read_bool).unwrap_or(default.compress),
+    }
+}
+
+fn read_sync(text: &str) -> Result<SyncPolicy, String> {
+    let interval = |ms: &str| ms.parse().ok().filter(|ms| (1..=MAX_SYNC_INTERVAL_MS).contains(ms));
+    match text.split_once('=') {
+        None if text == "always" => Ok(SyncPolicy::Always),
+        None if text == "never" => Ok(SyncPolicy::Never),
+        Some(("interval", ms)) if interval(ms).is_some() => {
+            Ok(SyncPolicy::Interval(Duration::from_millis(interval(ms).unwrap_or_default())))
+        }
+        _ => Err(format!(
+            "expected always, interval=MS with MS from 1 to {MAX_SYNC_INTERVAL_MS}, or never, found {text:?}"
+        )),
+    }
+}
+
+fn read_snapshot_every(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=MAX_SNAPSHOT_EVERY_SECONDS).contains(seconds));
+    let seconds = seconds.map(Duration::from_secs);
+    seconds.ok_or_else(|| {
+        format!("expected whole seconds from 1 to {MAX_SNAPSHOT_EVERY_SECONDS}, found {text:?}")
+    })
+}
+
+fn read_journal_mb(text: &str) -> Result<u64, String> {
+    let mb = text.parse().ok().filter(|mb| (1..=MAX_SNAPSHOT_JOURNAL_MB).contains(mb));
+    mb.map(|mb: u64| mb << 20).ok_or_else(|| {
+        format!("expected a number of MiB from 1 to {MAX_SNAPSHOT_JOURNAL_MB}, found {text:?}")
+    })
+}
+
+/// A whole number with one unit: `30d`, `12h`, `90m`, `3600s`.
+fn read_token_life(text: &str) -> Result<Duration, String> {
+    let unit = |unit| match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(24 * 3600),
+        _ => None,
+    };
+    let parts = text.split_at_checked(text.len().saturating_sub(1));
+    let seconds = parts.and_then(|(number, last)| number.parse::<u64>().ok()?.checked_mul(unit(last)?));
+    let life =
+        seconds.map(Duration::from_secs).filter(|life| (MIN_TOKEN_LIFE..=MAX_TOKEN_LIFE).contains(life));
+    life.ok_or_else(|| format!("expected from 1m to 90d, such as 30d, 12h, 90m or 3600s, found {text:?}"))
+}
+
+fn read_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= MAX_THREADS);
+    threads.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}, found {text:?}"))
+}
+
+fn read_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("expected true or false, found {text:?}")),
+    }
+}
+
+fn read_stop_notice(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_STOP_NOTICE_SECONDS);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("expected whole seconds from 0 to {MAX_STOP_NOTICE_SECONDS}, found {text:?}"))
+}
+
+fn default_stop_notice(listen: SocketAddr) -> Duration {
+    if listen.ip().is_loopback() { Duration::ZERO } else { DEFAULT_STOP_NOTICE }
+}
+
+fn read_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("expected text or json, found {text:?}")),
+    }
+}
+
+fn all_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn text_of(value: &Spanned<DeValue<'_>>) -> Option<String> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Boolean(b) => Some(b.to_string()),
+        _ => None,
+    }
+}
+
+fn place_of(text: &str, span: std::ops::Range<usize>) -> Place {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Place {
+        line: before.matches('\n').count() as u32 + 1,
+        column: before[line_start..].chars().count() as u32 + 1,
+        offset: span.start as u32,
+        length: span.len() as u32,
+    }
+}
+
+fn unknown_variable(variable: &str) -> String {
+    let name = variable.trim_start_matches("USHER_").to_lowercase();
+    match nearest(&name, NAMES) {
+        Some(near) => format!("{variable} is no setting; did you mean USHER_{}?", near.to_uppercase()),
+        None => format!("{variable} is no setting"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(values: &[(&'static str, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        for (name, value) in values {
+            settings.flag(name, Some(value));
+        }
+        settings
+    }
+
+    fn variables(values: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        Settings::from_variables(values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn flag_beats_variable_beats_file_beats_default() {
+        let file =
+            Settings::from_file("usher.toml", "listen = '127.0.0.1:1'\nthreads = 3\nlog = 'debug'").unwrap();
+        let (variable, _) =
+            variables(&[("USHER_LISTEN", "127.0.0.1:2"), ("USHER_THREADS", "2"), ("HOME", "/x")]);
+        let config = Config::resolve(&[&flags(&[("listen", "127.0.0.1:4")]), &variable, &file]).unwrap();
+        assert_eq!((config.listen.port(), config.threads.get(), config.log.as_str()), (4, 2, "debug"));
+        assert_eq!((config.models, config.log_format), (None, LogFormat::Text));
+        assert_eq!(Config::resolve(&[]).unwrap().listen.to_string(), DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn unknown_settings_name_the_nearest() {
+        let text =
+            Settings::from_file("usher.toml", "listn = 'x'\n\n[keys]\na = 1\n").unwrap_err().to_string();
+        assert!(text.contains("usher.toml:1:1: unknown setting `listn`"), "{text}");
+        assert!(
+            text.contains("did you mean `listen`?")
+                && text.contains("usher.toml:3:2: unknown setting `keys`"),
+            "{text}"
+        );
+        let text = Settings::from_file("usher.toml", "listen = \n").unwrap_err().to_string();
+        assert!(text.starts_with("usher.toml:1:"), "{text}");
+        let (_, warnings) = variables(&[("USHER_LISTN", "x"), ("USHER_SERVER", "x")]);
+        assert_eq!(warnings, ["USHER_LISTN is no setting; did you mean USHER_LISTEN?"]);
+    }
+
+    #[test]
+    fn everything_that_cannot_be_meant_says_where_it_was_typed() {
+        let file = Settings::from_file("usher.toml", "\nthreads = 0").unwrap();
+        let (variable, _) = variables(&[("USHER_ALLOW_ANONYMOUS", "yes")]);
+        let text =
+            Config::resolve(&[&flags(&[("listen", "8080")]), &variable, &file]).unwrap_err().to_string();
+        for expected in [
+            "--listen: expected an address",
+            "USHER_ALLOW_ANONYMOUS: expected true",
+            "usher.toml:2: threads: ",
+        ] {
+            assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn notice_is_given_where_others_may_watch() {
+        let notice =
+            |values: &[(&'static str, &str)]| Config::resolve(&[&flags(values)]).unwrap().stop_notice;
+        let open = [("listen", "0.0.0.0:1"), ("allow_anonymous", "true")];
+        assert_eq!(notice(&[]), Duration::ZERO);
+        assert_eq!(notice(&open), DEFAULT_STOP_NOTICE);
+        assert_eq!(notice(&[open[0], open[1], ("stop_notice", "0")]), Duration::ZERO);
+        assert_eq!(notice(&[("stop_notice", "20")]), Duration::from_secs(20));
+        for wrong in ["-1", "1.5", "5s", "601"] {
+            let text = Config::resolve(&[&flags(&[("stop_notice", wrong)])]).unwrap_err().to_string();
+            assert!(text.contains("--stop-notice: expected whole seconds"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_lives_from_a_minute_to_ninety_days() {
+        let life = |text| Config::resolve(&[&flags(&[("token_life", text)])]).map(|config| config.token_life);
+        assert_eq!(Config::resolve(&[]).unwrap().token_life, Duration::from_secs(2_592_000));
+        for (text, seconds) in
+            [("1m", 60), ("60s", 60), ("12h", 43_200), ("90d", 7_776_000), ("2160h", 7_776_000)]
+        {
+            assert_eq!(life(text).unwrap(), Duration::from_secs(seconds));
+        }
+        for wrong in
+            ["", "30", "d", "59s", "0d", "91d", "-1d", "1.5d", "1w", "1d12h", "30天", "99999999999999999999d"]
+        {
+            let text = life(wrong).unwrap_err().to_string();
+            assert!(text.contains("--token-life: expected from 1m to 90d"), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_keys_only_loopback_unless_said() {
+        let text = Config::resolve(&[&flags(&[("listen", "0.0.0.0:8080")])]).unwrap_err().to_string();
+        assert!(text.contains("--allow-anonymous"), "{text}");
+        assert!(
+            Config::resolve(&[&flags(&[("listen", "0.0.0.0:8080"), ("allow_anonymous", "true")])]).is_ok()
+        );
+        for good in ["[::1]:0", "localhost:8080", ":9"] {
+            assert!(Config::resolve(&[&flags(&[("listen", good)])]).is_ok(), "{good}");
+        }
+    }
+}

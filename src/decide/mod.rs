@@ -1,0 +1,287 @@
+//! Deciding: a pure function of engine, feature vector, request and time. For each placement: which offers may be shown
+//! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
+//! group's limit, caps and budgets; the fallback when nothing survives.
+
+mod budgets;
+mod choose;
+mod drawing;
+mod explain;
+mod history;
+mod lacks;
+mod lessons;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+
+use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::expression::arm::ArmId;
+use crate::expression::experiment::InVariant;
+use crate::expression::{Facts, TagMemo};
+use crate::rules::rule_set::Locale;
+use crate::schema::ChannelId;
+use crate::schema::value::Time;
+use crate::schema::vector::FeatureVector;
+
+use self::choose::{Candidate, Choosing, Passed, Taken};
+use self::drawing::Drawing;
+use self::history::History;
+
+pub use self::budgets::{Budgets, NoBudgets};
+pub use self::explain::{Explanation, Lack, Stop, StopKind};
+pub use self::lacks::MAX_WAYS;
+pub use self::lessons::{Lessons, NoLessons};
+pub use crate::engine::Score;
+pub use crate::schema::context::Context;
+
+/// Placements of one request at most.
+pub const MAX_PLACEMENTS: usize = 30;
+
+/// What is asked; names are resolved already.
+pub struct Request<'a> {
+    /// Whose id tells the arms of experiments; for nothing else.
+    pub customer: &'a str,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Which placements, and how many propositions for each (at most [`MAX_COUNT`]).
+    pub placements: &'a [(PlacementId, usize)],
+    /// The language of the treatments; the default treatment if none.
+    pub locale: Option<&'a Locale>,
+    /// What only the request knows.
+    pub context: Context<'a>,
+    /// What the customer was shown and did, each a [`Contact`](crate::customer::contact::Contact); caps and suppressions are counted
+    /// from it.
+    pub contacts: &'a [u64],
+    /// What is left of the budgets that all customers share.
+    pub budgets: &'a dyn Budgets,
+    /// What outcomes have taught.
+    pub lessons: &'a dyn Lessons,
+    /// What choices that are left to chance are drawn with: the same seed, the same decision.
+    pub seed: u64,
+    /// Whether to say for every offer why it was or was not shown.
+    pub explain: bool,
+    /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
+    /// core has no clock.
+    pub overdue: Option<&'a dyn Fn() -> bool>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct Decision<'e> {
+    /// One per placement asked, in the order asked.
+    pub placements: Vec<Shown<'e>>,
+    /// Whether the time was over before everything was decided.
+    pub degraded: bool,
+    /// Whether the customer is in the holdout, so that only fallbacks are shown.
+    pub holdout: bool,
+}
+
+/// What one placement shows.
+#[derive(Debug)]
+pub struct Shown<'e> {
+    /// The placement.
+    pub placement: &'e Placement,
+    /// Whether it shows its fallback because nothing survived.
+    pub fallback: bool,
+    /// Best first.
+    pub propositions: Vec<Proposition<'e>>,
+    /// With `explain`: every offer of the placement, those shown first, then the eligible, then the others.
+    pub explanations: Vec<Explanation<'e>>,
+}
+
+/// An offer with the treatment it is shown in.
+#[derive(Debug, Clone)]
+pub struct Proposition<'e> {
+    /// What.
+    pub offer: &'e Offer,
+    /// How it looks.
+    pub treatment: &'e Treatment,
+    /// From 1.
+    pub rank: u32,
+    /// What it was ranked by; 0 for a fallback.
+    pub score: f64,
+    /// With what probability it was chosen for this rank, given the ranks before: 1 where nothing was left to chance.
+    pub propensity: f64,
+    /// The segment that the customer is in as to learning; 0 if nothing is learned.
+    pub segment: u8,
+    /// Why, in the request's language.
+    pub reason: Option<&'e str>,
+    /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
+    /// customer is in. Who is held out is in no other arm.
+    pub arms: Arms,
+}
+
+/// Arms that bear on a proposition, each of another experiment.
+pub type Arms = SmallVec<[ArmId; 4]>;
+
+/// Decides. For an unknown customer give [`FeatureVector::unknown`].
+///
+/// Never fails: what has no answer counts against an offer, and a placement with a fallback is never empty.
+pub fn decide<'e>(
+    engine: &'e Engine,
+    vector: FeatureVector<'_>,
+    request: &Request<'_>,
+    now: Time,
+) -> Decision<'e> {
+    Room::with(engine, |room| {
+        let Room { known, pool, drawing, taken, history, memos } = room;
+        let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
+        let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
+        let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
+        history.begin(engine, request.contacts, now);
+        let mut choosing =
+            Choosing { seen: &seen, lookup: index, pool, drawing, taken, history, late: false };
+        let shown =
+            request.placements.iter().map(|(placement, count)| choosing.placement(*placement, *count));
+        let placements = shown.collect();
+        Decision { placements, degraded: choosing.late, holdout: seen.held_out }
+    })
+}
+
+/// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
+/// chooses from. Locale and channel are the request's; its placements, contacts and budgets are not looked at.
+pub fn eligible(
+    engine: &Engine,
+    placement: PlacementId,
+    vector: FeatureVector<'_>,
+    request: &Request<'_>,
+    now: Time,
+    found: &mut Vec<OfferId>,
+) {
+    Room::with(engine, |Room { known, memos, .. }| {
+        let seen = Seen::new(engine, vector, request, now, memos);
+        if seen.held_out {
+            return;
+        }
+        let mut index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
+        let Placement { offers, in_any_locale, .. } = engine.placement(placement);
+        index.walk(
+            placement,
+            || false,
+            |place| {
+                let id = offers[place as usize];
+                let treated = || seen.treatment(placement, engine.offer(id)).is_some();
+                if in_any_locale[place as usize] || treated() {
+                    found.push(id);
+                }
+                ControlFlow::Continue(())
+            },
+        );
+    });
+}
+
+/// What a decision needs room for beyond its answer. Every thread keeps its own, so that deciding does not allocate.
+#[derive(Default)]
+struct Room {
+    known: Known,
+    pool: Vec<(f64, u32)>,
+    drawing: Drawing,
+    taken: Taken,
+    history: History,
+    memos: Vec<TagMemo>,
+}
+
+thread_local! {
+    static ROOM: Cell<Option<Box<Room>>> = const { Cell::new(None) };
+}
+
+impl Room {
+    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Room) -> A) -> A {
+        let mut room = ROOM.take().unwrap_or_default();
+        room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
+        for (memo, (tags, experiments)) in
+            room.memos.iter_mut().zip(engine.tags.iter().zip(&engine.experiments))
+        {
+            memo.clear(tags.len(), experiments.len());
+        }
+        room.taken.clear();
+        let answer = decide(&mut room);
+        ROOM.set(Some(room));
+        answer
+    }
+}
+
+/// Everything a decision looks at.
+struct Seen<'e, 'r> {
+    engine: &'e Engine,
+    vector: FeatureVector<'r>,
+    request: &'r Request<'r>,
+    now: Time,
+    memos: &'r [TagMemo],
+    /// Of an explained decision: whether each guardrail holds, once that was found out; many offers share it.
+    held: Vec<Cell<Option<bool>>>,
+    /// Whether the customer is in the holdout.
+    held_out: bool,
+}
+
+impl<'e: 'r, 'r> Seen<'e, 'r> {
+    fn new(
+        engine: &'e Engine,
+        vector: FeatureVector<'r>,
+        request: &'r Request<'r>,
+        now: Time,
+        memos: &'r [TagMemo],
+    ) -> Seen<'e, 'r> {
+        let held_out = engine.holdout.as_ref().is_some_and(|(holdout, _)| holdout.contains(request.customer));
+        Seen { engine, vector, request, now, memos, held: Vec::new(), held_out }
+    }
+
+    /// What the expressions of the rule set with these tags see.
+    fn facts(&self, tags: usize) -> Facts<'r> {
+        Facts {
+            schema: &self.engine.schema,
+            vector: self.vector,
+            customer: Some(self.request.customer),
+            context: &self.request.context,
+            channel: self.request.channel,
+            now: self.now,
+            tags: self.engine.tags.get(tags).map_or(&[], Vec::as_slice),
+            memo: &self.memos[tags.min(self.memos.len() - 1)],
+            variables: &[],
+        }
+    }
+
+    /// How an offer looks to the customer on a placement.
+    fn treatment(&self, placement: PlacementId, offer: &'e Offer) -> Option<&'e Treatment> {
+        let is_in = |variant: &InVariant| !self.held_out && self.is_in(offer.tags, variant);
+        offer.treatment(placement, self.request.locale, is_in)
+    }
+
+    /// Whether the customer is in a variant of an experiment of the rule set with these tags.
+    fn is_in(&self, tags: usize, variant: &InVariant) -> bool {
+        self.facts(tags).variant(&variant.experiment) == Some(variant.variant as i64)
+    }
+
+    /// The arms that bear on an offer of the rule set with these tags.
+    fn arms(&self, tags: usize) -> Arms {
+        let mut arms = Arms::new();
+        if let Some((_, first)) = &self.engine.holdout {
+            arms.push(ArmId(first.0 + u16::from(!self.held_out)));
+        }
+        let drawn = self.engine.experiments.get(tags).filter(|_| !self.held_out);
+        for Drawn { experiment, first_arm } in drawn.into_iter().flatten() {
+            let variant =
+                self.facts(tags).variant(experiment).and_then(|variant| u16::try_from(variant).ok());
+            arms.extend(variant.map(|variant| ArmId(first_arm.0 + variant)));
+        }
+        arms
+    }
+
+    fn holds(&self, id: GuardrailId) -> bool {
+        let held = &self.held[id.0 as usize];
+        held.get().unwrap_or_else(|| {
+            let guardrail = &self.engine.guardrails[id.0 as usize];
+            let holds = guardrail.condition.holds(&self.facts(guardrail.tags));
+            held.set(Some(holds));
+            holds
+        })
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.request.overdue.is_some_and(|overdue| overdue())
+    }
+}

@@ -1,0 +1,391 @@
+//! What the server counts, as OpenMetrics. Every thread has counters of its own, so that counting takes no lock and no
+//! cache line of another core; they are added up when somebody asks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::node::Node;
+use crate::node::startup::Startup;
+use crate::storage::durability::Durability;
+
+/// Upper bounds of the decision histogram's buckets, in microseconds.
+const BOUNDS_US: [u64; 12] = [5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000];
+/// Status classes: 1xx to 5xx.
+const CLASSES: usize = 5;
+
+/// A number that only goes up.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one thread counts. Aligned, so that no two threads share a cache line (or the pair that is fetched at once).
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    decisions: Count,
+    degraded: Count,
+    unknown: Count,
+    fallbacks: Count,
+    duration_ns: Count,
+    duration: [Count; BOUNDS_US.len() + 1],
+    /// By route; the last stands for paths that are not there.
+    requests: Box<[Requests]>,
+    /// Connections refused because too many were open.
+    pub rejected_connections: Count,
+    /// Handlers that panicked.
+    pub panics: Count,
+    /// Requests refused because too much was waiting.
+    pub overloads: Count,
+    /// Events taken in.
+    pub events_accepted: Count,
+    /// Events that were taken before.
+    pub events_duplicate: Count,
+    /// Events that were not taken.
+    pub events_rejected: Count,
+}
+
+/// The requests of one route by status class, apart from those of other threads as [`Counters`] are.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Requests([Count; CLASSES]);
+
+impl Counters {
+    /// Counters that stand at zero, for this many routes.
+    fn new(routes: usize) -> Counters {
+        Counters {
+            decisions: Count::default(),
+            degraded: Count::default(),
+            unknown: Count::default(),
+            fallbacks: Count::default(),
+            duration_ns: Count::default(),
+            duration: Default::default(),
+            requests: (0..=routes).map(|_| Requests::default()).collect(),
+            rejected_connections: Count::default(),
+            panics: Count::default(),
+            overloads: Count::default(),
+            events_accepted: Count::default(),
+            events_duplicate: Count::default(),
+            events_rejected: Count::default(),
+        }
+    }
+
+    /// A decision was made and rendered.
+    pub(crate) fn decided(&self, took: Duration, known: bool, degraded: bool, fallbacks: u64) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.decisions.add(1);
+        self.duration_ns.add(ns);
+        self.duration[BOUNDS_US.iter().position(|us| ns <= us * 1000).unwrap_or(BOUNDS_US.len())].add(1);
+        for (count, n) in [
+            (&self.degraded, u64::from(degraded)),
+            (&self.unknown, u64::from(!known)),
+            (&self.fallbacks, fallbacks),
+        ] {
+            if n > 0 {
+                count.add(n);
+            }
+        }
+    }
+
+    /// Events were sent: some were taken, some were before, some are wrong or too late for a budget.
+    pub(crate) fn events(&self, accepted: usize, duplicates: usize, rejected: usize) {
+        self.events_accepted.add(accepted as u64);
+        self.events_duplicate.add(duplicates as u64);
+        self.events_rejected.add(rejected as u64);
+    }
+
+    /// A request was answered.
+    pub(crate) fn count(&self, route: usize, status: u16) {
+        let route = route.min(self.requests.len() - 1);
+        self.requests[route].0[usize::from(status / 100).clamp(1, CLASSES) - 1].add(1);
+    }
+}
+
+/// All threads' counters, and the node they are about once it is there.
+pub(crate) struct Metrics {
+    threads: Box<[Counters]>,
+    /// The paths by which requests are counted.
+    routes: Vec<&'static str>,
+    startup: Arc<Startup>,
+}
+
+impl Metrics {
+    /// Counters for this many threads (one at least) and for these paths.
+    pub(crate) fn new(threads: usize, routes: Vec<&'static str>, startup: Arc<Startup>) -> Arc<Metrics> {
+        let threads = (0..threads.max(1)).map(|_| Counters::new(routes.len())).collect();
+        Arc::new(Metrics { threads, routes, startup })
+    }
+
+    /// The counters of a thread.
+    pub(crate) fn thread(&self, index: usize) -> &Counters {
+        &self.threads[index % self.threads.len()]
+    }
+
+    /// Everything as OpenMetrics text; `connections` are open now.
+    ///
+    /// # Errors
+    /// None that is known: writing into a string does not fail.
+    pub(crate) fn text(self: &Arc<Self>, connections: u64) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("usher");
+        registry.register_collector(Box::new(Scrape { metrics: Arc::clone(self), connections }));
+        let mut text = String::new();
+        text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    fn sum(&self, of: impl Fn(&Counters) -> &Count) -> u64 {
+        self.threads.iter().map(|counters| of(counters).get()).sum()
+    }
+}
+
+struct Scrape {
+    metrics: Arc<Metrics>,
+    connections: u64,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = &self.metrics;
+        for (name, help, count) in [
+            ("decisions", "Decisions made", metrics.sum(|c| &c.decisions)),
+            ("decisions_degraded", "Decisions that ran out of time", metrics.sum(|c| &c.degraded)),
+            ("decisions_unknown_customer", "Decisions for customers not known", metrics.sum(|c| &c.unknown)),
+            ("placements_fallback", "Placements that showed their fallback", metrics.sum(|c| &c.fallbacks)),
+            ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
+            ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
+            ("events_accepted", "Events taken in", metrics.sum(|c| &c.events_accepted)),
+            ("events_duplicate", "Events that were taken before", metrics.sum(|c| &c.events_duplicate)),
+            ("events_rejected", "Events that were not taken", metrics.sum(|c| &c.events_rejected)),
+            ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
+        ] {
+            encode_counter(&mut encoder, name, help, count)?;
+        }
+        encode_gauge(&mut encoder, "connections", "Connections open", self.connections as f64)?;
+        self.encode_duration(&mut encoder)?;
+        self.encode_requests(&mut encoder)?;
+        let Some(node) = metrics.startup.node() else { return Ok(()) };
+        encode_node(&mut encoder, node)?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        encode_durability(&mut encoder, &node.durability(), node.journal_failed(), now_s)
+    }
+}
+
+impl Scrape {
+    fn encode_duration(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = &self.metrics;
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<_> =
+            bounds.enumerate().map(|(i, bound)| (bound, metrics.sum(|c| &c.duration[i]))).collect();
+        // The buckets' own sum, so that a scrape between two additions still adds up.
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let help = "From a complete request to its rendered decision";
+        let mut metric =
+            encoder.encode_descriptor("decision_duration_seconds", help, None, MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(
+            metrics.sum(|c| &c.duration_ns) as f64 / 1e9,
+            count,
+            &buckets,
+            None,
+        )
+    }
+
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
+        let paths = self.metrics.routes.iter().copied().chain(["unknown"]);
+        for (route, path) in paths.enumerate() {
+            for class in 0..CLASSES {
+                let count = self.metrics.sum(|c| &c.requests[route].0[class]);
+                if count > 0 {
+                    let labels = [("route", path.to_owned()), ("status", format!("{}xx", class + 1))];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
+    let memory = node.customers().memory();
+    let index = node.live().engine.index_size();
+    for (name, help, value) in [
+        ("customers", "Customers known", memory.customers as f64),
+        ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
+        ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
+        ("sequence", "Sequence of the last record applied", node.sequence() as f64),
+        ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
+        ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),
+        ("index_conjunctions", "Conjunctions in the index of the engine in force", index.conjunctions as f64),
+        ("index_terms", "Different things that its conditions look at", index.terms as f64),
+    ] {
+        encode_gauge(encoder, name, help, value)?;
+    }
+    let help = "Active version of each rule set";
+    let mut family = encoder.encode_descriptor("rule_set_version", help, None, MetricType::Gauge)?;
+    for (name, version) in &node.live().engine.versions {
+        let labels = [("rule_set", name.to_string())];
+        ConstGauge::new(f64::from(*version)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Of a node without a journal everything here is 0. The age of a snapshot is left out while there is none: any number
+/// would be wrong.
+fn encode_durability(
+    encoder: &mut DescriptorEncoder<'_>,
+    of: &Durability,
+    journal_failed: bool,
+    now_s: u64,
+) -> fmt::Result {
+    let newest = of.snapshots.first();
+    for (name, help, value) in [
+        ("journal_segments", "Files of the journal", of.journal_segments as f64),
+        ("journal_bytes", "Bytes of the journal", of.journal_bytes as f64),
+        ("durable_sequence", "Sequence of the last record known to be durable", of.durable_sequence as f64),
+        ("journal_sync_longest_seconds", "The longest sync of the journal", of.longest_sync.as_secs_f64()),
+        ("journal_failed", "1 if the journal failed: writes are refused", f64::from(journal_failed)),
+        (
+            "snapshot_sequence",
+            "Last record in the newest snapshot",
+            newest.map_or(0.0, |s| s.sequence as f64),
+        ),
+        ("snapshot_bytes", "Bytes of the newest snapshot", newest.map_or(0.0, |s| s.bytes as f64)),
+        ("erasure_pending", "1 if files still hold erased customers", f64::from(of.erasure_pending)),
+        ("replayed_records", "Records that the start replayed", of.recovery.replayed as f64),
+        ("torn_bytes_cut", "Bytes of a torn tail that the start cut", of.recovery.cut_bytes as f64),
+    ] {
+        encode_gauge(encoder, name, help, value)?;
+    }
+    if let Some(newest) = newest {
+        let age = now_s.saturating_sub(newest.taken_at_s) as f64;
+        encode_gauge(encoder, "snapshot_age_seconds", "Since the newest snapshot was taken", age)?;
+    }
+    encode_counter(encoder, "journal_syncs", "Syncs of the journal", of.syncs)?;
+    let seconds = of.sync_time.as_secs_f64();
+    encode_counter(encoder, "journal_sync_seconds", "Time that syncs of the journal took", seconds)?;
+    encode_counter(encoder, "snapshot_failures", "Snapshots that failed", of.snapshot_failures)
+}
+
+fn encode_gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeCounterValue,
+) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::durability::{Recovery, SnapshotInfo};
+
+    #[test]
+    fn durations_fall_into_their_buckets() {
+        let counters = Counters::new(3);
+        for (us, bucket) in [(0, 0), (5, 0), (6, 1), (100_000, 11), (1_000_000, 12)] {
+            let before = counters.duration[bucket].get();
+            counters.decided(Duration::from_micros(us), true, false, 0);
+            assert_eq!(counters.duration[bucket].get(), before + 1, "{us}");
+        }
+        assert_eq!((counters.decisions.get(), counters.unknown.get()), (5, 0));
+    }
+
+    #[test]
+    fn statuses_fall_into_their_classes() {
+        let counters = Counters::new(3);
+        counters.count(0, 200);
+        counters.count(usize::MAX, 404);
+        assert_eq!(counters.requests[0].0[1].get(), 1);
+        assert_eq!(counters.requests[3].0[3].get(), 1);
+    }
+
+    struct Facts(Durability);
+
+    impl fmt::Debug for Facts {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl Collector for Facts {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            encode_durability(&mut encoder, &self.0, true, 1_000)
+        }
+    }
+
+    fn text_of(durability: Durability) -> String {
+        let mut registry = Registry::with_prefix("usher");
+        registry.register_collector(Box::new(Facts(durability)));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn how_durable_a_node_is_is_told_in_numbers() {
+        let newest = SnapshotInfo { sequence: 7, customers: 2, bytes: 10, digest: 1, taken_at_s: 940 };
+        let recovery = Recovery { replayed: 2, cut_bytes: 17, ..Recovery::default() };
+        let text = text_of(Durability {
+            durable_sequence: 8,
+            journal_segments: 3,
+            journal_bytes: 4096,
+            syncs: 5,
+            sync_time: Duration::from_millis(1500),
+            longest_sync: Duration::from_millis(500),
+            snapshots: vec![newest],
+            snapshot_failures: 6,
+            erasure_pending: true,
+            recovery,
+            ..Durability::default()
+        });
+        for line in [
+            "usher_journal_segments 3.0\n",
+            "usher_journal_bytes 4096.0\n",
+            "usher_durable_sequence 8.0\n",
+            "usher_journal_syncs_total 5\n",
+            "usher_journal_sync_seconds_total 1.5\n",
+            "usher_journal_sync_longest_seconds 0.5\n",
+            "usher_journal_failed 1.0\n",
+            "usher_snapshot_sequence 7.0\n",
+            "usher_snapshot_bytes 10.0\n",
+            "usher_snapshot_age_seconds 60.0\n",
+            "usher_snapshot_failures_total 6\n",
+            "usher_erasure_pending 1.0\n",
+            "usher_replayed_records 2.0\n",
+            "usher_torn_bytes_cut 17.0\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        let none = text_of(Durability::default());
+        assert!(none.contains("usher_snapshot_sequence 0.0\n") && !none.contains("age"), "{none}");
+    }
+}

@@ -1,0 +1,133 @@
+//! `/v1/audiences`: how many customers a condition means.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use crate::engine::Engine;
+use crate::expression::Tag;
+use crate::http::bounds::MAX_AUDIENCE_TIME;
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::media;
+use crate::http::wire::media::Media;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::{answer, query};
+use crate::input::cursor::{Cursor, Input, quoted};
+use crate::input::problem::{Problem, Problems};
+use crate::insight::audience;
+use crate::insight::audience::{Audience, Count};
+use crate::node::Node;
+use crate::node::clock;
+
+/// Parsing a condition may take more than a thread usually has; its own limits end it long before this does.
+pub(crate) const STACK_BYTES: usize = 16 << 20;
+
+/// Who is meant.
+struct Asked {
+    when: String,
+    rule_set: Option<String>,
+}
+
+struct Counted {
+    count: Count,
+    took: Duration,
+}
+
+/// `POST /v1/audiences/count`. Counting is for a thread of its own: decisions go on meanwhile. A count is given up when it
+/// takes too long, or when its connection has ended (which a client that merely leaves does not bring about: it may have
+/// closed only its own side).
+pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    query::known(call.parts.uri.query(), [])?;
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    let content = call.body(body).await?;
+    let asked = match media {
+        Media::MessagePack => Asked::read(&Input::from_msgpack(&content.bytes)?)?,
+        _ => Asked::read(&Input::from_json(&content.bytes)?)?,
+    };
+    drop(content);
+    let turn = call.worker.shared.audiences.turn().await?;
+    let (done, counted) = oneshot::channel();
+    let node = Arc::clone(call.node);
+    let work = move || {
+        let counted = asked.count(&node, || done.is_closed());
+        drop(turn);
+        drop(done.send(counted)); // whoever has gone does not miss it
+    };
+    let thread = std::thread::Builder::new().name("audience".into()).stack_size(STACK_BYTES);
+    thread
+        .spawn(work)
+        .map_err(|_| Refusal::new(Kind::Overloaded, "the system has no thread to count with"))?;
+    let Counted { count, took } = counted.await.map_err(|_| {
+        call.worker.counters().panics.add(1);
+        failed()
+    })??;
+    Ok(answer::document(call.format, |out| {
+        out.map(3);
+        out.key("matching");
+        out.unsigned(count.matching);
+        out.key("total");
+        out.unsigned(count.total);
+        out.key("took_us");
+        out.unsigned(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        out.end_map();
+    }))
+}
+
+fn too_long() -> Refusal {
+    let seconds = MAX_AUDIENCE_TIME.as_secs();
+    let detail =
+        format!("to count this takes more than {seconds} s: ask for less than loops over every customer");
+    Refusal::new(Kind::Unavailable, detail)
+}
+
+fn failed() -> Refusal {
+    Refusal::new(Kind::Internal, "counting the audience failed")
+}
+
+impl Asked {
+    fn read(input: &Input<'_>) -> Result<Asked, Refusal> {
+        let mut problems = Problems::new();
+        let root = Cursor::root(input, None);
+        let Some(object) = root.object(&["when", "rule_set"], &mut problems) else {
+            return Err(problems.into());
+        };
+        let when = object.required("when", &mut problems).and_then(|at| at.text(&mut problems));
+        let rule_set = object.get("rule_set").and_then(|at| at.text(&mut problems));
+        let asked =
+            Asked { when: when.unwrap_or_default().to_owned(), rule_set: rule_set.map(str::to_owned) };
+        Ok(problems.or(asked)?)
+    }
+
+    fn count(&self, node: &Node, gone: impl Fn() -> bool) -> Result<Counted, Refusal> {
+        let live = node.live();
+        let wrong = |problems: Problems| Refusal::problems(Kind::Unprocessable, problems);
+        let tags = self.tags(&live.engine).map_err(|problem| wrong(at("/rule_set", [problem])))?;
+        let schema = &live.engine.schema;
+        let condition = audience::read(&self.when, schema, tags);
+        let condition = condition.map_err(|problems| wrong(at("/when", problems.iter().cloned())))?;
+        let begun = Instant::now();
+        let stop = || gone() || begun.elapsed() > MAX_AUDIENCE_TIME;
+        let count = Audience::new(schema, tags, &condition, clock::now()).count(node.customers(), stop);
+        Ok(Counted { count: count.ok_or_else(too_long)?, took: begun.elapsed() })
+    }
+
+    /// The tags of the rule set; none if none is named.
+    fn tags<'e>(&self, engine: &'e Engine) -> Result<&'e [Tag], Problem> {
+        let Some(name) = &self.rule_set else { return Ok(&[]) };
+        let place = engine.versions.iter().position(|(known, _)| **known == **name);
+        place.map(|place| &*engine.tags[place]).ok_or_else(|| {
+            let names = engine.versions.iter().map(|(known, _)| &**known);
+            Problem::new(format!("no rule set {} is active", quoted(name))).nearest(name, names)
+        })
+    }
+}
+
+/// The problems as those of this field.
+fn at(pointer: &str, found: impl IntoIterator<Item = Problem>) -> Problems {
+    let mut problems = Problems::new();
+    found.into_iter().for_each(|problem| problems.push(Problem { pointer: pointer.into(), ..problem }));
+    problems
+}

@@ -1,0 +1,482 @@
+//! `POST /v1/customers`: many customers at once, as CSV or as one JSON object per line. A bad row never takes the good
+//! ones with it.
+
+use ::csv::ByteRecord;
+use hyper::body::Incoming;
+
+use crate::customer::id::CustomerId;
+use crate::customer::update::{Change, Update, read_fields};
+use crate::http::bounds::{MAX_BULK_ROWS, MAX_ROW_BYTES, MAX_ROW_LINES};
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::body::Content;
+use crate::http::wire::csv;
+use crate::http::wire::csv::Broken;
+use crate::http::wire::encode::Encode;
+use crate::http::wire::media;
+use crate::http::wire::media::Media;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::room::Share;
+use crate::http::wire::{answer, query};
+use crate::input::cursor::{Cursor, Input, InputValue, quoted};
+use crate::input::problem::{Place, Problem, Problems};
+use crate::schema::{FeatureId, Schema};
+
+/// Rows written as one record.
+const CHUNK: usize = 1000;
+
+/// What rows of a customer who is known already do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Set what they give; the rest stays.
+    Upsert,
+    /// Set what they give; the rest goes.
+    Replace,
+}
+
+/// What came of the rows of a body.
+struct Rows {
+    updates: Vec<Update>,
+    rejected: usize,
+    /// The first of the problems, with the place in the body.
+    errors: Problems,
+    /// What the body takes, and these rows.
+    share: Share,
+}
+
+/// Reads, checks, writes.
+pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let (mode, dry_run, max_errors) = parameters(call)?;
+    let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
+    let content = call.body(body).await?;
+    let schema = call.node.live().engine.schema.clone();
+    let Content { bytes, share } = content;
+    // Off the request thread: decisions of other connections go on meanwhile.
+    let rows = tokio::task::spawn_blocking(move || match media {
+        Media::Csv => read_csv(&bytes, share, &schema, mode),
+        _ => read_lines(&bytes, share, &schema, mode),
+    });
+    let rows = rows.await.map_err(|_| Refusal::new(Kind::Internal, "reading the rows failed"))??;
+    if max_errors.is_some_and(|max| rows.rejected as u64 > max) {
+        return Err(Refusal::problems(Kind::Unprocessable, rows.errors).applied(0));
+    }
+    let accepted = rows.updates.len();
+    let node = call.node;
+    let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
+    drop(rows.share); // what it stands for was there until now
+    Ok(answer::document(call.format, |out| {
+        out.map(4);
+        out.key("accepted");
+        out.unsigned(accepted as u64);
+        out.key("rejected");
+        out.unsigned(rows.rejected as u64);
+        out.key("errors");
+        out.list(rows.errors.iter().count());
+        for problem in &rows.errors {
+            write_error(out, problem);
+        }
+        out.end_list();
+        out.key("sequence");
+        out.unsigned(sequence);
+        out.end_map();
+    }))
+}
+
+fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
+    let [mode, dry_run, max_errors] =
+        query::known(call.parts.uri.query(), ["mode", "dry_run", "max_errors"])?;
+    let mut problems = Problems::new();
+    let mode = match mode.as_deref() {
+        None | Some("upsert") => Mode::Upsert,
+        Some("replace") => Mode::Replace,
+        Some(other) => {
+            problems
+                .push(query::problem("mode", format!("expected upsert or replace, found {}", quoted(other))));
+            Mode::Upsert
+        }
+    };
+    let dry_run = query::boolean("dry_run", dry_run.as_deref(), false, &mut problems);
+    let max_errors = max_errors
+        .and_then(|text| query::integer("max_errors", &text, 0, u64::from(u32::MAX), &mut problems));
+    Ok(problems.or((mode, dry_run, max_errors))?)
+}
+
+/// Writes in chunks, each one record, one after the other: a bulk load takes one place in the writer's queue.
+async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
+    let node = call.node;
+    let mut sequence = node.sequence();
+    let mut applied = 0;
+    let mut rest = updates.into_iter();
+    loop {
+        let chunk: Vec<_> = rest.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return Ok(sequence);
+        }
+        let count = chunk.len();
+        sequence = node.write(chunk).await.map_err(|why| Refusal::unavailable(why).applied(applied))?;
+        applied += count;
+    }
+}
+
+fn write_error(out: &mut dyn Encode, problem: &Problem) {
+    let place = problem.place.unwrap_or_default();
+    let (column, hint) = (place.column > 0, problem.hint.as_deref());
+    out.map(2 + usize::from(column) + usize::from(hint.is_some()));
+    out.key("line");
+    out.unsigned(u64::from(place.line));
+    if column {
+        out.key("column");
+        out.unsigned(u64::from(place.column));
+    }
+    out.key("detail");
+    out.text(&problem.detail);
+    if let Some(hint) = hint {
+        out.key("hint");
+        out.text(hint);
+    }
+    out.end_map();
+}
+
+impl Rows {
+    fn new(share: Share) -> Rows {
+        Rows { updates: Vec::new(), rejected: 0, errors: Problems::new(), share }
+    }
+
+    fn row(&mut self, row: Result<Update, Problems>) -> Result<(), Refusal> {
+        if self.updates.len() + self.rejected == MAX_BULK_ROWS {
+            let detail = format!("a load has at most {MAX_BULK_ROWS} rows; split it into several");
+            return Err(Refusal::new(Kind::TooLarge, detail).applied(0));
+        }
+        match row {
+            Ok(update) => {
+                self.share.grow(memory_of(&update)).map_err(|refusal| refusal.applied(0))?;
+                self.updates.push(update);
+            }
+            Err(problems) => {
+                self.rejected += 1;
+                self.errors.extend(problems);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that an update takes while it waits to be written.
+fn memory_of(update: &Update) -> usize {
+    let fields = match &update.change {
+        Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
+        Change::Event(_) | Change::Erase => 0, // no row makes these
+    };
+    size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
+}
+
+impl Mode {
+    fn change(self, fields: Vec<(FeatureId, u64)>) -> Change {
+        match self {
+            Mode::Upsert => Change::Merge(fields),
+            Mode::Replace => Change::Replace(fields),
+        }
+    }
+}
+
+/// A problem at a line of the body; `column` 0 if it is about the whole line.
+fn at(line: u32, column: usize, problem: Problem) -> Problem {
+    Problem { place: Some(Place { line, column: column as u32, ..Place::default() }), ..problem }
+}
+
+fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
+    let mut rows = Rows::new(share);
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let number = i as u32 + 1;
+        let mut problems = Problems::new();
+        let enough = rows.errors.omitted > 0;
+        let row = match line.len() {
+            0..=MAX_ROW_BYTES => read_object(line, schema, mode, enough, &mut problems),
+            _ => {
+                problems.push(too_long());
+                None
+            }
+        };
+        rows.row(match row {
+            Some(update) if problems.is_empty() => Ok(update),
+            _ => Err(moved(&problems, number)),
+        })?;
+    }
+    Ok(rows)
+}
+
+fn too_long() -> Problem {
+    Problem::new(format!("a row has at most {MAX_ROW_BYTES} bytes"))
+}
+
+/// Places within one line, as places in the body.
+fn moved(problems: &Problems, line: u32) -> Problems {
+    let mut all = Problems::new();
+    all.omitted = problems.omitted;
+    for problem in problems {
+        let column = problem.place.map_or(0, |place| place.column as usize);
+        all.push(at(line, column, problem.clone()));
+    }
+    all
+}
+
+/// With `enough`, problems are only counted: hints are not worth their time any more.
+fn read_object(
+    line: &[u8],
+    schema: &Schema,
+    mode: Mode,
+    enough: bool,
+    problems: &mut Problems,
+) -> Option<Update> {
+    let input = Input::from_json(line).map_err(|found| problems.extend(found)).ok()?;
+    let root = Cursor::root(&input, None);
+    if enough && let InputValue::Map(entries) = &input.value {
+        let known = |name: &str| name == "customer" || schema.feature_id(name).is_some();
+        if let Some((key, _)) = entries.iter().find(|(key, _)| !known(&key.text)) {
+            problems.push(Problem::new(format!("unknown feature {}", quoted(&key.text))));
+            return None;
+        }
+    }
+    let fields = read_fields(&root, schema, Some("customer"), problems);
+    let mut ignored = Problems::new(); // what is wrong with the entries was said already
+    let entries = root.entries(&mut ignored)?;
+    let Some((_, cursor)) = entries.iter().find(|(name, _)| *name == "customer") else {
+        problems.push(root.problem("`customer` is missing"));
+        return None;
+    };
+    let id = CustomerId::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why)));
+    Some(Update { customer: id.ok()?, change: mode.change(fields) })
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Copy)]
+enum Column {
+    Customer,
+    Feature(FeatureId),
+}
+
+fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
+    let mut reader = csv::Rows::new(bytes);
+    let columns = match reader.next() {
+        Some((_, Ok(header))) => read_header(header, schema)?,
+        Some((line, Err(broken))) => return Err(refused_row(line, &broken).into()),
+        None => {
+            return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column")));
+        }
+    };
+    let mut rows = Rows::new(share);
+    while let Some((line, row)) = reader.next() {
+        rows.row(match row {
+            Ok(cells) => read_record(cells, &columns, line, schema, mode),
+            Err(broken) => Err(refused_row(line, &broken)),
+        })?;
+    }
+    Ok(rows)
+}
+
+fn refused_row(line: u32, broken: &Broken) -> Problems {
+    let mut problems = Problems::new();
+    problems.push(match broken {
+        Broken::Quote(opened) => {
+            let problem = Problem::new(format!("the quote opened on line {opened} is never closed"));
+            let hint = format!(
+                "reading went on at line {}; a row has at most {MAX_ROW_LINES} lines and {MAX_ROW_BYTES} bytes",
+                opened + 1
+            );
+            at(line, 0, problem.hint(hint))
+        }
+        Broken::Long => at(line, 0, too_long()),
+    });
+    problems
+}
+
+/// The header row: every wrong column at once, and then the whole body is refused.
+fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
+    let mut problems = Problems::new();
+    let mut columns = Vec::with_capacity(header.len());
+    let mut seen = std::collections::HashSet::new();
+    for (i, cell) in header.iter().enumerate() {
+        let mut wrong = |problem| problems.push(at(1, i + 1, problem));
+        let Ok(name) = std::str::from_utf8(cell) else {
+            wrong(Problem::new("the column's name is not UTF-8"));
+            continue;
+        };
+        if !seen.insert(name) {
+            wrong(Problem::new(format!("column {} is there twice", quoted(name))));
+        } else if name == "customer" {
+            columns.push(Column::Customer);
+        } else {
+            match schema.find_feature(name) {
+                Ok(id) if schema.feature(id).field.is_some() => columns.push(Column::Feature(id)),
+                Ok(_) => wrong(Problem::new(format!("`{name}` is computed from events and cannot be set"))),
+                Err(problem) => wrong(problem),
+            }
+        }
+    }
+    if !seen.contains("customer") {
+        problems.push(at(1, 0, Problem::new("there is no `customer` column")));
+    }
+    Ok(problems.or(columns)?)
+}
+
+fn read_record(
+    record: &ByteRecord,
+    columns: &[Column],
+    line: u32,
+    schema: &Schema,
+    mode: Mode,
+) -> Result<Update, Problems> {
+    let mut problems = Problems::new();
+    if record.len() != columns.len() {
+        let detail = format!("expected {} cells, found {}", columns.len(), record.len());
+        problems.push(at(line, 0, Problem::new(detail)));
+        return Err(problems);
+    }
+    let mut customer = None;
+    let given = record.iter().filter(|cell| !cell.is_empty()).count();
+    let mut fields = Vec::with_capacity(given.saturating_sub(1)); // one of them is the customer
+    for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
+        let found =
+            std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
+                |text| match column {
+                    Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
+                    Column::Feature(id) => read_cell(*id, text, schema).map(|code| fields.extend(code)),
+                },
+            );
+        if let Err(why) = found {
+            problems.push(at(line, i + 1, Problem::new(why)));
+        }
+    }
+    match customer {
+        Some(customer) if problems.is_empty() => Ok(Update { customer, change: mode.change(fields) }),
+        _ => Err(problems),
+    }
+}
+
+/// A cell's code: none for an empty cell, 0 for `null`, which clears.
+fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(FeatureId, u64)>, String> {
+    let feature = schema.feature(id);
+    match text {
+        "" => Ok(None),
+        "null" => Ok(Some((id, 0))),
+        _ => match feature.kind.read_text(text) {
+            Ok(value) => Ok(Some((id, feature.kind.encode(&value)))),
+            Err(why) => Err(format!("`{}`: {why}", feature.name)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::wire::room::Room;
+    use crate::http::wire::room::Size;
+
+    fn schema() -> Schema {
+        let text = "schema: t\nfeatures:\n  age: {kind: int, min: 0, max: 120}\n  vip: {kind: bool}\n  \
+                    interests: {kind: set, values: [funds, gold]}\n";
+        Schema::parse("t", text).unwrap()
+    }
+
+    fn share() -> Share {
+        Share::new(&Room::new(), Size::Bulk)
+    }
+
+    fn csv(text: &str) -> Result<Rows, Refusal> {
+        read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert)
+    }
+
+    fn errors(rows: &Rows) -> Vec<(u32, u32)> {
+        rows.errors.iter().map(|p| p.place.map_or((0, 0), |p| (p.line, p.column))).collect()
+    }
+
+    #[test]
+    fn a_bad_row_is_named_by_line_and_cell_and_the_others_are_taken() {
+        for end in ["\n", "\r\n"] {
+            let text = [
+                "customer,age,vip,interests",
+                "c-1,41,true,funds|gold",
+                "c-2,999,x,",
+                "",
+                "\"c\"\"3\",,,",
+                "c-4,1,true",
+            ];
+            let rows = csv(&text.join(end)).unwrap();
+            assert_eq!((rows.updates.len(), rows.rejected), (2, 2));
+            assert_eq!(errors(&rows), [(3, 2), (3, 3), (6, 0)]);
+            assert_eq!(rows.updates[1].customer.as_str(), "c\"3");
+        }
+    }
+
+    #[test]
+    fn lines_within_quotes_count() {
+        let rows = csv("customer,age\n\"a\nb\",1\nc-2,x\n\n\nc-3,y").unwrap();
+        // An id has no control characters, so the first row is wrong too.
+        assert_eq!(errors(&rows), [(2, 1), (4, 2), (7, 2)]);
+    }
+
+    #[test]
+    fn a_wrong_header_refuses_the_whole_body() {
+        for (text, expected) in [
+            ("", "header row"),
+            ("customer,aeg\n", "unknown feature \"aeg\""),
+            ("customer,age,age\n", "twice"),
+            ("age\n", "no `customer` column"),
+        ] {
+            let refusal = csv(text).err().unwrap();
+            assert!(refusal.detail().contains(expected), "{}", refusal.detail());
+        }
+    }
+
+    #[test]
+    fn an_empty_cell_leaves_and_null_clears() {
+        let rows = csv("age,customer,vip\n,c-1,null\n").unwrap();
+        let schema = schema();
+        let vip = schema.feature_id("vip").unwrap();
+        assert_eq!(rows.updates[0].change, Change::Merge(vec![(vip, 0)]));
+    }
+
+    #[test]
+    fn when_enough_was_said_wrong_lines_cost_little() {
+        let keys: Vec<_> = (0..100).map(|i| format!("\"ag{i}\": 1")).collect();
+        let text = format!("{{{}}}\n", keys.join(",")).repeat(2000) + "{\"customer\": \"c\", \"age\": 1}\n";
+        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        // All of the first line, its missing customer too, and then one of each.
+        assert_eq!((rows.updates.len(), rows.rejected, rows.errors.count()), (1, 2000, 101 + 1999));
+    }
+
+    #[test]
+    fn lines_of_json_report_their_own_line() {
+        let text = "{\"customer\": \"c-1\", \"age\": 41}\n\n{\"age\": 41}\r\n{\"customer\": \"c-2\", \"aeg\": 1, \"vip\": 3}\n{bad";
+        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Replace).unwrap();
+        assert_eq!((rows.updates.len(), rows.rejected), (1, 3));
+        let lines: Vec<_> = errors(&rows).iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4, 4, 5]);
+    }
+
+    #[test]
+    fn rows_are_bounded_and_take_no_more_than_they_say() {
+        let rows = csv(&format!("customer,age,vip,interests\n{}", "a,,,\n".repeat(MAX_BULK_ROWS))).unwrap();
+        assert_eq!(rows.updates.len(), MAX_BULK_ROWS);
+        assert_eq!(memory_of(&rows.updates[0]), size_of::<Update>() + 1, "nothing for empty cells");
+        for row in ["a", "\u{7f}"] {
+            let refusal = csv(&format!("customer\n{}", format!("{row}\n").repeat(MAX_BULK_ROWS + 1)));
+            assert!(refusal.err().unwrap().detail().contains("split it"), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_quote_is_named_and_the_rows_after_it_are_taken() {
+        let rows = csv(&format!("customer,age\nc-1,\"4\n{}", "c-2,1\n".repeat(200))).unwrap();
+        assert_eq!((rows.updates.len(), rows.rejected, errors(&rows)), (200, 1, vec![(2, 0)]));
+        let problem = rows.errors.iter().next().unwrap();
+        assert_eq!(problem.detail, "the quote opened on line 2 is never closed");
+        let long = format!("{{\"customer\": \"c\"{}}}\n{{\"customer\": \"d\"}}", " ".repeat(MAX_ROW_BYTES));
+        let rows = read_lines(long.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        assert_eq!((rows.updates.len(), errors(&rows)), (1, vec![(1, 0)]));
+    }
+}

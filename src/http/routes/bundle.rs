@@ -1,0 +1,86 @@
+//! `PUT /v1/bundle`: schema and rule sets at once, all or nothing.
+
+use hyper::body::{Bytes, Incoming};
+
+use super::check::write_warnings;
+use super::rule_sets::define;
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::media;
+use crate::http::wire::media::Media;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::{answer, query};
+use crate::input::cursor::{Cursor, Input};
+use crate::input::problem::Problems;
+use crate::node::compiler::MAX_RULE_SETS;
+use crate::node::{Define, RuleSetVersion};
+
+/// Checks, compiles, swaps.
+pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let [activate] = query::known(call.parts.uri.query(), ["activate"])?;
+    let mut problems = Problems::new();
+    let activate = query::boolean("activate", activate.as_deref(), true, &mut problems);
+    problems.or(())?;
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    let content = call.body(body).await?;
+    let bytes = content.bytes.clone();
+    // Off the request thread: decisions of other connections go on meanwhile.
+    let change = tokio::task::spawn_blocking(move || read(&bytes, media, activate));
+    let change = change.await.map_err(|_| Refusal::new(Kind::Internal, "reading the body failed"))??;
+    let defined = define(call, change).await?;
+    Ok(answer::document(call.format, |out| {
+        out.map(4 + usize::from(defined.warnings.omitted > 0));
+        out.key("sequence");
+        out.unsigned(defined.sequence);
+        out.key("compiled_in_us");
+        out.unsigned(defined.compiled_in_us);
+        write_warnings(out, &defined.warnings);
+        out.key("rule_sets");
+        out.list(defined.rule_sets.len());
+        for RuleSetVersion { name, version, active } in &defined.rule_sets {
+            out.map(3);
+            out.key("name");
+            out.text(name);
+            out.key("version");
+            out.unsigned(u64::from(*version));
+            out.key("active");
+            out.boolean(*active);
+            out.end_map();
+        }
+        out.end_list();
+        out.end_map();
+    }))
+}
+
+fn read(bytes: &Bytes, media: Media, activate: bool) -> Result<Define, Refusal> {
+    let input = match media {
+        Media::MessagePack => Input::from_msgpack(bytes)?,
+        _ => Input::from_json(bytes)?,
+    };
+    let mut problems = Problems::new();
+    let read = read_document(Cursor::root(&input, None), &mut problems);
+    let (schema, rule_sets) = problems.or(read.unwrap_or_default())?;
+    Ok(Define::Bundle { schema, rule_sets, activate })
+}
+
+/// The schema's text, and file name and text of each rule set.
+fn read_document(root: Cursor<'_, '_>, problems: &mut Problems) -> Option<(String, Vec<(String, String)>)> {
+    let object = root.object(&["schema", "rule_sets"], problems)?;
+    let schema = object.required("schema", problems).and_then(|at| at.text(problems));
+    let list = object.required("rule_sets", problems)?;
+    let items = list.items(problems)?;
+    if items.len() > MAX_RULE_SETS {
+        let detail = format!("expected at most {MAX_RULE_SETS} rule sets, found {}", items.len());
+        problems.push(list.problem(detail));
+        return None;
+    }
+    let rule_sets = items.filter_map(|item| read_rule_set(item, problems)).collect();
+    Some((schema?.to_owned(), rule_sets))
+}
+
+fn read_rule_set(item: Cursor<'_, '_>, problems: &mut Problems) -> Option<(String, String)> {
+    let object = item.object(&["file", "text"], problems)?;
+    let file = object.required("file", problems).and_then(|at| at.text(problems));
+    let text = object.required("text", problems).and_then(|at| at.text(problems));
+    Some((file?.to_owned(), text?.to_owned()))
+}

@@ -1,0 +1,163 @@
+//! `POST /v1/rule-sets/{name}/check`: what a rule set would be and do, without changing anything.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use super::audiences::STACK_BYTES;
+use super::rule_sets::{decode, read_text, refused};
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::encode::Encode;
+use crate::http::wire::refusal::{Kind, Refusal, write_problem, write_warning};
+use crate::http::wire::{answer, query};
+use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::audience::{Reach, reach};
+use crate::node::Tried;
+use crate::node::clock;
+use crate::state::store::Customers;
+
+/// What finding the reach may cost at most, in comparisons of one customer with one atom: about half a second. Where it is not
+/// enough for all customers, an even sample is looked at.
+const MAX_TESTS: u64 = 500_000_000;
+/// How long it may take where conditions are dear to evaluate; then the answer comes without it.
+const MAX_REACH_TIME: Duration = Duration::from_secs(5);
+
+/// Parses, compiles with the active rule sets, analyses against the customers there are.
+pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let [name, _] = call.variables;
+    let name = decode(name)?.into_owned();
+    query::known(call.parts.uri.query(), [])?;
+    let text = read_text(call, body).await?;
+    // Compiled engines wait for their turn, so they are bounded as counts are.
+    let turn = call.worker.shared.audiences.turn().await?;
+    let tried = call.node.try_out(name.clone(), text).await.map_err(|e| refused(call, e))?;
+    let (node, about) = (Arc::clone(call.node), name.clone());
+    let (done, found) = oneshot::channel();
+    // Off the request thread, and off the compiler's: it goes through all customers. What is analysed is parsed again.
+    let work = move || {
+        let begun = Instant::now();
+        let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
+        let warnings = warnings(&tried, &about, node.customers());
+        let reached = Reached::of(&tried, node.customers(), stop);
+        drop(turn);
+        // Whoever has gone does not miss it.
+        drop(done.send((Tried { engine: None, ..tried }, warnings, reached)));
+    };
+    let thread = std::thread::Builder::new().name("check".into()).stack_size(STACK_BYTES);
+    thread
+        .spawn(work)
+        .map_err(|_| Refusal::new(Kind::Overloaded, "the system has no thread to check with"))?;
+    let found = found.await.map_err(|_| {
+        call.worker.counters().panics.add(1);
+        Refusal::new(Kind::Internal, "analysing the rule set failed")
+    })?;
+    Ok(answer::document(call.format, |out| write(out, &name, &found.0, &found.1, found.2.as_ref())))
+}
+
+/// What the offers of the rule set would reach.
+struct Reached {
+    reach: Reach,
+    /// The numbers of the offers that `Tried` names, in its order; none for those that would be gone.
+    ids: Vec<Option<usize>>,
+}
+
+impl Reached {
+    /// Nothing if it takes too long.
+    fn of(tried: &Tried, customers: &Customers, stop: impl Fn() -> bool) -> Option<Reached> {
+        let (engine, _) = tried.engine.as_ref()?;
+        let numbers = engine.offers().iter().enumerate().map(|(id, offer)| (&*offer.name, id));
+        let numbers: HashMap<&str, usize> = numbers.collect();
+        let ids = tried.offers.iter().map(|(name, _)| numbers.get(&**name).copied()).collect();
+        Some(Reached { reach: reach(engine, customers, clock::now(), MAX_TESTS, stop)?, ids })
+    }
+}
+
+fn warnings(tried: &Tried, name: &str, customers: &Customers) -> Warnings {
+    let Some((engine, rule_sets)) = &tried.engine else { return Warnings::default() };
+    let filled = filled(customers, engine.schema.row_words());
+    let filled = if customers.is_empty() { None } else { Some(&filled[..]) };
+    analyse(engine, rule_sets, &Known { now: clock::now(), filled, about: Some(&[name]) })
+}
+
+/// The words of all rows put together by *or*: a feature that is missing there is missing for everybody.
+fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
+    let words: Vec<usize> = (0..row_words).collect();
+    let mut filled = vec![0; row_words];
+    customers.scan(&words, 1, |batch| {
+        for (place, all) in filled.iter_mut().enumerate() {
+            let owned = batch.column(place).iter().zip(batch.customers()).filter(|(_, owned)| **owned != 0);
+            *all |= owned.fold(0, |any, (word, _)| any | word);
+        }
+        ControlFlow::Continue(())
+    });
+    filled
+}
+
+fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, reached: Option<&Reached>) {
+    let omitted = usize::from(tried.errors.omitted > 0) + usize::from(warnings.omitted > 0);
+    out.map(5 + omitted + 2 * usize::from(reached.is_some()));
+    out.key("name");
+    out.text(name);
+    out.key("errors");
+    out.list(tried.errors.iter().count());
+    tried.errors.iter().for_each(|problem| write_problem(out, problem));
+    out.end_list();
+    if tried.errors.omitted > 0 {
+        out.key("errors_omitted");
+        out.unsigned(tried.errors.omitted as u64);
+    }
+    write_warnings(out, warnings);
+    if let Some(Reached { reach, .. }) = reached {
+        out.key("customers");
+        out.unsigned(reach.customers);
+        out.key("sampled");
+        out.unsigned(reach.sampled);
+    }
+    write_offers(out, tried, reached);
+    out.key("compiled_in_us");
+    out.unsigned(tried.compiled_in_us);
+    out.end_map();
+}
+
+/// `warnings`, and `warnings_omitted` if there are more.
+pub(crate) fn write_warnings(out: &mut dyn Encode, warnings: &Warnings) {
+    out.key("warnings");
+    out.list(warnings.iter().count());
+    warnings.iter().for_each(|warning| write_warning(out, warning));
+    out.end_list();
+    if warnings.omitted > 0 {
+        out.key("warnings_omitted");
+        out.unsigned(warnings.omitted as u64);
+    }
+}
+
+fn write_offers(out: &mut dyn Encode, tried: &Tried, reached: Option<&Reached>) {
+    out.key("offers");
+    out.list(tried.offers.len());
+    for (nth, (name, change)) in tried.offers.iter().enumerate() {
+        let reach = reached.and_then(|reached| Some(reached.reach.offers[reached.ids[nth]?]));
+        out.map(2 + usize::from(reach.is_some()));
+        out.key("name");
+        out.text(name);
+        out.key("change");
+        out.text(change.name());
+        if let Some(reach) = reach {
+            out.key("reach");
+            out.map(3);
+            out.key("passing");
+            out.unsigned(reach.passing);
+            out.key("depends_on_request");
+            out.boolean(reach.depends_on_request);
+            out.key("open");
+            out.boolean(reach.open);
+            out.end_map();
+        }
+        out.end_map();
+    }
+    out.end_list();
+}

@@ -1,0 +1,177 @@
+//! `/v1/customers/{id}`: one customer's features, tags and contacts.
+
+use hyper::body::Incoming;
+
+use crate::customer::contact::Contact;
+use crate::customer::id::CustomerId;
+use crate::customer::row;
+use crate::customer::row::Row;
+use crate::customer::update::{Change, Update, read_fields};
+use crate::engine::Engine;
+use crate::expression::{Facts, TagMemo};
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::encode;
+use crate::http::wire::encode::Encode;
+use crate::http::wire::media;
+use crate::http::wire::media::Media;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::{answer, query};
+use crate::input::cursor::{Cursor, Input, quoted};
+use crate::input::problem::{Problem, Problems};
+use crate::node::clock;
+use crate::rules::catalogue::Catalogue;
+use crate::schema::FeatureId;
+use crate::schema::context::Context;
+use crate::schema::value::{Time, Value};
+use crate::schema::vector::FeatureVector;
+
+/// `GET`: what is known.
+pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let [id, _] = call.variables;
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    let node = call.node;
+    let live = node.live();
+    let mut row = Row::new();
+    if !node.customers().read(id.as_str(), &mut row) {
+        return Err(unknown(&id));
+    }
+    let schema = &live.engine.schema;
+    let (vector, now) = (FeatureVector::new(&row), clock::now());
+    let features = schema.features().iter().enumerate().map(|(i, feature)| {
+        (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16), now)))
+    });
+    let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
+    let tags = tags_of(&live.engine, &row, id.as_str(), now);
+    Ok(answer::document(call.format, |out| {
+        out.map(4);
+        out.key("customer");
+        out.text(id.as_str());
+        out.key("features");
+        out.map(given.len());
+        for (name, value) in &given {
+            out.any_key(name);
+            encode::value(out, value);
+        }
+        out.end_map();
+        out.key("tags");
+        out.map(tags.len());
+        for (rule_set, names) in &tags {
+            out.any_key(rule_set);
+            out.list(names.len());
+            names.iter().for_each(|name| out.text(name));
+            out.end_list();
+        }
+        out.end_map();
+        out.key("contacts");
+        write_contacts(out, &live.engine.catalogue, row::contacts(&row));
+        out.end_map();
+    }))
+}
+
+/// The tags that hold for the customer, by rule set, as far as they need no request.
+fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Vec<(&'e str, Vec<&'e str>)> {
+    let context = Context::default();
+    let holding = |set: usize| {
+        let tags = &engine.tags[set];
+        let mut memo = TagMemo::default();
+        memo.clear(tags.len(), engine.experiments.get(set).map_or(0, Vec::len));
+        let bare = Facts::of_context(&engine.schema, &context, &memo);
+        let facts = Facts { vector: FeatureVector::new(row), customer: Some(customer), now, tags, ..bare };
+        tags.iter().filter(|tag| tag.condition.holds(&facts)).map(|tag| &*tag.name).collect::<Vec<_>>()
+    };
+    let sets = engine.versions.iter().enumerate().map(|(set, (name, _))| (&**name, holding(set)));
+    sets.filter(|(_, tags)| !tags.is_empty()).collect()
+}
+
+/// Contacts, oldest first, in names.
+fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64]) {
+    out.list(contacts.len());
+    for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
+        let place = catalogue.place(contact.place());
+        let placement = place.and_then(|place| catalogue.placements.name(place.placement));
+        let channel = place.and_then(|place| catalogue.channels.name(place.channel));
+        out.map(5);
+        out.key("offer");
+        out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
+        out.key("placement");
+        out.text(placement.unwrap_or_default());
+        out.key("channel");
+        out.text(channel.unwrap_or_default());
+        out.key("outcome");
+        out.text(contact.kind().name());
+        out.key("at");
+        out.text(&Time::from_seconds(i64::from(contact.at())).to_string());
+        out.end_map();
+    }
+    out.end_list();
+}
+
+/// `PUT`: these features and no others.
+pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let [id, _] = call.variables;
+    write(call, id, body, Change::Replace).await
+}
+
+/// `PATCH`: these features, the others as they are; `null` clears.
+pub(crate) async fn patch(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let [id, _] = call.variables;
+    write(call, id, body, Change::Merge).await
+}
+
+async fn write(
+    call: &Call<'_>,
+    id: &str,
+    body: Incoming,
+    change: fn(Vec<(FeatureId, u64)>) -> Change,
+) -> Result<Answer, Refusal> {
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    let content = call.body(body).await?;
+    let fields = {
+        let input = match media {
+            Media::MessagePack => Input::from_msgpack(&content.bytes)?,
+            _ => Input::from_json(&content.bytes)?,
+        };
+        let mut problems = Problems::new();
+        let schema = call.node.live().engine.schema.clone();
+        let fields = read_fields(&Cursor::root(&input, None), &schema, None, &mut problems);
+        problems.or(fields)?
+    };
+    applied(call, Update { customer: id, change: change(fields) }).await
+}
+
+/// `DELETE`: forgets the customer.
+pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let [id, _] = call.variables;
+    let id = read_id(id)?;
+    query::known(call.parts.uri.query(), [])?;
+    if !call.node.customers().contains(id.as_str()) {
+        return Err(unknown(&id));
+    }
+    applied(call, Update { customer: id, change: Change::Erase }).await
+}
+
+async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
+    let id = update.customer.clone();
+    let sequence = call.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
+    Ok(answer::document(call.format, |out| {
+        out.map(2);
+        out.key("customer");
+        out.text(id.as_str());
+        out.key("sequence");
+        out.unsigned(sequence);
+        out.end_map();
+    }))
+}
+
+fn unknown(id: &CustomerId) -> Refusal {
+    Refusal::new(Kind::NotFound, format!("no customer {} is known", quoted(id.as_str())))
+}
+
+fn read_id(sent: &str) -> Result<CustomerId, Refusal> {
+    let id = query::decode(sent).and_then(|text| CustomerId::new(&text));
+    id.map_err(|why| Refusal::problem(Problem::new(why)))
+}

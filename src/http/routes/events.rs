@@ -1,0 +1,170 @@
+//! `POST /v1/events`: what happened, one event, a list of them, or one per line. Each is checked by itself: what is wrong
+//! with one is said by its index and takes none of the others with it.
+
+use hyper::body::Incoming;
+
+use crate::customer::event::Fate;
+use crate::customer::update::Update;
+use crate::http::bounds::MAX_EVENTS;
+use crate::http::call::Call;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::encode::Encode;
+use crate::http::wire::media;
+use crate::http::wire::media::Media;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::{answer, query};
+use crate::input::cursor::{Cursor, Input, InputValue};
+use crate::input::problem::{Problem, Problems};
+use crate::intake::read::Reader;
+use crate::node::clock;
+
+/// Rejected events that are told at most; the others are counted.
+const MAX_TOLD: usize = 1_000;
+
+/// What is to be written, and what was rejected before.
+#[derive(Default)]
+struct Events {
+    updates: Vec<Update>,
+    /// Of each update: which event of the body it is.
+    indices: Vec<u32>,
+    rejected: Vec<(u32, Problem)>,
+    rejected_count: usize,
+    /// Taken, but not counted in a budget that is used up.
+    over_budget: Vec<u32>,
+    count: usize,
+}
+
+/// Reads, checks, writes.
+pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    query::known(call.parts.uri.query(), [])?;
+    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::Lines, Media::MessagePack])?;
+    let content = call.body(body).await?;
+    let mut events = read(call, media, &content.bytes)?;
+    drop(content); // the writer counts what waits from here on
+    let taken = call.node.take_in(std::mem::take(&mut events.updates)).await.map_err(Refusal::unavailable)?;
+    let mut duplicates = 0;
+    for (at, fate) in &taken.fates.refused {
+        match (fate, events.indices.get(*at).copied()) {
+            (Fate::Accepted | Fate::Again, _) => {}
+            (Fate::Duplicate, _) => duplicates += 1,
+            (Fate::UsedUp, Some(index)) => events.over_budget.push(index),
+            (Fate::Forgotten, Some(index)) => events.reject(index, Problem::new(FORGOTTEN)),
+            (_, None) => {}
+        }
+    }
+    let accepted = events.count - duplicates - events.rejected_count;
+    call.worker.counters().events(accepted, duplicates, events.rejected_count);
+    events.rejected.sort_by_key(|(index, _)| *index);
+    Ok(answer::document(call.format, |out| write(out, &events, accepted, duplicates, taken.sequence)))
+}
+
+/// Why the fold did not take an outcome.
+const FORGOTTEN: &str =
+    "the token is older than what is remembered of outcomes, so it may have been counted before";
+
+fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {
+    let omitted = events.rejected_count - events.rejected.len();
+    let over_budget = !events.over_budget.is_empty();
+    out.map(4 + usize::from(omitted > 0) + usize::from(over_budget));
+    out.key("accepted");
+    out.unsigned(accepted as u64);
+    out.key("duplicates");
+    out.unsigned(duplicates as u64);
+    out.key("rejected");
+    out.list(events.rejected.len());
+    for (index, problem) in &events.rejected {
+        let pointer = !problem.pointer.is_empty();
+        out.map(2 + usize::from(pointer) + usize::from(problem.hint.is_some()));
+        out.key("index");
+        out.unsigned(u64::from(*index));
+        out.key("detail");
+        out.text(&problem.detail);
+        if pointer {
+            out.key("pointer");
+            out.text(&problem.pointer);
+        }
+        if let Some(hint) = &problem.hint {
+            out.key("hint");
+            out.text(hint);
+        }
+        out.end_map();
+    }
+    out.end_list();
+    if omitted > 0 {
+        out.key("omitted");
+        out.unsigned(omitted as u64);
+    }
+    if over_budget {
+        out.key("over_budget");
+        out.list(events.over_budget.len());
+        events.over_budget.iter().for_each(|index| out.unsigned(u64::from(*index)));
+        out.end_list();
+    }
+    out.key("sequence");
+    out.unsigned(sequence);
+    out.end_map();
+}
+
+fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> {
+    let live = call.node.live();
+    let (engine, intake) = (&live.engine, &*live.definitions.intake);
+    let reader = Reader { engine, intake, tokens: &call.worker.shared.tokens, now: clock::now() };
+    let mut events = Events::default();
+    let input = match media {
+        Media::Lines => {
+            let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');
+            for line in lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
+                let event =
+                    Input::from_json(line).and_then(|input| reader.event(&Cursor::root(&input, None)));
+                events.take(event)?;
+            }
+            return Ok(events);
+        }
+        Media::MessagePack => Input::from_msgpack(bytes)?,
+        _ => Input::from_json(bytes)?,
+    };
+    let root = Cursor::root(&input, None);
+    match &input.value {
+        InputValue::List(items) => {
+            for item in items {
+                events.take(reader.event(&Cursor::root(item, None)))?;
+            }
+        }
+        _ => events.take(reader.event(&root))?,
+    }
+    Ok(events)
+}
+
+impl Events {
+    fn take(&mut self, event: Result<Update, Problems>) -> Result<(), Refusal> {
+        if self.count == MAX_EVENTS {
+            let detail = format!("a request has at most {MAX_EVENTS} events; send them in several");
+            return Err(Refusal::new(Kind::TooLarge, detail));
+        }
+        let index = self.count as u32;
+        self.count += 1;
+        match event {
+            Ok(update) => {
+                self.updates.push(update);
+                self.indices.push(index);
+            }
+            Err(problems) => {
+                self.reject(index, first_of(&problems));
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, index: u32, problem: Problem) {
+        self.rejected_count += 1;
+        if self.rejected.len() < MAX_TOLD {
+            self.rejected.push((index, problem));
+        }
+    }
+}
+
+/// One problem for all of an event.
+fn first_of(problems: &Problems) -> Problem {
+    let first = problems.iter().next().cloned().unwrap_or_else(|| Problem::new(""));
+    Problem { detail: problems.summary(), ..first }
+}

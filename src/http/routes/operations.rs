@@ -1,0 +1,227 @@
+//! What operations ask: alive, ready, metrics, the contract.
+
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+
+use crate::http::call::Worker;
+use crate::http::wire::answer;
+use crate::http::wire::answer::Answer;
+use crate::http::wire::encode::Encode;
+use crate::http::wire::media::Format;
+use crate::http::wire::refusal::{Kind, Refusal};
+use crate::storage::durability::BytesRead;
+use crate::storage::durability::{Durability, Recovery, SyncPolicy};
+
+/// The contract as OpenAPI 3.1.
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+
+/// What `/readyz` tells of a node.
+struct Ready {
+    sequence: u64,
+    customers: u64,
+    takes_writes: bool,
+    durability: Durability,
+    /// Seconds since 1970.
+    now_s: u64,
+}
+
+/// `GET /livez`.
+pub(crate) fn livez() -> Answer {
+    answer::text("text/plain; charset=utf-8", "alive\n")
+}
+
+/// `GET /openapi.json`.
+pub(crate) fn openapi() -> Answer {
+    answer::text("application/json", OPENAPI)
+}
+
+/// `GET /readyz`: 503 while starting and while stopping. A node whose journal failed stays ready, because it goes on
+/// deciding; it says that it takes no writes.
+pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
+    if worker.shared.unready.load(Ordering::Relaxed) {
+        return Err(Refusal::new(Kind::Unavailable, "not ready: the server is stopping"));
+    }
+    let Some(node) = worker.shared.startup.node() else {
+        let progress = told(worker.shared.startup.progress());
+        let detail = format!("not ready: the node is still starting, {progress}");
+        return Err(Refusal::new(Kind::Unavailable, detail));
+    };
+    let ready = Ready {
+        sequence: node.sequence(),
+        customers: node.customers().len() as u64,
+        takes_writes: !node.journal_failed(),
+        durability: node.durability(),
+        now_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+    };
+    Ok(answer::document(Format::Json, |out| ready.write(out)))
+}
+
+/// What everything that needs the node says until it is there.
+pub(crate) fn starting() -> Refusal {
+    let detail = "the node is still starting, try again in a second; /readyz says how far it is";
+    Refusal::new(Kind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+/// `GET /metrics`.
+pub(crate) fn metrics(worker: &Worker) -> Result<Answer, Refusal> {
+    let open = worker.shared.connections.load(Ordering::Relaxed) as u64;
+    let text = worker.shared.metrics.text(open);
+    let text = text.map_err(|_| Refusal::new(Kind::Internal, "the metrics could not be written"))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(answer::with(StatusCode::OK, content_type, Bytes::from(text)))
+}
+
+/// How far a start is. The two numbers are not stored at once, so more may be done than there is.
+fn told(BytesRead { done, total }: BytesRead) -> String {
+    if total == 0 {
+        return "how much there is to read is not known yet".into();
+    }
+    let done = done.min(total);
+    let percent = u128::from(done) * 100 / u128::from(total);
+    format!("{done} of {total} bytes were read ({percent} %)")
+}
+
+impl Ready {
+    fn write(&self, out: &mut dyn Encode) {
+        let Durability { sync, durable_sequence, snapshots, journal_failure, recovery, .. } =
+            &self.durability;
+        out.map(8 + usize::from(!self.takes_writes));
+        out.key("ready");
+        out.boolean(true);
+        out.key("takes_writes");
+        out.boolean(self.takes_writes);
+        if !self.takes_writes {
+            out.key("journal_failure");
+            out.text(journal_failure.as_deref().unwrap_or("a record could not be applied; the log says why"));
+        }
+        out.key("sequence");
+        out.unsigned(self.sequence);
+        out.key("customers");
+        out.unsigned(self.customers);
+        out.key("sync");
+        out.text(&sync_name(*sync));
+        out.key("durable_sequence");
+        out.unsigned(*durable_sequence);
+        out.key("last_snapshot_age_s");
+        match snapshots.first() {
+            Some(newest) => out.unsigned(self.now_s.saturating_sub(newest.taken_at_s)),
+            None => out.null(),
+        }
+        out.key("recovery");
+        write_recovery(out, recovery);
+        out.end_map();
+    }
+}
+
+fn write_recovery(out: &mut dyn Encode, recovery: &Recovery) {
+    let Recovery { snapshot_sequence, damaged_snapshots, replayed, cut_bytes, took } = recovery;
+    out.map(5);
+    out.key("snapshot_sequence");
+    out.unsigned(*snapshot_sequence);
+    out.key("damaged_snapshots");
+    out.unsigned(*damaged_snapshots);
+    out.key("replayed");
+    out.unsigned(*replayed);
+    out.key("cut_bytes");
+    out.unsigned(*cut_bytes);
+    out.key("took_ms");
+    out.unsigned(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    out.end_map();
+}
+
+/// As `--sync` is written; a node without a journal has none.
+fn sync_name(sync: Option<SyncPolicy>) -> String {
+    match sync {
+        None => "memory".into(),
+        Some(SyncPolicy::Always) => "always".into(),
+        Some(SyncPolicy::Interval(every)) => format!("interval={}", every.as_millis()),
+        Some(SyncPolicy::Never) => "never".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::wire::media::Format;
+    use crate::storage::durability::SnapshotInfo;
+
+    #[test]
+    fn how_far_a_start_is_is_said_in_bytes_and_percent() {
+        for (done, total, expected) in [
+            (0, 0, "how much there is to read is not known yet"),
+            (0, 3, "0 of 3 bytes were read (0 %)"),
+            (2, 3, "2 of 3 bytes were read (66 %)"),
+            (4, 3, "3 of 3 bytes were read (100 %)"),
+            (u64::MAX, u64::MAX, "18446744073709551615 of 18446744073709551615 bytes were read (100 %)"),
+        ] {
+            assert_eq!(told(BytesRead { done, total }), expected);
+        }
+    }
+
+    fn written(takes_writes: bool, durability: Durability) -> Value {
+        let ready = Ready { sequence: 9, customers: 3, takes_writes, durability, now_s: 1_000 };
+        serde_json::from_slice(&answer::render(Format::Json, |out| ready.write(out))).unwrap()
+    }
+
+    #[test]
+    fn a_durable_node_says_how_durable_it_is_and_what_its_start_found() {
+        let newest = SnapshotInfo { sequence: 7, customers: 2, bytes: 10, digest: 1, taken_at_s: 940 };
+        let oldest = SnapshotInfo { taken_at_s: 1, ..newest.clone() };
+        let recovery = Recovery {
+            snapshot_sequence: 5,
+            damaged_snapshots: 1,
+            replayed: 2,
+            cut_bytes: 17,
+            took: Duration::from_micros(12_900),
+        };
+        let found = written(
+            true,
+            Durability {
+                sync: Some(SyncPolicy::Interval(Duration::from_millis(20))),
+                durable_sequence: 8,
+                snapshots: vec![newest, oldest],
+                recovery,
+                ..Durability::default()
+            },
+        );
+        let recovery = json!({"snapshot_sequence": 5, "damaged_snapshots": 1, "replayed": 2, "cut_bytes": 17,
+            "took_ms": 12});
+        assert_eq!(
+            found,
+            json!({"ready": true, "takes_writes": true, "sequence": 9, "customers": 3, "sync": "interval=20",
+                "durable_sequence": 8, "last_snapshot_age_s": 60, "recovery": recovery})
+        );
+    }
+
+    #[test]
+    fn a_node_that_takes_no_writes_says_why() {
+        for (failure, expected) in
+            [(Some("no such device"), "no such device"), (None, "could not be applied")]
+        {
+            let journal_failure = failure.map(str::to_owned);
+            let found = written(false, Durability { journal_failure, ..Durability::default() });
+            assert_eq!((&found["ready"], &found["takes_writes"]), (&json!(true), &json!(false)));
+            assert!(found["journal_failure"].as_str().unwrap().contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn sync_is_called_as_its_setting_is() {
+        for (sync, name) in [
+            (None, "memory"),
+            (Some(SyncPolicy::Always), "always"),
+            (Some(SyncPolicy::Interval(Duration::from_secs(1))), "interval=1000"),
+            (Some(SyncPolicy::Never), "never"),
+        ] {
+            assert_eq!(sync_name(sync), name);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop};
+use crate::engine::Engine;
+use crate::expression::Read;
+use crate::http::wire::decision_id::DecisionId;
+use crate::http::wire::encode;
+use crate::http::wire::encode::Encode;
+use crate::intake::token::{Keys, MAX_TOKEN_BYTES, Token};
+use crate::rules::rule_set::MAX_COUNT;
+use crate::schema::ChannelId;
+use crate::schema::value::Time;
+
+/// What there is to say.
+pub(crate) struct Rendered<'d> {
+    pub(crate) decision: &'d Decision<'d>,
+    pub(crate) customer: &'d str,
+    pub(crate) known: bool,
+    pub(crate) engine: &'d Engine,
+    pub(crate) explain: bool,
+    pub(crate) id: DecisionId,
+    pub(crate) channel: ChannelId,
+    /// What propositions are signed with.
+    pub(crate) keys: &'d Keys,
+    /// When it was decided.
+    pub(crate) now: Time,
+}
+
+/// Writes the whole answer.
+pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
+    out.map(6 + usize::from(rendered.decision.holdout));
+    out.key("decision_id");
+    out.text(rendered.id.as_str());
+    out.key("customer");
+    out.text(rendered.customer);
+    out.key("known");
+    out.boolean(rendered.known);
+    out.key("rule_sets");
+    out.map(rendered.engine.versions.len());
+    for (name, version) in &rendered.engine.versions {
+        out.any_key(name);
+        out.unsigned(u64::from(*version));
+    }
+    out.end_map();
+    out.key("degraded");
+    out.boolean(rendered.decision.degraded);
+    if rendered.decision.holdout {
+        out.key("holdout");
+        out.boolean(true);
+    }
+    out.key("placements");
+    out.list(rendered.decision.placements.len());
+    let mut token = String::with_capacity(MAX_TOKEN_BYTES);
+    for (nth, shown) in rendered.decision.placements.iter().enumerate() {
+        placement(out, shown, nth, rendered, &mut token);
+    }
+    out.end_list();
+    out.end_map();
+}
+
+fn placement(
+    out: &mut impl Encode,
+    shown: &Shown<'_>,
+    nth: usize,
+    rendered: &Rendered<'_>,
+    token: &mut String,
+) {
+    out.map(3 + usize::from(rendered.explain));
+    out.key("id");
+    out.text(&shown.placement.name);
+    out.key("fallback");
+    out.boolean(shown.fallback);
+    out.key("propositions");
+    out.list(shown.propositions.len());
+    for each in &shown.propositions {
+        token.clear();
+        sign(each, shown, nth, rendered, token);
+        proposition(out, each, token);
+    }
+    out.end_list();
+    if rendered.explain {
+        out.key("explanations");
+        out.list(shown.explanations.len());
+        for each in &shown.explanations {
+            explanation(out, each, rendered.engine);
+        }
+        out.end_list();
+    }
+    out.end_map();
+}
+
+/// Writes what an outcome of the proposition must bring back.
+fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered<'_>, token: &mut String) {
+    let Rendered { engine, id, keys, now, .. } = rendered;
+    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // a placement that is asked is on the channel
+    let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
+    let content = Token {
+        decided: now.stored_seconds(),
+        nonce: xxh3_64_with_seed(id.as_str().as_bytes(), salt).max(1),
+        rule_sets: engine.versions_for(of.offer).collect(),
+        offer: of.offer.number.0,
+        treatment: of.treatment.number,
+        place: place.0,
+        arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
+        segment: of.segment,
+        rank: of.rank as u8, // at most MAX_COUNT
+        propensity: of.propensity as f32,
+    };
+    keys.sign(&content, rendered.customer, token);
+}
+
+fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
+    out.map(7 + usize::from(of.reason.is_some()));
+    out.key("offer");
+    out.text(&of.offer.name);
+    out.key("treatment");
+    out.text(&of.treatment.name);
+    out.key("rank");
+    out.unsigned(u64::from(of.rank));
+    out.key("score");
+    out.number(of.score);
+    out.key("propensity");
+    out.number(of.propensity);
+    if let Some(reason) = of.reason {
+        out.key("reason");
+        out.text(reason);
+    }
+    out.key("content");
+    out.content(of.treatment);
+    out.key("token");
+    out.text(token);
+    out.end_map();
+}
+
+fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
+    out.map(5 + usize::from(of.rank.is_some()) + usize::from(of.stopped_by.is_some()));
+    out.key("offer");
+    out.text(&of.offer.name);
+    out.key("rule_set");
+    out.text(&of.offer.rule_set);
+    out.key("line");
+    out.unsigned(u64::from(of.offer.line));
+    out.key("eligible");
+    out.boolean(of.eligible);
+    if let Some(rank) = of.rank {
+        out.key("rank");
+        out.unsigned(u64::from(rank));
+    }
+    if let Some(by) = &of.stopped_by {
+        out.key("stopped_by");
+        stop(out, by, engine);
+    }
+    out.key("score");
+    score(out, &of.score);
+    out.end_map();
+}
+
+fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
+    let opens = of.opens();
+    let given = [
+        of.condition.is_some(),
+        of.line.is_some(),
+        !of.values.is_empty(),
+        !of.lacks.is_empty(),
+        opens.is_some(),
+        of.count.is_some(),
+        of.max.is_some(),
+        of.ends.is_some(),
+    ];
+    out.map(2 + given.into_iter().filter(|given| *given).count());
+    out.key("kind");
+    out.text(of.kind.name());
+    out.key("name");
+    out.text(&of.name);
+    if let Some(condition) = of.condition {
+        out.key("condition");
+        out.text(condition);
+    }
+    if let Some(line) = of.line {
+        out.key("line");
+        out.unsigned(u64::from(line));
+    }
+    if !of.values.is_empty() {
+        out.key("values");
+        out.map(of.values.len());
+        for (read, value) in &of.values {
+            match read {
+                Read::Feature(feature) => out.any_key(&feature.name),
+                read => out.any_key(&read.to_string()),
+            }
+            encode::value(out, &read.given(value));
+        }
+        out.end_map();
+    }
+    if !of.lacks.is_empty() {
+        out.key("lacks");
+        lacks(out, &of.lacks, engine);
+    }
+    if let Some(opens) = opens {
+        out.key("opens");
+        out.text(&opens.to_string());
+    }
+    for (key, number) in [("count", of.count), ("max", of.max)] {
+        if let Some(number) = number {
+            out.key(key);
+            out.unsigned(u64::from(number));
+        }
+    }
+    if let Some(ends) = of.ends {
+        out.key("ends");
+        out.text(&ends.to_string());
+    }
+    out.end_map();
+}
+
+/// Alternatives, each a list of terms with what they are and what they would have to be.
+fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
+    out.list(ways.len());
+    for way in ways {
+        out.list(way.len());
+        for lack in way {
+            out.map(3 + usize::from(lack.tag.is_some()));
+            out.key("term");
+            out.text(&lack.term(engine));
+            out.key("is");
+            encode::value(out, &lack.value(engine));
+            out.key("needs");
+            out.text(&lack.needs(engine));
+            if let Some(tag) = lack.tag {
+                out.key("tag");
+                out.text(tag);
+            }
+            out.end_map();
+        }
+        out.end_list();
+    }
+    out.end_list();
+}
+
+fn score(out: &mut impl Encode, of: &Score) {
+    out.map(4);
+    out.key("propensity");
+    out.number(of.propensity);
+    out.key("value");
+    out.number(of.value);
+    out.key("boost");
+    out.number(of.boost);
+    out.key("score");
+    out.number(of.score);
+    out.end_map();
+}

@@ -1,0 +1,195 @@
+//! Binding, the threads, and stopping.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, Semaphore};
+
+use super::connection;
+use crate::http::bounds::MAX_SNAPSHOT_REQUESTS;
+use crate::http::call::{Shared, Worker};
+use crate::http::metrics::Metrics;
+use crate::http::queue::Queue;
+use crate::http::routes;
+use crate::http::settings::Settings;
+use crate::http::wire::room::Room;
+use crate::intake::token::{DEFAULT_LIFE, Tokens};
+use crate::node::startup::Startup;
+use crate::storage::token_keys::TokenKeys;
+
+/// Connections that may wait to be accepted, per listener.
+const BACKLOG: i32 = 1024;
+/// How often a draining thread looks whether its connections are done.
+const DRAIN_STEP: Duration = Duration::from_millis(5);
+/// Threads that unpack and read large bodies, per listener; more bodies wait for one.
+const BLOCKING_THREADS: usize = 2;
+/// How long stopping waits for work that no longer has a connection.
+const BLOCKING_GRACE: Duration = Duration::from_millis(500);
+
+/// A running server. Dropping it tells it to stop, without waiting.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why nothing is served.
+#[derive(Debug)]
+pub enum ListenError {
+    /// Another program, or another server of this kind, listens there.
+    InUse(SocketAddr),
+    /// Not loopback, and nobody would have to show a key.
+    Anonymous(SocketAddr),
+    /// The system refused.
+    Io(SocketAddr, io::Error),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::InUse(address) => {
+                write!(f, "address in use: something listens on {address} already")
+            }
+            ListenError::Anonymous(address) => write!(
+                f,
+                "{address} can be reached from other machines and requests need no key; listen on 127.0.0.1, or allow \
+                 anonymous access explicitly"
+            ),
+            ListenError::Io(address, e) => write!(f, "cannot listen on {address}: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl Server {
+    /// Where it listens, the port that was taken for port 0 included.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// By which its proposition tokens are signed and checked.
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// Says *not ready*, waits `settings.notice`, refuses connections, lets requests in flight finish for at most
+    /// `settings.drain_timeout`, and returns when all threads have ended.
+    pub fn stop(mut self) {
+        self.shared.unready.store(true, Ordering::Relaxed);
+        std::thread::sleep(self.shared.settings.notice);
+        stop_now(&self.shared);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join(); // a thread that panicked has nothing left to finish
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        stop_now(&self.shared);
+    }
+}
+
+fn stop_now(shared: &Shared) {
+    shared.unready.store(true, Ordering::Relaxed);
+    shared.stopping.store(true, Ordering::SeqCst);
+    for stop in &shared.stop {
+        stop.notify_waiters();
+        stop.notify_one(); // for the accepting task, should it be just about to wait
+    }
+}
+
+pub(crate) fn serve(
+    address: SocketAddr,
+    startup: Arc<Startup>,
+    settings: Settings,
+) -> Result<Server, ListenError> {
+    if !address.ip().is_loopback() && !settings.allow_anonymous {
+        return Err(ListenError::Anonymous(address));
+    }
+    let count = settings.threads.max(1);
+    let (address, listeners) = bind_all(address, count)?;
+    let tokens = match &settings.tokens {
+        Some(tokens) => tokens.clone(),
+        None => own_tokens().map_err(|e| ListenError::Io(address, e))?,
+    };
+    let shared = Arc::new(Shared {
+        metrics: Metrics::new(count, routes::paths(), Arc::clone(&startup)),
+        startup,
+        settings,
+        tokens,
+        unready: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        stop: (0..count).map(|_| Notify::new()).collect(),
+        connections: AtomicUsize::new(0),
+        room: Room::new(),
+        snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
+        audiences: Queue::new("audiences are being counted or rule sets checked"),
+        stats: Queue::new("statistics are being put together"),
+    });
+    let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default() };
+        let failed = |e| ListenError::Io(address, e);
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(failed)?;
+        let thread = std::thread::Builder::new().name(format!("http-{index}"));
+        let thread = thread.spawn(move || run(runtime, listener, &worker)).map_err(failed)?;
+        server.threads.push(thread);
+    }
+    Ok(server)
+}
+
+fn own_tokens() -> io::Result<Tokens> {
+    Ok(Tokens { keys: Arc::clone(TokenKeys::random()?.keys()), life: DEFAULT_LIFE })
+}
+
+fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
+    runtime.block_on(async {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => connection::accept(listener, worker).await,
+            Err(e) => tracing::error!("cannot accept connections: {e}"),
+        }
+        let deadline = Instant::now() + worker.shared.settings.drain_timeout;
+        while worker.open.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+    });
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+}
+
+/// `count` listeners on one address. With `SO_REUSEPORT` the system would let a second server share the port with the
+/// first and take half of its connections; so the address is first bound without it, which fails if anybody listens.
+fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse(address),
+        _ => ListenError::Io(address, e),
+    };
+    let probe = socket(address).map_err(failed)?;
+    probe.bind(&address.into()).map_err(failed)?;
+    let bound = probe.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = socket(bound).map_err(failed)?;
+        socket.set_reuse_port(true).map_err(failed)?;
+        socket.bind(&bound.into()).map_err(failed)?;
+        socket.listen(BACKLOG).map_err(failed)?;
+        listeners.push(socket.into());
+    }
+    Ok((bound, listeners))
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?; // connections of the server before us may still linger
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,158 @@
+//! Reading a body: bounded in size, sent and unpacked, in time, and in what all bodies take together.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+
+use super::refusal::{Kind, Refusal};
+use super::room::{Room, Share, Size};
+use crate::http::bounds::MAX_HEAD_BYTES;
+use crate::input::cursor::quoted;
+
+/// A body, and what it takes of the room for all.
+pub(crate) struct Content {
+    pub(crate) bytes: Bytes,
+    pub(crate) share: Share,
+}
+
+/// Bytes unpacked at a time.
+const PIECE_BYTES: usize = 32 * 1024;
+
+#[derive(Clone, Copy)]
+enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413 (before anything is read, if the head says the length), 408, 415 for an unknown encoding, 400 for a body that
+/// ends early or does not unpack, 503 when there is no room for it.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    size: Size,
+    room: &Arc<Room>,
+    started: Instant,
+    timeout: Duration,
+) -> Result<Content, Refusal> {
+    let packing = packing(headers)?;
+    let said = body.size_hint().exact();
+    if said.is_some_and(|said| said > size.limit() as u64) {
+        return Err(too_large(size));
+    }
+    let mut share = Share::new(room, size);
+    let deadline = started + timeout;
+    let sent = match tokio::time::timeout_at(deadline.into(), collect(body, size, &mut share)).await {
+        Ok(sent) => sent?,
+        Err(_) => {
+            let seconds = timeout.as_secs_f32();
+            return Err(Refusal::new(Kind::Timeout, format!("the body was not complete after {seconds} s")));
+        }
+    };
+    if let Packing::None = packing {
+        return Ok(Content { bytes: sent, share });
+    }
+    // Off the request thread: decisions of other connections go on meanwhile.
+    match tokio::task::spawn_blocking(move || unpack(&sent, packing, size, share)).await {
+        Ok(content) => content,
+        Err(_) => Err(Refusal::new(Kind::Internal, "unpacking the body failed")),
+    }
+}
+
+fn too_large(size: Size) -> Refusal {
+    let limit = size.limit();
+    Refusal::new(Kind::TooLarge, format!("a body has at most {limit} bytes here, sent and unpacked"))
+}
+
+fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
+    let mut given = headers.get_all(CONTENT_ENCODING).iter();
+    let Some(value) = given.next() else { return Ok(Packing::None) };
+    if given.next().is_some() {
+        return Err(unknown_packing("more than one"));
+    }
+    match value.to_str().unwrap_or("?").trim() {
+        text if text.eq_ignore_ascii_case("identity") => Ok(Packing::None),
+        text if text.eq_ignore_ascii_case("gzip") => Ok(Packing::Gzip),
+        text if text.eq_ignore_ascii_case("zstd") => Ok(Packing::Zstd),
+        text => Err(unknown_packing(text)),
+    }
+}
+
+fn unknown_packing(found: &str) -> Refusal {
+    Refusal::new(
+        Kind::MediaType,
+        format!("Content-Encoding {} is not known here; known: gzip, zstd", quoted(found)),
+    )
+    .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
+}
+
+/// Most bodies come in one piece and are not copied.
+async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|e| Refusal::new(Kind::Invalid, format!("the body cannot be read: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue }; // trailers
+        let length = first.len().max(all.len()) + data.len();
+        if length > size.limit() {
+            return Err(too_large(size));
+        }
+        let empty = first.is_empty() && all.is_empty();
+        if empty && data.len() <= MAX_HEAD_BYTES && body.is_end_stream() {
+            return Ok(data); // lies in the connection's own buffer, which is bounded already
+        }
+        share.grow(data.len())?;
+        share.reached(length)?;
+        if empty {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
+}
+
+fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<Content, Refusal> {
+    let wrong = |e: io::Error| Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"));
+    match packing {
+        Packing::None => Ok(Content { bytes: Bytes::copy_from_slice(sent), share }),
+        Packing::Gzip => gather(flate2::read::MultiGzDecoder::new(sent), size, share),
+        Packing::Zstd => {
+            let mut reader = zstd::stream::read::Decoder::with_buffer(sent).map_err(wrong)?;
+            // What a frame may ask for to look back: as much as the body may have.
+            reader.window_log_max(size.limit().next_power_of_two().ilog2().max(10)).map_err(wrong)?;
+            gather(reader, size, share)
+        }
+    }
+}
+
+/// Reads to the end, piece by piece, so that the share grows before the memory does.
+fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<Content, Refusal> {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(Content { bytes: bytes.into(), share }),
+            Ok(n) if bytes.len() + n > size.limit() => return Err(too_large(size)),
+            Ok(n) => {
+                share.grow(n)?;
+                share.reached(bytes.len() + n)?;
+                bytes.extend_from_slice(&piece[..n]);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"))),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Ids of decisions: no lock and nothing shared between threads.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Hexadecimal digits of an id: 128 random bits of the thread, then its count.
+const DIGITS: usize = 48;
+
+/// What no other decision has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DecisionId([u8; DIGITS]);
+
+thread_local! {
+    static PREFIX: [u8; 32] = prefix();
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+impl DecisionId {
+    /// The next one of this thread.
+    pub(crate) fn next() -> DecisionId {
+        let mut id = [0; DIGITS];
+        PREFIX.with(|prefix| id[..32].copy_from_slice(prefix));
+        let count = COUNT.get();
+        COUNT.set(count + 1);
+        hex(count, &mut id[32..]);
+        DecisionId(id)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// What a choice that is left to chance is drawn with: whoever has the id can draw again.
+    pub(crate) fn seed(&self) -> u64 {
+        xxh3_64(&self.0)
+    }
+}
+
+/// The standard library's hash keys are the system's own random bits.
+fn prefix() -> [u8; 32] {
+    let mut digits = [0; 32];
+    hex(RandomState::new().hash_one("usher"), &mut digits[..16]);
+    hex(RandomState::new().hash_one(std::process::id()), &mut digits[16..]);
+    digits
+}
+
+fn hex(number: u64, digits: &mut [u8]) {
+    for (i, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * i) & 15) as usize];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_differ_within_and_between_threads() {
+        let ids = || (0..100).map(|_| DecisionId::next().as_str().to_owned()).collect::<Vec<_>>();
+        let mut all: HashSet<String> = ids().into_iter().collect();
+        all.extend(std::thread::spawn(ids).join().unwrap());
+        assert_eq!(all.len(), 200);
+        assert!(all.iter().all(|id| id.len() == DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+}

@@ -1,0 +1,208 @@
+//! What form a body has and what form an answer should have.
+
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+
+use super::refusal::{Kind, Refusal};
+use crate::input::cursor::quoted;
+
+/// The two forms of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    MessagePack,
+}
+
+impl Format {
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::MessagePack => "application/msgpack",
+        }
+    }
+    /// MessagePack has no type of its own for problems.
+    pub(crate) fn problem_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/problem+json",
+            Format::MessagePack => "application/msgpack",
+        }
+    }
+}
+
+/// A form that a body can come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Media {
+    Json,
+    MessagePack,
+    Yaml,
+    Csv,
+    Lines,
+}
+
+/// The type that YAML is answered with.
+pub(crate) const YAML: &str = "application/yaml";
+/// What MessagePack is called; it has one name only since 2023.
+const MSGPACK: [&str; 3] = ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"];
+
+const NAMES: [(&str, Media); 11] = [
+    ("application/json", Media::Json),
+    (MSGPACK[0], Media::MessagePack),
+    (MSGPACK[1], Media::MessagePack),
+    (MSGPACK[2], Media::MessagePack),
+    (YAML, Media::Yaml),
+    ("text/yaml", Media::Yaml),
+    ("application/x-yaml", Media::Yaml),
+    ("text/x-yaml", Media::Yaml),
+    ("text/csv", Media::Csv),
+    ("application/x-ndjson", Media::Lines),
+    ("application/ndjson", Media::Lines),
+];
+
+/// The form of the body, one of `known`; the first of them if the client does not say.
+///
+/// # Errors
+/// 415 that names the forms there are.
+pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(known[0]) };
+    let text = value.to_str().unwrap_or("?");
+    let essence = text.split(';').next().unwrap_or(text).trim();
+    let found =
+        NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
+    found.map(|(_, media)| *media).ok_or_else(|| {
+        let names: Vec<_> =
+            NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
+        let mut detail =
+            format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            detail.push_str("; curl sends a form unless told otherwise: -H 'Content-Type: application/json'");
+        }
+        match HeaderValue::from_str(&names.join(", ")) {
+            Ok(value) => Refusal::new(Kind::MediaType, detail).header(ACCEPT, value),
+            Err(_) => Refusal::new(Kind::MediaType, detail),
+        }
+    })
+}
+
+/// Documents.
+const FORMATS: [(&str, Format); 6] = [
+    ("application/json", Format::Json),
+    (MSGPACK[0], Format::MessagePack),
+    (MSGPACK[1], Format::MessagePack),
+    (MSGPACK[2], Format::MessagePack),
+    ("application/problem+json", Format::Json),
+    ("text/json", Format::Json),
+];
+
+/// Texts that were pushed: as they are, or within a document.
+const TEXTS: [(&str, Option<Format>); 8] = [
+    (YAML, None),
+    ("text/yaml", None),
+    ("application/x-yaml", None),
+    ("text/plain", None),
+    ("application/json", Some(Format::Json)),
+    (MSGPACK[0], Some(Format::MessagePack)),
+    (MSGPACK[1], Some(Format::MessagePack)),
+    (MSGPACK[2], Some(Format::MessagePack)),
+];
+
+/// The form of a text that was pushed: none for the text itself, which is the usual one.
+///
+/// # Errors
+/// 406 when the client takes none of them.
+pub(crate) fn text_or_document(headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
+    choose(headers, &TEXTS)
+}
+
+/// The form the client wants; JSON if it does not mind.
+///
+/// # Errors
+/// 406 when it takes none of them.
+pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    choose(headers, &FORMATS)
+}
+
+/// For refusals: they are said in any case.
+pub(crate) fn format_or_json(headers: &HeaderMap) -> Format {
+    format(headers).unwrap_or(Format::Json)
+}
+
+/// What the client likes best among `offered`, the first of equals; the first if it does not say.
+///
+/// # Errors
+/// 406 when it takes none of them.
+fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
+    let given = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    // An empty one says nothing, as if it were not given.
+    let text = given.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(",");
+    if text.is_empty() {
+        return Ok(offered[0].1);
+    }
+    let mut best: Option<(u16, T)> = None;
+    for (name, what) in offered {
+        let quality = quality(&text, name);
+        if quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((quality, *what));
+        }
+    }
+    best.map(|(_, what)| what).ok_or_else(|| {
+        let names: Vec<_> = offered.iter().map(|(name, _)| *name).collect();
+        Refusal::new(Kind::NotAcceptable, format!("Accept: {text} takes none of {}", names.join(", ")))
+    })
+}
+
+/// How much `accept` likes `name`, in thousandths: by the most specific range that covers it.
+fn quality(accept: &str, name: &str) -> u16 {
+    let mut best = (0, 0); // specificity, quality
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let pattern = parts.next().unwrap_or("");
+        let specificity = if pattern.eq_ignore_ascii_case(name) {
+            3
+        } else if pattern == "*/*" {
+            1
+        } else if pattern.strip_suffix("/*").is_some_and(|kind| name.split('/').next() == Some(kind)) {
+            2
+        } else {
+            continue;
+        };
+        let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let q = q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0));
+        if specificity > best.0 {
+            best = (specificity, (q * 1000.0) as u16);
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(accept: Option<&str>) -> Option<Format> {
+        let mut headers = HeaderMap::new();
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+        }
+        format(&headers).ok()
+    }
+
+    #[test]
+    fn the_client_chooses_the_form_of_the_answer() {
+        for (accept, expected) in [
+            (None, Some(Format::Json)),
+            (Some(""), Some(Format::Json)),
+            (Some(" "), Some(Format::Json)),
+            (Some("*/*"), Some(Format::Json)),
+            (Some("application/*"), Some(Format::Json)),
+            (Some("application/msgpack"), Some(Format::MessagePack)),
+            (Some("application/vnd.msgpack, */*;q=0.1"), Some(Format::MessagePack)),
+            (Some("application/json;q=0.5, application/x-msgpack"), Some(Format::MessagePack)),
+            (Some("application/json;q=0, */*"), Some(Format::MessagePack)),
+            (Some("text/html, */*;q=0.8"), Some(Format::Json)),
+            (Some("text/html"), None),
+            (Some("application/json;q=0"), None),
+        ] {
+            assert_eq!(chosen(accept), expected, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Percent-encoding and query parameters, read strictly.
+
+use std::borrow::Cow;
+
+use super::refusal::Refusal;
+use crate::input::cursor::quoted;
+use crate::input::problem::{Problem, Problems};
+
+/// Parameters of one query at most.
+const MAX_PARAMETERS: usize = 256;
+
+/// The parameters of a query in the order given.
+pub(crate) type Parameters<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
+
+/// Undoes percent-encoding.
+///
+/// # Errors
+/// A `%` without two hexadecimal digits, bytes that are not UTF-8.
+pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (digit(rest.next()), digit(rest.next())) {
+            (Some(high), Some(low)) => bytes.push((high << 4 | low) as u8),
+            _ => {
+                return Err(format!(
+                    "{} has a % that is not followed by two hexadecimal digits",
+                    quoted(text)
+                ));
+            }
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Cow::Owned(text)),
+        Err(_) => Err(format!("{} is not UTF-8 when decoded", quoted(text))),
+    }
+}
+
+/// Splits a query into its parameters; `+` is a space, as forms write it.
+pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> Parameters<'q> {
+    let mut found = Vec::new();
+    let parts = query.unwrap_or("").split('&').filter(|part| !part.is_empty());
+    for (i, part) in parts.enumerate() {
+        if i == MAX_PARAMETERS {
+            problems.push(Problem::new(format!("more than {MAX_PARAMETERS} parameters")));
+            break;
+        }
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match (form_decode(name), form_decode(value)) {
+            (Ok(name), Ok(value)) => found.push((name, value)),
+            (Err(why), _) | (_, Err(why)) => {
+                problems.push(Problem::new(why));
+            }
+        }
+    }
+    found
+}
+
+fn form_decode(text: &str) -> Result<Cow<'_, str>, String> {
+    if !text.contains('+') {
+        return decode(text);
+    }
+    decode(&text.replace('+', " ")).map(|text| Cow::Owned(text.into_owned()))
+}
+
+/// A problem with the parameter of this name.
+pub(crate) fn problem(name: &str, detail: impl Into<String>) -> Problem {
+    let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    Problem { pointer, ..Problem::new(detail) }
+}
+
+/// The parameters of a query that may hold each of `known` once.
+///
+/// # Errors
+/// 400 with every unknown, repeated or badly encoded parameter.
+pub(crate) fn known<'q, const N: usize>(
+    query: Option<&'q str>,
+    known: [&'static str; N],
+) -> Result<[Option<Cow<'q, str>>; N], Refusal> {
+    let mut problems = Problems::new();
+    let mut values = [const { None }; N];
+    for (name, value) in parameters(query, &mut problems) {
+        match known.iter().position(|known| *known == name) {
+            None => problems.push(unknown(&name, &known)),
+            Some(i) if values[i].is_some() => {
+                problems.push(problem(&name, format!("`{name}` is given twice")));
+            }
+            Some(i) => values[i] = Some(value),
+        }
+    }
+    Ok(problems.or(values)?)
+}
+
+/// A parameter that is not known here.
+pub(crate) fn unknown(name: &str, known: &[&str]) -> Problem {
+    let problem =
+        problem(name, format!("unknown parameter {}", quoted(name))).nearest(name, known.iter().copied());
+    match problem.hint {
+        None if known.is_empty() => problem.hint("there are no parameters here"),
+        None => problem.hint(format!("known here: {}", known.join(", "))),
+        Some(_) => problem,
+    }
+}
+
+/// Reads `true` or `false`; `default` if not given.
+pub(crate) fn boolean(name: &str, text: Option<&str>, default: bool, problems: &mut Problems) -> bool {
+    match text {
+        None => default,
+        Some("true") => true,
+        Some("false") => false,
+        Some(other) => {
+            problems.push(problem(name, format!("expected true or false, found {}", quoted(other))));
+            default
+        }
+    }
+}
+
+/// Reads a whole number of `min..=max`.
+pub(crate) fn integer(name: &str, text: &str, min: u64, max: u64, problems: &mut Problems) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && (min..=max).contains(&number) => Some(number),
+        _ => {
+            let expected = format!("expected a whole number from {min} to {max}, found {}", quoted(text));
+            problems.push(problem(name, expected));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_encoding_is_read_strictly() {
+        for (text, expected) in [
+            ("c-1", Some("c-1")),
+            ("a%2Fb%20c", Some("a/b c")),
+            ("%e5%ae%a2", Some("客")),
+            ("a+b", Some("a+b")),
+            ("%", None),
+            ("%2", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%ff", None),
+        ] {
+            assert_eq!(decode(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_query_is_said() {
+        let refusal = known(Some("mode=a&mode=b&moed=c&x=%zz"), ["mode"]).unwrap_err();
+        assert!(refusal.detail().starts_with("3 problems"), "{}", refusal.detail());
+        assert_eq!(known(Some("mode=a+b&"), ["mode"]).unwrap()[0].as_deref(), Some("a b"));
+    }
+}

@@ -1,0 +1,295 @@
+//! A request that is refused: RFC 9457 problem details, with every problem found.
+
+use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Method, StatusCode};
+
+use super::answer;
+use super::answer::Answer;
+use super::encode::Encode;
+use super::media::Format;
+use crate::input::problem::{Problem, Problems};
+use crate::insight::analysis::Warning;
+use crate::node::Unavailable;
+
+/// Why a request is refused; each has its own `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Invalid,
+    NotFound,
+    Method,
+    NotAcceptable,
+    Timeout,
+    Conflict,
+    Precondition,
+    TooLarge,
+    TargetTooLong,
+    MediaType,
+    Unprocessable,
+    Internal,
+    Unavailable,
+    Overloaded,
+    DiskFull,
+}
+
+impl Kind {
+    /// Status, last part of the type, title.
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Kind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Kind::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "Not possible with this method"),
+            Kind::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer")
+            }
+            Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long"),
+            Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Does not fit what is there"),
+            Kind::Precondition => {
+                (StatusCode::PRECONDITION_FAILED, "precondition", "Another version is active")
+            }
+            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Kind::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long"),
+            Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "No such form of the body"),
+            Kind::Unprocessable => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is wrong")
+            }
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the server"),
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now"),
+            Kind::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment")
+            }
+            Kind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full"),
+        }
+    }
+}
+
+/// What is said instead of an answer. Boxed inside, so that results stay small.
+#[derive(Debug)]
+pub(crate) struct Refusal(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    detail: String,
+    errors: Problems,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    applied: Option<usize>,
+}
+
+impl Refusal {
+    /// A refusal of this kind.
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Refusal {
+        let headers = Vec::new();
+        Refusal(Box::new(Inner {
+            kind,
+            detail: detail.into(),
+            errors: Problems::new(),
+            headers,
+            applied: None,
+        }))
+    }
+
+    /// Input that is wrong, with all its problems.
+    pub(crate) fn problems(kind: Kind, problems: Problems) -> Refusal {
+        let mut refusal = Refusal::new(kind, problems.summary());
+        refusal.0.errors = problems;
+        refusal
+    }
+
+    /// Input with one problem.
+    pub(crate) fn problem(problem: Problem) -> Refusal {
+        let mut problems = Problems::new();
+        problems.push(problem);
+        Refusal::problems(Kind::Invalid, problems)
+    }
+
+    /// The path is there, the method is not.
+    pub(crate) fn method(found: &Method, known: &[&str]) -> Refusal {
+        let mut allow = known.join(", ");
+        if known.contains(&"GET") {
+            allow.push_str(", HEAD");
+        }
+        let refusal = Refusal::new(Kind::Method, format!("{found} is not possible here, {allow} is"));
+        match HeaderValue::from_str(&allow) {
+            Ok(value) => refusal.header(ALLOW, value),
+            Err(_) => refusal,
+        }
+    }
+
+    /// Why the node takes no writes.
+    pub(crate) fn unavailable(why: Unavailable) -> Refusal {
+        match why {
+            Unavailable::Overloaded => {
+                Refusal::new(Kind::Overloaded, "too many writes are waiting, try again in a second")
+                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Unavailable::Stopped => Refusal::new(
+                Kind::Unavailable,
+                "no writes are taken: the journal failed or the server is stopping; decisions go on",
+            ),
+            Unavailable::DiskFull => Refusal::new(
+                Kind::DiskFull,
+                "the disk is full: nothing was changed, try again when there is room",
+            ),
+            Unavailable::Full => Refusal::new(Kind::Unavailable, "there is no room for more customers"),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.0.headers.push((name, value));
+        self
+    }
+
+    /// How many rows of a bulk load were applied before this.
+    #[must_use]
+    pub(crate) fn applied(mut self, rows: usize) -> Refusal {
+        if rows > 0 && self.0.kind == Kind::DiskFull {
+            self.0.detail =
+                "the disk is full: the rows after those applied changed nothing, send them again when there \
+                             is room"
+                    .into();
+        }
+        self.0.applied = Some(rows);
+        self
+    }
+
+    pub(crate) fn is_overload(&self) -> bool {
+        self.0.kind == Kind::Overloaded
+    }
+
+    /// Whether the body was given up while it may still be coming.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(self.0.kind, Kind::TooLarge | Kind::Timeout | Kind::MediaType)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The answer that says so.
+    pub(crate) fn answer(self, format: Format, method: &Method) -> Answer {
+        let (status, ..) = self.0.kind.parts();
+        let closes = self.closes() && *method != Method::HEAD;
+        let body = answer::render(format, |out| self.write(out));
+        let mut answer = answer::with(status, format.problem_type(), body);
+        for (name, value) in self.0.headers {
+            answer.headers_mut().append(name, value);
+        }
+        if closes {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    fn write(&self, out: &mut dyn Encode) {
+        let Inner { kind, detail, errors, applied, .. } = &*self.0;
+        let (status, name, title) = kind.parts();
+        let omitted = errors.omitted > 0;
+        out.map(4 + usize::from(!errors.is_empty()) + usize::from(omitted) + usize::from(applied.is_some()));
+        out.key("type");
+        out.text(&format!("urn:usher:problem:{name}"));
+        out.key("title");
+        out.text(title);
+        out.key("status");
+        out.unsigned(u64::from(status.as_u16()));
+        out.key("detail");
+        out.text(detail);
+        if !errors.is_empty() {
+            out.key("errors");
+            out.list(errors.iter().count());
+            for problem in errors {
+                write_problem(out, problem);
+            }
+            out.end_list();
+        }
+        if omitted {
+            out.key("errors_omitted");
+            out.unsigned(errors.omitted as u64);
+        }
+        if let Some(rows) = applied {
+            out.key("applied");
+            out.unsigned(*rows as u64);
+        }
+        out.end_map();
+    }
+}
+
+impl From<Problems> for Refusal {
+    fn from(problems: Problems) -> Refusal {
+        Refusal::problems(Kind::Invalid, problems)
+    }
+}
+
+/// A problem as a document.
+pub(crate) fn write_problem(out: &mut dyn Encode, problem: &Problem) {
+    write_entry(out, None, problem);
+}
+
+/// A warning: a problem that says of what kind it is.
+pub(crate) fn write_warning(out: &mut dyn Encode, warning: &Warning) {
+    write_entry(out, Some(warning.kind.name()), &warning.problem);
+}
+
+fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
+    let place = problem.place.filter(|place| place.line > 0);
+    let source = problem.source.as_ref();
+    let length = place.map(|place| place.length).filter(|length| *length > 0);
+    let optional =
+        [source.is_some(), place.is_some(), place.is_some(), length.is_some(), problem.hint.is_some()];
+    out.map(2 + usize::from(kind.is_some()) + optional.into_iter().filter(|given| *given).count());
+    if let Some(kind) = kind {
+        out.key("kind");
+        out.text(kind);
+    }
+    out.key("detail");
+    out.text(&problem.detail);
+    out.key("pointer");
+    out.text(&problem.pointer);
+    if let Some(source) = source {
+        out.key("source");
+        out.text(&source.name);
+    }
+    if let Some(place) = place {
+        out.key("line");
+        out.unsigned(u64::from(place.line));
+        out.key("column");
+        out.unsigned(u64::from(place.column));
+    }
+    if let Some(length) = length {
+        out.key("length");
+        out.unsigned(u64::from(length));
+    }
+    if let Some(hint) = &problem.hint {
+        out.key("hint");
+        out.text(hint);
+    }
+    out.end_map();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_507_and_says_what_was_changed() {
+        for (applied, part) in
+            [(None, "nothing was changed"), (Some(0), "nothing was changed"), (Some(7), "rows after")]
+        {
+            let mut refusal = Refusal::unavailable(Unavailable::DiskFull);
+            if let Some(rows) = applied {
+                refusal = refusal.applied(rows);
+            }
+            assert!(refusal.detail().contains(part), "{}", refusal.detail());
+            assert!(refusal.detail().ends_with("when there is room"), "{}", refusal.detail());
+            assert!(!refusal.is_overload() && !refusal.closes());
+            let answer = refusal.answer(Format::Json, &Method::PUT);
+            assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
+        }
+    }
+}

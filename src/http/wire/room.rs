@@ -1,0 +1,166 @@
+//! What all bodies share: the memory they may take together, and the places for large ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::refusal::{Kind, Refusal};
+use crate::http::bounds::{
+    MAX_BODY_BYTES_IN_FLIGHT, MAX_BULK_BYTES, MAX_CUSTOMER_BYTES, MAX_DECISION_BYTES, MAX_DEFINITION_BYTES,
+    MAX_EVENT_BYTES, MAX_LARGE_BODIES,
+};
+
+/// Memory is taken in steps of so many bytes, so that many small needs are few operations on what all threads share.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// What a body is for, and so how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// There is no body to read.
+    Nothing,
+    Decision,
+    Customer,
+    Bulk,
+    Events,
+    Definition,
+}
+
+impl Size {
+    /// Bytes at most, sent and unpacked.
+    pub(crate) fn limit(self) -> usize {
+        match self {
+            Size::Nothing => 0,
+            Size::Decision => MAX_DECISION_BYTES,
+            Size::Customer => MAX_CUSTOMER_BYTES,
+            Size::Bulk => MAX_BULK_BYTES,
+            Size::Events => MAX_EVENT_BYTES,
+            Size::Definition => MAX_DEFINITION_BYTES,
+        }
+    }
+}
+
+/// The room there is for bodies.
+pub(crate) struct Room {
+    free: AtomicUsize,
+    /// Apart from each other, so that bulk loads never keep a rule set from being pushed.
+    bulk: Arc<Semaphore>,
+    definitions: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Arc<Room> {
+        let places = || Arc::new(Semaphore::new(MAX_LARGE_BODIES));
+        Arc::new(Room {
+            free: AtomicUsize::new(MAX_BODY_BYTES_IN_FLIGHT),
+            bulk: places(),
+            definitions: places(),
+        })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let less = |free: usize| free.checked_sub(bytes);
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// What one body takes of the room; given back on drop.
+pub(crate) struct Share {
+    room: Arc<Room>,
+    size: Size,
+    used: usize,
+    taken: usize,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    pub(crate) fn new(room: &Arc<Room>, size: Size) -> Share {
+        Share { room: Arc::clone(room), size, used: 0, taken: 0, place: None }
+    }
+
+    /// Takes the memory for so many bytes more: of the body, or of what is made of it.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.used += bytes;
+        if self.used > self.taken {
+            // A body below one step takes just what it needs.
+            let step = if self.taken == 0 && self.used < STEP_BYTES { 1 } else { STEP_BYTES };
+            let more = (self.used - self.taken).next_multiple_of(step);
+            if !self.room.take(more) {
+                return Err(crowded("too many bodies are being read"));
+            }
+            self.taken += more;
+        }
+        Ok(())
+    }
+
+    /// Takes a place among the large bodies, once the body has `length` bytes. Not before: a client that only
+    /// says that it will send much holds nothing.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(crate) fn reached(&mut self, length: usize) -> Result<(), Refusal> {
+        let places = match self.size {
+            Size::Bulk | Size::Events => &self.room.bulk,
+            Size::Definition => &self.room.definitions,
+            Size::Nothing | Size::Decision | Size::Customer => return Ok(()),
+        };
+        if length > MAX_CUSTOMER_BYTES && self.place.is_none() {
+            let place = Arc::clone(places).try_acquire_owned();
+            self.place = Some(place.map_err(|_| crowded("too many large bodies are being read"))?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.room.free.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}
+
+fn crowded(why: &str) -> Refusal {
+    Refusal::new(Kind::Overloaded, format!("{why}, try again in a second"))
+        .header(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_over_all_bodies_and_given_back() {
+        let room = Room::new();
+        let mut shares = Vec::new();
+        loop {
+            let mut share = Share::new(&room, Size::Customer);
+            if share.grow(MAX_CUSTOMER_BYTES).is_err() {
+                break;
+            }
+            shares.push(share);
+        }
+        assert_eq!(shares.len(), MAX_BODY_BYTES_IN_FLIGHT / MAX_CUSTOMER_BYTES);
+        shares.pop();
+        let mut share = Share::new(&room, Size::Decision);
+        for _ in 0..MAX_DECISION_BYTES {
+            share.grow(1).unwrap();
+        }
+        drop((shares, share));
+        assert_eq!(room.free.load(Ordering::Relaxed), MAX_BODY_BYTES_IN_FLIGHT);
+    }
+
+    #[test]
+    fn only_what_is_large_takes_a_place_and_loads_leave_those_for_definitions() {
+        let room = Room::new();
+        let mut loads: Vec<_> = (0..=MAX_LARGE_BODIES).map(|_| Share::new(&room, Size::Bulk)).collect();
+        assert!(loads.iter_mut().all(|load| load.reached(MAX_CUSTOMER_BYTES).is_ok()));
+        let placed = loads.iter_mut().filter_map(|load| load.reached(MAX_CUSTOMER_BYTES + 1).ok()).count();
+        assert_eq!(placed, MAX_LARGE_BODIES);
+        assert!(Share::new(&room, Size::Definition).reached(MAX_DEFINITION_BYTES).is_ok());
+        drop(loads);
+        assert!(Share::new(&room, Size::Bulk).reached(MAX_BULK_BYTES).is_ok());
+    }
+}

@@ -1,0 +1,269 @@
+//! What is right but hardly meant: conditions that never hold, offers that are never shown, tags that nobody uses. Every
+//! warning says what is certain, found on normal forms; that there is none says nothing.
+//!
+//! Time and number are bounded: each offer is compared with a bounded number of others.
+
+mod caps;
+mod conditions;
+mod duplicates;
+mod experiments;
+mod features;
+mod guardrails;
+mod places;
+mod ranking;
+mod schedules;
+#[cfg(test)]
+mod tests;
+mod treatments;
+
+use std::sync::Arc;
+
+use crate::engine::{Engine, Offer};
+use crate::expression::faults::MAX_WORK;
+use crate::expression::normalise::{Alternatives, Normaliser};
+use crate::expression::words::Words;
+use crate::input::problem::Problem;
+use crate::rules::rule_set::RuleSet;
+use crate::schema::value::Time;
+
+use self::places::Text;
+
+/// Warnings of one analysis beyond this many are counted, not kept.
+pub const MAX_WARNINGS: usize = 100;
+
+/// Something that is right but hardly meant.
+#[derive(Debug, Clone)]
+pub struct Warning {
+    /// What kind of thing.
+    pub kind: WarningKind,
+    /// Where it is, what it is, and what to try.
+    pub problem: Problem,
+    /// The rule set in whose text it is.
+    pub rule_set: Arc<str>,
+    /// The rule set that has to do with it, if that is another one: whose guardrail or offer is in the way.
+    pub by: Option<Arc<str>>,
+    /// The offer it is about.
+    pub offer: Option<Box<str>>,
+}
+
+/// What kind of thing a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningKind {
+    /// A condition, or a part of it, never holds.
+    NeverTrue,
+    /// A condition, or a part of it, always holds.
+    AlwaysTrue,
+    /// A part of a condition changes nothing.
+    Redundant,
+    /// An offer's condition and a guardrail contradict each other.
+    Guardrail,
+    /// Others are always ranked before an offer.
+    NeverWins,
+    /// A schedule is over, or never meets the offer's condition.
+    Schedule,
+    /// An offer has no treatment for a language.
+    Treatment,
+    /// A feature that is read is never known.
+    Feature,
+    /// Two offers or tags ask for the same, or two experiments split customers alike.
+    Duplicate,
+    /// A tag that nothing uses.
+    UnusedTag,
+    /// An experiment on which nothing depends.
+    UnusedExperiment,
+    /// A parameter that nothing uses.
+    UnusedParameter,
+    /// A cap that never comes into play.
+    Cap,
+}
+
+impl WarningKind {
+    /// Its name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            WarningKind::NeverTrue => "never_true",
+            WarningKind::AlwaysTrue => "always_true",
+            WarningKind::Redundant => "redundant",
+            WarningKind::Guardrail => "guardrail",
+            WarningKind::NeverWins => "never_wins",
+            WarningKind::Schedule => "schedule",
+            WarningKind::Treatment => "treatment",
+            WarningKind::Feature => "feature",
+            WarningKind::Duplicate => "duplicate",
+            WarningKind::UnusedTag => "unused_tag",
+            WarningKind::UnusedExperiment => "unused_experiment",
+            WarningKind::UnusedParameter => "unused_parameter",
+            WarningKind::Cap => "cap",
+        }
+    }
+}
+
+/// All warnings of one analysis, by rule set and place; bounded by [`MAX_WARNINGS`].
+#[derive(Debug, Clone, Default)]
+pub struct Warnings {
+    list: Vec<Warning>,
+    /// How many more there were.
+    pub omitted: usize,
+}
+
+impl Warnings {
+    /// Those kept.
+    pub fn iter(&self) -> std::slice::Iter<'_, Warning> {
+        self.list.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many were found, those not kept included.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.omitted
+    }
+}
+
+/// What an analysis may take as known beside the rule sets.
+#[derive(Clone, Copy)]
+pub struct Known<'k> {
+    /// When it is made: what is over then is over for good.
+    pub now: Time,
+    /// The words of all customers' rows put together by *or*, if there are customers: a feature that is missing there is
+    /// missing for everybody.
+    pub filled: Option<&'k [u64]>,
+    /// Only warnings that have to do with one of these rule sets; with all of them if `None`.
+    pub about: Option<&'k [&'k str]>,
+}
+
+impl Known<'static> {
+    /// Only what time it is.
+    pub fn at(now: Time) -> Known<'static> {
+        Known { now, filled: None, about: None }
+    }
+}
+
+/// What is right but hardly meant in an engine and the rule sets that it was compiled from.
+pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -> Warnings {
+    let mut sets: Vec<&RuleSet> = rule_sets.iter().map(|set| &**set).collect();
+    sets.sort_by(|a, b| a.name.cmp(&b.name)); // as the engine numbers them
+    let names = |(set, (name, _)): (&&RuleSet, &(Arc<str>, u32))| set.name == *name;
+    if sets.len() != engine.versions.len() || !sets.iter().zip(&engine.versions).all(names) {
+        return Warnings::default(); // not what it was compiled from
+    }
+    let tags = engine.tags.iter().map(Vec::as_slice).collect();
+    let mut analysis = Analysis {
+        engine,
+        known: *known,
+        normaliser: Normaliser::over(&engine.schema, tags, engine.terms.clone()),
+        texts: sets.iter().map(|set| Text::new(set)).collect(),
+        told: vec![false; engine.offer_count()],
+        work: MAX_WORK,
+        sets,
+        warnings: Warnings::default(),
+    };
+    analysis.conditions();
+    analysis.schedules();
+    analysis.guardrails();
+    analysis.duplicates();
+    analysis.ranking();
+    analysis.treatments();
+    analysis.features();
+    analysis.tags();
+    analysis.experiments();
+    analysis.caps();
+    let mut warnings = analysis.warnings;
+    let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
+    warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));
+    warnings
+}
+
+struct Analysis<'a> {
+    engine: &'a Engine,
+    known: Known<'a>,
+    normaliser: Normaliser<'a>,
+    /// By name, as the engine numbers them.
+    sets: Vec<&'a RuleSet>,
+    /// Their texts, to find places in.
+    texts: Vec<Text<'a>>,
+    /// Offers of which the worst was said: mostly that they are never shown.
+    told: Vec<bool>,
+    /// What looking for faults of conditions may still take.
+    work: u64,
+    warnings: Warnings,
+}
+
+/// A warning whose place is not looked up yet: most analyses find none, and looking it up reads the text again.
+struct Draft<'d> {
+    kind: WarningKind,
+    /// The number of the rule set in whose text it is.
+    set: usize,
+    by: Option<usize>,
+    offer: Option<&'d Offer>,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl<'d> Draft<'d> {
+    fn new(kind: WarningKind, set: usize, detail: impl Into<String>) -> Draft<'d> {
+        Draft { kind, set, by: None, offer: None, detail: detail.into(), hint: None }
+    }
+
+    fn of(kind: WarningKind, offer: &'d Offer, detail: impl Into<String>) -> Draft<'d> {
+        Draft { offer: Some(offer), ..Draft::new(kind, offer.tags, detail) }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Draft<'d> {
+        Draft { hint: Some(hint.into()), ..self }
+    }
+
+    fn by(self, set: usize) -> Draft<'d> {
+        Draft { by: Some(set).filter(|set| *set != self.set), ..self }
+    }
+}
+
+impl<'a> Analysis<'a> {
+    fn words(&self) -> Words<'_> {
+        Words { schema: &self.engine.schema, terms: &self.normaliser.terms, tags: &self.engine.tags }
+    }
+
+    /// Whether a warning about a rule set would be kept; if not, it is counted where it counts.
+    fn is_wanted(&mut self, set: usize, by: Option<usize>) -> bool {
+        let concerns = |about: &[&str], set: usize| about.contains(&&*self.sets[set].name);
+        let asked = self
+            .known
+            .about
+            .is_none_or(|about| concerns(about, set) || by.is_some_and(|by| concerns(about, by)));
+        let full = self.warnings.list.len() >= MAX_WARNINGS;
+        self.warnings.omitted += usize::from(asked && full);
+        asked && !full
+    }
+
+    /// Keeps a warning about what stands at `path` in its rule set, or a part of it.
+    fn warn(&mut self, draft: Draft<'_>, path: &[&str], part: impl FnOnce(&Text<'_>) -> Option<Problem>) {
+        if !self.is_wanted(draft.set, draft.by) {
+            return;
+        }
+        let name = |set: usize| Arc::clone(&self.sets[set].name);
+        let text = &self.texts[draft.set];
+        let found = part(text).unwrap_or_else(|| text.key(path));
+        self.warnings.list.push(Warning {
+            kind: draft.kind,
+            problem: Problem { detail: draft.detail, hint: draft.hint, ..found },
+            rule_set: name(draft.set),
+            by: draft.by.map(name),
+            offer: draft.offer.map(|offer| offer.name.clone()),
+        });
+    }
+
+    /// Keeps a warning about an entry as a whole.
+    fn warn_at(&mut self, draft: Draft<'_>, path: &[&str]) {
+        self.warn(draft, path, |_| None);
+    }
+
+    /// When an offer's own condition, variant and schedule let it be shown; `None` if these are too many ways.
+    fn own_form(&self, offer: &Offer) -> Option<Alternatives> {
+        const MAX_WAYS: usize = 64;
+        let ways = offer.when_form.0.len() * offer.schedule_form.0.len();
+        (ways <= MAX_WAYS).then(|| offer.when_form.and(&offer.schedule_form).and(&offer.variant_form))
+    }
+}

@@ -1,0 +1,97 @@
+//! Terms of one customer without a request: what a request would bring reads as missing.
+
+use crate::expression::term::{Scoped, Term};
+use crate::expression::{Facts, Node, Tag, TagMemo};
+use crate::schema::context::Context;
+use crate::schema::value::Time;
+use crate::schema::vector::FeatureVector;
+use crate::schema::{ChannelId, FeatureId, Schema};
+
+/// No schema has so many channels.
+const NO_CHANNEL: ChannelId = ChannelId(u16::MAX);
+
+/// Evaluates terms at one point in time.
+pub(super) struct Evaluator<'s> {
+    pub(super) schema: &'s Schema,
+    pub(super) now: Time,
+    /// The tags of each rule set, and what is known of them for the row being looked at.
+    tags: Vec<(&'s [Tag], TagMemo)>,
+    context: Context<'static>,
+}
+
+/// What a term looks at.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Each once.
+    pub(super) features: Vec<FeatureId>,
+    /// Whether it looks at what only a request knows: its context, or whose it is.
+    pub(super) request: bool,
+}
+
+impl<'s> Evaluator<'s> {
+    pub(super) fn new(schema: &'s Schema, tags: impl Iterator<Item = &'s [Tag]>, now: Time) -> Evaluator<'s> {
+        let tags = tags.map(|tags| (tags, TagMemo::new(tags.len()))).collect();
+        Evaluator { schema, now, tags, context: Context::default() }
+    }
+
+    /// The key of a term for the customer of this row.
+    pub(super) fn key(&self, term: &Term, row: &[u64]) -> Option<u64> {
+        let facts = |tags: usize| {
+            let (tags, memo) = &self.tags[tags];
+            memo.forget();
+            Facts {
+                schema: self.schema,
+                vector: FeatureVector::new(row),
+                customer: None,
+                context: &self.context,
+                channel: NO_CHANNEL,
+                now: self.now,
+                tags,
+                memo,
+                variables: &[],
+            }
+        };
+        term.key(&facts, row)
+    }
+
+    /// What a term looks at, through tags too.
+    pub(super) fn reads(&self, term: &Term) -> Reads {
+        let mut reads = Reads::default();
+        match term {
+            Term::Feature(id, ..) | Term::Bits(id, ..) => reads.features.push(*id),
+            Term::Computed(Scoped { node, tags }, _)
+            | Term::Text(Scoped { node, tags }, _)
+            | Term::Truth(Scoped { node, tags }) => {
+                let mut known = Vec::new();
+                reads.add(node, self.tags.get(*tags).map_or(&[], |(tags, _)| tags), &mut known);
+            }
+            Term::WeekMinute(_) => {}
+        }
+        reads
+    }
+}
+
+impl Reads {
+    /// Adds what a node looks at; `known` are the tags that were gone into.
+    fn add(&mut self, node: &Node, tags: &[Tag], known: &mut Vec<usize>) {
+        node.walk(&mut |node| match node {
+            Node::Feature(id) | Node::Code(id) if !self.features.contains(id) => self.features.push(*id),
+            // Columns have no ids, and an id is what tells the variant.
+            Node::Context(_) | Node::Channel | Node::Variant(_) => self.request = true,
+            Node::Tag(tag) if !known.contains(tag) => {
+                known.push(*tag);
+                if let Some(tag) = tags.get(*tag) {
+                    self.add(&tag.condition.node, tags, known);
+                }
+            }
+            _ => {}
+        });
+    }
+
+    /// What a node looks at.
+    pub(super) fn of(node: &Node, tags: &[Tag]) -> Reads {
+        let mut reads = Reads::default();
+        reads.add(node, tags, &mut Vec::new());
+        reads
+    }
+}

@@ -1,0 +1,110 @@
+//! How many customers each offer of an engine can reach: what a rule set that goes live would come to.
+
+use std::ops::ControlFlow;
+
+use super::evaluator::Evaluator;
+use super::filter::Rows;
+use super::plan::{Plan, Planner, Scan};
+use crate::engine::{Engine, Offer};
+use crate::schema::value::Time;
+use crate::state::store::{BATCH_ROWS, Customers};
+
+/// For the offers of an engine, whom they reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Customers there are.
+    pub customers: u64,
+    /// How many of them were looked at, spread evenly; all, if the limit allowed.
+    pub sampled: u64,
+    /// By [`OfferId`](crate::engine::OfferId).
+    pub offers: Vec<OfferReach>,
+}
+
+/// Whom an offer reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferReach {
+    /// Customers looked at who pass its condition and all its guardrails, whatever its schedule and its `variant` say.
+    pub passing: u64,
+    /// Some of these conditions read the context, the channel or a parameter that an experiment changes. What reads them was
+    /// taken for passed, so fewer may be reached than that, and never more.
+    pub depends_on_request: bool,
+    /// Whether its schedule was open.
+    pub open: bool,
+}
+
+/// Customers of a batch, a bit each.
+type Bits = [u64; BATCH_ROWS / 64];
+
+/// Whom each offer reaches at this time, in one pass over the customers. At most about `limit` tests are made, one being a
+/// comparison of one customer with one atom, a nanosecond or less; where that is not enough for all customers, an even
+/// sample is looked at.
+///
+/// `None` if `stop` said so before it was through.
+pub fn reach(
+    engine: &Engine,
+    customers: &Customers,
+    now: Time,
+    limit: u64,
+    stop: impl Fn() -> bool,
+) -> Option<Reach> {
+    let tags = engine.tags.iter().map(Vec::as_slice);
+    let evaluator = Evaluator::new(&engine.schema, tags, now);
+    let mut planner = Planner::new(&evaluator, &engine.terms);
+    let guardrails: Vec<Plan> =
+        engine.guardrails.iter().map(|guardrail| planner.plan(&guardrail.form)).collect();
+    let whens = engine.offers().iter().map(|offer| (!stop()).then(|| planner.plan(&offer.when_form)));
+    let whens: Vec<Plan> = whens.collect::<Option<_>>()?;
+    let words = planner.words;
+
+    let cost: usize = guardrails.iter().chain(&whens).map(|plan| plan.cost() + 1).sum();
+    let nth = (cost as u64).saturating_mul(customers.slots() as u64).div_ceil(limit.max(1));
+    let mut scan = Scan::new(&evaluator, &engine.terms, &words);
+    let mut passing = vec![0_u64; whens.len()];
+    let mut passed: Vec<Bits> = vec![Bits::default(); guardrails.len()];
+    let (mut sampled, mut stopped) = (0, false);
+    customers.scan(&words, usize::try_from(nth).unwrap_or(usize::MAX), |batch| {
+        sampled += ones(&bits(batch.customers()));
+        for (passed, plan) in passed.iter_mut().zip(&guardrails) {
+            *passed = bits(&plan.matching(batch, &mut scan));
+        }
+        for ((passing, when), offer) in passing.iter_mut().zip(&whens).zip(engine.offers()) {
+            stopped = stopped || stop();
+            if stopped {
+                return ControlFlow::Break(());
+            }
+            let mut left = bits(&when.matching(batch, &mut scan));
+            for guardrail in &offer.guardrails {
+                left.iter_mut().zip(passed[guardrail.0 as usize]).for_each(|(left, passed)| *left &= passed);
+            }
+            *passing += ones(&left);
+        }
+        ControlFlow::Continue(())
+    });
+
+    if stopped {
+        return None;
+    }
+    let offers = engine.offers().iter().zip(&whens).zip(passing).map(|((offer, when), passing)| OfferReach {
+        passing,
+        depends_on_request: depends(offer, when, &guardrails),
+        open: offer.schedule.as_ref().is_none_or(|schedule| schedule.is_open(now)),
+    });
+    Some(Reach { customers: customers.len() as u64, sampled, offers: offers.collect() })
+}
+
+fn depends(offer: &Offer, when: &Plan, guardrails: &[Plan]) -> bool {
+    let mut plans = offer.guardrails.iter().map(|guardrail| &guardrails[guardrail.0 as usize]);
+    when.depends_on_request || plans.any(|plan| plan.depends_on_request)
+}
+
+fn bits(rows: &Rows) -> Bits {
+    let mut bits = Bits::default();
+    for (bits, rows) in bits.iter_mut().zip(rows.chunks_exact(64)) {
+        *bits = rows.iter().enumerate().fold(0, |all, (at, row)| all | u64::from(row & 1) << at);
+    }
+    bits
+}
+
+fn ones(bits: &Bits) -> u64 {
+    bits.iter().map(|bits| u64::from(bits.count_ones())).sum()
+}

@@ -1,0 +1,480 @@
+//! How often each offer was decided on, and each placement asked for, since the process began. Counting takes no lock: where a
+//! counter is found is fixed with the engine, and an engine that takes another's place goes on with the same counters.
+
+mod distinct;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::FixedState;
+
+pub use self::distinct::{Distinct, comparable};
+
+use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::decide::{Decision, Proposition};
+use crate::engine::{Engine, Offer};
+use crate::schema::ChannelId;
+use crate::schema::value::Time;
+
+/// Combinations of offer, place and arm that are counted at most, 40 bytes each. Of an engine with more, arms are left out
+/// first; when even offers find no room, those that are new are not counted.
+pub const MAX_COUNTED: usize = 1_000_000;
+/// Arms whose customers are counted at most, up to 112 KiB each.
+pub const MAX_COUNTED_ARMS: usize = 1_024;
+
+/// Counters in one piece of memory.
+const CHUNK: usize = 256;
+
+/// Where the counters of an engine's offers and placements are. Immutable; it [grows](Decided::grown) into another one over the
+/// same counters, so that nothing that is counted meanwhile is lost. Offers of earlier engines stay in it.
+#[derive(Debug)]
+pub struct Decided {
+    since: Time,
+    index: HashMap<Key, u32, FixedState>,
+    counts: Chunks<Count>,
+    /// By [`PlaceNumber`].
+    places: Chunks<PlaceCount>,
+    arms: HashMap<ArmNumber, Arc<Distinct>, FixedState>,
+    left_out: usize,
+}
+
+/// How often an offer was decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// The offer.
+    pub offer: OfferNumber,
+    /// Placement and channel.
+    pub place: PlaceNumber,
+    /// Of one arm; none: of all, under whatever arm or none.
+    pub arm: Option<ArmNumber>,
+    /// How often.
+    pub decisions: u64,
+    /// How often of these it was the fallback.
+    pub fallbacks: u64,
+}
+
+/// How often a placement was asked for on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// How often.
+    pub asked: u64,
+    /// How often of these it showed its fallback.
+    pub fallbacks: u64,
+    /// How often it showed nothing.
+    pub empty: u64,
+    /// How often it was asked in a decision whose time was over.
+    pub degraded: u64,
+}
+
+/// Offer, place, and the arm's number plus one or 0 for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+#[derive(Debug, Default)]
+struct Count {
+    decisions: AtomicU64,
+    fallbacks: AtomicU64,
+}
+
+/// Aligned, so that busy places do not take each other's cache lines.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct PlaceCount {
+    asked: AtomicU64,
+    fallbacks: AtomicU64,
+    empty: AtomicU64,
+    degraded: AtomicU64,
+}
+
+/// A list that grows without moving what is there; those who have a shorter one share it.
+#[derive(Debug)]
+struct Chunks<T>(Vec<Arc<[T]>>);
+
+impl Key {
+    fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> Key {
+        let arm = arm.map_or(0, |arm| u64::from(arm.0) + 1);
+        Key(u64::from(offer.0) << 32 | u64::from(place.0) << 17 | arm)
+    }
+
+    fn offer(self) -> OfferNumber {
+        OfferNumber((self.0 >> 32) as u32)
+    }
+
+    fn place(self) -> PlaceNumber {
+        PlaceNumber((self.0 >> 17 & 0x7fff) as u16) // more than there are places
+    }
+
+    fn arm(self) -> Option<ArmNumber> {
+        ((self.0 & 0x1_ffff) as u32).checked_sub(1).map(|arm| ArmNumber(arm as u16))
+    }
+}
+
+impl<T: Default> Chunks<T> {
+    fn get(&self, at: usize) -> Option<&T> {
+        self.0.get(at / CHUNK)?.get(at % CHUNK)
+    }
+
+    /// As long at least, over the same memory as far as this one goes.
+    fn grown(&self, len: usize) -> Chunks<T> {
+        let more = len.div_ceil(CHUNK).saturating_sub(self.0.len());
+        let more = (0..more).map(|_| (0..CHUNK).map(|_| T::default()).collect());
+        Chunks(self.0.iter().cloned().chain(more).collect())
+    }
+
+    fn len(&self) -> usize {
+        self.0.len() * CHUNK
+    }
+
+    fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flat_map(|chunk| chunk.iter())
+    }
+}
+
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn get(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+impl Decided {
+    /// Nothing to count yet, by a process that began then.
+    pub fn new(since: Time) -> Arc<Decided> {
+        Arc::new(Decided {
+            since,
+            index: HashMap::default(),
+            counts: Chunks(Vec::new()),
+            places: Chunks(Vec::new()),
+            arms: HashMap::default(),
+            left_out: 0,
+        })
+    }
+
+    /// The same counters, and those that the engine needs beside. `arms_of` tells the arms that may bear on an offer.
+    #[must_use]
+    pub fn grown<A>(self: &Arc<Decided>, engine: &Engine, arms_of: impl Fn(&Offer) -> A) -> Arc<Decided>
+    where
+        A: IntoIterator<Item = ArmNumber>,
+    {
+        let needed = || keys(engine, &arms_of);
+        let last_place = engine.placements().iter().flat_map(|placement| &placement.places).max();
+        let places = last_place.map_or(0, |place| usize::from(place.0) + 1);
+        let is_known = |key: Key| self.index.contains_key(&key);
+        if self.left_out == 0 && places <= self.places.len() && needed().all(is_known) {
+            return Arc::clone(self);
+        }
+        let (mut index, mut arms, mut left_out) = (self.index.clone(), self.arms.clone(), 0);
+        for key in needed() {
+            let next = index.len() as u32;
+            if next < MAX_COUNTED as u32 {
+                index.entry(key).or_insert(next);
+            } else if !index.contains_key(&key) {
+                left_out += 1;
+            }
+            if let Some(arm) = key.arm()
+                && arms.len() < MAX_COUNTED_ARMS
+            {
+                arms.entry(arm).or_default();
+            }
+        }
+        let (counts, places) = (self.counts.grown(index.len()), self.places.grown(places));
+        Arc::new(Decided { since: self.since, index, counts, places, arms, left_out })
+    }
+
+    /// Counts a decision, which its engine or an earlier one has made. `arms_of` tells the arms that bear on a proposition.
+    pub fn count<'e, A>(
+        &self,
+        channel: ChannelId,
+        decision: &Decision<'e>,
+        arms_of: impl Fn(&Proposition<'e>) -> A,
+    ) where
+        A: IntoIterator<Item = ArmNumber>,
+    {
+        for shown in &decision.placements {
+            let Some(place) = shown.placement.place(channel) else { continue };
+            if let Some(count) = self.places.get(usize::from(place.0)) {
+                add(&count.asked);
+                for (applies, count) in [
+                    (shown.fallback, &count.fallbacks),
+                    (shown.propositions.is_empty(), &count.empty),
+                    (decision.degraded, &count.degraded),
+                ] {
+                    if applies {
+                        add(count);
+                    }
+                }
+            }
+            for proposition in &shown.propositions {
+                let offer = proposition.offer.number;
+                self.add(Key::new(offer, place, None), shown.fallback);
+                for arm in arms_of(proposition) {
+                    self.add(Key::new(offer, place, Some(arm)), shown.fallback);
+                }
+            }
+        }
+    }
+
+    fn add(&self, key: Key, fallback: bool) {
+        let Some(count) = self.index.get(&key).and_then(|at| self.counts.get(*at as usize)) else { return };
+        add(&count.decisions);
+        if fallback {
+            add(&count.fallbacks);
+        }
+    }
+
+    /// Counts a customer among those of the arms that he is in.
+    pub fn assigned(&self, customer: &str, arms: impl IntoIterator<Item = ArmNumber>) {
+        for arm in arms {
+            if let Some(distinct) = self.arms.get(&arm) {
+                distinct.add(customer);
+            }
+        }
+    }
+
+    /// When counting began.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Combinations of offer, place and arm of the engine in force for which there was no room.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Every combination that was decided on, in no order.
+    pub fn chosen(&self) -> impl Iterator<Item = Chosen> {
+        self.index.iter().filter_map(|(key, at)| {
+            let count = self.counts.get(*at as usize)?;
+            // Both may be counted between the two reads.
+            let fallbacks = get(&count.fallbacks);
+            let decisions = get(&count.decisions).max(fallbacks);
+            let (offer, place, arm) = (key.offer(), key.place(), key.arm());
+            (decisions > 0).then_some(Chosen { offer, place, arm, decisions, fallbacks })
+        })
+    }
+
+    /// Every place that was asked for.
+    pub fn asked(&self) -> impl Iterator<Item = (PlaceNumber, Asked)> {
+        let counts = self.places.all().map(|count| {
+            let (fallbacks, empty, degraded) =
+                (get(&count.fallbacks), get(&count.empty), get(&count.degraded));
+            let asked = get(&count.asked).max(fallbacks).max(empty).max(degraded);
+            Asked { asked, fallbacks, empty, degraded }
+        });
+        counts
+            .enumerate()
+            .map(|(at, asked)| (PlaceNumber(at as u16), asked))
+            .filter(|(_, asked)| asked.asked > 0)
+    }
+
+    /// The customers of an arm, if they are counted.
+    pub fn customers(&self, arm: ArmNumber) -> Option<&Distinct> {
+        self.arms.get(&arm).map(|distinct| &**distinct)
+    }
+}
+
+/// What an engine's decisions may be counted under: first all offers, then all arms.
+fn keys<A>(engine: &Engine, arms_of: &impl Fn(&Offer) -> A) -> impl Iterator<Item = Key>
+where
+    A: IntoIterator<Item = ArmNumber>,
+{
+    let pairs = || {
+        engine.placements().iter().flat_map(move |placement| {
+            let fallback = placement.fallback.filter(|fallback| !placement.offers.contains(fallback));
+            let offers = placement.offers.iter().copied().chain(fallback).map(|id| engine.offer(id));
+            offers.flat_map(move |offer| placement.places.iter().map(move |place| (offer, *place)))
+        })
+    };
+    let all = pairs().map(|(offer, place)| Key::new(offer.number, place, None));
+    let arms = pairs().flat_map(move |(offer, place)| {
+        arms_of(offer).into_iter().map(move |arm| Key::new(offer.number, place, Some(arm)))
+    });
+    all.chain(arms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::RwLock;
+
+    use super::*;
+    use crate::decide::{Context, Request, decide};
+    use crate::rules::rule_set::RuleSet;
+    use crate::schema::Schema;
+    use crate::schema::vector::FeatureVector;
+
+    const SCHEMA: &str = "schema: s\nchannels: [app, web]\nfeatures:\n  age: {kind: int, min: 0, max: 120}\n";
+
+    /// An engine in which `home` shows up to two of these offers, and `brand` when there are none.
+    fn engine(before: Option<&Engine>, offers: &[&str]) -> Engine {
+        let schema = before.map_or_else(
+            || Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap()),
+            |before| before.schema.clone(),
+        );
+        let treatments = "treatments: [{placement: home, content: {}}]";
+        let rules: String =
+            offers.iter().map(|name| format!("  {name}: {{placements: [home], {treatments}}}\n")).collect();
+        let text = format!(
+            "rule_set: r\nplacements: {{home: {{channels: [app, web], count: 2, fallback: brand}}}}\noffers:\n{rules}  \
+             brand: {{{treatments}}}\n"
+        );
+        let set = Arc::new(RuleSet::parse("r", &text, &schema).unwrap_or_else(|e| panic!("{e}")));
+        let catalogue = before.map_or_else(Arc::default, |before| before.catalogue.clone());
+        Engine::compile_with(&schema, &[(set, 1)], &catalogue).unwrap().0
+    }
+
+    fn none(_: &Offer) -> [ArmNumber; 0] {
+        []
+    }
+
+    /// Decides once on this channel and counts it, under these arms.
+    fn decided(engine: &Engine, decided: &Decided, channel: &str, arms: &[u16]) {
+        let channel = engine.schema.channel_id(channel).unwrap();
+        let request = Request {
+            customer: "c-1",
+            contacts: &[],
+            budgets: &crate::decide::NoBudgets,
+            lessons: &crate::decide::NoLessons,
+            seed: 0,
+            channel,
+            placements: &[(engine.placement_id("home").unwrap(), 2)],
+            locale: None,
+            context: Context::default(),
+            explain: false,
+            overdue: None,
+        };
+        let decision = decide(engine, FeatureVector::unknown(), &request, Time(0));
+        decided.count(channel, &decision, |_| arms.iter().map(|arm| ArmNumber(*arm)).collect::<Vec<_>>());
+    }
+
+    /// Decisions and fallbacks by offer, place and arm.
+    fn chosen(engine: &Engine, decided: &Decided) -> BTreeMap<String, (u64, u64)> {
+        let name = |chosen: Chosen| {
+            let offer = &engine.catalogue.offer(chosen.offer).unwrap().name;
+            let arm = chosen.arm.map_or(String::new(), |arm| format!(" {}", arm.0));
+            (format!("{offer} {}{arm}", chosen.place.0), (chosen.decisions, chosen.fallbacks))
+        };
+        decided.chosen().map(name).collect()
+    }
+
+    #[test]
+    fn what_is_shown_is_counted_by_offer_place_and_arm() {
+        let engine = engine(None, &["card", "loan"]);
+        let arms = |_: &Offer| [ArmNumber(3), ArmNumber(u16::MAX)];
+        let counts = Decided::new(Time(5)).grown(&engine, arms);
+        decided(&engine, &counts, "app", &[]);
+        decided(&engine, &counts, "app", &[3]);
+        decided(&engine, &counts, "web", &[3, u16::MAX, 9]);
+        let expected = ["card 0", "loan 0", "card 1", "loan 1", "card 0 3", "loan 0 3"].map(|name| (name, 1));
+        let more = ["card 1 3", "loan 1 3", "card 1 65535", "loan 1 65535"].map(|name| (name, 1));
+        let mut expected: BTreeMap<String, (u64, u64)> =
+            expected.into_iter().chain(more).map(|(name, count)| (name.to_owned(), (count, 0))).collect();
+        expected.insert("card 0".into(), (2, 0));
+        expected.insert("loan 0".into(), (2, 0));
+        assert_eq!(chosen(&engine, &counts), expected, "an arm that the engine does not have is not counted");
+        let asked: Vec<_> = counts.asked().map(|(place, asked)| (place.0, asked.asked)).collect();
+        assert_eq!((asked, counts.since(), counts.left_out()), (vec![(0, 2), (1, 1)], Time(5), 0));
+    }
+
+    #[test]
+    fn fallbacks_and_empty_answers_are_told_apart() {
+        let engine = engine(None, &[]);
+        let counts = Decided::new(Time(0)).grown(&engine, none);
+        decided(&engine, &counts, "web", &[]);
+        assert_eq!(chosen(&engine, &counts), BTreeMap::from([("brand 1".to_owned(), (1, 1))]));
+        let place = Asked { asked: 1, fallbacks: 1, empty: 0, degraded: 0 };
+        assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
+        let channel = engine.schema.channel_id("web").unwrap();
+        let shown = |placement| crate::decide::Shown {
+            placement,
+            fallback: false,
+            propositions: Vec::new(),
+            explanations: Vec::new(),
+        };
+        let placements = vec![shown(&engine.placements()[0])];
+        counts.count(channel, &Decision { placements, degraded: true, holdout: false }, |_| None);
+        let place = Asked { asked: 2, fallbacks: 1, empty: 1, degraded: 1 };
+        assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
+    }
+
+    #[test]
+    fn an_engine_with_nothing_new_needs_nothing_new() {
+        let first = engine(None, &["card", "loan"]);
+        let counts = Decided::new(Time(0)).grown(&first, none);
+        let fewer = engine(Some(&first), &["card"]);
+        assert!(Arc::ptr_eq(&counts, &counts.grown(&fewer, none)));
+        assert!(!Arc::ptr_eq(&counts, &counts.grown(&fewer, |_| Some(ArmNumber(0)))), "an arm is new");
+        let empty = Engine::empty(&first.schema);
+        let none_yet = Decided::new(Time(0));
+        assert!(Arc::ptr_eq(&none_yet, &none_yet.grown(&empty, none)));
+    }
+
+    #[test]
+    fn no_count_is_lost_while_engines_take_each_others_place() {
+        const THREADS: u64 = 4;
+        const DECISIONS: u64 = 2_000;
+        let first = engine(None, &["card"]);
+        let counts = Decided::new(Time(0)).grown(&first, none);
+        let live = RwLock::new(Arc::new((first, counts)));
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..DECISIONS {
+                        let now = live.read().unwrap().clone();
+                        decided(&now.0, &now.1, "app", &[]);
+                    }
+                });
+            }
+            for round in 0..40 {
+                let now = live.read().unwrap().clone();
+                let names: Vec<String> = (0..=round * 7).map(|at| format!("x{at}")).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).chain(["card"]).collect();
+                let next = engine(Some(&now.0), &names);
+                let counts = now.1.grown(&next, none);
+                *live.write().unwrap() = Arc::new((next, counts));
+            }
+        });
+        let now = live.read().unwrap().clone();
+        let asked: u64 = now.1.asked().map(|(_, asked)| asked.asked).sum();
+        let shown = chosen(&now.0, &now.1);
+        assert_eq!((asked, shown["card 0"].0), (THREADS * DECISIONS, THREADS * DECISIONS));
+        let second: u64 = shown.iter().filter(|(name, _)| *name != "card 0").map(|(_, count)| count.0).sum();
+        assert!(second <= THREADS * DECISIONS && shown.keys().all(|name| name.ends_with(" 0")), "{shown:?}");
+    }
+
+    #[test]
+    fn beyond_the_bound_arms_are_left_out_and_offers_are_still_counted() {
+        // 41 offers on 2 places with 16,383 arms are more than 1,000,000.
+        let names: Vec<String> = (0..40).map(|at| format!("o{at}")).collect();
+        let engine = engine(None, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let arms = |_: &Offer| (0..16_383).map(ArmNumber);
+        let counts = Decided::new(Time(0)).grown(&engine, arms);
+        assert_eq!(counts.index.len(), MAX_COUNTED);
+        assert_eq!(counts.left_out(), 41 * 2 * 16_384 - MAX_COUNTED);
+        assert_eq!(counts.arms.len(), MAX_COUNTED_ARMS);
+        decided(&engine, &counts, "web", &[0]);
+        assert!(chosen(&engine, &counts).contains_key("o0 1"));
+        let shrunk = counts.grown(&engine, none);
+        assert_eq!(shrunk.left_out(), 0, "all that is needed now has a counter");
+    }
+
+    #[test]
+    fn customers_of_arms_are_counted_once_each() {
+        let engine = engine(None, &["card"]);
+        let counts = Decided::new(Time(0)).grown(&engine, |_| [ArmNumber(0), ArmNumber(1)]);
+        for customer in 0..100 {
+            for _ in 0..3 {
+                counts.assigned(
+                    &format!("c-{customer}"),
+                    [ArmNumber(u16::from(customer % 4 == 0)), ArmNumber(7)],
+                );
+            }
+        }
+        let grown =
+            counts.grown(&self::engine(Some(&engine), &["card", "new"]), |_| [ArmNumber(0), ArmNumber(1)]);
+        let customers = |arm| grown.customers(ArmNumber(arm)).map(Distinct::estimate);
+        assert_eq!((customers(0), customers(1), customers(7)), (Some(75), Some(25), None));
+    }
+}

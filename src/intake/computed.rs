@@ -1,0 +1,217 @@
+//! What computed features take from an event, compiled from a schema: for each type of event who computes from it, with the
+//! conditions. An event is looked at once, when it comes in; what its record carries is all that the fold needs, so neither
+//! a condition nor a time zone is looked at again.
+
+use std::sync::Arc;
+
+use crate::expression::{Expression, Facts, Scope, Syntax, TagMemo};
+use crate::input::problem::Problems;
+use crate::schema::context::Context;
+use crate::schema::value::Value;
+use crate::schema::{ContextId, EventType, FeatureId, Kind, Schema, When};
+
+/// Reads a schema together with the conditions in it.
+///
+/// # Errors
+/// Everything that is wrong with the schema; if nothing is, all conditions on events that do not compile.
+pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
+    let schema = Arc::new(Schema::parse(file, text)?);
+    Intake::compile(&schema)?;
+    Ok(schema)
+}
+
+/// What is computed from events.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    schema: Arc<Schema>,
+    /// By the schema's event types.
+    events: Vec<Taken>,
+}
+
+/// What is computed from events of one type.
+#[derive(Debug, Clone)]
+struct Taken {
+    /// Its context is what such an event carries.
+    carried: Schema,
+    /// Each once, however many features have it.
+    conditions: Vec<Expression>,
+    features: Vec<Taking>,
+}
+
+/// A feature that is computed from them.
+#[derive(Debug, Clone)]
+struct Taking {
+    feature: FeatureId,
+    property: Option<usize>,
+    condition: Option<usize>,
+}
+
+impl Intake {
+    /// Of a schema without events.
+    pub fn empty() -> Intake {
+        Intake { schema: Arc::new(Schema::empty()), events: Vec::new() }
+    }
+
+    /// What the computed features of a schema take from its events.
+    ///
+    /// # Errors
+    /// All conditions that do not compile, each where it stands in the schema.
+    pub fn compile(schema: &Arc<Schema>) -> Result<Intake, Problems> {
+        let mut problems = Problems::new();
+        let mut events: Vec<Taken> = schema.events().iter().map(Taken::new).collect();
+        for (number, feature) in schema.features().iter().enumerate() {
+            let Kind::Computed(computed) = &feature.kind else { continue };
+            let Some(id) = schema.event_id(&computed.event) else { continue };
+            let (event, taken) = (&schema.events()[id], &mut events[id]);
+            let condition = match &computed.when {
+                Some(when) => match taken.condition(event, when) {
+                    Ok(condition) => Some(condition),
+                    Err(found) => {
+                        problems.extend(found);
+                        continue;
+                    }
+                },
+                None => None,
+            };
+            let property = computed.property.as_ref().and_then(|(name, _)| event.property_id(name));
+            taken.features.push(Taking { feature: FeatureId(number as u16), property, condition });
+        }
+        problems.or(Intake { schema: Arc::clone(schema), events })
+    }
+
+    /// What features take from an event, each with the code for [`Schema::take`]: the event's place in the schema's
+    /// [`events`](Schema::events), when it was in seconds since 1970, its properties by their place, each at most once, read with
+    /// their kinds. Nothing from what is no event of this schema.
+    pub fn facts(&self, event: usize, at: u32, properties: &[(usize, Value<'_>)]) -> Vec<(FeatureId, u64)> {
+        let Some(taken) = self.events.get(event).filter(|taken| !taken.features.is_empty()) else {
+            return Vec::new();
+        };
+        let held = taken.held(properties);
+        let fact = |taking: &Taking| {
+            let Kind::Computed(computed) = &self.schema.feature(taking.feature).kind else { return None };
+            if taking.condition.is_some_and(|condition| !held[condition]) {
+                return None;
+            }
+            let carried =
+                |id: usize| properties.iter().find(|(known, _)| *known == id).map(|(_, value)| value);
+            let code = computed.code(at, taking.property.and_then(carried), self.schema.zone())?;
+            Some((taking.feature, code))
+        };
+        taken.features.iter().filter_map(fact).collect()
+    }
+}
+
+impl Taken {
+    fn new(event: &EventType) -> Taken {
+        Taken { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
+    }
+
+    /// The number of a condition on such events.
+    fn condition(&mut self, event: &EventType, when: &When) -> Result<usize, Problems> {
+        if let Some(known) = self.conditions.iter().position(|condition| *condition.text == *when.text) {
+            return Ok(known);
+        }
+        let scope = Scope { event: Some(&event.name), ..Scope::of(&self.carried) };
+        let condition = scope.condition(&Syntax::parse(&when.text, when.origin.clone())?)?;
+        self.conditions.push(condition);
+        Ok(self.conditions.len() - 1)
+    }
+
+    /// Whether each condition holds.
+    fn held(&self, properties: &[(usize, Value<'_>)]) -> Vec<bool> {
+        if self.conditions.is_empty() {
+            return Vec::new();
+        }
+        let (mut context, memo) = (Context::default(), TagMemo::default());
+        for (id, value) in properties {
+            context.set(ContextId(*id as u16), value.borrowed());
+        }
+        let facts = Facts::of_context(&self.carried, &context, &memo);
+        self.conditions.iter().map(|condition| condition.holds(&facts)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::cursor::{Input, InputValue};
+
+    const SCHEMA: &str = "
+schema: s
+timezone: Asia/Shanghai
+features:
+  age: {kind: int, min: 0, max: 120}
+  views: {kind: count, event: page_view}
+  fx: {kind: count, event: page_view, when: page == 'fx' && seconds >= 5, window: 7d}
+  fx_seconds: {kind: sum, event: page_view, when: page == 'fx' && seconds >= 5, property: seconds}
+  pages: {kind: distinct, event: page_view, property: page}
+  days: {kind: streak, event: page_view, per: day}
+  high: {kind: count, event: page_view, when: level >= 'mid'}
+  unlevelled: {kind: count, event: page_view, when: level == null || !has(event.page)}
+  won: {kind: sum, event: convert, property: value, when: \"offer.startsWith('fx_')\"}
+events:
+  page_view:
+    properties:
+      page: {kind: string}
+      seconds: {kind: int, min: -1, max: 86400}
+      level: {kind: enum, values: [low, mid, high], ordered: true}
+";
+
+    /// What is taken from an event with these properties, in JSON: `feature code` each, without those that are hashes.
+    fn facts(event: &str, properties: &str) -> Vec<String> {
+        let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+        let intake = Intake::compile(&schema).unwrap();
+        let id = schema.event_id(event).unwrap();
+        let input = Input::from_json(properties.as_bytes()).unwrap();
+        let InputValue::Map(entries) = &input.value else { panic!("{properties}") };
+        let declared = &schema.events()[id];
+        let read = entries.iter().map(|(key, input)| {
+            let property = declared.property_id(&key.text).unwrap();
+            (property, declared.properties[property].kind.read(&input.value).unwrap())
+        });
+        let facts = intake.facts(id, 1_000_000_000, &read.collect::<Vec<_>>());
+        let named = facts.iter().map(|(id, code)| match &*schema.feature(*id).name {
+            "pages" => "pages".to_owned(),
+            name => format!("{name} {code}"),
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn features_take_their_code_where_their_condition_holds() {
+        // In Shanghai it is the 11,574th day after the first of 1970; one more for what is before, one for nothing.
+        const DAY: &str = "days 11576";
+        let viewed = |properties: &str| facts("page_view", properties);
+        assert_eq!(viewed("{}"), ["views 1", DAY, "unlevelled 1"]);
+        assert_eq!(viewed(r#"{"seconds": 7}"#), ["views 1", DAY, "unlevelled 1"]);
+        let all = ["views 1", "fx 1", "fx_seconds 9", "pages", DAY, "high 1"];
+        assert_eq!(viewed(r#"{"page": "fx", "seconds": 7, "level": "mid"}"#), all);
+        let some = ["views 1", "pages", DAY];
+        assert_eq!(viewed(r#"{"page": "fx", "seconds": 4, "level": "low"}"#), some);
+        assert_eq!(facts("convert", r#"{"offer": "cards", "value": 2}"#), [""; 0]);
+        assert_eq!(
+            facts("convert", r#"{"offer": "fx_exchange"}"#),
+            [""; 0],
+            "without a value there is none to add"
+        );
+        assert_eq!(facts("convert", r#"{"offer": "fx_exchange", "value": 2}"#).len(), 1);
+        assert_eq!(facts("click", r#"{"offer": "fx_exchange"}"#), [""; 0]);
+    }
+
+    #[test]
+    fn the_same_page_has_the_same_code_on_any_machine() {
+        let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+        let intake = Intake::compile(&schema).unwrap();
+        let pages = schema.feature_id("pages").unwrap();
+        let facts = intake.facts(0, 5, &[(0, Value::Text("fx".into()))]);
+        assert!(facts.contains(&(pages, 17_392_007_123_876_259_967)), "{facts:?}");
+        assert!(intake.facts(usize::MAX, 5, &[]).is_empty(), "what is no event");
+    }
+
+    #[test]
+    fn a_condition_that_features_share_is_looked_at_once() {
+        let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
+        let intake = Intake::compile(&schema).unwrap();
+        assert_eq!(intake.events[0].conditions.len(), 3);
+    }
+}

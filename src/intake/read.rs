@@ -1,0 +1,298 @@
+//! An event as somebody sent it, checked: names become numbers, properties are typed by the schema, the token is believed
+//! only if it is ours.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::computed::Intake;
+use super::token::{Token, Tokens};
+use crate::customer::event::{Event, MAX_AHEAD_S, MAX_LATE_S};
+use crate::customer::id::CustomerId;
+use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::customer::outcome::Outcome;
+use crate::customer::outcome::OutcomeKind;
+use crate::customer::update::{Change, Update};
+use crate::engine::Engine;
+use crate::input::cursor::{Cursor, Object, quoted};
+use crate::input::problem::{Problem, Problems};
+use crate::schema::value::{Time, Value};
+
+const FIELDS: [&str; 9] =
+    ["id", "type", "customer", "token", "offer", "placement", "channel", "at", "properties"];
+/// Bytes of an event's id at most.
+const MAX_ID_BYTES: usize = 64;
+/// What an outcome may be worth at most, either way.
+const MAX_VALUE: f64 = 1e12;
+
+/// Reads events against one engine.
+pub struct Reader<'r> {
+    /// Whose names count.
+    pub engine: &'r Engine,
+    /// What computed features take from events, of the same schema.
+    pub intake: &'r Intake,
+    /// What tokens are checked with, and how long they are good.
+    pub tokens: &'r Tokens,
+    /// When the event was received.
+    pub now: Time,
+}
+
+/// What an outcome is of, as far as the sender tells.
+struct Subject {
+    offer: OfferNumber,
+    place: PlaceNumber,
+    arms: Vec<ArmNumber>,
+    nonce: u64,
+    decided: u32,
+    segment: u8,
+}
+
+impl Reader<'_> {
+    /// The event here, as a change to its customer.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn event(&self, at: &Cursor<'_, '_>) -> Result<Update, Problems> {
+        let mut problems = Problems::new();
+        let update = self.read(at, &mut problems);
+        match update {
+            Some(update) => problems.or(update),
+            None => Err(problems),
+        }
+    }
+
+    fn read(&self, at: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Update> {
+        let object = at.object(&FIELDS, problems)?;
+        let customer = customer(&object, problems);
+        let id = id(&object, customer.as_ref(), problems)?;
+        let received = self.now.stored_seconds();
+        let when = self.when(&object, received, problems)?;
+        let type_name = object.required("type", problems)?;
+        let name = type_name.text(problems)?;
+        let schema = &self.engine.schema;
+        let found = schema.find_event(name).map_err(|problem| problems.push(type_name.placed(problem)));
+        let event_type = found.ok()?;
+        let mut properties = self.properties(&object, event_type, problems);
+        let outcome = match OutcomeKind::of_name(name) {
+            Some(kind) => {
+                let subject = self.subject(&object, customer.as_ref(), when, problems)?;
+                self.describe(event_type, &subject, &mut properties);
+                Some(Box::new(self.outcome(kind, subject, &properties, event_type, problems)?))
+            }
+            None => {
+                for field in ["token", "offer", "placement", "channel"] {
+                    if let Some(at) = object.given(field) {
+                        let detail = format!("`{field}` belongs to outcomes, `{name}` is none");
+                        let outcomes = OutcomeKind::ALL.map(OutcomeKind::name).join(", ");
+                        problems.push(at.key_problem(detail).hint(format!("outcomes: {outcomes}")));
+                    }
+                }
+                None
+            }
+        };
+        // Not before it was decided, nor in the future, which the clock of another node may be in.
+        let at = outcome.as_ref().map_or(when, |outcome| when.max(outcome.decided)).min(received);
+        let facts = self.intake.facts(event_type, at, &properties);
+        let event = Event { at, received, id, facts, outcome };
+        Some(Update { customer: customer?, change: Change::Event(Box::new(event)) })
+    }
+
+    /// When it happened: now, unless it says; a clock that is a little ahead is taken as now.
+    fn when(&self, object: &Object<'_, '_>, received: u32, problems: &mut Problems) -> Option<u32> {
+        let Some(at) = object.get("at") else { return Some(received) };
+        let text = at.text(problems)?;
+        let Some(time) = Time::parse(text) else {
+            let detail = format!("expected a time such as 2026-11-21T10:00:00Z, found {}", quoted(text));
+            problems.push(at.problem(detail));
+            return None;
+        };
+        let ahead = time.seconds() - i64::from(received);
+        if ahead > i64::from(MAX_AHEAD_S) {
+            let detail =
+                format!("{text} is {ahead} s ahead of the server, more than the {MAX_AHEAD_S} allowed");
+            problems.push(at.problem(detail).hint("set the sender's clock, or leave `at` out"));
+            return None;
+        }
+        if -ahead > i64::from(MAX_LATE_S) {
+            let days = MAX_LATE_S / 86_400;
+            problems.push(
+                at.problem(format!("{text} is more than {days} days ago: no window looks back so far")),
+            );
+            return None;
+        }
+        Some((i64::from(received) + ahead.min(0)).max(0) as u32)
+    }
+
+    /// The properties that are given, by their places in the declaration.
+    fn properties<'n>(
+        &self,
+        object: &Object<'_, 'n>,
+        event_type: usize,
+        problems: &mut Problems,
+    ) -> Vec<(usize, Value<'n>)> {
+        let declared = &self.engine.schema.events()[event_type];
+        let mut found = Vec::new();
+        let Some(at) = object.get("properties") else { return found };
+        for (name, at) in at.entries(problems).unwrap_or_default() {
+            if problems.omitted > 0 {
+                break; // enough was said, and hints cost time
+            }
+            let place = match declared.find_property(name) {
+                Ok(place) => place,
+                Err(problem) => {
+                    problems.push(at.key_placed(problem));
+                    continue;
+                }
+            };
+            if at.is_null() {
+                continue;
+            }
+            match declared.properties[place].kind.read(&at.input.value) {
+                Ok(value) => found.push((place, value)),
+                Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
+            }
+        }
+        found
+    }
+
+    /// What the outcome is of: what the token says, or offer, placement and channel.
+    fn subject(
+        &self,
+        object: &Object<'_, '_>,
+        customer: Option<&CustomerId>,
+        when: u32,
+        problems: &mut Problems,
+    ) -> Option<Subject> {
+        let Some(at) = object.get("token") else { return self.named(object, when, problems) };
+        for field in ["offer", "placement", "channel"] {
+            if let Some(at) = object.given(field) {
+                problems.push(at.key_problem(format!("the token says the `{field}` already: leave it out")));
+            }
+        }
+        let text = at.text(problems)?;
+        let Tokens { keys, life } = self.tokens;
+        let checked = keys.check(text, customer?.as_str(), self.now.stored_seconds(), *life);
+        let checked = checked.map_err(|wrong| problems.push(at.problem(wrong.to_string())));
+        let Token { decided, nonce, offer, place, arms, segment, .. } = checked.ok()?;
+        let catalogue = &self.engine.catalogue;
+        let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
+        if catalogue.offer(offer).is_none() || catalogue.place(place).is_none() {
+            problems.push(at.problem("the token names an offer or place that this server never had"));
+            return None;
+        }
+        Some(Subject {
+            offer,
+            place,
+            arms: arms.into_iter().map(ArmNumber).collect(),
+            nonce,
+            decided,
+            segment,
+        })
+    }
+
+    fn named(&self, object: &Object<'_, '_>, when: u32, problems: &mut Problems) -> Option<Subject> {
+        let catalogue = &self.engine.catalogue;
+        let mut text =
+            |field: &str| {
+                let Some(at) = object.get(field) else {
+                    let detail = format!("`{field}` is missing");
+                    let problem = object.cursor().problem(detail);
+                    problems.push(problem.hint(
+                        "an outcome has the proposition's `token`, or `offer`, `placement` and `channel`",
+                    ));
+                    return None;
+                };
+                Some((at, at.text(problems)?))
+            };
+        let (offer, placement, channel) = (text("offer"), text("placement"), text("channel"));
+        let ((offer_at, offer), (placement_at, placement), (channel_at, channel)) =
+            (offer?, placement?, channel?);
+        let number = catalogue.offer_number(offer);
+        if number.is_none() {
+            let problem = Problem::new(format!("unknown offer {}", quoted(offer)));
+            let names = self.engine.offers().iter().map(|offer| &*offer.name);
+            problems.push(offer_at.placed(problem.nearest(offer, names)));
+        }
+        let place = catalogue.place_number(placement, channel);
+        if place.is_none() {
+            let on = self.engine.schema.find_channel(channel);
+            match on.map(|channel| self.engine.placement_on(placement, Some(channel))) {
+                Err(problem) => problems.push(channel_at.placed(problem)),
+                Ok(Err(problem)) => problems.push(placement_at.placed(problem)),
+                Ok(Ok(_)) => {
+                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))));
+                }
+            }
+        }
+        let (offer, place) = (number?, place?);
+        Some(Subject { offer, place, arms: Vec::new(), nonce: 0, decided: when, segment: 0 })
+    }
+
+    /// Gives an outcome the properties that every outcome has, for computed features.
+    fn describe(&self, event_type: usize, subject: &Subject, properties: &mut Vec<(usize, Value<'_>)>) {
+        let Engine { schema, catalogue, .. } = self.engine;
+        let place = catalogue.place(subject.place);
+        let offer = catalogue.offer(subject.offer).map(|offer| &*offer.name);
+        let placement = place.and_then(|place| catalogue.placements.name(place.placement));
+        let channel = place.and_then(|place| catalogue.channels.name(place.channel));
+        for (name, value) in [("offer", offer), ("placement", placement), ("channel", channel)] {
+            let place =
+                schema.events()[event_type].properties.iter().position(|property| &*property.name == name);
+            if let (Some(place), Some(value)) = (place, value) {
+                properties.retain(|(given, _)| *given != place); // what it is of is known
+                properties.push((place, Value::Text(value.to_owned().into())));
+            }
+        }
+    }
+
+    fn outcome(
+        &self,
+        kind: OutcomeKind,
+        subject: Subject,
+        properties: &[(usize, Value<'_>)],
+        event_type: usize,
+        problems: &mut Problems,
+    ) -> Option<Outcome> {
+        let Subject { offer, place, arms, nonce, decided, segment } = subject;
+        let declared = &self.engine.schema.events()[event_type].properties;
+        let worth = declared.iter().position(|property| &*property.name == "value");
+        let worth = properties.iter().find(|(place, _)| Some(*place) == worth);
+        let value = worth.and_then(|(_, value)| value.number()).unwrap_or(0.0);
+        if value.abs() > MAX_VALUE {
+            problems.push(Problem::new(format!(
+                "`value`: expected a number up to {MAX_VALUE:e} either way, found {value}"
+            )));
+            return None;
+        }
+        // The place in a budget that was held when it was decided is the one that is used up, whatever day it is now.
+        let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
+            Time::from_seconds(i64::from(decided))
+        } else {
+            self.now
+        };
+        let limits = self.engine.limits(offer, kind, day_of).to_vec();
+        let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
+        // Without a token nobody can tell a second click from a first.
+        let lesson = known.filter(|_| nonce != 0).and_then(|offer| offer.lesson(segment));
+        let value = (value * 1_000.0).round() as i64;
+        Some(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson })
+    }
+}
+
+fn customer(object: &Object<'_, '_>, problems: &mut Problems) -> Option<CustomerId> {
+    let at = object.required("customer", problems)?;
+    let text = at.text(problems)?;
+    CustomerId::new(text).map_err(|why| problems.push(at.problem(why))).ok()
+}
+
+/// The hash of its id; 0 if it has none. Devices may count their events alike, so it is the customer's.
+fn id(object: &Object<'_, '_>, customer: Option<&CustomerId>, problems: &mut Problems) -> Option<u64> {
+    let Some(at) = object.get("id") else { return Some(0) };
+    let text = at.text(problems)?;
+    if text.is_empty() || text.len() > MAX_ID_BYTES {
+        problems.push(
+            at.problem(format!("an event's id has 1 to {MAX_ID_BYTES} bytes, this one {}", text.len())),
+        );
+        return None;
+    }
+    let of = customer.map_or(0, |customer| xxh3_64_with_seed(customer.as_str().as_bytes(), 0));
+    Some(xxh3_64_with_seed(text.as_bytes(), of).max(1))
+}

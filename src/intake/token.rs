@@ -1,0 +1,650 @@
+//! Proposition tokens: what a decision said, signed and handed to the channel, which sends it back with the outcome.
+//! Nothing is stored when a decision is made; any node that has the key can tell what an outcome belongs to.
+//!
+//! ```text
+//! bytes  what
+//!     1  version of this format, 1
+//!     1  id of the key it is signed with
+//!     4  decided, seconds since 1970, little-endian
+//!     8  nonce, little-endian
+//!     8  whose it is: the first bytes of keyed BLAKE3 over the nonce (8 bytes) and the customer's id, by the
+//!        customer subkey; not readable, and not the same in two tokens of one customer
+//!     4  propensity, bits of an f32, little-endian
+//!     1  segment
+//!     1  rank
+//!     *  offer, treatment, place
+//!     *  how many rule sets, then each one's number and version
+//!     *  how many arms, then each one's number
+//!    16  MAC: the first bytes of keyed BLAKE3 over everything above, by the MAC subkey
+//! ```
+//! Bytes marked `*` are unsigned LEB128 numbers of the fewest bytes. As text it is base64url without padding and with zero
+//! trailing bits, so a token has exactly one text. A key is 32 random bytes, of which BLAKE3's key derivation makes the
+//! two subkeys. A usual token has 78 characters (`benches/token.rs`).
+//!
+//! The MAC is checked before anything of the content is believed and before the customer is compared. So whoever makes up
+//! tokens learns nothing from what is answered, and whoever has a real one learns whose it is only by guessing right.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use smallvec::SmallVec;
+
+use crate::schema::value::{SECOND, Time};
+
+/// Rule sets in a token at most.
+pub const MAX_RULE_SETS: usize = 16;
+/// Arms in a token at most.
+pub const MAX_ARMS: usize = 16;
+/// Characters of a token's text at most.
+pub const MAX_TOKEN_BYTES: usize = (MAX_RAW_BYTES * 4).div_ceil(3);
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 32;
+/// How long a token is accepted unless told otherwise, in seconds: 30 days.
+pub const DEFAULT_LIFE: u32 = 30 * 24 * 3600;
+/// Seconds by which the clock of the node that decided may be ahead.
+pub const MAX_AHEAD: u32 = 300;
+
+const VERSION: u8 = 1;
+const CUSTOMER_BYTES: usize = 8;
+const MAC_BYTES: usize = 16;
+/// Up to and with the rank.
+const HEAD_BYTES: usize = 1 + 1 + 4 + 8 + CUSTOMER_BYTES + 4 + 1 + 1;
+const CUSTOMER_AT: usize = 14;
+/// Bytes of the longest number of 16 bits.
+const U16_BYTES: usize = 3;
+/// Bytes of the longest number of 32 bits.
+const U32_BYTES: usize = 5;
+const MAX_BODY_BYTES: usize = HEAD_BYTES
+    + U32_BYTES
+    + 2 * U16_BYTES
+    + 1
+    + MAX_RULE_SETS * (U16_BYTES + U32_BYTES)
+    + 1
+    + MAX_ARMS * U16_BYTES;
+const MIN_RAW_BYTES: usize = HEAD_BYTES + 5 + MAC_BYTES;
+const MAX_RAW_BYTES: usize = MAX_BODY_BYTES + MAC_BYTES;
+
+/// What a token says. The customer is not in it to be read, only to be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// When it was decided, in seconds since 1970.
+    pub decided: u32,
+    /// Which decision and place in it; what counts an outcome once.
+    pub nonce: u64,
+    /// Number and version of each rule set that had a say. Beyond [`MAX_RULE_SETS`] they are left out, so the offer's own
+    /// comes first.
+    pub rule_sets: SmallVec<[(u16, u32); 8]>,
+    /// The offer's number.
+    pub offer: u32,
+    /// The treatment's number within the offer.
+    pub treatment: u16,
+    /// The number of placement and channel.
+    pub place: u16,
+    /// Numbers of the variants that the customer is in; beyond [`MAX_ARMS`] they are left out.
+    pub arms: SmallVec<[u16; 4]>,
+    /// The segment that propensities were learned for.
+    pub segment: u8,
+    /// Where it was shown, from 0.
+    pub rank: u8,
+    /// How probable the choice was.
+    pub propensity: f32,
+}
+
+/// What signing and checking takes: the keys, and how long a token lives.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// By which tokens are signed and checked.
+    pub keys: Arc<Keys>,
+    /// Seconds after the decision in which its token is accepted.
+    pub life: u32,
+}
+
+/// The keys that are live: one, or two while one takes the other's place. The first signs.
+pub struct Keys {
+    first: Key,
+    second: Option<Key>,
+}
+
+/// One key; its bytes are not shown.
+pub struct Key {
+    id: u8,
+    mac: [u8; KEY_BYTES],
+    customer: [u8; KEY_BYTES],
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// No token of this format; what was found.
+    Malformed(&'static str),
+    /// Signed, if at all, by a key of this id, which is not live here.
+    UnknownKey(u8),
+    /// Not signed by the key that it names, or altered since.
+    Forged,
+    /// A token that was signed here, for somebody else.
+    OtherCustomer,
+    /// Decided later than now; both in seconds since 1970.
+    Future {
+        /// When it was decided.
+        decided: u32,
+        /// The time by this node's clock.
+        now: u32,
+    },
+    /// Its life is over.
+    Expired {
+        /// When it was decided, in seconds since 1970.
+        decided: u32,
+        /// How long tokens live, in seconds.
+        life: u32,
+    },
+}
+
+impl Key {
+    /// The key of these bytes, which are random and known to nobody else.
+    pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> Key {
+        Key {
+            id,
+            mac: blake3::derive_key("usher 2026 proposition token, MAC", material),
+            customer: blake3::derive_key("usher 2026 proposition token, customer", material),
+        }
+    }
+
+    /// What a token shows about whose it is.
+    fn customer(&self, nonce: [u8; 8], customer: &str) -> [u8; CUSTOMER_BYTES] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.customer);
+        let hash = hasher.update(&nonce).update(customer.as_bytes()).finalize();
+        first(hash.as_bytes())
+    }
+}
+
+impl Keys {
+    /// One key that signs and checks.
+    pub fn one(key: Key) -> Keys {
+        Keys { first: key, second: None }
+    }
+
+    /// Two keys that check, of which the first signs; none if they have the same id.
+    pub fn two(first: Key, second: Key) -> Option<Keys> {
+        (first.id != second.id).then_some(Keys { first, second: Some(second) })
+    }
+
+    /// The id of the key that signs, then of the other.
+    pub fn ids(&self) -> impl Iterator<Item = u8> {
+        [Some(&self.first), self.second.as_ref()].into_iter().flatten().map(|key| key.id)
+    }
+
+    /// Appends the text of `token`, for this customer.
+    pub fn sign(&self, token: &Token, customer: &str, out: &mut String) {
+        let key = &self.first;
+        let mut raw = Raw { bytes: [0; MAX_RAW_BYTES], length: 0 };
+        raw.put(&[VERSION, key.id]);
+        raw.put(&token.decided.to_le_bytes());
+        let nonce = token.nonce.to_le_bytes();
+        raw.put(&nonce);
+        raw.put(&key.customer(nonce, customer));
+        raw.put(&token.propensity.to_le_bytes());
+        raw.put(&[token.segment, token.rank]);
+        for number in [token.offer, token.treatment.into(), token.place.into()] {
+            raw.number(number);
+        }
+        let rule_sets = &token.rule_sets[..token.rule_sets.len().min(MAX_RULE_SETS)];
+        raw.number(rule_sets.len() as u32);
+        for (number, version) in rule_sets {
+            raw.number((*number).into());
+            raw.number(*version);
+        }
+        let arms = &token.arms[..token.arms.len().min(MAX_ARMS)];
+        raw.number(arms.len() as u32);
+        for arm in arms {
+            raw.number((*arm).into());
+        }
+        let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, raw.bytes()).as_bytes());
+        raw.put(&mac);
+        let mut text = [0; MAX_TOKEN_BYTES];
+        // The text is as long as the longest token, and base64 is ASCII: neither can fail.
+        let length = URL_SAFE_NO_PAD.encode_slice(raw.bytes(), &mut text).unwrap_or(0);
+        out.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default());
+    }
+
+    /// What the token of this text says, if it was signed for this customer by a key that is live and not more than
+    /// `life` seconds before `now` (seconds since 1970).
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in the order of [`Wrong`].
+    pub fn check(&self, text: &str, customer: &str, now: u32, life: u32) -> Result<Token, Wrong> {
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(Wrong::Malformed("it is too long"));
+        }
+        let mut raw = [0; MAX_RAW_BYTES];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut raw);
+        let length = length.map_err(|_| Wrong::Malformed("it is not base64url without padding"))?;
+        if length < MIN_RAW_BYTES {
+            return Err(Wrong::Malformed("it is too short"));
+        }
+        let (body, mac) = raw[..length].split_at(length - MAC_BYTES);
+        if body[0] != VERSION {
+            return Err(Wrong::Malformed("it is of a format that this release does not know"));
+        }
+        let key = self.find(body[1]).ok_or(Wrong::UnknownKey(body[1]))?;
+        let expected = blake3::keyed_hash(&key.mac, body);
+        if !is_mac(mac, &expected) {
+            return Err(Wrong::Forged);
+        }
+        let token = read(body).ok_or(Wrong::Malformed("its content is not what this release writes"))?;
+        if body[CUSTOMER_AT..][..CUSTOMER_BYTES] != key.customer(token.nonce.to_le_bytes(), customer) {
+            return Err(Wrong::OtherCustomer);
+        }
+        let decided = token.decided;
+        if decided > now.saturating_add(MAX_AHEAD) {
+            return Err(Wrong::Future { decided, now });
+        }
+        if now.saturating_sub(decided) > life {
+            return Err(Wrong::Expired { decided, life });
+        }
+        Ok(token)
+    }
+
+    fn find(&self, id: u8) -> Option<&Key> {
+        if self.first.id == id {
+            return Some(&self.first);
+        }
+        self.second.as_ref().filter(|key| key.id == id)
+    }
+}
+
+/// The first bytes of a hash.
+fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
+    std::array::from_fn(|i| hash[i])
+}
+
+/// Whether these are the first bytes of `expected`, in a time that does not tell how many of them are.
+fn is_mac(found: &[u8], expected: &blake3::Hash) -> bool {
+    let mut whole = *expected.as_bytes();
+    whole[..MAC_BYTES].copy_from_slice(found);
+    blake3::Hash::from_bytes(whole) == *expected
+}
+
+/// A token's bytes while they are put together.
+struct Raw {
+    bytes: [u8; MAX_RAW_BYTES],
+    length: usize,
+}
+
+impl Raw {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.length..][..bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    fn number(&mut self, mut number: u32) {
+        while number >= 0x80 {
+            self.put(&[number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put(&[number as u8]);
+    }
+}
+
+/// The content of a body of at least [`HEAD_BYTES`], whose MAC was right.
+fn read(body: &[u8]) -> Option<Token> {
+    let (head, rest) = body.split_at(HEAD_BYTES);
+    let mut numbers = Numbers { rest };
+    let mut token = Token {
+        decided: u32::from_le_bytes(*head[2..].first_chunk()?),
+        nonce: u64::from_le_bytes(*head[6..].first_chunk()?),
+        rule_sets: SmallVec::new(),
+        offer: numbers.next()?,
+        treatment: numbers.next()?,
+        place: numbers.next()?,
+        arms: SmallVec::new(),
+        segment: head[26],
+        rank: head[27],
+        propensity: f32::from_le_bytes(*head[22..].first_chunk()?),
+    };
+    for _ in 0..numbers.count(MAX_RULE_SETS)? {
+        token.rule_sets.push((numbers.next()?, numbers.next()?));
+    }
+    for _ in 0..numbers.count(MAX_ARMS)? {
+        token.arms.push(numbers.next()?);
+    }
+    numbers.rest.is_empty().then_some(token)
+}
+
+struct Numbers<'b> {
+    rest: &'b [u8],
+}
+
+impl Numbers<'_> {
+    /// None at the end, for a number that does not fit, and for one of more bytes than it needs.
+    fn next<N: TryFrom<u64>>(&mut self) -> Option<N> {
+        let mut number = 0;
+        for at in 0..U32_BYTES {
+            let byte = *self.rest.get(at)?;
+            number |= u64::from(byte & 0x7f) << (7 * at);
+            if byte < 0x80 {
+                self.rest = &self.rest[at + 1..];
+                return if byte == 0 && at > 0 { None } else { N::try_from(number).ok() };
+            }
+        }
+        None
+    }
+
+    fn count(&mut self, most: usize) -> Option<usize> {
+        self.next::<u32>().map(|count| count as usize).filter(|count| *count <= most)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |seconds: u32| Time(i64::from(seconds) * SECOND);
+        match *self {
+            Wrong::Malformed(what) => write!(
+                f,
+                "this is no proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
+                 gave them"
+            ),
+            Wrong::UnknownKey(id) => write!(
+                f,
+                "the token names key {id}, which is not live here: nodes must have the same key file, and after two \
+                 rotations a key is gone"
+            ),
+            Wrong::Forged => f.write_str(
+                "the token was altered, or signed by another key: send it exactly as the decision gave it, to a node \
+                 that has the same key file",
+            ),
+            Wrong::OtherCustomer => f.write_str(
+                "the token was given to another customer: send it with the customer id of the decision",
+            ),
+            Wrong::Future { decided, now } => write!(
+                f,
+                "the token is of {}, and it is {} here, more than {MAX_AHEAD} s before: set the nodes' clocks",
+                time(decided),
+                time(now)
+            ),
+            Wrong::Expired { decided, life } => write!(
+                f,
+                "the token is of {} and has expired: tokens live {life} s; report outcomes sooner, or raise --token-life",
+                time(decided)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use smallvec::smallvec;
+
+    const NOW: u32 = 1_790_000_000;
+    const LIFE: u32 = DEFAULT_LIFE;
+
+    fn key(id: u8) -> Key {
+        Key::new(id, &[id; KEY_BYTES])
+    }
+
+    fn token() -> Token {
+        Token {
+            decided: NOW - 60,
+            nonce: 0x0123_4567_89ab_cdef,
+            rule_sets: smallvec![(3, 41), (0, 7), (12, 1)],
+            offer: 421,
+            treatment: 2,
+            place: 17,
+            arms: smallvec![5, 260],
+            segment: 4,
+            rank: 1,
+            propensity: 0.34,
+        }
+    }
+
+    fn signed(keys: &Keys, token: &Token, customer: &str) -> String {
+        let mut text = String::new();
+        keys.sign(token, customer, &mut text);
+        text
+    }
+
+    prop_compose! {
+        fn any_token()(
+            (decided, nonce, offer, treatment, place) in any::<(u32, u64, u32, u16, u16)>(),
+            (segment, rank, propensity) in any::<(u8, u8, f32)>(),
+            rule_sets in vec(any::<(u16, u32)>(), 0..=MAX_RULE_SETS),
+            arms in vec(any::<u16>(), 0..=MAX_ARMS),
+        ) -> Token {
+            let (rule_sets, arms) = (rule_sets.into(), arms.into());
+            Token { decided, nonce, rule_sets, offer, treatment, place, arms, segment, rank, propensity }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_signed_is_read(token in any_token(), customer in ".{1,64}") {
+            let text = signed(&Keys::one(key(1)), &token, &customer);
+            prop_assert!(text.len() <= MAX_TOKEN_BYTES);
+            let read = Keys::one(key(1)).check(&text, &customer, token.decided, 0);
+            prop_assert_eq!(read, Ok(token));
+        }
+    }
+
+    #[test]
+    fn the_longest_token_fits_and_more_is_left_out() {
+        let all = u32::MAX;
+        let most = Token {
+            decided: all,
+            nonce: u64::MAX,
+            rule_sets: smallvec![(u16::MAX, all); MAX_RULE_SETS],
+            offer: all,
+            treatment: u16::MAX,
+            place: u16::MAX,
+            arms: smallvec![u16::MAX; MAX_ARMS],
+            segment: u8::MAX,
+            rank: u8::MAX,
+            propensity: 1.0,
+        };
+        let keys = Keys::one(key(255));
+        let text = signed(&keys, &most, "c");
+        assert_eq!(text.len(), MAX_TOKEN_BYTES);
+        assert_eq!(keys.check(&text, "c", all, 0), Ok(most.clone()));
+        let mut more = most.clone();
+        more.rule_sets.push((1, 1));
+        more.arms.push(1);
+        assert_eq!(signed(&keys, &more, "c"), text);
+    }
+
+    #[test]
+    fn what_is_written_never_changes() {
+        // Tokens of a release that is being replaced are checked by the next: this text stays accepted.
+        let text = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
+        assert_eq!(signed(&Keys::one(key(1)), &token(), "c-1001"), text);
+        assert_eq!(Keys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
+    }
+
+    #[test]
+    fn a_hundred_thousand_alterations_are_refused() {
+        const ALTERATIONS: usize = 100_000;
+        let mut rng = fastrand::Rng::with_seed(2026);
+        let keys = Keys::two(key(1), key(2)).unwrap();
+        let other = Keys::two(Key::new(1, &[9; KEY_BYTES]), Key::new(2, &[8; KEY_BYTES])).unwrap();
+        let customers = ["c-1001", "c-1002", "客户-1"];
+        let genuine: Vec<(String, &str)> = (0..64)
+            .map(|i| {
+                let token = Token { nonce: rng.u64(..), offer: rng.u32(..1_000), ..token() };
+                let customer = customers[i % customers.len()];
+                (signed(&keys, &token, customer), customer)
+            })
+            .collect();
+        let mut refused = 0;
+        while refused < ALTERATIONS {
+            let (text, customer) = &genuine[rng.usize(..genuine.len())];
+            let (altered, asked) = alter(text, customer, &genuine, &other, &mut rng);
+            if genuine.contains(&(altered.clone(), &asked)) {
+                continue; // the alteration left everything as it was
+            }
+            let found = keys.check(&altered, &asked, NOW, LIFE);
+            assert!(found.is_err(), "{text} of {customer} as {altered} of {asked}: {found:?}");
+            refused += 1;
+        }
+    }
+
+    /// A token's text and customer, one of them altered somehow.
+    fn alter(
+        text: &str,
+        customer: &str,
+        genuine: &[(String, &str)],
+        other: &Keys,
+        rng: &mut fastrand::Rng,
+    ) -> (String, String) {
+        let mut bytes = text.as_bytes().to_vec();
+        let mut asked = customer.to_owned();
+        let at = rng.usize(..bytes.len());
+        let another = &genuine[rng.usize(..genuine.len())].0;
+        let raw = || URL_SAFE_NO_PAD.decode(text).unwrap();
+        match rng.u32(..12) {
+            0 => bytes[at] ^= 1 << rng.u32(..7),
+            1 => bytes[at] = rng.alphanumeric() as u8,
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(..at)),
+            4 => bytes.extend((0..=rng.usize(..4)).map(|_| rng.alphanumeric() as u8)),
+            5 => bytes.push(*rng.choice(b"=\n .A+/").unwrap()),
+            6 => {
+                let mut raw = raw();
+                let at = rng.usize(..raw.len());
+                raw[at] ^= 1 << rng.u32(..8);
+                bytes = URL_SAFE_NO_PAD.encode(raw).into_bytes();
+            }
+            7 => bytes = [&text.as_bytes()[..at], &another.as_bytes()[at.min(another.len())..]].concat(),
+            8 => {
+                let with = rng.usize(..bytes.len());
+                bytes.swap(at, with);
+            }
+            9 => bytes = base64::engine::general_purpose::STANDARD.encode(raw()).into_bytes(),
+            10 => asked = ["c-1001", "c-1002", "客户-1", "c-1003", ""][rng.usize(..5)].to_owned(),
+            _ => bytes = signed(other, &Token { offer: rng.u32(..), ..token() }, customer).into_bytes(),
+        }
+        (String::from_utf8_lossy(&bytes).into_owned(), asked)
+    }
+
+    #[test]
+    fn every_other_last_character_is_refused() {
+        let keys = Keys::one(key(1));
+        for arms in 0..3 {
+            let text = signed(&keys, &Token { arms: (0..arms).collect(), ..token() }, "c");
+            let (body, last) = text.split_at(text.len() - 1);
+            for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/".chars() {
+                let found = keys.check(&format!("{body}{other}"), "c", NOW, LIFE);
+                assert_eq!(found.is_ok(), last.starts_with(other), "{body}{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_lives_to_its_last_second_and_not_before_it_was_decided() {
+        let keys = Keys::one(key(1));
+        let decided = 1_000_000;
+        let text = signed(&keys, &Token { decided, ..token() }, "c");
+        let at = |now| keys.check(&text, "c", now, 100).map(|token| token.decided);
+        for now in [decided - MAX_AHEAD, decided, decided + 100] {
+            assert_eq!(at(now), Ok(decided));
+        }
+        let now = decided - MAX_AHEAD - 1;
+        assert_eq!(at(now), Err(Wrong::Future { decided, now }));
+        assert_eq!(at(decided + 101), Err(Wrong::Expired { decided, life: 100 }));
+    }
+
+    #[test]
+    fn a_key_lives_as_long_as_it_is_one_of_the_two() {
+        let text = signed(&Keys::one(key(1)), &token(), "c");
+        let check = |keys: Keys| keys.check(&text, "c", NOW, LIFE).map(drop);
+        assert_eq!(check(Keys::two(key(2), key(1)).unwrap()), Ok(()));
+        assert_eq!(check(Keys::two(key(3), key(2)).unwrap()), Err(Wrong::UnknownKey(1)));
+        assert_eq!(check(Keys::one(Key::new(1, &[2; KEY_BYTES]))), Err(Wrong::Forged));
+        assert!(Keys::two(key(1), Key::new(1, &[2; KEY_BYTES])).is_none());
+        assert_eq!(Keys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
+        let both = Keys::two(key(2), key(1)).unwrap();
+        assert_eq!(
+            signed(&both, &token(), "c"),
+            signed(&Keys::one(key(2)), &token(), "c"),
+            "the first signs"
+        );
+    }
+
+    #[test]
+    fn nobody_reads_the_customer_and_two_tokens_do_not_show_that_they_are_of_one() {
+        let keys = Keys::one(key(1));
+        let raw = |nonce, customer| {
+            let text = signed(&keys, &Token { nonce, ..token() }, customer);
+            URL_SAFE_NO_PAD.decode(text).unwrap()[CUSTOMER_AT..][..CUSTOMER_BYTES].to_vec()
+        };
+        assert_ne!(raw(1, "c-1"), raw(2, "c-1"));
+        assert_ne!(raw(1, "c-1"), raw(1, "c-2"));
+        let text = signed(&keys, &token(), "c-1");
+        assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(Wrong::OtherCustomer));
+        assert_eq!(format!("{keys:?} {:?}", key(1)), "[1] Key(1, ..)");
+    }
+
+    #[test]
+    fn what_is_no_token_says_so() {
+        let keys = Keys::one(key(1));
+        let text = signed(&keys, &token(), "c");
+        let newer = format!("Ag{}", &text[2..]);
+        for (text, says) in [
+            ("", "too short"),
+            ("AQ", "too short"),
+            (&"A".repeat(MAX_TOKEN_BYTES + 1), "too long"),
+            (&text.replace('A', "."), "not base64url"),
+            (&newer, "does not know"),
+        ] {
+            let wrong = keys.check(text, "c", NOW, LIFE).unwrap_err().to_string();
+            assert!(wrong.contains(says) && wrong.contains("as the decision"), "{wrong}");
+        }
+        let wrong = Wrong::Expired { decided: NOW, life: 60 }.to_string();
+        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("live 60 s"), "{wrong}");
+    }
+
+    #[test]
+    fn content_that_is_signed_but_strange_is_refused() {
+        let key = key(1);
+        let strange = |numbers: &[u8]| {
+            let mut body = vec![VERSION, 1];
+            body.extend([0; HEAD_BYTES - 2]);
+            body.extend(numbers);
+            let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, &body).as_bytes());
+            body.extend(mac);
+            let text = URL_SAFE_NO_PAD.encode(body);
+            Keys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()
+        };
+        assert_eq!(strange(&[0, 0, 0, 0, 0]), Wrong::OtherCustomer, "whole");
+        for numbers in [
+            &[0, 0, 0, 0, 0, 0][..],               // something after the end
+            &[0, 0, 0, 1, 0],                      // ends before
+            &[0x80, 0, 0, 0, 0, 0],                // a byte too many
+            &[0, 0xff, 0xff, 0x7f, 0, 0, 0],       // no u16
+            &[0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], // no u32
+            &[0, 0, 0, MAX_RULE_SETS as u8 + 1, 0],
+            &[0, 0, 0, 0, MAX_ARMS as u8 + 1],
+        ] {
+            assert!(matches!(strange(numbers), Wrong::Malformed(_)), "{numbers:?}");
+        }
+    }
+}

@@ -1,0 +1,822 @@
+//! The compiler: the one thread that changes what is defined. It takes one change at a time, checks and compiles
+//! everything that would be active after it, and hands records and engine to the [writer](super::writer), which swaps
+//! them in. If anything is wrong, all of it is reported and nothing changes.
+//!
+//! What was swapped out is dropped here too, once no request reads it any more: freeing an engine may take milliseconds.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::clock;
+use super::writer::{Shared, Submissions};
+use super::{Define, DefineError, Defined, Live, OfferChange, RuleSetVersion, Tried, Unavailable};
+use crate::engine::Engine;
+use crate::input::problem::{Problem, Problems};
+use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::decided::Decided;
+use crate::intake::computed::read_schema;
+use crate::rules::catalogue::Additions;
+use crate::rules::rule_set::{OfferRule, RuleSet};
+use crate::schema::Schema;
+use crate::state::definitions::{Definitions, History};
+use crate::state::record::{MAX_TEXT_BYTES, Record};
+
+/// Changes of definitions that wait at most; one more is refused as [`Unavailable::Overloaded`].
+pub(crate) const MAX_WAITING: usize = 16;
+/// Rule sets there may be, retired ones included.
+pub(crate) const MAX_RULE_SETS: usize = 1_000;
+
+/// How soon to look again whether somebody still reads what was swapped out.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Parsers recurse; their own limits end them long before this does.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What the compiler is sent.
+pub(crate) enum Message {
+    Define(Define, oneshot::Sender<Result<Defined, DefineError>>),
+    Try { name: String, text: String, done: oneshot::Sender<Result<Tried, DefineError>> },
+    Stop,
+}
+
+/// Starts the compiler.
+///
+/// # Errors
+/// When the system has no thread to give.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    submissions: Submissions,
+) -> io::Result<(SyncSender<Message>, JoinHandle<()>)> {
+    let (queue, messages) = sync_channel(MAX_WAITING);
+    let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: BTreeMap::new() };
+    let compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
+    let thread = std::thread::Builder::new().name("compiler".into()).stack_size(STACK_BYTES);
+    Ok((queue, thread.spawn(move || compiler.run(&messages))?))
+}
+
+/// The engine of the active rule sets, from their texts.
+///
+/// # Errors
+/// What is wrong in them: a server never activates such rule sets, but another release may have understood them otherwise.
+pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Problems> {
+    let mut problems = Problems::new();
+    let mut sets = Vec::new();
+    for (name, version, text) in definitions.active() {
+        match RuleSet::parse(name, text, &definitions.schema) {
+            Ok(set) => sets.push((Arc::new(set), version)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    let compiled = Engine::compile_with(&definitions.schema, &problems.or(sets)?, &definitions.catalogue);
+    compiled.map(|(engine, _)| engine)
+}
+
+/// Where decisions of this engine are counted: where those of the engine before were.
+pub(crate) fn counted(decided: &Arc<Decided>, engine: &Engine) -> Arc<Decided> {
+    decided.grown(engine, |offer| engine.arms_on(offer).map(|arm| arm.number).collect::<Vec<_>>())
+}
+
+struct Compiler {
+    shared: Arc<Shared>,
+    submissions: Submissions,
+    parsed: Parsed,
+    /// Swapped out, but somebody may read it still.
+    retired: Vec<Arc<Live>>,
+}
+
+type Sets = BTreeMap<(Arc<str>, u32), Arc<RuleSet>>;
+
+/// The active rule sets, so that a change of one does not parse the others again.
+struct Parsed {
+    /// They hold for this very value only.
+    schema: Arc<Schema>,
+    rule_sets: Sets,
+}
+
+/// A change as records, checked as far as that goes without compiling.
+struct Plan {
+    records: Vec<Record>,
+    /// Parsed from texts of the change.
+    parsed: Sets,
+    version: u32,
+    active: bool,
+    /// Of a bundle: what becomes of its rule sets.
+    rule_sets: Vec<RuleSetVersion>,
+}
+
+/// A plan that holds.
+struct Prepared {
+    plan: Plan,
+    /// Numbers for names that have none yet.
+    additions: Vec<Additions>,
+    engine: Engine,
+    active: Sets,
+    /// Of what is published without being activated: what there would be if it were.
+    tried: Option<(Engine, Sets)>,
+}
+
+/// The engine of what would be active, and the rule sets in it.
+struct Compiled {
+    engine: Engine,
+    additions: Vec<Additions>,
+    active: Sets,
+}
+
+/// What keeps active rule sets from making an engine.
+enum Broken {
+    /// Texts that were right before are not any more.
+    Stale(Problems),
+    /// They do not fit together.
+    Together(Problems),
+}
+
+impl Compiler {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let message = if self.retired.is_empty() {
+                messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                messages.recv_timeout(LOOK_AGAIN)
+            };
+            match message {
+                Ok(Message::Define(change, done)) => drop(done.send(self.define(change))),
+                Ok(Message::Try { name, text, done }) => {
+                    drop(done.send(surviving(|| self.tried(&name, text))));
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Nobody can begin to read what was swapped out, so a count of one stays one. Readers hold it for one
+            // request at most, so there are never many.
+            self.retired.retain(|live| Arc::strong_count(live) > 1);
+        }
+    }
+
+    fn define(&mut self, change: Define) -> Result<Defined, DefineError> {
+        if self.shared.failed.load(Ordering::Acquire) {
+            return Err(DefineError::Unavailable(Unavailable::Stopped));
+        }
+        let begin = Instant::now();
+        let live = self.shared.live.load_full();
+        let prepared = surviving(|| self.prepare(change, &live.definitions))?;
+        let compiled_in_us = begin.elapsed().as_micros() as u64;
+        let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
+        let Prepared { plan, additions, engine, active: sets, .. } = prepared;
+        let Plan { mut records, version, active, rule_sets, .. } = plan;
+        if records.is_empty() {
+            let sequence = self.shared.sequence.load(Ordering::Acquire);
+            return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
+        }
+        // First the numbers, then what uses them.
+        let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
+        records.splice(..0, additions);
+        let decided = counted(&live.decided, &engine);
+        let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
+        self.retired.extend(applied.replaced);
+        self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
+        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets, warnings })
+    }
+
+    fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
+        // Who brings a text brought what is wrong with it; any other change met what is there.
+        let brings_rules = matches!(change, Define::Publish { .. } | Define::Bundle { .. });
+        let plan = plan(change, definitions)?;
+        let refused = |broken| match broken {
+            Broken::Together(problems) if brings_rules => DefineError::Invalid(problems),
+            Broken::Together(problems) | Broken::Stale(problems) => DefineError::Conflict(problems),
+        };
+        let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
+        if next.rule_sets().count() > MAX_RULE_SETS {
+            let what = format!("there are {MAX_RULE_SETS} rule sets already, retired ones included");
+            return Err(DefineError::Conflict(Problems::one(what)));
+        }
+        let tried = self.try_out(definitions, &plan).map_err(refused)?;
+        let Compiled { engine, additions, active } = self.compile(&next, &plan.parsed).map_err(refused)?;
+        Ok(Prepared { plan, additions, engine, active, tried })
+    }
+
+    /// Compiles a rule set as if it were published, and says what would become of its offers.
+    fn tried(&self, name: &str, text: String) -> Result<Tried, DefineError> {
+        let begin = Instant::now();
+        let live = self.shared.live.load_full();
+        let definitions = &live.definitions;
+        let found = plan_publish(name.to_owned(), text, true, definitions).and_then(|plan| {
+            let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
+            let compiled = self.compile(&next, &plan.parsed).map_err(|broken| match broken {
+                Broken::Stale(problems) | Broken::Together(problems) => DefineError::Invalid(problems),
+            });
+            Ok((compiled?, plan.parsed))
+        });
+        let compiled_in_us = begin.elapsed().as_micros() as u64;
+        match found {
+            Ok((Compiled { engine, active: sets, .. }, parsed)) => {
+                let before = self.active_version(name, definitions);
+                let offers = parsed.values().flat_map(|new| changes(before.as_deref(), new)).collect();
+                let engine = Some((engine, sets.into_values().collect()));
+                Ok(Tried { errors: Problems::new(), engine, offers, compiled_in_us })
+            }
+            Err(DefineError::Invalid(errors) | DefineError::Conflict(errors)) => {
+                Ok(Tried { errors, engine: None, offers: Vec::new(), compiled_in_us })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The version of a rule set that decides now.
+    fn active_version(&self, name: &str, definitions: &Definitions) -> Option<Arc<RuleSet>> {
+        let (name, version, text) = definitions.active().find(|(active, ..)| ***active == *name)?;
+        let known = self.parsed.get(&definitions.schema, &(Arc::clone(name), version)).cloned();
+        known.or_else(|| RuleSet::parse(name, text, &definitions.schema).ok().map(Arc::new))
+    }
+
+    /// Compiles versions that are published without being activated as if they were: what could not be activated now is
+    /// refused now.
+    fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<Option<(Engine, Sets)>, Broken> {
+        let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
+        if !plan.records.iter().any(waits) {
+            return Ok(None);
+        }
+        let mut records = plan.records.clone();
+        for record in &mut records {
+            if let Record::Publish { activate, .. } = record {
+                *activate = true;
+            }
+        }
+        let next = after(definitions, &records).map_err(Broken::Stale)?;
+        let compiled = self.compile(&next, &plan.parsed)?;
+        Ok(Some((compiled.engine, compiled.active)))
+    }
+
+    fn compile(&self, next: &Definitions, parsed: &Sets) -> Result<Compiled, Broken> {
+        let mut problems = Problems::new();
+        let mut active = Sets::new();
+        for (name, version, text) in next.active() {
+            let key = (name.clone(), version);
+            let known = parsed.get(&key).or_else(|| self.parsed.get(&next.schema, &key));
+            match known
+                .map_or_else(|| RuleSet::parse(name, text, &next.schema).map(Arc::new), |set| Ok(set.clone()))
+            {
+                Ok(set) => drop(active.insert(key, set)),
+                Err(found) => problems.extend(found),
+            }
+        }
+        let sets = problems.or(active).map_err(Broken::Stale)?;
+        let listed: Vec<_> = sets.iter().map(|((_, version), set)| (set.clone(), *version)).collect();
+        let compiled = Engine::compile_with(&next.schema, &listed, &next.catalogue);
+        let (engine, additions) = compiled.map_err(Broken::Together)?;
+        Ok(Compiled { engine, additions, active: sets })
+    }
+}
+
+impl Prepared {
+    /// What is hardly meant in the rule sets that were brought, or comes of them for others.
+    fn warnings(&self) -> Warnings {
+        let brought: Vec<&str> = self.plan.parsed.keys().map(|(name, _)| &**name).collect();
+        if brought.is_empty() {
+            return Warnings::default();
+        }
+        let here = (&self.engine, &self.active);
+        let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
+        let sets: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
+        analyse(engine, &sets, &Known { about: Some(&brought), ..Known::at(clock::now()) })
+    }
+}
+
+/// What becomes of each offer when `new` takes the place of `old`: in the order of the new text, then those that go.
+fn changes(old: Option<&RuleSet>, new: &RuleSet) -> Vec<(String, OfferChange)> {
+    let known: HashMap<&str, &OfferRule> =
+        old.iter().flat_map(|set| &set.offers).map(|rule| (&*rule.name.name, rule)).collect();
+    let stays: HashSet<&str> = new.offers.iter().map(|rule| &*rule.name.name).collect();
+    let change = |rule: &OfferRule| match known.get(&*rule.name.name) {
+        None => OfferChange::Added,
+        Some(before) if before.says_the_same(rule) => OfferChange::Unchanged,
+        Some(_) => OfferChange::Changed,
+    };
+    let all = new.offers.iter().map(|rule| (rule.name.name.to_string(), change(rule)));
+    let gone = old.iter().flat_map(|set| &set.offers).filter(|rule| !stays.contains(&*rule.name.name));
+    all.chain(gone.map(|rule| (rule.name.name.to_string(), OfferChange::Removed))).collect()
+}
+
+impl Parsed {
+    fn get(&self, schema: &Arc<Schema>, key: &(Arc<str>, u32)) -> Option<&Arc<RuleSet>> {
+        self.rule_sets.get(key).filter(|_| Arc::ptr_eq(schema, &self.schema))
+    }
+}
+
+fn after(definitions: &Definitions, records: &[Record]) -> Result<Definitions, Problems> {
+    let mut next = definitions.clone();
+    records.iter().try_for_each(|record| next.apply(record))?;
+    Ok(next)
+}
+
+fn plan(change: Define, definitions: &Definitions) -> Result<Plan, DefineError> {
+    match change {
+        Define::Schema { text } => plan_schema(text, definitions),
+        Define::Publish { name, text, activate, if_active } => {
+            check_active(definitions.history(&name), if_active)?;
+            plan_publish(name, text, activate, definitions)
+        }
+        Define::Activate { name, version, if_active } => {
+            let history = history_of(&name, definitions)?;
+            check_active(Some(history), if_active)?;
+            if history.text(version).is_none() {
+                return Err(DefineError::NotFound(format!("rule set `{name}` has no version {version}")));
+            }
+            Ok(Plan::of(Record::Activate { name, version }, version, true))
+        }
+        Define::Rollback { name, if_active } => {
+            let history = history_of(&name, definitions)?;
+            check_active(Some(history), if_active)?;
+            let Some(version) = history.previous() else {
+                return Err(DefineError::NotFound(format!(
+                    "rule set `{name}` has no earlier version to go back to"
+                )));
+            };
+            Ok(Plan::of(Record::Rollback { name }, version, true))
+        }
+        Define::Retire { name, if_active } => {
+            let history = history_of(&name, definitions)?;
+            check_active(Some(history), if_active)?;
+            if history.active().is_none() {
+                return Err(DefineError::NotFound(format!("rule set `{name}` has no active version")));
+            }
+            Ok(Plan::of(Record::Retire { name }, 0, false))
+        }
+        Define::Bundle { schema, rule_sets, activate } => {
+            plan_bundle(schema, rule_sets, activate, definitions)
+        }
+    }
+}
+
+impl Plan {
+    fn of(record: Record, version: u32, active: bool) -> Plan {
+        Plan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
+    }
+}
+
+fn history_of<'d>(name: &str, definitions: &'d Definitions) -> Result<&'d History, DefineError> {
+    definitions.history(name).ok_or_else(|| DefineError::NotFound(format!("there is no rule set `{name}`")))
+}
+
+fn check_active(history: Option<&History>, if_active: Option<u32>) -> Result<(), DefineError> {
+    let active = history.and_then(History::active);
+    match if_active {
+        Some(version) if version != active.unwrap_or(0) => Err(DefineError::OtherActive(active)),
+        _ => Ok(()),
+    }
+}
+
+fn check_length(file: &str, text: &str) -> Result<(), Problems> {
+    if text.len() <= MAX_TEXT_BYTES {
+        return Ok(());
+    }
+    Err(Problems::one(format!("`{file}` has {} bytes; at most {MAX_TEXT_BYTES} are allowed", text.len())))
+}
+
+/// The schema grown to `text`; the same as before for the same text.
+fn grown(file: &str, text: &str, current: &Arc<Schema>) -> Result<Arc<Schema>, DefineError> {
+    if *text == *current.text {
+        return Ok(current.clone());
+    }
+    check_length(file, text).map_err(DefineError::Invalid)?;
+    let newer = read_schema(file, text).map_err(DefineError::Invalid)?;
+    Ok(Arc::new(current.grow(&newer).map_err(DefineError::Conflict)?))
+}
+
+fn plan_schema(text: String, definitions: &Definitions) -> Result<Plan, DefineError> {
+    let schema = grown("schema", &text, &definitions.schema)?;
+    let mut plan = Plan::of(Record::Schema { text }, 0, true);
+    if Arc::ptr_eq(&schema, &definitions.schema) {
+        plan.records.clear();
+    }
+    Ok(plan)
+}
+
+fn plan_publish(
+    name: String,
+    text: String,
+    activate: bool,
+    definitions: &Definitions,
+) -> Result<Plan, DefineError> {
+    let set = check_length(&name, &text).and_then(|()| RuleSet::parse(&name, &text, &definitions.schema));
+    let set = set.map_err(DefineError::Invalid)?;
+    if *set.name != *name {
+        let problem =
+            Problem::new(format!("the text says `rule_set: {}`, but it is published as `{name}`", set.name));
+        let mut problems = Problems::new();
+        problems.push(problem.hint("use the same name in both places"));
+        return Err(DefineError::Invalid(problems));
+    }
+    let version = definitions.next_version(&name);
+    let parsed = Sets::from([((name.as_str().into(), version), Arc::new(set))]);
+    let records = vec![Record::Publish { name, version, text, activate }];
+    Ok(Plan { records, parsed, version, active: activate, rule_sets: Vec::new() })
+}
+
+fn plan_bundle(
+    schema: String,
+    rule_sets: Vec<(String, String)>,
+    activate: bool,
+    definitions: &Definitions,
+) -> Result<Plan, DefineError> {
+    let grown = grown("schema.yaml", &schema, &definitions.schema)?;
+    let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
+    // So that a node that starts again after half of them finds what fits together, as far as that can be.
+    sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
+    let mut plan =
+        Plan { records: Vec::new(), parsed: Sets::new(), version: 0, active: true, rule_sets: Vec::new() };
+    if !Arc::ptr_eq(&grown, &definitions.schema) {
+        plan.records.push(Record::Schema { text: schema });
+    }
+    for (set, text) in sets {
+        let name = set.name.to_string();
+        let unchanged = active_with_text(&name, &text, definitions);
+        let version = unchanged.unwrap_or_else(|| definitions.next_version(&name));
+        let active = unchanged.is_some() || activate;
+        plan.parsed.insert((name.as_str().into(), version), set);
+        plan.rule_sets.push(RuleSetVersion { name: name.clone(), version, active });
+        if unchanged.is_none() {
+            plan.records.push(Record::Publish { name, version, text, activate });
+        }
+    }
+    Ok(plan)
+}
+
+/// The active version of this rule set, if it has just this text.
+fn active_with_text(name: &str, text: &str, definitions: &Definitions) -> Option<u32> {
+    let history = definitions.history(name)?;
+    history.active().filter(|version| history.text(*version).is_some_and(|known| **known == *text))
+}
+
+/// Every rule set (file name and text) with its text, or the problems of all.
+fn parse_all(files: Vec<(String, String)>, schema: &Schema) -> Result<Vec<(Arc<RuleSet>, String)>, Problems> {
+    let mut problems = Problems::new();
+    let mut sets: Vec<(Arc<RuleSet>, String)> = Vec::new();
+    for (file, text) in files {
+        match check_length(&file, &text).and_then(|()| RuleSet::parse(&file, &text, schema)) {
+            Ok(set) if sets.iter().any(|(other, _)| other.name == set.name) => {
+                let what =
+                    format!("`{file}`: another file of the bundle has the rule set `{}` already", set.name);
+                problems.push(Problem { source: Some(set.source.clone()), ..Problem::new(what) });
+            }
+            Ok(set) => sets.push((Arc::new(set), text)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.or(sets)
+}
+
+/// What `work` returns. A panic in it is the answer to this one change; the compiler goes on, for `work` changes nothing.
+fn surviving<T>(work: impl FnOnce() -> Result<T, DefineError>) -> Result<T, DefineError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(DefineError::Internal(fault(panic.as_ref()))))
+}
+
+fn fault(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+    tracing::error!(reason = text, "compiling panicked");
+    format!(
+        "compiling this ended in a fault of Usher itself: {text}; nothing was changed, please report it together with \
+         the text"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Node;
+    use super::super::writer;
+    use super::*;
+    use crate::decide::{Request, decide};
+    use crate::schema::context::Context;
+    use crate::schema::value::Time;
+    use crate::schema::vector::FeatureVector;
+    use crate::state;
+    use crate::state::State;
+    use crate::state::ledger;
+    use crate::state::testing::{SCHEMA, grown_schema, replayed};
+    use crate::storage::journal::testing::Kept;
+
+    const HOME: &str = "rule_set: home
+placements: {home_banner: {channels: [app], count: 1, fallback: brand}}
+offers: {brand: {treatments: [{placement: home_banner, content: {title: hello}}]}}
+";
+    const CARDS: &str = "rule_set: cards
+offers:
+  gold:
+    placements: [home_banner]
+    when: tier == 'gold'
+    treatments: [{placement: home_banner, content: {title: gold}}]
+";
+
+    fn schema(text: &str) -> Define {
+        Define::Schema { text: text.into() }
+    }
+    fn publish(name: &str, text: &str) -> Define {
+        Define::Publish { name: name.into(), text: text.into(), activate: true, if_active: None }
+    }
+    fn publish_only(name: &str, text: &str) -> Define {
+        Define::Publish { name: name.into(), text: text.into(), activate: false, if_active: None }
+    }
+    fn activate(name: &str, version: u32) -> Define {
+        Define::Activate { name: name.into(), version, if_active: None }
+    }
+    fn rollback(name: &str) -> Define {
+        Define::Rollback { name: name.into(), if_active: None }
+    }
+    fn retire(name: &str) -> Define {
+        Define::Retire { name: name.into(), if_active: None }
+    }
+    fn bundle(schema: &str, texts: &[&str]) -> Define {
+        let rule_sets = texts.iter().enumerate().map(|(i, text)| (format!("{i}.yaml"), (*text).to_string()));
+        Define::Bundle { schema: schema.into(), rule_sets: rule_sets.collect(), activate: true }
+    }
+    fn if_active(mut change: Define, version: u32) -> Define {
+        match &mut change {
+            Define::Publish { if_active, .. }
+            | Define::Activate { if_active, .. }
+            | Define::Rollback { if_active, .. }
+            | Define::Retire { if_active, .. } => *if_active = Some(version),
+            Define::Schema { .. } | Define::Bundle { .. } => {}
+        }
+        change
+    }
+
+    /// What came of it in few words: `3: v2 active`, `invalid: ...`.
+    fn told(result: Result<Defined, DefineError>) -> String {
+        match result {
+            Ok(Defined { sequence, version, active, .. }) => {
+                format!("{sequence}: v{version}{}", if active { " active" } else { "" })
+            }
+            Err(DefineError::Invalid(problems)) => format!("invalid: {problems}"),
+            Err(DefineError::Conflict(problems)) => format!("conflict: {problems}"),
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    /// Makes the changes one after the other; what is told must begin as expected, and what is refused (or `as before`)
+    /// must leave the very same value in force. At the end engine, definitions and a replay of the journal agree.
+    #[track_caller]
+    fn check(steps: Vec<(Define, &str)>) {
+        let journal = Kept::default();
+        let node = Node::start_with(Box::new(journal.clone())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (at, (change, expected)) in steps.into_iter().enumerate() {
+            let before = Arc::as_ptr(&node.live());
+            let result = runtime.block_on(node.define(change));
+            let as_before = expected.strip_prefix("as before, ");
+            let swaps = result.is_ok() && as_before.is_none();
+            let told = told(result);
+            assert!(
+                told.starts_with(as_before.unwrap_or(expected)),
+                "step {at}: expected {expected}, found {told}"
+            );
+            assert_eq!(before != Arc::as_ptr(&node.live()), swaps, "step {at}: {told}");
+        }
+        let live = node.live();
+        let active: Vec<_> =
+            live.definitions.active().map(|(name, version, _)| (name.clone(), version)).collect();
+        assert_eq!(live.engine.versions, active);
+        let replayed = replayed(&journal.records());
+        assert_eq!(
+            replayed.digest(),
+            state::digest(&live.definitions, node.customers(), &ledger::Content::default())
+        );
+    }
+
+    #[test]
+    fn versions_are_published_activated_rolled_back_and_retired() {
+        check(vec![
+            (schema(SCHEMA), "1: v0 active"),
+            (publish("home", HOME), "3: v1 active"), // after a record with numbers for its names
+            (publish("cards", CARDS), "5: v1 active"),
+            (publish("cards", CARDS), "6: v2 active"),
+            (publish_only("cards", CARDS), "7: v3"),
+            (activate("cards", 3), "8: v3 active"),
+            (rollback("cards"), "9: v2 active"),
+            (rollback("cards"), "10: v1 active"),
+            (rollback("cards"), "NotFound"),
+            (retire("cards"), "11: v0"),
+            (retire("cards"), "NotFound"),
+            (rollback("cards"), "12: v1 active"),
+        ]);
+    }
+
+    #[test]
+    fn what_there_is_not_is_not_found() {
+        check(vec![
+            (activate("cards", 1), "NotFound(\"there is no rule set `cards`\")"),
+            (rollback("cards"), "NotFound"),
+            (retire("cards"), "NotFound"),
+            (schema(SCHEMA), "1"),
+            (publish("home", HOME), "3"),
+            (activate("home", 2), "NotFound(\"rule set `home` has no version 2\")"),
+        ]);
+    }
+
+    #[test]
+    fn a_change_that_expects_another_active_version_is_refused() {
+        check(vec![
+            (schema(SCHEMA), "1"),
+            (if_active(publish("home", HOME), 1), "OtherActive(None)"),
+            (if_active(publish("home", HOME), 0), "3: v1 active"),
+            (if_active(publish("home", HOME), 0), "OtherActive(Some(1))"),
+            (if_active(publish("home", HOME), 1), "4: v2 active"),
+            (if_active(activate("home", 1), 1), "OtherActive(Some(2))"),
+            (if_active(rollback("home"), 1), "OtherActive(Some(2))"),
+            (if_active(retire("home"), 1), "OtherActive(Some(2))"),
+            (if_active(rollback("home"), 2), "5: v1 active"),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_text_is_invalid_and_changes_nothing() {
+        check(vec![
+            (schema(SCHEMA), "1"),
+            (publish("home", "rule_set: home\noffers: 1\n"), "invalid: home:2:9"),
+            (
+                publish("house", HOME),
+                "invalid: the text says `rule_set: home`, but it is published as `house`",
+            ),
+            (publish("cards", CARDS), "invalid"), // nobody has defined its placement
+            (publish_only("cards", CARDS), "invalid"),
+            (publish("home", HOME), "3: v1 active"),
+            (publish("cards", &CARDS.replace("tier", "teir")), "invalid: cards:5"),
+            (publish("cards", CARDS), "5: v1 active"),
+            (publish("home", &" ".repeat(MAX_TEXT_BYTES + 1)), "invalid: `home` has 8388609 bytes"),
+        ]);
+    }
+
+    #[test]
+    fn what_others_need_stays() {
+        check(vec![
+            (schema(SCHEMA), "1"),
+            (publish("home", HOME), "3"),
+            (publish("cards", CARDS), "5"),
+            (retire("home"), "conflict"),
+            (retire("cards"), "6: v0"),
+            (retire("home"), "7: v0"),
+            (activate("cards", 1), "conflict"),
+        ]);
+    }
+
+    #[test]
+    fn a_schema_only_grows_and_the_rule_sets_go_on() {
+        check(vec![
+            (schema("schema: s\nfeatures: 1\n"), "invalid: schema:2:11"),
+            (schema(SCHEMA), "1: v0 active"),
+            (schema(SCHEMA), "as before, 1: v0 active"),
+            (publish("home", HOME), "3"),
+            (publish("cards", CARDS), "5"),
+            (schema(&grown_schema()), "6: v0 active"),
+            (schema(SCHEMA), "conflict: feature `visits` would be removed"),
+            (publish("cards", &CARDS.replace("tier == 'gold'", "visits > 3")), "7: v2 active"),
+        ]);
+    }
+
+    #[test]
+    fn a_bundle_is_one_swap_and_leaves_alone_what_is_as_it_says() {
+        let gold_for_all = CARDS.replace("    when: tier == 'gold'\n", "");
+        check(vec![
+            (bundle(SCHEMA, &[CARDS, HOME]), "4: v0 active"),
+            (bundle(SCHEMA, &[CARDS, HOME]), "as before, 4: v0 active"),
+            (bundle(SCHEMA, &[HOME, &gold_for_all]), "5: v0 active"),
+            (rollback("cards"), "6: v1 active"),
+            (bundle(&grown_schema(), &[HOME, CARDS]), "7: v0 active"),
+            (bundle(SCHEMA, &[HOME, CARDS]), "conflict: feature `visits` would be removed"),
+            (bundle("schema: s\nfeatures: 1\n", &[HOME]), "invalid: schema.yaml:2:11"),
+            (bundle(&grown_schema(), &["rule_set: 1\n", HOME, "offers: 1\n"]), "invalid: 0.yaml:1:11"),
+            (
+                bundle(&grown_schema(), &[HOME, HOME]),
+                "invalid: 1.yaml: `1.yaml`: another file of the bundle has",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_bundle_that_does_not_fit_together_changes_nothing() {
+        check(vec![(bundle(SCHEMA, &[CARDS]), "invalid"), (bundle(SCHEMA, &[CARDS, HOME]), "4")]);
+    }
+
+    #[test]
+    fn a_panic_while_compiling_is_an_answer() {
+        let refused = surviving::<()>(|| panic!("index {} out of bounds", 7)).unwrap_err();
+        let DefineError::Internal(why) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("fault of Usher itself: index 7 out of bounds"), "{why}");
+    }
+
+    #[test]
+    fn a_bundle_can_wait_but_not_when_it_would_not_fit() {
+        let waiting = |mut change| {
+            if let Define::Bundle { activate, .. } = &mut change {
+                *activate = false;
+            }
+            change
+        };
+        let other_home = HOME.replace("home_banner", "top_banner");
+        let other_cards = CARDS.replace("home_banner", "top_banner");
+        check(vec![
+            (bundle(SCHEMA, &[HOME, CARDS]), "4"),
+            (waiting(bundle(SCHEMA, &[&other_home])), "invalid"), // `cards` needs the placement
+            (bundle(SCHEMA, &[&other_home]), "invalid"),
+            (waiting(bundle(SCHEMA, &[HOME, CARDS])), "as before, 4"),
+            (waiting(bundle(SCHEMA, &[&other_home, &other_cards])), "6"),
+            (activate("cards", 2), "conflict"),
+            (bundle(SCHEMA, &[&other_home, &other_cards]), "9"),
+        ]);
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(node.define(bundle(SCHEMA, &[HOME, CARDS]))).unwrap();
+        let newer = CARDS.replace("gold:", "golden:");
+        let found = runtime.block_on(node.define(waiting(bundle(SCHEMA, &[HOME, &newer])))).unwrap();
+        let version = |name: &str, version, active| RuleSetVersion { name: name.into(), version, active };
+        assert_eq!(found.rule_sets, [version("home", 1, true), version("cards", 2, false)]);
+    }
+
+    #[test]
+    fn what_was_swapped_out_waits_for_its_last_reader_and_is_dropped_by_the_compiler() {
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let reader = node.live();
+        let old = Arc::downgrade(&reader);
+        runtime.block_on(node.define(schema(SCHEMA))).unwrap();
+        std::thread::sleep(3 * LOOK_AGAIN);
+        assert_eq!(old.strong_count(), 2, "the reader and the compiler, who so is the last");
+        drop(reader);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while old.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "nobody drops it");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Titles of what the home banner shows to a customer of this tier (0: unknown), by the engine in force.
+    fn shown(node: &Node, tier: u64) -> Vec<Box<str>> {
+        let live = node.live();
+        let mut row = vec![0; live.engine.schema.row_words()];
+        let feature = live.engine.schema.feature_id("tier").unwrap();
+        live.engine.schema.feature(feature).field.unwrap().write(&mut row, tier);
+        let request = Request {
+            customer: "c",
+            channel: live.engine.schema.channel_id("app").unwrap(),
+            placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
+            locale: None,
+            context: Context::default(),
+            contacts: &[],
+            budgets: &crate::decide::NoBudgets,
+            lessons: &crate::decide::NoLessons,
+            seed: 0,
+            explain: false,
+            overdue: None,
+        };
+        let decision = decide(&live.engine, FeatureVector::new(&row), &request, Time(0));
+        decision.placements[0].propositions.iter().map(|proposition| proposition.offer.name.clone()).collect()
+    }
+
+    #[test]
+    fn the_next_decision_is_made_by_what_was_defined() {
+        const GOLD: u64 = 1;
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (change, for_gold) in [
+            (bundle(SCHEMA, &[HOME, CARDS]), "gold"),
+            (publish("cards", &CARDS.replace("gold:", "silver:").replace("'gold'", "'silver'")), "brand"),
+            (publish_only("cards", CARDS), "brand"),
+            (rollback("cards"), "gold"),
+            (schema(&grown_schema()), "gold"),
+            (retire("cards"), "brand"),
+        ] {
+            runtime.block_on(node.define(change)).unwrap();
+            assert_eq!(shown(&node, GOLD), [for_gold.into()]);
+            assert_eq!(shown(&node, 0), ["brand".into()]);
+        }
+    }
+
+    #[test]
+    fn publishing_one_rule_set_does_not_parse_the_others_again() {
+        let state = State::new();
+        let engine = Engine::empty(&state.definitions().schema);
+        let shared = Arc::new(Shared::new(&state, engine));
+        let (submissions, _writer) =
+            writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
+        let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
+        let mut compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
+        let home = |compiler: &Compiler| compiler.parsed.rule_sets[&("home".into(), 1)].clone();
+        compiler.define(bundle(SCHEMA, &[HOME, CARDS])).unwrap();
+        let before = home(&compiler);
+        compiler.define(publish("cards", CARDS)).unwrap();
+        assert!(Arc::ptr_eq(&before, &home(&compiler)));
+        assert!(compiler.define(publish("home", "rule_set: home\n")).is_err());
+        assert!(Arc::ptr_eq(&before, &home(&compiler)));
+        compiler.define(schema(&grown_schema())).unwrap();
+        assert!(!Arc::ptr_eq(&before, &home(&compiler)), "another schema");
+    }
+}

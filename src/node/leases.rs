@@ -1,0 +1,308 @@
+//! Places in budgets that are held for what was decided but not seen yet. A budget that impressions use up is given out by many
+//! threads at once; what is used up and what is held together never exceed it.
+//!
+//! Why it holds: who wants a place holds one more first and looks only then at what is used up. An impression is counted as
+//! used first and its place is given back only then. So a place that is on its way from held to used is seen as one or the
+//! other, or as both, never as neither; and of two who want the last place, the one who held later sees the other.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::customer::outcome::Limit;
+use crate::rules::rule_set::MAX_HOLD_S;
+
+/// Budgets (each day of a daily one is another) of which places are held at most; places of one more are refused.
+pub const MAX_LEASED: usize = 10_000;
+
+/// What a place is held beyond its time, in seconds: an impression that came in time is still on its way to be counted.
+const GRACE_S: u32 = 30;
+
+/// Places are held and given up by stretches of so many seconds, so one may be held that much longer.
+const BUCKET_S: u32 = 16;
+/// Enough buckets for the longest time.
+const BUCKETS: usize = 256;
+const _: () = assert!(BUCKETS as u32 * BUCKET_S > MAX_HOLD_S + GRACE_S + 2 * BUCKET_S);
+
+/// The places held of all budgets.
+#[derive(Debug, Default)]
+pub struct Leases {
+    rings: RwLock<HashMap<(u64, u32), Arc<Ring>>>,
+}
+
+/// The places held of one budget by when they were.
+#[derive(Debug)]
+struct Ring {
+    /// All of them, and for moments more: those that somebody is about to find not to be there.
+    held: AtomicU32,
+    /// How long a place was held at most.
+    hold_s: AtomicU32,
+    /// The stretch of time in which it was looked last for places that nobody holds any more.
+    swept: AtomicU32,
+    /// Number of the stretch of time in the upper half, places in the lower.
+    buckets: [AtomicU64; BUCKETS],
+}
+
+impl Leases {
+    /// No place is held.
+    pub fn new() -> Leases {
+        Leases::default()
+    }
+
+    /// Takes a place that is held for `hold_s` seconds (at most [`MAX_HOLD_S`]); with 0 none is held, it is only looked whether
+    /// there is one. `used` says how many are used up; it is called when this place is held already.
+    pub fn take(&self, limit: &Limit, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
+        if hold_s == 0 {
+            let held = self.held_now(limit, now_s);
+            return u64::from(held) + u64::from(used()) < u64::from(limit.max);
+        }
+        match self.ring(limit, now_s) {
+            Some(ring) => ring.take(limit.max, &used, hold_s.min(MAX_HOLD_S), now_s),
+            None => false,
+        }
+    }
+
+    /// Gives back the place of what was decided at this second. To be called once for each impression that has used up one,
+    /// after it was counted as used.
+    pub fn settle(&self, key: u64, day: u32, decided_s: u32) {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ring) = rings.get(&(key, day)) {
+            ring.give_back(decided_s / BUCKET_S);
+        }
+    }
+
+    /// How many places of a budget are held by somebody whose time is not over.
+    fn held_now(&self, limit: &Limit, now_s: u32) -> u32 {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        rings.get(&(limit.key, limit.day)).map_or(0, |ring| {
+            ring.sweep(now_s);
+            ring.held.load(Ordering::SeqCst)
+        })
+    }
+
+    /// How many places of a budget are held, those whose time may be over included.
+    #[cfg(test)]
+    fn held(&self, key: u64, day: u32) -> u32 {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        rings.get(&(key, day)).map_or(0, |ring| ring.held.load(Ordering::SeqCst))
+    }
+
+    fn ring(&self, limit: &Limit, now_s: u32) -> Option<Arc<Ring>> {
+        let name = (limit.key, limit.day);
+        if let Some(ring) = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Some(Arc::clone(ring));
+        }
+        let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
+        // A new day, or a new budget: what nobody holds any more goes. Nobody can be about to hold a place of a ring that only
+        // the map has.
+        rings.retain(|_, ring| {
+            ring.sweep(now_s);
+            ring.held.load(Ordering::SeqCst) > 0 || Arc::strong_count(ring) > 1
+        });
+        let full = rings.len() >= MAX_LEASED;
+        if full { rings.get(&name).cloned() } else { Some(Arc::clone(rings.entry(name).or_default())) }
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Ring {
+        Ring {
+            held: AtomicU32::new(0),
+            hold_s: AtomicU32::new(0),
+            swept: AtomicU32::new(0),
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+        }
+    }
+}
+
+impl Ring {
+    fn take(&self, max: u32, used: &impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
+        self.hold_s.fetch_max(hold_s, Ordering::SeqCst);
+        let mut taken = self.hold(max, used);
+        if !taken && self.sweep(now_s) {
+            taken = self.hold(max, used);
+        }
+        if taken {
+            self.put(now_s / BUCKET_S);
+        }
+        taken
+    }
+
+    fn hold(&self, max: u32, used: &impl Fn() -> u32) -> bool {
+        let others = self.held.fetch_add(1, Ordering::SeqCst);
+        let fits = u64::from(others) + u64::from(used()) < u64::from(max);
+        if !fits {
+            self.held.fetch_sub(1, Ordering::SeqCst);
+        }
+        fits
+    }
+
+    /// Notes when a place was held.
+    fn put(&self, stretch: u32) {
+        let bucket = &self.buckets[stretch as usize % BUCKETS];
+        let mut old = bucket.load(Ordering::SeqCst);
+        loop {
+            let (of, count) = parts(old);
+            // A clock that was put back leaves places of a later stretch here: they are held on as if of now.
+            let (next, given_up) = if of >= stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
+            match bucket.compare_exchange_weak(old, next, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => {
+                    self.held.fetch_sub(given_up, Ordering::SeqCst);
+                    return;
+                }
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    fn give_back(&self, stretch: u32) {
+        let bucket = &self.buckets[stretch as usize % BUCKETS];
+        let given = bucket.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| match parts(old) {
+            (of, 1..) if of == stretch => Some(old - 1),
+            _ => None,
+        });
+        if given.is_ok() {
+            self.held.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Gives up places whose time is over. Says whether there were any.
+    fn sweep(&self, now_s: u32) -> bool {
+        let now = now_s / BUCKET_S;
+        if self.swept.swap(now, Ordering::SeqCst) == now {
+            return false;
+        }
+        let hold_s = self.hold_s.load(Ordering::SeqCst) + GRACE_S;
+        let is_over = |stretch: u32| {
+            u64::from(stretch + 1) * u64::from(BUCKET_S) + u64::from(hold_s) <= u64::from(now_s)
+        };
+        let mut found = false;
+        for bucket in &self.buckets {
+            let swept = bucket.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| match parts(old) {
+                (of, 1..) if is_over(of) => Some(word(of, 0)),
+                _ => None,
+            });
+            if let Ok(old) = swept {
+                self.held.fetch_sub(parts(old).1, Ordering::SeqCst);
+                found = true;
+            }
+        }
+        found
+    }
+}
+
+fn word(stretch: u32, count: u32) -> u64 {
+    u64::from(stretch) << 32 | u64::from(count)
+}
+
+fn parts(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const NOW: u32 = 1_800_000_000;
+
+    fn limit(max: u32) -> Limit {
+        Limit { key: 7, day: 0, max, once: false }
+    }
+
+    #[test]
+    fn places_are_held_until_they_are_used_or_their_time_is_over() {
+        let leases = Leases::new();
+        let take = |used: u32, now_s: u32| leases.take(&limit(3), || used, 600, now_s);
+        assert!(take(0, NOW) && take(0, NOW + 20) && take(0, NOW + 40));
+        assert!(!take(0, NOW + 41), "three are held");
+        leases.settle(7, 0, NOW + 20);
+        assert_eq!(leases.held(7, 0), 2);
+        assert!(!take(1, NOW + 100), "one used, two held");
+        leases.settle(7, 0, NOW + 20);
+        leases.settle(7, 1, NOW);
+        leases.settle(8, 0, NOW);
+        assert_eq!(leases.held(7, 0), 2, "there was no such place");
+        assert!(!take(1, NOW + 599));
+        assert!(take(1, NOW + 600 + BUCKET_S + GRACE_S), "the first one's time is over");
+        assert!(!take(1, NOW + 600 + BUCKET_S + GRACE_S));
+        assert!(take(1, NOW + 10_000) && take(1, NOW + 10_000));
+        assert_eq!(leases.held(7, 0), 2);
+    }
+
+    #[test]
+    fn with_nothing_to_hold_it_is_only_looked_at() {
+        let leases = Leases::new();
+        assert!(leases.take(&limit(1), || 0, 0, NOW) && leases.take(&limit(1), || 0, 0, NOW));
+        assert!(!leases.take(&limit(1), || 1, 0, NOW));
+        assert_eq!(leases.held(7, 0), 0);
+    }
+
+    #[test]
+    fn a_ring_that_comes_round_gives_up_what_is_left_of_the_last_time() {
+        let leases = Leases::new();
+        let round = BUCKETS as u32 * BUCKET_S;
+        for i in 0..5 {
+            assert!(leases.take(&limit(100), || 0, MAX_HOLD_S, NOW + i * round));
+            assert_eq!(leases.held(7, 0), 1);
+        }
+    }
+
+    #[test]
+    fn days_that_are_over_are_forgotten() {
+        let leases = Leases::new();
+        for day in 0..3 * MAX_LEASED as u32 {
+            let limit = Limit { day, ..limit(1) };
+            assert!(leases.take(&limit, || 0, 600, NOW + day * 86_400 / 64));
+        }
+        assert!(leases.rings.read().unwrap().len() < 10);
+    }
+
+    /// Threads take places, see some of what they took, and let the rest lapse. The ledger is one number.
+    #[test]
+    fn what_is_used_and_held_never_exceeds_the_budget() {
+        const MAX: u32 = 500;
+        for round in 0..20 {
+            let (leases, used, seen) = (Leases::new(), AtomicU32::new(0), Mutex::new(0));
+            let clock = AtomicU32::new(NOW + round * 7);
+            let shown = |thread: u32| {
+                let mut rng = fastrand::Rng::with_seed(u64::from(thread + 10 * round));
+                let mut count = 0;
+                for _ in 0..2_000 {
+                    let now_s = clock.load(Ordering::SeqCst);
+                    if leases.take(&limit(MAX), || used.load(Ordering::SeqCst), 600, now_s) {
+                        count += 1;
+                        // The fold counts one at a time; each of these had a place, so there is room.
+                        let before = used.fetch_add(1, Ordering::SeqCst);
+                        assert!(before < MAX, "{before} were used");
+                        if rng.bool() {
+                            std::thread::yield_now();
+                        }
+                        leases.settle(7, 0, now_s);
+                    } else if rng.u8(0..50) == 0 {
+                        clock.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+                *seen.lock().unwrap() += count;
+            };
+            std::thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || shown(thread)))));
+            assert_eq!(*seen.lock().unwrap(), MAX, "all of it is given out, none twice");
+            assert_eq!(leases.held(7, 0), 0);
+        }
+    }
+
+    #[test]
+    fn of_places_that_nobody_uses_no_more_are_held_than_there_are() {
+        let (leases, given) = (Leases::new(), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let took = (0..2_000).filter(|_| leases.take(&limit(500), || 100, 600, NOW)).count();
+                    given.fetch_add(took as u32, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!((given.into_inner(), leases.held(7, 0)), (400, 400));
+    }
+}

@@ -1,0 +1,411 @@
+//! The snapshotter: the one thread that takes snapshots and removes files that are not needed any more.
+//!
+//! A cycle: the writer begins a new segment and freezes the state between two submissions; the frozen state is written
+//! while writing and deciding go on; the file is read back; only then do older files go. [`KEPT`] snapshots stay, with
+//! every record after the older one, so that a start has two ways.
+//!
+//! Files still hold a customer who was erased until [`KEPT`] snapshots were taken after the erasure: then a cycle takes
+//! as many as that needs.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+
+use super::Unavailable;
+use super::writer::{FreezeError, Shared, Submissions};
+use crate::state::record::Record;
+use crate::storage::data_dir;
+use crate::storage::data_dir::Identity;
+use crate::storage::data_dir::repair::CUT;
+use crate::storage::disk;
+use crate::storage::disk::Disk;
+use crate::storage::durability::{SnapshotError, SnapshotInfo};
+use crate::storage::journal::append::Facts as JournalFacts;
+use crate::storage::journal::segment;
+use crate::storage::snapshot;
+use crate::storage::snapshot::KEPT;
+use crate::storage::snapshot::WriteError;
+
+/// Requests for a snapshot that wait at most.
+pub(crate) const MAX_WAITING: usize = 16;
+/// How often to look whether one is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After a failure, how long until the next try at least.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// When snapshots are taken by themselves, if something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// This long after the last one; so long, at most, files hold customers who were erased.
+    pub every: Duration,
+    /// When the journal has so many bytes that are in no snapshot.
+    pub journal_bytes: u64,
+    /// Whether snapshots are compressed: smaller, slower.
+    pub compress: bool,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule { every: Duration::from_secs(3600), journal_bytes: 1 << 30, compress: false }
+    }
+}
+
+/// What others may know of it.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    kept: Mutex<Vec<SnapshotInfo>>,
+    /// No other snapshot, and no segment that the kept ones do not need, is in the directory.
+    pruned: AtomicBool,
+    /// Give up what is being written: a last snapshot comes.
+    pub(crate) stopping: AtomicBool,
+    pub(crate) failures: AtomicU64,
+    failure: Mutex<Option<String>>,
+}
+
+impl Facts {
+    /// The snapshots kept and known to be whole, newest first.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Vec<SnapshotInfo>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the last one failed, if it did.
+    pub(crate) fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether files may hold customers whose erasure is record `erased` or before.
+    pub(crate) fn holds_erased(&self, erased: u64, journal: &JournalFacts) -> bool {
+        let in_journal = journal.segments().keys().next().is_some_and(|first| *first <= erased);
+        if erased == 0 || in_journal {
+            return in_journal;
+        }
+        let kept = self.kept();
+        let old = kept.len() < KEPT || kept.iter().any(|snapshot| snapshot.sequence < erased);
+        old || !self.pruned.load(Ordering::Acquire)
+    }
+}
+
+/// What the snapshotter is sent.
+pub(crate) enum Message {
+    Take(oneshot::Sender<Result<SnapshotInfo, SnapshotError>>),
+    /// Take a last one, then end.
+    Stop,
+}
+
+/// What it works on.
+pub(crate) struct Snapshotter {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) identity: Identity,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) submissions: Submissions,
+    pub(crate) journal: Arc<JournalFacts>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) schedule: Schedule,
+    /// When the last one was taken, also by an earlier process, or tried.
+    tried: Instant,
+    failed: bool,
+}
+
+impl Snapshotter {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        shared: Arc<Shared>,
+        submissions: Submissions,
+        journal: Arc<JournalFacts>,
+        snapshot: Option<SnapshotInfo>,
+        schedule: Schedule,
+    ) -> Snapshotter {
+        let age = snapshot.as_ref().map_or(schedule.every, |newest| {
+            Duration::from_secs(now_s().saturating_sub(newest.taken_at_s)).min(schedule.every)
+        });
+        let tried = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        let facts = Arc::new(Facts { kept: Mutex::new(snapshot.into_iter().collect()), ..Facts::default() });
+        Snapshotter { disk, identity, shared, submissions, journal, facts, schedule, tried, failed: false }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(crate) fn start(mut self) -> io::Result<(SyncSender<Message>, JoinHandle<()>)> {
+        let (queue, messages) = sync_channel(MAX_WAITING);
+        let thread = std::thread::Builder::new().name("snapshotter".into());
+        Ok((queue, thread.spawn(move || self.run(&messages))?))
+    }
+
+    fn run(&mut self, messages: &Receiver<Message>) {
+        self.check_older();
+        // What a process that was killed did not come to. A damaged snapshot stays until there is a newer one.
+        let newest = data_dir::snapshots(&*self.disk).ok().and_then(|all| all.first().copied());
+        let is_kept = newest == self.facts.kept().first().map(|newest| newest.sequence);
+        if let Some(Err(e)) = is_kept.then(|| self.prune()) {
+            tracing::error!(why = %e, "files that are not needed any more could not be removed");
+        }
+        loop {
+            match messages.recv_timeout(LOOK_EVERY) {
+                Ok(Message::Take(done)) => drop(done.send(self.cycle())), // whoever asked may have left
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.facts.stopping.store(false, Ordering::Release);
+                    if self.has_news() {
+                        let _ = self.cycle(); // said in the log
+                    }
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_due() => drop(self.cycle()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// The start has read one snapshot; whether the ones before are whole is found out here, without anybody waiting.
+    fn check_older(&self) {
+        let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
+        let older = data_dir::snapshots(&*self.disk).unwrap_or_default().into_iter();
+        for sequence in older.filter(|sequence| *sequence < newest).take(KEPT - 1) {
+            let name = snapshot::name(sequence);
+            match snapshot::verify(&*self.disk, self.identity.salt(), &name) {
+                Ok(checked) => self.facts.kept().push(checked.info()),
+                Err(error) => tracing::error!(snapshot = %name, why = %error, "an older snapshot is damaged"),
+            }
+        }
+    }
+
+    fn sequence(&self) -> u64 {
+        self.shared.sequence.load(Ordering::Acquire)
+    }
+
+    /// Whether something changed since the newest snapshot, or files hold who was erased.
+    fn has_news(&self) -> bool {
+        let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
+        self.sequence() > newest || self.holds_erased()
+    }
+
+    fn holds_erased(&self) -> bool {
+        self.facts.holds_erased(self.shared.erased.load(Ordering::Acquire), &self.journal)
+    }
+
+    fn is_due(&self) -> bool {
+        let waited = self.tried.elapsed();
+        if self.failed && waited < TRY_AGAIN_AFTER.min(self.schedule.every) {
+            return false;
+        }
+        let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
+        let segments = self.journal.segments();
+        let bytes: u64 = segments.iter().filter(|(first, _)| **first > newest).map(|(_, bytes)| bytes).sum();
+        drop(segments);
+        (waited >= self.schedule.every || bytes >= self.schedule.journal_bytes) && self.has_news()
+    }
+
+    /// Takes a snapshot, or as many as it needs until no file holds who was erased. Returns the newest, which may be one
+    /// that was there, if nothing changed since.
+    fn cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        self.tried = Instant::now();
+        let taken = catch_unwind(AssertUnwindSafe(|| self.try_cycle()));
+        let taken = taken
+            .unwrap_or_else(|_| Err(SnapshotError::Failed("a fault of the server; it was logged".into())));
+        self.failed = taken.is_err();
+        if let Err(error) = &taken {
+            let why = format!("{error}");
+            tracing::error!(%why, "no snapshot could be taken; the journal grows until one can");
+            self.facts.failures.fetch_add(1, Ordering::Relaxed);
+            *self.facts.failure() = Some(why);
+        } else {
+            *self.facts.failure() = None;
+        }
+        taken
+    }
+
+    fn try_cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        if !self.facts.pruned.load(Ordering::Acquire) {
+            self.prune().map_err(not_removed)?;
+        }
+        let newest = self.facts.kept().first().filter(|newest| newest.sequence == self.sequence()).cloned();
+        let mut taken = match newest {
+            Some(newest) => newest,
+            None => self.take()?,
+        };
+        for _ in 0..KEPT {
+            if !self.holds_erased() {
+                break;
+            }
+            self.move_on()?;
+            taken = self.take()?;
+        }
+        Ok(taken)
+    }
+
+    /// A record that changes nothing, so that the next snapshot has a sequence, and with it a name, of its own.
+    fn move_on(&self) -> Result<(), SnapshotError> {
+        let reply = self.submissions.offer(vec![Record::Customers(vec![])]).map_err(unavailable)?;
+        reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped)).map(drop).map_err(unavailable)
+    }
+
+    fn take(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        let begin = Instant::now();
+        let (frozen, chain) = self.submissions.freeze().map_err(|refused| match refused {
+            FreezeError::Full => SnapshotError::DiskFull("no room for a new segment of the journal".into()),
+            FreezeError::Frozen => SnapshotError::Failed("another snapshot is being taken".into()),
+            FreezeError::Stopped => SnapshotError::Stopped,
+        })?;
+        let salt = self.identity.salt();
+        let written = snapshot::write(
+            &*self.disk,
+            salt,
+            frozen,
+            chain,
+            now_s(),
+            self.schedule.compress,
+            &self.facts.stopping,
+        )
+        .map_err(write_failed)?;
+        let failed = |why: String| SnapshotError::Failed(why);
+        let checked = snapshot::verify(&*self.disk, salt, &written.name)
+            .map_err(|e| failed(format!("`{}` reads back wrong: {e}", written.name)))?;
+        if checked.digest != written.digest {
+            return Err(failed(format!("`{}` reads back with another digest", written.name)));
+        }
+        let info = checked.info();
+        tracing::info!(
+            sequence = info.sequence,
+            customers = info.customers,
+            bytes = info.bytes,
+            took_ms = begin.elapsed().as_millis() as u64,
+            "snapshot taken"
+        );
+        self.keep(info.clone());
+        self.prune().map_err(not_removed)?;
+        Ok(info)
+    }
+
+    fn keep(&self, info: SnapshotInfo) {
+        self.facts.pruned.store(false, Ordering::Release);
+        let mut kept = self.facts.kept();
+        kept.insert(0, info);
+        kept.truncate(KEPT);
+    }
+
+    /// Removes snapshots that are not kept, damaged ones included, and segments that no kept one needs. As long as there
+    /// are fewer than [`KEPT`], the whole journal is the other way to start.
+    fn prune(&self) -> io::Result<()> {
+        let kept: Vec<u64> = self.facts.kept().iter().map(|snapshot| snapshot.sequence).collect();
+        let snapshots = data_dir::snapshots(&*self.disk).map_err(io::Error::other)?;
+        for sequence in snapshots.into_iter().filter(|sequence| !kept.contains(sequence)) {
+            self.disk.remove(&snapshot::name(sequence))?;
+        }
+        for name in self.disk.list()? {
+            if is_unfinished(&name) {
+                self.disk.remove(&name)?;
+            } else if name.contains(CUT) && self.shared.erased.load(Ordering::Acquire) > 0 {
+                tracing::warn!(file = %name, "kept by a repair, and it may hold customers who were erased: remove it when \
+                     it is not needed any more");
+            }
+        }
+        if let (true, Some(oldest)) = (kept.len() >= KEPT, kept.last()) {
+            let firsts: Vec<u64> = self.journal.segments().keys().copied().collect();
+            for pair in firsts.windows(2).filter(|pair| pair[1] <= oldest + 1) {
+                self.disk.remove(&segment::name(pair[0]))?;
+                self.journal.segments().remove(&pair[0]);
+            }
+        }
+        self.disk.sync()?;
+        self.facts.pruned.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value)] // as `map_err` gives it
+fn not_removed(e: io::Error) -> SnapshotError {
+    SnapshotError::Failed(format!("older files could not be removed: {e}"))
+}
+
+/// Seconds since 1970.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Whether it is a snapshot that was being written when a process ended.
+fn is_unfinished(name: &str) -> bool {
+    name.strip_suffix(snapshot::UNFINISHED).is_some_and(|name| snapshot::sequence_of(name).is_some())
+}
+
+fn unavailable(why: Unavailable) -> SnapshotError {
+    match why {
+        Unavailable::DiskFull => SnapshotError::DiskFull("the journal has no room".into()),
+        Unavailable::Stopped => SnapshotError::Stopped,
+        Unavailable::Overloaded | Unavailable::Full => {
+            SnapshotError::Failed("too many writes are waiting".into())
+        }
+    }
+}
+
+fn write_failed(error: WriteError) -> SnapshotError {
+    match error {
+        WriteError::Disk { error, .. } if disk::is_full(&error) => SnapshotError::DiskFull(error.to_string()),
+        WriteError::Stopped => SnapshotError::Stopped,
+        other => SnapshotError::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Define, Node};
+    use super::*;
+    use crate::customer::update::{Change, Update};
+    use crate::state::testing::{SCHEMA, id, merge};
+    use crate::storage::data_dir::{Settings, open_disk};
+    use crate::storage::disk::simulated::Simulated;
+
+    const CANARY: &str = "who-is-to-be-forgotten";
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn node(disk: &Simulated) -> Arc<Node> {
+        let opened = open_disk(Arc::new(disk.clone()), Settings::default(), &|_| {}).unwrap();
+        Node::open(opened, Schedule::default()).unwrap()
+    }
+
+    fn is_in_a_file(disk: &Simulated) -> bool {
+        let holds = |bytes: &Vec<u8>| bytes.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes());
+        disk.image().values().any(holds)
+    }
+
+    #[test]
+    fn wherever_a_compaction_is_killed_the_next_one_finishes_it() {
+        let disk = Simulated::new();
+        let running = node(&disk);
+        block_on(running.define(Define::Schema { text: SCHEMA.into() })).unwrap();
+        block_on(running.write(vec![merge(CANARY, &[(1, 7)]), merge("other", &[(1, 8)])])).unwrap();
+        block_on(running.snapshot()).unwrap();
+        block_on(running.write(vec![merge("other", &[(1, 9)])])).unwrap();
+        block_on(running.snapshot()).unwrap();
+        let erase = Update { customer: id(CANARY), change: Change::Erase };
+        block_on(running.write(vec![erase])).unwrap();
+        assert!(running.durability().erasure_pending && is_in_a_file(&disk));
+        disk.keep_moments();
+        block_on(running.snapshot()).unwrap();
+        assert!(!running.durability().erasure_pending && !is_in_a_file(&disk));
+
+        let moments = disk.moments();
+        assert!(moments.len() > 10);
+        for (at, left) in moments.into_iter().enumerate() {
+            let node = node(&left);
+            let pending = node.durability().erasure_pending;
+            assert!(
+                pending || !is_in_a_file(&left),
+                "killed at change {at}: nobody says that it is not done"
+            );
+            block_on(node.snapshot()).unwrap();
+            assert!(!node.durability().erasure_pending && !is_in_a_file(&left), "killed at change {at}");
+            assert_eq!(node.customers().len(), 1);
+        }
+    }
+}

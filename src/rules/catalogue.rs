@@ -1,0 +1,403 @@
+//! The catalogue: numbers, the same for ever and on every node, for the names that outcomes refer to. Contacts, tokens and
+//! tallies hold numbers, so that they are small and outlive the versions of rule sets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::rule_set::RuleSet;
+use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
+use crate::customer::numbers::{OfferNumber, PlaceNumber};
+use crate::expression::experiment::Holdout;
+use crate::input::problem::Problems;
+use crate::schema::Schema;
+
+/// Treatments of one offer, over all its versions, at most.
+pub const MAX_TREATMENT_NUMBERS: usize = 4_096;
+/// Rule sets, groups, placements, channels and arms over all versions at most, each.
+pub const MAX_NAME_NUMBERS: usize = 1 << 14;
+/// Bytes of the names in one [`Additions`] at most, but for the names of a single offer.
+pub const MAX_ADDITION_BYTES: usize = 1 << 20;
+
+/// A list of names that only grows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    names: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u16>,
+}
+
+/// An offer as it was published last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OfferEntry {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its rule set's number.
+    pub rule_set: u16,
+    /// Its group's number, if it has one.
+    pub group: Option<u16>,
+    /// Its treatments, those that are gone included.
+    pub treatments: Vec<Box<str>>,
+}
+
+/// Where something can be shown: the numbers of a placement and a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The placement's number.
+    pub placement: u16,
+    /// The channel's number.
+    pub channel: u16,
+}
+
+/// All numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    /// Rule sets.
+    pub rule_sets: Names,
+    /// Groups of offers.
+    pub groups: Names,
+    /// Placements.
+    pub placements: Names,
+    /// Channels.
+    pub channels: Names,
+    /// Variants of experiments as `experiment.variant`.
+    pub arms: Names,
+    offers: Vec<OfferEntry>,
+    offer_numbers: HashMap<Box<str>, OfferNumber>,
+    places: Vec<Place>,
+    place_numbers: HashMap<Place, PlaceNumber>,
+    keep_s: [u32; 4],
+}
+
+/// What is added to a catalogue. Numbers follow those that there are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Additions {
+    /// New names, by the order of [`Catalogue::names`].
+    pub names: [Vec<Box<str>>; 5],
+    /// New places.
+    pub places: Vec<Place>,
+    /// Offers that are new or changed, each with its number.
+    pub offers: Vec<(OfferNumber, OfferEntry)>,
+    /// How long contacts are kept from now on, as [`Catalogue::keep_s`].
+    pub keep_s: Option<[u32; 4]>,
+}
+
+impl Names {
+    /// The number of this name.
+    pub fn number(&self, name: &str) -> Option<u16> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The name of this number.
+    pub fn name(&self, number: u16) -> Option<&str> {
+        self.names.get(usize::from(number)).map(|name| &**name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The number of this name, which is added if it is new.
+    fn add(&mut self, name: &str) -> u16 {
+        self.number(name).unwrap_or_else(|| {
+            let number = self.names.len() as u16; // the bound is checked when additions are made
+            self.names.push(name.into());
+            self.numbers.insert(name.into(), number);
+            number
+        })
+    }
+}
+
+impl Catalogue {
+    /// No numbers yet.
+    pub fn new() -> Catalogue {
+        Catalogue::default()
+    }
+
+    /// The number of the offer of this name.
+    pub fn offer_number(&self, name: &str) -> Option<OfferNumber> {
+        self.offer_numbers.get(name).copied()
+    }
+
+    /// The offer of this number, as it was published last.
+    pub fn offer(&self, number: OfferNumber) -> Option<&OfferEntry> {
+        self.offers.get(number.0 as usize)
+    }
+
+    /// All offers by number.
+    pub fn offers(&self) -> &[OfferEntry] {
+        &self.offers
+    }
+
+    /// The number of a placement together with a channel, both by name.
+    pub fn place_number(&self, placement: &str, channel: &str) -> Option<PlaceNumber> {
+        let place =
+            Place { placement: self.placements.number(placement)?, channel: self.channels.number(channel)? };
+        self.place_numbers.get(&place).copied()
+    }
+
+    /// The place of this number.
+    pub fn place(&self, number: PlaceNumber) -> Option<Place> {
+        self.places.get(usize::from(number.0)).copied()
+    }
+
+    /// All places by number.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// How long a contact is kept at least, in seconds, by its [outcome](crate::customer::outcome::OutcomeKind::index): the longest
+    /// window of the caps and suppressions in force. `u32::MAX` is for ever.
+    pub fn keep_s(&self) -> [u32; 4] {
+        self.keep_s
+    }
+
+    /// What has to be added so that all names of these rule sets have numbers, and contacts are kept for `keep_s`.
+    ///
+    /// # Errors
+    /// There are too many names.
+    pub fn missing(
+        &self,
+        schema: &Schema,
+        rule_sets: &[(Arc<RuleSet>, u32)],
+        keep_s: [u32; 4],
+    ) -> Result<Vec<Additions>, Problems> {
+        let mut next = self.clone();
+        for (set, _) in rule_sets {
+            next.take_in(schema, set);
+        }
+        next.keep_s = keep_s;
+        next.check()?;
+        Ok(next.since(self))
+    }
+
+    /// This catalogue with what is added.
+    #[must_use]
+    pub fn with(&self, additions: &[Additions]) -> Catalogue {
+        let mut next = self.clone();
+        additions.iter().for_each(|additions| next.extend(additions));
+        next
+    }
+
+    /// Takes over what is added.
+    pub fn extend(&mut self, additions: &Additions) {
+        let Catalogue { rule_sets, groups, placements, channels, arms, .. } = self;
+        for (names, added) in
+            [rule_sets, groups, placements, channels, arms].into_iter().zip(&additions.names)
+        {
+            for name in added {
+                names.add(name);
+            }
+        }
+        for place in &additions.places {
+            self.add_place(*place);
+        }
+        for (number, entry) in &additions.offers {
+            self.put_offer(*number, entry.clone());
+        }
+        if let Some(keep_s) = additions.keep_s {
+            self.keep_s = keep_s;
+        }
+    }
+
+    /// All of it as additions to an empty catalogue, in pieces of bounded size.
+    pub fn whole(&self) -> Vec<Additions> {
+        self.since(&Catalogue::new())
+    }
+
+    fn names(&self) -> [&Names; 5] {
+        [&self.rule_sets, &self.groups, &self.placements, &self.channels, &self.arms]
+    }
+
+    fn check(&self) -> Result<(), Problems> {
+        let too_many = |count: usize, most: usize, what: &str| {
+            (count > most).then(|| format!("with these there would be {count} {what} over all versions ever published, more than the {most} that outcomes can tell apart"))
+        };
+        let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
+        let [rule_sets, groups, placements, channels, arms] = self.names().map(Names::len);
+        let found = [
+            too_many(self.offers.len(), MAX_OFFER_NUMBERS, "offers"),
+            too_many(self.places.len(), MAX_PLACE_NUMBERS, "pairs of placement and channel"),
+            too_many(treatments, MAX_TREATMENT_NUMBERS, "treatments of one offer"),
+            too_many(rule_sets, MAX_NAME_NUMBERS, "rule sets"),
+            too_many(groups, MAX_NAME_NUMBERS, "groups"),
+            too_many(placements, MAX_NAME_NUMBERS, "placements"),
+            too_many(channels, MAX_NAME_NUMBERS, "channels"),
+            too_many(arms, MAX_NAME_NUMBERS, "variants of experiments"),
+        ];
+        match found.into_iter().flatten().next() {
+            Some(detail) => Err(Problems::one(detail)),
+            None => Ok(()),
+        }
+    }
+
+    fn take_in(&mut self, schema: &Schema, set: &RuleSet) {
+        let rule_set = self.rule_sets.add(&set.name);
+        for rule in &set.placements {
+            let placement = self.placements.add(&rule.name.name);
+            for channel in &rule.channels {
+                let word = schema.channels().word(u32::from(channel.0)).unwrap_or_default();
+                let channel = self.channels.add(word);
+                self.add_place(Place { placement, channel });
+            }
+        }
+        for rule in &set.experiments {
+            for variant in 0..rule.experiment.variants.len() {
+                self.arms.add(&rule.experiment.arm(variant));
+            }
+        }
+        if set.holdout.is_some() {
+            Holdout::arms().iter().for_each(|arm| {
+                self.arms.add(arm);
+            });
+        }
+        for rule in &set.offers {
+            let group = rule.attributes.group.as_ref().map(|group| self.groups.add(&group.name));
+            let number = self.offer_number(&rule.name.name);
+            let number = number.unwrap_or(OfferNumber(self.offers.len() as u32));
+            let mut entry = self.offer(number).cloned().unwrap_or_default();
+            entry.name.clone_from(&rule.name.name);
+            (entry.rule_set, entry.group) = (rule_set, group);
+            for treatment in &rule.treatments {
+                if !entry.treatments.contains(&treatment.name) {
+                    entry.treatments.push(treatment.name.clone());
+                }
+            }
+            self.put_offer(number, entry);
+        }
+    }
+
+    fn add_place(&mut self, place: Place) -> PlaceNumber {
+        let next = PlaceNumber(self.places.len() as u16); // the bound is checked when additions are made
+        let number = *self.place_numbers.entry(place).or_insert(next);
+        if number == next {
+            self.places.push(place);
+        }
+        number
+    }
+
+    fn put_offer(&mut self, number: OfferNumber, entry: OfferEntry) {
+        let place = number.0 as usize;
+        if place < self.offers.len() {
+            self.offers[place] = entry;
+        } else if place == self.offers.len() {
+            self.offer_numbers.insert(entry.name.clone(), number);
+            self.offers.push(entry);
+        }
+    }
+
+    /// What `earlier`, from which this one has grown, does not have.
+    fn since(&self, earlier: &Catalogue) -> Vec<Additions> {
+        let [rule_sets, groups, placements, channels, arms] = self.names().map(|names| &names.names);
+        let known = earlier.names().map(Names::len);
+        let mut first = Additions {
+            names: [
+                rule_sets[known[0]..].to_vec(),
+                groups[known[1]..].to_vec(),
+                placements[known[2]..].to_vec(),
+                channels[known[3]..].to_vec(),
+                arms[known[4]..].to_vec(),
+            ],
+            places: self.places[earlier.places.len()..].to_vec(),
+            offers: Vec::new(),
+            keep_s: (self.keep_s != earlier.keep_s).then_some(self.keep_s),
+        };
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for (at, entry) in self.offers.iter().enumerate() {
+            if earlier.offers.get(at) == Some(entry) {
+                continue;
+            }
+            bytes +=
+                entry.name.len() + entry.treatments.iter().map(|name| name.len() + 8).sum::<usize>() + 16;
+            first.offers.push((OfferNumber(at as u32), entry.clone()));
+            if bytes > MAX_ADDITION_BYTES {
+                all.push(std::mem::take(&mut first));
+                bytes = 0;
+            }
+        }
+        if first != Additions::default() {
+            all.push(first);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> (Arc<Schema>, Vec<(Arc<RuleSet>, u32)>) {
+        let schema = Arc::new(Schema::empty());
+        let set = RuleSet::parse("r", text, &schema).unwrap();
+        (schema, vec![(Arc::new(set), 1)])
+    }
+
+    const FIRST: &str = "rule_set: r
+placements: {banner: {channels: [app, web]}}
+offers:
+  card: {placements: [banner], attributes: {group: cards}, treatments: [{placement: banner, content: {}}]}
+  loan: {placements: [banner], treatments: [{placement: banner, content: {}}]}
+";
+
+    #[test]
+    fn numbers_stay_and_new_names_follow() {
+        let (schema, sets) = set(FIRST);
+        let added = Catalogue::new().missing(&schema, &sets, [7; 4]).unwrap();
+        let first = Catalogue::new().with(&added);
+        assert_eq!(first.missing(&schema, &sets, [7; 4]).unwrap(), [], "nothing is missing any more");
+        assert_eq!(first.keep_s(), [7; 4]);
+        assert_eq!(first.offer_number("loan"), Some(OfferNumber(1)));
+        assert_eq!(first.place_number("banner", "web"), Some(PlaceNumber(1)));
+        assert_eq!(first.place_number("banner", "sms"), None);
+
+        let second = "rule_set: r\nplacements: {banner: {channels: [sms, app]}}\noffers:\n  \
+                      loan: {placements: [banner], attributes: {group: credit}, treatments: [{placement: banner, id: new, content: {}}]}\n  \
+                      gold: {placements: [banner], treatments: [{placement: banner, content: {}}]}\n";
+        let (schema, sets) = set(second);
+        let grown = first.with(&first.missing(&schema, &sets, [7; 4]).unwrap());
+        assert_eq!(grown.offer_number("card"), Some(OfferNumber(0)));
+        assert_eq!(grown.offer_number("gold"), Some(OfferNumber(2)));
+        assert_eq!(grown.place_number("banner", "app"), Some(PlaceNumber(0)));
+        assert_eq!(grown.place_number("banner", "sms"), Some(PlaceNumber(2)));
+        let loan = grown.offer(OfferNumber(1)).unwrap();
+        assert_eq!((loan.treatments.len(), loan.group), (2, grown.groups.number("credit")));
+    }
+
+    #[test]
+    fn arms_keep_their_numbers_when_experiments_go_and_come_back() {
+        let text = |experiments: &str| {
+            format!("rule_set: r\nexperiments: {{{experiments}}}\nholdout: {{percent: 1, salt: s}}\n")
+        };
+        let (schema, both) = set(&text("x: {variants: {a: 1, b: 1}}"));
+        let first = Catalogue::new().with(&Catalogue::new().missing(&schema, &both, [7; 4]).unwrap());
+        let names = |catalogue: &Catalogue| -> Vec<String> {
+            (0..9).map_while(|number| catalogue.arms.name(number).map(str::to_owned)).collect()
+        };
+        assert_eq!(names(&first), ["x.a", "x.b", "holdout.in", "holdout.out"]);
+        let (schema, other) = set(&text("y: {variants: {a: 1}}, x: {variants: {b: 1, c: 1}}"));
+        let second = first.with(&first.missing(&schema, &other, [7; 4]).unwrap());
+        assert_eq!(names(&second), ["x.a", "x.b", "holdout.in", "holdout.out", "y.a", "x.c"]);
+        assert_eq!(second.missing(&schema, &both, [7; 4]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_catalogue_in_pieces_comes_to_the_same() {
+        let offers: String = (0..8000)
+            .map(|i| {
+                let name = format!("offer-{i:05}-with-a-name-as-long-as-they-come-0123456789");
+                format!("  {name}: {{placements: [banner], treatments: [{{placement: banner, id: {name}-x, content: {{}}}}]}}\n")
+            })
+            .collect();
+        let text = format!("rule_set: r\nplacements: {{banner: {{channels: [app]}}}}\noffers:\n{offers}");
+        let (schema, sets) = set(&text);
+        let whole = Catalogue::new().with(&Catalogue::new().missing(&schema, &sets, [1; 4]).unwrap());
+        let pieces = whole.whole();
+        assert!(pieces.len() > 1, "or the test says nothing");
+        assert_eq!(Catalogue::new().with(&pieces), whole);
+        assert_eq!(Catalogue::new().whole(), []);
+    }
+}

@@ -1,0 +1,354 @@
+//! How often something is shown, as a rule set says it: caps, suppressions and budgets.
+
+use crate::schema::value::DAY_SECONDS;
+use jiff::tz::TimeZone;
+
+use super::{Reference, Spot};
+use crate::customer::event::MAX_LATE_S;
+use crate::customer::outcome::MAX_LIMITS_PER_OUTCOME;
+use crate::customer::outcome::OutcomeKind;
+use crate::input::cursor::{Cursor, quoted};
+use crate::input::problem::Problems;
+use crate::schema::read_zone;
+
+/// Caps of one offer, group, placement or rule set at most, each.
+pub const MAX_CAPS_PER_OFFER: usize = 16;
+/// Budgets of one rule set at most.
+pub const MAX_BUDGETS: usize = 200;
+/// Budgets of one offer at most; one outcome is counted in all of them.
+pub const MAX_BUDGETS_PER_OFFER: usize = MAX_LIMITS_PER_OUTCOME;
+/// How often a cap may let something happen at most: there are only so many contacts to count.
+pub const MAX_CAP: u32 = 200;
+/// How much of a budget there may be at most.
+pub const MAX_BUDGET: u32 = 1_000_000_000;
+/// How long a budget holds a place for what was decided but not seen yet at most, in seconds.
+pub const MAX_HOLD_S: u32 = 3_600;
+
+const DEFAULT_HOLD_S: u32 = 600;
+const _: () = assert!((MAX_CAP as usize) < crate::customer::contact::MAX_CONTACTS);
+
+/// Over which time something is counted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Window {
+    /// From the first day on.
+    Forever,
+    /// The last so many seconds.
+    Sliding(u32),
+    /// Today and the days before it, so many in all, in this zone.
+    Days(u32, TimeZone),
+}
+
+/// Whose contacts a cap counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CapScope {
+    Offer,
+    Group,
+    RuleSet,
+    Placement,
+    Channel,
+    All,
+}
+
+/// At most so many outcomes in a time.
+#[derive(Debug, Clone)]
+pub(crate) struct CapRule {
+    /// What people call it: its name if it has one, and what it says.
+    pub(crate) text: Box<str>,
+    /// Where it stands.
+    pub(crate) spot: Spot,
+    /// How many there may be; 0 for a suppression.
+    pub(crate) max: u32,
+    /// What is counted.
+    pub(crate) on: OutcomeKind,
+    pub(crate) window: Window,
+    pub(crate) scope: CapScope,
+}
+
+/// At most so many outcomes of all customers together.
+#[derive(Debug, Clone)]
+pub(crate) struct BudgetRule {
+    pub(crate) name: Reference,
+    pub(crate) max: u32,
+    /// What uses it up.
+    pub(crate) on: OutcomeKind,
+    /// Whether a customer uses it up once only.
+    pub(crate) customers: bool,
+    /// The zone in which it begins anew every day, if it does.
+    pub(crate) daily: Option<TimeZone>,
+    /// How long a place is held for what was decided, in seconds; 0 unless impressions use it up.
+    pub(crate) hold_s: u32,
+}
+
+/// What an offer says about how often it is shown.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OfferCaps {
+    pub(crate) caps: Vec<CapRule>,
+    /// Caps of 0 after an outcome of the offer itself.
+    pub(crate) suppress: Vec<CapRule>,
+    /// By name; all of them are budgets of its rule set.
+    pub(crate) budgets: Vec<Reference>,
+}
+
+/// What caps stand in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// An offer, with or without a group.
+    Offer {
+        grouped: bool,
+    },
+    Group,
+    Placement,
+    RuleSet,
+}
+
+const SCOPES: [(&str, CapScope); 6] = [
+    ("offer", CapScope::Offer),
+    ("group", CapScope::Group),
+    ("rule_set", CapScope::RuleSet),
+    ("placement", CapScope::Placement),
+    ("channel", CapScope::Channel),
+    ("all", CapScope::All),
+];
+
+impl Window {
+    /// How long contacts are kept for it at least, in seconds. A day more for calendar days: clocks are put forward and back.
+    pub(crate) fn keep_s(&self) -> u32 {
+        match self {
+            Window::Forever => u32::MAX,
+            Window::Sliding(seconds) => *seconds,
+            Window::Days(days, _) => (days + 1) * DAY_SECONDS,
+        }
+    }
+}
+
+impl CapScope {
+    /// Its name in rule sets.
+    pub(crate) fn name(self) -> &'static str {
+        SCOPES.iter().find(|(_, scope)| *scope == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl Level {
+    fn default_scope(self) -> CapScope {
+        match self {
+            Level::Offer { .. } => CapScope::Offer,
+            Level::Group => CapScope::Group,
+            Level::Placement => CapScope::Placement,
+            Level::RuleSet => CapScope::RuleSet,
+        }
+    }
+}
+
+impl OfferCaps {
+    /// Suppressions, then caps: an explanation names what the customer did before what we did.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &CapRule> {
+        self.suppress.iter().chain(&self.caps)
+    }
+
+    pub(super) fn says_the_same(&self, other: &OfferCaps) -> bool {
+        let budgets = |caps: &OfferCaps| caps.budgets.iter().map(|b| b.name.clone()).collect::<Vec<_>>();
+        self.rules().map(|cap| &cap.text).eq(other.rules().map(|cap| &cap.text))
+            && budgets(self) == budgets(other)
+    }
+}
+
+/// Reads a list of caps.
+pub(super) fn read_caps(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) -> Vec<CapRule> {
+    let mut caps = Vec::new();
+    let Some(items) = cursor.items(problems) else { return caps };
+    if items.len() > MAX_CAPS_PER_OFFER {
+        let detail = format!("expected at most {MAX_CAPS_PER_OFFER} caps, found {}", items.len());
+        problems.push(cursor.problem(detail));
+        return caps;
+    }
+    for item in items {
+        caps.extend(read_cap(&item, None, level, problems));
+    }
+    caps
+}
+
+/// Reads one cap.
+pub(super) fn read_cap(
+    cursor: &Cursor<'_, '_>,
+    name: Option<&str>,
+    level: Level,
+    problems: &mut Problems,
+) -> Option<CapRule> {
+    let fields = cursor.object(&["max", "per", "scope", "on", "timezone", "description"], problems)?;
+    fields.refuse_blanks(problems);
+    let max = fields.required("max", problems).and_then(|c| c.integer(1, i64::from(MAX_CAP), problems));
+    let zone = match fields.get("timezone") {
+        Some(cursor) => Some(read_zone(cursor, problems)?),
+        None => None,
+    };
+    let per = fields.required("per", problems).copied();
+    let window = per.and_then(|per| read_window(&per, zone.clone(), problems));
+    let on = fields.get("on").map_or(Some(OutcomeKind::Impression), |c| read_outcome(c, problems));
+    let scope = match fields.get("scope") {
+        Some(cursor) => read_scope(cursor, level, problems),
+        None => Some(level.default_scope()),
+    };
+    let (max, window, on, scope) = (max? as u32, window?, on?, scope?);
+    let per = match fields.get("per").map(|per| &per.input.value) {
+        Some(crate::input::cursor::InputValue::Text(text)) => text.to_string(),
+        _ => String::new(), // it was read as a text
+    };
+    let mut text = format!("{max} per {per}");
+    if on != OutcomeKind::Impression {
+        text.push_str(&format!(", on {}", on.name()));
+    }
+    if let Some(zone) = zone.as_ref().and_then(TimeZone::iana_name) {
+        text.push_str(&format!(", {zone}"));
+    }
+    text.push_str(&format!(", scope {}", scope.name()));
+    let text = name.map_or(text.clone(), |name| format!("{name} ({text})"));
+    Some(CapRule { text: text.into(), spot: Spot::of(cursor), max, on, window, scope })
+}
+
+/// Reads after what an offer is not shown for a while.
+pub(super) fn read_suppress(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<CapRule> {
+    let kinds = [OutcomeKind::Dismiss, OutcomeKind::Click, OutcomeKind::Convert];
+    let Some(fields) = cursor.object(&kinds.map(OutcomeKind::name), problems) else { return Vec::new() };
+    fields.refuse_blanks(problems);
+    let mut suppress = Vec::new();
+    for on in kinds {
+        let Some(cursor) = fields.get(on.name()) else { continue };
+        let Some(window) = read_window(cursor, None, problems) else { continue };
+        let per = cursor.text(problems).unwrap_or_default();
+        let text = format!("{} {per}", on.name()).into();
+        let spot = Spot::of(cursor);
+        suppress.push(CapRule { text, spot, max: 0, on, window, scope: CapScope::Offer });
+    }
+    suppress
+}
+
+/// Reads a budget, but for its name.
+pub(super) fn read_budget(
+    name: Reference,
+    cursor: &Cursor<'_, '_>,
+    problems: &mut Problems,
+) -> Option<BudgetRule> {
+    let known = ["max", "on", "customers", "per", "timezone", "hold", "description"];
+    let fields = cursor.object(&known, problems)?;
+    fields.refuse_blanks(problems);
+    let max = fields.required("max", problems).and_then(|c| c.integer(1, i64::from(MAX_BUDGET), problems));
+    let on = fields.required("on", problems).and_then(|c| read_outcome(c, problems));
+    let customers = fields.get("customers").and_then(|c| c.boolean(problems)).unwrap_or(false);
+    let zone = match fields.get("timezone") {
+        Some(cursor) => Some(read_zone(cursor, problems)?),
+        None => None,
+    };
+    let daily = match fields.get("per") {
+        None => Some(false),
+        Some(cursor) => match cursor.text(problems)? {
+            "1d" => Some(true),
+            "forever" => Some(false),
+            other => {
+                let detail = format!("a budget is per 1d or forever, found {}", quoted(other));
+                problems.push(cursor.problem(detail));
+                None
+            }
+        },
+    };
+    if let (Some(cursor), Some(false)) = (fields.get("timezone"), daily) {
+        let problem = cursor.problem("`timezone` says when a day begins, but this budget is for ever");
+        problems.push(problem.hint("add `per: 1d`, or leave it out"));
+    }
+    if let (Some(cursor), true, Some(true)) = (fields.get("customers"), customers, daily) {
+        let problem = cursor.problem("a budget of customers is for ever: each is counted once only");
+        problems.push(problem.hint("leave out `per: 1d`, or `customers`"));
+    }
+    let mut hold_s = if on == Some(OutcomeKind::Impression) { DEFAULT_HOLD_S } else { 0 };
+    if let Some(cursor) = fields.get("hold") {
+        hold_s = read_hold(cursor, on, problems)?;
+    }
+    let daily = daily?.then(|| zone.unwrap_or(TimeZone::UTC));
+    Some(BudgetRule { name, max: max? as u32, on: on?, customers, daily, hold_s })
+}
+
+fn read_hold(cursor: &Cursor<'_, '_>, on: Option<OutcomeKind>, problems: &mut Problems) -> Option<u32> {
+    let text = cursor.text(problems)?;
+    if on.is_some_and(|on| on != OutcomeKind::Impression) {
+        let problem = cursor.problem("places are held for impressions only");
+        problems.push(problem.hint("leave it out, or say `on: impression`"));
+        return None;
+    }
+    let found = seconds(text).filter(|hold_s| *hold_s <= MAX_HOLD_S);
+    if found.is_none() {
+        let detail = format!("expected a time such as 5m, up to 1h, found {}", quoted(text));
+        problems.push(cursor.problem(detail));
+    }
+    found
+}
+
+fn read_outcome(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<OutcomeKind> {
+    let name = cursor.text(problems)?;
+    let found = OutcomeKind::of_name(name);
+    if found.is_none() {
+        let names = OutcomeKind::ALL.map(OutcomeKind::name);
+        let problem = cursor.problem(format!("unknown outcome {}", quoted(name)));
+        problems.push(problem.hint(format!("expected one of {}", names.join(", "))));
+    }
+    found
+}
+
+fn read_scope(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) -> Option<CapScope> {
+    let name = cursor.text(problems)?;
+    let Some((_, scope)) = SCOPES.iter().find(|(known, _)| *known == name) else {
+        let problem = cursor.problem(format!("unknown scope {}", quoted(name)));
+        let names = SCOPES.map(|(name, _)| name);
+        problems.push(problem.hint(format!("expected one of {}", names.join(", "))));
+        return None;
+    };
+    if *scope == CapScope::Group && level == (Level::Offer { grouped: false }) {
+        let problem = cursor.problem("the offer is in no group whose contacts could be counted");
+        problems.push(problem.hint("give it one: `attributes: {group: …}`, or choose another scope"));
+        return None;
+    }
+    Some(*scope)
+}
+
+/// A stretch of time; with a zone, calendar days in it.
+fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut Problems) -> Option<Window> {
+    let text = cursor.text(problems)?;
+    match (seconds(text), zone) {
+        (None, None) if text == "forever" => Some(Window::Forever),
+        (Some(seconds), None) if seconds <= MAX_LATE_S => Some(Window::Sliding(seconds)),
+        (Some(seconds), Some(zone)) if seconds % DAY_SECONDS == 0 && seconds <= MAX_LATE_S => {
+            Some(Window::Days(seconds / DAY_SECONDS, zone))
+        }
+        (None, Some(_)) if text == "forever" => {
+            let problem = cursor.problem("with `timezone` calendar days are counted, but this is for ever");
+            problems.push(problem.hint("leave out `timezone`"));
+            None
+        }
+        (Some(seconds), Some(_)) if seconds <= MAX_LATE_S => {
+            let detail = format!("with `timezone` calendar days are counted, but `{text}` is no whole day");
+            problems.push(cursor.problem(detail).hint("say 1d, 7d …, or leave out `timezone`"));
+            None
+        }
+        _ => {
+            let most = MAX_LATE_S / DAY_SECONDS;
+            let problem = cursor.problem(format!(
+                "expected a time such as 30m, 12h or 7d, or forever, found {}",
+                quoted(text)
+            ));
+            problems.push(problem.hint(format!("the longest is {most}d")));
+            None
+        }
+    }
+}
+
+/// `30m`, `12h`, `7d` in seconds; at least one.
+pub(super) fn seconds(text: &str) -> Option<u32> {
+    let unit = match text.as_bytes().last()? {
+        b'm' => 60,
+        b'h' => 3_600,
+        b'd' => DAY_SECONDS,
+        _ => return None,
+    };
+    let number = &text[..text.len() - 1];
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let seconds = number.parse::<u32>().ok().filter(|_| digits)?.checked_mul(unit)?;
+    (seconds > 0).then_some(seconds)
+}

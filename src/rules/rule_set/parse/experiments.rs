@@ -1,0 +1,272 @@
+//! `experiments`, `holdout` and `parameters` of a rule set, and the `variant` of offers and treatments.
+
+use std::sync::Arc;
+
+use super::{Reader, key_reference};
+use crate::expression::arm::SLOTS;
+use crate::expression::experiment::{
+    Experiment, HOLDOUT, Holdout, InVariant, MAX_EXPERIMENTS, MAX_PARAMETERS, MAX_VARIANTS, Variant,
+};
+use crate::expression::{Parameter, Parameters};
+use crate::input::cursor::{Cursor, InputValue, Object, quoted};
+use crate::input::problem::{Problem, Problems};
+use crate::rules::rule_set::Spot;
+use crate::rules::rule_set::{ExperimentRule, HoldoutRule, TreatmentRule, shown_share};
+use crate::schema::value::Value;
+use crate::schema::{MAX_NAME_BYTES, is_name, name_of_thing};
+
+impl Reader<'_> {
+    pub(super) fn read_experiments(&mut self, object: &Object<'_, '_>) {
+        for (name, cursor) in self.section(object, "experiments", MAX_EXPERIMENTS) {
+            check_name(name, "an experiment", &cursor, &mut self.problems);
+            if name == HOLDOUT {
+                let problem = cursor.key_problem(format!("an experiment cannot be called `{HOLDOUT}`"));
+                self.problems.push(problem.hint("the arms of the holdout are called so"));
+            }
+            if let Some(rule) = self.experiment(name, &cursor) {
+                self.experiments.push(rule);
+            }
+        }
+    }
+
+    fn experiment(&mut self, name: &str, cursor: &Cursor<'_, '_>) -> Option<ExperimentRule> {
+        let known = ["variants", "salt", "exclusion", "from", "description"];
+        let fields = cursor.object(&known, &mut self.problems)?;
+        fields.refuse_blanks(&mut self.problems);
+        let exclusion = fields.get("exclusion").and_then(|at| name_of_thing(at, &mut self.problems));
+        let salt = fields.get("salt").and_then(|at| salt(at, &mut self.problems));
+        if let (Some(at), Some(group)) = (fields.get("salt"), exclusion) {
+            let detail = format!("the experiments of exclusion group `{group}` have its name as their salt");
+            self.problems.push(at.problem(detail).hint("leave `salt` out"));
+        }
+        let from = fields.get("from").and_then(|at| percent(at, 0, &mut self.problems)).unwrap_or(0);
+        if let (Some(at), None) = (fields.get("from"), fields.get("exclusion")) {
+            let problem = at.problem("`from` is for experiments that share an exclusion group");
+            self.problems.push(problem.hint("add `exclusion: NAME`, or leave `from` out"));
+        }
+        let variants = fields.required("variants", &mut self.problems).copied()?;
+        let variants = self.variants(&variants, from)?;
+        let salt = exclusion.map(Box::from).or(salt).unwrap_or_else(|| name.into());
+        let place = self.experiments.len();
+        let experiment = Arc::new(Experiment { name: name.into(), salt, variants, place });
+        Some(ExperimentRule {
+            name: key_reference(name, cursor),
+            experiment,
+            exclusion: exclusion.map(Box::from),
+        })
+    }
+
+    /// Variants with their shares, which take slots in the order written.
+    fn variants(&mut self, cursor: &Cursor<'_, '_>, from: u16) -> Option<Vec<Variant>> {
+        let entries = cursor.entries(&mut self.problems)?;
+        if entries.is_empty() || entries.len() > MAX_VARIANTS {
+            let detail =
+                format!("an experiment has 1 to {MAX_VARIANTS} variants, this one {}", entries.len());
+            self.problems.push(cursor.problem(detail));
+            return None;
+        }
+        let mut variants: Vec<Variant> = Vec::with_capacity(entries.len());
+        let mut start = from;
+        for (name, at) in entries {
+            check_name(name, "a variant", &at, &mut self.problems);
+            let share = percent(&at, 0, &mut self.problems)?;
+            let end = start + share; // of numbers of at most 10,000, as is checked below
+            if end > SLOTS {
+                let (end, from) = (shown_share(end), shown_share(from));
+                let detail = match from.as_str() {
+                    "0" => format!("the variants come to {end} % with this one, of 100 %"),
+                    _ => format!("from {from} % on, the variants come to {end} % with this one, of 100 %"),
+                };
+                self.problems.push(at.problem(detail));
+                return None;
+            }
+            variants.push(Variant { name: name.into(), slots: start..end });
+            start = end;
+        }
+        Some(variants)
+    }
+
+    pub(super) fn holdout(&mut self, object: &Object<'_, '_>) -> Option<HoldoutRule> {
+        let cursor = object.get("holdout")?;
+        let fields = cursor.object(&["percent", "salt", "description"], &mut self.problems)?;
+        fields.refuse_blanks(&mut self.problems);
+        let share = fields.required("percent", &mut self.problems).copied();
+        let share = share.and_then(|at| percent(&at, 1, &mut self.problems));
+        // Not left to a default: one that was used before lets the same customers down again.
+        let salt_at = fields.required("salt", &mut self.problems).copied();
+        let salt = salt_at.and_then(|at| salt(&at, &mut self.problems));
+        Some(HoldoutRule { spot: Spot::of(cursor), holdout: Holdout { salt: salt?, share: share? } })
+    }
+
+    pub(super) fn read_parameters(&mut self, object: &Object<'_, '_>) -> Parameters {
+        let mut parameters = Parameters::default();
+        for (name, cursor) in self.section(object, "parameters", MAX_PARAMETERS) {
+            check_name(name, "a parameter", &cursor, &mut self.problems);
+            if let Some(parameter) = self.parameter(&cursor) {
+                parameters.0.insert(name.into(), parameter);
+            }
+        }
+        parameters
+    }
+
+    fn parameter(&mut self, cursor: &Cursor<'_, '_>) -> Option<Parameter> {
+        let entries = cursor.entries(&mut self.problems)?;
+        let Some((_, default)) = entries.iter().find(|(name, _)| *name == "default") else {
+            self.problems.push(cursor.problem("`default` is missing").hint("what it is in no variant"));
+            return None;
+        };
+        let mut parameter =
+            Parameter { default: self.value(default)?, experiment: None, variants: Vec::new() };
+        for (name, at) in entries.iter().filter(|(name, _)| !["default", "description"].contains(name)) {
+            let found = self.find_variant(name).map_err(|problem| self.problems.push(at.key_placed(problem)));
+            let (Ok(InVariant { experiment, variant }), Some(value)) = (found, self.value(at)) else {
+                continue;
+            };
+            match &parameter.experiment {
+                Some(other) if other.name != experiment.name => {
+                    let detail = format!("experiment `{}` changes this parameter already", other.name);
+                    let problem = at.key_problem(detail);
+                    self.problems.push(problem.hint("let each experiment have parameters of its own"));
+                    continue;
+                }
+                _ => parameter.experiment = Some(experiment),
+            }
+            parameter.variants.push((variant, value));
+        }
+        self.of_one_type(&mut parameter, cursor)?;
+        Some(parameter)
+    }
+
+    fn value(&mut self, cursor: &Cursor<'_, '_>) -> Option<Value<'static>> {
+        Some(match &cursor.input.value {
+            InputValue::Bool(b) => Value::Bool(*b),
+            InputValue::Int(i) => Value::Int(*i),
+            InputValue::Float(x) if x.is_finite() => Value::Double(*x),
+            InputValue::Text(text) => Value::Text(text.to_string().into()),
+            other => {
+                let detail = format!("expected a number, a text, true or false, found {}", other.describe());
+                self.problems.push(cursor.problem(detail));
+                return None;
+            }
+        })
+    }
+
+    /// Ints and doubles together are doubles; everything else must be alike.
+    fn of_one_type(&mut self, parameter: &mut Parameter, cursor: &Cursor<'_, '_>) -> Option<()> {
+        let mut values: Vec<&mut Value<'static>> =
+            parameter.variants.iter_mut().map(|(_, value)| value).collect();
+        values.push(&mut parameter.default);
+        if values.iter().all(|value| matches!(value, Value::Int(_) | Value::Double(_)))
+            && values.iter().any(|value| matches!(value, Value::Double(_)))
+        {
+            for value in values {
+                *value = value.number().map_or(Value::Missing, Value::Double);
+            }
+            return Some(());
+        }
+        let first = std::mem::discriminant(&*values[0]);
+        if values.iter().any(|value| std::mem::discriminant(&**value) != first) {
+            self.problems.push(cursor.problem("all values of a parameter must be of one type"));
+            return None;
+        }
+        Some(())
+    }
+
+    /// The variant that stands at `variant`.
+    pub(super) fn variant_of(&mut self, fields: &Object<'_, '_>) -> Option<InVariant> {
+        let cursor = fields.get("variant")?;
+        let name = cursor.text(&mut self.problems)?;
+        self.find_variant(name).map_err(|problem| self.problems.push(cursor.placed(problem))).ok()
+    }
+
+    /// The variant of a treatment, `Some(None)` if it has none. A treatment that the offer's own variant rules out is a mistake.
+    pub(super) fn treatment_variant(
+        &mut self,
+        fields: &Object<'_, '_>,
+        offer: Option<&InVariant>,
+    ) -> Option<Option<InVariant>> {
+        let Some(cursor) = fields.get("variant") else { return Some(None) };
+        let variant = self.variant_of(fields)?;
+        if let Some(offer) =
+            offer.filter(|offer| offer.experiment == variant.experiment && **offer != variant)
+        {
+            let detail = format!("this treatment is never chosen: the offer is for `{}` only", offer.name());
+            self.problems.push(cursor.problem(detail));
+        }
+        Some(Some(variant))
+    }
+
+    /// `EXPERIMENT.VARIANT` of this rule set.
+    fn find_variant(&self, text: &str) -> Result<InVariant, Problem> {
+        let wrong = |detail: String| Err(Problem::new(detail));
+        let Some((experiment, name)) = text.split_once('.') else {
+            return wrong(format!("expected EXPERIMENT.VARIANT, found {}", quoted(text)));
+        };
+        let Some(rule) = self.experiments.iter().find(|rule| *rule.name.name == *experiment) else {
+            let names = self.experiments.iter().map(|rule| &*rule.name.name);
+            let detail = format!("this rule set has no experiment {}", quoted(experiment));
+            return Err(Problem::new(detail).nearest(experiment, names));
+        };
+        let Some(variant) = rule.experiment.variant(name) else {
+            let names = rule.experiment.variants.iter().map(|variant| &*variant.name);
+            let detail = format!("experiment `{experiment}` has no variant {}", quoted(name));
+            return Err(Problem::new(detail).nearest(name, names));
+        };
+        Ok(InVariant { experiment: Arc::clone(&rule.experiment), variant })
+    }
+}
+
+/// Whether some customers who may be shown the offer on a placement have no treatment there, whatever their language.
+pub(super) fn leaves_out(treatments: &[TreatmentRule], placement: &str, offer: Option<&InVariant>) -> bool {
+    let here = || treatments.iter().filter(|treatment| *treatment.placement.name == *placement);
+    let variants = || here().filter_map(|treatment| treatment.variant.as_ref());
+    let covers = |experiment: &Experiment| {
+        let given =
+            |place: usize| variants().any(|v| v.experiment.name == experiment.name && v.variant == place);
+        experiment.is_for_all() && (0..experiment.variants.len()).all(given)
+    };
+    !here().any(|treatment| treatment.variant.is_none())
+        && !variants().any(|variant| Some(variant) == offer || covers(&variant.experiment))
+}
+
+fn check_name(name: &str, what: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems) {
+    if !is_name(name, false) {
+        let rule = "lower case letters, digits and `_`, beginning with a letter";
+        problems.push(cursor.key_problem(format!("{} is not a name for {what}: {rule}", quoted(name))));
+    }
+}
+
+/// A share in percent as slots; up to two decimals.
+fn percent(cursor: &Cursor<'_, '_>, least: u16, problems: &mut Problems) -> Option<u16> {
+    let percent = cursor.number(problems)?;
+    let slots = (percent * 100.0).round();
+    let exact = (percent * 100.0 - slots).abs() < 1e-6;
+    if exact && (f64::from(least)..=f64::from(SLOTS)).contains(&slots) {
+        return Some(slots as u16);
+    }
+    let least = shown_share(least);
+    let detail =
+        format!("expected a percentage from {least} to 100 with at most two decimals, found {percent}");
+    problems.push(cursor.problem(detail));
+    None
+}
+
+/// A salt: what every tool writes alike. A number such as a year does too.
+fn salt(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Box<str>> {
+    let text = match &cursor.input.value {
+        InputValue::Int(i) => i.to_string(),
+        InputValue::Text(text) => text.to_string(),
+        other => {
+            let detail = format!("expected a text or a whole number, found {}", other.describe());
+            problems.push(cursor.problem(detail));
+            return None;
+        }
+    };
+    let good = (1..=MAX_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if !good {
+        let detail = format!("{} is not a salt: letters, digits, `_`, `-`, `.`", quoted(&text));
+        problems.push(cursor.problem(detail));
+    }
+    good.then(|| text.into())
+}

@@ -1,0 +1,413 @@
+//! What is known about customers, requests, events and offers: names, kinds, bounds, and where each feature lies in a
+//! row. A schema only grows, so rows and rule sets outlive its versions.
+
+mod cells;
+pub mod context;
+mod kind;
+mod layout;
+mod parse;
+pub mod value;
+pub mod vector;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
+pub use self::kind::{Computed, Function, Kind, Period, Vocabulary, When};
+pub(crate) use self::kind::{double_of_code, single_of_code};
+pub use self::layout::{Field, RowPlace};
+pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};
+
+use self::value::{Time, Value};
+use crate::input::cursor::quoted;
+use crate::input::problem::{Problem, Problems};
+
+/// Features of one schema at most.
+pub const MAX_FEATURES: usize = 2_000;
+/// Words (of 8 bytes) of one row at most, its header included.
+pub const MAX_ROW_WORDS: usize = 1_000;
+/// Words at the beginning of every row that say what is behind the features; features begin after them.
+pub const HEADER_WORDS: usize = 1;
+/// Bytes of a name at most.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// The number of a feature: its place in the order of declaration, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeatureId(pub u16);
+
+/// The number of a context field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContextId(pub u16);
+
+/// The number of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u16);
+
+/// All declarations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schema {
+    /// Its name.
+    pub name: Box<str>,
+    /// The text it was read from.
+    pub text: Arc<str>,
+    zone: TimeZone,
+    features: Vec<Feature>,
+    feature_ids: HashMap<Box<str>, FeatureId>,
+    context: Vec<Declared>,
+    context_ids: HashMap<Box<str>, ContextId>,
+    events: Vec<EventType>,
+    event_ids: HashMap<Box<str>, usize>,
+    attributes: Vec<Declared>,
+    channels: Vocabulary,
+    row_words: usize,
+}
+
+/// A fact about a customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What values it may have.
+    pub kind: Kind,
+    /// Where it lies in a row; `None` when it is computed from events.
+    pub field: Option<Field>,
+    /// Where what it is computed with lies in a row, when it is computed from events.
+    pub cells: Option<Cells>,
+}
+
+/// A name with a kind: a context field, an event's property, an offer's attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What values it may have.
+    pub kind: Kind,
+}
+
+/// A kind of thing that happens to customers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventType {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it means, for people.
+    pub description: Box<str>,
+    /// What it carries.
+    pub properties: Vec<Declared>,
+}
+
+impl EventType {
+    /// The types that every schema has: what became of an offer that was shown.
+    pub fn outcomes() -> [EventType; 4] {
+        let named = |name: &str, kind| Declared { name: name.into(), description: "".into(), kind };
+        let texts = ["offer", "placement", "channel"].map(|name| named(name, Kind::Text));
+        let value = named("value", Kind::Float { double: true });
+        let properties: Vec<Declared> = texts.into_iter().chain([value]).collect();
+        OUTCOMES.map(|(name, description)| EventType {
+            name: name.into(),
+            description: description.into(),
+            properties: properties.clone(),
+        })
+    }
+
+    /// The place of the property of this name.
+    pub fn property_id(&self, name: &str) -> Option<usize> {
+        self.properties.iter().position(|property| &*property.name == name)
+    }
+
+    /// The place of the property that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name; where it stands is the caller's to say.
+    pub fn find_property(&self, name: &str) -> Result<usize, Problem> {
+        self.property_id(name).ok_or_else(|| {
+            let names = self.properties.iter().map(|property| &*property.name);
+            Problem::new(format!("event `{}` has no property {}", self.name, quoted(name)))
+                .nearest(name, names)
+        })
+    }
+
+    /// A schema whose context is what such an event carries: that is what conditions on events are checked against, and what
+    /// they are evaluated with.
+    pub(crate) fn as_context(&self) -> Schema {
+        let ids = self.properties.iter().enumerate();
+        let context_ids = ids.map(|(i, property)| (property.name.clone(), ContextId(i as u16))).collect();
+        Schema { context: self.properties.clone(), context_ids, ..Schema::empty() }
+    }
+}
+
+/// Names of the [outcomes](EventType::outcomes), and what they mean.
+const OUTCOMES: [(&str, &str); 4] = [
+    ("impression", "an offer was shown"),
+    ("click", "an offer was opened"),
+    ("dismiss", "an offer was closed or refused"),
+    ("convert", "an offer was taken up; `value` is what that is worth"),
+];
+
+impl Schema {
+    /// No features, no context, the usual channels: what a server has before it is told.
+    pub fn empty() -> Schema {
+        Schema {
+            name: "empty".into(),
+            text: "schema: empty\n".into(),
+            zone: TimeZone::UTC,
+            features: Vec::new(),
+            feature_ids: HashMap::new(),
+            context: Vec::new(),
+            context_ids: HashMap::new(),
+            events: Vec::new(),
+            event_ids: HashMap::new(),
+            attributes: Vec::new(),
+            channels: Vocabulary::channels(),
+            row_words: HEADER_WORDS,
+        }
+        .with_events(EventType::outcomes().into())
+    }
+
+    fn with_events(self, events: Vec<EventType>) -> Schema {
+        let event_ids = events.iter().enumerate().map(|(i, event)| (event.name.clone(), i)).collect();
+        Schema { events, event_ids, ..self }
+    }
+
+    /// Features by [`FeatureId`].
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// The feature of this number.
+    pub fn feature(&self, id: FeatureId) -> &Feature {
+        &self.features[usize::from(id.0)]
+    }
+
+    /// The number of the feature of this name.
+    pub fn feature_id(&self, name: &str) -> Option<FeatureId> {
+        self.feature_ids.get(name).copied()
+    }
+
+    /// Context fields by [`ContextId`].
+    pub fn context(&self) -> &[Declared] {
+        &self.context
+    }
+
+    /// The number of the context field of this name.
+    pub fn context_id(&self, name: &str) -> Option<ContextId> {
+        self.context_ids.get(name).copied()
+    }
+
+    /// Event types: those declared, then the [outcomes](EventType::outcomes) that every schema has.
+    pub fn events(&self) -> &[EventType] {
+        &self.events
+    }
+
+    /// The place of the event type of this name among [`events`](Schema::events). Another schema may have it elsewhere.
+    pub fn event_id(&self, name: &str) -> Option<usize> {
+        self.event_ids.get(name).copied()
+    }
+
+    /// Where days and weeks of features that count them begin.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Takes an event into a computed feature of this row, which has the schema's length: when it was, in seconds since 1970,
+    /// and its code, as [`Intake::facts`](crate::intake::computed::Intake::facts) says. Events may come in any order. A number that
+    /// is no computed feature of this schema changes nothing.
+    pub fn take(&self, feature: FeatureId, row: &mut [u64], at: u32, code: u64) {
+        let feature = self.features.get(usize::from(feature.0));
+        if let Some(Feature { kind: Kind::Computed(computed), cells: Some(cells), .. }) = feature {
+            computed.update(*cells, row, at, code);
+        }
+    }
+
+    /// The value of a feature in this row at this time.
+    #[inline]
+    pub fn read<'s>(&'s self, feature: FeatureId, row: &[u64], now: Time) -> Value<'s> {
+        self.feature(feature).read(row, now, &self.zone)
+    }
+
+    /// The code of that value; 0 if there is none. What is counted has no codes.
+    #[inline]
+    pub fn read_code(&self, feature: FeatureId, row: &[u64], now: Time) -> u64 {
+        self.feature(feature).read_code(row, now)
+    }
+
+    /// What offers may say about themselves.
+    pub fn attributes(&self) -> &[Declared] {
+        &self.attributes
+    }
+
+    /// The attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<&Declared> {
+        self.attributes.iter().find(|attribute| &*attribute.name == name)
+    }
+
+    /// The channels, by [`ChannelId`].
+    pub fn channels(&self) -> &Vocabulary {
+        &self.channels
+    }
+
+    /// The number of the channel of this name.
+    pub fn channel_id(&self, name: &str) -> Option<ChannelId> {
+        self.channels.code(name).map(|code| ChannelId(code as u16))
+    }
+
+    /// Words of 8 bytes that a row of this schema takes.
+    pub fn row_words(&self) -> usize {
+        self.row_words
+    }
+
+    /// The number of the feature that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name; where it stands is the caller's to say, here and below.
+    pub fn find_feature(&self, name: &str) -> Result<FeatureId, Problem> {
+        self.feature_id(name).ok_or_else(|| {
+            let names = self.features.iter().map(|feature| &*feature.name);
+            let problem = Problem::new(format!("unknown feature {}", quoted(name))).nearest(name, names);
+            if self.features.is_empty() { problem.hint("no schema was pushed yet") } else { problem }
+        })
+    }
+
+    /// The number of the context field that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn find_context(&self, name: &str) -> Result<ContextId, Problem> {
+        self.context_id(name).ok_or_else(|| {
+            let names = self.context.iter().map(|field| &*field.name);
+            Problem::new(format!("unknown context field {}", quoted(name))).nearest(name, names)
+        })
+    }
+
+    /// The place of the event type that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name.
+    pub fn find_event(&self, name: &str) -> Result<usize, Problem> {
+        self.event_id(name).ok_or_else(|| {
+            let names = self.events.iter().map(|event| &*event.name);
+            Problem::new(format!("unknown event {}", quoted(name))).nearest(name, names)
+        })
+    }
+
+    /// The number of the channel that somebody meant by this name.
+    ///
+    /// # Errors
+    /// That there is none, with the nearest name or all of them.
+    pub fn find_channel(&self, name: &str) -> Result<ChannelId, Problem> {
+        self.channel_id(name).ok_or_else(|| {
+            let words = self.channels.words();
+            let problem = Problem::new(format!("unknown channel {}", quoted(name)));
+            let problem = problem.nearest(name, words.iter().map(|word| &**word));
+            if problem.hint.is_some() {
+                problem
+            } else {
+                problem.hint(format!("channels: {}", words.join(", ")))
+            }
+        })
+    }
+
+    /// The schema that has grown to this text: its features in the order of their numbers, each with its place. The text
+    /// alone does not tell, because what came first keeps its number and place.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or with a number or place.
+    pub fn restore(text: &str, order: &[(&str, Option<RowPlace>)]) -> Result<Schema, Problems> {
+        let empty = Schema::empty();
+        if order.is_empty() && text == &*empty.text {
+            return Ok(empty); // nothing was defined yet
+        }
+        let mut schema = Schema::parse("schema", text)?;
+        let mut problems = Problems::new();
+        let mut given: Vec<Option<Feature>> = schema.features.drain(..).map(Some).collect();
+        for (name, place) in order {
+            let (field, cells) = match place {
+                Some(RowPlace::Field(field)) => (Some(*field), None),
+                Some(RowPlace::Cells(cells)) => (None, Some(*cells)),
+                None => (None, None),
+            };
+            let id = schema.feature_ids.get(*name).map(|id| usize::from(id.0));
+            match id.and_then(|id| given[id].take()) {
+                Some(feature) => schema.features.push(Feature { field, cells, ..feature }),
+                None => problems.push(Problem::new(format!("feature {} is not declared once", quoted(name)))),
+            }
+        }
+        for feature in given.iter().flatten() {
+            problems.push(Problem::new(format!("feature `{}` has no number", feature.name)));
+        }
+        if let Err(problem) = schema.laid_out() {
+            problems.push(problem);
+        }
+        problems.or(schema)
+    }
+
+    /// This schema, grown to what `newer` declares: known features keep their number and place, new ones follow.
+    ///
+    /// # Errors
+    /// Everything that `newer` takes away or changes so that rows or rule sets could read something else. Channels are not
+    /// looked at: nothing stored knows them, and a rule set that uses one is compiled again.
+    pub fn grow(&self, newer: &Schema) -> Result<Schema, Problems> {
+        let mut problems = Problems::new();
+        let mut grown = newer.clone();
+        grown.features = self.features.clone();
+        for feature in &mut grown.features {
+            let Some(id) = newer.feature_id(&feature.name) else {
+                problems.push(Problem::new(format!("feature `{}` would be removed", feature.name)));
+                continue;
+            };
+            let newer = newer.feature(id);
+            match feature.kind.grown(&newer.kind, feature.field.map(Field::bits)) {
+                Ok(kind) => feature.kind = kind,
+                Err(why) => problems.push(Problem::new(format!("feature `{}`: {why}", feature.name))),
+            }
+            feature.description.clone_from(&newer.description);
+        }
+        let added = newer.features.iter().filter(|f| self.feature_id(&f.name).is_none());
+        grown.features.extend(added.map(|f| Feature { field: None, cells: None, ..f.clone() }));
+        if let Err(problem) = grown.lay_out() {
+            problems.push(problem);
+        }
+        if let Some(feature) = self.features.iter().find(|feature| feature.cells.is_some())
+            && self.zone != newer.zone
+        {
+            let zone = |schema: &Schema| schema.zone.iana_name().unwrap_or("UTC").to_owned();
+            problems.push(Problem::new(format!(
+                "`timezone` cannot change from {} to {}: `{}` and what else is computed from events may go by it",
+                zone(self),
+                zone(newer),
+                feature.name
+            )));
+        }
+        let declared = |old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems| {
+            for old in old {
+                match new.iter().find(|new| new.name == old.name) {
+                    None => problems.push(Problem::new(format!("{what} `{}` would be removed", old.name))),
+                    Some(new) => {
+                        if let Err(why) = old.kind.grown(&new.kind, None) {
+                            problems.push(Problem::new(format!("{what} `{}`: {why}", old.name)));
+                        }
+                    }
+                }
+            }
+        };
+        declared(&self.context, &newer.context, "context field", &mut problems);
+        declared(&self.attributes, &newer.attributes, "offer attribute", &mut problems);
+        for old in &self.events {
+            match newer.events.iter().find(|new| new.name == old.name) {
+                None => problems.push(Problem::new(format!("event `{}` would be removed", old.name))),
+                Some(new) => {
+                    let what = format!("event `{}`, property", old.name);
+                    declared(&old.properties, &new.properties, &what, &mut problems);
+                }
+            }
+        }
+        problems.or(grown)
+    }
+}

@@ -1,0 +1,265 @@
+//! What was taken already: hashes in the order in which they came, the oldest forgotten first.
+
+use crate::schema::value::DAY_SECONDS;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+/// Hashes that are remembered at most.
+pub const MAX_REMEMBERED: usize = 4_194_304;
+/// Days for which they are remembered; for longer where little happens.
+pub const REMEMBERED_DAYS: u32 = 40;
+/// Hashes of one chunk at most.
+pub const CHUNK_HASHES: usize = 65_536;
+/// Chunks at most: those that are full, and those that a new day closed.
+pub const MAX_CHUNKS: usize = MAX_REMEMBERED / CHUNK_HASHES + 1 + MAX_DAY_CHUNKS;
+const MAX_DAY_CHUNKS: usize = 64;
+
+/// Hashes past their days that go with each that comes: a whole chunk at once would take milliseconds.
+const FORGOTTEN_AT_ONCE: usize = 16;
+/// The look-up is in so many parts, so that none takes more than half a millisecond to grow.
+const PARTS: usize = 256;
+
+/// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, whatever there is.
+pub(super) struct Remembered {
+    parts: Box<[HashSet<u64, FixedState>]>,
+    kept: Kept,
+}
+
+/// The hashes in their order. A clone is cheap: chunks are shared until they change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Oldest first.
+    pub chunks: VecDeque<Chunk>,
+    /// Hashes of the first chunk that are forgotten.
+    pub gone: u32,
+    /// Whatever was forgotten was dated so, in seconds since 1970, or before; 0 if nothing was.
+    pub forgotten_until: u32,
+    len: usize,
+}
+
+/// A stretch of hashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The day of the latest, since 1970.
+    pub day: u32,
+    /// The latest date of one, in seconds since 1970.
+    pub newest: u32,
+    /// In the order in which they came.
+    pub hashes: Arc<Vec<u64>>,
+}
+
+impl Remembered {
+    /// These and no others.
+    pub(super) fn new(kept: Kept) -> Remembered {
+        let mut parts: Box<[_]> = (0..PARTS).map(|_| HashSet::default()).collect();
+        for hash in kept.hashes() {
+            part(&mut parts, hash).insert(hash);
+        }
+        Remembered { parts, kept }
+    }
+
+    pub(super) fn contains(&self, hash: u64) -> bool {
+        self.parts[(hash >> 56) as usize % PARTS].contains(&hash)
+    }
+
+    /// Brings near what forgetting the next hashes, so many, will look at.
+    pub(super) fn touch_oldest(&self, count: usize) -> usize {
+        if self.kept.len + count < MAX_REMEMBERED {
+            return 0;
+        }
+        self.kept.hashes().take(count).filter(|hash| self.contains(*hash)).count()
+    }
+
+    /// Remembers a hash that is not remembered yet, received at `received` and dated `dated`, in seconds since 1970.
+    pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
+        let day = received / DAY_SECONDS;
+        if self.kept.len >= MAX_REMEMBERED {
+            self.forget_oldest();
+        }
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if self.kept.chunks.front().is_none_or(|oldest| oldest.day + REMEMBERED_DAYS >= day) {
+                break;
+            }
+            self.forget_oldest();
+        }
+        part(&mut self.parts, hash).insert(hash);
+        self.kept.push(hash, day, dated);
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(hash) = self.kept.pop() {
+            part(&mut self.parts, hash).remove(&hash);
+        }
+    }
+
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+}
+
+/// The part that a hash is in. Its first bits say so; tables go by their own hash of it.
+fn part(parts: &mut [HashSet<u64, FixedState>], hash: u64) -> &mut HashSet<u64, FixedState> {
+    &mut parts[(hash >> 56) as usize % PARTS]
+}
+
+impl Kept {
+    /// Those that are remembered, oldest first.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        let first = self.chunks.front().map_or(&[][..], |chunk| &chunk.hashes[..]);
+        let left = first.get(self.gone as usize..).unwrap_or_default();
+        let others = self.chunks.iter().skip(1).flat_map(|chunk| chunk.hashes.iter());
+        left.iter().chain(others).copied()
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a chunk that was kept.
+    ///
+    /// # Errors
+    /// A sentence: there are too many, or it is of no size that a chunk has.
+    pub(super) fn restore(&mut self, chunk: Chunk) -> Result<(), String> {
+        let hashes = chunk.hashes.len();
+        if hashes == 0 || hashes > CHUNK_HASHES || self.chunks.len() >= MAX_CHUNKS {
+            return Err(format!("a chunk of {hashes} after {}", self.chunks.len()));
+        }
+        if self.len + hashes > MAX_REMEMBERED + CHUNK_HASHES {
+            return Err(format!("more than {MAX_REMEMBERED} remembered"));
+        }
+        self.len += hashes;
+        self.chunks.push_back(chunk);
+        Ok(())
+    }
+
+    /// Takes off what of the first chunk, now that all chunks are there, is forgotten.
+    ///
+    /// # Errors
+    /// A sentence: that is more than it has, or leaves too many.
+    pub(super) fn restored(&mut self, gone: u32, forgotten_until: u32) -> Result<(), String> {
+        let first = self.chunks.front().map_or(1, |chunk| chunk.hashes.len());
+        if gone as usize >= first || self.len.saturating_sub(gone as usize) > MAX_REMEMBERED {
+            return Err(format!("{gone} of {first} forgotten, {} remembered", self.len));
+        }
+        self.len -= gone as usize;
+        (self.gone, self.forgotten_until) = (gone, forgotten_until);
+        Ok(())
+    }
+
+    fn push(&mut self, hash: u64, day: u32, dated: u32) {
+        let room_for_a_day = self.chunks.len() < MAX_DAY_CHUNKS;
+        let goes_on =
+            |last: &&mut Chunk| last.hashes.len() < CHUNK_HASHES && (day <= last.day || !room_for_a_day);
+        match self.chunks.back_mut().filter(goes_on) {
+            Some(last) => {
+                Arc::make_mut(&mut last.hashes).push(hash);
+                (last.day, last.newest) = (last.day.max(day), last.newest.max(dated));
+            }
+            None => {
+                let day = self.chunks.back().map_or(day, |last| last.day.max(day));
+                self.chunks.push_back(Chunk { day, newest: dated, hashes: Arc::new(vec![hash]) });
+            }
+        }
+        self.len += 1;
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        let oldest = self.chunks.front()?;
+        let hash = oldest.hashes.get(self.gone as usize).copied();
+        self.forgotten_until = self.forgotten_until.max(oldest.newest);
+        self.gone += 1;
+        self.len = self.len.saturating_sub(1);
+        if self.gone as usize >= oldest.hashes.len() {
+            self.chunks.pop_front();
+            self.gone = 0;
+        }
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u32 = DAY_SECONDS;
+
+    fn filled(hashes: impl Iterator<Item = u64>, at: u32) -> Remembered {
+        let mut remembered = Remembered::new(Kept::default());
+        hashes.for_each(|hash| remembered.add(mixed(hash), at, at));
+        remembered
+    }
+
+    fn mixed(number: u64) -> u64 {
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_is_forgotten_one_by_one() {
+        let most = MAX_REMEMBERED as u64;
+        let mut remembered = filled(1..=most, 100);
+        assert!((1..=most).all(|hash| remembered.contains(mixed(hash))));
+        assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 0));
+        for more in 1..=CHUNK_HASHES as u64 + 5 {
+            remembered.add(mixed(most + more), 200, 200);
+            assert!(!remembered.contains(mixed(more)) && remembered.contains(mixed(more + 1)));
+        }
+        assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 100));
+        assert!(remembered.kept.chunks.len() <= MAX_CHUNKS);
+        let again = Remembered::new(remembered.kept.clone());
+        assert!((most..most + 9).all(|hash| again.contains(mixed(hash))) && !again.contains(mixed(7)));
+    }
+
+    #[test]
+    fn what_is_past_its_days_goes_with_what_comes() {
+        let mut remembered = filled(1..=40, 5 * DAY + 7);
+        let later = (6 + REMEMBERED_DAYS) * DAY;
+        remembered.add(mixed(41), later - DAY, later - DAY);
+        assert!(remembered.contains(mixed(1)), "forty days are not over");
+        remembered.add(mixed(42), later, later);
+        assert_eq!(remembered.kept.len(), 42 - FORGOTTEN_AT_ONCE);
+        remembered.add(mixed(43), later, later);
+        remembered.add(mixed(44), later, later);
+        assert!((1..=40).all(|hash| !remembered.contains(mixed(hash))));
+        assert!((41..=44).all(|hash| remembered.contains(mixed(hash))));
+        assert_eq!(remembered.kept.forgotten_until, 5 * DAY + 7);
+    }
+
+    #[test]
+    fn however_the_clock_goes_chunks_are_bounded() {
+        let mut remembered = Remembered::new(Kept::default());
+        for number in 1..1000 {
+            for hash in 0..20 {
+                let at = (number as u32 % 3 * 500 + number as u32) * DAY;
+                remembered.add(mixed(number * 100 + hash), at, at);
+            }
+            assert!(remembered.kept.chunks.len() <= MAX_CHUNKS);
+        }
+        assert_eq!(remembered.kept.hashes().count(), remembered.kept.len());
+    }
+
+    #[test]
+    fn what_is_restored_keeps_to_the_bounds() {
+        let chunk = |hashes: usize| Chunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) };
+        assert!(Kept::default().restore(chunk(0)).is_err());
+        assert!(Kept::default().restore(chunk(CHUNK_HASHES + 1)).is_err());
+        let mut many = Kept::default();
+        let most = MAX_REMEMBERED / CHUNK_HASHES;
+        (0..=most).for_each(|_| many.restore(chunk(CHUNK_HASHES)).unwrap());
+        assert!(many.restore(chunk(1)).is_err());
+        assert!(many.clone().restored(CHUNK_HASHES as u32, 0).is_err());
+        assert!(many.restored(0, 0).is_err(), "too many");
+        let mut few = Kept::default();
+        (0..MAX_CHUNKS).for_each(|_| few.restore(chunk(3)).unwrap());
+        assert!(few.restore(chunk(1)).is_err() && few.restored(2, 9).is_ok());
+        assert_eq!((few.len(), few.hashes().count()), (3 * MAX_CHUNKS - 2, 3 * MAX_CHUNKS - 2));
+        assert!(Kept::default().restored(0, 5).is_ok() && Kept::default().restored(1, 5).is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! What became of offers, counted: by offer, place, arm and day.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::customer::outcome::OutcomeKind;
+
+/// Rows at most, over all days.
+pub const MAX_TALLIES: usize = 262_144;
+/// Days before the newest that are counted day by day; what is older is counted together as day [`EARLIER`].
+pub const TALLY_DAYS: u16 = 90;
+/// The day of all that was earlier.
+pub const EARLIER: u16 = 0;
+
+/// What is counted together within a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TallyKey {
+    /// The offer.
+    pub offer: OfferNumber,
+    /// Placement and channel.
+    pub place: PlaceNumber,
+    /// The number of the arm plus one; 0 for all, under whatever arm or none.
+    pub arm: u16,
+}
+
+impl TallyKey {
+    /// Of everything, or of one arm.
+    pub fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> TallyKey {
+        TallyKey { offer, place, arm: arm.map_or(0, |arm| arm.0.saturating_add(1)) }
+    }
+
+    /// The arm, if it is of one.
+    pub fn arm(self) -> Option<ArmNumber> {
+        self.arm.checked_sub(1).map(ArmNumber)
+    }
+}
+
+/// How often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// By [`OutcomeKind::index`].
+    pub outcomes: [u64; 4],
+    /// What they were worth, in thousandths.
+    pub value: i64,
+}
+
+/// A row of all days.
+pub type TallyRow = (u16, TallyKey, Tally);
+
+type Day = HashMap<TallyKey, Tally, FixedState>;
+
+/// All of it. A clone is cheap: days are shared until they change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tallies {
+    days: BTreeMap<u16, Arc<Day>>,
+    len: usize,
+    /// Outcomes for which there was no row any more.
+    uncounted: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Tally) {
+        for (outcomes, more) in self.outcomes.iter_mut().zip(other.outcomes) {
+            *outcomes = outcomes.saturating_add(more);
+        }
+        self.value = self.value.saturating_add(other.value);
+    }
+}
+
+impl Tallies {
+    /// Every row with its day since 1970 in UTC, or [`EARLIER`], day by day.
+    pub fn rows(&self) -> impl Iterator<Item = TallyRow> {
+        self.days.iter().flat_map(|(day, rows)| rows.iter().map(|(key, tally)| (*day, *key, *tally)))
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Outcomes that were not counted, because there was no room for another row.
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted
+    }
+
+    /// Counts an outcome of this day.
+    pub(super) fn count(&mut self, day: u16, key: TallyKey, kind: OutcomeKind, value: i64) {
+        let newest = self.days.keys().next_back().copied().unwrap_or_default();
+        if day > newest {
+            self.merge_before(day.saturating_sub(TALLY_DAYS));
+        }
+        let day = if day.saturating_add(TALLY_DAYS) < newest { EARLIER } else { day };
+        let mut tally = Tally { value, ..Tally::default() };
+        tally.outcomes[kind.index()] = 1;
+        if !self.add(day, key, &tally) {
+            self.uncounted = self.uncounted.saturating_add(1);
+        }
+    }
+
+    /// Takes over rows as they were kept.
+    ///
+    /// # Errors
+    /// A sentence: there are too many, or one is there twice.
+    pub(super) fn restore(&mut self, rows: Vec<TallyRow>) -> Result<(), String> {
+        for (day, key, tally) in rows {
+            if self.len >= MAX_TALLIES {
+                return Err(format!("more than {MAX_TALLIES} tallies"));
+            }
+            if Arc::make_mut(self.days.entry(day).or_default()).insert(key, tally).is_some() {
+                return Err(format!("the tally of {key:?} on day {day} is there twice"));
+            }
+            self.len += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_uncounted(&mut self, uncounted: u64) {
+        self.uncounted = uncounted;
+    }
+
+    /// Adds to a row; false if there is no room for it.
+    fn add(&mut self, day: u16, key: TallyKey, tally: &Tally) -> bool {
+        if let Some(rows) = self.days.get_mut(&day)
+            && let Some(row) = Arc::make_mut(rows).get_mut(&key)
+        {
+            row.add(tally);
+            return true;
+        }
+        while self.len >= MAX_TALLIES {
+            let newest = self.days.keys().next_back().map_or(day, |newest| day.max(*newest));
+            match self.days.keys().copied().find(|other| *other != EARLIER) {
+                Some(oldest) if oldest < newest => self.merge(oldest),
+                _ => return false,
+            }
+        }
+        // Merging may have made its row, if it is of earlier days.
+        let rows = Arc::make_mut(self.days.entry(day).or_default());
+        let before = rows.len();
+        rows.entry(key).or_default().add(tally);
+        self.len += rows.len() - before;
+        true
+    }
+
+    fn merge_before(&mut self, first: u16) {
+        while let Some(day) = self.days.keys().copied().find(|day| *day != EARLIER)
+            && day < first
+        {
+            self.merge(day);
+        }
+    }
+
+    /// Counts a day among those that were earlier.
+    fn merge(&mut self, day: u16) {
+        let Some(rows) = self.days.remove(&day) else { return };
+        let earlier = Arc::make_mut(self.days.entry(EARLIER).or_default());
+        let before = earlier.len() + rows.len();
+        for (key, tally) in &*rows {
+            earlier.entry(*key).or_default().add(tally);
+        }
+        self.len -= before - earlier.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(offer: u32) -> TallyKey {
+        TallyKey::new(OfferNumber(offer), PlaceNumber(1), None)
+    }
+
+    fn count(tallies: &mut Tallies, day: u16, offer: u32) {
+        tallies.count(day, key(offer), OutcomeKind::Impression, 5);
+    }
+
+    fn impressions(tallies: &Tallies) -> Vec<(u16, u32, u64)> {
+        let row = |(day, key, tally): TallyRow| (day, key.offer.0, tally.outcomes[0]);
+        let mut rows: Vec<_> = tallies.rows().map(row).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    #[test]
+    fn days_are_counted_apart_until_they_are_long_past() {
+        let mut tallies = Tallies::default();
+        for (day, offer) in [(100, 1), (100, 1), (101, 1), (190, 1), (99, 2)] {
+            count(&mut tallies, day, offer);
+        }
+        assert_eq!(impressions(&tallies), [(0, 2, 1), (100, 1, 2), (101, 1, 1), (190, 1, 1)]);
+        count(&mut tallies, 191, 1);
+        assert_eq!(impressions(&tallies)[..2], [(0, 1, 2), (0, 2, 1)]);
+        assert_eq!((tallies.len(), tallies.rows().map(|(_, _, tally)| tally.value).sum()), (5, 30));
+        let mut restored = Tallies::default();
+        restored.restore(tallies.rows().collect()).unwrap();
+        assert_eq!(restored, tallies);
+        assert!(restored.restore(tallies.rows().collect()).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn a_tally_is_of_all_or_of_one_arm_and_never_overflows() {
+        let of = |arm| TallyKey::new(OfferNumber(1), PlaceNumber(2), arm).arm();
+        assert_eq!(
+            (of(None), of(Some(ArmNumber(0))), of(Some(ArmNumber(9)))),
+            (None, Some(ArmNumber(0)), Some(ArmNumber(9)))
+        );
+        let mut tally = Tally { outcomes: [u64::MAX, 1, 2, 3], value: i64::MAX };
+        tally.add(&tally.clone());
+        assert_eq!(tally, Tally { outcomes: [u64::MAX, 2, 4, 6], value: i64::MAX });
+    }
+
+    #[test]
+    fn of_too_many_rows_the_oldest_days_are_put_together_and_then_no_more_are_counted() {
+        let mut tallies = Tallies::default();
+        let half = MAX_TALLIES as u32 / 2;
+        (0..half).for_each(|offer| count(&mut tallies, 100, offer));
+        (0..half).for_each(|offer| count(&mut tallies, 101, offer));
+        count(&mut tallies, 102, 0);
+        assert_eq!(tallies.len(), half as usize + 1, "two days have become one");
+        assert_eq!(impressions(&tallies)[..2], [(0, 0, 2), (0, 1, 2)]);
+        (half..3 * half).for_each(|offer| count(&mut tallies, 102, offer));
+        let counted: u64 = impressions(&tallies).iter().map(|(_, _, count)| count).sum();
+        assert_eq!((tallies.len(), counted + tallies.uncounted()), (MAX_TALLIES, 4 * u64::from(half) + 1));
+        assert_eq!(tallies.uncounted(), u64::from(half) + 1);
+        count(&mut tallies, 102, 0);
+        assert_eq!(tallies.uncounted(), u64::from(half) + 1, "rows that there are go on");
+    }
+}

@@ -1,0 +1,116 @@
+//! Who a data directory is: a random id that every one of its files carries, in them or in their checksums.
+//!
+//! ```text
+//! two copies, at 0 and 4096
+//! offset  bytes
+//!      0  8   magic "USHERDIR"
+//!      8  4   version, 1
+//!     12  4   zero
+//!     16  16  id
+//!     32  8   checksum of the 32 bytes above
+//! ```
+
+use std::io;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::refused::Refused;
+use crate::storage::disk;
+use crate::storage::disk::{Disk, u32_at, u64_at};
+
+pub(crate) const NAME: &str = "usher.id";
+pub(crate) const TEMPORARY: &str = "usher.id.tmp";
+const MAGIC: &[u8; 8] = b"USHERDIR";
+const VERSION: u32 = 1;
+const COPY_BYTES: usize = 40;
+const SECOND_COPY: u64 = 4096;
+
+/// The id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: [u8; 16],
+}
+
+impl Identity {
+    pub(crate) fn random() -> Identity {
+        let mut id = [0; 16];
+        fastrand::fill(&mut id);
+        Identity { id }
+    }
+
+    /// The seed of every checksum in the directory.
+    pub(crate) fn salt(&self) -> u64 {
+        xxh3_64(&self.id)
+    }
+}
+
+/// The identity; none if there is no such file.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Identity>, Refused> {
+    let file = match disk.open(NAME) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Refused::io(NAME, e)),
+    };
+    for offset in [0, SECOND_COPY] {
+        let mut copy = [0; COPY_BYTES];
+        if disk::read_exact_at(&*file, offset, &mut copy).map_err(|e| Refused::io(NAME, e))?
+            && let Some((version, identity)) = read_copy(&copy)
+        {
+            if version != VERSION {
+                return Err(Refused::newer(NAME, version, VERSION));
+            }
+            return Ok(Some(identity));
+        }
+    }
+    Err(Refused::damaged(NAME, 0, 0, "neither of its two copies is whole".to_owned()))
+}
+
+/// Makes it durable.
+pub(crate) fn write(disk: &dyn Disk, identity: &Identity) -> io::Result<()> {
+    let mut copy = [0; COPY_BYTES];
+    copy[..8].copy_from_slice(MAGIC);
+    copy[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    copy[16..32].copy_from_slice(&identity.id);
+    let checksum = xxh3_64_with_seed(&copy[..32], 0);
+    copy[32..].copy_from_slice(&checksum.to_le_bytes());
+    let file = disk.create(TEMPORARY)?;
+    for offset in [0, SECOND_COPY] {
+        disk::write_all_at(&*file, offset, &copy)?;
+    }
+    file.sync()?;
+    disk.rename(TEMPORARY, NAME)?;
+    disk.sync()
+}
+
+/// Version and identity, if it is whole.
+fn read_copy(copy: &[u8; COPY_BYTES]) -> Option<(u32, Identity)> {
+    if copy[..8] != *MAGIC || u64_at(copy, 32) != xxh3_64_with_seed(&copy[..32], 0) {
+        return None;
+    }
+    Some((u32_at(copy, 8), Identity { id: *copy[16..].first_chunk()? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+    use crate::storage::disk::Folder;
+
+    #[test]
+    fn one_whole_copy_is_enough_and_none_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Folder::open(place.path()).unwrap();
+        assert_eq!(read(&disk).unwrap(), None);
+        let identity = Identity { id: [9; 16] };
+        write(&disk, &identity).unwrap();
+        let damage = |offset: u64| {
+            let file = disk.open(NAME).unwrap();
+            disk::write_all_at(&*file, offset + 20, &[1]).unwrap();
+        };
+        assert_eq!(read(&disk).unwrap(), Some(identity));
+        damage(0);
+        assert_eq!(read(&disk).unwrap(), Some(identity));
+        damage(SECOND_COPY);
+        assert_eq!(read(&disk).unwrap_err().kind, Kind::Damaged);
+    }
+}

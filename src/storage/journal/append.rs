@@ -1,0 +1,287 @@
+//! The journal in files: appending.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::frame;
+use super::mark::Mark;
+use super::segment;
+use super::{Journal, JournalError, KEPT_BATCH_BYTES, MARK_AFTER, SLOW_SYNC};
+use crate::storage::data_dir::{Identity, Settings};
+use crate::storage::disk;
+use crate::storage::disk::{Disk, File};
+use crate::storage::durability::SyncPolicy;
+
+/// The journal of a data directory, open at its end.
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    settings: Settings,
+    file: Box<dyn File>,
+    /// Of the segment that is written.
+    first: u64,
+    /// Bytes of it that hold records; what comes next is written here.
+    length: u64,
+    /// Bytes of its file: zeros behind what holds records.
+    grown: u64,
+    last: Last,
+    /// The last record that was synced.
+    durable: u64,
+    mark: Mark,
+    batch: Vec<u8>,
+    /// The last record of the batch.
+    batched: Last,
+    last_commit: Instant,
+    last_sync: Instant,
+    facts: Arc<Facts>,
+}
+
+/// A record, as the next one refers to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) sequence: u64,
+    pub(crate) checksum: u64,
+}
+
+/// Where appending goes on.
+pub(crate) struct End {
+    pub(crate) file: Box<dyn File>,
+    /// Of the segment that is written.
+    pub(crate) first: u64,
+    pub(crate) length: u64,
+    /// Durable, as is everything before it.
+    pub(crate) last: Last,
+}
+
+/// What others may know of the journal while it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) durable: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    sync_ns: AtomicU64,
+    longest_sync_ns: AtomicU64,
+    /// Bytes of each segment, by its first sequence.
+    segments: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl Facts {
+    pub(crate) fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sync_time(&self) -> Duration {
+        Duration::from_nanos(self.sync_ns.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn longest_sync(&self) -> Duration {
+        Duration::from_nanos(self.longest_sync_ns.load(Ordering::Relaxed))
+    }
+
+    fn synced(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_ns.fetch_add(ns, Ordering::Relaxed);
+        self.longest_sync_ns.fetch_max(ns, Ordering::Relaxed);
+        if took > SLOW_SYNC {
+            tracing::warn!(
+                took_ms = took.as_millis() as u64,
+                "the disk took long to sync the journal; writes waited"
+            );
+        }
+    }
+}
+
+impl Segments {
+    /// The journal of `disk`, to go on at `end`; `segments` are those there are, with their bytes.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        settings: Settings,
+        end: End,
+        mark: Mark,
+        segments: BTreeMap<u64, u64>,
+    ) -> Segments {
+        let now = Instant::now();
+        let facts = Facts { segments: Mutex::new(segments), ..Facts::default() };
+        facts.durable.store(end.last.sequence, Ordering::Relaxed);
+        Segments {
+            disk,
+            identity,
+            settings,
+            file: end.file,
+            first: end.first,
+            length: end.length,
+            grown: end.length,
+            last: end.last,
+            durable: end.last.sequence,
+            mark,
+            batch: Vec::new(),
+            batched: end.last,
+            last_commit: now,
+            last_sync: now,
+            facts: Arc::new(facts),
+        }
+    }
+
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    pub(crate) fn policy(&self) -> SyncPolicy {
+        self.settings.sync
+    }
+
+    /// Writes what is batched behind what is there. When there is no room, the file is as it was.
+    fn write(&mut self) -> Result<(), JournalError> {
+        let end = self.length + self.batch.len() as u64;
+        match disk::write_all_at(&*self.file, self.length, &self.batch) {
+            Ok(()) if end > self.grown => self.grow_ahead(end),
+            Ok(()) => Ok(()),
+            Err(e) if disk::is_full(&e) => {
+                // What came through must not come back after a crash: it is refused, and the next batch has its sequences.
+                self.cut(self.length)?;
+                self.sync()?;
+                Err(JournalError::Full(e))
+            }
+            Err(e) => Err(JournalError::Failed(e)),
+        }
+    }
+
+    /// Adds zeros behind `end`, up to which the file was written. Without room for them it goes on as it can. A batch
+    /// that is not small beside them grows the file by itself.
+    fn grow_ahead(&mut self, end: u64) -> Result<(), JournalError> {
+        self.grown = end;
+        let ahead = self.settings.ahead_bytes.min(self.settings.segment_bytes.saturating_sub(end));
+        if self.batch.len() as u64 > ahead / 4 {
+            return Ok(());
+        }
+        match disk::write_all_at(&*self.file, end, &vec![0; ahead as usize]) {
+            Ok(()) => self.grown = end + ahead,
+            Err(e) if disk::is_full(&e) => self.cut(end)?,
+            Err(e) => return Err(JournalError::Failed(e)),
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> Result<(), JournalError> {
+        self.file.set_length(length).map_err(JournalError::Failed)?;
+        self.grown = length;
+        Ok(())
+    }
+
+    /// Everything written to this segment is durable from here on.
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let begin = Instant::now();
+        self.file.sync().map_err(JournalError::Failed)?;
+        self.last_sync = Instant::now();
+        self.facts.synced(self.last_sync - begin);
+        self.durable = self.last.sequence;
+        self.facts.durable.store(self.durable, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write_mark(&mut self) -> Result<(), JournalError> {
+        if self.mark.sequence == self.last.sequence {
+            return Ok(());
+        }
+        self.mark.write(self.last.sequence, self.last.checksum).map_err(JournalError::Failed)
+    }
+
+    fn sync_all(&mut self) -> Result<(), JournalError> {
+        if self.durable < self.last.sequence {
+            self.sync()?;
+        }
+        self.write_mark()
+    }
+
+    /// Takes away the zeros behind the records. Whether that is durable does not matter.
+    fn trim(&mut self) -> Result<(), JournalError> {
+        if self.grown > self.length { self.cut(self.length) } else { Ok(()) }
+    }
+
+    /// Goes on in a new segment.
+    fn begin_segment(&mut self) -> Result<(), JournalError> {
+        self.trim()?;
+        self.sync_all()?;
+        let head = segment::Head { first: self.last.sequence + 1, previous: self.last.checksum };
+        self.file = segment::create(&*self.disk, &self.identity, head).map_err(refused)?;
+        (self.first, self.length) = (head.first, segment::HEAD_BYTES as u64);
+        self.grown = self.length;
+        self.facts.segments().insert(self.first, self.length);
+        Ok(())
+    }
+
+    fn try_commit(&mut self) -> Result<(), JournalError> {
+        let holds_records = self.first <= self.last.sequence;
+        if holds_records && self.length + self.batch.len() as u64 > self.settings.segment_bytes {
+            self.begin_segment()?;
+        }
+        self.write()?;
+        self.length += self.batch.len() as u64;
+        self.last = self.batched;
+        self.last_commit = Instant::now();
+        self.facts.segments().insert(self.first, self.length);
+        match self.settings.sync {
+            SyncPolicy::Always => self.sync(),
+            SyncPolicy::Interval(interval) if self.last_sync.elapsed() >= interval => self.sync_all(),
+            SyncPolicy::Interval(_) | SyncPolicy::Never => Ok(()),
+        }
+    }
+}
+
+/// A file that could not be made: for want of room only if nothing of it is left.
+fn refused(e: io::Error) -> JournalError {
+    if disk::is_full(&e) { JournalError::Full(e) } else { JournalError::Failed(e) }
+}
+
+impl Journal for Segments {
+    fn append(&mut self, sequence: u64, record: &[u8], more: bool) {
+        debug_assert_eq!(sequence, self.batched.sequence + 1);
+        let previous = self.batched.checksum;
+        let head = frame::Head { sequence, durable: self.durable, previous, more, length: record.len() };
+        let checksum = frame::write(&head, record, self.identity.salt(), &mut self.batch);
+        self.batched = Last { sequence, checksum };
+    }
+
+    fn commit(&mut self) -> Result<(), JournalError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let committed = self.try_commit();
+        self.batched = self.last;
+        self.batch.clear();
+        self.batch.shrink_to(KEPT_BATCH_BYTES);
+        committed
+    }
+
+    fn rotate(&mut self) -> Result<u64, JournalError> {
+        if self.first <= self.last.sequence {
+            self.begin_segment()?;
+        }
+        Ok(self.last.checksum)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self.settings.sync {
+            SyncPolicy::Always => {
+                (self.mark.sequence < self.last.sequence).then(|| self.last_commit + MARK_AFTER)
+            }
+            SyncPolicy::Interval(interval) => {
+                (self.durable < self.last.sequence).then(|| self.last_sync + interval)
+            }
+            SyncPolicy::Never => None,
+        }
+    }
+
+    fn settle(&mut self) -> Result<(), JournalError> {
+        self.sync_all()
+    }
+
+    fn close(&mut self) -> Result<(), JournalError> {
+        self.trim()?;
+        self.sync_all()
+    }
+}

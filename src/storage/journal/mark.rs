@@ -1,0 +1,136 @@
+//! How far the journal is known to be durable: a small file beside the segments.
+//!
+//! Damage at the journal's end looks the same whether it was never whole (power was cut while it was written: cut it) or
+//! was whole and acknowledged once (the disk lost it: do not start as if nothing had been). Records say how far the
+//! journal was durable when they were written, which settles it for all but the last batch; the mark settles it for that
+//! one. It is written as soon as nothing else waits, so it lags behind an acknowledgement by [`super::MARK_AFTER`].
+//!
+//! ```text
+//! two slots, at 0 and 4096, written by turns, so that a write that is cut short leaves the other
+//! offset  bytes
+//!      0  8   magic "USHERMRK"
+//!      8  4   version, 1
+//!     12  4   zero
+//!     16  8   how many times it was written
+//!     24  8   sequence
+//!     32  8   checksum of that record
+//!     40  8   checksum of the 40 bytes above
+//! ```
+
+use std::io;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::storage::disk;
+use crate::storage::disk::{Disk, File, u64_at};
+
+pub(crate) const NAME: &str = "mark";
+const MAGIC: &[u8; 8] = b"USHERMRK";
+const VERSION: u32 = 1;
+const SLOT_BYTES: usize = 48;
+const SECOND_SLOT: u64 = 4096;
+pub(crate) const FILE_BYTES: u64 = 2 * SECOND_SLOT;
+
+/// The open file, and what it says.
+pub(crate) struct Mark {
+    file: Box<dyn File>,
+    salt: u64,
+    written: u64,
+    /// Everything up to this record is durable.
+    pub(crate) sequence: u64,
+    /// Its checksum.
+    pub(crate) checksum: u64,
+}
+
+impl Mark {
+    /// A new file that says that nothing is there; durable once the directory is synced.
+    pub(crate) fn create(disk: &dyn Disk, salt: u64) -> io::Result<Mark> {
+        let file = disk.create(NAME)?;
+        file.set_length(FILE_BYTES)?;
+        // Both slots, so that later writes need no room.
+        disk::write_all_at(&*file, 0, &vec![0; FILE_BYTES as usize])?;
+        let mut mark = Mark { file, salt, written: 0, sequence: 0, checksum: 0 };
+        mark.write_both(0, 0)?;
+        Ok(mark)
+    }
+
+    /// The file that is there; none if no slot is whole.
+    pub(crate) fn open(disk: &dyn Disk, salt: u64) -> io::Result<Option<Mark>> {
+        let file = disk.open(NAME)?;
+        let mut best: Option<(u64, u64, u64)> = None;
+        for offset in [0, SECOND_SLOT] {
+            let mut slot = [0; SLOT_BYTES];
+            if disk::read_exact_at(&*file, offset, &mut slot)? {
+                best = best.max(read(&slot, salt));
+            }
+        }
+        Ok(best.map(|(written, sequence, checksum)| Mark { file, salt, written, sequence, checksum }))
+    }
+
+    /// As [`write`](Mark::write), in both slots: neither holds what an earlier process left.
+    pub(crate) fn write_both(&mut self, sequence: u64, checksum: u64) -> io::Result<()> {
+        self.write(sequence, checksum)?;
+        self.write(sequence, checksum)
+    }
+
+    /// Says, durably, that everything up to the record of this sequence and checksum is.
+    pub(crate) fn write(&mut self, sequence: u64, checksum: u64) -> io::Result<()> {
+        let written = self.written + 1;
+        let mut slot = [0; SLOT_BYTES];
+        slot[..8].copy_from_slice(MAGIC);
+        slot[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        slot[16..24].copy_from_slice(&written.to_le_bytes());
+        slot[24..32].copy_from_slice(&sequence.to_le_bytes());
+        slot[32..40].copy_from_slice(&checksum.to_le_bytes());
+        let own = xxh3_64_with_seed(&slot[..40], self.salt);
+        slot[40..].copy_from_slice(&own.to_le_bytes());
+        disk::write_all_at(&*self.file, written % 2 * SECOND_SLOT, &slot)?;
+        self.file.sync()?;
+        (self.written, self.sequence, self.checksum) = (written, sequence, checksum);
+        Ok(())
+    }
+}
+
+/// Whether the file speaks of records, as far as that can be told without knowing whose it is.
+pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
+    let file = disk.open(NAME)?;
+    for offset in [0, SECOND_SLOT] {
+        let mut slot = [0; SLOT_BYTES];
+        if disk::read_exact_at(&*file, offset, &mut slot)? && slot[24..32] != [0; 8] {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// How often it was written, sequence, checksum.
+fn read(slot: &[u8; SLOT_BYTES], salt: u64) -> Option<(u64, u64, u64)> {
+    let whole = slot[..8] == *MAGIC
+        && u64_at(slot, 8) == u64::from(VERSION)
+        && u64_at(slot, 40) == xxh3_64_with_seed(&slot[..40], salt);
+    whole.then(|| (u64_at(slot, 16), u64_at(slot, 24), u64_at(slot, 32)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::Folder;
+
+    #[test]
+    fn the_newest_whole_slot_counts() {
+        let place = tempfile::tempdir().unwrap();
+        let disk = Folder::open(place.path()).unwrap();
+        let sequence = || Mark::open(&disk, 7).unwrap().map(|mark| mark.sequence);
+        let mut mark = Mark::create(&disk, 7).unwrap();
+        assert_eq!(sequence(), Some(0));
+        mark.write(10, 1).unwrap();
+        mark.write(20, 2).unwrap();
+        assert_eq!(sequence(), Some(20));
+        assert_eq!(Mark::open(&disk, 8).unwrap().map(|mark| mark.sequence), None, "another directory's");
+        let newest = mark.written % 2 * SECOND_SLOT;
+        mark.file.write_at(newest + 24, &[99]).unwrap();
+        assert_eq!(sequence(), Some(10));
+        mark.file.write_at(SECOND_SLOT - newest + 24, &[99]).unwrap();
+        assert_eq!(sequence(), None);
+    }
+}
