@@ -13,7 +13,7 @@ use usher::customer::event::Event;
 use usher::customer::id::CustomerId;
 use usher::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use usher::customer::outcome::OutcomeKind;
-use usher::customer::outcome::{Limit, Outcome};
+use usher::customer::outcome::{BudgetUse, Outcome};
 use usher::customer::row;
 use usher::customer::update::{Change, Update};
 use usher::schema::FeatureId;
@@ -99,7 +99,7 @@ fn outcome(number: u64, at: u32, random: &mut fastrand::Rng) -> Outcome {
         nonce: mixed(!number),
         decided: at - 3,
         value: 1_000,
-        limits: vec![Limit { key: 1 + random.u64(..50), day: 0, max: u32::MAX, once: false }],
+        budgets: vec![BudgetUse { key: 1 + random.u64(..50), day: 0, max: u32::MAX, once: false }],
         lesson: None,
     }
 }

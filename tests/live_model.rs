@@ -34,21 +34,23 @@ use usher::engine::Engine;
 use usher::input::cursor::{Cursor, Input};
 use usher::intake::read::Reader;
 use usher::intake::token::{KEY_BYTES, Key, Keys, Token, Tokens};
-use usher::node::snapshotter::Schedule;
+use usher::node::snapshotter::SnapshotSchedule;
 use usher::node::{Define, Live, Node};
 use usher::schema::ChannelId;
 use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 use usher::storage::data_dir;
-use usher::storage::data_dir::{Settings, verify};
+use usher::storage::data_dir::verify;
 use usher::storage::durability::SyncPolicy;
+use usher::storage::journal::settings::JournalSettings;
 
 const CASES: u32 = 120;
 const MAX_STEPS: usize = 60;
 /// 2026-11-21T00:00:00Z.
 const BEGIN: i64 = 1_795_219_200;
 /// Small, so that histories have several segments.
-const SETTINGS: Settings = Settings { sync: SyncPolicy::Never, segment_bytes: 4_096, ahead_bytes: 1_024 };
+const SETTINGS: JournalSettings =
+    JournalSettings { sync: SyncPolicy::Never, segment_bytes: 4_096, ahead_bytes: 1_024 };
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -444,7 +446,7 @@ impl World {
 fn open(path: &Path) -> Arc<Node> {
     let claimed = data_dir::claim(path).unwrap_or_else(|e| panic!("{e}"));
     let opened = claimed.open(SETTINGS, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
-    Node::open(opened, Schedule::default()).unwrap_or_else(|e| panic!("{e}"))
+    Node::open(opened, SnapshotSchedule::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn copy_files(from: &Path, to: &Path) {

@@ -9,22 +9,23 @@ use usher::customer::id::CustomerId;
 use usher::customer::row::Row;
 use usher::customer::update::{Change, Update};
 use usher::node::Node;
-use usher::node::snapshotter::Schedule;
+use usher::node::snapshotter::SnapshotSchedule;
 use usher::schema::FeatureId;
 use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 use usher::state;
 use usher::state::ledger::Content;
 use usher::storage::data_dir;
+use usher::storage::journal::settings::JournalSettings;
 
 use super::{CUSTOMERS, FEATURE, Writer, id, runtime};
 
 /// Opens a directory; snapshots are taken at the end only.
 pub(crate) fn open(folder: &Path) -> Arc<Node> {
     let claimed = data_dir::claim(folder).unwrap_or_else(|e| panic!("{e}"));
-    let opened = claimed.open(data_dir::Settings::default(), &|_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let opened = claimed.open(JournalSettings::default(), &|_| {}).unwrap_or_else(|e| panic!("{e}"));
     let day = Duration::from_secs(86_400);
-    let schedule = Schedule { every: day, journal_bytes: u64::MAX, ..Schedule::default() };
+    let schedule = SnapshotSchedule { every: day, journal_bytes: u64::MAX, ..SnapshotSchedule::default() };
     Node::open(opened, schedule).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::outcome::{Failure, Outcome, problem_json, report};
+use super::ending::{Ending, Failure, problem_json, report};
 use crate::bundle::{Bundle, Checked, read_file};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
@@ -31,7 +31,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let checked = if args.path.is_dir() {
         let bundle = Bundle::read(&args.path)?; // cannot be read: not the same as wrong
         bundle.check().map(|checked| (summary(&bundle, &checked), checked.warnings(clock::now())))
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         }
         Err(problems) => return Ok(report(&problems, args.json)),
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// What there is, in the order it is told.

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::definition::Definition;
-use super::outcome::{Failure, variable};
+use super::ending::{Failure, variable};
 use crate::input::problem::{Place, Problem, Problems, Source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
-use super::outcome::{Failure, Outcome, block_on, report};
+use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::thousands;
 
 /// Have a running server take a snapshot now: older files go, and with them everybody who was erased
@@ -21,7 +21,7 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let answer = block_on(client.send(Method::POST, "/v1/snapshots", &[], ""))?;
     if answer.status == StatusCode::CONFLICT {
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     let json = answer.success()?;
     say!("{}", if args.json { json.to_string() } else { line(&json) });
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 fn line(taken: &Value) -> String {

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::input::problem::{Place, Problem, Problems, Source, nearest};
 use crate::intake::token;
-use crate::node::snapshotter::Schedule;
+use crate::node::snapshotter::SnapshotSchedule;
 use crate::storage::durability::SyncPolicy;
 
 /// Where the server listens unless told otherwise.
@@ -37,7 +37,7 @@ pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
 /// A key that got out is dropped in time: 90 days.
 pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Settings as meant.
+/// Given as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The bundle to start with.
@@ -47,7 +47,7 @@ pub struct Config {
     /// When a write counts as kept.
     pub sync: SyncPolicy,
     /// When snapshots are taken.
-    pub snapshots: Schedule,
+    pub snapshots: SnapshotSchedule,
     /// The keys of proposition tokens that nodes share; none: the node has its own.
     pub token_keys: Option<PathBuf>,
     /// How long a proposition token is accepted.
@@ -76,9 +76,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Settings as typed in one place: the command line, the variables, or the file.
+/// Given as typed in one place: the command line, the variables, or the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Given {
     values: Vec<(&'static str, Typed)>,
 }
 
@@ -109,7 +109,7 @@ const NAMES: [&str; 14] = [
 /// Variables of this prefix that other commands read.
 const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
 
-impl Settings {
+impl Given {
     /// Adds a setting from the command line. `name` is one of the settings' names.
     pub fn flag(&mut self, name: &'static str, value: Option<impl ToString>) {
         if let Some(value) = value {
@@ -119,8 +119,8 @@ impl Settings {
     }
 
     /// The settings among the process's variables, and a warning for each `USHER_*` that is none.
-    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> (Settings, Vec<String>) {
-        let mut settings = Settings::default();
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> (Given, Vec<String>) {
+        let mut settings = Given::default();
         let mut warnings = Vec::new();
         for (variable, text) in variables {
             let Some(name) = variable.strip_prefix("USHER_") else { continue };
@@ -140,7 +140,7 @@ impl Settings {
     ///
     /// # Errors
     /// What is not TOML; unknown settings, each with the nearest known one.
-    pub fn from_file(file: &str, text: &str) -> Result<Settings, Problems> {
+    pub fn from_file(file: &str, text: &str) -> Result<Given, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let problem = |detail: String, span: Option<std::ops::Range<usize>>| Problem {
             place: span.map(|span| place_of(text, span)),
@@ -155,7 +155,7 @@ impl Settings {
                 return Err(problems);
             }
         };
-        let mut settings = Settings::default();
+        let mut settings = Given::default();
         for (key, value) in table.get_ref() {
             let found: &str = key.get_ref();
             let Some(name) = NAMES.into_iter().find(|name| *name == found) else {
@@ -192,7 +192,7 @@ impl Config {
     ///
     /// # Errors
     /// Every setting that cannot be meant like that, with the place where it was typed.
-    pub fn resolve(places: &[&Settings]) -> Result<Config, Problems> {
+    pub fn resolve(places: &[&Given]) -> Result<Config, Problems> {
         let get = |name: &str| places.iter().find_map(|settings| settings.get(name));
         let mut problems = Problems::new();
         let listen = read(get("listen"), &mut problems, read_listen).unwrap_or(DEFAULT_ADDRESS);
@@ -227,13 +227,13 @@ impl Config {
     ///
     /// # Errors
     /// That a named file cannot be read, or what is wrong in it.
-    pub fn read_file(named: Option<&Path>) -> Result<Settings, Problems> {
+    pub fn read_file(named: Option<&Path>) -> Result<Given, Problems> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         if named.is_none() && !path.exists() {
-            return Ok(Settings::default());
+            return Ok(Given::default());
         }
         let source = crate::bundle::read_file(path)?;
-        Settings::from_file(&source.name, &source.text)
+        Given::from_file(&source.name, &source.text)
     }
 }
 
@@ -262,11 +262,14 @@ fn read<T>(
     read(&typed.text).map_err(|why| problems.push(Problem::new(format!("{}: {why}", typed.origin)))).ok()
 }
 
-fn read_schedule<'t>(get: impl Fn(&'static str) -> Option<&'t Typed>, problems: &mut Problems) -> Schedule {
-    let default = Schedule::default();
+fn read_schedule<'t>(
+    get: impl Fn(&'static str) -> Option<&'t Typed>,
+    problems: &mut Problems,
+) -> SnapshotSchedule {
+    let default = SnapshotSchedule::default();
     let every = read(get("snapshot_every"), problems, read_snapshot_every);
     let journal_bytes = read(get("snapshot_journal_mb"), problems, read_journal_mb);
-    Schedule {
+    SnapshotSchedule {
         every: every.unwrap_or(default.every),
         journal_bytes: journal_bytes.unwrap_or(default.journal_bytes),
         compress: read(get("snapshot_compress"), problems, read_bool).unwrap_or(default.compress),
@@ -386,22 +389,22 @@ fn unknown_variable(variable: &str) -> String {
 mod tests {
     use super::*;
 
-    fn flags(values: &[(&'static str, &str)]) -> Settings {
-        let mut settings = Settings::default();
+    fn flags(values: &[(&'static str, &str)]) -> Given {
+        let mut settings = Given::default();
         for (name, value) in values {
             settings.flag(name, Some(value));
         }
         settings
     }
 
-    fn variables(values: &[(&str, &str)]) -> (Settings, Vec<String>) {
-        Settings::from_variables(values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    fn variables(values: &[(&str, &str)]) -> (Given, Vec<String>) {
+        Given::from_variables(values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
     }
 
     #[test]
     fn flag_beats_variable_beats_file_beats_default() {
         let file =
-            Settings::from_file("usher.toml", "listen = '127.0.0.1:1'\nthreads = 3\nlog = 'debug'").unwrap();
+            Given::from_file("usher.toml", "listen = '127.0.0.1:1'\nthreads = 3\nlog = 'debug'").unwrap();
         let (variable, _) =
             variables(&[("USHER_LISTEN", "127.0.0.1:2"), ("USHER_THREADS", "2"), ("HOME", "/x")]);
         let config = Config::resolve(&[&flags(&[("listen", "127.0.0.1:4")]), &variable, &file]).unwrap();
@@ -412,15 +415,14 @@ mod tests {
 
     #[test]
     fn unknown_settings_name_the_nearest() {
-        let text =
-            Settings::from_file("usher.toml", "listn = 'x'\n\n[keys]\na = 1\n").unwrap_err().to_string();
+        let text = Given::from_file("usher.toml", "listn = 'x'\n\n[keys]\na = 1\n").unwrap_err().to_string();
         assert!(text.contains("usher.toml:1:1: unknown setting `listn`"), "{text}");
         assert!(
             text.contains("did you mean `listen`?")
                 && text.contains("usher.toml:3:2: unknown setting `keys`"),
             "{text}"
         );
-        let text = Settings::from_file("usher.toml", "listen = \n").unwrap_err().to_string();
+        let text = Given::from_file("usher.toml", "listen = \n").unwrap_err().to_string();
         assert!(text.starts_with("usher.toml:1:"), "{text}");
         let (_, warnings) = variables(&[("USHER_LISTN", "x"), ("USHER_SERVER", "x")]);
         assert_eq!(warnings, ["USHER_LISTN is no setting; did you mean USHER_LISTEN?"]);
@@ -428,7 +430,7 @@ mod tests {
 
     #[test]
     fn everything_that_cannot_be_meant_says_where_it_was_typed() {
-        let file = Settings::from_file("usher.toml", "\nthreads = 0").unwrap();
+        let file = Given::from_file("usher.toml", "\nthreads = 0").unwrap();
         let (variable, _) = variables(&[("USHER_ALLOW_ANONYMOUS", "yes")]);
         let text =
             Config::resolve(&[&flags(&[("listen", "8080")]), &variable, &file]).unwrap_err().to_string();

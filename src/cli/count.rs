@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::client::{Client, ServerArgs};
-use super::outcome::{Failure, Outcome, block_on, report};
+use super::ending::{Ending, Failure, block_on, report};
 
 /// Ask a running server how many customers a condition means
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let mut request = json!({"when": args.condition});
     if let Some(rule_set) = &args.rule_set {
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         say!("{}", text_of(json["matching"].as_u64(), json["total"].as_u64()));
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 fn text_of(matching: Option<u64>, total: Option<u64>) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
-use super::outcome::{Failure, Outcome, block_on, report};
+use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::{bold, colours, dim};
 
 /// Ask a running server what a customer is shown
@@ -39,7 +39,7 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::patient(&args.server.url())?;
     let answer = block_on(client.post_json("/v1/decisions", &request(args)))?;
     if answer.status.is_client_error() {
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         say!("{}", text_of(&json, colours()));
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 fn request(args: &Args) -> Value {

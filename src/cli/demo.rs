@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::client::Client;
 use super::config::{DEFAULT_LISTEN, read_listen};
-use super::outcome::{Failure, Outcome, block_on};
+use super::ending::{Ending, Failure, block_on};
 use super::serve;
 use super::terminal::{bold, colours};
 use crate::bundle::Bundle;
@@ -40,7 +40,7 @@ pub(super) struct Args {
     models: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let (bundle, name) = bundle(args)?;
     let schema = bundle.parse_schema()?;
     let population = population::read(&bundle, &schema)?;
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     server.stop();
     node.stop();
-    Ok(if right { Outcome::Done } else { Outcome::FoundWrong })
+    Ok(if right { Ending::Done } else { Ending::FoundWrong })
 }
 
 async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bool) -> Result<bool, Failure> {

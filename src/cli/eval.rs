@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json, json};
 
-use super::outcome::{Failure, Outcome};
+use super::ending::{Ending, Failure};
 use crate::bundle::read_file;
 use crate::customer::row::Row;
 use crate::customer::update::{Change, read_fields};
@@ -58,7 +58,7 @@ struct Given {
     variables: Vec<(String, Value<'static>)>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let schema = match &args.models {
         Some(folder) => {
             let source = read_file(&folder.join("schema.yaml"))?;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         None => None,
     };
     let mut out = std::io::stdout().lock();
-    let mut outcome = Outcome::Done;
+    let mut outcome = Ending::Done;
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
     let unreadable = |e: std::io::Error| Failure::new(format!("cannot read standard input: {e}"));
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         let answer = text_of(&line)
             .and_then(|line| evaluate(line, schema.as_deref(), args.unchecked))
             .unwrap_or_else(|error| {
-                outcome = Outcome::FoundWrong;
+                outcome = Ending::FoundWrong;
                 json!({"error": error})
             });
         writeln!(out, "{answer}").map_err(|e| Failure::new(format!("cannot write: {e}")))?;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use self::log::Log;
+use super::ending::{Ending, Failure};
 use super::load::Rejection;
 use super::load::rows::Format;
-use super::outcome::{Failure, Outcome};
 use super::terminal::{Progress, thousands};
 use crate::insight::evaluation::{Estimate, Estimates, Evaluation};
 
@@ -79,7 +79,7 @@ struct Total {
     errors: Vec<Rejection>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let total = read(args)?;
     if total.rejected > 0 {
         return Ok(total.reject(args));
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         say!("{}", text_of(&estimates));
         warnings.iter().for_each(|warning| complain!("warning: {warning}"));
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 fn read(args: &Args) -> Result<Total, Failure> {
@@ -120,7 +120,7 @@ fn read(args: &Args) -> Result<Total, Failure> {
 
 impl Total {
     /// An estimate from the lines that happen to be right would be of another log.
-    fn reject(&self, args: &Args) -> Outcome {
+    fn reject(&self, args: &Args) -> Ending {
         if args.json {
             let errors = self.errors.iter();
             let errors: Vec<Value> =
@@ -129,7 +129,7 @@ impl Total {
                 "{}",
                 json!({"right": false, "rows": self.rows, "rejected": self.rejected, "errors": errors})
             );
-            return Outcome::FoundWrong;
+            return Ending::FoundWrong;
         }
         for error in &self.errors {
             let column =
@@ -138,11 +138,11 @@ impl Total {
         }
         let (wrong, rows) = (thousands(self.rejected), thousands(self.rows));
         complain!("{wrong} of {rows} decisions are wrong; nothing was estimated");
-        Outcome::FoundWrong
+        Ending::FoundWrong
     }
 }
 
-fn nothing_said(rows: u64, json: bool) -> Outcome {
+fn nothing_said(rows: u64, json: bool) -> Ending {
     let why = match rows {
         0 | 1 => "an estimate takes two decisions or more",
         _ => "the other policy would have made none of the choices in the log (target is 0 everywhere)",
@@ -153,7 +153,7 @@ fn nothing_said(rows: u64, json: bool) -> Outcome {
     } else {
         complain!("{} decisions: {why}", thousands(rows));
     }
-    Outcome::FoundWrong
+    Ending::FoundWrong
 }
 
 fn warnings_of(estimates: &Estimates) -> Vec<String> {

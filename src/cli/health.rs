@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 
 use super::client::{Client, ServerArgs};
-use super::outcome::{Failure, Outcome, block_on};
+use super::ending::{Ending, Failure, block_on};
 
 /// Ask whether a server is ready (exit code 0) or not (1)
 #[derive(Debug, clap::Args)]
@@ -13,20 +13,20 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let answer = match block_on(client.get("/readyz")) {
         Ok(answer) => answer,
         // Nobody there is an answer too, and Docker knows 0 and 1 only.
         Err(failure) => {
             complain!("{failure}");
-            return Ok(Outcome::FoundWrong);
+            return Ok(Ending::FoundWrong);
         }
     };
     if answer.status == StatusCode::OK {
         say!("ready");
-        return Ok(Outcome::Done);
+        return Ok(Ending::Done);
     }
     complain!("not ready: {}", String::from_utf8_lossy(&answer.body).trim());
-    Ok(Outcome::FoundWrong)
+    Ok(Ending::FoundWrong)
 }

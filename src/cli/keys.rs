@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::outcome::{Failure, Outcome};
+use super::ending::{Ending, Failure};
 use crate::storage::token_keys;
 use crate::storage::token_keys::Rotated;
 
@@ -38,7 +38,7 @@ struct File {
     file: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     match &args.action {
         Action::New(File { file }) => {
             token_keys::create(file)?;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         }
         Action::Rotate(File { file }) => say!("{}", told(&token_keys::rotate(file)?)),
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// What changed, and what is to be done.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::chunk::Chunk;
 use self::rows::{Format, Rows};
 use super::client::{Answer, Client, ServerArgs};
-use super::outcome::{Failure, Outcome, block_on};
+use super::ending::{Ending, Failure, block_on};
 use super::terminal::{Progress, thousands};
 use crate::bundle::import::Mapping;
 use crate::bundle::read_file;
@@ -84,7 +84,7 @@ pub(super) struct Rejection {
     pub(super) detail: String,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::patient(&args.server.url())?;
     let mut progress = Progress::start();
     let total = block_on(load(&mut client, args, &mut progress))?;
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         say!("{}", total.text(args.dry_run, &progress));
     }
-    Ok(if total.rejected > 0 || total.stopped { Outcome::FoundWrong } else { Outcome::Done })
+    Ok(if total.rejected > 0 || total.stopped { Ending::FoundWrong } else { Ending::Done })
 }
 
 async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Result<Total, Failure> {

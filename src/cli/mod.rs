@@ -25,7 +25,7 @@ mod evaluate;
 mod health;
 mod keys;
 mod load;
-mod outcome;
+mod ending;
 mod push;
 mod repair;
 mod rollback;
@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::outcome::Outcome;
+use self::ending::Ending;
 
 /// Decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
 #[derive(Debug, Parser)]
@@ -123,8 +123,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Keys(args) => keys::run(&args),
     };
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::FoundWrong) => ExitCode::FAILURE,
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::FoundWrong) => ExitCode::FAILURE,
         Err(failure) => {
             complain!("{failure}");
             ExitCode::from(2)

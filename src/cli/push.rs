@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client, ServerArgs, encoded};
 use super::definition::Definition;
-use super::outcome::{Failure, Outcome, block_on, report};
+use super::ending::{Ending, Failure, block_on, report};
 use crate::bundle::{Bundle, read_file};
 use crate::input::problem::{Problems, Source};
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let is_bundle = args.path.is_dir();
     let sources = if is_bundle {
         let bundle = Bundle::read(&args.path)?;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         files.iter().for_each(|file| tell_file(file, &answer));
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 fn definitions(sources: Vec<Source>) -> Result<Vec<Definition>, Problems> {

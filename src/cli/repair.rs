@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::outcome::{Failure, Outcome};
+use super::ending::{Ending, Failure};
 use crate::storage::data_dir::repair::{Repaired, repair};
 
 /// Give up a record of a damaged data directory and everything after it; what is cut is kept beside
@@ -21,7 +21,7 @@ pub(super) struct Args {
     cut_at: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let Repaired { last, kept } = repair(&args.directory, args.cut_at)?;
     if last + 1 < args.cut_at {
         say!(
@@ -34,5 +34,5 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     for file in kept {
         say!("kept what was cut: {}", args.directory.join(file).display());
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::client::{Client, ServerArgs, encoded};
-use super::outcome::{Failure, Outcome, block_on, report};
+use super::ending::{Ending, Failure, block_on, report};
 
 /// Go back to the version of a rule set that was active before
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let path = format!("/v1/rule-sets/{}/rollback", encoded(&args.name));
     let answer = block_on(client.send(Method::POST, &path, &[], ""))?;
@@ -34,5 +34,5 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         say!("{}: version {} is active again", args.name, json["version"]);
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }

@@ -7,8 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::config::{Config, LogFormat, Settings};
-use super::outcome::{Failure, Outcome, block_on, variable};
+use super::config::{Config, Given, LogFormat};
+use super::ending::{Ending, Failure, block_on, variable};
 use super::terminal::{Progress, thousands};
 use crate::bundle::Bundle;
 use crate::http;
@@ -21,6 +21,7 @@ use crate::storage::data_dir;
 use crate::storage::data_dir::Claimed;
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::Recovery;
+use crate::storage::journal::settings::JournalSettings;
 use crate::storage::token_keys;
 use crate::storage::token_keys::TokenKeys;
 
@@ -28,7 +29,7 @@ use crate::storage::token_keys::TokenKeys;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
-Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
+Given may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
     USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
@@ -82,8 +83,8 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let (variables, warnings) = Settings::from_variables(std::env::vars_os().filter_map(|(name, value)| {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
+    let (variables, warnings) = Given::from_variables(std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.into_string().ok()?)) // not UTF-8: not one of ours
     }));
     let file = args.config.clone().or_else(|| variable("USHER_CONFIG").map(PathBuf::from));
@@ -129,7 +130,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     tracing::info!("stopping: requests in flight are finished first");
     server.stop();
     node.stop();
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// The keys it was told to use, or else its own. The data directory, if there is one, is claimed.
@@ -155,7 +156,7 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));
     };
-    let settings = data_dir::Settings { sync: config.sync, ..data_dir::Settings::default() };
+    let settings = JournalSettings { sync: config.sync, ..JournalSettings::default() };
     let opened = claimed.open(settings, &report);
     progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let opened = opened?;
@@ -191,8 +192,8 @@ fn begun(node: Arc<Node>, bundle: Option<&Bundle>) -> Result<Arc<Node>, Failure>
 }
 
 impl Args {
-    fn settings(&self) -> Settings {
-        let mut settings = Settings::default();
+    fn settings(&self) -> Given {
+        let mut settings = Given::default();
         settings.flag("models", self.models.as_ref().map(|path| path.display()));
         settings.flag("data", self.data.as_ref().map(|path| path.display()));
         settings.flag("sync", self.sync.as_ref());

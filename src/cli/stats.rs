@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs, encoded};
-use super::outcome::{Failure, Outcome, block_on};
+use super::ending::{Ending, Failure, block_on};
 use super::terminal::thousands;
 
 /// Ask a running server how often offers were decided on, and what came of it
@@ -51,7 +51,7 @@ struct Table {
     lines: Vec<Vec<String>>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let answer = block_on(client.get(&path(args)))?.success()?;
     if args.json {
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         say!("{}", text_of(&answer));
     }
     let is_wrong = list(&answer, "experiments").any(|experiment| experiment["mismatch"] == true);
-    Ok(if is_wrong { Outcome::FoundWrong } else { Outcome::Done })
+    Ok(if is_wrong { Ending::FoundWrong } else { Ending::Done })
 }
 
 fn path(args: &Args) -> String {

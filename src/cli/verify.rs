@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, Outcome};
+use super::ending::{Ending, Failure};
 use super::terminal::{Progress, thousands};
 use crate::storage::data_dir::Refused;
 use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verify};
@@ -25,7 +25,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let progress = std::sync::Mutex::new(Progress::start());
     let report = verify(&args.directory, &|now| {
         if let Ok(mut progress) = progress.lock() {
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         tell(&report);
     }
-    Ok(if report.problems.is_empty() { Outcome::Done } else { Outcome::FoundWrong })
+    Ok(if report.problems.is_empty() { Ending::Done } else { Ending::FoundWrong })
 }
 
 fn tell(report: &Report) {

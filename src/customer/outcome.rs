@@ -5,7 +5,7 @@ use super::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 /// Arms of experiments that one outcome is counted under at most.
 pub const MAX_ARMS_PER_OUTCOME: usize = 16;
 /// Budgets that one outcome is counted in at most.
-pub const MAX_LIMITS_PER_OUTCOME: usize = 16;
+pub const MAX_BUDGETS_PER_OUTCOME: usize = 16;
 
 /// What became of a proposition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub struct Outcome {
     /// What it was worth, in thousandths; 0 if nothing was said.
     pub value: i64,
     /// Budgets that it uses up.
-    pub limits: Vec<Limit>,
+    pub budgets: Vec<BudgetUse>,
     /// What is to be learned from it.
     pub lesson: Option<Lesson>,
 }
 
 /// A budget that an outcome uses up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub struct BudgetUse {
     /// Which: a hash of its rule set's name and its own; never 0.
     pub key: u64,
     /// Of which day (days since 1970, in the budget's zone); 0 for one that is not by the day.

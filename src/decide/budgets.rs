@@ -1,13 +1,13 @@
 //! What a decision asks of the budgets that all customers share.
 
-use crate::customer::outcome::Limit;
+use crate::customer::outcome::BudgetUse;
 use crate::schema::value::Time;
 
 /// Knows what is used up of budgets.
 pub trait Budgets {
     /// Whether there is a place left. If it is held for a time (`hold_s` is not 0), nobody else is given it until that is over
     /// or the outcome was counted.
-    fn take(&self, limit: &Limit, hold_s: u32, now: Time) -> bool;
+    fn take(&self, budget: &BudgetUse, hold_s: u32, now: Time) -> bool;
 }
 
 /// Of every budget there is enough: for decisions that nobody sees.
@@ -15,7 +15,7 @@ pub trait Budgets {
 pub struct NoBudgets;
 
 impl Budgets for NoBudgets {
-    fn take(&self, _: &Limit, _: u32, _: Time) -> bool {
+    fn take(&self, _: &BudgetUse, _: u32, _: Time) -> bool {
         true
     }
 }

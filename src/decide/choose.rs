@@ -323,7 +323,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
                 // Who was counted once has a place already.
                 let counted = budget.customers && has(self, offer.number, budget.on);
                 let hold_s = if hold { budget.hold_s } else { 0 };
-                !counted && !self.request.budgets.take(&budget.limit(self.now), hold_s, self.now)
+                !counted && !self.request.budgets.take(&budget.use_at(self.now), hold_s, self.now)
             })
         };
         let found =

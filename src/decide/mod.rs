@@ -127,8 +127,8 @@ pub fn decide<'e>(
     request: &Request<'_>,
     now: Time,
 ) -> Decision<'e> {
-    Room::with(engine, |room| {
-        let Room { known, pool, drawing, taken, history, memos } = room;
+    Scratch::with(engine, |room| {
+        let Scratch { known, pool, drawing, taken, history, memos } = room;
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
@@ -152,7 +152,7 @@ pub fn eligible(
     now: Time,
     found: &mut Vec<OfferId>,
 ) {
-    Room::with(engine, |Room { known, memos, .. }| {
+    Scratch::with(engine, |Scratch { known, memos, .. }| {
         let seen = Seen::new(engine, vector, request, now, memos);
         if seen.held_out {
             return;
@@ -176,7 +176,7 @@ pub fn eligible(
 
 /// What a decision needs room for beyond its answer. Every thread keeps its own, so that deciding does not allocate.
 #[derive(Default)]
-struct Room {
+struct Scratch {
     known: Known,
     pool: Vec<(f64, u32)>,
     drawing: Drawing,
@@ -186,12 +186,12 @@ struct Room {
 }
 
 thread_local! {
-    static ROOM: Cell<Option<Box<Room>>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-impl Room {
-    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Room) -> A) -> A {
-        let mut room = ROOM.take().unwrap_or_default();
+impl Scratch {
+    fn with<A>(engine: &Engine, decide: impl FnOnce(&mut Scratch) -> A) -> A {
+        let mut room = SCRATCH.take().unwrap_or_default();
         room.memos.resize_with(room.memos.len().max(engine.tags.len()).max(1), TagMemo::default);
         for (memo, (tags, experiments)) in
             room.memos.iter_mut().zip(engine.tags.iter().zip(&engine.experiments))
@@ -200,7 +200,7 @@ impl Room {
         }
         room.taken.clear();
         let answer = decide(&mut room);
-        ROOM.set(Some(room));
+        SCRATCH.set(Some(room));
         answer
     }
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{Engine, Offer, OfferId, PlacementId};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
-use crate::customer::outcome::Limit;
+use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
@@ -181,9 +181,9 @@ impl PlaceWord {
 
 impl Budget {
     /// It at this time.
-    pub(crate) fn limit(&self, at: Time) -> Limit {
+    pub(crate) fn use_at(&self, at: Time) -> BudgetUse {
         let day = self.daily.as_ref().map_or(0, |zone| day_of(zone, at));
-        Limit { key: self.key, day, max: self.max, once: self.customers }
+        BudgetUse { key: self.key, day, max: self.max, once: self.customers }
     }
 
     /// When it begins anew.
@@ -403,10 +403,10 @@ impl Engine {
 
     /// The budgets that an outcome of an offer uses up at a time. Give the time of the decision for an impression that comes
     /// with a token, so that it is counted on the day on which its place was held.
-    pub fn limits(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[Limit; 2]> {
+    pub fn budget_uses(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[BudgetUse; 2]> {
         let Some(id) = self.offer_id(offer) else { return SmallVec::new() };
         let budgets = self.caps.budgets(id).filter(|(_, budget)| budget.on == kind);
-        budgets.map(|(_, budget)| budget.limit(at)).collect()
+        budgets.map(|(_, budget)| budget.use_at(at)).collect()
     }
 
     /// The offer that has this number in the catalogue; `None` if no active rule set has it any more.

@@ -15,7 +15,7 @@ use super::wire::body;
 use super::wire::body::Content;
 use super::wire::media::Format;
 use super::wire::refusal::Refusal;
-use super::wire::room::{Room, Size};
+use super::wire::room::{BodyRoom, Size};
 use crate::intake::token::Tokens;
 use crate::node::Node;
 use crate::node::startup::Startup;
@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     /// One for each thread; wakes its accepting task.
     pub(crate) stop: Vec<Notify>,
     pub(crate) connections: AtomicUsize,
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Arc<BodyRoom>,
     /// Places for [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS).
     pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) audiences: Queue,

@@ -328,15 +328,15 @@ mod tests {
         assert_eq!(counters.requests[3].0[3].get(), 1);
     }
 
-    struct Facts(Durability);
+    struct Shown(Durability);
 
-    impl fmt::Debug for Facts {
+    impl fmt::Debug for Shown {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.fmt(f)
         }
     }
 
-    impl Collector for Facts {
+    impl Collector for Shown {
         fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
             encode_durability(&mut encoder, &self.0, true, 1_000)
         }
@@ -344,7 +344,7 @@ mod tests {
 
     fn text_of(durability: Durability) -> String {
         let mut registry = Registry::with_prefix("usher");
-        registry.register_collector(Box::new(Facts(durability)));
+        registry.register_collector(Box::new(Shown(durability)));
         let mut text = String::new();
         text::encode(&mut text, &registry).unwrap();
         text

@@ -6,7 +6,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::bounds::MAX_AUDIENCES;
-use super::wire::refusal::{Kind, Refusal};
+use super::wire::refusal::{ProblemKind, Refusal};
 
 /// Whose turn it is to do what takes a core for as long as it lasts, such as going through all customers: one at a time.
 pub(crate) struct Queue {
@@ -30,6 +30,6 @@ impl Queue {
 
     fn crowded(&self) -> Refusal {
         let detail = format!("{MAX_AUDIENCES} {} already, try again in a second", self.busy);
-        Refusal::new(Kind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+        Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 }

@@ -56,7 +56,7 @@ pub struct Chosen {
 
 /// How often a placement was asked for on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Asked {
+pub struct PlaceCounts {
     /// How often.
     pub asked: u64,
     /// How often of these it showed its fallback.
@@ -256,12 +256,12 @@ impl Decided {
     }
 
     /// Every place that was asked for.
-    pub fn asked(&self) -> impl Iterator<Item = (PlaceNumber, Asked)> {
+    pub fn asked(&self) -> impl Iterator<Item = (PlaceNumber, PlaceCounts)> {
         let counts = self.places.all().map(|count| {
             let (fallbacks, empty, degraded) =
                 (get(&count.fallbacks), get(&count.empty), get(&count.degraded));
             let asked = get(&count.asked).max(fallbacks).max(empty).max(degraded);
-            Asked { asked, fallbacks, empty, degraded }
+            PlaceCounts { asked, fallbacks, empty, degraded }
         });
         counts
             .enumerate()
@@ -384,7 +384,7 @@ mod tests {
         let counts = Decided::new(Time(0)).grown(&engine, none);
         decided(&engine, &counts, "web", &[]);
         assert_eq!(chosen(&engine, &counts), BTreeMap::from([("brand 1".to_owned(), (1, 1))]));
-        let place = Asked { asked: 1, fallbacks: 1, empty: 0, degraded: 0 };
+        let place = PlaceCounts { asked: 1, fallbacks: 1, empty: 0, degraded: 0 };
         assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
         let channel = engine.schema.channel_id("web").unwrap();
         let shown = |placement| crate::decide::Shown {
@@ -395,7 +395,7 @@ mod tests {
         };
         let placements = vec![shown(&engine.placements()[0])];
         counts.count(channel, &Decision { placements, degraded: true, holdout: false }, |_| None);
-        let place = Asked { asked: 2, fallbacks: 1, empty: 1, degraded: 1 };
+        let place = PlaceCounts { asked: 2, fallbacks: 1, empty: 1, degraded: 1 };
         assert_eq!(counts.asked().collect::<Vec<_>>(), [(PlaceNumber(1), place)]);
     }
 

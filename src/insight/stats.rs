@@ -386,7 +386,7 @@ mod tests {
 
     use super::*;
     use crate::rules::catalogue::Additions;
-    use crate::rules::catalogue::{OfferEntry, Place};
+    use crate::rules::catalogue::{OfferEntry, PlaceEntry};
 
     const IMPRESSION: [u64; 4] = [1, 0, 0, 0];
 
@@ -399,7 +399,7 @@ mod tests {
             at => format!("offer-{at:05}"),
         };
         let offer = |at| (OfferNumber(at), OfferEntry { name: name(at).into(), ..OfferEntry::default() });
-        let place = |placement, channel| Place { placement, channel };
+        let place = |placement, channel| PlaceEntry { placement, channel };
         Catalogue::new().with(&[Additions {
             names: [
                 names(&["r"]),

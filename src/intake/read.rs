@@ -268,12 +268,12 @@ impl Reader<'_> {
         } else {
             self.now
         };
-        let limits = self.engine.limits(offer, kind, day_of).to_vec();
+        let budgets = self.engine.budget_uses(offer, kind, day_of).to_vec();
         let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
         // Without a token nobody can tell a second click from a first.
         let lesson = known.filter(|_| nonce != 0).and_then(|offer| offer.lesson(segment));
         let value = (value * 1_000.0).round() as i64;
-        Some(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson })
+        Some(Outcome { kind, offer, place, arms, nonce, decided, value, budgets, lesson })
     }
 }
 

@@ -34,7 +34,7 @@ use smallvec::SmallVec;
 use crate::schema::value::{SECOND, Time};
 
 /// Rule sets in a token at most.
-pub const MAX_RULE_SETS: usize = 16;
+pub const MAX_RULE_SETS_PER_TOKEN: usize = 16;
 /// Arms in a token at most.
 pub const MAX_ARMS: usize = 16;
 /// Characters of a token's text at most.
@@ -60,7 +60,7 @@ const MAX_BODY_BYTES: usize = HEAD_BYTES
     + U32_BYTES
     + 2 * U16_BYTES
     + 1
-    + MAX_RULE_SETS * (U16_BYTES + U32_BYTES)
+    + MAX_RULE_SETS_PER_TOKEN * (U16_BYTES + U32_BYTES)
     + 1
     + MAX_ARMS * U16_BYTES;
 const MIN_RAW_BYTES: usize = HEAD_BYTES + 5 + MAC_BYTES;
@@ -73,7 +73,7 @@ pub struct Token {
     pub decided: u32,
     /// Which decision and place in it; what counts an outcome once.
     pub nonce: u64,
-    /// Number and version of each rule set that had a say. Beyond [`MAX_RULE_SETS`] they are left out, so the offer's own
+    /// Number and version of each rule set that had a say. Beyond [`MAX_RULE_SETS_PER_TOKEN`] they are left out, so the offer's own
     /// comes first.
     pub rule_sets: SmallVec<[(u16, u32); 8]>,
     /// The offer's number.
@@ -189,7 +189,7 @@ impl Keys {
         for number in [token.offer, token.treatment.into(), token.place.into()] {
             raw.number(number);
         }
-        let rule_sets = &token.rule_sets[..token.rule_sets.len().min(MAX_RULE_SETS)];
+        let rule_sets = &token.rule_sets[..token.rule_sets.len().min(MAX_RULE_SETS_PER_TOKEN)];
         raw.number(rule_sets.len() as u32);
         for (number, version) in rule_sets {
             raw.number((*number).into());
@@ -307,7 +307,7 @@ fn read(body: &[u8]) -> Option<Token> {
         rank: head[27],
         propensity: f32::from_le_bytes(*head[22..].first_chunk()?),
     };
-    for _ in 0..numbers.count(MAX_RULE_SETS)? {
+    for _ in 0..numbers.count(MAX_RULE_SETS_PER_TOKEN)? {
         token.rule_sets.push((numbers.next()?, numbers.next()?));
     }
     for _ in 0..numbers.count(MAX_ARMS)? {
@@ -429,7 +429,7 @@ mod tests {
         fn any_token()(
             (decided, nonce, offer, treatment, place) in any::<(u32, u64, u32, u16, u16)>(),
             (segment, rank, propensity) in any::<(u8, u8, f32)>(),
-            rule_sets in vec(any::<(u16, u32)>(), 0..=MAX_RULE_SETS),
+            rule_sets in vec(any::<(u16, u32)>(), 0..=MAX_RULE_SETS_PER_TOKEN),
             arms in vec(any::<u16>(), 0..=MAX_ARMS),
         ) -> Token {
             let (rule_sets, arms) = (rule_sets.into(), arms.into());
@@ -453,7 +453,7 @@ mod tests {
         let most = Token {
             decided: all,
             nonce: u64::MAX,
-            rule_sets: smallvec![(u16::MAX, all); MAX_RULE_SETS],
+            rule_sets: smallvec![(u16::MAX, all); MAX_RULE_SETS_PER_TOKEN],
             offer: all,
             treatment: u16::MAX,
             place: u16::MAX,
@@ -641,7 +641,7 @@ mod tests {
             &[0x80, 0, 0, 0, 0, 0],                // a byte too many
             &[0, 0xff, 0xff, 0x7f, 0, 0, 0],       // no u16
             &[0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], // no u32
-            &[0, 0, 0, MAX_RULE_SETS as u8 + 1, 0],
+            &[0, 0, 0, MAX_RULE_SETS_PER_TOKEN as u8 + 1, 0],
             &[0, 0, 0, 0, MAX_ARMS as u8 + 1],
         ] {
             assert!(matches!(strange(numbers), Wrong::Malformed(_)), "{numbers:?}");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::customer::outcome::Limit;
+use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::MAX_HOLD_S;
 
 /// Budgets (each day of a daily one is another) of which places are held at most; places of one more are refused.
@@ -51,13 +51,13 @@ impl Leases {
 
     /// Takes a place that is held for `hold_s` seconds (at most [`MAX_HOLD_S`]); with 0 none is held, it is only looked whether
     /// there is one. `used` says how many are used up; it is called when this place is held already.
-    pub fn take(&self, limit: &Limit, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
+    pub fn take(&self, budget: &BudgetUse, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
         if hold_s == 0 {
-            let held = self.held_now(limit, now_s);
-            return u64::from(held) + u64::from(used()) < u64::from(limit.max);
+            let held = self.held_now(budget, now_s);
+            return u64::from(held) + u64::from(used()) < u64::from(budget.max);
         }
-        match self.ring(limit, now_s) {
-            Some(ring) => ring.take(limit.max, &used, hold_s.min(MAX_HOLD_S), now_s),
+        match self.ring(budget, now_s) {
+            Some(ring) => ring.take(budget.max, &used, hold_s.min(MAX_HOLD_S), now_s),
             None => false,
         }
     }
@@ -72,9 +72,9 @@ impl Leases {
     }
 
     /// How many places of a budget are held by somebody whose time is not over.
-    fn held_now(&self, limit: &Limit, now_s: u32) -> u32 {
+    fn held_now(&self, budget: &BudgetUse, now_s: u32) -> u32 {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
-        rings.get(&(limit.key, limit.day)).map_or(0, |ring| {
+        rings.get(&(budget.key, budget.day)).map_or(0, |ring| {
             ring.sweep(now_s);
             ring.held.load(Ordering::SeqCst)
         })
@@ -87,8 +87,8 @@ impl Leases {
         rings.get(&(key, day)).map_or(0, |ring| ring.held.load(Ordering::SeqCst))
     }
 
-    fn ring(&self, limit: &Limit, now_s: u32) -> Option<Arc<Ring>> {
-        let name = (limit.key, limit.day);
+    fn ring(&self, budget: &BudgetUse, now_s: u32) -> Option<Arc<Ring>> {
+        let name = (budget.key, budget.day);
         if let Some(ring) = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return Some(Arc::clone(ring));
         }
@@ -207,14 +207,14 @@ mod tests {
 
     const NOW: u32 = 1_800_000_000;
 
-    fn limit(max: u32) -> Limit {
-        Limit { key: 7, day: 0, max, once: false }
+    fn budget(max: u32) -> BudgetUse {
+        BudgetUse { key: 7, day: 0, max, once: false }
     }
 
     #[test]
     fn places_are_held_until_they_are_used_or_their_time_is_over() {
         let leases = Leases::new();
-        let take = |used: u32, now_s: u32| leases.take(&limit(3), || used, 600, now_s);
+        let take = |used: u32, now_s: u32| leases.take(&budget(3), || used, 600, now_s);
         assert!(take(0, NOW) && take(0, NOW + 20) && take(0, NOW + 40));
         assert!(!take(0, NOW + 41), "three are held");
         leases.settle(7, 0, NOW + 20);
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn with_nothing_to_hold_it_is_only_looked_at() {
         let leases = Leases::new();
-        assert!(leases.take(&limit(1), || 0, 0, NOW) && leases.take(&limit(1), || 0, 0, NOW));
-        assert!(!leases.take(&limit(1), || 1, 0, NOW));
+        assert!(leases.take(&budget(1), || 0, 0, NOW) && leases.take(&budget(1), || 0, 0, NOW));
+        assert!(!leases.take(&budget(1), || 1, 0, NOW));
         assert_eq!(leases.held(7, 0), 0);
     }
 
@@ -244,7 +244,7 @@ mod tests {
         let leases = Leases::new();
         let round = BUCKETS as u32 * BUCKET_S;
         for i in 0..5 {
-            assert!(leases.take(&limit(100), || 0, MAX_HOLD_S, NOW + i * round));
+            assert!(leases.take(&budget(100), || 0, MAX_HOLD_S, NOW + i * round));
             assert_eq!(leases.held(7, 0), 1);
         }
     }
@@ -253,8 +253,8 @@ mod tests {
     fn days_that_are_over_are_forgotten() {
         let leases = Leases::new();
         for day in 0..3 * MAX_LEASED as u32 {
-            let limit = Limit { day, ..limit(1) };
-            assert!(leases.take(&limit, || 0, 600, NOW + day * 86_400 / 64));
+            let budget = BudgetUse { day, ..budget(1) };
+            assert!(leases.take(&budget, || 0, 600, NOW + day * 86_400 / 64));
         }
         assert!(leases.rings.read().unwrap().len() < 10);
     }
@@ -271,7 +271,7 @@ mod tests {
                 let mut count = 0;
                 for _ in 0..2_000 {
                     let now_s = clock.load(Ordering::SeqCst);
-                    if leases.take(&limit(MAX), || used.load(Ordering::SeqCst), 600, now_s) {
+                    if leases.take(&budget(MAX), || used.load(Ordering::SeqCst), 600, now_s) {
                         count += 1;
                         // The fold counts one at a time; each of these had a place, so there is room.
                         let before = used.fetch_add(1, Ordering::SeqCst);
@@ -298,7 +298,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let took = (0..2_000).filter(|_| leases.take(&limit(500), || 100, 600, NOW)).count();
+                    let took = (0..2_000).filter(|_| leases.take(&budget(500), || 100, 600, NOW)).count();
                     given.fetch_add(took as u32, Ordering::SeqCst);
                 });
             }

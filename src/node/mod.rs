@@ -26,9 +26,9 @@ use arc_swap::Guard;
 use tokio::sync::oneshot;
 
 use self::leases::Leases;
-use self::snapshotter::{Facts as SnapshotFacts, Schedule, Snapshotter};
+use self::snapshotter::{SnapshotSchedule, SnapshotStatus, Snapshotter};
 use self::writer::{Shared, Submissions};
-use crate::customer::outcome::Limit;
+use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::update::{Change, Update};
 use crate::decide::Budgets;
@@ -49,7 +49,7 @@ use crate::state::store::Customers;
 use crate::state::{Fates, State};
 use crate::storage::data_dir::Opened;
 use crate::storage::durability::{Durability, Recovery, SnapshotError, SnapshotInfo, SyncPolicy};
-use crate::storage::journal::append::Facts as JournalFacts;
+use crate::storage::journal::append::JournalStatus;
 use crate::storage::journal::{Journal, Volatile};
 
 /// What must agree with each other, swapped as one value: definitions and the engine compiled from them.
@@ -68,7 +68,7 @@ pub struct Node {
     leases: Leases,
     submissions: Submissions,
     changes: SyncSender<compiler::Message>,
-    kept: Option<Kept>,
+    kept: Option<OnDisk>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -79,10 +79,10 @@ struct Threads {
 }
 
 /// What a node over a data directory has beside.
-struct Kept {
+struct OnDisk {
     sync: SyncPolicy,
-    journal: Arc<JournalFacts>,
-    snapshots: Arc<SnapshotFacts>,
+    journal: Arc<JournalStatus>,
+    snapshots: Arc<SnapshotStatus>,
     requests: SyncSender<snapshotter::Message>,
     recovery: Recovery,
 }
@@ -294,7 +294,7 @@ impl Node {
     ///
     /// # Errors
     /// [`StartError`]; the directory is as it was.
-    pub fn open(opened: Opened, schedule: Schedule) -> Result<Arc<Node>, StartError> {
+    pub fn open(opened: Opened, schedule: SnapshotSchedule) -> Result<Arc<Node>, StartError> {
         let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
         let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
         let (sync, facts) = (journal.policy(), journal.facts().clone());
@@ -313,7 +313,7 @@ impl Node {
         );
         let snapshots = keeper.facts.clone();
         let (requests, snapshotter) = keeper.start()?;
-        let kept = Some(Kept { sync, journal: facts, snapshots, requests, recovery });
+        let kept = Some(OnDisk { sync, journal: facts, snapshots, requests, recovery });
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: Some(snapshotter) }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept, threads }))
     }
@@ -380,9 +380,9 @@ impl Node {
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
         // Counted as used by now; whoever left before holds the place until its time is over.
         let refused = |at: usize| applied.fates.refused.binary_search_by_key(&at, |(at, _)| *at).is_ok();
-        for (at, limit, decided) in places.iter().filter(|(at, ..)| !refused(*at)) {
+        for (at, budget, decided) in places.iter().filter(|(at, ..)| !refused(*at)) {
             debug_assert!(*at < MAX_FATES, "beyond it fates are only counted");
-            self.leases.settle(limit.key, limit.day, *decided);
+            self.leases.settle(budget.key, budget.day, *decided);
         }
         Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
     }
@@ -448,7 +448,7 @@ impl Node {
     /// How durable it is now.
     pub fn durability(&self) -> Durability {
         let journal_failure = self.shared.failure().map(str::to_owned);
-        let Some(Kept { sync, journal, snapshots, recovery, .. }) = &self.kept else {
+        let Some(OnDisk { sync, journal, snapshots, recovery, .. }) = &self.kept else {
             return Durability { journal_failure, ..Durability::default() };
         };
         let erased = self.shared.erased.load(Ordering::Acquire);
@@ -514,21 +514,21 @@ struct NodeBudgets<'n> {
 }
 
 impl Budgets for NodeBudgets<'_> {
-    fn take(&self, limit: &Limit, hold_s: u32, now: Time) -> bool {
-        let used = || self.figures.used(limit.key, limit.day);
-        self.leases.take(limit, used, hold_s, now.stored_seconds())
+    fn take(&self, budget: &BudgetUse, hold_s: u32, now: Time) -> bool {
+        let used = || self.figures.used(budget.key, budget.day);
+        self.leases.take(budget, used, hold_s, now.stored_seconds())
     }
 }
 
 /// The places in budgets that the impressions among these updates give back once they are counted: which update, which
 /// budget, when it was decided.
-fn held_places(updates: &[Update]) -> Vec<(usize, Limit, u32)> {
+fn held_places(updates: &[Update]) -> Vec<(usize, BudgetUse, u32)> {
     let mut places = Vec::new();
     for (at, update) in updates.iter().enumerate() {
         let Change::Event(event) = &update.change else { continue };
         let Some(outcome) = &event.outcome else { continue };
         if outcome.kind == OutcomeKind::Impression && outcome.nonce != 0 {
-            places.extend(outcome.limits.iter().map(|limit| (at, *limit, outcome.decided)));
+            places.extend(outcome.budgets.iter().map(|budget| (at, *budget, outcome.decided)));
         }
     }
     places

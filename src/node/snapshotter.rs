@@ -26,7 +26,7 @@ use crate::storage::data_dir::repair::CUT;
 use crate::storage::disk;
 use crate::storage::disk::Disk;
 use crate::storage::durability::{SnapshotError, SnapshotInfo};
-use crate::storage::journal::append::Facts as JournalFacts;
+use crate::storage::journal::append::JournalStatus;
 use crate::storage::journal::segment;
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
@@ -41,7 +41,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// When snapshots are taken by themselves, if something changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Schedule {
+pub struct SnapshotSchedule {
     /// This long after the last one; so long, at most, files hold customers who were erased.
     pub every: Duration,
     /// When the journal has so many bytes that are in no snapshot.
@@ -50,15 +50,15 @@ pub struct Schedule {
     pub compress: bool,
 }
 
-impl Default for Schedule {
+impl Default for SnapshotSchedule {
     fn default() -> Self {
-        Schedule { every: Duration::from_secs(3600), journal_bytes: 1 << 30, compress: false }
+        SnapshotSchedule { every: Duration::from_secs(3600), journal_bytes: 1 << 30, compress: false }
     }
 }
 
 /// What others may know of it.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct SnapshotStatus {
     kept: Mutex<Vec<SnapshotInfo>>,
     /// No other snapshot, and no segment that the kept ones do not need, is in the directory.
     pruned: AtomicBool,
@@ -68,7 +68,7 @@ pub(crate) struct Facts {
     failure: Mutex<Option<String>>,
 }
 
-impl Facts {
+impl SnapshotStatus {
     /// The snapshots kept and known to be whole, newest first.
     pub(crate) fn kept(&self) -> MutexGuard<'_, Vec<SnapshotInfo>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,7 +80,7 @@ impl Facts {
     }
 
     /// Whether files may hold customers whose erasure is record `erased` or before.
-    pub(crate) fn holds_erased(&self, erased: u64, journal: &JournalFacts) -> bool {
+    pub(crate) fn holds_erased(&self, erased: u64, journal: &JournalStatus) -> bool {
         let in_journal = journal.segments().keys().next().is_some_and(|first| *first <= erased);
         if erased == 0 || in_journal {
             return in_journal;
@@ -104,9 +104,9 @@ pub(crate) struct Snapshotter {
     pub(crate) identity: Identity,
     pub(crate) shared: Arc<Shared>,
     pub(crate) submissions: Submissions,
-    pub(crate) journal: Arc<JournalFacts>,
-    pub(crate) facts: Arc<Facts>,
-    pub(crate) schedule: Schedule,
+    pub(crate) journal: Arc<JournalStatus>,
+    pub(crate) facts: Arc<SnapshotStatus>,
+    pub(crate) schedule: SnapshotSchedule,
     /// When the last one was taken, also by an earlier process, or tried.
     tried: Instant,
     failed: bool,
@@ -118,15 +118,18 @@ impl Snapshotter {
         identity: Identity,
         shared: Arc<Shared>,
         submissions: Submissions,
-        journal: Arc<JournalFacts>,
+        journal: Arc<JournalStatus>,
         snapshot: Option<SnapshotInfo>,
-        schedule: Schedule,
+        schedule: SnapshotSchedule,
     ) -> Snapshotter {
         let age = snapshot.as_ref().map_or(schedule.every, |newest| {
             Duration::from_secs(now_s().saturating_sub(newest.taken_at_s)).min(schedule.every)
         });
         let tried = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        let facts = Arc::new(Facts { kept: Mutex::new(snapshot.into_iter().collect()), ..Facts::default() });
+        let facts = Arc::new(SnapshotStatus {
+            kept: Mutex::new(snapshot.into_iter().collect()),
+            ..SnapshotStatus::default()
+        });
         Snapshotter { disk, identity, shared, submissions, journal, facts, schedule, tried, failed: false }
     }
 
@@ -359,8 +362,9 @@ mod tests {
     use super::*;
     use crate::customer::update::{Change, Update};
     use crate::state::testing::{SCHEMA, id, merge};
-    use crate::storage::data_dir::{Settings, open_disk};
+    use crate::storage::data_dir::open_disk;
     use crate::storage::disk::simulated::Simulated;
+    use crate::storage::journal::settings::JournalSettings;
 
     const CANARY: &str = "who-is-to-be-forgotten";
 
@@ -369,8 +373,8 @@ mod tests {
     }
 
     fn node(disk: &Simulated) -> Arc<Node> {
-        let opened = open_disk(Arc::new(disk.clone()), Settings::default(), &|_| {}).unwrap();
-        Node::open(opened, Schedule::default()).unwrap()
+        let opened = open_disk(Arc::new(disk.clone()), JournalSettings::default(), &|_| {}).unwrap();
+        Node::open(opened, SnapshotSchedule::default()).unwrap()
     }
 
     fn is_in_a_file(disk: &Simulated) -> bool {

@@ -40,7 +40,7 @@ pub struct OfferEntry {
 
 /// Where something can be shown: the numbers of a placement and a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct PlaceEntry {
     /// The placement's number.
     pub placement: u16,
     /// The channel's number.
@@ -62,8 +62,8 @@ pub struct Catalogue {
     pub arms: Names,
     offers: Vec<OfferEntry>,
     offer_numbers: HashMap<Box<str>, OfferNumber>,
-    places: Vec<Place>,
-    place_numbers: HashMap<Place, PlaceNumber>,
+    places: Vec<PlaceEntry>,
+    place_numbers: HashMap<PlaceEntry, PlaceNumber>,
     keep_s: [u32; 4],
 }
 
@@ -73,7 +73,7 @@ pub struct Additions {
     /// New names, by the order of [`Catalogue::names`].
     pub names: [Vec<Box<str>>; 5],
     /// New places.
-    pub places: Vec<Place>,
+    pub places: Vec<PlaceEntry>,
     /// Offers that are new or changed, each with its number.
     pub offers: Vec<(OfferNumber, OfferEntry)>,
     /// How long contacts are kept from now on, as [`Catalogue::keep_s`].
@@ -135,18 +135,20 @@ impl Catalogue {
 
     /// The number of a placement together with a channel, both by name.
     pub fn place_number(&self, placement: &str, channel: &str) -> Option<PlaceNumber> {
-        let place =
-            Place { placement: self.placements.number(placement)?, channel: self.channels.number(channel)? };
+        let place = PlaceEntry {
+            placement: self.placements.number(placement)?,
+            channel: self.channels.number(channel)?,
+        };
         self.place_numbers.get(&place).copied()
     }
 
     /// The place of this number.
-    pub fn place(&self, number: PlaceNumber) -> Option<Place> {
+    pub fn place(&self, number: PlaceNumber) -> Option<PlaceEntry> {
         self.places.get(usize::from(number.0)).copied()
     }
 
     /// All places by number.
-    pub fn places(&self) -> &[Place] {
+    pub fn places(&self) -> &[PlaceEntry] {
         &self.places
     }
 
@@ -242,7 +244,7 @@ impl Catalogue {
             for channel in &rule.channels {
                 let word = schema.channels().word(u32::from(channel.0)).unwrap_or_default();
                 let channel = self.channels.add(word);
-                self.add_place(Place { placement, channel });
+                self.add_place(PlaceEntry { placement, channel });
             }
         }
         for rule in &set.experiments {
@@ -271,7 +273,7 @@ impl Catalogue {
         }
     }
 
-    fn add_place(&mut self, place: Place) -> PlaceNumber {
+    fn add_place(&mut self, place: PlaceEntry) -> PlaceNumber {
         let next = PlaceNumber(self.places.len() as u16); // the bound is checked when additions are made
         let number = *self.place_numbers.entry(place).or_insert(next);
         if number == next {

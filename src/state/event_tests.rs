@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::ledger::{LIMIT_DAYS, TALLY_DAYS, Tally, TallyKey};
+use super::ledger::{BUDGET_DAYS, TALLY_DAYS, Tally, TallyKey};
 use super::testing::*;
 use super::*;
 use crate::customer::contact::{FIRST_SECOND, MAX_CONTACTS};
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
-use crate::customer::outcome::{Lesson, Limit};
+use crate::customer::outcome::{BudgetUse, Lesson};
 use crate::decide::Lessons;
 use crate::learning::lesson::LessonKey;
 use crate::storage::codec;
@@ -53,7 +53,7 @@ impl Naive {
         if let Some(outcome) = &event.outcome {
             match self.outcome(customer, event, outcome, keep_s) {
                 None => fate = Fate::UsedUp,
-                Some(counted) if counted < outcome.limits.len() => fate = Fate::Again,
+                Some(counted) if counted < outcome.budgets.len() => fate = Fate::Again,
                 Some(_) => {}
             }
         }
@@ -76,22 +76,22 @@ impl Naive {
         let first = !known.iter().any(|told| (told.1, told.3) == (kind, outcome.offer.0));
         // Of budgets named twice the first one is meant.
         let counted: BTreeMap<_, _> = outcome
-            .limits
+            .budgets
             .iter()
             .rev()
-            .map(|limit| ((limit.key, limit.day), (limit.max, limit.once)))
+            .map(|budget| ((budget.key, budget.day), (budget.max, budget.once)))
             .collect();
         let counted = || counted.iter().filter(|(_, (_, once))| first || !once);
         let has_room = |((key, day), (max, _)): (&(u64, u32), &(u32, bool))| {
             let used = self.used.get(&(*key, *day)).copied().unwrap_or_default();
-            used < *max && (*day == 0 || day + LIMIT_DAYS >= self.newest_day)
+            used < *max && (*day == 0 || day + BUDGET_DAYS >= self.newest_day)
         };
         let fits = counted().all(has_room);
         for (key, _) in counted().filter(|_| fits) {
             *self.used.entry(*key).or_default() += 1;
             self.newest_day = self.newest_day.max(key.1);
         }
-        self.used.retain(|(_, day), _| *day == 0 || day + LIMIT_DAYS >= self.newest_day);
+        self.used.retain(|(_, day), _| *day == 0 || day + BUDGET_DAYS >= self.newest_day);
         let mut contacts = known;
         contacts.push((event.at, kind, outcome.place.0, outcome.offer.0));
         contacts.sort_unstable();
@@ -218,7 +218,7 @@ fn outcome(kind: OutcomeKind, nonce: u64) -> Outcome {
         nonce,
         decided: BEGIN,
         value: 0,
-        limits: vec![],
+        budgets: vec![],
         lesson: None,
     }
 }
@@ -241,8 +241,8 @@ fn after(updates: Vec<Update>) -> (State, Vec<Option<Fate>>) {
 #[test]
 fn a_budget_of_three_is_used_three_times_whoever_comes() {
     let limited = |once| {
-        let limits = vec![Limit { key: 9, day: 0, max: 3, once }];
-        Outcome { limits, ..outcome(OutcomeKind::Impression, 0) }
+        let budgets = vec![BudgetUse { key: 9, day: 0, max: 3, once }];
+        Outcome { budgets, ..outcome(OutcomeKind::Impression, 0) }
     };
     let whos = [1, 1, 2, 3, 1, 4];
     let (used_up, again, taken) = (Some(Fate::UsedUp), Some(Fate::Again), None);

@@ -12,7 +12,7 @@
 
 mod content;
 mod lessons;
-mod limits;
+mod budgets;
 mod remembered;
 mod shared;
 mod tallies;
@@ -24,19 +24,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub use self::budgets::{BUDGET_DAYS, BudgetUsed, MAX_BUDGETS_COUNTED};
 pub use self::content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
 pub use self::lessons::MAX_LESSONS;
-pub use self::limits::{LIMIT_DAYS, MAX_LIMITS, Used};
-pub use self::remembered::{CHUNK_HASHES, Chunk, Kept, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS};
+pub use self::remembered::{CHUNK_HASHES, Chunk, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS, RememberedIds};
 pub use self::tallies::{EARLIER, MAX_TALLIES, TALLY_DAYS, Tallies, Tally, TallyKey, TallyRow};
 
+use self::budgets::BudgetCounts;
 use self::lessons::Lessons;
-use self::limits::Limits;
 use self::remembered::Remembered;
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate};
 use crate::customer::outcome::OutcomeKind;
-use crate::customer::outcome::{MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome};
 use crate::learning::{Learned, Pace};
 
 /// All of it; the one thread that folds owns it.
@@ -48,7 +48,7 @@ pub struct Ledger {
 
 /// What others than the fold may read of it. Decisions read budgets and lessons without a lock.
 pub struct Figures {
-    limits: Limits,
+    budgets: BudgetCounts,
     lessons: Lessons,
     // For statistics alone. Who reads holds it for as long as it takes to count a reference per day.
     tallies: Mutex<Tallies>,
@@ -56,13 +56,13 @@ pub struct Figures {
 
 /// Which of an outcome's budgets it uses up: a bit each, by their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budgets(u16);
+pub struct BudgetSet(u16);
 
-const _: () = assert!(MAX_LIMITS_PER_OUTCOME <= u16::BITS as usize);
+const _: () = assert!(MAX_BUDGETS_PER_OUTCOME <= u16::BITS as usize);
 
-impl Budgets {
+impl BudgetSet {
     /// None of them.
-    pub const NONE: Budgets = Budgets(0);
+    pub const NONE: BudgetSet = BudgetSet(0);
 
     /// How many they are.
     pub fn count(self) -> usize {
@@ -78,9 +78,9 @@ impl Ledger {
 
     /// The ledger with this content.
     pub fn restore(content: Content) -> Ledger {
-        let Content { ids, outcomes, limits, tallies, lessons } = content;
+        let Content { ids, outcomes, budgets, tallies, lessons } = content;
         let figures = Figures {
-            limits: Limits::new(&limits),
+            budgets: BudgetCounts::new(&budgets),
             lessons: Lessons::new(&lessons),
             tallies: Mutex::new(tallies),
         };
@@ -93,7 +93,7 @@ impl Ledger {
         Content {
             ids: self.ids.kept().clone(),
             outcomes: self.outcomes.kept().clone(),
-            limits: self.figures.limits.all(),
+            budgets: self.figures.budgets.all(),
             tallies: self.figures.tallies(),
             lessons: self.figures.lessons.all(),
         }
@@ -134,30 +134,30 @@ impl Ledger {
     }
 
     /// Which budgets this outcome of a customer with these contacts uses up; `None` if one of them is used up already.
-    pub fn budgets(&self, outcome: &Outcome, contacts: &[u64]) -> Option<Budgets> {
+    pub fn budgets(&self, outcome: &Outcome, contacts: &[u64]) -> Option<BudgetSet> {
         let alike = |word: &u64| {
             let contact = Contact::of_word(*word);
             contact.offer() == outcome.offer && contact.kind() == outcome.kind
         };
         let mut counted = 0;
-        let limits = outcome.limits.iter().take(MAX_LIMITS_PER_OUTCOME);
-        for (at, limit) in limits.enumerate() {
-            let before = &outcome.limits[..at];
-            let repeated = before.iter().any(|other| (other.key, other.day) == (limit.key, limit.day));
-            if repeated || limit.once && contacts.iter().any(alike) {
+        let budgets = outcome.budgets.iter().take(MAX_BUDGETS_PER_OUTCOME);
+        for (at, budget) in budgets.enumerate() {
+            let before = &outcome.budgets[..at];
+            let repeated = before.iter().any(|other| (other.key, other.day) == (budget.key, budget.day));
+            if repeated || budget.once && contacts.iter().any(alike) {
                 continue;
             }
-            if !self.figures.limits.has_room(limit) {
+            if !self.figures.budgets.has_room(budget) {
                 return None;
             }
             counted |= 1 << at;
         }
-        Some(Budgets(counted))
+        Some(BudgetSet(counted))
     }
 
     /// Takes an event in that is not refused: remembers it, and counts its outcome, which uses up `budgets` and was on a
     /// placement of this number.
-    pub fn take(&mut self, event: &Event, budgets: Budgets, placement: u16) {
+    pub fn take(&mut self, event: &Event, budgets: BudgetSet, placement: u16) {
         if event.id != 0 {
             self.ids.add(event.id, event.received, event.received);
         }
@@ -165,9 +165,9 @@ impl Ledger {
         if outcome.nonce != 0 {
             self.remember(of_proposition(outcome.nonce, outcome.kind as u64), event, outcome);
         }
-        for (at, limit) in outcome.limits.iter().enumerate().take(MAX_LIMITS_PER_OUTCOME) {
+        for (at, budget) in outcome.budgets.iter().enumerate().take(MAX_BUDGETS_PER_OUTCOME) {
             if budgets.0 & 1 << at != 0 {
-                self.figures.limits.count(limit);
+                self.figures.budgets.count(budget);
             }
         }
         self.figures.tally(event, outcome);
@@ -219,7 +219,7 @@ impl crate::decide::Lessons for Figures {
 impl Figures {
     /// How much of this budget is used; of `day` 0 for one that is not by the day.
     pub fn used(&self, key: u64, day: u32) -> u32 {
-        self.limits.used(key, day)
+        self.budgets.used(key, day)
     }
 
     /// What became of offers until now: a copy that stays as it is.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::definitions::Definitions;
-use self::ledger::{Budgets, Content, Figures, Ledger};
+use self::ledger::{BudgetSet, Content, Figures, Ledger};
 use self::record::Record;
 use self::store::{Customers, CustomersWriter, Found};
 use crate::customer::contact::Contact;
@@ -219,13 +219,13 @@ impl State {
         if let Some(refusal) = ledger.refusal(event) {
             return Ok(refusal);
         }
-        let (mut budgets, mut fate) = (Budgets::NONE, Fate::Accepted);
+        let (mut budgets, mut fate) = (BudgetSet::NONE, Fate::Accepted);
         customers.change(customer, found, row, |row| {
             if let Some(outcome) = event.outcome.as_deref() {
                 (budgets, fate) = match ledger.budgets(outcome, row::contacts(row)) {
-                    Some(counted) if counted.count() < outcome.limits.len() => (counted, Fate::Again),
+                    Some(counted) if counted.count() < outcome.budgets.len() => (counted, Fate::Again),
                     Some(counted) => (counted, Fate::Accepted),
-                    None => (Budgets::NONE, Fate::UsedUp),
+                    None => (BudgetSet::NONE, Fate::UsedUp),
                 };
             }
             row::open(row, schema.row_words());
@@ -412,7 +412,7 @@ pub(crate) mod testing {
     use crate::customer::id::CustomerId;
     use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
     use crate::customer::outcome::OutcomeKind;
-    use crate::customer::outcome::{Lesson, Limit};
+    use crate::customer::outcome::{BudgetUse, Lesson};
     use crate::schema::FeatureId;
 
     /// Five features of 2, 7, 4, 32 and 64 bits.
@@ -470,29 +470,30 @@ features:
 
     /// Events of few customers, offers, ids, propositions and budgets, so many days that nothing is forgotten.
     pub(crate) fn events() -> impl Strategy<Value = Vec<Update>> {
-        let limit = (1..4_u64, prop_oneof![Just(0), 20_000..20_008_u32], 0..4_u32, any::<bool>())
-            .prop_map(|(key, day, max, once)| Limit { key, day, max, once });
+        let budget = (1..4_u64, prop_oneof![Just(0), 20_000..20_008_u32], 0..4_u32, any::<bool>())
+            .prop_map(|(key, day, max, once)| BudgetUse { key, day, max, once });
         let arms = prop::collection::vec((0..3_u16).prop_map(ArmNumber), 0..3);
         let lesson = Lesson { segment: 1, window_s: 600, half_life_s: 0 };
         let outcome = (
             (0..4_usize, 0..3_u32, 0..2_u16, arms),
-            (0..20_u64, -5..5_i64, prop::collection::vec(limit, 0..3), any::<bool>()),
+            (0..20_u64, -5..5_i64, prop::collection::vec(budget, 0..3), any::<bool>()),
         );
-        let outcome = outcome.prop_map(move |((kind, offer, place, arms), (nonce, value, limits, learn))| {
-            let (kind, offer) = (OutcomeKind::ALL[kind], OfferNumber(offer));
-            let lesson = learn.then_some(lesson);
-            Outcome {
-                kind,
-                offer,
-                place: PlaceNumber(place),
-                arms,
-                nonce,
-                decided: BEGIN,
-                value,
-                limits,
-                lesson,
-            }
-        });
+        let outcome =
+            outcome.prop_map(move |((kind, offer, place, arms), (nonce, value, budgets, learn))| {
+                let (kind, offer) = (OutcomeKind::ALL[kind], OfferNumber(offer));
+                let lesson = learn.then_some(lesson);
+                Outcome {
+                    kind,
+                    offer,
+                    place: PlaceNumber(place),
+                    arms,
+                    nonce,
+                    decided: BEGIN,
+                    value,
+                    budgets,
+                    lesson,
+                }
+            });
         let late = prop_oneof![3 => 0..100_u32, 1 => 0..95 * 86_400_u32];
         let event = (0..35 * 86_400_u32, late, 0..40_u64, prop::option::weighted(0.8, outcome));
         let event = event.prop_map(|(received, late, id, outcome)| {
@@ -515,7 +516,7 @@ features:
             nonce: number,
             decided: BEGIN,
             value: 250,
-            limits: vec![Limit { key: 5, day: 0, max: 100, once: false }],
+            budgets: vec![BudgetUse { key: 5, day: 0, max: 100, once: false }],
             lesson: Some(Lesson { segment: 2, window_s: 60, half_life_s: 0 }),
         };
         let outcome = Some(Box::new(outcome));

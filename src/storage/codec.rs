@@ -16,7 +16,7 @@
 //! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event; for 1 and 2: count, that many
 //!              (feature, code); for 4: received, how many seconds before that it happened, id, count and that many
 //!              (feature, code), count of 0 or 1 with the outcome
-//! outcome      1 byte kind, offer, place, count and that many arms, nonce, decided, value, count and that many limits
+//! outcome      1 byte kind, offer, place, count and that many arms, nonce, decided, value, count and that many budgets
 //!              (key, day, most, 1 byte once), count of 0 or 1 with the lesson (1 byte segment, window, half-life)
 //! additions    five times count and that many names (rule sets, groups, placements, channels, arms), count and that many
 //!              places (placement, channel), count and that many offers (number, name, rule set, count of 0 or 1 with the
@@ -26,7 +26,7 @@
 //! ledger       1 byte tag, then by tag:
 //!   1 ids        day, latest date, count and that many hashes of 8 bytes
 //!   2 outcomes   as ids
-//!   3 limits     count and that many (key, day, used)
+//!   3 budgets     count and that many (key, day, used)
 //!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
 //!   5 lessons    count and that many (offer, placement, 1 byte segment, 19 words)
 //!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
@@ -49,22 +49,22 @@ use bincode::de::{BorrowDecode, BorrowDecoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError as Wrong, EncodeError as Failed};
 
-use super::snapshot::Head;
+use super::snapshot::SnapshotHead;
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::event::{Event, MAX_FACTS};
 use crate::customer::id::{CustomerId, MAX_ID_BYTES};
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
-use crate::customer::outcome::{Lesson, Limit, MAX_ARMS_PER_OUTCOME, MAX_LIMITS_PER_OUTCOME, Outcome};
+use crate::customer::outcome::{BudgetUse, Lesson, MAX_ARMS_PER_OUTCOME, MAX_BUDGETS_PER_OUTCOME, Outcome};
 use crate::customer::update::{Change, Update};
 use crate::learning::lesson::LessonKey;
 use crate::learning::{LEARNED_WORDS, Learned};
-use crate::rules::catalogue::{Additions, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, Place};
+use crate::rules::catalogue::{Additions, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, PlaceEntry};
 use crate::rules::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Cells, Feature, FeatureId, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::state::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
 use crate::state::ledger::{
-    CHUNK_HASHES, Chunk, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow, Totals, Used,
+    BudgetUsed, CHUNK_HASHES, Chunk, MAX_PIECE_ROWS, Piece, Tally, TallyKey, TallyRow, Totals,
 };
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
 
@@ -76,7 +76,7 @@ const MAX_UPDATE_BYTES: usize =
     1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9) + MAX_OUTCOME_BYTES;
 /// What an event has beside as many facts as an update has features.
 const MAX_OUTCOME_BYTES: usize =
-    3 * 9 + 1 + 1 + 2 * 5 + 1 + MAX_ARMS_PER_OUTCOME * 3 + 3 * 9 + 1 + MAX_LIMITS_PER_OUTCOME * 20 + 1 + 11;
+    3 * 9 + 1 + 1 + 2 * 5 + 1 + MAX_ARMS_PER_OUTCOME * 3 + 3 * 9 + 1 + MAX_BUDGETS_PER_OUTCOME * 20 + 1 + 11;
 const _: () = assert!(MAX_FACTS <= MAX_FIELDS_PER_UPDATE);
 /// Names that are made of two: a treatment's of placement and locale, an arm's of experiment and variant.
 const MAX_LONG_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
@@ -86,12 +86,13 @@ const _: () = assert!(1 + 3 + MAX_UPDATES_PER_RECORD * MAX_UPDATE_BYTES <= MAX_R
 const _: () = assert!(1 + MAX_NAME_BYTES + 5 + 5 + MAX_TEXT_BYTES + 2 <= MAX_RECORD_BYTES);
 
 /// Bytes of a schema or of a rule set with its history in a snapshot at most.
-pub const MAX_DEFINITION_BYTES: usize = 40 << 20;
+pub const MAX_STORED_DEFINITION_BYTES: usize = 40 << 20;
 /// Up to three versions are kept whatever their length.
 const MAX_VERSIONS_BYTES: usize =
     if 3 * MAX_TEXT_BYTES > MAX_HISTORY_BYTES { 3 * MAX_TEXT_BYTES } else { MAX_HISTORY_BYTES };
-const _: () = assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_DEFINITION_BYTES);
-const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_DEFINITION_BYTES);
+const _: () =
+    assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_STORED_DEFINITION_BYTES);
+const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_STORED_DEFINITION_BYTES);
 
 /// Bytes of a piece of the ledger at most.
 pub const MAX_PIECE_BYTES: usize = 2 << 20;
@@ -99,7 +100,7 @@ const _: () = assert!(CHUNK_HASHES * 9 + 32 <= MAX_PIECE_BYTES);
 const _: () = assert!(MAX_PIECE_ROWS * (3 + 5 + 3 + 3 + 5 * 9) + 32 <= MAX_PIECE_BYTES);
 const _: () = assert!(MAX_PIECE_ROWS * (5 + 3 + 1 + LEARNED_WORDS * 9) + 32 <= MAX_PIECE_BYTES);
 
-// bincode's own limit counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
+// bincode's own budget counts what is read; the bounds on counts keep what is allocated within a small multiple of it.
 type Config = bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
@@ -110,9 +111,10 @@ const CONFIG: Config = bincode::config::standard().with_limit::<MAX_RECORD_BYTES
 type SnapshotConfig = bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
-    bincode::config::Limit<MAX_DEFINITION_BYTES>,
+    bincode::config::Limit<MAX_STORED_DEFINITION_BYTES>,
 >;
-const SNAPSHOT_CONFIG: SnapshotConfig = bincode::config::standard().with_limit::<MAX_DEFINITION_BYTES>();
+const SNAPSHOT_CONFIG: SnapshotConfig =
+    bincode::config::standard().with_limit::<MAX_STORED_DEFINITION_BYTES>();
 
 const CUSTOMERS: u8 = 1;
 const SCHEMA: u8 = 2;
@@ -124,7 +126,7 @@ const CATALOGUE: u8 = 7;
 
 const IDS: u8 = 1;
 const OUTCOMES: u8 = 2;
-const LIMITS: u8 = 3;
+const BUDGETS: u8 = 3;
 const TALLIES: u8 = 4;
 const LESSONS: u8 = 5;
 const TOTALS: u8 = 6;
@@ -185,7 +187,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 ///
 /// # Errors
 /// None that is known of.
-pub fn encode_head(head: &Head) -> Result<Vec<u8>, TooLong> {
+pub fn encode_head(head: &SnapshotHead) -> Result<Vec<u8>, TooLong> {
     encode_for_snapshot(Stored(head))
 }
 
@@ -193,7 +195,7 @@ pub fn encode_head(head: &Head) -> Result<Vec<u8>, TooLong> {
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn decode_head(bytes: &[u8]) -> Result<Head, DecodeError> {
+pub fn decode_head(bytes: &[u8]) -> Result<SnapshotHead, DecodeError> {
     decode_all("head of a snapshot", bytes, SNAPSHOT_CONFIG)
 }
 
@@ -277,7 +279,7 @@ where
 fn encode_for_snapshot(value: impl Encode) -> Result<Vec<u8>, TooLong> {
     let mut bytes = Vec::new();
     match bincode::encode_into_std_write(value, &mut bytes, SNAPSHOT_CONFIG) {
-        Ok(written) if written <= MAX_DEFINITION_BYTES => Ok(bytes),
+        Ok(written) if written <= MAX_STORED_DEFINITION_BYTES => Ok(bytes),
         _ => Err(TooLong),
     }
 }
@@ -359,12 +361,12 @@ impl Encode for Stored<'_, Event> {
 
 impl Encode for Stored<'_, Outcome> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
-        let Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson } = self.0;
+        let Outcome { kind, offer, place, arms, nonce, decided, value, budgets, lesson } = self.0;
         (kind.index() as u8, offer.0, place.0).encode(out)?;
         write_all(arms, MAX_ARMS_PER_OUTCOME, out, |arm, out| arm.0.encode(out))?;
         (*nonce, *decided, *value).encode(out)?;
-        write_all(limits, MAX_LIMITS_PER_OUTCOME, out, |limit, out| {
-            (limit.key, limit.day, limit.max, limit.once).encode(out)
+        write_all(budgets, MAX_BUDGETS_PER_OUTCOME, out, |budget, out| {
+            (budget.key, budget.day, budget.max, budget.once).encode(out)
         })?;
         write_all(lesson.as_slice(), 1, out, |lesson, out| {
             (lesson.segment, lesson.window_s, lesson.half_life_s).encode(out)
@@ -387,9 +389,9 @@ impl Encode for Stored<'_, Additions> {
     }
 }
 
-impl Encode for Stored<'_, Head> {
+impl Encode for Stored<'_, SnapshotHead> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
-        let Head { sequence, chain, erased, customers, taken_at_s, seed, .. } = *self.0;
+        let SnapshotHead { sequence, chain, erased, customers, taken_at_s, seed, .. } = *self.0;
         (sequence, chain, erased, customers, taken_at_s, seed).encode(out)?;
         (self.0.rule_sets, self.0.catalogue_blocks, self.0.ledger_blocks).encode(out)
     }
@@ -406,9 +408,9 @@ impl Encode for Stored<'_, Piece> {
                 OUTCOMES.encode(out)?;
                 Stored(chunk).encode(out)
             }
-            Piece::Limits(all) => {
-                LIMITS.encode(out)?;
-                write_all(all, MAX_PIECE_ROWS, out, |Used { key, day, used }, out| {
+            Piece::Budgets(all) => {
+                BUDGETS.encode(out)?;
+                write_all(all, MAX_PIECE_ROWS, out, |BudgetUsed { key, day, used }, out| {
                     (*key, *day, *used).encode(out)
                 })
             }
@@ -562,11 +564,11 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Outcome> {
         }
         let arms = read_all(input, MAX_ARMS_PER_OUTCOME)?;
         let (nonce, decided, value) = <(u64, u32, i64)>::borrow_decode(input)?;
-        let limits = read_all(input, MAX_LIMITS_PER_OUTCOME)?;
+        let budgets = read_all(input, MAX_BUDGETS_PER_OUTCOME)?;
         let lesson: Vec<Lesson> = read_all(input, 1)?;
         let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
         let lesson = lesson.into_iter().next();
-        Ok(Read(Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson }))
+        Ok(Read(Outcome { kind, offer, place, arms, nonce, decided, value, budgets, lesson }))
     }
 }
 
@@ -580,10 +582,10 @@ impl<'b, C> BorrowDecode<'b, C> for Read<ArmNumber> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<Limit> {
+impl<'b, C> BorrowDecode<'b, C> for Read<BudgetUse> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let (key, day, max, once) = BorrowDecode::borrow_decode(input)?;
-        Ok(Read(Limit { key, day, max, once }))
+        Ok(Read(BudgetUse { key, day, max, once }))
     }
 }
 
@@ -612,10 +614,10 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Box<str>> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<Place> {
+impl<'b, C> BorrowDecode<'b, C> for Read<PlaceEntry> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let (placement, channel) = BorrowDecode::borrow_decode(input)?;
-        Ok(Read(Place { placement, channel }))
+        Ok(Read(PlaceEntry { placement, channel }))
     }
 }
 
@@ -639,11 +641,11 @@ impl<'b, C> BorrowDecode<'b, C> for Read<(FeatureId, u64)> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<Head> {
+impl<'b, C> BorrowDecode<'b, C> for Read<SnapshotHead> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let (sequence, chain, erased, customers, taken_at_s, seed) = BorrowDecode::borrow_decode(input)?;
         let (rule_sets, catalogue_blocks, ledger_blocks) = BorrowDecode::borrow_decode(input)?;
-        Ok(Read(Head {
+        Ok(Read(SnapshotHead {
             sequence,
             chain,
             erased,
@@ -662,7 +664,7 @@ impl<'b, C> BorrowDecode<'b, C> for Read<Piece> {
         let piece = match u8::borrow_decode(input)? {
             IDS => Piece::Ids(Read::borrow_decode(input)?.0),
             OUTCOMES => Piece::Outcomes(Read::borrow_decode(input)?.0),
-            LIMITS => Piece::Limits(read_all(input, MAX_PIECE_ROWS)?),
+            BUDGETS => Piece::Budgets(read_all(input, MAX_PIECE_ROWS)?),
             TALLIES => Piece::Tallies(read_all(input, MAX_PIECE_ROWS)?),
             LESSONS => Piece::Lessons(read_all(input, MAX_PIECE_ROWS)?),
             TOTALS => {
@@ -688,10 +690,10 @@ impl<'b, C> BorrowDecode<'b, C> for Read<u64> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Read<Used> {
+impl<'b, C> BorrowDecode<'b, C> for Read<BudgetUsed> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let (key, day, used) = BorrowDecode::borrow_decode(input)?;
-        Ok(Read(Used { key, day, used }))
+        Ok(Read(BudgetUsed { key, day, used }))
     }
 }
 
@@ -839,20 +841,20 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Event> {
-        let limit = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>())
-            .prop_map(|(key, day, max, once)| Limit { key, day, max, once });
+        let budget = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>())
+            .prop_map(|(key, day, max, once)| BudgetUse { key, day, max, once });
         let lesson = (any::<u8>(), any::<u32>(), any::<u32>())
             .prop_map(|(segment, window_s, half_life_s)| Lesson { segment, window_s, half_life_s });
         let arms =
             prop::collection::vec((0..MAX_NAME_NUMBERS as u16).prop_map(ArmNumber), 0..=MAX_ARMS_PER_OUTCOME);
-        let limits = prop::collection::vec(limit, 0..=MAX_LIMITS_PER_OUTCOME);
+        let budgets = prop::collection::vec(budget, 0..=MAX_BUDGETS_PER_OUTCOME);
         let of_what = (0..4_usize, 0..MAX_OFFER_NUMBERS as u32, 0..MAX_PLACE_NUMBERS as u16, arms);
-        let of_proposition = (any::<u64>(), any::<u32>(), any::<i64>(), limits, prop::option::of(lesson));
+        let of_proposition = (any::<u64>(), any::<u32>(), any::<i64>(), budgets, prop::option::of(lesson));
         let outcome =
-            (of_what, of_proposition).prop_map(|(what, (nonce, decided, value, limits, lesson))| {
+            (of_what, of_proposition).prop_map(|(what, (nonce, decided, value, budgets, lesson))| {
                 let (kind, offer, place, arms) = what;
                 let (kind, offer, place) = (OutcomeKind::ALL[kind], OfferNumber(offer), PlaceNumber(place));
-                Outcome { kind, offer, place, arms, nonce, decided, value, limits, lesson }
+                Outcome { kind, offer, place, arms, nonce, decided, value, budgets, lesson }
             });
         let fact = ((0..MAX_FEATURES as u16).prop_map(FeatureId), any::<u64>());
         let facts = prop::collection::vec(fact, 0..5);
@@ -868,7 +870,7 @@ mod tests {
         let name = || "[a-z]{1,9}".prop_map(Box::<str>::from);
         let names = || prop::collection::vec(name(), 0..3);
         let place =
-            (any::<u16>(), any::<u16>()).prop_map(|(placement, channel)| Place { placement, channel });
+            (any::<u16>(), any::<u16>()).prop_map(|(placement, channel)| PlaceEntry { placement, channel });
         let entry = (name(), any::<u16>(), any::<Option<u16>>(), names())
             .prop_map(|(name, rule_set, group, treatments)| OfferEntry { name, rule_set, group, treatments });
         let offers = prop::collection::vec((any::<u32>().prop_map(OfferNumber), entry), 0..3);
@@ -882,8 +884,11 @@ mod tests {
             (any::<u32>(), any::<u32>(), prop::collection::vec(any::<u64>(), 0..5))
                 .prop_map(|(day, newest, hashes)| Chunk { day, newest, hashes: Arc::new(hashes) })
         };
-        let used =
-            (any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(key, day, used)| Used { key, day, used });
+        let used = (any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(key, day, used)| BudgetUsed {
+            key,
+            day,
+            used,
+        });
         let key = (any::<u32>(), any::<u16>(), any::<u16>()).prop_map(|(offer, place, arm)| TallyKey {
             offer: OfferNumber(offer),
             place: PlaceNumber(place),
@@ -905,7 +910,7 @@ mod tests {
         prop_oneof![
             chunk().prop_map(Piece::Ids),
             chunk().prop_map(Piece::Outcomes),
-            prop::collection::vec(used, 0..4).prop_map(Piece::Limits),
+            prop::collection::vec(used, 0..4).prop_map(Piece::Budgets),
             prop::collection::vec((any::<u16>(), key, tally), 0..4).prop_map(Piece::Tallies),
             prop::collection::vec(lesson, 0..4).prop_map(Piece::Lessons),
             totals.prop_map(Piece::Totals),
@@ -1036,8 +1041,8 @@ mod tests {
         assert_eq!(bytes, [1, 2]);
         assert_eq!(encode(&Record::Schema { text: "x".repeat(MAX_TEXT_BYTES + 1) }), Err(TooLong));
     }
-    fn head() -> Head {
-        Head {
+    fn head() -> SnapshotHead {
+        SnapshotHead {
             sequence: 1,
             chain: 2,
             erased: 3,

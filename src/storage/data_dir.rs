@@ -30,33 +30,17 @@ use super::codec;
 use super::disk;
 use super::disk::{Disk, Folder};
 use super::durability::BytesRead;
-use super::durability::{Recovery, SnapshotInfo, SyncPolicy};
+use super::durability::{Recovery, SnapshotInfo};
 use super::journal::append::{End, Last, Segments};
 use super::journal::mark;
 use super::journal::mark::Mark;
 use super::journal::replay;
 use super::journal::replay::Found;
-use super::journal::{AHEAD_BYTES, SEGMENT_BYTES, segment};
+use super::journal::segment;
+use super::journal::settings::JournalSettings;
 use super::snapshot;
 use super::snapshot::{Checked, LoadError, Loaded};
 use crate::state::{ApplyError, State};
-
-/// How a data directory is to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// When a write counts as kept.
-    pub sync: SyncPolicy,
-    /// Bytes of a segment after which the next begins.
-    pub segment_bytes: u64,
-    /// Bytes by which a segment grows ahead of its records.
-    pub ahead_bytes: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { sync: SyncPolicy::Always, segment_bytes: SEGMENT_BYTES, ahead_bytes: AHEAD_BYTES }
-    }
-}
 
 /// An open data directory: the state in it, and the journal to go on with.
 pub struct Opened {
@@ -97,7 +81,11 @@ impl Claimed {
     ///
     /// # Errors
     /// [`Refused`]: nothing was changed then.
-    pub fn open(self, settings: Settings, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Opened, Refused> {
+    pub fn open(
+        self,
+        settings: JournalSettings,
+        progress: &(dyn Fn(BytesRead) + Sync),
+    ) -> Result<Opened, Refused> {
         open_disk(self.disk, settings, progress)
     }
 }
@@ -132,7 +120,7 @@ pub(crate) fn lock(path: &Path) -> Result<Arc<dyn Disk>, Refused> {
 /// As [`Claimed::open`], over any disk.
 pub(crate) fn open_disk(
     disk: Arc<dyn Disk>,
-    settings: Settings,
+    settings: JournalSettings,
     progress: &(dyn Fn(BytesRead) + Sync),
 ) -> Result<Opened, Refused> {
     let begin = Instant::now();
@@ -164,7 +152,7 @@ fn initialise(disk: &dyn Disk) -> Result<Identity, Refused> {
     remove_unfinished(disk)?;
     let identity = Identity::random();
     let make = || -> io::Result<()> {
-        drop(segment::create(disk, &identity, segment::Head { first: 1, previous: 0 })?);
+        drop(segment::create(disk, &identity, segment::SegmentHead { first: 1, previous: 0 })?);
         drop(Mark::create(disk, identity.salt())?);
         disk.sync()?;
         identity::write(disk, &identity)

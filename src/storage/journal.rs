@@ -9,6 +9,7 @@ pub(crate) mod frame;
 pub(crate) mod mark;
 pub(crate) mod replay;
 pub(crate) mod segment;
+pub mod settings;
 
 use std::fmt;
 use std::io;

@@ -51,7 +51,7 @@ const DIGITS: usize = 20;
 
 /// What a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct SnapshotHead {
     /// The sequence of the last record in it.
     pub sequence: u64,
     /// The checksum of the journal's record of that sequence, which tells one journal from another.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bundle::Bundle;
 use crate::bundle::population::Population;
-use crate::cli::outcome::Failure;
+use crate::cli::ending::Failure;
 use crate::cli::terminal::{Progress, thousands};
 use crate::customer::update::Update;
 use crate::node::{Node, Unavailable};

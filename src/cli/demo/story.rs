@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::client::Client;
 use crate::cli::decide::{explanations, stop_text};
-use crate::cli::outcome::Failure;
+use crate::cli::ending::Failure;
 use crate::cli::terminal::{bold, dim};
 use crate::node::Node;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::population::now;
 use crate::cli::client::Client;
-use crate::cli::outcome::Failure;
+use crate::cli::ending::Failure;
 use crate::cli::terminal::thousands;
 use crate::customer::row::Row;
 use crate::decide::{NoBudgets, NoLessons, Request, decide};

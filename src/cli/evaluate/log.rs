@@ -6,10 +6,10 @@ use std::io::BufRead;
 use serde_json::{Map, Value};
 
 use super::Args;
+use crate::cli::ending::Failure;
 use crate::cli::load::Rejection;
 use crate::cli::load::records::{Log as Lines, Records, records};
 use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
-use crate::cli::outcome::Failure;
 use crate::input::problem::nearest;
 use crate::insight::evaluation::{Expected, Logged, Part};
 

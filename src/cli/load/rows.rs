@@ -8,7 +8,7 @@ use super::Rejection;
 use super::chunk::Chunk;
 use super::records::{Log, Records, records};
 use crate::bundle::import::{Mapping, Translation, check_native};
-use crate::cli::outcome::Failure;
+use crate::cli::ending::Failure;
 
 /// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
 pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::customer::contact::Contact;
-use crate::customer::outcome::Limit;
+use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
 use crate::rules::catalogue::Catalogue;
 
@@ -497,15 +497,15 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
 #[derive(Default)]
 struct Spent {
     used: Vec<(u64, u32)>,
-    asked: Cell<Vec<(Limit, u32)>>,
+    asked: Cell<Vec<(BudgetUse, u32)>>,
 }
 
 impl Budgets for Spent {
-    fn take(&self, limit: &Limit, hold_s: u32, _: Time) -> bool {
+    fn take(&self, budget: &BudgetUse, hold_s: u32, _: Time) -> bool {
         let mut asked = self.asked.take();
-        asked.push((*limit, hold_s));
+        asked.push((*budget, hold_s));
         self.asked.set(asked);
-        self.used.iter().find(|(key, _)| *key == limit.key).is_none_or(|(_, used)| *used < limit.max)
+        self.used.iter().find(|(key, _)| *key == budget.key).is_none_or(|(_, used)| *used < budget.max)
     }
 }
 
@@ -523,10 +523,10 @@ offers:
     .unwrap();
     let number = engine.catalogue.offer_number("a").unwrap();
     let now = Time::parse("1970-01-03T17:00:00Z").unwrap(); // the fourth in Shanghai
-    let [seen] = engine.limits(number, OutcomeKind::Impression, now)[..] else { panic!("one") };
-    let [gift] = engine.limits(number, OutcomeKind::Convert, now)[..] else { panic!("one") };
+    let [seen] = engine.budget_uses(number, OutcomeKind::Impression, now)[..] else { panic!("one") };
+    let [gift] = engine.budget_uses(number, OutcomeKind::Convert, now)[..] else { panic!("one") };
     assert_eq!((seen.day, seen.max, seen.once, gift.day, gift.max, gift.once), (3, 3, false, 0, 2, true));
-    assert!(engine.limits(number, OutcomeKind::Click, now).is_empty() && seen.key != gift.key);
+    assert!(engine.budget_uses(number, OutcomeKind::Click, now).is_empty() && seen.key != gift.key);
     assert_eq!(engine.keep_s(), [0, 0, 0, u32::MAX]);
     assert_eq!(engine.catalogue.keep_s(), engine.keep_s());
     let place = engine.catalogue.place_number("slot", "app").unwrap();
@@ -544,8 +544,9 @@ offers:
             let decision = decide(&engine, FeatureVector::unknown(), &request, now);
             let placement = &decision.placements[0];
             assert_eq!(&*placement.propositions[0].offer.name, shown);
-            let looks = looked_at.iter().map(|limit| (*limit, 0));
-            let holds = looked_at.iter().map(|limit| (*limit, if limit.key == seen.key { 300 } else { 0 }));
+            let looks = looked_at.iter().map(|budget| (*budget, 0));
+            let holds =
+                looked_at.iter().map(|budget| (*budget, if budget.key == seen.key { 300 } else { 0 }));
             let held = shown == "a" && !explain;
             let asked: Vec<_> = looks.chain(holds.filter(|_| held)).collect();
             assert_eq!(budgets.asked.take(), asked, "places are held only where there is one in each budget");

@@ -36,7 +36,7 @@ impl Index {
         guardrails: &[Guardrail],
         terms: &mut Terms,
     ) -> Index {
-        let asked = Asked::of(placements, offers, guardrails, terms);
+        let asked = Wants::of(placements, offers, guardrails, terms);
         let buckets = asked.buckets(schema, terms);
         let builder = Builder { terms, buckets: &buckets };
         let placements =
@@ -46,10 +46,10 @@ impl Index {
 }
 
 /// All that each offer asks for, by [`OfferId`].
-struct Asked(Vec<Alternatives>);
+struct Wants(Vec<Alternatives>);
 
-impl Asked {
-    fn of(placements: &[Placement], offers: &[Offer], guardrails: &[Guardrail], terms: &mut Terms) -> Asked {
+impl Wants {
+    fn of(placements: &[Placement], offers: &[Offer], guardrails: &[Guardrail], terms: &mut Terms) -> Wants {
         let mut shown = vec![0; offers.len()]; // on how many placements
         for id in placements.iter().flat_map(|placement| &placement.offers) {
             shown[id.0 as usize] += 1;
@@ -82,7 +82,7 @@ impl Asked {
                 None => all,
             }
         });
-        Asked(asked.collect())
+        Wants(asked.collect())
     }
 
     /// How the keys of each term fall into buckets.
@@ -127,7 +127,7 @@ struct Builder<'b> {
 }
 
 impl Builder<'_> {
-    fn placed(&self, offers: &[OfferId], asked: &Asked) -> Placed {
+    fn placed(&self, offers: &[OfferId], asked: &Wants) -> Placed {
         let mut placed = Placed::default();
         let all: Vec<(u32, &Conjunction)> = offers
             .iter()

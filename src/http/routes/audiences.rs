@@ -13,7 +13,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input, quoted};
 use crate::input::problem::{Problem, Problems};
@@ -26,7 +26,7 @@ use crate::node::clock;
 pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 /// Who is meant.
-struct Asked {
+struct AudienceRequest {
     when: String,
     rule_set: Option<String>,
 }
@@ -44,8 +44,8 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let asked = match media {
-        Media::MessagePack => Asked::read(&Input::from_msgpack(&content.bytes)?)?,
-        _ => Asked::read(&Input::from_json(&content.bytes)?)?,
+        Media::MessagePack => AudienceRequest::read(&Input::from_msgpack(&content.bytes)?)?,
+        _ => AudienceRequest::read(&Input::from_json(&content.bytes)?)?,
     };
     drop(content);
     let turn = call.worker.shared.audiences.turn().await?;
@@ -59,7 +59,7 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     let thread = std::thread::Builder::new().name("audience".into()).stack_size(STACK_BYTES);
     thread
         .spawn(work)
-        .map_err(|_| Refusal::new(Kind::Overloaded, "the system has no thread to count with"))?;
+        .map_err(|_| Refusal::new(ProblemKind::Overloaded, "the system has no thread to count with"))?;
     let Counted { count, took } = counted.await.map_err(|_| {
         call.worker.counters().panics.add(1);
         failed()
@@ -80,15 +80,15 @@ fn too_long() -> Refusal {
     let seconds = MAX_AUDIENCE_TIME.as_secs();
     let detail =
         format!("to count this takes more than {seconds} s: ask for less than loops over every customer");
-    Refusal::new(Kind::Unavailable, detail)
+    Refusal::new(ProblemKind::Unavailable, detail)
 }
 
 fn failed() -> Refusal {
-    Refusal::new(Kind::Internal, "counting the audience failed")
+    Refusal::new(ProblemKind::Internal, "counting the audience failed")
 }
 
-impl Asked {
-    fn read(input: &Input<'_>) -> Result<Asked, Refusal> {
+impl AudienceRequest {
+    fn read(input: &Input<'_>) -> Result<AudienceRequest, Refusal> {
         let mut problems = Problems::new();
         let root = Cursor::root(input, None);
         let Some(object) = root.object(&["when", "rule_set"], &mut problems) else {
@@ -96,14 +96,16 @@ impl Asked {
         };
         let when = object.required("when", &mut problems).and_then(|at| at.text(&mut problems));
         let rule_set = object.get("rule_set").and_then(|at| at.text(&mut problems));
-        let asked =
-            Asked { when: when.unwrap_or_default().to_owned(), rule_set: rule_set.map(str::to_owned) };
+        let asked = AudienceRequest {
+            when: when.unwrap_or_default().to_owned(),
+            rule_set: rule_set.map(str::to_owned),
+        };
         Ok(problems.or(asked)?)
     }
 
     fn count(&self, node: &Node, gone: impl Fn() -> bool) -> Result<Counted, Refusal> {
         let live = node.live();
-        let wrong = |problems: Problems| Refusal::problems(Kind::Unprocessable, problems);
+        let wrong = |problems: Problems| Refusal::problems(ProblemKind::Unprocessable, problems);
         let tags = self.tags(&live.engine).map_err(|problem| wrong(at("/rule_set", [problem])))?;
         let schema = &live.engine.schema;
         let condition = audience::read(&self.when, schema, tags);

@@ -15,7 +15,7 @@ use crate::http::wire::csv::Broken;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Share;
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input, InputValue, quoted};
@@ -56,9 +56,9 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         Media::Csv => read_csv(&bytes, share, &schema, mode),
         _ => read_lines(&bytes, share, &schema, mode),
     });
-    let rows = rows.await.map_err(|_| Refusal::new(Kind::Internal, "reading the rows failed"))??;
+    let rows = rows.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the rows failed"))??;
     if max_errors.is_some_and(|max| rows.rejected as u64 > max) {
-        return Err(Refusal::problems(Kind::Unprocessable, rows.errors).applied(0));
+        return Err(Refusal::problems(ProblemKind::Unprocessable, rows.errors).applied(0));
     }
     let accepted = rows.updates.len();
     let node = call.node;
@@ -145,7 +145,7 @@ impl Rows {
     fn row(&mut self, row: Result<Update, Problems>) -> Result<(), Refusal> {
         if self.updates.len() + self.rejected == MAX_BULK_ROWS {
             let detail = format!("a load has at most {MAX_BULK_ROWS} rows; split it into several");
-            return Err(Refusal::new(Kind::TooLarge, detail).applied(0));
+            return Err(Refusal::new(ProblemKind::TooLarge, detail).applied(0));
         }
         match row {
             Ok(update) => {
@@ -373,7 +373,7 @@ fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(Featu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::wire::room::Room;
+    use crate::http::wire::room::BodyRoom;
     use crate::http::wire::room::Size;
 
     fn schema() -> Schema {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     fn share() -> Share {
-        Share::new(&Room::new(), Size::Bulk)
+        Share::new(&BodyRoom::new(), Size::Bulk)
     }
 
     fn csv(text: &str) -> Result<Rows, Refusal> {

@@ -8,7 +8,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input};
 use crate::input::problem::Problems;
@@ -26,7 +26,8 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let bytes = content.bytes.clone();
     // Off the request thread: decisions of other connections go on meanwhile.
     let change = tokio::task::spawn_blocking(move || read(&bytes, media, activate));
-    let change = change.await.map_err(|_| Refusal::new(Kind::Internal, "reading the body failed"))??;
+    let change =
+        change.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the body failed"))??;
     let defined = define(call, change).await?;
     Ok(answer::document(call.format, |out| {
         out.map(4 + usize::from(defined.warnings.omitted > 0));

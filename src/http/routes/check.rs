@@ -13,7 +13,7 @@ use super::rule_sets::{decode, read_text, refused};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
-use crate::http::wire::refusal::{Kind, Refusal, write_problem, write_warning};
+use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warning};
 use crate::http::wire::{answer, query};
 use crate::insight::analysis::{Known, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
@@ -51,10 +51,10 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let thread = std::thread::Builder::new().name("check".into()).stack_size(STACK_BYTES);
     thread
         .spawn(work)
-        .map_err(|_| Refusal::new(Kind::Overloaded, "the system has no thread to check with"))?;
+        .map_err(|_| Refusal::new(ProblemKind::Overloaded, "the system has no thread to check with"))?;
     let found = found.await.map_err(|_| {
         call.worker.counters().panics.add(1);
-        Refusal::new(Kind::Internal, "analysing the rule set failed")
+        Refusal::new(ProblemKind::Internal, "analysing the rule set failed")
     })?;
     Ok(answer::document(call.format, |out| write(out, &name, &found.0, &found.1, found.2.as_ref())))
 }

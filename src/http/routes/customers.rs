@@ -15,7 +15,7 @@ use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input, quoted};
 use crate::input::problem::{Problem, Problems};
@@ -168,7 +168,7 @@ async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
 }
 
 fn unknown(id: &CustomerId) -> Refusal {
-    Refusal::new(Kind::NotFound, format!("no customer {} is known", quoted(id.as_str())))
+    Refusal::new(ProblemKind::NotFound, format!("no customer {} is known", quoted(id.as_str())))
 }
 
 fn read_id(sent: &str) -> Result<CustomerId, Refusal> {

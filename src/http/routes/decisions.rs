@@ -16,7 +16,7 @@ use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
 use crate::http::wire::query;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use std::sync::Arc;
 
 use crate::customer::id;
@@ -50,7 +50,7 @@ const PLACEMENT: usize = 2;
 type Placements = SmallVec<[(PlacementId, usize); 8]>;
 
 /// A decision request, checked.
-struct Asked<'a> {
+struct DecisionRequest<'a> {
     customer: &'a str,
     channel: ChannelId,
     placements: Placements,
@@ -94,7 +94,7 @@ fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
 fn decided<'a>(
     call: &Call<'_>,
     begun: Instant,
-    asked: impl Fn(&Engine) -> Result<Asked<'a>, Refusal>,
+    asked: impl Fn(&Engine) -> Result<DecisionRequest<'a>, Refusal>,
 ) -> Result<Answer, Refusal> {
     loop {
         let live = call.node.live();
@@ -108,7 +108,13 @@ fn decided<'a>(
     }
 }
 
-fn answered(call: &Call<'_>, live: &Live, asked: Asked<'_>, row: Option<&Row>, begun: Instant) -> Answer {
+fn answered(
+    call: &Call<'_>,
+    live: &Live,
+    asked: DecisionRequest<'_>,
+    row: Option<&Row>,
+    begun: Instant,
+) -> Answer {
     let engine = &live.engine;
     let mut context = Context::default();
     for (field, value) in asked.context {
@@ -181,19 +187,19 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn finish(self, problems: Problems) -> Result<Asked<'a>, Refusal> {
+    fn finish(self, problems: Problems) -> Result<DecisionRequest<'a>, Refusal> {
         let Draft { customer, channel, placements, context, locale, explain, deadline } = self;
         match (customer, channel) {
             (Some(customer), Some(channel)) if problems.is_empty() => {
-                Ok(Asked { customer, channel, placements, context, locale, explain, deadline })
+                Ok(DecisionRequest { customer, channel, placements, context, locale, explain, deadline })
             }
-            _ => Err(Refusal::problems(Kind::Invalid, problems)),
+            _ => Err(Refusal::problems(ProblemKind::Invalid, problems)),
         }
     }
 }
 
 /// Reads the document of a `POST`.
-fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<Asked<'n>, Refusal> {
+fn of_document<'n>(root: Cursor<'_, 'n>, engine: &Engine) -> Result<DecisionRequest<'n>, Refusal> {
     let mut problems = Problems::new();
     let Some(object) = root.object(&FIELDS, &mut problems) else { return Err(problems.into()) };
     let customer = object.required("customer", &mut problems).and_then(|at| {
@@ -317,7 +323,7 @@ fn of_query<'n>(
     parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
     engine: &Engine,
     mut problems: Problems,
-) -> Result<Asked<'n>, Refusal> {
+) -> Result<DecisionRequest<'n>, Refusal> {
     let Sorted { once, placements: named, context: fields } = sort(parameters, &mut problems);
     let [customer, channel, _, count, locale, explain, deadline] = once;
     let customer = required("customer", customer, &mut problems).and_then(|text| {

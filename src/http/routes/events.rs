@@ -11,7 +11,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input, InputValue};
 use crate::input::problem::{Problem, Problems};
@@ -139,7 +139,7 @@ impl Events {
     fn take(&mut self, event: Result<Update, Problems>) -> Result<(), Refusal> {
         if self.count == MAX_EVENTS {
             let detail = format!("a request has at most {MAX_EVENTS} events; send them in several");
-            return Err(Refusal::new(Kind::TooLarge, detail));
+            return Err(Refusal::new(ProblemKind::TooLarge, detail));
         }
         let index = self.count as u32;
         self.count += 1;

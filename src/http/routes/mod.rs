@@ -27,7 +27,7 @@ use self::Handler::{Always, Decide, Later, Now};
 
 use super::call::{Call, MAX_VARIABLES, Worker};
 use super::wire::answer::Answer;
-use super::wire::refusal::{Kind, Refusal};
+use super::wire::refusal::{ProblemKind, Refusal};
 use super::wire::room::Size;
 use crate::input::cursor::quoted;
 use crate::input::problem::nearest;
@@ -207,8 +207,8 @@ fn unknown(path: &str) -> Refusal {
     let detail = format!("there is nothing at {}", quoted(path));
     let near = nearest(path, TABLE.iter().map(|route| route.path));
     match near {
-        Some(path) => Refusal::new(Kind::NotFound, format!("{detail}; did you mean {path}?")),
-        None => Refusal::new(Kind::NotFound, format!("{detail}; /openapi.json lists what there is")),
+        Some(path) => Refusal::new(ProblemKind::NotFound, format!("{detail}; did you mean {path}?")),
+        None => Refusal::new(ProblemKind::NotFound, format!("{detail}; /openapi.json lists what there is")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media::Format;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::{Durability, Recovery, SyncPolicy};
 
@@ -43,12 +43,12 @@ pub(crate) fn openapi() -> Answer {
 /// deciding; it says that it takes no writes.
 pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     if worker.shared.unready.load(Ordering::Relaxed) {
-        return Err(Refusal::new(Kind::Unavailable, "not ready: the server is stopping"));
+        return Err(Refusal::new(ProblemKind::Unavailable, "not ready: the server is stopping"));
     }
     let Some(node) = worker.shared.startup.node() else {
         let progress = told(worker.shared.startup.progress());
         let detail = format!("not ready: the node is still starting, {progress}");
-        return Err(Refusal::new(Kind::Unavailable, detail));
+        return Err(Refusal::new(ProblemKind::Unavailable, detail));
     };
     let ready = Ready {
         sequence: node.sequence(),
@@ -63,14 +63,14 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
 /// What everything that needs the node says until it is there.
 pub(crate) fn starting() -> Refusal {
     let detail = "the node is still starting, try again in a second; /readyz says how far it is";
-    Refusal::new(Kind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 /// `GET /metrics`.
 pub(crate) fn metrics(worker: &Worker) -> Result<Answer, Refusal> {
     let open = worker.shared.connections.load(Ordering::Relaxed) as u64;
     let text = worker.shared.metrics.text(open);
-    let text = text.map_err(|_| Refusal::new(Kind::Internal, "the metrics could not be written"))?;
+    let text = text.map_err(|_| Refusal::new(ProblemKind::Internal, "the metrics could not be written"))?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(answer::with(StatusCode::OK, content_type, Bytes::from(text)))
 }

@@ -13,7 +13,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::{Encode, Json, Out};
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::{Input, InputValue, quoted};
 use crate::input::problem::{Problem, Problems, nearest};
@@ -63,7 +63,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let history = history_of(&live.definitions, &name)?;
     let Some(version) = history.active() else {
         let detail = format!("no version of rule set `{name}` is active; …/versions lists those there are");
-        return Err(Refusal::new(Kind::NotFound, detail));
+        return Err(Refusal::new(ProblemKind::NotFound, detail));
     };
     text(call, &name, history, version)
 }
@@ -113,7 +113,10 @@ pub(crate) fn version(call: &Call<'_>) -> Result<Answer, Refusal> {
 
 fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<Answer, Refusal> {
     let Some(text) = history.text(version) else {
-        return Err(Refusal::new(Kind::NotFound, format!("rule set `{name}` has no version {version}")));
+        return Err(Refusal::new(
+            ProblemKind::NotFound,
+            format!("rule set `{name}` has no version {version}"),
+        ));
     };
     let tag = tag(version);
     if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
@@ -245,13 +248,13 @@ pub(crate) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, R
 pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
     let about = format!("{} {}", call.parts.method, call.parts.uri.path());
     match why {
-        DefineError::Invalid(problems) => Refusal::problems(Kind::Unprocessable, problems),
-        DefineError::Conflict(problems) => Refusal::problems(Kind::Conflict, problems),
+        DefineError::Invalid(problems) => Refusal::problems(ProblemKind::Unprocessable, problems),
+        DefineError::Conflict(problems) => Refusal::problems(ProblemKind::Conflict, problems),
         DefineError::OtherActive(active) => other_active(active),
-        DefineError::NotFound(what) => Refusal::new(Kind::NotFound, format!("{about}: {what}")),
+        DefineError::NotFound(what) => Refusal::new(ProblemKind::NotFound, format!("{about}: {what}")),
         DefineError::Internal(why) => {
             call.worker.counters().panics.add(1);
-            Refusal::new(Kind::Internal, why)
+            Refusal::new(ProblemKind::Internal, why)
         }
         DefineError::Unavailable(why) => Refusal::unavailable(why),
     }
@@ -259,11 +262,11 @@ pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
 
 fn other_active(active: Option<u32>) -> Refusal {
     match active {
-        None => Refusal::new(Kind::Precondition, "no version is active"),
+        None => Refusal::new(ProblemKind::Precondition, "no version is active"),
         Some(version) => {
             let tag = tag(version);
             let refusal = Refusal::new(
-                Kind::Precondition,
+                ProblemKind::Precondition,
                 format!(
                     "version {version} is active; read it, put your change on top, and send If-Match: {tag}"
                 ),
@@ -289,7 +292,7 @@ fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
         return if given == "*" && call.parts.method == Method::PUT && !headers.contains_key(IF_MATCH) {
             Ok(Some(0))
         } else {
-            Err(Refusal::new(Kind::Invalid, wrong))
+            Err(Refusal::new(ProblemKind::Invalid, wrong))
         };
     }
     if !headers.contains_key(IF_MATCH) {
@@ -302,7 +305,7 @@ fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
         false if tags.iter().any(|given| *given == tag(active)) => Ok(Some(active)),
         false if tags.iter().all(|given| is_tag(given)) => Err(other_active(Some(active))),
         _ => Err(Refusal::new(
-            Kind::Invalid,
+            ProblemKind::Invalid,
             "If-Match: expected * or an entity tag such as \"7\", in its quotes",
         )),
     }
@@ -342,7 +345,7 @@ fn history_of<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Histor
     definitions.history(name).ok_or_else(|| {
         let near = nearest(name, definitions.rule_sets().map(|(name, _)| &**name));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        Refusal::new(Kind::NotFound, format!("there is no rule set {}{hint}", quoted(name)))
+        Refusal::new(ProblemKind::NotFound, format!("there is no rule set {}{hint}", quoted(name)))
     })
 }
 
@@ -353,7 +356,9 @@ pub(crate) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<String,
     if media == Media::MessagePack {
         let bytes = content.bytes.clone();
         let text = tokio::task::spawn_blocking(move || Ok(json_text(&Input::from_msgpack(&bytes)?)));
-        return text.await.unwrap_or_else(|_| Err(Refusal::new(Kind::Internal, "reading the body failed")));
+        return text
+            .await
+            .unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "reading the body failed")));
     }
     match std::str::from_utf8(&content.bytes) {
         Ok(text) => Ok(text.to_owned()),

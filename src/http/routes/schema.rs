@@ -9,7 +9,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::node::Define;
 use crate::schema::Schema;
@@ -74,7 +74,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
         && !matches_any(&call.parts.headers, IF_MATCH.as_str(), &current)
     {
         return Err(Refusal::new(
-            Kind::Precondition,
+            ProblemKind::Precondition,
             format!("the schema is another one by now, its tag is {current}"),
         ));
     }

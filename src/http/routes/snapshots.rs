@@ -9,7 +9,7 @@ use crate::http::bounds::MAX_SNAPSHOT_REQUESTS;
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::schema::value::Time;
 use crate::storage::durability::{Durability, SnapshotError, SnapshotInfo};
@@ -32,7 +32,7 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
         drop(place);
         taken
     });
-    let taken = task.await.map_err(|_| Refusal::new(Kind::Internal, "taking the snapshot failed"))?;
+    let taken = task.await.map_err(|_| Refusal::new(ProblemKind::Internal, "taking the snapshot failed"))?;
     let info = taken.map_err(refused)?;
     let mut answer = answer::document(call.format, |out| write(out, &info));
     *answer.status_mut() = StatusCode::CREATED;
@@ -41,24 +41,26 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
 
 fn crowded() -> Refusal {
     let detail = format!("{MAX_SNAPSHOT_REQUESTS} snapshots are asked for already, try again in a second");
-    Refusal::new(Kind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 fn refused(why: SnapshotError) -> Refusal {
     match why {
         SnapshotError::InMemory => Refusal::new(
-            Kind::Conflict,
+            ProblemKind::Conflict,
             "everything lives in memory only and there is nowhere to keep a snapshot: start the server with --data DIR",
         ),
         SnapshotError::Stopped => Refusal::new(
-            Kind::Unavailable,
+            ProblemKind::Unavailable,
             "no snapshot is taken: the journal failed or the server is stopping; decisions go on",
         ),
         SnapshotError::DiskFull(why) => Refusal::new(
-            Kind::DiskFull,
+            ProblemKind::DiskFull,
             format!("no snapshot was taken, {why}: nothing else was changed, try again when there is room"),
         ),
-        SnapshotError::Failed(why) => Refusal::new(Kind::Internal, format!("no snapshot was taken: {why}")),
+        SnapshotError::Failed(why) => {
+            Refusal::new(ProblemKind::Internal, format!("no snapshot was taken: {why}"))
+        }
     }
 }
 
@@ -136,10 +138,10 @@ mod tests {
     #[test]
     fn why_there_is_no_snapshot_has_its_own_status_and_says_what_to_try() {
         for (why, kind, part) in [
-            (SnapshotError::InMemory, Kind::Conflict, "--data DIR"),
-            (SnapshotError::Stopped, Kind::Unavailable, "stopping"),
-            (SnapshotError::DiskFull("/data is full".into()), Kind::DiskFull, "/data is full"),
-            (SnapshotError::Failed("bad sector".into()), Kind::Internal, "bad sector"),
+            (SnapshotError::InMemory, ProblemKind::Conflict, "--data DIR"),
+            (SnapshotError::Stopped, ProblemKind::Unavailable, "stopping"),
+            (SnapshotError::DiskFull("/data is full".into()), ProblemKind::DiskFull, "/data is full"),
+            (SnapshotError::Failed("bad sector".into()), ProblemKind::Internal, "bad sector"),
         ] {
             let refusal = refused(why);
             assert_eq!(refusal.kind(), kind);

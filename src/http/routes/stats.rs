@@ -13,11 +13,11 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media::Format;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::quoted;
 use crate::input::problem::{Problem, Problems};
-use crate::insight::decided::{Asked, Distinct, comparable};
+use crate::insight::decided::{Distinct, PlaceCounts, comparable};
 use crate::insight::sample_ratio::sample_ratio;
 use crate::insight::stats::{
     Counted, Dimension, EARLIER, Experiment, Figures, MAX_ROWS, Query, Rate, Row, Stats, Tallied, Variant,
@@ -42,7 +42,7 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     });
     let document = work.await.map_err(|_| {
         call.worker.counters().panics.add(1);
-        Refusal::new(Kind::Internal, "putting the statistics together failed")
+        Refusal::new(ProblemKind::Internal, "putting the statistics together failed")
     })?;
     Ok(answer::with(StatusCode::OK, format.content_type(), document))
 }
@@ -94,7 +94,7 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
 
 /// Placements by channel as far as they were asked for, the busiest first. They know no offers, variants and days, so that what
 /// is asked of these does not narrow them.
-fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, Asked)> {
+fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     let catalogue = &live.definitions.catalogue;
     let is_asked = |place: &PlaceNumber| {
         catalogue.place(*place).is_some_and(|at| {
@@ -203,7 +203,7 @@ struct Document<'d> {
     query: &'d Query,
     catalogue: &'d Catalogue,
     stats: Stats,
-    places: Vec<(PlaceNumber, Asked)>,
+    places: Vec<(PlaceNumber, PlaceCounts)>,
     experiments: Vec<Experiment>,
     /// Combinations whose decisions are not counted, and outcomes that are not.
     left_out: (u64, u64),
@@ -277,7 +277,7 @@ impl Document<'_> {
         out.end_map();
     }
 
-    fn write_place(&self, out: &mut dyn Encode, place: PlaceNumber, asked: &Asked) {
+    fn write_place(&self, out: &mut dyn Encode, place: PlaceNumber, asked: &PlaceCounts) {
         let at = self.catalogue.place(place);
         let name = |number: Option<u16>, names: &Names| {
             number.and_then(|number| names.name(number)).unwrap_or_default().to_owned()
@@ -287,7 +287,7 @@ impl Document<'_> {
         out.text(&name(at.map(|at| at.placement), &self.catalogue.placements));
         out.key("channel");
         out.text(&name(at.map(|at| at.channel), &self.catalogue.channels));
-        let Asked { asked, fallbacks, empty, degraded } = *asked;
+        let PlaceCounts { asked, fallbacks, empty, degraded } = *asked;
         for (key, count) in
             [("asked", asked), ("fallbacks", fallbacks), ("empty", empty), ("degraded", degraded)]
         {

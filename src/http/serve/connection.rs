@@ -20,7 +20,7 @@ use super::stream::{Pulse, Stream};
 use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::http::call::Worker;
 
-/// Room for reading bodies; heads have their own, smaller bound.
+/// BodyRoom for reading bodies; heads have their own, smaller bound.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How long to wait when the system has no more file descriptors; doubled up to the second value.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

@@ -19,7 +19,7 @@ use crate::http::metrics::Metrics;
 use crate::http::queue::Queue;
 use crate::http::routes;
 use crate::http::settings::Settings;
-use crate::http::wire::room::Room;
+use crate::http::wire::room::BodyRoom;
 use crate::intake::token::{DEFAULT_LIFE, Tokens};
 use crate::node::startup::Startup;
 use crate::storage::token_keys::TokenKeys;
@@ -130,7 +130,7 @@ pub(crate) fn serve(
         stopping: AtomicBool::new(false),
         stop: (0..count).map(|_| Notify::new()).collect(),
         connections: AtomicUsize::new(0),
-        room: Room::new(),
+        room: BodyRoom::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
         audiences: Queue::new("audiences are being counted or rule sets checked"),
         stats: Queue::new("statistics are being put together"),

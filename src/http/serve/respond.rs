@@ -22,7 +22,7 @@ use crate::http::routes::{Found, Handler, TABLE};
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
-use crate::http::wire::refusal::{Kind, Refusal};
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 
 /// What all requests of a connection share.
 pub(crate) struct Connection {
@@ -45,7 +45,7 @@ pub(crate) async fn respond(
     let (index, outcome) = match routes::find(parts.uri.path()) {
         _ if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES => {
             let detail = format!("the target has more than {MAX_URI_BYTES} bytes");
-            (TABLE.len(), Err(Refusal::new(Kind::TargetTooLong, detail)))
+            (TABLE.len(), Err(Refusal::new(ProblemKind::TargetTooLong, detail)))
         }
         Ok(found) => (found.index, handle(&found, worker, &parts, body, started).await),
         Err(refusal) => (TABLE.len(), Err(refusal)),
@@ -78,7 +78,7 @@ async fn handle(
     outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
         tracing::error!("the handler of {} panicked; its request was answered 500", parts.uri.path());
-        Err(Refusal::new(Kind::Internal, "this is a fault of the server; it was counted and logged"))
+        Err(Refusal::new(ProblemKind::Internal, "this is a fault of the server; it was counted and logged"))
     })
 }
 
@@ -125,7 +125,7 @@ fn check_host(parts: &Parts) -> Result<(), Refusal> {
     if given == 1 || (given == 0 && parts.version == Version::HTTP_10) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Invalid, format!("a request has one Host header, this one has {given}")))
+    Err(Refusal::new(ProblemKind::Invalid, format!("a request has one Host header, this one has {given}")))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use hyper::HeaderMap;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 
-use super::refusal::{Kind, Refusal};
-use super::room::{Room, Share, Size};
+use super::refusal::{ProblemKind, Refusal};
+use super::room::{BodyRoom, Share, Size};
 use crate::http::bounds::MAX_HEAD_BYTES;
 use crate::input::cursor::quoted;
 
@@ -39,7 +39,7 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     body: Incoming,
     size: Size,
-    room: &Arc<Room>,
+    room: &Arc<BodyRoom>,
     started: Instant,
     timeout: Duration,
 ) -> Result<Content, Refusal> {
@@ -54,7 +54,10 @@ pub(crate) async fn read(
         Ok(sent) => sent?,
         Err(_) => {
             let seconds = timeout.as_secs_f32();
-            return Err(Refusal::new(Kind::Timeout, format!("the body was not complete after {seconds} s")));
+            return Err(Refusal::new(
+                ProblemKind::Timeout,
+                format!("the body was not complete after {seconds} s"),
+            ));
         }
     };
     if let Packing::None = packing {
@@ -63,13 +66,13 @@ pub(crate) async fn read(
     // Off the request thread: decisions of other connections go on meanwhile.
     match tokio::task::spawn_blocking(move || unpack(&sent, packing, size, share)).await {
         Ok(content) => content,
-        Err(_) => Err(Refusal::new(Kind::Internal, "unpacking the body failed")),
+        Err(_) => Err(Refusal::new(ProblemKind::Internal, "unpacking the body failed")),
     }
 }
 
 fn too_large(size: Size) -> Refusal {
     let limit = size.limit();
-    Refusal::new(Kind::TooLarge, format!("a body has at most {limit} bytes here, sent and unpacked"))
+    Refusal::new(ProblemKind::TooLarge, format!("a body has at most {limit} bytes here, sent and unpacked"))
 }
 
 fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
@@ -88,7 +91,7 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
 
 fn unknown_packing(found: &str) -> Refusal {
     Refusal::new(
-        Kind::MediaType,
+        ProblemKind::MediaType,
         format!("Content-Encoding {} is not known here; known: gzip, zstd", quoted(found)),
     )
     .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
@@ -100,7 +103,7 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame =
-            frame.map_err(|e| Refusal::new(Kind::Invalid, format!("the body cannot be read: {e}")))?;
+            frame.map_err(|e| Refusal::new(ProblemKind::Invalid, format!("the body cannot be read: {e}")))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let length = first.len().max(all.len()) + data.len();
         if length > size.limit() {
@@ -125,7 +128,7 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
 }
 
 fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<Content, Refusal> {
-    let wrong = |e: io::Error| Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"));
+    let wrong = |e: io::Error| Refusal::new(ProblemKind::Invalid, format!("the body does not unpack: {e}"));
     match packing {
         Packing::None => Ok(Content { bytes: Bytes::copy_from_slice(sent), share }),
         Packing::Gzip => gather(flate2::read::MultiGzDecoder::new(sent), size, share),
@@ -152,7 +155,9 @@ fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<Content
                 bytes.extend_from_slice(&piece[..n]);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Refusal::new(Kind::Invalid, format!("the body does not unpack: {e}"))),
+            Err(e) => {
+                return Err(Refusal::new(ProblemKind::Invalid, format!("the body does not unpack: {e}")));
+            }
         }
     }
 }

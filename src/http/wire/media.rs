@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{ProblemKind, Refusal};
 use crate::input::cursor::quoted;
 
 /// The two forms of documents.
@@ -77,8 +77,8 @@ pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
             detail.push_str("; curl sends a form unless told otherwise: -H 'Content-Type: application/json'");
         }
         match HeaderValue::from_str(&names.join(", ")) {
-            Ok(value) => Refusal::new(Kind::MediaType, detail).header(ACCEPT, value),
-            Err(_) => Refusal::new(Kind::MediaType, detail),
+            Ok(value) => Refusal::new(ProblemKind::MediaType, detail).header(ACCEPT, value),
+            Err(_) => Refusal::new(ProblemKind::MediaType, detail),
         }
     })
 }
@@ -146,7 +146,7 @@ fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result
     }
     best.map(|(_, what)| what).ok_or_else(|| {
         let names: Vec<_> = offered.iter().map(|(name, _)| *name).collect();
-        Refusal::new(Kind::NotAcceptable, format!("Accept: {text} takes none of {}", names.join(", ")))
+        Refusal::new(ProblemKind::NotAcceptable, format!("Accept: {text} takes none of {}", names.join(", ")))
     })
 }
 

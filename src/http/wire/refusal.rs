@@ -13,7 +13,7 @@ use crate::node::Unavailable;
 
 /// Why a request is refused; each has its own `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProblemKind {
     Invalid,
     NotFound,
     Method,
@@ -31,33 +31,39 @@ pub(crate) enum Kind {
     DiskFull,
 }
 
-impl Kind {
+impl ProblemKind {
     /// Status, last part of the type, title.
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Kind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Kind::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "Not possible with this method"),
-            Kind::NotAcceptable => {
+            ProblemKind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
+            ProblemKind::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            ProblemKind::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method", "Not possible with this method")
+            }
+            ProblemKind::NotAcceptable => {
                 (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No such form of the answer")
             }
-            Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long"),
-            Kind::Conflict => (StatusCode::CONFLICT, "conflict", "Does not fit what is there"),
-            Kind::Precondition => {
+            ProblemKind::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long"),
+            ProblemKind::Conflict => (StatusCode::CONFLICT, "conflict", "Does not fit what is there"),
+            ProblemKind::Precondition => {
                 (StatusCode::PRECONDITION_FAILED, "precondition", "Another version is active")
             }
-            Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Kind::TargetTooLong => (StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long"),
-            Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "No such form of the body"),
-            Kind::Unprocessable => {
+            ProblemKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            ProblemKind::TargetTooLong => {
+                (StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long")
+            }
+            ProblemKind::MediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "No such form of the body")
+            }
+            ProblemKind::Unprocessable => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is wrong")
             }
-            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the server"),
-            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now"),
-            Kind::Overloaded => {
+            ProblemKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the server"),
+            ProblemKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now"),
+            ProblemKind::Overloaded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment")
             }
-            Kind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full"),
+            ProblemKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full"),
         }
     }
 }
@@ -68,7 +74,7 @@ pub(crate) struct Refusal(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: ProblemKind,
     detail: String,
     errors: Problems,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -77,7 +83,7 @@ struct Inner {
 
 impl Refusal {
     /// A refusal of this kind.
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Refusal {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Refusal {
         let headers = Vec::new();
         Refusal(Box::new(Inner {
             kind,
@@ -89,7 +95,7 @@ impl Refusal {
     }
 
     /// Input that is wrong, with all its problems.
-    pub(crate) fn problems(kind: Kind, problems: Problems) -> Refusal {
+    pub(crate) fn problems(kind: ProblemKind, problems: Problems) -> Refusal {
         let mut refusal = Refusal::new(kind, problems.summary());
         refusal.0.errors = problems;
         refusal
@@ -99,7 +105,7 @@ impl Refusal {
     pub(crate) fn problem(problem: Problem) -> Refusal {
         let mut problems = Problems::new();
         problems.push(problem);
-        Refusal::problems(Kind::Invalid, problems)
+        Refusal::problems(ProblemKind::Invalid, problems)
     }
 
     /// The path is there, the method is not.
@@ -108,7 +114,7 @@ impl Refusal {
         if known.contains(&"GET") {
             allow.push_str(", HEAD");
         }
-        let refusal = Refusal::new(Kind::Method, format!("{found} is not possible here, {allow} is"));
+        let refusal = Refusal::new(ProblemKind::Method, format!("{found} is not possible here, {allow} is"));
         match HeaderValue::from_str(&allow) {
             Ok(value) => refusal.header(ALLOW, value),
             Err(_) => refusal,
@@ -119,18 +125,20 @@ impl Refusal {
     pub(crate) fn unavailable(why: Unavailable) -> Refusal {
         match why {
             Unavailable::Overloaded => {
-                Refusal::new(Kind::Overloaded, "too many writes are waiting, try again in a second")
+                Refusal::new(ProblemKind::Overloaded, "too many writes are waiting, try again in a second")
                     .header(RETRY_AFTER, HeaderValue::from_static("1"))
             }
             Unavailable::Stopped => Refusal::new(
-                Kind::Unavailable,
+                ProblemKind::Unavailable,
                 "no writes are taken: the journal failed or the server is stopping; decisions go on",
             ),
             Unavailable::DiskFull => Refusal::new(
-                Kind::DiskFull,
+                ProblemKind::DiskFull,
                 "the disk is full: nothing was changed, try again when there is room",
             ),
-            Unavailable::Full => Refusal::new(Kind::Unavailable, "there is no room for more customers"),
+            Unavailable::Full => {
+                Refusal::new(ProblemKind::Unavailable, "there is no room for more customers")
+            }
         }
     }
 
@@ -143,7 +151,7 @@ impl Refusal {
     /// How many rows of a bulk load were applied before this.
     #[must_use]
     pub(crate) fn applied(mut self, rows: usize) -> Refusal {
-        if rows > 0 && self.0.kind == Kind::DiskFull {
+        if rows > 0 && self.0.kind == ProblemKind::DiskFull {
             self.0.detail =
                 "the disk is full: the rows after those applied changed nothing, send them again when there \
                              is room"
@@ -154,16 +162,16 @@ impl Refusal {
     }
 
     pub(crate) fn is_overload(&self) -> bool {
-        self.0.kind == Kind::Overloaded
+        self.0.kind == ProblemKind::Overloaded
     }
 
     /// Whether the body was given up while it may still be coming.
     pub(crate) fn closes(&self) -> bool {
-        matches!(self.0.kind, Kind::TooLarge | Kind::Timeout | Kind::MediaType)
+        matches!(self.0.kind, ProblemKind::TooLarge | ProblemKind::Timeout | ProblemKind::MediaType)
     }
 
     #[cfg(test)]
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ProblemKind {
         self.0.kind
     }
 
@@ -222,7 +230,7 @@ impl Refusal {
 
 impl From<Problems> for Refusal {
     fn from(problems: Problems) -> Refusal {
-        Refusal::problems(Kind::Invalid, problems)
+        Refusal::problems(ProblemKind::Invalid, problems)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{ProblemKind, Refusal};
 use crate::http::bounds::{
     MAX_BODY_BYTES_IN_FLIGHT, MAX_BULK_BYTES, MAX_CUSTOMER_BYTES, MAX_DECISION_BYTES, MAX_DEFINITION_BYTES,
     MAX_EVENT_BYTES, MAX_LARGE_BODIES,
@@ -42,17 +42,17 @@ impl Size {
 }
 
 /// The room there is for bodies.
-pub(crate) struct Room {
+pub(crate) struct BodyRoom {
     free: AtomicUsize,
     /// Apart from each other, so that bulk loads never keep a rule set from being pushed.
     bulk: Arc<Semaphore>,
     definitions: Arc<Semaphore>,
 }
 
-impl Room {
-    pub(crate) fn new() -> Arc<Room> {
+impl BodyRoom {
+    pub(crate) fn new() -> Arc<BodyRoom> {
         let places = || Arc::new(Semaphore::new(MAX_LARGE_BODIES));
-        Arc::new(Room {
+        Arc::new(BodyRoom {
             free: AtomicUsize::new(MAX_BODY_BYTES_IN_FLIGHT),
             bulk: places(),
             definitions: places(),
@@ -67,7 +67,7 @@ impl Room {
 
 /// What one body takes of the room; given back on drop.
 pub(crate) struct Share {
-    room: Arc<Room>,
+    room: Arc<BodyRoom>,
     size: Size,
     used: usize,
     taken: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    pub(crate) fn new(room: &Arc<Room>, size: Size) -> Share {
+    pub(crate) fn new(room: &Arc<BodyRoom>, size: Size) -> Share {
         Share { room: Arc::clone(room), size, used: 0, taken: 0, place: None }
     }
 
@@ -123,7 +123,7 @@ impl Drop for Share {
 }
 
 fn crowded(why: &str) -> Refusal {
-    Refusal::new(Kind::Overloaded, format!("{why}, try again in a second"))
+    Refusal::new(ProblemKind::Overloaded, format!("{why}, try again in a second"))
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_over_all_bodies_and_given_back() {
-        let room = Room::new();
+        let room = BodyRoom::new();
         let mut shares = Vec::new();
         loop {
             let mut share = Share::new(&room, Size::Customer);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_what_is_large_takes_a_place_and_loads_leave_those_for_definitions() {
-        let room = Room::new();
+        let room = BodyRoom::new();
         let mut loads: Vec<_> = (0..=MAX_LARGE_BODIES).map(|_| Share::new(&room, Size::Bulk)).collect();
         assert!(loads.iter_mut().all(|load| load.reached(MAX_CUSTOMER_BYTES).is_ok()));
         let placed = loads.iter_mut().filter_map(|load| load.reached(MAX_CUSTOMER_BYTES + 1).ok()).count();

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::{Reference, Spot};
 use crate::customer::event::MAX_LATE_S;
-use crate::customer::outcome::MAX_LIMITS_PER_OUTCOME;
+use crate::customer::outcome::MAX_BUDGETS_PER_OUTCOME;
 use crate::customer::outcome::OutcomeKind;
 use crate::input::cursor::{Cursor, quoted};
 use crate::input::problem::Problems;
@@ -16,7 +16,7 @@ pub const MAX_CAPS_PER_OFFER: usize = 16;
 /// Budgets of one rule set at most.
 pub const MAX_BUDGETS: usize = 200;
 /// Budgets of one offer at most; one outcome is counted in all of them.
-pub const MAX_BUDGETS_PER_OFFER: usize = MAX_LIMITS_PER_OUTCOME;
+pub const MAX_BUDGETS_PER_OFFER: usize = MAX_BUDGETS_PER_OUTCOME;
 /// How often a cap may let something happen at most: there are only so many contacts to count.
 pub const MAX_CAP: u32 = 200;
 /// How much of a budget there may be at most.

@@ -2,9 +2,9 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::budgets::{BudgetUsed, MAX_BUDGETS_COUNTED};
 use super::lessons::MAX_LESSONS;
-use super::limits::{MAX_LIMITS, Used};
-use super::remembered::{Chunk, Kept};
+use super::remembered::{Chunk, RememberedIds};
 use super::tallies::{Tallies, TallyRow};
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
@@ -17,17 +17,17 @@ pub const MAX_PIECES: usize = 2 * super::remembered::MAX_CHUNKS
     + 2
     + super::tallies::MAX_TALLIES / MAX_PIECE_ROWS
     + MAX_LESSONS / MAX_PIECE_ROWS
-    + MAX_LIMITS / MAX_PIECE_ROWS;
+    + MAX_BUDGETS_COUNTED / MAX_PIECE_ROWS;
 
 /// All of a ledger. There is no customer in it: ids of events are hashes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Content {
     /// Ids of events.
-    pub ids: Kept,
+    pub ids: RememberedIds,
     /// Outcomes of propositions.
-    pub outcomes: Kept,
+    pub outcomes: RememberedIds,
     /// Budgets, in no order.
-    pub limits: Vec<Used>,
+    pub budgets: Vec<BudgetUsed>,
     /// Counts.
     pub tallies: Tallies,
     /// What was learned, in no order.
@@ -42,7 +42,7 @@ pub enum Piece {
     /// Of the outcomes of propositions.
     Outcomes(Chunk),
     /// Budgets.
-    Limits(Vec<Used>),
+    Budgets(Vec<BudgetUsed>),
     /// Counts.
     Tallies(Vec<TallyRow>),
     /// What was learned.
@@ -54,7 +54,7 @@ pub enum Piece {
 /// What is left to say when all pieces are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
-    /// [`Kept::gone`] and [`Kept::forgotten_until`] of the ids of events.
+    /// [`RememberedIds::gone`] and [`RememberedIds::forgotten_until`] of the ids of events.
     pub ids: (u32, u32),
     /// And of the outcomes of propositions.
     pub outcomes: (u32, u32),
@@ -71,7 +71,7 @@ impl Content {
         let mut pieces = Vec::new();
         pieces.extend(self.ids.chunks.iter().cloned().map(Piece::Ids));
         pieces.extend(self.outcomes.chunks.iter().cloned().map(Piece::Outcomes));
-        pieces.extend(self.limits.chunks(MAX_PIECE_ROWS).map(|part| Piece::Limits(part.to_vec())));
+        pieces.extend(self.budgets.chunks(MAX_PIECE_ROWS).map(|part| Piece::Budgets(part.to_vec())));
         let tallies: Vec<TallyRow> = self.tallies.rows().collect();
         pieces.extend(tallies.chunks(MAX_PIECE_ROWS).map(|part| Piece::Tallies(part.to_vec())));
         pieces.extend(self.lessons.chunks(MAX_PIECE_ROWS).map(|part| Piece::Lessons(part.to_vec())));
@@ -87,7 +87,7 @@ impl Content {
         match piece {
             Piece::Ids(chunk) => self.ids.restore(chunk)?,
             Piece::Outcomes(chunk) => self.outcomes.restore(chunk)?,
-            Piece::Limits(limits) => self.limits.extend(limits),
+            Piece::Budgets(budgets) => self.budgets.extend(budgets),
             Piece::Tallies(rows) => self.tallies.restore(rows)?,
             Piece::Lessons(lessons) => self.lessons.extend(lessons),
             Piece::Totals(Totals { ids, outcomes, uncounted }) => {
@@ -96,14 +96,14 @@ impl Content {
                 self.tallies.set_uncounted(uncounted);
             }
         }
-        if self.limits.len() > MAX_LIMITS || self.lessons.len() > MAX_LESSONS {
-            return Err(format!("{} budgets and {} lessons", self.limits.len(), self.lessons.len()));
+        if self.budgets.len() > MAX_BUDGETS_COUNTED || self.lessons.len() > MAX_LESSONS {
+            return Err(format!("{} budgets and {} lessons", self.budgets.len(), self.lessons.len()));
         }
         Ok(())
     }
 
     fn totals(&self) -> Totals {
-        let of = |kept: &Kept| (kept.gone, kept.forgotten_until);
+        let of = |kept: &RememberedIds| (kept.gone, kept.forgotten_until);
         Totals { ids: of(&self.ids), outcomes: of(&self.outcomes), uncounted: self.tallies.uncounted() }
     }
 
@@ -119,7 +119,7 @@ impl Content {
                 sum = sum.wrapping_add(hash(kind | at, &[inner, pair((chunk.day, chunk.newest))]));
             }
         }
-        for Used { key, day, used } in &self.limits {
+        for BudgetUsed { key, day, used } in &self.budgets {
             sum = sum.wrapping_add(hash(3 << 32, &[*key, pair((*day, *used))]));
         }
         for (day, key, tally) in self.tallies.rows() {

@@ -24,12 +24,12 @@ const PARTS: usize = 256;
 /// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, whatever there is.
 pub(super) struct Remembered {
     parts: Box<[HashSet<u64, FixedState>]>,
-    kept: Kept,
+    kept: RememberedIds,
 }
 
 /// The hashes in their order. A clone is cheap: chunks are shared until they change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Kept {
+pub struct RememberedIds {
     /// Oldest first.
     pub chunks: VecDeque<Chunk>,
     /// Hashes of the first chunk that are forgotten.
@@ -52,7 +52,7 @@ pub struct Chunk {
 
 impl Remembered {
     /// These and no others.
-    pub(super) fn new(kept: Kept) -> Remembered {
+    pub(super) fn new(kept: RememberedIds) -> Remembered {
         let mut parts: Box<[_]> = (0..PARTS).map(|_| HashSet::default()).collect();
         for hash in kept.hashes() {
             part(&mut parts, hash).insert(hash);
@@ -94,7 +94,7 @@ impl Remembered {
         }
     }
 
-    pub(super) fn kept(&self) -> &Kept {
+    pub(super) fn kept(&self) -> &RememberedIds {
         &self.kept
     }
 }
@@ -104,7 +104,7 @@ fn part(parts: &mut [HashSet<u64, FixedState>], hash: u64) -> &mut HashSet<u64, 
     &mut parts[(hash >> 56) as usize % PARTS]
 }
 
-impl Kept {
+impl RememberedIds {
     /// Those that are remembered, oldest first.
     pub fn hashes(&self) -> impl Iterator<Item = u64> {
         let first = self.chunks.front().map_or(&[][..], |chunk| &chunk.hashes[..]);
@@ -192,7 +192,7 @@ mod tests {
     const DAY: u32 = DAY_SECONDS;
 
     fn filled(hashes: impl Iterator<Item = u64>, at: u32) -> Remembered {
-        let mut remembered = Remembered::new(Kept::default());
+        let mut remembered = Remembered::new(RememberedIds::default());
         hashes.for_each(|hash| remembered.add(mixed(hash), at, at));
         remembered
     }
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn however_the_clock_goes_chunks_are_bounded() {
-        let mut remembered = Remembered::new(Kept::default());
+        let mut remembered = Remembered::new(RememberedIds::default());
         for number in 1..1000 {
             for hash in 0..20 {
                 let at = (number as u32 % 3 * 500 + number as u32) * DAY;
@@ -248,18 +248,21 @@ mod tests {
     #[test]
     fn what_is_restored_keeps_to_the_bounds() {
         let chunk = |hashes: usize| Chunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) };
-        assert!(Kept::default().restore(chunk(0)).is_err());
-        assert!(Kept::default().restore(chunk(CHUNK_HASHES + 1)).is_err());
-        let mut many = Kept::default();
+        assert!(RememberedIds::default().restore(chunk(0)).is_err());
+        assert!(RememberedIds::default().restore(chunk(CHUNK_HASHES + 1)).is_err());
+        let mut many = RememberedIds::default();
         let most = MAX_REMEMBERED / CHUNK_HASHES;
         (0..=most).for_each(|_| many.restore(chunk(CHUNK_HASHES)).unwrap());
         assert!(many.restore(chunk(1)).is_err());
         assert!(many.clone().restored(CHUNK_HASHES as u32, 0).is_err());
         assert!(many.restored(0, 0).is_err(), "too many");
-        let mut few = Kept::default();
+        let mut few = RememberedIds::default();
         (0..MAX_CHUNKS).for_each(|_| few.restore(chunk(3)).unwrap());
         assert!(few.restore(chunk(1)).is_err() && few.restored(2, 9).is_ok());
         assert_eq!((few.len(), few.hashes().count()), (3 * MAX_CHUNKS - 2, 3 * MAX_CHUNKS - 2));
-        assert!(Kept::default().restored(0, 5).is_ok() && Kept::default().restored(1, 5).is_err());
+        assert!(
+            RememberedIds::default().restored(0, 5).is_ok()
+                && RememberedIds::default().restored(1, 5).is_err()
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::storage::journal::append::Last;
 use crate::storage::journal::mark;
 use crate::storage::journal::mark::Mark;
 use crate::storage::journal::replay;
-use crate::storage::journal::replay::Place;
+use crate::storage::journal::replay::RecordSpan;
 use crate::storage::journal::segment;
 use crate::storage::snapshot;
 
@@ -59,7 +59,7 @@ pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refu
 
 /// Where the journal will end.
 struct Cut {
-    place: Place,
+    place: RecordSpan,
     /// In a segment that is to be made, because the one before is gone.
     is_new: bool,
 }
@@ -75,7 +75,7 @@ fn begin_at(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> Resu
         checked.map_err(|error| refused_snapshot(&name, &error))?.head.chain
     };
     let place =
-        Place { first: cut_at, length: segment::HEAD_BYTES as u64, last: Last { sequence, checksum } };
+        RecordSpan { first: cut_at, length: segment::HEAD_BYTES as u64, last: Last { sequence, checksum } };
     Ok(Cut { place, is_new: true })
 }
 
@@ -126,7 +126,7 @@ impl Cut {
         }
         disk.sync()?;
         if *is_new {
-            let head = segment::Head { first: place.first, previous: place.last.checksum };
+            let head = segment::SegmentHead { first: place.first, previous: place.last.checksum };
             drop(segment::create(disk, identity, head)?);
         }
         // First the mark, which names what is given up; then what it named.

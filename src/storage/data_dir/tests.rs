@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 
-use super::{Opened, Refused, Settings, open_disk, snapshots};
+use super::{Opened, Refused, open_disk, snapshots};
 use crate::customer::update::{Change, Update};
 use crate::schema::FeatureId;
 use crate::state::record::Record;
@@ -25,12 +25,14 @@ use crate::state::{Frozen, State};
 use crate::storage::codec;
 use crate::storage::disk::simulated::Simulated;
 use crate::storage::durability::SyncPolicy;
+use crate::storage::journal::settings::JournalSettings;
 use crate::storage::journal::{Journal, JournalError, segment};
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
 
 /// Small, so that there are many segments.
-const SETTINGS: Settings = Settings { sync: SyncPolicy::Always, segment_bytes: 3_000, ahead_bytes: 600 };
+const SETTINGS: JournalSettings =
+    JournalSettings { sync: SyncPolicy::Always, segment_bytes: 3_000, ahead_bytes: 600 };
 /// Few features, so that a start takes little time.
 const SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n";
 const GROWN_SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n  b: {kind: bool}\n";
@@ -310,7 +312,7 @@ impl End {
 }
 
 /// A directory that was closed, with so many bytes of journal at least and no snapshot.
-fn closed(seed: u64, bytes: usize, settings: Settings) -> (World, Simulated) {
+fn closed(seed: u64, bytes: usize, settings: JournalSettings) -> (World, Simulated) {
     let (mut world, disk) = (World::new(seed), Simulated::new());
     let mut node = start_with(&disk, settings).unwrap();
     while journal_bytes(&disk) < bytes {
@@ -333,7 +335,7 @@ fn start(disk: &Simulated) -> Result<Opened, Refused> {
     start_with(disk, SETTINGS)
 }
 
-fn start_with(disk: &Simulated, settings: Settings) -> Result<Opened, Refused> {
+fn start_with(disk: &Simulated, settings: JournalSettings) -> Result<Opened, Refused> {
     open_disk(Arc::new(disk.clone()), settings, &|_| {})
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use super::frame;
 use super::mark::Mark;
 use super::segment;
+use super::settings::JournalSettings;
 use super::{Journal, JournalError, KEPT_BATCH_BYTES, MARK_AFTER, SLOW_SYNC};
-use crate::storage::data_dir::{Identity, Settings};
+use crate::storage::data_dir::Identity;
 use crate::storage::disk;
 use crate::storage::disk::{Disk, File};
 use crate::storage::durability::SyncPolicy;
@@ -19,7 +20,7 @@ use crate::storage::durability::SyncPolicy;
 pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     identity: Identity,
-    settings: Settings,
+    settings: JournalSettings,
     file: Box<dyn File>,
     /// Of the segment that is written.
     first: u64,
@@ -36,7 +37,7 @@ pub(crate) struct Segments {
     batched: Last,
     last_commit: Instant,
     last_sync: Instant,
-    facts: Arc<Facts>,
+    facts: Arc<JournalStatus>,
 }
 
 /// A record, as the next one refers to it.
@@ -58,7 +59,7 @@ pub(crate) struct End {
 
 /// What others may know of the journal while it is written.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct JournalStatus {
     pub(crate) durable: AtomicU64,
     pub(crate) syncs: AtomicU64,
     sync_ns: AtomicU64,
@@ -67,7 +68,7 @@ pub(crate) struct Facts {
     segments: Mutex<BTreeMap<u64, u64>>,
 }
 
-impl Facts {
+impl JournalStatus {
     pub(crate) fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,13 +100,13 @@ impl Segments {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         identity: Identity,
-        settings: Settings,
+        settings: JournalSettings,
         end: End,
         mark: Mark,
         segments: BTreeMap<u64, u64>,
     ) -> Segments {
         let now = Instant::now();
-        let facts = Facts { segments: Mutex::new(segments), ..Facts::default() };
+        let facts = JournalStatus { segments: Mutex::new(segments), ..JournalStatus::default() };
         facts.durable.store(end.last.sequence, Ordering::Relaxed);
         Segments {
             disk,
@@ -126,7 +127,7 @@ impl Segments {
         }
     }
 
-    pub(crate) fn facts(&self) -> &Arc<Facts> {
+    pub(crate) fn facts(&self) -> &Arc<JournalStatus> {
         &self.facts
     }
 
@@ -206,7 +207,7 @@ impl Segments {
     fn begin_segment(&mut self) -> Result<(), JournalError> {
         self.trim()?;
         self.sync_all()?;
-        let head = segment::Head { first: self.last.sequence + 1, previous: self.last.checksum };
+        let head = segment::SegmentHead { first: self.last.sequence + 1, previous: self.last.checksum };
         self.file = segment::create(&*self.disk, &self.identity, head).map_err(refused)?;
         (self.first, self.length) = (head.first, segment::HEAD_BYTES as u64);
         self.grown = self.length;
@@ -241,7 +242,8 @@ impl Journal for Segments {
     fn append(&mut self, sequence: u64, record: &[u8], more: bool) {
         debug_assert_eq!(sequence, self.batched.sequence + 1);
         let previous = self.batched.checksum;
-        let head = frame::Head { sequence, durable: self.durable, previous, more, length: record.len() };
+        let head =
+            frame::RecordHead { sequence, durable: self.durable, previous, more, length: record.len() };
         let checksum = frame::write(&head, record, self.identity.salt(), &mut self.batch);
         self.batched = Last { sequence, checksum };
     }

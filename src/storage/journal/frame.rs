@@ -35,7 +35,7 @@ pub(crate) const MAX_FRAME_BYTES: usize = frame_bytes(MAX_RECORD_BYTES);
 
 /// What a frame says beside its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct RecordHead {
     pub(crate) sequence: u64,
     pub(crate) durable: u64,
     pub(crate) previous: u64,
@@ -55,7 +55,7 @@ pub(crate) enum Wrong {
     /// No record begins here.
     Magic,
     /// The head was altered.
-    Head,
+    RecordHead,
     /// It was written by a later version.
     Version(u8),
     /// The payload was altered.
@@ -68,7 +68,7 @@ pub(crate) const fn frame_bytes(length: usize) -> usize {
 }
 
 /// Appends the frame of `payload` to `bytes`; returns its checksum. `head.length` is the payload's.
-pub(crate) fn write(head: &Head, payload: &[u8], salt: u64, bytes: &mut Vec<u8>) -> u64 {
+pub(crate) fn write(head: &RecordHead, payload: &[u8], salt: u64, bytes: &mut Vec<u8>) -> u64 {
     let start = bytes.len();
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&[VERSION, if head.more { MORE } else { 0 }, 0, 0]);
@@ -86,7 +86,7 @@ pub(crate) fn write(head: &Head, payload: &[u8], salt: u64, bytes: &mut Vec<u8>)
 }
 
 /// The head at the start of `bytes`.
-pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<Head, Wrong> {
+pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<RecordHead, Wrong> {
     let Some(head) = bytes.first_chunk::<HEAD_BYTES>() else {
         return Err(if bytes.iter().all(|byte| *byte == 0) { Wrong::Zeros } else { Wrong::Short });
     };
@@ -94,16 +94,16 @@ pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<Head, Wrong> {
         return Err(if bytes.iter().all(|byte| *byte == 0) { Wrong::Zeros } else { Wrong::Magic });
     }
     if u32_at(head, 36) != xxh3_64_with_seed(&head[..36], salt) as u32 {
-        return Err(Wrong::Head);
+        return Err(Wrong::RecordHead);
     }
     if head[4] != VERSION {
         return Err(Wrong::Version(head[4]));
     }
     let length = u32_at(head, 32) as usize;
     if head[5] & !MORE != 0 || head[6..8] != [0, 0] || length == 0 || length > MAX_RECORD_BYTES {
-        return Err(Wrong::Head);
+        return Err(Wrong::RecordHead);
     }
-    Ok(Head {
+    Ok(RecordHead {
         sequence: u64_at(head, 8),
         durable: u64_at(head, 16),
         previous: u64_at(head, 24),
@@ -113,7 +113,7 @@ pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<Head, Wrong> {
 }
 
 /// The frame at the start of `bytes`: its head, its payload, its checksum.
-pub(crate) fn read(bytes: &[u8], salt: u64) -> Result<(Head, &[u8], u64), Wrong> {
+pub(crate) fn read(bytes: &[u8], salt: u64) -> Result<(RecordHead, &[u8], u64), Wrong> {
     let head = read_head(bytes, salt)?;
     let frame = bytes.get(..frame_bytes(head.length)).ok_or(Wrong::Short)?;
     let (content, checksum) = frame.split_at(frame.len() - CHECKSUM_BYTES);
@@ -130,7 +130,7 @@ impl std::fmt::Display for Wrong {
             Wrong::Short => f.write_str("the file ends within a record"),
             Wrong::Zeros => f.write_str("there are only zeros where a record is expected"),
             Wrong::Magic => f.write_str("no record begins here"),
-            Wrong::Head => f.write_str("the head of the record does not match its checksum"),
+            Wrong::RecordHead => f.write_str("the head of the record does not match its checksum"),
             Wrong::Version(version) => {
                 write!(f, "the record was written by a later release (version {version}, known is {VERSION})")
             }
@@ -145,8 +145,8 @@ mod tests {
 
     const SALT: u64 = 7;
 
-    fn head(length: usize) -> Head {
-        Head { sequence: 42, durable: 40, previous: 9, more: true, length }
+    fn head(length: usize) -> RecordHead {
+        RecordHead { sequence: 42, durable: 40, previous: 9, more: true, length }
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(read(&[], SALT), Err(Wrong::Zeros));
         let mut bytes = vec![];
         write(&head(0), b"", SALT, &mut bytes);
-        assert_eq!(read(&bytes, SALT), Err(Wrong::Head));
+        assert_eq!(read(&bytes, SALT), Err(Wrong::RecordHead));
     }
 
     #[test]

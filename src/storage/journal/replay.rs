@@ -93,7 +93,7 @@ pub(crate) fn replay(
 
 /// Where a journal is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RecordSpan {
     /// The segment.
     pub(crate) first: u64,
     /// Bytes of it that stay.
@@ -107,7 +107,11 @@ pub(crate) struct Place {
 ///
 /// # Errors
 /// When a record of that segment is damaged before.
-pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<Option<Place>, Refused> {
+pub(crate) fn locate(
+    disk: &dyn Disk,
+    identity: &Identity,
+    cut_at: u64,
+) -> Result<Option<RecordSpan>, Refused> {
     let firsts = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
     let Some(first) = firsts.iter().rfind(|first| **first < cut_at).copied() else { return Ok(None) };
     let nobody = Last { sequence: 0, checksum: 0 };
@@ -126,7 +130,7 @@ pub(crate) fn locate(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Resul
     let reached = replay.segment(first, true)?;
     if replay.last.sequence + 1 >= cut_at {
         let (length, last) = reached.whole;
-        return Ok(Some(Place { first, length, last }));
+        return Ok(Some(RecordSpan { first, length, last }));
     }
     let due = replay.last.sequence + 1;
     let (offset, why) = reached.wrong.unwrap_or((reached.length, "the journal ends here".to_owned()));
@@ -198,7 +202,7 @@ impl Replay<'_> {
         let mut head = [0; segment::HEAD_BYTES];
         let whole =
             disk::read_exact_at(&*file, 0, &mut head).map_err(|e| Refused::io(&segment::name(first), e))?;
-        match segment::Head::read(&head, self.identity) {
+        match segment::SegmentHead::read(&head, self.identity) {
             Ok(head) if whole && reached.wrong.is_some() => Ok(head.previous == self.last.checksum),
             Err(segment::Wrong::Damaged) => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
             _ if !whole => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
@@ -275,7 +279,7 @@ impl Replay<'_> {
         let file = self.open(first)?;
         let length = file.length().map_err(|e| Refused::io(&name, e))?;
         let mut window = Window::new(&*file, length);
-        let head = segment::Head::read(
+        let head = segment::SegmentHead::read(
             window.at(0, segment::HEAD_BYTES).map_err(|e| Refused::io(&name, e))?,
             self.identity,
         );
@@ -382,7 +386,7 @@ impl Replay<'_> {
         &self,
         first: u64,
         offset: u64,
-        wanted: impl Fn(&frame::Head) -> bool,
+        wanted: impl Fn(&frame::RecordHead) -> bool,
     ) -> Result<Option<u64>, Refused> {
         let file = self.open(first)?;
         let name = segment::name(first);

@@ -28,7 +28,7 @@ const SUFFIX: &str = ".journal";
 
 /// What a segment says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct SegmentHead {
     /// Of its first record.
     pub(crate) first: u64,
     /// Checksum of the record before that.
@@ -66,7 +66,7 @@ pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<u64>> {
 
 /// Makes a segment that is durable, its name included, before anything is written to it. When there is no room for it,
 /// nothing is left of it, durably: a segment that came back after a crash would stand in the way of those after it.
-pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: Head) -> io::Result<Box<dyn File>> {
+pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: SegmentHead) -> io::Result<Box<dyn File>> {
     let name = name(head.first);
     let file = disk.create(&name)?;
     match disk::write_all_at(&*file, 0, &head.bytes(identity)) {
@@ -88,7 +88,7 @@ fn lasting(e: io::Error) -> io::Error {
     io::Error::other(e)
 }
 
-impl Head {
+impl SegmentHead {
     pub(crate) fn bytes(&self, identity: &Identity) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -101,7 +101,7 @@ impl Head {
         bytes
     }
 
-    pub(crate) fn read(bytes: &[u8], identity: &Identity) -> Result<Head, Wrong> {
+    pub(crate) fn read(bytes: &[u8], identity: &Identity) -> Result<SegmentHead, Wrong> {
         let bytes = bytes.first_chunk::<HEAD_BYTES>().ok_or(Wrong::Damaged)?;
         if bytes[..8] != *MAGIC {
             return Err(Wrong::Damaged);
@@ -118,7 +118,7 @@ impl Head {
         if id != identity.id {
             return Err(Wrong::Foreign);
         }
-        Ok(Head { first: u64_at(bytes, 32), previous: u64_at(bytes, 40) })
+        Ok(SegmentHead { first: u64_at(bytes, 32), previous: u64_at(bytes, 40) })
     }
 }
 
@@ -159,14 +159,14 @@ mod tests {
     #[test]
     fn every_flipped_bit_of_a_head_is_noticed() {
         let (identity, other) = (Identity { id: [3; 16] }, Identity { id: [4; 16] });
-        let head = Head { first: 42, previous: 7 };
+        let head = SegmentHead { first: 42, previous: 7 };
         let mut bytes = head.bytes(&identity);
-        assert_eq!(Head::read(&bytes, &identity), Ok(head));
-        assert_eq!(Head::read(&bytes, &other), Err(Wrong::Foreign));
-        assert_eq!(Head::read(&bytes[..63], &identity), Err(Wrong::Damaged));
+        assert_eq!(SegmentHead::read(&bytes, &identity), Ok(head));
+        assert_eq!(SegmentHead::read(&bytes, &other), Err(Wrong::Foreign));
+        assert_eq!(SegmentHead::read(&bytes[..63], &identity), Err(Wrong::Damaged));
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Head::read(&bytes, &identity).is_err(), "bit {bit}");
+            assert!(SegmentHead::read(&bytes, &identity).is_err(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }

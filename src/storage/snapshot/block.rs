@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::VERSION;
 use crate::customer::id::MAX_ID_BYTES;
 use crate::customer::row::MAX_WORDS;
-use crate::storage::codec::{MAX_DEFINITION_BYTES, MAX_PIECE_BYTES};
+use crate::storage::codec::{MAX_PIECE_BYTES, MAX_STORED_DEFINITION_BYTES};
 
 pub(super) const PREAMBLE_BYTES: usize = 20;
 pub(super) const HEADER_BYTES: usize = 40;
@@ -64,7 +64,7 @@ impl Kind {
     pub(super) fn max_bytes(self) -> usize {
         match self {
             Kind::Head => 1024,
-            Kind::Schema | Kind::RuleSet | Kind::Catalogue => MAX_DEFINITION_BYTES,
+            Kind::Schema | Kind::RuleSet | Kind::Catalogue => MAX_STORED_DEFINITION_BYTES,
             Kind::Ledger => MAX_PIECE_BYTES,
             Kind::Customers => MAX_CUSTOMERS_BYTES,
             Kind::End => END_BYTES,

@@ -8,7 +8,7 @@ use std::thread;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::block::{Block, END_BYTES, HEADER_BYTES, Kind, PREAMBLE_BYTES, checksum, number, version};
-use super::{Head, VERSION};
+use super::{SnapshotHead, VERSION};
 use crate::customer::id::CustomerId;
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::state::definitions::{Definitions, History};
@@ -32,7 +32,7 @@ pub struct Loaded {
     /// It.
     pub state: State,
     /// What the snapshot is of.
-    pub head: Head,
+    pub head: SnapshotHead,
     /// The state's digest.
     pub digest: u64,
     /// Bytes of the file.
@@ -43,7 +43,7 @@ pub struct Loaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// What it is of.
-    pub head: Head,
+    pub head: SnapshotHead,
     /// The digest of the state in it.
     pub digest: u64,
     /// Bytes of the file.
@@ -53,7 +53,7 @@ pub struct Checked {
 impl Checked {
     /// What is told of it.
     pub fn info(&self) -> SnapshotInfo {
-        let Head { sequence, customers, taken_at_s, .. } = self.head;
+        let SnapshotHead { sequence, customers, taken_at_s, .. } = self.head;
         SnapshotInfo { sequence, customers, bytes: self.bytes, digest: self.digest, taken_at_s }
     }
 }
@@ -135,7 +135,7 @@ pub fn verify(disk: &dyn Disk, salt: u64, name: &str) -> Result<Checked, LoadErr
 /// Reads on to the end, and calls `put` with slot, id and row of every customer.
 fn read_customers(
     input: Input,
-    head: Head,
+    head: SnapshotHead,
     definitions: &Definitions,
     ledger: &Content,
     threads: usize,
@@ -234,7 +234,7 @@ impl Input {
         Ok(input)
     }
 
-    fn all_but_customers(&mut self) -> Result<(Head, Definitions, Content), LoadError> {
+    fn all_but_customers(&mut self) -> Result<(SnapshotHead, Definitions, Content), LoadError> {
         let head = self.definition(Kind::Head, codec::decode_head)?;
         let schema = self.definition(Kind::Schema, codec::decode_schema)?;
         let mut rule_sets: Vec<(Arc<str>, History)> = Vec::new();
@@ -259,7 +259,7 @@ impl Input {
         Ok((head, definitions, ledger))
     }
 
-    fn ledger(&mut self, head: &Head) -> Result<Content, LoadError> {
+    fn ledger(&mut self, head: &SnapshotHead) -> Result<Content, LoadError> {
         let (at, blocks) = (self.offset, head.ledger_blocks);
         if blocks as usize > MAX_PIECES {
             let expected = format!("at most {MAX_PIECES} blocks of the ledger");

@@ -9,10 +9,12 @@ use super::block::{Block, HEADER_BYTES, Kind, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTE
 use super::*;
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
 use crate::customer::update::{Change, Update};
-use crate::rules::catalogue::{Additions, OfferEntry, Place};
+use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry};
 use crate::state::definitions::Definitions;
 use crate::state::ledger;
-use crate::state::ledger::{Chunk, MAX_LIMITS, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals, Used};
+use crate::state::ledger::{
+    BudgetUsed, Chunk, MAX_BUDGETS_COUNTED, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals,
+};
 use crate::state::record::Record;
 use crate::state::testing::{Model, SCHEMA, events, grown_schema, happening, id, merge, updates};
 use crate::state::{Digest, State};
@@ -131,7 +133,7 @@ fn eventful() -> State {
     apply(&mut state, &Record::Schema { text: "schema: s\n".into() });
     let additions = Additions {
         names: ["r", "g", "banner", "app", "e.a"].map(|name| vec![name.into()]),
-        places: vec![Place { placement: 0, channel: 0 }],
+        places: vec![PlaceEntry { placement: 0, channel: 0 }],
         offers: vec![(OfferNumber(0), OfferEntry { name: "card".into(), ..OfferEntry::default() })],
         keep_s: Some([1, 2, 3, u32::MAX]),
     };
@@ -186,9 +188,9 @@ fn the_digest_covers_numbers_contacts_and_every_part_of_the_ledger() {
     let same = digest_with(&mut state, &|_, _| {});
     type Change<'c> = &'c dyn Fn(&mut ledger::Content, &mut Definitions);
     let changes: [Change<'_>; 8] = [
-        &|content, _| content.ids = ledger::Kept::default(),
+        &|content, _| content.ids = ledger::RememberedIds::default(),
         &|content, _| content.outcomes.forgotten_until += 1,
-        &|content, _| content.limits[0].used += 1,
+        &|content, _| content.budgets[0].used += 1,
         &|content, _| content.lessons.clear(),
         &|content, _| content.tallies = ledger::Tallies::default(),
         &|_, definitions| definitions.catalogue = Arc::default(),
@@ -398,7 +400,7 @@ fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
     file
 }
 
-const HEAD: Head = Head {
+const HEAD: SnapshotHead = SnapshotHead {
     sequence: 1,
     chain: 0,
     erased: 0,
@@ -412,7 +414,7 @@ const HEAD: Head = Head {
 
 /// A file that says it holds `customers`, with these bytes for them.
 fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u8> {
-    let head = Head { customers, ..HEAD };
+    let head = SnapshotHead { customers, ..HEAD };
     let schema = Definitions::new().schema;
     let mut all = vec![
         (Kind::Head, 0, codec::encode_head(&head).unwrap()),
@@ -472,8 +474,12 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
 #[test]
 fn a_ledger_that_does_not_keep_to_its_bounds_is_refused() {
     let file = |catalogue_blocks: u32, ledger: &[Piece]| {
-        let head = codec::encode_head(&Head { catalogue_blocks, ledger_blocks: ledger.len() as u32, ..HEAD })
-            .unwrap();
+        let head = codec::encode_head(&SnapshotHead {
+            catalogue_blocks,
+            ledger_blocks: ledger.len() as u32,
+            ..HEAD
+        })
+        .unwrap();
         let schema = codec::encode_schema(&Definitions::new().schema).unwrap();
         let mut blocks = vec![(Kind::Head, 0, head), (Kind::Schema, 0, schema)];
         let additions = codec::encode_additions(&Additions::default()).unwrap();
@@ -492,8 +498,8 @@ fn a_ledger_that_does_not_keep_to_its_bounds_is_refused() {
     check_refused(file(0, &[chunk(3), totals(3)]), "3 of 3 forgotten");
     let row = (5, TallyKey::new(OfferNumber(1), PlaceNumber(1), None), Tally::default());
     check_refused(file(0, &[Piece::Tallies(vec![row, row]), totals(0)]), "twice");
-    let limits = Piece::Limits(vec![Used { key: 1, day: 0, used: 1 }; MAX_PIECE_ROWS]);
-    let many = vec![limits; MAX_LIMITS / MAX_PIECE_ROWS + 1];
+    let budgets = Piece::Budgets(vec![BudgetUsed { key: 1, day: 0, used: 1 }; MAX_PIECE_ROWS]);
+    let many = vec![budgets; MAX_BUDGETS_COUNTED / MAX_PIECE_ROWS + 1];
     check_refused(file(0, &[many, vec![totals(0)]].concat()), "budgets");
     let blocks = vec![totals(0); ledger::MAX_PIECES + 1];
     check_refused(file(0, &blocks), "blocks of the ledger");
@@ -505,7 +511,7 @@ fn a_packed_block_never_unpacks_to_more_than_it_says() {
     let head = codec::encode_head(&HEAD).unwrap();
     let mut file = sealed(&[(Kind::Head, 0, head), (Kind::Schema, 0, bomb)], 0);
     let (mut block, place) = blocks(&file)[1].clone();
-    block.unpacked = codec::MAX_DEFINITION_BYTES as u32;
+    block.unpacked = codec::MAX_STORED_DEFINITION_BYTES as u32;
     file[place.start..place.start + HEADER_BYTES].copy_from_slice(&block.to_bytes(SALT));
     check_refused(file, "expected a packed payload");
 }

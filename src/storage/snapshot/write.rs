@@ -12,7 +12,7 @@ use super::block::{
     Block, ENOUGH_BYTES, HEADER_BYTES, Kind, MAX_CUSTOMER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES,
     checksum, preamble,
 };
-use super::{Head, UNFINISHED, name};
+use super::{SnapshotHead, UNFINISHED, name};
 use crate::customer::id::CustomerId;
 use crate::customer::row::MAX_WORDS;
 use crate::rules::catalogue::Additions;
@@ -44,7 +44,7 @@ pub struct Written {
     /// Bytes of the file.
     pub bytes: u64,
     /// What it is of.
-    pub head: Head,
+    pub head: SnapshotHead,
     /// The digest of the state in it.
     pub digest: u64,
 }
@@ -68,7 +68,7 @@ pub enum WriteError {
 }
 
 /// Writes a snapshot of `frozen` and returns when it is durable under its [`name`], in place of one that was there.
-/// `chain` is [`Head::chain`]. It ends soon after `stop` is set.
+/// `chain` is [`SnapshotHead::chain`]. It ends soon after `stop` is set.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -82,7 +82,7 @@ pub fn write(
     stop: &AtomicBool,
 ) -> Result<Written, WriteError> {
     let (catalogue, ledger) = (frozen.definitions.catalogue.whole(), frozen.ledger.pieces());
-    let head = Head {
+    let head = SnapshotHead {
         sequence: frozen.sequence,
         chain,
         erased: frozen.erased,
@@ -125,7 +125,7 @@ fn failed(what: &'static str, error: io::Error) -> WriteError {
 fn write_file(
     file: &dyn File,
     salt: u64,
-    head: Head,
+    head: SnapshotHead,
     frozen: state::Frozen,
     (catalogue, ledger): (&[Additions], &[Piece]),
     compress: bool,
@@ -241,7 +241,7 @@ impl Output<'_> {
 
     fn head_and_definitions(
         &mut self,
-        head: &Head,
+        head: &SnapshotHead,
         definitions: &Definitions,
         catalogue: &[Additions],
     ) -> Result<(), WriteError> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{End, Opened, Promise, SETTINGS, Settings, Step, World, at_most, closed, start, start_with};
+use super::{
+    End, JournalSettings, Opened, Promise, SETTINGS, Step, World, at_most, closed, start, start_with,
+};
 use crate::state::record::Record;
 use crate::storage::codec;
 use crate::storage::data_dir::{Kind, identity};
@@ -107,7 +109,8 @@ fn lives(seed: u64, counts: &mut Counts) {
         world.promises.clear();
         world.frozen = None;
         world.promise(&disk);
-        let lived_from = live(&mut world, &disk, Settings { sync, ..SETTINGS }, &mut rng, counts, &case);
+        let lived_from =
+            live(&mut world, &disk, JournalSettings { sync, ..SETTINGS }, &mut rng, counts, &case);
         check_moments(&world, &disk, lived_from..disk.changes() + 1, &mut rng, counts, &case);
         let death = rng.usize(lived_from..=disk.changes());
         let died = &disk.moments()[death];
@@ -127,7 +130,7 @@ fn lives(seed: u64, counts: &mut Counts) {
 fn live(
     world: &mut World,
     disk: &Simulated,
-    settings: Settings,
+    settings: JournalSettings,
     rng: &mut Rng,
     counts: &mut Counts,
     case: &str,

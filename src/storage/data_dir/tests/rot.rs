@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
 
-use super::{Promise, SETTINGS, Settings, Step, World, closed, each_in_parallel, start, start_with};
+use super::{JournalSettings, Promise, SETTINGS, Step, World, closed, each_in_parallel, start, start_with};
 use crate::storage::data_dir::{Identity, Kind, Refused, identity, open_mark};
 use crate::storage::disk::simulated::Simulated;
 use crate::storage::durability::SyncPolicy;
@@ -14,7 +14,8 @@ use crate::storage::journal::append::Last;
 use crate::storage::journal::{replay, segment};
 
 /// All records in one segment.
-const ONE_SEGMENT: Settings = Settings { sync: SyncPolicy::Always, segment_bytes: 1 << 20, ahead_bytes: 600 };
+const ONE_SEGMENT: JournalSettings =
+    JournalSettings { sync: SyncPolicy::Always, segment_bytes: 1 << 20, ahead_bytes: 600 };
 
 /// A segment on a disk of its own, and one with the segment behind it as well: as a directory looks from which everything
 /// before was removed.
@@ -32,7 +33,7 @@ fn stretches(disk: &Simulated) -> Vec<Stretch> {
     let mark = open_mark(disk, &identity).unwrap();
     let firsts = segment::list(disk).unwrap();
     let before = |first: &u64| {
-        let head = segment::Head::read(&disk.bytes(&segment::name(*first)), &identity).unwrap();
+        let head = segment::SegmentHead::read(&disk.bytes(&segment::name(*first)), &identity).unwrap();
         Last { sequence: head.first - 1, checksum: head.previous }
     };
     let mut joints: Vec<Last> = firsts.iter().map(before).collect();

@@ -7,7 +7,7 @@ use crate::storage::data_dir::Refused;
 
 /// What a command that ended without failure found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Ending {
     /// Exit code 0.
     Done,
     /// Exit code 1; the command has said what.
@@ -84,7 +84,7 @@ pub(crate) fn problem_json(problem: &Problem) -> serde_json::Value {
 
 /// Tells what was found wrong: one JSON document on standard output for programs, else on standard error with a count
 /// when there are several.
-pub(crate) fn report(problems: &Problems, json: bool) -> Outcome {
+pub(crate) fn report(problems: &Problems, json: bool) -> Ending {
     if json {
         let list: Vec<serde_json::Value> = problems.iter().map(problem_json).collect();
         say!("{}", serde_json::json!({"right": false, "problems": list, "omitted": problems.omitted}));
@@ -94,5 +94,5 @@ pub(crate) fn report(problems: &Problems, json: bool) -> Outcome {
             complain!("{} problems", problems.count());
         }
     }
-    Outcome::FoundWrong
+    Ending::FoundWrong
 }
