@@ -1,21 +1,24 @@
-//! What the Markdown pages show is what happens: every command is typed, every answer compared, every link followed.
+//! What the Markdown pages show is what happens: every command is typed, every answer compared, every link
+//! followed.
 //!
 //! A page is a script. Its blocks are taken in order, in one bash session a page, in an empty folder:
 //!
-//! - `sh` is typed, with `usher` on the path. Each command must end with 0, unless the page shows what is printed.
-//! - `sh no-run` is not typed, but each `usher COMMAND --flag` must exist: for what takes minutes or other services.
-//! - `text` directly behind `sh` is what that block prints, on both outputs. `…` stands for anything in a line, a line
-//!   that is only `…` for any lines.
-//! - `json` directly behind `sh` is the values it prints. `"…"` equals any value, `"AWk…"` a text that begins so, the
-//!   key `"…"` any other keys, and `"…"` at the end of a list any other items.
-//! - Any other block behind a paragraph that ends with a path, as in "Save this as `shop/schema.yaml`:", is written to
-//!   that file. If the path is in `models/`, the repository's file must hold these lines instead.
+//! - `sh` is typed, with `usher` on the path. Each command must end with 0, unless the page shows what is
+//!   printed.
+//! - `sh no-run` is not typed, but each `usher COMMAND --flag` must exist: for what takes minutes or other
+//!   services.
+//! - `text` directly behind `sh` is what that block prints, on both outputs. `…` stands for anything in a
+//!   line, a line that is only `…` for any lines.
+//! - `json` directly behind `sh` is the values it prints. `"…"` equals any value, `"AWk…"` a text that begins
+//!   so, the key `"…"` any other keys, and `"…"` at the end of a list any other items.
+//! - Any other block behind a paragraph that ends with a path, as in "Save this as `shop/schema.yaml`:", is
+//!   written to that file. If the path is in `models/`, the repository's file must hold these lines instead.
 //! - All other blocks are left alone.
 //!
 //! The session has a copy of the folder `models`, and of `bank-full.csv` where it can be found (see
-//! `tests/bank_marketing.rs`); elsewhere a section whose commands name that file is left out. Copies, never links: a
-//! page may write to whatever it sees. Port 8080 is a free port instead. A line `usher serve … &` is waited for until
-//! the server is ready; its log is no part of what the block prints. A page must end within
+//! `tests/bank_marketing.rs`); elsewhere a section whose commands name that file is left out. Copies, never
+//! links: a page may write to whatever it sees. Port 8080 is a free port instead. A line `usher serve … &` is
+//! waited for until the server is ready; its log is no part of what the block prints. A page must end within
 //! [`session::TIME_LIMIT`], and what it started is ended with it.
 //!
 //! One page alone: `DOCS_PAGE=docs/tutorial.md cargo test --test docs`.

@@ -15,12 +15,12 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// The real data set that some pages load, and the place to look for it.
 const BANK_CSV: &str = "bank-full.csv";
 
-/// Put before each page: a `curl` that keeps its progress to itself, and fails with a refused request where the page does
-/// not show the answer (`$strict`); how to wait for a server. `$work` is where outputs go.
+/// Put before each page: a `curl` that keeps its progress to itself, and fails with a refused request where the
+/// page does not show the answer (`$strict`); how to wait for a server. `$work` is where outputs go.
 const PRELUDE: &str = r#"
 curl() { command curl --silent --show-error $strict "$@"; }
-port_is_free() { for i in $(seq 100); do command curl -s "$USHER_SERVER/livez" >/dev/null 2>&1 || return 0; sleep 0.1; done; }
-server_is_ready() { for i in $(seq 300); do command usher health >/dev/null 2>&1 && return 0; sleep 0.1; done; cat "$work/log"; }
+within_30_s() { for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; cat "$work/log"; return 1; }
+port_is_free() { ! command curl "$USHER_SERVER/livez"; }
 trap 'echo "$BASH_COMMAND" >>"$work/failed-$block"' ERR
 "#;
 
@@ -190,7 +190,9 @@ impl Session<'_> {
             }
             let bare = commands(&command).concat();
             if let Some(server) = bare.strip_suffix('&').filter(|bare| starts_server(bare)) {
-                typed += &format!("port_is_free\n{server} 2>>\"$work/log\" &\nserver_is_ready\n");
+                typed += &format!(
+                    "within_30_s port_is_free\n{server} 2>>\"$work/log\" &\nwithin_30_s usher health\n"
+                );
             } else {
                 typed += &command;
             }
@@ -272,10 +274,9 @@ fn a_page_writes_nothing_outside_of_its_folder() {
     let data = tempfile::tempdir().unwrap();
     let original = data.path().join(BANK_CSV);
     fs::write(&original, "age\n58\n").unwrap();
-    let page = Page::read(
-        "page.md".to_owned(),
-        "Save this as `bank-full.csv`:\n```csv\nshort\n```\n```sh\necho more >>bank-full.csv; cat bank-full.csv\n```\n```text\nshort\nmore\n```\n",
-    );
+    let saved = "Save this as `bank-full.csv`:\n```csv\nshort\n```\n";
+    let typed = "```sh\necho more >>bank-full.csv; cat bank-full.csv\n```\n```text\nshort\nmore\n```\n";
+    let page = Page::read("page.md".to_owned(), &format!("{saved}{typed}"));
     assert_eq!(type_with_data(&page, Some(original.clone())), Vec::<String>::new());
     assert_eq!(fs::read_to_string(original).unwrap(), "age\n58\n");
 }
