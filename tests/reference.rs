@@ -1,5 +1,6 @@
-//! The reference in `docs/reference` says what the program says: every command and flag, metric, route, field, problem
-//! type and variable is on its page, and no other is. What the pages' examples show is tested in `tests/docs.rs`.
+//! The reference in `docs/reference` says what the program says: every command and flag, metric, route, field,
+//! problem type and variable is on its page, and no other. What the examples of the pages show is tested in
+//! `tests/docs.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
