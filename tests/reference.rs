@@ -247,7 +247,7 @@ fn names_below(schema: &Value, found: &mut Names) {
                 properties.values().for_each(|property| names_below(property, found));
             }
             ("enum", Value::Array(words)) => {
-                found.extend(words.iter().filter_map(Value::as_str).map(str::to_owned))
+                found.extend(words.iter().filter_map(Value::as_str).map(str::to_owned));
             }
             _ => names_below(value, found),
         }),
@@ -265,7 +265,7 @@ fn every_parameter_and_field_of_the_contract_is_on_a_page() {
     let operations =
         contract["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
     operations.for_each(|operation| {
-        parameters.extend(operation["parameters"].as_array().cloned().unwrap_or_default())
+        parameters.extend(operation["parameters"].as_array().cloned().unwrap_or_default());
     });
     told.extend(parameters.iter().filter_map(|parameter| parameter["name"].as_str()).map(str::to_owned));
     assert!(told.len() > 100, "{told:?}");
