@@ -1,4 +1,4 @@
-//! The reference in `docs/reference` says what the program says: every command and flag, metric, route, field,
+//! The reference in `docs/reference` says what the program says: every command, flag, metric, route, field,
 //! problem type and variable is on its page, and no other. What the examples of the pages show is tested in
 //! `tests/docs.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
