@@ -4,6 +4,7 @@ use super::value::{Time, Value};
 use super::vector::FeatureVector;
 use super::*;
 use crate::input::cursor::{Input, InputValue};
+use crate::intake::computed::read_schema;
 
 fn parse(text: &str) -> Schema {
     Schema::parse("schema.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
@@ -362,7 +363,7 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
             "schema: s\nfeatures:\n  f: {declared}\nevents:\n  view:\n    properties:\n      page: {{kind: string}}\n      \
              seconds: {{kind: int, min: 0, max: 86400}}\n      level: {{kind: enum, values: [low, high], ordered: true}}\n"
         );
-        let found = Schema::parse("schema.yaml", &text).map(drop).map_err(|problems| problems.to_string());
+        let found = read_schema("schema.yaml", &text).map(drop).map_err(|problems| problems.to_string());
         match found {
             Ok(()) => assert_eq!(expected, "", "{declared}"),
             Err(problems) => {
