@@ -1,31 +1,41 @@
 //! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
 //!
-//! The modules in the order in which they tell the story. Arrows point one way: the core knows nothing of the shell.
+//! Sixteen rooms, in the order of the arrows: a file names only rooms above its own.
+//!
+//! A request goes one way: [`http`] parses it, [`decide`] decides it with the [`engine`] and the customer's row in
+//! [`state`], and [`http`] renders the answer. A write goes one way, too: [`intake`] and [`node`] check it, [`storage`]
+//! journals it, [`state`] applies it, and only then is it acknowledged.
 //!
 //! # Invariants
-//! 1. The core does no I/O, reads no clock and draws no random number; evaluating and deciding cannot fail.
-//! 2. An engine is immutable; a decision uses exactly one.
+//! 1. The core, down to [`insight`], does no I/O, reads no clock and draws no random number. Evaluating a condition
+//!    and deciding cannot fail.
+//! 2. An engine never changes; a decision uses exactly one.
 //! 3. State is a fold of one ordered sequence of records; one `apply` serves live writes and replay.
 //! 4. A write is acknowledged after it was journalled and applied: the next decision sees it.
-//! 5. A sync that failed is never tried again: nothing more is written until restart; decisions go on.
-//! 6. No guard of the customer map leaves [`store`].
+//! 5. A sync that failed is never tried again. Nothing more is written until a restart; decisions go on.
+//! 6. No guard of the customer map leaves [`state::store`].
 //! 7. Every queue, body, cache and loop has a bound with a name.
-//! 8. Only [`http`] knows the wire's shapes, only [`codec`] what records and snapshots hold.
-//! 9. A data directory that was initialised never starts empty, and no byte that a checksum does not cover is believed.
+//! 8. Only [`http`] knows the shapes on the wire, only [`storage::codec`] those of records and snapshots.
+//! 9. A data directory that was initialised never starts empty. No byte is believed that a checksum does not cover.
+//!
+//! `tests/tidy.rs` holds the order of the rooms, and what the core may not name.
 
-pub mod input;
-pub mod schema;
-pub mod customer;
-pub mod expression;
-pub mod learning;
-pub mod rules;
-pub mod engine;
-pub mod decide;
-pub mod intake;
-pub mod state;
-pub mod insight;
-pub mod storage;
-pub mod node;
-pub mod http;
-pub mod bundle;
-pub mod cli;
+// The core.
+pub mod input; // documents and bodies as trees that know their places, and all that is wrong with them
+pub mod schema; // what can be known: kinds of values, features, events, and how a row packs them
+pub mod customer; // one customer: id, row, contacts, and the events and changes that alter them
+pub mod expression; // conditions: parsed, checked, brought into normal form, evaluated; schedules and experiments
+pub mod learning; // how likely an offer is to be taken, learned from outcomes
+pub mod rules; // rule sets as teams write them, and the numbers their names have for ever
+pub mod engine; // all active rule sets compiled into one index
+pub mod decide; // a decision: which offers survive, which is chosen, and why
+pub mod intake; // events and tokens as they come back, read and checked
+pub mod state; // the fold: customers, definitions and counts, changed by records alone
+pub mod insight; // questions about many: warnings, audiences, statistics, other policies
+
+// The shell.
+pub mod storage; // files: the journal, snapshots, and the directory that holds them
+pub mod node; // a running node: the engine in force, and the one road for writes
+pub mod http; // the wire: routes, shapes, sockets, metrics
+pub mod bundle; // the folder of files that a data team writes
+pub mod cli; // the command line
