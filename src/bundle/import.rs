@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::input::cursor::{Cursor, Input, InputValue, quoted};
-use crate::input::problem::{Problem, Problems, Source, nearest};
+use crate::input::cursor::Cursor;
+use crate::input::document::{Input, InputValue};
+use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
 use crate::schema::Schema;
 
 /// The column of a customer's id in Usher's own files.

@@ -6,8 +6,9 @@ use fastrand::Rng;
 
 use crate::customer::id::CustomerId;
 use crate::customer::update::{Change, Update, read_fields};
-use crate::input::cursor::{Cursor, Input, quoted};
-use crate::input::problem::{Problems, Source};
+use crate::input::cursor::Cursor;
+use crate::input::document::Input;
+use crate::input::problem::{Problems, Source, quoted};
 use crate::schema::value::{SECOND, Time, Value};
 use crate::schema::{FeatureId, Kind, Schema, Vocabulary};
 

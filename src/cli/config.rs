@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::input::problem::{Place, Problem, Problems, Source, nearest};
 use crate::intake::token;
 use crate::node::snapshotter::SnapshotSchedule;
+use crate::schema::span;
 use crate::storage::durability::SyncPolicy;
 
 /// Where the server listens unless told otherwise.
@@ -307,17 +308,12 @@ fn read_journal_mb(text: &str) -> Result<u64, String> {
 
 /// A whole number with one unit: `30d`, `12h`, `90m`, `3600s`.
 fn read_token_life(text: &str) -> Result<Duration, String> {
-    let unit = |unit| match unit {
-        "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(3600),
-        "d" => Some(24 * 3600),
-        _ => None,
+    let seconds = match text.strip_suffix('s') {
+        Some(number) => number.parse().ok(),
+        None => span::seconds(text),
     };
-    let parts = text.split_at_checked(text.len().saturating_sub(1));
-    let seconds = parts.and_then(|(number, last)| number.parse::<u64>().ok()?.checked_mul(unit(last)?));
-    let life =
-        seconds.map(Duration::from_secs).filter(|life| (MIN_TOKEN_LIFE..=MAX_TOKEN_LIFE).contains(life));
+    let life = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    let life = life.filter(|life| (MIN_TOKEN_LIFE..=MAX_TOKEN_LIFE).contains(life));
     life.ok_or_else(|| format!("expected from 1m to 90d, such as 30d, 12h, 90m or 3600s, found {text:?}"))
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::cursor::{Cursor, Input};
+use crate::input::cursor::Cursor;
+use crate::input::document::Input;
 use crate::input::problem::{Problems, Source};
 
 /// Such a file, with what tells where it is pushed.

@@ -141,7 +141,7 @@ fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json
 fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
     let text = Json::Object(given.clone()).to_string();
     let input =
-        crate::input::cursor::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
+        crate::input::document::Input::from_json(text.as_bytes()).map_err(|problems| problems.to_string())?;
     let mut problems = Problems::new();
     let root = crate::input::cursor::Cursor::root(&input, None);
     let features = read_fields(&root, schema, None, &mut problems);

@@ -1,15 +1,16 @@
-//! What a customer was shown and what came of it: one outcome in 8 bytes, a bounded history beside the features in the
-//! customer's row. Caps and suppressions are counted from it.
+//! Contacts: what a customer was shown and what came of it. One outcome takes 8 bytes, and a bounded history
+//! of them stands in the customer's row, after the features. Caps and suppressions count contacts.
 
 use super::numbers::{OfferNumber, PlaceNumber};
 use super::outcome::OutcomeKind;
 
-/// Contacts kept of one customer at most; then the oldest impression goes, and if there is none the oldest contact.
+/// The most contacts kept for one customer. Beyond it the oldest impression is dropped, or the oldest contact
+/// if there is no impression.
 pub const MAX_CONTACTS: usize = 256;
 
-/// 2024-01-01T00:00:00Z in seconds since 1970. Contacts are dated from here, to 2058.
+/// 2024-01-01T00:00:00Z in seconds since 1970, the earliest date of a contact. The latest is in 2058.
 pub const FIRST_SECOND: u32 = 1_704_067_200;
-/// One beyond the last second that a contact can be dated, since 1970.
+/// The first second that is too late for a contact, in seconds since 1970.
 pub const LAST_SECOND: u32 = FIRST_SECOND + ((1 << TIME_BITS) - 1);
 
 const TIME_BITS: u32 = 30;
@@ -17,13 +18,14 @@ const OUTCOME_BITS: u32 = 2;
 const PLACE_BITS: u32 = 13;
 const OFFER_BITS: u32 = 19;
 const _: () = assert!(TIME_BITS + OUTCOME_BITS + PLACE_BITS + OFFER_BITS == 64);
+const _: () = assert!(OutcomeKind::COUNT <= 1 << OUTCOME_BITS);
 
-/// Offers that can be told apart.
+/// How many offers contacts can tell apart.
 pub const MAX_OFFER_NUMBERS: usize = 1 << OFFER_BITS;
-/// Places (placement and channel) that can be told apart.
+/// How many places (a placement with a channel) contacts can tell apart.
 pub const MAX_PLACE_NUMBERS: usize = 1 << PLACE_BITS;
 
-/// One outcome, packed.
+/// One outcome, packed into a word.
 ///
 /// ```text
 /// bits 63..34  seconds since 2024-01-01 plus one, so that no contact is zero
@@ -31,14 +33,15 @@ pub const MAX_PLACE_NUMBERS: usize = 1 << PLACE_BITS;
 /// bits 31..19  place
 /// bits 18..0   offer
 /// ```
-/// The time is in front, so that contacts sort by time.
+/// The time has the highest bits, so that contacts sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Contact(u64);
 
 impl Contact {
-    /// A contact at this second since 1970; what is before [`FIRST_SECOND`] or after [`LAST_SECOND`] is dated there.
+    /// A contact at this second since 1970. A time outside [`FIRST_SECOND`] to [`LAST_SECOND`] is moved to
+    /// the nearer end.
     pub fn new(offer: OfferNumber, place: PlaceNumber, kind: OutcomeKind, at: u32) -> Contact {
-        // One second less than can be dated, because of the one that is added.
+        // The last second is left out, because one is added.
         let seconds = u64::from(at.clamp(FIRST_SECOND, LAST_SECOND - 1) - FIRST_SECOND) + 1;
         let offer = u64::from(offer.0) & ((1 << OFFER_BITS) - 1);
         let place = u64::from(place.0) & ((1 << PLACE_BITS) - 1);
@@ -50,35 +53,38 @@ impl Contact {
         )
     }
 
-    /// The contact in this word of a row.
+    /// The contact that this word of a row holds.
     pub fn of_word(word: u64) -> Contact {
         Contact(word)
     }
 
-    /// The word that it is.
+    /// The word that holds it in a row.
     pub fn word(self) -> u64 {
         self.0
     }
 
-    /// Of which offer.
+    /// The number of the offer.
     #[inline]
     pub fn offer(self) -> OfferNumber {
         OfferNumber((self.0 & ((1 << OFFER_BITS) - 1)) as u32)
     }
 
-    /// Where.
+    /// The number of the placement and channel.
     #[inline]
     pub fn place(self) -> PlaceNumber {
         PlaceNumber((self.0 >> OFFER_BITS & ((1 << PLACE_BITS) - 1)) as u16)
     }
 
-    /// What became of it.
+    /// What the customer did with the offer.
     #[inline]
     pub fn kind(self) -> OutcomeKind {
-        OutcomeKind::ALL[(self.0 >> (PLACE_BITS + OFFER_BITS) & 3) as usize]
+        let index = self.0 >> (PLACE_BITS + OFFER_BITS) & ((1 << OUTCOME_BITS) - 1);
+        // A word that was read from a disk must not panic here. With as many kinds as the bits can tell apart
+        // this is no branch.
+        OutcomeKind::ALL.get(index as usize).copied().unwrap_or(OutcomeKind::Impression)
     }
 
-    /// When, in seconds since 1970.
+    /// When it happened, in seconds since 1970.
     #[inline]
     pub fn at(self) -> u32 {
         ((self.0 >> (64 - TIME_BITS)) as u32).saturating_sub(1) + FIRST_SECOND
@@ -96,7 +102,7 @@ mod tests {
         fn a_contact_says_what_it_was_made_of(
             offer in 0..MAX_OFFER_NUMBERS as u32,
             place in 0..MAX_PLACE_NUMBERS as u16,
-            kind in 0..4_usize,
+            kind in 0..OutcomeKind::COUNT,
             at in FIRST_SECOND..LAST_SECOND,
             later in FIRST_SECOND..LAST_SECOND,
         ) {

@@ -1,41 +1,46 @@
-//! What happened to a customer, as data: checked against schema and engine when it is made, so that the fold needs neither.
+//! What happened to a customer, as data. An event is checked against schema and engine when it is made, so
+//! the fold needs neither.
 
 use super::outcome::Outcome;
 use crate::schema::FeatureId;
 
-/// Values that one event gives to computed features at most.
+/// The most values that one event gives to computed features.
 pub const MAX_FACTS: usize = crate::schema::MAX_FEATURES;
-/// How far ahead of our clock an event may be dated, in seconds: a device's clock may be wrong. It is taken as of now.
+/// How many seconds ahead of our clock an event may be dated: a device's clock may be wrong. Such an event
+/// counts as now.
 pub const MAX_AHEAD_S: u32 = 300;
-/// How late an event may come, in seconds: longer than any window looks back.
+/// How many seconds late an event may come: longer than any window looks back.
 pub const MAX_LATE_S: u32 = 400 * crate::schema::value::DAY_SECONDS;
 
-/// One event.
+/// One event, ready for the fold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
-    /// When it happened, in seconds since 1970; at most `received`.
+    /// When it happened, in seconds since 1970; never after `received`.
     pub at: u32,
-    /// When it was received, in seconds since 1970: the fold's clock.
+    /// When it was received, in seconds since 1970. This is the fold's clock.
     pub received: u32,
-    /// A hash of its id; 0 if it has none. The same one again changes nothing, as long as it is remembered.
+    /// A hash of the event's id; 0 if it has none. As long as an id is remembered, the same event again
+    /// changes nothing.
     pub id: u64,
-    /// What computed features take from it: a property's value as its kind packs it, 1 where there is none to take.
+    /// What computed features take from it: the code of a property's value, or 1 for features that take no
+    /// property.
     pub facts: Vec<(FeatureId, u64)>,
-    /// What became of a proposition, if it tells that.
+    /// What became of a proposition, if the event tells that.
     pub outcome: Option<Box<Outcome>>,
 }
 
 /// What the fold made of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It was taken.
+    /// The event was counted everywhere.
     Accepted,
-    /// It was taken; but a budget of customers had counted the customer before, so it used up nothing.
+    /// The event was counted, but used up no budget: a budget of customers had counted this customer before.
     Again,
-    /// It was taken before and changed nothing.
+    /// The same event was counted before, so it changed nothing.
     Duplicate,
-    /// It was taken, but not counted in its budgets, because one of them is used up.
+    /// The event was counted, but not in its budgets, because one of them is used up.
     UsedUp,
-    /// Its proposition is older than what is remembered of outcomes, so it may have been counted: nothing was changed.
+    /// Nothing was changed: the proposition is older than what is remembered of outcomes, so it may have been
+    /// counted before.
     Forgotten,
 }

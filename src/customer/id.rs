@@ -1,14 +1,15 @@
-//! A customer's id.
+//! The id by which a customer is known.
 
 use std::borrow::Borrow;
 use std::fmt;
 
 use compact_str::CompactString;
 
-/// An id's greatest length in bytes.
+/// The greatest length of an id in bytes.
 pub const MAX_ID_BYTES: usize = 64;
 
-/// Who is decided for: 1 to 64 bytes of UTF-8 without control characters. Up to 24 bytes take no allocation.
+/// The id of a customer: 1 to 64 bytes of UTF-8 without control characters. Up to 24 bytes need no
+/// allocation.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CustomerId(CompactString);
 
@@ -16,7 +17,7 @@ impl CustomerId {
     /// Takes `text` as an id.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: empty, longer than [`MAX_ID_BYTES`], a control character.
+    /// A sentence that says what is wrong: empty, longer than [`MAX_ID_BYTES`], or a control character.
     ///
     /// ```
     /// use usher::customer::id::CustomerId;
@@ -33,13 +34,13 @@ impl CustomerId {
         &self.0
     }
 
-    /// Bytes it takes outside its own slot: 0 up to 24 bytes.
+    /// How many bytes it takes on the heap: none up to 24 bytes.
     pub fn heap_bytes(&self) -> usize {
         if self.0.is_heap_allocated() { self.0.capacity() } else { 0 }
     }
 }
 
-/// Whether `text` may be an id, without making one.
+/// Checks that `text` may be an id, without making one.
 ///
 /// # Errors
 /// As [`CustomerId::new`].
@@ -50,7 +51,8 @@ pub fn check(text: &str) -> Result<(), String> {
     if text.len() > MAX_ID_BYTES {
         return Err(format!("a customer id has 1 to {MAX_ID_BYTES} bytes, this one has {}", text.len()));
     }
-    // Nearly every id is of these, and to look at all its bytes is quicker than to stop at the first that is not.
+    // Nearly every id has only these characters. To look at all bytes is faster than to stop at the first
+    // other one.
     if text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte)) {
         return Ok(());
     }

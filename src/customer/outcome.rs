@@ -1,97 +1,108 @@
-//! What became of a proposition, and what that is counted in and teaches.
+//! What became of a proposition, which tallies and budgets count it, and what can be learned from it.
 
 use super::numbers::{ArmNumber, OfferNumber, PlaceNumber};
+use crate::schema::OUTCOMES;
 
-/// Arms of experiments that one outcome is counted under at most.
+/// The most arms of experiments that one outcome counts under.
 pub const MAX_ARMS_PER_OUTCOME: usize = 16;
-/// Budgets that one outcome is counted in at most.
+/// The most budgets that one outcome counts in.
 pub const MAX_BUDGETS_PER_OUTCOME: usize = 16;
 
-/// What became of a proposition.
+/// What became of one proposition, with all that the fold needs to count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What.
+    /// What the customer did with the offer.
     pub kind: OutcomeKind,
-    /// Of which offer.
+    /// The offer of the proposition.
     pub offer: OfferNumber,
-    /// On which placement and channel.
+    /// The placement and channel on which it was shown.
     pub place: PlaceNumber,
-    /// Under which arms of experiments it was decided.
+    /// The arms of experiments under which it was decided, at most [`MAX_ARMS_PER_OUTCOME`].
     pub arms: Vec<ArmNumber>,
-    /// What tells its proposition from all others; 0 if it came without a token.
+    /// Tells the proposition from all others; 0 if it came without a token.
     pub nonce: u64,
-    /// When it was decided, in seconds since 1970.
+    /// When the proposition was decided, in seconds since 1970.
     pub decided: u32,
-    /// What it was worth, in thousandths; 0 if nothing was said.
+    /// What the outcome was worth, in thousandths; 0 if nothing was said.
     pub value: i64,
-    /// Budgets that it uses up.
+    /// The budgets that it uses up, at most [`MAX_BUDGETS_PER_OUTCOME`].
     pub budgets: Vec<BudgetUse>,
-    /// What is to be learned from it.
+    /// What can be learned from it; `None` for offers whose propensity is not learned.
     pub lesson: Option<Lesson>,
 }
 
 /// A budget that an outcome uses up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetUse {
-    /// Which: a hash of its rule set's name and its own; never 0.
+    /// A hash of the rule set's name and the budget's name; never 0.
     pub key: u64,
-    /// Of which day (days since 1970, in the budget's zone); 0 for one that is not by the day.
+    /// The day whose budget it is, in days since 1970 in the budget's zone; 0 for a budget that is not by the
+    /// day.
     pub day: u32,
-    /// How much of it there is.
+    /// How many outcomes the budget allows.
     pub max: u32,
-    /// Whether a customer uses it up once only, however often the same outcome of the same offer comes.
+    /// Whether a customer uses it up only once, however often the same outcome of the same offer comes.
     pub once: bool,
 }
 
 /// How an outcome teaches a learned propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lesson {
-    /// The segment that the customer was in when it was decided.
+    /// The segment that the customer was in when the proposition was decided.
     pub segment: u8,
-    /// An impression without a click for so long counts as a no, in seconds.
+    /// How long an impression waits for a click before it counts as a no, in seconds.
     pub window_s: u32,
-    /// Time after which what was learned counts half, in seconds; 0 for never.
+    /// The time after which what was learned counts half, in seconds; 0 for never.
     pub half_life_s: u32,
 }
 
-/// What became of a proposition.
+/// The kinds of outcome. To add one, add its event to [`OUTCOMES`] too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutcomeKind {
-    /// It was seen.
+    /// The customer saw the offer.
     Impression,
-    /// It was followed.
+    /// The customer opened the offer.
     Click,
-    /// It was sent away.
+    /// The customer closed or refused the offer.
     Dismiss,
-    /// It was taken.
+    /// The customer took the offer up.
     Convert,
 }
 
 impl OutcomeKind {
     /// How many kinds there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = OUTCOMES.len();
 
-    /// All of them, by [`OutcomeKind::index`].
+    /// All kinds, in the order of [`OutcomeKind::index`].
     pub const ALL: [OutcomeKind; OutcomeKind::COUNT] =
         [OutcomeKind::Impression, OutcomeKind::Click, OutcomeKind::Dismiss, OutcomeKind::Convert];
 
-    /// Its place among [`OutcomeKind::ALL`].
+    /// Its place among [`OutcomeKind::ALL`] and [`OUTCOMES`], from 0.
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// Its name: that of the event.
+    /// Its name, which is the name of its event.
     pub fn name(self) -> &'static str {
-        match self {
-            OutcomeKind::Impression => "impression",
-            OutcomeKind::Click => "click",
-            OutcomeKind::Dismiss => "dismiss",
-            OutcomeKind::Convert => "convert",
-        }
+        OUTCOMES[self.index()].0
     }
 
-    /// The outcome of this name.
+    /// The kind whose event has this name.
     pub fn of_name(name: &str) -> Option<OutcomeKind> {
         OutcomeKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_the_event_of_its_name_in_every_schema() {
+        for (index, kind) in OutcomeKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.index(), index);
+            assert_eq!(kind.name(), format!("{kind:?}").to_lowercase());
+            assert_eq!(OutcomeKind::of_name(kind.name()), Some(kind));
+        }
     }
 }

@@ -1,27 +1,30 @@
 //! The words of a customer: a header, the features, then the contacts.
 //!
 //! ```text
-//! word 0        header: 16 bits words before the contacts, 16 bits contacts, the rest 0; all of it 0 without contacts
+//! word 0        header: 16 bits words before the contacts, 16 bits contacts, the rest 0;
+//!               without contacts all of it is 0
 //! word 1 ...    features, where the schema says
 //! then          contacts, in the order of their words and so of their times
 //! ```
 //!
-//! One row under one sequence lock: a decision sees features and contacts of one moment. Whoever keeps rows (store,
-//! snapshot, digest) takes them as words and nothing more. Zero words at the end may be missing, as they are of a row without
-//! contacts; a contact is never zero.
+//! A whole row is under one sequence lock, so a decision sees features and contacts of the same moment.
+//! Store, snapshot and digest see a row only as words. Zero words at the end may be missing, as they do in a
+//! row without contacts; a contact is never zero.
 
 use super::contact::{Contact, MAX_CONTACTS};
 use super::outcome::OutcomeKind;
 use crate::schema::{HEADER_WORDS, MAX_ROW_WORDS};
 use smallvec::SmallVec;
 
-/// A copy of a customer's words. Up to 64 take no allocation; used again, none at all.
+/// A copy of a customer's words. Up to 64 words need no allocation, and a copy that is used again needs none
+/// at all.
 pub type Row = SmallVec<[u64; 64]>;
 
-/// Words of a row with its contacts at most.
+/// The most words of a row with its contacts.
 pub const MAX_WORDS: usize = MAX_ROW_WORDS + MAX_CONTACTS;
 
-/// The contacts in a row, oldest first, as [`Contact::of_word`] takes them. Of words that are no row: some of them, or none.
+/// The contacts in a row, oldest first, as words for [`Contact::of_word`]. Of words that are no row it gives
+/// some of them, or none.
 #[inline]
 pub fn contacts(row: &[u64]) -> &[u64] {
     let (before, count) = header(row);
@@ -31,12 +34,12 @@ pub fn contacts(row: &[u64]) -> &[u64] {
     }
 }
 
-/// The row without its contacts.
+/// The header and features of a row, without its contacts.
 pub fn features(row: &[u64]) -> &[u64] {
     &row[..row.len() - contacts(row).len()]
 }
 
-/// Where contacts begin, and how many there are.
+/// Where the contacts begin, and how many there are.
 #[inline]
 fn header(row: &[u64]) -> (usize, usize) {
     let header = row.first().copied().unwrap_or_default();
@@ -48,8 +51,8 @@ fn set_header(row: &mut Row, before: usize, count: usize) {
     row[0] = if count == 0 { 0 } else { before as u64 | (count as u64) << 16 };
 }
 
-/// Gives the features of `row` room for a schema whose rows have `words` words; contacts come after it. Features can be
-/// written, and contacts added, from then on.
+/// Makes room in `row` for the features of a schema whose rows have `words` words, and moves the contacts
+/// after it. From then on features can be written and contacts added.
 pub fn open(row: &mut Row, words: usize) {
     let count = contacts(row).len();
     let before = row.len() - count;
@@ -63,7 +66,7 @@ pub fn open(row: &mut Row, words: usize) {
     set_header(row, before, count);
 }
 
-/// Adds a contact to an open row where it belongs in time.
+/// Adds a contact to a row that was opened, at its place in time.
 pub fn add(row: &mut Row, contact: Contact) {
     let count = contacts(row).len();
     let before = row.len() - count;
@@ -72,8 +75,8 @@ pub fn add(row: &mut Row, contact: Contact) {
     set_header(row, before, count + 1);
 }
 
-/// Takes contacts away that need not stay. Of more than [`MAX_CONTACTS`] then the oldest impressions go, and where there are
-/// none the oldest contacts.
+/// Drops the contacts for which `stays` is false. If more than [`MAX_CONTACTS`] are left, it drops the oldest
+/// impressions, and without impressions the oldest contacts.
 pub fn prune(row: &mut Row, stays: impl Fn(Contact) -> bool) {
     let count = contacts(row).len();
     let before = row.len() - count;

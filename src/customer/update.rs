@@ -1,4 +1,5 @@
-//! A change to one customer, as data: checked against the schema when it is made, so that applying it cannot fail.
+//! A change to one customer, as data. It is checked against the schema when it is made, so applying it cannot
+//! fail.
 
 use super::event::Event;
 use super::id::CustomerId;
@@ -8,32 +9,33 @@ use crate::input::cursor::Cursor;
 use crate::input::problem::{Problem, Problems};
 use crate::schema::{FeatureId, Schema};
 
-/// What happens to which customer.
+/// A change and the customer that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// Who.
+    /// The id of the customer who changes.
     pub customer: CustomerId,
-    /// What.
+    /// What happens to this customer.
     pub change: Change,
 }
 
 /// What happens to a customer. Values are codes as the schema packs them; code 0 clears a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// These stored features and no others; what was computed from events, and contacts, stay. An unknown customer is
-    /// created.
+    /// They have these stored features and no others. Contacts, and what was computed from events, stay. An
+    /// unknown customer is created.
     Replace(Vec<(FeatureId, u64)>),
-    /// These features, all others as they are; an unknown customer is created.
+    /// These features change, all others stay. An unknown customer is created.
     Merge(Vec<(FeatureId, u64)>),
-    /// Something happened to the customer; an unknown one is created.
+    /// Something happened to them. An unknown customer is created.
     Event(Box<Event>),
-    /// The customer is forgotten.
+    /// Everything about them is forgotten.
     Erase,
 }
 
 impl Change {
-    /// The row after this change: `row` holds what was there before (empty for an unknown customer). `Erase` leaves an
-    /// empty row. Events are more than a row's business: [`State::apply`](crate::state::State::apply).
+    /// Makes the row what it is after this change. `row` holds what was there before, nothing for an unknown
+    /// customer. `Erase` leaves an empty row. An event changes nothing here, because it concerns more than
+    /// the row: [`State::apply`](crate::state::State::apply).
     pub fn apply(&self, schema: &Schema, row: &mut Row) {
         let (Change::Replace(fields) | Change::Merge(fields)) = self else {
             if *self == Change::Erase {
@@ -57,9 +59,11 @@ impl Change {
     }
 }
 
-/// The features in the map here with their codes; 0 for `null`, which clears. `besides` is a key that is no
-/// feature. What is wrong is said up to [`MAX_PROBLEMS`](crate::input::problem::MAX_PROBLEMS), then reading ends: hints
-/// cost time.
+/// Reads the map here as features with their codes; `null` is code 0, which clears. `besides` is a key that
+/// is no feature.
+///
+/// After [`MAX_PROBLEMS`](crate::input::problem::MAX_PROBLEMS) problems reading stops, because hints cost
+/// time.
 pub(crate) fn read_fields(
     root: &Cursor<'_, '_>,
     schema: &Schema,
@@ -100,7 +104,7 @@ fn read_field(name: &str, at: &Cursor<'_, '_>, schema: &Schema) -> Result<(Featu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::cursor::Input;
+    use crate::input::document::Input;
     use crate::input::problem::MAX_PROBLEMS;
 
     #[test]

@@ -9,7 +9,7 @@ use super::scan::{Obstacle, obstacle};
 use super::{Candidate, Passed, Score, Seen, Shown};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
-use crate::expression::normalise::Alternatives;
+use crate::expression::alternatives::Alternatives;
 use crate::expression::seen::{Read, seen as read_below, variant_of};
 use crate::rules::rule_set::Schedule;
 use crate::schema::value::{Time, Value};

@@ -4,8 +4,8 @@
 use super::Seen;
 use crate::engine::Engine;
 use crate::expression::Node;
+use crate::expression::alternatives::{Alternatives, Atom};
 use crate::expression::keys::Keys;
-use crate::expression::normalise::{Alternatives, Atom};
 use crate::expression::seen::variant_of;
 use crate::expression::term::{Scoped, Term, TermId};
 use crate::schema::value::Value;

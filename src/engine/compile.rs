@@ -9,8 +9,9 @@ use super::{
     Caps, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
+use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
-use crate::expression::normalise::{Alternatives, Normaliser};
+use crate::expression::normalise::Normaliser;
 use crate::expression::term::Terms;
 use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
 use crate::input::problem::Problems;

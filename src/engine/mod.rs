@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
 use crate::customer::outcome::Lesson;
+use crate::expression::alternatives::Alternatives;
 use crate::expression::arm::{Arm, ArmId, slot};
 use crate::expression::experiment::{Experiment, Holdout, InVariant};
-use crate::expression::normalise::Alternatives;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
 use crate::expression::{Expression, Tag};
-use crate::input::cursor::quoted;
-use crate::input::problem::Problem;
+use crate::input::problem::{Problem, quoted};
 use crate::learning::Pace;
 use crate::rules::catalogue::Catalogue;
 use crate::rules::rule_set::{LearnedRule, Locale, Localized, Schedule, best};

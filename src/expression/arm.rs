@@ -1,18 +1,21 @@
-//! Who is in which arm of an experiment: told from a salt and the customer's id alone, so that it is the same on every node
-//! and channel, before and after a customer becomes known, and in a data team's own tools.
+//! Which customers are in which arm of an experiment. Only a salt and the customer's id decide. So the arm is
+//! the same on every node and channel, before and after a customer becomes known, and in a data team's own
+//! tools.
 //!
-//! A customer's *slot* for a salt is the number that the first eight hexadecimal digits of `sha256("SALT:CUSTOMER")` write,
-//! modulo 10,000. A slot is a hundredth of a percent of all customers; the variants of an experiment take slots in the order
-//! in which they are written, from 0 on or from where the experiment says.
+//! A customer's *slot* for a salt is the number written by the first eight hexadecimal digits of
+//! `sha256("SALT:CUSTOMER")`, modulo 10,000. A slot holds a hundredth of a percent of all customers. The
+//! variants of an experiment take slots in the order in which they are written, from 0 on or from where the
+//! experiment says.
 //!
 //! ```text
 //! Python      int(hashlib.sha256(f"{salt}:{customer}".encode()).hexdigest()[:8], 16) % 10000
-//! PostgreSQL  ('x' || left(encode(sha256(convert_to(salt || ':' || customer, 'UTF8')), 'hex'), 8))::bit(32)::bigint % 10000
+//! PostgreSQL  ('x' || left(encode(sha256(convert_to(salt || ':' || customer, 'UTF8')), 'hex'), 8))
+//!                 ::bit(32)::bigint % 10000
 //! DuckDB      ('0x' || left(sha256(salt || ':' || customer), 8))::bigint % 10000
 //! ```
 //!
-//! So `plain: 50, photo: 50` with the salt `q4` shows `photo` to those whose slot is 5,000 or more. Slots are even to 4 in a
-//! million: 2^32 is no multiple of 10,000.
+//! So `plain: 50, photo: 50` with the salt `q4` shows `photo` to customers whose slot is 5,000 or more. Slots
+//! are even to 4 in a million, because 2^32 is not a multiple of 10,000.
 
 use std::sync::Arc;
 
@@ -20,26 +23,27 @@ use sha2::{Digest, Sha256};
 
 use crate::customer::numbers::ArmNumber;
 
-/// Slots that all customers fall into.
+/// How many slots there are for all customers together.
 pub const SLOTS: u16 = 10_000;
 
-/// Arms of one engine at most.
+/// The most arms of one engine.
 pub const MAX_ARMS: usize = 1_024;
 
-/// The number of an arm in one engine.
+/// The number of an arm in one engine, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArmId(pub u16);
 
 /// A variant of an experiment, or a side of the holdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arm {
-    /// `EXPERIMENT.VARIANT`, unique over all active rule sets; `holdout.in` and `holdout.out`.
+    /// `EXPERIMENT.VARIANT`, unique over all active rule sets; for the holdout `holdout.in` and
+    /// `holdout.out`.
     pub name: Box<str>,
-    /// The experiment's name.
+    /// The name of the experiment that it belongs to.
     pub experiment: Arc<str>,
-    /// Of all customers, in slots: hundredths of a percent.
+    /// Its share of all customers in slots, which are hundredths of a percent.
     pub share: u16,
-    /// Its number in the catalogue.
+    /// Its number in the catalogue, the same in every engine.
     pub number: ArmNumber,
 }
 

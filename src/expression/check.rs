@@ -1,9 +1,10 @@
-//! Names and types: [`Syntax`] and what it may refer to become an [`Expression`]. All problems are found at
-//! once; constants are folded, so that a guardrail over an offer's own attributes comes down to what it asks
-//! of the customer.
+//! Checking names and types: a [`Syntax`] and what it may refer to become an [`Expression`]. All problems are
+//! found at once. Constants are folded, so a guardrail over an offer's own attributes comes down to what it
+//! asks of the customer.
 
 mod functions;
 mod names;
+mod operators;
 mod words;
 
 use std::collections::HashMap;
@@ -12,44 +13,41 @@ use std::sync::Arc;
 use super::Variables;
 use super::cost::Cost;
 use super::evaluate::{Facts, NO_OVERLOAD, TagMemo};
-use super::parse::{LoopTerm, Term, TermKind};
 use super::scan::outside_texts;
+use super::syntax::{Term, TermKind};
 use super::types::common;
-use super::{
-    Comparison, Expression, Loop, LoopKind, MAX_COST, Node, Operator, Parameters, Part, Syntax, Type,
-};
+use super::{Expression, MAX_COST, Node, Parameters, Part, Syntax, Type};
 use crate::input::problem::{Problem, Problems};
 use crate::schema::Schema;
 use crate::schema::context::Context;
 use crate::schema::value::Value;
 
-/// What an expression may refer to.
+/// What an expression may refer to, and what that means.
 #[derive(Clone, Copy)]
 pub struct Scope<'s> {
-    /// Features and context.
+    /// Declares the features, the context and the attributes of offers.
     pub schema: &'s Schema,
-    /// Tags by name.
+    /// The tags of the rule set, by name.
     pub tags: &'s TagNames,
-    /// The offer's attributes, if there is an offer: their kinds, and with `values` what they are for one
-    /// offer.
+    /// The offer whose attributes it may use; `None` if there is no offer.
     pub offer: Option<OfferScope<'s>>,
-    /// Parameters by name.
+    /// The parameters of the rule set, by name.
     pub parameters: &'s Parameters,
-    /// Free variables (of `usher eval`).
+    /// Free variables, which only `usher eval` has.
     pub variables: Variables<'s>,
-    /// The name of the event that the condition is about, if it is about one: then the schema's context is what the event
-    /// carries, and its bare names are all that there is.
+    /// The name of the event that a condition is about; `None` for all other conditions. With an event the
+    /// schema's context is what the event carries, and the condition sees nothing else.
     pub event: Option<&'s str>,
 }
 
-/// The names of a rule set's tags; a tag's number is its place.
+/// The names of a rule set's tags. A tag's number is its place.
 #[derive(Debug, Clone, Default)]
 pub struct TagNames {
     ids: HashMap<Box<str>, usize>,
 }
 
 impl TagNames {
-    /// Tags of these names, numbered from 0.
+    /// Tags of these names, numbered from 0 in this order.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> TagNames {
         TagNames { ids: names.into_iter().enumerate().map(|(i, name)| (name.into(), i)).collect() }
     }
@@ -59,15 +57,15 @@ impl TagNames {
     }
 }
 
-/// What an expression sees of an offer: the value of an attribute, or `None` where only its kind is known.
+/// What an expression sees of an offer.
 #[derive(Clone, Copy)]
 pub struct OfferScope<'s> {
-    /// The value of an attribute; `None` leaves it open.
+    /// The value of an attribute; `None` if only its kind is known.
     pub value: &'s dyn Fn(&str) -> Option<Value<'static>>,
 }
 
 impl<'s> Scope<'s> {
-    /// Features and context, no tags, no parameters, no offer.
+    /// A scope with features and context, but without tags, parameters and an offer.
     pub fn of(schema: &'s Schema) -> Scope<'s> {
         static NONE: std::sync::LazyLock<(TagNames, Parameters)> = std::sync::LazyLock::new(Default::default);
         Scope { schema, tags: &NONE.0, offer: None, parameters: &NONE.1, variables: &[], event: None }
@@ -76,7 +74,8 @@ impl<'s> Scope<'s> {
     /// Checks a condition.
     ///
     /// ```
-    /// use usher::expression::{Origin, Scope, Syntax};
+    /// use usher::expression::{Scope, Syntax};
+    /// use usher::input::origin::Origin;
     /// use usher::schema::Schema;
     ///
     /// let schema = Schema::parse("s", "schema: s\nfeatures: {age: {kind: int}}").unwrap();
@@ -86,13 +85,13 @@ impl<'s> Scope<'s> {
     /// ```
     ///
     /// # Errors
-    /// Every unknown name and every type that does not fit, each with its place; more work than
-    /// [`MAX_COST`] steps.
+    /// Every unknown name and every type that does not fit, each with its place, and work beyond [`MAX_COST`]
+    /// steps.
     pub fn condition(&self, syntax: &Syntax) -> Result<Expression, Problems> {
-        self.check(syntax, "a condition is true or false", |kind| matches!(kind, Type::Bool | Type::Any))
+        self.check(syntax, "a condition must be true or false", |kind| matches!(kind, Type::Bool | Type::Any))
     }
 
-    /// Checks an expression for a number.
+    /// Checks an expression that must give a number.
     ///
     /// # Errors
     /// As [`Scope::condition`].
@@ -102,8 +101,8 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// Checks an expression of any type. What fails whenever it is evaluated is no problem here but what it
-    /// comes to.
+    /// Checks an expression of any type. An expression that fails each time it is evaluated is no problem
+    /// here: the failure is its value.
     ///
     /// # Errors
     /// As [`Scope::condition`].
@@ -111,8 +110,8 @@ impl<'s> Scope<'s> {
         self.run(syntax, Mode::Lenient, "", |_| true)
     }
 
-    /// As [`Scope::any`], but names and types that do not fit are no problems either: they have no answer
-    /// when they are evaluated, and `&&` and `||` go round them.
+    /// As [`Scope::any`], but names and types that do not fit are no problems either. They have no answer
+    /// when they are evaluated, and `&&` and `||` ignore them if their other side decides.
     ///
     /// # Errors
     /// What is beyond a limit.
@@ -159,10 +158,10 @@ impl<'s> Scope<'s> {
 /// What counts as a problem when an expression is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Also what can never have a value: conditions and numbers of rule sets.
+    /// Also what can never have a value. For conditions and numbers of rule sets.
     Strict,
     Lenient,
-    /// Types and names are left to the evaluation.
+    /// Names and types are left to the evaluation.
     Dynamic,
 }
 
@@ -171,19 +170,19 @@ struct Check<'s> {
     mode: Mode,
     syntax: &'s Syntax,
     problems: Problems,
-    /// Variables of the enclosing loops; each has its place by its depth.
+    /// The variables of the loops around the term; a variable's number is its place.
     locals: Vec<(String, Type)>,
-    /// Regular expressions so far.
+    /// How many regular expressions were found so far.
     patterns: usize,
 }
 
-/// Where checking goes on after a problem: a value of any type.
+/// Stands in for a term with a problem: a value of any type.
 fn unknown() -> (Node, Type) {
     (Node::Constant(Value::Missing), Type::Any)
 }
 
 impl Check<'_> {
-    /// The whole expression, and the parts of its outermost conjunction.
+    /// Checks the whole expression, and gives the operands of its outermost conjunction.
     fn root(&mut self, root: &Term) -> (Node, Type, Vec<Part>) {
         let TermKind::And(operands) = &root.kind else {
             let (node, kind) = self.node(root);
@@ -199,7 +198,7 @@ impl Check<'_> {
         (self.chain(nodes, false), Type::Bool, parts)
     }
 
-    /// The term's own text, with the brackets that belong to it.
+    /// The text of a term, with the brackets that belong to it.
     fn text(&self, term: &Term) -> Box<str> {
         let text = &self.syntax.text;
         let (mut start, mut end) = (term.start, term.end.min(text.len()));
@@ -221,7 +220,7 @@ impl Check<'_> {
         self.wrong(problem)
     }
 
-    /// A name or a type that does not fit.
+    /// Notes a name or a type that does not fit.
     fn wrong(&mut self, problem: Problem) -> (Node, Type) {
         if self.mode == Mode::Dynamic {
             return (Node::Constant(NO_OVERLOAD), Type::Any);
@@ -230,7 +229,8 @@ impl Check<'_> {
         unknown()
     }
 
-    /// Refuses what could take too much work. Looked at as a whole: loops in loops multiply.
+    /// Refuses an expression that could take too much work. It looks at the whole, because loops inside loops
+    /// multiply.
     fn limit_cost(&mut self, node: &Node) {
         let cost = Cost::new(self.scope.schema, self.scope.variables).of(node);
         if cost > MAX_COST {
@@ -299,7 +299,7 @@ impl Check<'_> {
         }
     }
 
-    /// A term that must be true or false.
+    /// Checks a term that must be true or false.
     fn truth(&mut self, term: &Term) -> Node {
         let (node, kind) = self.node(term);
         match kind {
@@ -309,8 +309,7 @@ impl Check<'_> {
             {
                 node
             }
-            // Not known to be true or false until it is evaluated: kept as an operand, which is strict about
-            // it.
+            // Only evaluating tells whether this is true or false. As an operand of `&&` it must be.
             Type::Any => Node::And(Box::new([node])),
             other => {
                 let problem =
@@ -324,208 +323,8 @@ impl Check<'_> {
         }
     }
 
-    fn map(&mut self, terms: &[Term]) -> (Node, Type) {
-        let mut nodes = Vec::with_capacity(terms.len());
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
-        for pair in terms.chunks(2) {
-            let [key, value] = pair else { continue };
-            let (key_node, key_type) = self.node(key);
-            let fits =
-                key_type.is_text() || matches!(key_type, Type::Any | Type::Bool | Type::Int | Type::UInt);
-            if !fits {
-                return self.refuse(
-                    key,
-                    format!(
-                        "a map's key is a text, an int, a uint or a bool, this is {}",
-                        key_type.describe()
-                    ),
-                );
-            }
-            let (value_node, value_type) = self.node(value);
-            nodes.extend([key_node, value_node]);
-            keys.push(key_type);
-            values.push(value_type);
-        }
-        let kind = Type::map(common(keys.into_iter()), common(values.into_iter()));
-        (self.fold(Node::Map(nodes.into())), kind)
-    }
-
-    fn choice(&mut self, [condition, yes, no]: &[Term; 3]) -> (Node, Type) {
-        let condition = self.truth(condition);
-        let ((yes_node, yes_type), (no_node, no_type)) = (self.node(yes), self.node(no));
-        let kind = match (&yes_type, &no_type) {
-            (a, b) if a == b => yes_type.clone(),
-            (Type::Any, other) | (other, Type::Any) => other.clone(),
-            (a, b) if a.is_text() && b.is_text() => Type::Text,
-            (Type::List(_), Type::List(_)) | (Type::Map(_), Type::Map(_)) => {
-                common([yes_type.clone(), no_type.clone()].into_iter())
-            }
-            _ if self.mode == Mode::Dynamic => Type::Any,
-            (a, b) => {
-                let problem = self.problem(
-                    no,
-                    format!("one side of `? :` is {}, the other {}", a.describe(), b.describe()),
-                );
-                let both_numbers = a.is_number() && b.is_number();
-                return self.wrong(if both_numbers {
-                    problem.hint("write both as doubles: 1.0")
-                } else {
-                    problem
-                });
-            }
-        };
-        match condition {
-            Node::Constant(Value::Bool(true)) => (yes_node, kind),
-            Node::Constant(Value::Bool(false)) => (no_node, kind),
-            condition => (self.fold(Node::If(Box::new([condition, yes_node, no_node]))), kind),
-        }
-    }
-
-    fn compare(&mut self, comparison: Comparison, [left, right]: &[Term; 2], term: &Term) -> (Node, Type) {
-        let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        let ((left_node, left_type), (right_node, right_type)) = (self.node(left), self.node(right));
-        if equality && (left_type == Type::Null || right_type == Type::Null) {
-            let node = if left_type == Type::Null { right_node } else { left_node };
-            let has = self.fold(Node::Has(Box::new(node)));
-            let node =
-                if comparison == Comparison::Equal { self.fold(Node::Not(Box::new(has))) } else { has };
-            return (node, Type::Bool);
-        }
-        let pair = match (&left_type, &right_type) {
-            (Type::Word(words), _) if self.is_literal(right) => {
-                self.with_word(words, left_node, right_node, right, equality)
-            }
-            (_, Type::Word(words)) if self.is_literal(left) => self
-                .with_word(words, right_node, left_node, left, equality)
-                .map(|[word, literal]| [literal, word]),
-            (Type::Word(a), Type::Word(b)) => self.two_words(a, b, [left_node, right_node], term, equality),
-            (a, b)
-                if equality
-                    && (a.may_equal(b) || self.mode == Mode::Dynamic)
-                    && !matches!(a, Type::Set(_)) =>
-            {
-                Some([left_node, right_node])
-            }
-            (a, b) if a == b && has_order(a) => Some([left_node, right_node]),
-            (Type::Any, _) | (_, Type::Any) => Some([left_node, right_node]),
-            (a, b) if a.is_number() && b.is_number() => Some([left_node, right_node]),
-            (a, b) => {
-                let problem =
-                    self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
-                return self.wrong(match (a, b) {
-                    (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
-                    (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
-                        problem.hint("write timestamp('2026-01-31T00:00:00Z')")
-                    }
-                    (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),
-                    (Type::Bool, Type::Int | Type::Text) => {
-                        problem.hint("write true or false, without quotes")
-                    }
-                    _ => problem,
-                });
-            }
-        };
-        match pair.map(|pair| self.in_single_precision(pair)) {
-            Some(pair) => (self.fold(Node::Compare(comparison, Box::new(pair))), Type::Bool),
-            None => unknown(),
-        }
-    }
-
-    fn arithmetic(&mut self, operator: Operator, [left, right]: &[Term; 2], term: &Term) -> (Node, Type) {
-        use Operator::{Add, Divide, Modulo, Multiply, Subtract};
-        let ((left_node, left_type), (right_node, right_type)) = (self.node(left), self.node(right));
-        let kind = match (operator, &left_type, &right_type) {
-            // With a time or a duration the other side decides what it gives.
-            (_, Type::Any, Type::Time | Type::Duration) | (_, Type::Time | Type::Duration, Type::Any) => {
-                Type::Any
-            }
-            (_, Type::Any, other) | (_, other, Type::Any) => other.clone(),
-            (_, Type::Int, Type::Int) => Type::Int,
-            (_, Type::UInt, Type::UInt) => Type::UInt,
-            (Add, Type::Bytes, Type::Bytes) => Type::Bytes,
-            (Add | Subtract | Multiply | Divide, Type::Double, Type::Double) => Type::Double,
-            (Add, a, b) if a.is_text() && b.is_text() => Type::Text,
-            (Add, Type::List(_), Type::List(_)) => {
-                common([left_type.clone(), right_type.clone()].into_iter())
-            }
-            (Add | Subtract, Type::Time, Type::Duration) | (Add, Type::Duration, Type::Time) => Type::Time,
-            (Subtract, Type::Time, Type::Time) | (Add | Subtract, Type::Duration, Type::Duration) => {
-                Type::Duration
-            }
-            (Modulo, Type::Double, Type::Double) => {
-                return self.refuse(term, "`%` is for ints; convert with int(…)");
-            }
-            (_, a, b) => {
-                let detail = format!("{} and {} do not go together here", a.describe(), b.describe());
-                let problem = self.problem(term, detail);
-                let both_numbers = a.is_number() && b.is_number();
-                return self.wrong(if both_numbers {
-                    problem.hint("ints and doubles are not mixed: write 2.0 for 2, or convert with double(…)")
-                } else {
-                    problem
-                });
-            }
-        };
-        (self.fold(Node::Arithmetic(operator, Box::new([left_node, right_node]))), kind)
-    }
-
-    fn index(&mut self, [list, index]: &[Term; 2], term: &Term) -> (Node, Type) {
-        let ((list_node, list_type), (index_node, index_type)) = (self.node(list), self.node(index));
-        let kind = match (&list_type, &index_type) {
-            (Type::List(items), Type::Int | Type::Any) => (**items).clone(),
-            (Type::List(items), kind) if kind.is_number() && self.mode == Mode::Dynamic => (**items).clone(),
-            (Type::Map(both), key) if both.0.may_equal(key) => both.1.clone(),
-            (Type::Any, _) => Type::Any,
-            (Type::List(_), other) => {
-                return self.refuse(index, format!("an index is an int, this is {}", other.describe()));
-            }
-            (Type::Map(both), other) => {
-                let (keys, other) = (both.0.describe(), other.describe());
-                return self.refuse(index, format!("this map's keys are each {keys}, this is {other}"));
-            }
-            (other, _) => {
-                let other = other.describe();
-                return self.refuse(term, format!("only lists and maps have items, this is {other}"));
-            }
-        };
-        (self.fold(Node::Index(Box::new([list_node, index_node]))), kind)
-    }
-
-    fn comprehension(&mut self, l: &LoopTerm) -> (Node, Type) {
-        let (range, range_type) = self.node(&l.range);
-        let (key, value) = match &range_type {
-            Type::List(items) => (Type::Int, (**items).clone()),
-            Type::Set(words) => (Type::Int, Type::Word(Arc::clone(words))),
-            Type::Map(both) => (both.0.clone(), both.1.clone()),
-            Type::Any => (Type::Any, Type::Any),
-            other => {
-                let what = format!("only lists, sets and maps have items, this is {}", other.describe());
-                return self.refuse(&l.range, what);
-            }
-        };
-        let item = self.locals.len();
-        let single = if matches!(range_type, Type::Map(_)) { key.clone() } else { value.clone() };
-        match &l.names[..] {
-            [first, second] => self.locals.extend([(first.clone(), key.clone()), (second.clone(), value)]),
-            names => self.locals.extend(names.iter().map(|name| (name.clone(), single.clone()))),
-        }
-        let filter = l.filter.as_ref().map(|filter| self.truth(filter));
-        let (body, kind) = match l.kind {
-            LoopKind::Map | LoopKind::Entries => self.node(&l.body),
-            _ => (self.truth(&l.body), Type::Bool),
-        };
-        self.locals.truncate(item);
-        let kind = match l.kind {
-            LoopKind::Map => Type::list(kind),
-            LoopKind::Entries => Type::map(key, kind),
-            LoopKind::Filter => Type::list(single),
-            LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => Type::Bool,
-        };
-        let pair = l.names.len() == 2;
-        (Node::Loop(Box::new(Loop { kind: l.kind, range, filter, body, item, pair })), kind)
-    }
-
-    /// `&&` (`decisive` false) and `||` (`decisive` true) with constants taken out.
+    /// Joins operands of `&&` (`decisive` is false) or `||` (`decisive` is true), without the constants among
+    /// them.
     fn chain(&self, nodes: Vec<Node>, decisive: bool) -> Node {
         let neutral = Node::Constant(Value::Bool(!decisive));
         if nodes.contains(&Node::Constant(Value::Bool(decisive))) {
@@ -540,7 +339,7 @@ impl Check<'_> {
         }
     }
 
-    /// A node over constants only becomes its value.
+    /// Replaces a node over constants by its value.
     fn fold(&self, node: Node) -> Node {
         if !is_constant(&node) || Cost::new(self.scope.schema, self.scope.variables).of(&node) > MAX_COST {
             return node;
@@ -552,20 +351,14 @@ impl Check<'_> {
     }
 }
 
-/// Opening less closing brackets.
+/// How many opening brackets there are more than closing ones.
 fn unbalanced(text: &str) -> i32 {
     outside_texts(text).map(|(_, b)| i32::from(b == b'(') - i32::from(b == b')')).sum()
 }
 
-/// Whether a node depends on nothing but constants.
+/// Whether a node depends only on constants.
 fn is_constant(node: &Node) -> bool {
     let below = node.children();
     let leaf = below.is_empty() && !matches!(node, Node::List(_) | Node::Map(_));
     !leaf && below.iter().all(|below| matches!(below, Node::Constant(_)))
-}
-
-/// Whether values of this type are less or greater than each other.
-fn has_order(kind: &Type) -> bool {
-    kind.is_number()
-        || matches!(kind, Type::Bool | Type::Text | Type::Word(_) | Type::Bytes | Type::Time | Type::Duration)
 }

@@ -1,29 +1,29 @@
-//! How much work an expression can be at most, known before it is evaluated: loops multiply what is in them
-//! by how often they may go round.
+//! How much work an expression can be at most, as known before it is evaluated. A loop multiplies the work of
+//! what is inside it by how often it may run.
 
 use super::{ASSUMED_TEXT_BYTES, Function, Loop, LoopKind, Node, Variables};
 use crate::schema::value::Value;
 use crate::schema::{Kind, Schema, Vocabulary};
 
-/// Reckons steps as [`super::MAX_COST`] counts them.
+/// Estimates steps as [`super::MAX_COST`] counts them.
 pub(super) struct Cost<'s> {
     pub(super) schema: &'s Schema,
     pub(super) variables: Variables<'s>,
     locals: Vec<Size>,
 }
 
-/// How big a value can be.
+/// How big a value may be.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Size {
-    /// All of it, as [`weight`] counts.
+    /// All of the value, counted as [`weight`] does.
     weight: u64,
-    /// Items of a list, keys of a map.
+    /// How many items a list has, or keys a map.
     count: u64,
-    /// The weight of its biggest item.
+    /// The weight of the biggest item.
     each: u64,
 }
 
-/// What keeping a value costs: one per value and one per 16 bytes of text.
+/// What it costs to keep a value: one for each value inside it, and one for each 16 bytes of text.
 pub(super) fn weight(value: &Value<'_>) -> usize {
     match value {
         Value::Text(text) => 1 + text.len().div_ceil(16),
@@ -43,7 +43,7 @@ impl Size {
         Size { weight: 1 + bytes.div_ceil(16), count: 0, each: 1 }
     }
 
-    /// A list or map of `count` items.
+    /// The size of a list or map of `count` items.
     fn items(count: u64, each: u64) -> Size {
         Size { weight: count.saturating_mul(each).saturating_add(1), count, each }
     }
@@ -75,18 +75,18 @@ impl Size {
         Size::items(words.words().len() as u64, Size::text(crate::schema::MAX_NAME_BYTES as u64).weight)
     }
 
-    /// An item; of what is in that, nothing is known but that it is no bigger.
+    /// The size of an item. Of what is inside the item, only this is known: it is no bigger.
     fn item(self) -> Size {
         let inside = self.each.saturating_sub(1);
         Size { weight: self.each, count: inside, each: inside.max(1) }
     }
 
-    /// Bytes of a text.
+    /// How many bytes a text of this size has at most.
     fn bytes(self) -> u64 {
         self.weight.saturating_sub(1).saturating_mul(16)
     }
 
-    /// Two of them together, as `+` does; numbers stay numbers.
+    /// The size of two values together, as `+` puts them; numbers stay numbers.
     fn and(self, other: Size) -> Size {
         Size {
             weight: self.weight.saturating_add(other.weight.saturating_sub(1)),
@@ -95,7 +95,7 @@ impl Size {
         }
     }
 
-    /// One or the other.
+    /// The size of a value that is one of two.
     fn or(self, other: Size) -> Size {
         Size {
             weight: self.weight.max(other.weight),
@@ -110,7 +110,7 @@ impl<'s> Cost<'s> {
         Cost { schema, variables, locals: Vec::new() }
     }
 
-    /// The steps that evaluating `node` takes at most.
+    /// The most steps that evaluating `node` takes.
     pub(super) fn of(&mut self, node: &Node) -> u64 {
         self.reckon(node).0
     }
@@ -125,67 +125,16 @@ impl<'s> Cost<'s> {
                 (1, self.variables.get(*i).map_or(Size::ONE, |(_, value)| Size::of_value(value)))
             }
             Node::Local(i) => (1, self.locals.get(*i).copied().unwrap_or(Size::ONE)),
-            Node::Code(_) | Node::Now | Node::Tag(_) | Node::Variant(_) => (1, Size::ONE),
-            Node::Has(_)
-            | Node::Not(_)
-            | Node::Negate(_)
-            | Node::HasBit(..)
-            | Node::Rank(..)
-            | Node::And(_)
-            | Node::Or(_)
-            | Node::TimePart(..) => (self.inside(node).0, Size::ONE),
-            Node::Compare(..) => {
+            Node::Loop(l) => self.reckon_loop(l),
+            node => {
                 let (cost, sizes) = self.inside(node);
-                (cost.saturating_add(least(&sizes)), Size::ONE)
-            }
-            Node::In(_) | Node::HasKey(..) => {
-                let (cost, sizes) = self.inside(node);
-                (cost.saturating_add(sizes.last().map_or(0, |size| size.weight)), Size::ONE)
-            }
-            Node::If(_) => {
-                let (cost, sizes) = self.inside(node);
-                (
-                    cost,
-                    sizes.get(1).copied().unwrap_or_default().or(sizes.get(2).copied().unwrap_or_default()),
-                )
-            }
-            Node::Index(_) | Node::Field(..) => {
-                let (cost, sizes) = self.inside(node);
-                let (weight, item) = sizes.first().map_or((0, Size::ONE), |size| (size.count, size.item()));
-                (cost.saturating_add(weight), item)
-            }
-            Node::Arithmetic(..) => {
-                let (cost, sizes) = self.inside(node);
-                let sum = sizes.into_iter().reduce(Size::and).unwrap_or(Size::ONE);
-                (cost.saturating_add(sum.weight), sum)
-            }
-            Node::List(_) => {
-                let (cost, sizes) = self.inside(node);
-                let list = together(&sizes, 1);
-                (cost.saturating_add(list.weight), list)
-            }
-            Node::Map(_) => {
-                let (cost, sizes) = self.inside(node);
-                let map = together(&sizes, 2);
-                // Each key is looked for among those before it.
-                let looked = map.count.saturating_mul(map.count) / 8;
-                (cost.saturating_add(map.weight).saturating_add(looked), map)
-            }
-            Node::Matches(both) => {
-                let (cost, sizes) = self.inside(node);
-                let steps = both.1.steps_of_16_bytes();
-                (cost.saturating_add(steps.saturating_mul(total(&sizes))), Size::ONE)
-            }
-            Node::Call(function, _) => {
-                let (cost, sizes) = self.inside(node);
-                let (work, size) = call(*function, &sizes);
+                let (work, size) = own(node, &sizes);
                 (cost.saturating_add(work), size)
             }
-            Node::Loop(l) => self.reckon_loop(l),
         }
     }
 
-    /// What the nodes directly below take, and one for the node itself.
+    /// The steps of the nodes directly inside, and one for the node itself; and the sizes of their values.
     fn inside(&mut self, node: &Node) -> (u64, Vec<Size>) {
         let below: Vec<(u64, Size)> = node.children().into_iter().map(|child| self.reckon(child)).collect();
         let cost = below.iter().fold(1_u64, |all, (cost, _)| all.saturating_add(*cost));
@@ -211,16 +160,46 @@ impl<'s> Cost<'s> {
     }
 }
 
+/// The steps that a node takes itself with operands of these sizes, and the size of its result.
+fn own(node: &Node, sizes: &[Size]) -> (u64, Size) {
+    let of = |i: usize| sizes.get(i).copied().unwrap_or_default();
+    match node {
+        Node::Compare(..) => (least(sizes), Size::ONE),
+        Node::In(_) | Node::HasKey(..) => (sizes.last().map_or(0, |size| size.weight), Size::ONE),
+        Node::If(_) => (0, of(1).or(of(2))),
+        Node::Index(_) | Node::Field(..) => {
+            sizes.first().map_or((0, Size::ONE), |size| (size.count, size.item()))
+        }
+        Node::Arithmetic(..) => {
+            let sum = sizes.iter().copied().reduce(Size::and).unwrap_or(Size::ONE);
+            (sum.weight, sum)
+        }
+        Node::List(_) => {
+            let list = together(sizes, 1);
+            (list.weight, list)
+        }
+        Node::Map(_) => {
+            let map = together(sizes, 2);
+            // Each key is compared with the keys before it.
+            let looked = map.count.saturating_mul(map.count) / 8;
+            (map.weight.saturating_add(looked), map)
+        }
+        Node::Matches(both) => (both.1.steps_of_16_bytes().saturating_mul(total(sizes)), Size::ONE),
+        Node::Call(function, _) => call(*function, sizes),
+        _ => (0, Size::ONE),
+    }
+}
+
 fn total(sizes: &[Size]) -> u64 {
     sizes.iter().fold(0, |all, size| all.saturating_add(size.weight))
 }
 
-/// Comparing stops at the end of the smaller one.
+/// Comparing two values stops at the end of the smaller one.
 fn least(sizes: &[Size]) -> u64 {
     sizes.iter().map(|size| size.weight).min().unwrap_or(0)
 }
 
-/// A list or a map of values of these sizes; a map's item has two of them.
+/// The size of a list or map that holds values of these sizes. An item of a map is two values.
 fn together(sizes: &[Size], values_per_item: u64) -> Size {
     Size {
         weight: total(sizes).saturating_add(1),
@@ -229,7 +208,7 @@ fn together(sizes: &[Size], values_per_item: u64) -> Size {
     }
 }
 
-/// What a function does beyond reading its arguments, and how big the result is.
+/// The steps that a function takes beyond reading its arguments, and the size of its result.
 fn call(function: Function, sizes: &[Size]) -> (u64, Size) {
     let of = |i: usize| sizes.get(i).copied().unwrap_or_default();
     let (first, all) = (of(0), total(sizes));

@@ -1,135 +1,35 @@
-//! Evaluating a checked expression. It cannot fail and does nothing but compute: no clock, no allocation
-//! unless the expression builds a text or a list.
+//! Evaluating a checked expression. It cannot fail and only computes: it reads no clock, and allocates only
+//! if the expression builds a text, a list or a map.
 
 mod collection;
 mod convert;
+mod facts;
+mod loops;
 mod number;
 mod order;
 mod text;
 mod time;
 
-use std::cell::Cell;
-
 use smallvec::SmallVec;
 
+use self::facts::Answer;
+pub use self::facts::{Facts, TagMemo};
 pub(super) use self::order::compare;
 use self::order::fits;
 pub(super) use self::time::zone;
-use super::arm::{SLOTS, slot};
 use super::cost::weight;
-use super::experiment::Experiment;
-use super::{Comparison, Expression, Function, Loop, LoopKind, MAX_EFFORT, NO_VARIANT, Node, Operator, Tag};
-use crate::schema::context::Context;
-use crate::schema::value::{Time, Value};
-use crate::schema::vector::FeatureVector;
-use crate::schema::{ChannelId, FeatureId, Schema, Vocabulary};
-
-/// All that an expression can see.
-#[derive(Clone, Copy)]
-pub struct Facts<'a> {
-    /// What the features are.
-    pub schema: &'a Schema,
-    /// The customer.
-    pub vector: FeatureVector<'a>,
-    /// The customer's id, which tells the arms of experiments; without it they have no answer.
-    pub customer: Option<&'a str>,
-    /// The request.
-    pub context: &'a Context<'a>,
-    /// The request's channel.
-    pub channel: ChannelId,
-    /// The time of the decision.
-    pub now: Time,
-    /// The rule set's tags.
-    pub tags: &'a [Tag],
-    /// What is known of them already, and of the rule set's experiments.
-    pub memo: &'a TagMemo,
-    /// Free variables (of `usher eval`).
-    pub variables: &'a [Value<'a>],
-}
-
-impl<'a> Facts<'a> {
-    /// What can be seen without a customer and at no particular time: the context, and whatever is put in place of the rest.
-    pub(crate) fn of_context(schema: &'a Schema, context: &'a Context<'a>, memo: &'a TagMemo) -> Facts<'a> {
-        Facts {
-            schema,
-            vector: FeatureVector::unknown(),
-            customer: None,
-            context,
-            channel: ChannelId(0),
-            now: Time(0),
-            tags: &[],
-            memo,
-            variables: &[],
-        }
-    }
-}
-
-/// Tags that were computed in this decision, so that each is computed once however often it is used; and the customer's slots
-/// in the experiments of the same rule set, each hashed once.
-#[derive(Debug, Default)]
-pub struct TagMemo {
-    known: Vec<Cell<Answer>>,
-    /// By the experiment's place; [`SLOTS`] where it was not asked for yet.
-    slots: Vec<Cell<u16>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-enum Answer {
-    #[default]
-    Open,
-    True,
-    False,
-    Missing,
-    Error(&'static str),
-}
-
-impl TagMemo {
-    /// Nothing known of `tags` tags.
-    pub fn new(tags: usize) -> TagMemo {
-        TagMemo { known: vec![Cell::new(Answer::Open); tags], slots: Vec::new() }
-    }
-
-    /// Forgets what is known, of `tags` tags and `experiments` experiments from now on. Allocates only if they have become
-    /// more.
-    pub(crate) fn clear(&mut self, tags: usize, experiments: usize) {
-        self.known.clear();
-        self.known.resize(tags, Cell::new(Answer::Open));
-        self.slots.clear();
-        self.slots.resize(experiments, Cell::new(SLOTS));
-    }
-
-    /// Nothing known again: for the next customer.
-    pub(crate) fn forget(&self) {
-        self.known.iter().for_each(|known| known.set(Answer::Open));
-        self.slots.iter().for_each(|known| known.set(SLOTS));
-    }
-}
-
-impl Facts<'_> {
-    /// The place of the customer's variant of an experiment of this rule set, [`NO_VARIANT`] if it is none; `None` if nobody
-    /// knows who the customer is.
-    pub(crate) fn variant(&self, experiment: &Experiment) -> Option<i64> {
-        let customer = self.customer?;
-        let drawn = || slot(&experiment.salt, customer);
-        let slot = match self.memo.slots.get(experiment.place) {
-            Some(known) if known.get() == SLOTS => {
-                known.set(drawn());
-                known.get()
-            }
-            Some(known) => known.get(),
-            None => drawn(),
-        };
-        Some(experiment.variant_at(slot).map_or(NO_VARIANT, |variant| variant as i64))
-    }
-}
+use super::pattern::Pattern;
+use super::{Comparison, Expression, Function, MAX_EFFORT, Node, Operator};
+use crate::schema::value::Value;
+use crate::schema::{FeatureId, Vocabulary};
 
 impl Expression {
-    /// Its value.
+    /// The expression's value for these facts. A value without an answer is missing or an error.
     pub fn evaluate<'a>(&'a self, facts: &Facts<'a>) -> Value<'a> {
         self.node.evaluate(facts)
     }
 
-    /// Whether it is true; no answer counts as no.
+    /// Whether it is true. No answer counts as not true.
     pub fn holds<'a>(&'a self, facts: &Facts<'a>) -> bool {
         matches!(self.evaluate(facts), Value::Bool(true))
     }
@@ -141,7 +41,7 @@ impl Node {
     }
 }
 
-/// One evaluation: the loops' variables, and what it has spent of [`MAX_EFFORT`].
+/// One evaluation: the variables of its loops, and how much of [`MAX_EFFORT`] it has spent.
 struct Run<'r, 'a> {
     facts: &'r Facts<'a>,
     locals: Vec<Value<'a>>,
@@ -166,121 +66,123 @@ impl<'a> Run<'_, 'a> {
             Node::Variant(experiment) => self.facts.variant(experiment).map_or(Value::Missing, Value::Int),
             Node::Variable(i) => self.facts.variables.get(*i).cloned().unwrap_or(Value::Missing),
             Node::Local(i) => self.locals.get(*i).cloned().unwrap_or(Value::Missing),
-            Node::Has(inner) => match self.value(inner) {
-                Value::Missing | Value::Null => Value::Bool(false),
-                error @ Value::Error(_) => error,
-                _ => Value::Bool(true),
-            },
-            Node::Not(inner) => match self.value(inner) {
-                Value::Bool(b) => Value::Bool(!b),
-                other => strict(&other),
-            },
-            Node::Negate(inner) => match self.value(inner) {
-                Value::Int(i) => i.checked_neg().map_or(OVERFLOW, Value::Int),
-                Value::Double(x) => Value::Double(-x),
-                Value::Duration(d) => Value::Duration(-d),
-                other => strict(&other),
-            },
+            Node::Has(inner) => has(self.value(inner)),
+            Node::Not(inner) => not(&self.value(inner)),
+            Node::Negate(inner) => negative(&self.value(inner)),
             Node::And(nodes) => self.chain(nodes, false),
             Node::Or(nodes) => self.chain(nodes, true),
-            Node::If(nodes) => {
-                let [condition, yes, no] = &**nodes;
-                match self.value(condition) {
-                    Value::Bool(true) => self.value(yes),
-                    Value::Bool(false) => self.value(no),
-                    other => strict(&other),
-                }
-            }
-            Node::Compare(comparison, nodes) => {
-                let [left, right] = &**nodes;
-                // Most atoms of most conditions: an enum's word against another.
-                if let (Node::Code(id), Node::Constant(Value::Int(constant))) = (left, right) {
-                    return self.compare_code(*comparison, *id, *constant);
-                }
-                let (left, right) = (self.value(left), self.value(right));
-                compare(*comparison, &left, &right)
-            }
-            Node::Arithmetic(operator, nodes) => {
-                let [left, right] = &**nodes;
-                let (left, right) = (self.value(left), self.value(right));
-                let sum = arithmetic(*operator, left, right);
-                self.built(sum)
-            }
-            Node::In(nodes) => {
-                let [item, list] = &**nodes;
-                let item = self.value(item);
-                // A constant list is looked at in place: sharing it would have all threads count in one cache
-                // line.
-                match list {
-                    Node::Constant(list) => collection::contained(&item, list),
-                    list => collection::contained(&item, &self.value(list)),
-                }
-            }
-            Node::HasBit(set, mask) => match self.value(set) {
-                Value::Set(bits, _) => Value::Bool(bits & mask != 0),
-                other => strict(&other),
-            },
-            Node::Rank(text, words) => match self.value(text) {
-                Value::Text(text) => {
-                    words.code(&text).map_or(Value::Missing, |code| Value::Int(i64::from(code)))
-                }
-                other => strict(&other),
-            },
-            Node::Index(nodes) => {
-                let [list, index] = &**nodes;
-                let index = self.value(index);
-                match list {
-                    Node::Constant(list) => collection::element(list, &index),
-                    list => collection::element(&self.value(list), &index),
-                }
-            }
-            Node::Field(map, key) => {
-                let key = Value::Text(key.as_ref().into());
-                match &**map {
-                    Node::Constant(map) => collection::field(map, &key),
-                    map => collection::field(&self.value(map), &key),
-                }
-            }
-            Node::HasKey(map, key) => match self.value(map) {
-                map @ Value::Map(_) => collection::contained(&Value::Text(key.as_ref().into()), &map),
-                other => strict(&other),
-            },
-            Node::List(nodes) => match self.all(nodes) {
-                Ok(items) => self.built(Value::List(items.into_iter().collect())),
-                Err(none) => none,
-            },
-            Node::Map(nodes) => match self.all(nodes) {
-                Ok(items) => {
-                    let map = collection::map(items);
-                    self.built(map)
-                }
-                Err(none) => none,
-            },
+            Node::If(nodes) => self.choice(nodes),
+            Node::Compare(comparison, nodes) => self.comparison(*comparison, nodes),
+            Node::Arithmetic(operator, nodes) => self.arithmetic(*operator, nodes),
+            Node::In(nodes) => self.contained(nodes),
+            Node::HasBit(set, mask) => has_bit(&self.value(set), *mask),
+            Node::Rank(text, words) => rank(&self.value(text), words),
+            Node::Index(nodes) => self.element(nodes),
+            Node::Field(map, key) => self.field(map, key),
+            Node::HasKey(map, key) => self.has_key(map, key),
+            Node::List(nodes) => self.list(nodes),
+            Node::Map(nodes) => self.map(nodes),
             Node::Call(function, nodes) => self.call(*function, nodes),
-            Node::Matches(both) => match self.value(&both.0) {
-                Value::Text(text) if self.spend(text::steps(&both.1, &text)) => {
-                    Value::Bool(both.1.is_match(&text))
-                }
-                Value::Text(_) => TOO_MUCH,
-                other => strict(&other),
-            },
+            Node::Matches(both) => self.matches(&both.0, &both.1),
             Node::TimePart(part, both) => time::part(*part, &self.value(&both.0), &both.1),
-            Node::Loop(l) => {
-                self.locals.truncate(l.item);
-                let result = match &l.range {
-                    Node::Constant(range) => self.comprehension(l, range),
-                    range => {
-                        let range = self.value(range);
-                        self.comprehension(l, &range)
-                    }
-                };
-                self.locals.truncate(l.item);
-                result
-            }
+            Node::Loop(l) => self.comprehension(l),
         }
     }
 
-    /// The values of nodes, or the first that is no answer.
+    #[inline]
+    fn choice(&mut self, [condition, yes, no]: &'a [Node; 3]) -> Value<'a> {
+        match self.value(condition) {
+            Value::Bool(true) => self.value(yes),
+            Value::Bool(false) => self.value(no),
+            other => strict(&other),
+        }
+    }
+
+    #[inline]
+    fn comparison(&mut self, comparison: Comparison, [left, right]: &'a [Node; 2]) -> Value<'a> {
+        // Most parts of most conditions compare an enum with a word.
+        if let (Node::Code(id), Node::Constant(Value::Int(constant))) = (left, right) {
+            return self.compare_code(comparison, *id, *constant);
+        }
+        let (left, right) = (self.value(left), self.value(right));
+        compare(comparison, &left, &right)
+    }
+
+    #[inline]
+    fn arithmetic(&mut self, operator: Operator, [left, right]: &'a [Node; 2]) -> Value<'a> {
+        let (left, right) = (self.value(left), self.value(right));
+        let result = arithmetic(operator, left, right);
+        self.built(result)
+    }
+
+    // Here and below, a constant list or map is read in place. If threads shared it, all would count in one
+    // cache line.
+    #[inline]
+    fn contained(&mut self, [item, list]: &'a [Node; 2]) -> Value<'a> {
+        let item = self.value(item);
+        match list {
+            Node::Constant(list) => collection::contained(&item, list),
+            list => collection::contained(&item, &self.value(list)),
+        }
+    }
+
+    #[inline]
+    fn element(&mut self, [list, index]: &'a [Node; 2]) -> Value<'a> {
+        let index = self.value(index);
+        match list {
+            Node::Constant(list) => collection::element(list, &index),
+            list => collection::element(&self.value(list), &index),
+        }
+    }
+
+    #[inline]
+    fn field(&mut self, map: &'a Node, key: &'a str) -> Value<'a> {
+        let key = Value::Text(key.into());
+        match map {
+            Node::Constant(map) => collection::field(map, &key),
+            map => collection::field(&self.value(map), &key),
+        }
+    }
+
+    #[inline]
+    fn has_key(&mut self, map: &'a Node, key: &'a str) -> Value<'a> {
+        match self.value(map) {
+            map @ Value::Map(_) => collection::contained(&Value::Text(key.into()), &map),
+            other => strict(&other),
+        }
+    }
+
+    #[inline]
+    fn list(&mut self, nodes: &'a [Node]) -> Value<'a> {
+        match self.all(nodes) {
+            Ok(items) => self.built(Value::List(items.into_iter().collect())),
+            Err(none) => none,
+        }
+    }
+
+    #[inline]
+    fn map(&mut self, nodes: &'a [Node]) -> Value<'a> {
+        match self.all(nodes) {
+            Ok(items) => {
+                let map = collection::map(items);
+                self.built(map)
+            }
+            Err(none) => none,
+        }
+    }
+
+    #[inline]
+    fn matches(&mut self, text: &'a Node, pattern: &Pattern) -> Value<'a> {
+        match self.value(text) {
+            Value::Text(text) if self.spend(text::steps(pattern, &text)) => {
+                Value::Bool(pattern.is_match(&text))
+            }
+            Value::Text(_) => TOO_MUCH,
+            other => strict(&other),
+        }
+    }
+
+    /// The values of some nodes; or the first of them that is no answer.
     fn all(&mut self, nodes: &'a [Node]) -> Result<SmallVec<[Value<'a>; 4]>, Value<'a>> {
         let mut values = SmallVec::with_capacity(nodes.len());
         for node in nodes {
@@ -293,14 +195,14 @@ impl<'a> Run<'_, 'a> {
         Ok(values)
     }
 
-    /// Whether so much more may be done. Loops and what they build are paid from one purse, so neither time
-    /// nor memory can be had in excess by any expression.
+    /// Whether this much more may be done. Loops, and what they build, are paid from one purse. So no
+    /// expression can use too much time or memory.
     fn spend(&mut self, effort: usize) -> bool {
         self.spent = self.spent.saturating_add(effort);
         self.spent <= MAX_EFFORT
     }
 
-    /// A text or list that was put together, if it may be kept.
+    /// A text, list or map that was put together, if the purse still pays for keeping it.
     fn built(&mut self, value: Value<'a>) -> Value<'a> {
         match &value {
             Value::Text(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_)
@@ -352,8 +254,8 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// `&&` (`decisive` false) and `||` (`decisive` true): one decisive operand decides, whatever has no
-    /// answer.
+    /// The value of `&&` (`decisive` is false) or `||` (`decisive` is true). One decisive operand decides,
+    /// even if others have no answer.
     fn chain(&mut self, nodes: &'a [Node], decisive: bool) -> Value<'a> {
         let mut open = None;
         for node in nodes {
@@ -368,106 +270,13 @@ impl<'a> Run<'_, 'a> {
         open.unwrap_or(Value::Bool(!decisive))
     }
 
-    fn comprehension(&mut self, l: &'a Loop, range: &Value<'a>) -> Value<'a> {
-        match range {
-            Value::List(items) => {
-                let indexed = items.iter().enumerate();
-                self.rounds(l, false, indexed.map(|(i, item)| (Value::Int(i as i64), item.clone())))
-            }
-            Value::Set(bits, words) => self.rounds(l, false, of_bits(*bits, words)),
-            Value::Map(entries) => self.rounds(l, true, entries.iter().cloned()),
-            other => strict(other),
-        }
-    }
-
-    /// Goes over a range's indexes and items, or keys and values; a loop with one name has the items, or the
-    /// keys.
-    fn rounds(
-        &mut self,
-        l: &'a Loop,
-        keyed: bool,
-        range: impl Iterator<Item = (Value<'a>, Value<'a>)>,
-    ) -> Value<'a> {
-        let mut gathered = Gathered::default();
-        for (key, value) in range {
-            if !self.spend(1) {
-                return TOO_MUCH;
-            }
-            self.locals.truncate(l.item);
-            match (l.pair, keyed) {
-                (true, _) => self.locals.extend([key.clone(), value]),
-                (false, true) => self.locals.push(key.clone()),
-                (false, false) => self.locals.push(value),
-            }
-            match l.filter.as_ref().map(|filter| self.value(filter)) {
-                None | Some(Value::Bool(true)) => {}
-                Some(Value::Bool(false)) => continue,
-                Some(other) => return strict(&other),
-            }
-            let body = self.value(&l.body);
-            if let Some(result) = self.gather(l, key, body, &mut gathered) {
-                return result;
-            }
-        }
-        match l.kind {
-            LoopKind::All | LoopKind::Exists => gathered.open.unwrap_or(Value::Bool(l.kind == LoopKind::All)),
-            LoopKind::ExistsOne => Value::Bool(gathered.hits == 1),
-            LoopKind::Map | LoopKind::Filter => Value::List(gathered.items.into()),
-            LoopKind::Entries => Value::Map(gathered.entries.into()),
-        }
-    }
-
-    /// Takes up what one round gave; the loop's result if that decides it.
-    fn gather(
-        &mut self,
-        l: &Loop,
-        key: Value<'a>,
-        body: Value<'a>,
-        gathered: &mut Gathered<'a>,
-    ) -> Option<Value<'a>> {
-        match (l.kind, body) {
-            (LoopKind::All | LoopKind::Exists, Value::Bool(b)) => {
-                let decisive = l.kind == LoopKind::Exists;
-                return (b == decisive).then_some(Value::Bool(decisive));
-            }
-            (LoopKind::All | LoopKind::Exists, other) => {
-                gathered.open.get_or_insert(strict(&other));
-            }
-            (LoopKind::ExistsOne, Value::Bool(b)) => gathered.hits += usize::from(b),
-            (LoopKind::Filter, Value::Bool(b)) => {
-                if b {
-                    let item = self.locals.get(l.item).cloned().unwrap_or(Value::Missing);
-                    return self.keep(item, &mut gathered.items);
-                }
-            }
-            (LoopKind::ExistsOne | LoopKind::Filter, other) => return Some(strict(&other)),
-            (LoopKind::Map | LoopKind::Entries, none) if !none.is_answer() => return Some(none),
-            (LoopKind::Map, value) => return self.keep(value, &mut gathered.items),
-            (LoopKind::Entries, value) => {
-                if !self.spend(weight(&key) + weight(&value)) {
-                    return Some(TOO_MUCH);
-                }
-                gathered.entries.push((key, value));
-            }
-        }
-        None
-    }
-
-    fn keep(&mut self, item: Value<'a>, items: &mut Vec<Value<'a>>) -> Option<Value<'a>> {
-        if !self.spend(weight(&item)) {
-            return Some(TOO_MUCH);
-        }
-        items.push(item);
-        None
-    }
-
     fn call(&mut self, function: Function, nodes: &'a [Node]) -> Value<'a> {
         let args = match self.all(nodes) {
             Ok(args) => args,
             Err(none) => return none,
         };
-        // What is looked through is paid before, what is put together after; no function puts together more
-        // than `room` bytes.
+        // What the function reads is paid before, what it builds afterwards; no function builds more than
+        // `room` bytes.
         let looked: usize = args.iter().map(|arg| weight(arg) - 1).sum();
         let prepared = if function == Function::Matches { COMPILING } else { 0 };
         if !self.spend(looked + prepared) {
@@ -479,22 +288,8 @@ impl<'a> Run<'_, 'a> {
     }
 }
 
-/// What compiling a pattern that is only known now costs.
+/// What it costs to compile a pattern that is only known when it is evaluated.
 const COMPILING: usize = 500;
-
-/// What a loop has so far.
-#[derive(Default)]
-struct Gathered<'a> {
-    /// The first round of `all` and `exists` that had no answer.
-    open: Option<Value<'a>>,
-    hits: usize,
-    items: Vec<Value<'a>>,
-    entries: Vec<(Value<'a>, Value<'a>)>,
-}
-
-fn of_bits<'a>(bits: u64, words: &'a Vocabulary) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
-    words.of_bits(bits).enumerate().map(|(i, word)| (Value::Int(i as i64), Value::Text(word.into())))
-}
 
 fn call<'a>(function: Function, mut args: SmallVec<[Value<'a>; 4]>, room: usize) -> Value<'a> {
     use Function as F;
@@ -526,7 +321,51 @@ fn call<'a>(function: Function, mut args: SmallVec<[Value<'a>; 4]>, room: usize)
     }
 }
 
-/// What a strict operation on `value` comes to when `value` is not what it works on.
+/// Whether there is a value; an error stays an error.
+#[inline]
+fn has(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Missing | Value::Null => Value::Bool(false),
+        error @ Value::Error(_) => error,
+        _ => Value::Bool(true),
+    }
+}
+
+#[inline]
+fn not<'a>(value: &Value<'a>) -> Value<'a> {
+    match value {
+        Value::Bool(b) => Value::Bool(!b),
+        other => strict(other),
+    }
+}
+
+#[inline]
+fn negative<'a>(value: &Value<'a>) -> Value<'a> {
+    match value {
+        Value::Int(i) => i.checked_neg().map_or(OVERFLOW, Value::Int),
+        Value::Double(x) => Value::Double(-x),
+        Value::Duration(d) => Value::Duration(-d),
+        other => strict(other),
+    }
+}
+
+#[inline]
+fn has_bit<'a>(set: &Value<'a>, mask: u64) -> Value<'a> {
+    match set {
+        Value::Set(bits, _) => Value::Bool(bits & mask != 0),
+        other => strict(other),
+    }
+}
+
+#[inline]
+fn rank<'a>(text: &Value<'a>, words: &Vocabulary) -> Value<'a> {
+    match text {
+        Value::Text(text) => words.code(text).map_or(Value::Missing, |code| Value::Int(i64::from(code))),
+        other => strict(other),
+    }
+}
+
+/// The result of a strict operation on a value that it does not work on.
 fn strict<'a>(value: &Value<'a>) -> Value<'a> {
     if value.is_answer() { NO_OVERLOAD } else { value.clone() }
 }

@@ -1,53 +1,51 @@
-//! Experiments: which customers get which variant, and how to tell that something went wrong with the split.
+//! Experiments: which customers get which variant, and who is held out.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use crate::insight::sample_ratio::{MISMATCH, SampleRatio, sample_ratio};
-
 use super::arm::{SLOTS, slot};
 
-/// Experiments of one rule set at most.
+/// The most experiments of one rule set.
 pub const MAX_EXPERIMENTS: usize = 15;
-/// Variants of one experiment at most.
+/// The most variants of one experiment.
 pub const MAX_VARIANTS: usize = 16;
-/// Parameters of one rule set at most.
+/// The most parameters of one rule set.
 pub const MAX_PARAMETERS: usize = 200;
-/// The experiment that the arms of the holdout belong to; no other may be called so.
+/// The experiment that the arms of the holdout belong to. No other experiment may have this name.
 pub const HOLDOUT: &str = "holdout";
 
-/// Who gets which variant.
+/// An experiment of a rule set: its variants, and the salt that decides who gets which.
 #[derive(Debug, Clone)]
 pub struct Experiment {
     /// Its name, unique over all active rule sets.
     pub name: Box<str>,
-    /// What customers are told apart by; the name of the exclusion group where there is one.
+    /// The salt of its customers' slots: its own, or the name of the exclusion group that it is in.
     pub salt: Box<str>,
-    /// In the order written. Slots that none of them has are in no variant.
+    /// Its variants in the order written. Customers whose slot none of them has are in no variant.
     pub variants: Vec<Variant>,
-    /// Its place in its rule set.
+    /// Its place among the experiments of its rule set, from 0.
     pub(crate) place: usize,
 }
 
-/// One way to do it.
+/// One variant of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
     /// Its name, unique in the experiment.
     pub name: Box<str>,
-    /// The slots of the customers in it.
+    /// The slots whose customers are in it.
     pub slots: Range<u16>,
 }
 
-/// Customers to whom nothing but fallbacks is shown, so that the worth of everything else can be measured.
+/// Customers who see only fallbacks, so that the worth of everything else can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holdout {
-    /// What customers are told apart by.
+    /// The salt of its customers' slots.
     pub salt: Box<str>,
-    /// Those with a slot below this one are in it.
+    /// Customers with a slot below this one are held out.
     pub share: u16,
 }
 
-/// The same to customers, wherever it stands in its rule set.
+/// Two experiments are equal if they are the same to customers, wherever they stand in their rule set.
 impl PartialEq for Experiment {
     fn eq(&self, other: &Experiment) -> bool {
         (&self.name, &self.salt, &self.variants) == (&other.name, &other.salt, &other.variants)
@@ -55,23 +53,23 @@ impl PartialEq for Experiment {
 }
 
 impl Experiment {
-    /// The place of the variant of this name.
+    /// The place of the variant of this name, from 0.
     pub fn variant(&self, name: &str) -> Option<usize> {
         self.variants.iter().position(|variant| *variant.name == *name)
     }
 
-    /// The place of the variant that customers of a slot are in; `None` if they are in none.
+    /// The place of the variant that has this slot; `None` if no variant has it.
     pub fn variant_at(&self, slot: u16) -> Option<usize> {
         self.variants.iter().position(|variant| variant.slots.contains(&slot))
     }
 
-    /// The name of the arm that a variant is, by the variant's place.
+    /// The name of the arm for a variant, which is given by its place.
     pub(crate) fn arm(&self, variant: usize) -> String {
         let variant = self.variants.get(variant).map_or("", |variant| &variant.name);
         format!("{}.{variant}", self.name)
     }
 
-    /// The slots of all its variants, which follow each other.
+    /// The slots of all its variants together; they follow each other without a gap.
     pub fn slots(&self) -> Range<u16> {
         let ends = (self.variants.first(), self.variants.last());
         if let (Some(first), Some(last)) = ends { first.slots.start..last.slots.end } else { 0..0 }
@@ -84,32 +82,32 @@ impl Experiment {
 }
 
 impl Holdout {
-    /// The names of its arms: of those who are in it, and of all others.
+    /// The names of its two arms: the customers held out, and all others.
     pub fn arms() -> [String; 2] {
         ["in", "out"].map(|side| format!("{HOLDOUT}.{side}"))
     }
 
-    /// Whether a customer is in it.
+    /// Whether a customer is held out.
     pub fn contains(&self, customer: &str) -> bool {
         slot(&self.salt, customer) < self.share
     }
 }
 
-/// A variant of an experiment of the same rule set: who alone is meant.
+/// A variant of an experiment of the same rule set, for whose customers alone something is meant.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct InVariant {
     pub(crate) experiment: Arc<Experiment>,
-    /// Its place in the experiment.
+    /// The variant's place in the experiment, from 0.
     pub(crate) variant: usize,
 }
 
 impl InVariant {
-    /// The variant's own name.
+    /// The variant's own name, without the experiment's.
     pub(crate) fn variant_name(&self) -> &str {
         self.experiment.variants.get(self.variant).map_or("", |variant| &variant.name)
     }
 
-    /// `EXPERIMENT.VARIANT`.
+    /// The name of its arm: `EXPERIMENT.VARIANT`.
     pub(crate) fn name(&self) -> String {
         self.experiment.arm(self.variant)
     }

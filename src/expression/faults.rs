@@ -1,39 +1,41 @@
-//! What is wrong with a condition although it compiles: parts that never or always hold, operands that change nothing. Found
-//! on normal forms, so what is said is certain; that nothing is said is not.
+//! Faults of conditions that compile: parts that never or always hold, and operands that change nothing. They
+//! are found on normal forms. So every fault is certain, but a fault may be missed.
 
+use super::alternatives::{Alternatives, Conjunction};
 use super::keys::Keys;
-use super::normalise::{Alternatives, Conjunction, Normaliser};
-use super::parse::TermKind;
+use super::normalise::Normaliser;
+use super::syntax::TermKind;
 use super::term::TermId;
 use super::{Expression, Node, Syntax};
 use crate::schema::Schema;
 use crate::schema::value::Value;
 
-/// Operands of one `&&` or `||` among which those are looked for that could be left out: each is held against all others.
+/// The most operands of one `&&` or `||` among which it looks for needless ones. Each is compared with all
+/// others.
 const MAX_OPERANDS: usize = 32;
 
-/// Work that all conditions of one analysis may take together, about 3 ns each: beyond it only what is true of a condition
-/// as a whole is said.
+/// The most work for all conditions of one analysis together, about 3 ns for each unit. Beyond it only faults
+/// of a whole condition are found.
 pub(crate) const MAX_WORK: u64 = 100_000_000;
 
-/// The way from a condition to a part of it: at each `&&`, `||` and `!` which operand, of how many.
+/// The way from a condition to one of its parts: at each `&&`, `||` and `!`, which operand, and of how many.
 pub(crate) type Way = Vec<(usize, usize)>;
 
-/// Something that is wrong with a part of a condition.
+/// A fault of a part of a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fault {
     pub(crate) way: Way,
-    /// Whether the part counts where it is true; below a `!` it counts where it is false.
+    /// Whether the part matters where it is true. Inside a `!` it matters where it is false.
     pub(crate) wanted: bool,
     pub(crate) kind: FaultKind,
 }
 
-/// What is wrong.
+/// What is wrong with the part. "So" means: as the part is wanted, true or false.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum FaultKind {
-    /// It never comes out so; the terms that contradict themselves, if that can be named.
+    /// It never comes out so. The terms that contradict each other, if they can be named.
     Never(Option<Conflict>),
-    /// It comes out so for everybody of whom these terms are known.
+    /// It comes out so for all customers for whom these terms are known.
     Known(Vec<TermId>),
     /// It always comes out so.
     Always,
@@ -43,7 +45,7 @@ pub(crate) enum FaultKind {
     Covered,
 }
 
-/// A term that would have to have one of these keys, and one of those.
+/// A term that would need a key from each of two sets, which have none in common.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Conflict {
     pub(crate) term: TermId,
@@ -52,7 +54,7 @@ pub(crate) struct Conflict {
 }
 
 impl Conflict {
-    /// On what two conditions contradict each other, if it is one and the same term in all their alternatives.
+    /// The conflict between two conditions, if it is about the same term in all their alternatives.
     pub(crate) fn between(a: &Alternatives, b: &Alternatives) -> Option<Conflict> {
         let pairs = || a.0.iter().flat_map(|ours| b.0.iter().map(move |theirs| (ours, theirs)));
         let (first, second) = pairs().next()?;
@@ -68,21 +70,21 @@ impl Conflict {
     }
 }
 
-/// Finds the faults of conditions.
+/// Finds the faults of conditions, as long as there is work left.
 pub(crate) struct Finder<'f, 's> {
     pub(crate) normaliser: &'f mut Normaliser<'s>,
     pub(crate) schema: &'f Schema,
     /// The rule set whose tags the condition reads.
     pub(crate) tags: usize,
-    /// What is left of [`MAX_WORK`].
+    /// How much is left of [`MAX_WORK`].
     work: &'f mut u64,
-    /// What the forms of the parts that were looked at took to make.
+    /// The work that it took to make the forms of the parts looked at.
     made: u64,
     faults: Vec<Fault>,
 }
 
 impl<'f, 's> Finder<'f, 's> {
-    /// For conditions of the rule set with these tags.
+    /// A finder for conditions of the rule set with these tags.
     pub(crate) fn new(
         normaliser: &'f mut Normaliser<'s>,
         schema: &'f Schema,
@@ -92,7 +94,7 @@ impl<'f, 's> Finder<'f, 's> {
         Finder { normaliser, schema, tags, work, made: 0, faults: Vec::new() }
     }
 
-    /// The faults of a condition with this normal form that matters only where it is true.
+    /// The faults of a condition that matters only where it is true. `whole` is its normal form.
     pub(crate) fn of_condition(&mut self, condition: &Expression, whole: &Alternatives) -> Vec<Fault> {
         self.look(&condition.node, true, &mut Vec::new());
         if *self.work == 0 && self.faults.is_empty() {
@@ -103,7 +105,8 @@ impl<'f, 's> Finder<'f, 's> {
         std::mem::take(&mut self.faults)
     }
 
-    /// The faults of a condition that may matter where it is false, too: an operand can be left out only if neither changes.
+    /// The faults of a condition that may matter where it is false, too. Then an operand is needless only if
+    /// neither outcome changes without it.
     pub(crate) fn of_tag(&mut self, condition: &Expression, whole: &Alternatives) -> Vec<Fault> {
         let mut faults = self.of_condition(condition, whole);
         self.look(&condition.node, false, &mut Vec::new());
@@ -115,7 +118,8 @@ impl<'f, 's> Finder<'f, 's> {
         faults
     }
 
-    /// Notes what is wrong with a part and returns when it comes out as `wanted`; anything once no work is left.
+    /// Notes what is wrong with a part, and returns when it comes out as `wanted`. Once no work is left, the
+    /// result is meaningless.
     fn look(&mut self, node: &Node, wanted: bool, way: &mut Way) -> Alternatives {
         match node {
             Node::Not(inner) if matches!(&**inner, Node::And(_) | Node::Or(_) | Node::Not(_)) => {
@@ -134,12 +138,12 @@ impl<'f, 's> Finder<'f, 's> {
                 }
                 let joining = joining(&forms);
                 self.made = self.made.saturating_add(joining);
-                // The form is made anew, those of its parts included.
+                // The form is made anew, with the forms of all parts.
                 if !self.spend(self.made - below) {
                     return Alternatives::always();
                 }
                 let form = self.normaliser.alternatives(node, self.tags, wanted);
-                // What was said of an operand is not said of the whole again.
+                // A fault of an operand is not repeated for the whole.
                 if self.faults.len() == known {
                     if matches!(node, Node::And(_)) == wanted {
                         self.all(nodes, &forms, &form, wanted, way);
@@ -153,13 +157,13 @@ impl<'f, 's> Finder<'f, 's> {
         }
     }
 
-    /// Takes this from the work that is left; `false` if that is not enough.
+    /// Takes this from the work that is left; `false` if nothing remains.
     fn spend(&mut self, work: u64) -> bool {
         *self.work = self.work.saturating_sub(work);
         *self.work > 0
     }
 
-    /// Whether there is room to hold each of these against all others.
+    /// Whether there is enough work left to compare each of these with all others.
     fn may_compare(&mut self, forms: &[Alternatives]) -> bool {
         forms.len() <= MAX_OPERANDS && self.spend(joining(forms).saturating_mul(forms.len() as u64))
     }
@@ -172,7 +176,8 @@ impl<'f, 's> Finder<'f, 's> {
         self.made = self.made.saturating_add(weight(&form));
         self.spend(weight(&form));
         let compares = |node: &Node| matches!(node, Node::Compare(..) | Node::In(_));
-        // Whether something is known may be asked of what is never known: that is said of the feature.
+        // A condition may ask whether something is known that is never known. That is a fault of the feature,
+        // reported there.
         let told = compares(node) || matches!(node, Node::Not(inner) if compares(inner));
         if form.is_never() && (told || matches!(node, Node::Tag(_) | Node::Constant(_) | Node::If(_))) {
             self.note(way, wanted, FaultKind::Never(None));
@@ -184,7 +189,7 @@ impl<'f, 's> Finder<'f, 's> {
         form
     }
 
-    /// Operands that must all come out as wanted.
+    /// Looks at operands that must all come out as wanted.
     fn all(
         &mut self,
         nodes: &[Node],
@@ -203,7 +208,7 @@ impl<'f, 's> Finder<'f, 's> {
             return;
         }
         for i in (0..forms.len()).rev() {
-            // To say that something must be known is good style, also where a comparison says it again.
+            // It is good style to say that something must be known, even if a comparison says it again.
             let mut others = (0..forms.len()).filter(|j| *j != i);
             if says_known(&nodes[i]) || !others.clone().any(|j| share_terms(&forms[i], &forms[j])) {
                 continue;
@@ -220,7 +225,7 @@ impl<'f, 's> Finder<'f, 's> {
         }
     }
 
-    /// Operands of which one must come out as wanted.
+    /// Looks at operands of which one must come out as wanted.
     fn any(
         &mut self,
         nodes: &[Node],
@@ -229,7 +234,7 @@ impl<'f, 's> Finder<'f, 's> {
         wanted: bool,
         way: &mut Way,
     ) {
-        // Who writes `age != null || …` knows that everybody of whom the age is known passes.
+        // Someone who writes `age != null || …` means everyone whose age is known to pass.
         let meant = whole.0.len() > 1 || nodes.iter().any(says_known);
         match self.always(whole) {
             Some(kind) if wanted && (kind == FaultKind::Always || !meant) => {
@@ -253,7 +258,7 @@ impl<'f, 's> Finder<'f, 's> {
         }
     }
 
-    /// That everybody passes, or everybody of whom enough is known.
+    /// Whether everyone passes, or everyone for whom enough is known.
     fn always(&self, form: &Alternatives) -> Option<FaultKind> {
         let everything = |conjunction: &&Conjunction| {
             conjunction.0.iter().all(|atom| {
@@ -272,7 +277,7 @@ impl<'f, 's> Finder<'f, 's> {
     }
 }
 
-/// Work that it takes to look at a form once.
+/// The work that it takes to look at a form once.
 fn weight(form: &Alternatives) -> u64 {
     let atoms = |conjunction: &Conjunction| {
         conjunction.0.iter().map(|atom| 1 + atom.keys.ranges().len() as u64).sum::<u64>()
@@ -280,8 +285,8 @@ fn weight(form: &Alternatives) -> u64 {
     form.0.iter().map(|conjunction| 1 + atoms(conjunction)).sum::<u64>().max(1)
 }
 
-/// Work that it takes at most to put forms together, one to those before it: what is put together has many alternatives if
-/// they have.
+/// The most work that it takes to put forms together one by one. The result has many alternatives if they
+/// have.
 fn joining(forms: &[Alternatives]) -> u64 {
     let ways = forms.iter().fold(1, |ways, form| match form.0.len() {
         0 => ways,
@@ -296,7 +301,7 @@ fn says_known(node: &Node) -> bool {
     matches!(node, Node::Has(_)) || matches!(node, Node::Not(inner) if matches!(&**inner, Node::Has(_)))
 }
 
-/// Both, unless these would be too many alternatives to be worth it.
+/// Both together, unless that takes too many alternatives to be worth it.
 fn bounded(a: &Alternatives, b: &Alternatives) -> Option<Alternatives> {
     (a.0.len() * b.0.len() <= super::normalise::MAX_CONJUNCTIONS).then(|| a.and(b))
 }
@@ -307,8 +312,8 @@ fn share_terms(a: &Alternatives, b: &Alternatives) -> bool {
 }
 
 impl Syntax {
-    /// The bytes of the part to which a way leads; of an earlier one where what was written differs from what is left after
-    /// constants were folded.
+    /// The bytes of the part at the end of a way. Where constants were folded, the way may end early, at a
+    /// part around it.
     pub(crate) fn part(&self, way: &Way) -> (usize, usize) {
         let mut term = &self.root;
         for (step, of) in way {

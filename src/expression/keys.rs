@@ -1,37 +1,37 @@
-//! A set of a term's keys: ranges in order, and whether *no answer* is in it.
+//! A set of keys of a term: ranges in order, and whether *no answer* belongs to it.
 
 use smallvec::{SmallVec, smallvec};
 
-/// Some of the keys that a [`Term`](super::term::Term) can have; `None` is its key when it has no answer.
+/// Some of the keys that a [`Term`](super::term::Term) may have. A term without an answer has the key `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Keys {
     none: bool,
-    /// First and last of each range, in order; neither overlapping nor adjacent.
+    /// The first and last key of each range, in order. Ranges neither overlap nor touch.
     ranges: SmallVec<[(u64, u64); 2]>,
 }
 
 impl Keys {
-    /// No key at all.
+    /// The set without any key.
     pub(crate) fn nothing() -> Keys {
         Keys::default()
     }
 
-    /// Only *no answer*.
+    /// The set of *no answer* alone.
     pub(crate) fn none() -> Keys {
         Keys { none: true, ranges: SmallVec::new() }
     }
 
-    /// From `first` to `last`, both included; nothing if `first` is beyond `last`.
+    /// The keys from `first` to `last`, both included; nothing if `first` is greater.
     pub(crate) fn range(first: u64, last: u64) -> Keys {
         Keys { none: false, ranges: if first <= last { smallvec![(first, last)] } else { SmallVec::new() } }
     }
 
-    /// One key.
+    /// The set of one key.
     pub(crate) fn one(key: u64) -> Keys {
         Keys::range(key, key)
     }
 
-    /// All of these ranges, in any order.
+    /// The keys in any of these ranges, which may be in any order.
     pub(crate) fn of(ranges: impl IntoIterator<Item = (u64, u64)>) -> Keys {
         let mut sorted: SmallVec<[(u64, u64); 2]> = ranges.into_iter().filter(|(a, b)| a <= b).collect();
         sorted.sort_unstable();
@@ -45,14 +45,14 @@ impl Keys {
         keys
     }
 
-    /// Whether the key is in it.
+    /// Whether the set has this key; `None` is *no answer*.
     pub(crate) fn contains(&self, key: Option<u64>) -> bool {
         let Some(key) = key else { return self.none };
         let after = self.ranges.partition_point(|(first, _)| *first <= key);
         after > 0 && key <= self.ranges[after - 1].1
     }
 
-    /// Whether *no answer* is in it.
+    /// Whether the set has *no answer*.
     pub(crate) fn has_none(&self) -> bool {
         self.none
     }
@@ -62,12 +62,12 @@ impl Keys {
         &self.ranges
     }
 
-    /// Whether no key is in it.
+    /// Whether the set has no key, not even *no answer*.
     pub(crate) fn is_empty(&self) -> bool {
         !self.none && self.ranges.is_empty()
     }
 
-    /// What is in both.
+    /// The keys that are in both sets.
     pub(crate) fn intersection(&self, other: &Keys) -> Keys {
         let mut ranges = SmallVec::new();
         let (mut a, mut b) = (0, 0);
@@ -81,7 +81,7 @@ impl Keys {
         Keys { none: self.none && other.none, ranges }
     }
 
-    /// Whether nothing is in both.
+    /// Whether no key is in both sets.
     pub(crate) fn is_disjoint(&self, other: &Keys) -> bool {
         !(self.none && other.none)
             && self.ranges.iter().all(|(first, last)| {
@@ -90,13 +90,13 @@ impl Keys {
             })
     }
 
-    /// What is in one of them.
+    /// The keys that are in one of the sets, or in both.
     pub(crate) fn union(&self, other: &Keys) -> Keys {
         let all = self.ranges.iter().chain(&other.ranges).copied();
         Keys { none: self.none || other.none, ..Keys::of(all) }
     }
 
-    /// The keys from 0 to `last` that are not in it; never *no answer*.
+    /// The keys from 0 to `last` that are not in the set. *No answer* is never among them.
     pub(crate) fn others(&self, last: u64) -> Keys {
         let mut ranges = SmallVec::new();
         let mut next = Some(0);

@@ -1,11 +1,14 @@
-//! Conditions and numbers in CEL (Common Expression Language): text → [`Syntax`] → checked against the schema
-//! → [`Expression`] → a [`Value`]. Everything is resolved when a rule set is compiled, so evaluating cannot
-//! fail: what has no answer (a missing feature, an overflow) is a value, and `&&` and `||` go round it where
-//! the other side decides. What it may cost at most is known before, too.
+//! Conditions and numbers in CEL (Common Expression Language). A text is parsed into a [`Syntax`], and
+//! checked against the schema to become an [`Expression`], which gives a [`Value`].
 //!
-//! The language is the one of <https://github.com/google/cel-spec>, over our kinds of values;
-//! `tests/cel_conformance.rs` holds it to that.
+//! All names and types are resolved when a rule set is compiled, so evaluating cannot fail. A missing feature
+//! or an overflow is a value without an answer, and `&&` and `||` ignore it if their other side decides. The
+//! work that an expression may take is known before, too.
+//!
+//! The language is that of <https://github.com/google/cel-spec>, over our kinds of values.
+//! `tests/cel_conformance.rs` checks that.
 
+pub(crate) mod alternatives;
 pub mod arm;
 mod check;
 mod cost;
@@ -21,6 +24,7 @@ mod scan;
 pub mod schedule;
 pub(crate) mod seen;
 pub(crate) mod term;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -34,8 +38,8 @@ use smallvec::SmallVec;
 pub use self::check::{OfferScope, Scope, TagNames};
 pub use self::evaluate::{Facts, TagMemo};
 pub use self::parameter::{Parameter, Parameters};
-pub use self::parse::Syntax;
 pub use self::seen::Read;
+pub use self::syntax::Syntax;
 pub use self::types::Type;
 
 use self::experiment::Experiment;
@@ -43,56 +47,56 @@ use self::pattern::Pattern;
 use crate::schema::value::Value;
 use crate::schema::{ContextId, FeatureId, Vocabulary};
 
-/// Free variables with their values, by place.
+/// Free variables with their values; a variable's number is its place.
 pub type Variables<'s> = &'s [(String, Value<'static>)];
 
-/// Bytes of one expression's text at most.
+/// The most bytes of an expression's text.
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
-/// Brackets of one expression inside each other at most.
+/// The most brackets inside each other in one expression.
 pub const MAX_BRACKETS: usize = 40;
-/// Operators inside each other at most, a chain such as `1 + 1 + 1` counted as it is evaluated; with tags,
-/// those they are built on included. Evaluating follows them on the stack: a test holds this to half of a
-/// usual thread's.
+/// The most operators inside each other in one expression. A chain such as `1 + 1 + 1` counts as it is
+/// evaluated, and tags count with the operators that they are built on. Evaluating follows operators on the
+/// stack; a test holds this to half of a usual thread's stack.
 pub const MAX_DEPTH: usize = 256;
-/// Values and operators of one expression at most.
+/// The most values and operators of one expression.
 pub const MAX_NODES: usize = 2_500;
-/// Items of one list and entries of one map that are written out at most.
+/// The most items of a list, or entries of a map, that are written out.
 pub const MAX_ITEMS: usize = 1_000;
-/// Regular expressions of one expression at most.
+/// The most regular expressions in one expression.
 pub const MAX_PATTERNS: usize = 16;
-/// Bytes of a regular expression at most.
+/// The most bytes of a regular expression.
 pub const MAX_PATTERN_BYTES: usize = 256;
-/// Bytes that a compiled regular expression takes at most, and its cache of states once more.
+/// The most bytes that a compiled regular expression may take, and its cache of states again.
 pub const MAX_PATTERN_MEMORY: usize = 256 * 1024;
-/// Steps that one evaluation can take at most, reckoned when it is checked: what is inside a loop counts as
-/// often as the loop may go round, and putting together a text or a list counts by its size. An expression
-/// that could take more is refused.
+/// The most steps that one evaluation may take, as estimated when the expression is checked. What is inside a
+/// loop counts as often as the loop may run. Putting together a text or a list counts by its size. An
+/// expression that could take more is refused.
 pub const MAX_COST: u64 = 20_000;
-/// What one evaluation may spend at most: one per step of a loop (`exists`, `map` …), one per value and per
-/// 16 bytes of text that it looks through or puts together. Beyond it there is no answer. The last line, for
-/// what [`MAX_COST`] cannot know: how long the texts of a request are.
+/// The most that one evaluation may spend: one for each step of a loop (`exists`, `map` …), one for each
+/// value, and one for each 16 bytes of text that it reads or builds. Beyond that there is no answer. This is
+/// the last defence against what [`MAX_COST`] cannot know: how long the texts of a request are.
 pub const MAX_EFFORT: usize = 20_000;
-/// As how long a text counts whose length is not known when an expression is checked, in bytes.
+/// The length in bytes that is assumed for a text whose length is not known when an expression is checked.
 pub const ASSUMED_TEXT_BYTES: usize = 1_024;
 
-/// A checked expression.
+/// A checked expression, ready to be evaluated.
 #[derive(Debug, Clone)]
 pub struct Expression {
-    /// Its text, for people.
+    /// The text it was parsed from.
     pub text: Arc<str>,
-    /// Line in its file, from 1; 0 if unknown.
+    /// The line in its file, from 1; 0 if it is not known.
     pub line: u32,
     pub(crate) node: Node,
-    /// The top-level parts of a conjunction, with their texts: what `explain` names when one of them fails.
+    /// The operands of the outermost `&&`, with their texts. `explain` names the one that fails.
     pub(crate) parts: Vec<Part>,
 }
 
-/// A named condition.
+/// A condition with a name.
 #[derive(Debug, Clone)]
 pub struct Tag {
-    /// Its name, without `tag.`.
+    /// Its name, without `tag.` before it.
     pub name: Box<str>,
-    /// What it says.
+    /// When the tag is true.
     pub condition: Expression,
 }
 
@@ -103,23 +107,24 @@ pub(crate) struct Part {
     pub(crate) node: Node,
 }
 
-/// What is left of an expression once names and types are resolved.
+/// A node of an expression whose names and types are resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node {
     Constant(Value<'static>),
     Feature(FeatureId),
-    /// An enum feature's place in its vocabulary, as an int.
+    /// The place of an enum feature's value in its vocabulary, as an int.
     Code(FeatureId),
     Context(ContextId),
     Channel,
     Now,
     Tag(usize),
-    /// The customer's variant of an experiment of the rule set, as an int by its place; [`NO_VARIANT`] for none of them.
+    /// The place of the customer's variant of an experiment of the rule set, as an int; [`NO_VARIANT`] for a
+    /// customer who is in none.
     Variant(Arc<Experiment>),
     Variable(usize),
-    /// A variable of the enclosing loops, counted from the outermost.
+    /// A variable of the loops around it, counted from the outermost.
     Local(usize),
-    /// Whether there is a value; never without an answer itself.
+    /// Whether there is a value. Only an error has no answer here.
     Has(Box<Node>),
     Not(Box<Node>),
     Negate(Box<Node>),
@@ -135,34 +140,34 @@ pub(crate) enum Node {
     Rank(Box<Node>, Arc<Vocabulary>),
     Index(Box<[Node; 2]>),
     List(Box<[Node]>),
-    /// A map, keys and values by turns.
+    /// A map: its keys and values take turns.
     Map(Box<[Node]>),
-    /// A map's value by a key that is a text.
+    /// The value of a map for a key that is a text.
     Field(Box<Node>, Box<str>),
-    /// Whether a map has this key.
+    /// Whether a map has this text as a key.
     HasKey(Box<Node>, Box<str>),
     Call(Function, Box<[Node]>),
-    /// Whether a text has a match of a pattern that was known when checking.
+    /// Whether a text has a match of a pattern that is known when the expression is checked.
     Matches(Box<(Node, Pattern)>),
-    /// A part of a time in a zone that was known when checking, or of a duration.
+    /// A part of a duration, or of a time in a zone that is known when the expression is checked.
     TimePart(TimePart, Box<(Node, TimeZone)>),
     Loop(Box<Loop>),
 }
 
-/// What stands for a customer who is in no variant of an experiment.
+/// The number for a customer who is in no variant of an experiment.
 pub(crate) const NO_VARIANT: i64 = -1;
 
-/// One of CEL's macros over the items of a range.
+/// A CEL macro that goes over the items of a range.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loop {
     pub(crate) kind: LoopKind,
     pub(crate) range: Node,
-    /// Items for which this is false are passed over.
+    /// Items for which this is false are skipped.
     pub(crate) filter: Option<Node>,
     pub(crate) body: Node,
-    /// The item is this local.
+    /// The number of the local that holds the item.
     pub(crate) item: usize,
-    /// Whether there are two locals: the index or key, and the value.
+    /// Whether there are two locals: first the index or key, then the value.
     pub(crate) pair: bool,
 }
 
@@ -172,9 +177,9 @@ pub(crate) enum LoopKind {
     Exists,
     ExistsOne,
     Filter,
-    /// `map`, `transformList`.
+    /// The macros `map` and `transformList`.
     Map,
-    /// `transformMap`.
+    /// The macro `transformMap`, which gives a map.
     Entries,
 }
 
@@ -245,19 +250,19 @@ pub(crate) enum Function {
     BitNot,
     BitShiftLeft,
     BitShiftRight,
-    /// In a zone that is known only when evaluated.
+    /// The time zone is known only when this is evaluated.
     TimePart(TimePart),
 }
 
-/// What CEL's getters take out of a time or a duration; all but [`TimePart::Date`] count from 0.
+/// What CEL's getters take from a time or a duration. All but [`TimePart::Date`] count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimePart {
     FullYear,
     Month,
-    /// Day of the month from 1.
+    /// The day of the month, from 1.
     Date,
     DayOfMonth,
-    /// From Sunday.
+    /// The day of the week, from Sunday.
     DayOfWeek,
     DayOfYear,
     Hours,
@@ -267,7 +272,7 @@ pub(crate) enum TimePart {
 }
 
 impl Comparison {
-    /// The one that says the same with its sides exchanged.
+    /// The comparison that says the same with its sides exchanged.
     pub(crate) fn mirrored(self) -> Comparison {
         match self {
             Comparison::Equal | Comparison::NotEqual => self,
@@ -280,7 +285,7 @@ impl Comparison {
 }
 
 impl Expression {
-    /// The constant it comes down to, whoever the customer is.
+    /// The constant that it comes down to, if it is the same for every customer.
     pub fn constant(&self) -> Option<&Value<'static>> {
         if let Node::Constant(value) = &self.node { Some(value) } else { None }
     }
@@ -293,7 +298,8 @@ impl Expression {
 }
 
 impl Expression {
-    /// How many nodes stand on each other, tags (each with its own depth) included.
+    /// How many nodes are inside each other. `tags` has the depths of the tags, which are added where they
+    /// are used.
     pub(crate) fn depth(&self, tags: &[usize]) -> usize {
         self.node.depth(tags)
     }
@@ -313,13 +319,13 @@ impl Node {
         1 + self.children().into_iter().map(|child| child.depth(tags)).max().unwrap_or(0)
     }
 
-    /// Calls `visit` for this node and all below it, outermost first.
+    /// Calls `visit` for this node, then for all nodes inside it.
     pub(crate) fn walk<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         visit(self);
         self.children().into_iter().for_each(|child| child.walk(visit));
     }
 
-    /// The nodes directly below.
+    /// The nodes directly inside this one.
     fn children(&self) -> SmallVec<[&Node; 5]> {
         match self {
             Node::Constant(_)

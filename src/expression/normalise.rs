@@ -1,215 +1,44 @@
-//! Conditions in a normal form: disjunctions of conjunctions of atoms, an atom being a term with the keys that let it hold.
-//! What an index of thousands of conditions, an analysis of them and a scan of an audience work on.
+//! Brings conditions into normal form: a disjunction of conjunctions of atoms. An atom is a term with the
+//! keys for which it holds. The index of thousands of conditions, their analysis and the scan of an audience
+//! all work on this form.
 //!
-//! A condition is true, false, or without an answer, and both sides are told apart: the form of "is true" and that of "is
-//! false" are found by the same recursion (de Morgan), each without the cases that have no answer. What is no comparison of
-//! one term with constants becomes a term of its own, so every condition has a normal form.
+//! A condition is true, false or without an answer. One recursion (de Morgan) finds both the form of "is
+//! true" and the form of "is false"; neither includes the cases without an answer. A part that does not
+//! compare one term with constants becomes a term of its own, so every condition has a normal form.
 
 use std::collections::HashMap;
 
+use super::alternatives::Alternatives;
 use super::keys::Keys;
+use super::schedule::Schedule;
 use super::term::{Number, Scoped, Term, TermId, Terms, Texts};
 use super::{Comparison, Expression, Function, Node, Operator, Tag};
-use crate::rules::rule_set::Schedule;
 use crate::schema::value::{Time, Value};
 use crate::schema::{FeatureId, Kind, Schema};
 
-/// Conjunctions of one condition at most; a part of it that would bring more is evaluated instead.
+/// The most conjunctions of one condition. A part of it that would bring more is evaluated instead.
 pub(crate) const MAX_CONJUNCTIONS: usize = 32;
 
-/// Visits of nodes for one condition at most. Both outcomes of a ternary's condition are looked at, so that those inside each
-/// other double the work; past the bound what is left is evaluated instead.
+/// The most visits of nodes for one condition. Both outcomes of a ternary's condition are visited, so
+/// ternaries inside each other double the work. Past the bound, what is left is evaluated instead.
 const MAX_VISITS: usize = 20_000;
-/// Visits for all conditions of one engine at most.
+/// The most visits of nodes for all conditions of one engine.
 const MAX_ALL_VISITS: usize = 5_000_000;
-/// Ranges of keys in the forms of one engine at most, 16 bytes each. Conditions beyond that are evaluated instead.
+/// The most ranges of keys in the forms of one engine, 16 bytes each. Further conditions are evaluated
+/// instead.
 pub(crate) const MAX_RANGES: usize = 1_000_000;
-/// Ranges that are put in the place of a tag or guardrail at most; one with more is evaluated once for all who use it.
+/// The most ranges that may replace a tag or guardrail where it is used. If it has more, it is evaluated once
+/// for all who use it.
 pub(crate) const MAX_SHARED_RANGES: usize = 32;
 
-/// A condition as alternatives: it holds if one of them does. None: never; one that asks for nothing: always.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Alternatives(pub(crate) Vec<Conjunction>);
-
-/// Atoms that must all hold, by term, each term once.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Conjunction(pub(crate) Vec<Atom>);
-
-/// A term must have one of these keys.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Atom {
-    pub(crate) term: TermId,
-    pub(crate) keys: Keys,
-}
-
-impl Alternatives {
-    /// Never true.
-    pub(crate) fn never() -> Alternatives {
-        Alternatives(Vec::new())
-    }
-
-    /// Always true.
-    pub(crate) fn always() -> Alternatives {
-        Alternatives(vec![Conjunction::default()])
-    }
-
-    /// Whether no customer can pass.
-    pub(crate) fn is_never(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether every customer passes.
-    pub(crate) fn is_always(&self) -> bool {
-        self.0.iter().any(|conjunction| conjunction.0.is_empty())
-    }
-
-    fn of(term: TermId, keys: Keys) -> Alternatives {
-        if keys.is_empty() {
-            return Alternatives::never();
-        }
-        Alternatives(vec![Conjunction(vec![Atom { term, keys }])])
-    }
-
-    /// What holds when both hold.
-    pub(crate) fn and(&self, other: &Alternatives) -> Alternatives {
-        let mut both = Alternatives::never();
-        for a in &self.0 {
-            for b in &other.0 {
-                if let Some(conjunction) = a.and(b) {
-                    both.add(conjunction);
-                }
-            }
-        }
-        both
-    }
-
-    /// One more way to hold. What differs from another in one term only is joined with it.
-    fn add(&mut self, conjunction: Conjunction) {
-        let mut new = conjunction;
-        let mut at = 0;
-        while at < self.0.len() {
-            match self.0[at].joined(&new) {
-                Some(joined) => {
-                    self.0.remove(at);
-                    new = joined;
-                    at = 0; // what is wider now may join with others
-                }
-                None => at += 1,
-            }
-        }
-        self.0.push(new);
-    }
-}
-
-#[cfg(test)]
-impl Alternatives {
-    /// Whether it holds for these keys.
-    pub(crate) fn holds(&self, key: &mut impl FnMut(TermId) -> Option<u64>) -> bool {
-        self.0.iter().any(|conjunction| conjunction.0.iter().all(|atom| atom.keys.contains(key(atom.term))))
-    }
-}
-
-impl Alternatives {
-    /// Whether it holds wherever `other` does, as far as one alternative can tell alone: `false` may be wrong.
-    pub(crate) fn is_implied_by(&self, other: &Alternatives) -> bool {
-        other.0.iter().all(|theirs| self.0.iter().any(|ours| ours.is_implied_by(theirs)))
-    }
-
-    /// Whether it and `other` can never hold together.
-    pub(crate) fn excludes(&self, other: &Alternatives) -> bool {
-        self.0.iter().all(|ours| other.0.iter().all(|theirs| ours.conflicts(theirs).next().is_some()))
-    }
-}
-
-impl Conjunction {
-    /// The terms for which two conjunctions have no key in common.
-    pub(crate) fn conflicts<'c>(
-        &'c self,
-        other: &'c Conjunction,
-    ) -> impl Iterator<Item = (&'c Atom, &'c Atom)> {
-        self.0.iter().filter_map(|atom| {
-            let theirs = other.atom(atom.term)?;
-            atom.keys.is_disjoint(&theirs.keys).then_some((atom, theirs))
-        })
-    }
-
-    /// What it asks of a term.
-    pub(crate) fn atom(&self, term: TermId) -> Option<&Atom> {
-        let at = self.0.binary_search_by_key(&term, |atom| atom.term).ok()?;
-        Some(&self.0[at])
-    }
-}
-
-impl Alternatives {
-    /// Ranges of keys in all its atoms.
-    pub(crate) fn ranges(&self) -> usize {
-        self.0.iter().map(Conjunction::ranges).sum()
-    }
-}
-
-impl Conjunction {
-    /// Ranges of keys in all its atoms.
-    pub(crate) fn ranges(&self) -> usize {
-        self.0.iter().map(|atom| atom.keys.ranges().len().max(1)).sum()
-    }
-
-    /// Both of them; `None` if that cannot be.
-    pub(crate) fn and(&self, other: &Conjunction) -> Option<Conjunction> {
-        let mut atoms = Vec::with_capacity(self.0.len() + other.0.len());
-        let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
-        loop {
-            let atom = match (a.peek(), b.peek()) {
-                (Some(left), Some(right)) if left.term == right.term => {
-                    let keys = left.keys.intersection(&right.keys);
-                    if keys.is_empty() {
-                        return None;
-                    }
-                    b.next();
-                    a.next().map(|atom| Atom { term: atom.term, keys })
-                }
-                (Some(left), Some(right)) if left.term < right.term => a.next().cloned(),
-                (Some(_), None) => a.next().cloned(),
-                (_, Some(_)) => b.next().cloned(),
-                (None, None) => return Some(Conjunction(atoms)),
-            };
-            atoms.extend(atom);
-        }
-    }
-
-    /// One conjunction that says the same as either of two, if there is one.
-    fn joined(&self, other: &Conjunction) -> Option<Conjunction> {
-        if self.is_implied_by(other) {
-            return Some(self.clone());
-        }
-        if other.is_implied_by(self) {
-            return Some(other.clone());
-        }
-        if self.0.len() != other.0.len() || self.0.iter().zip(&other.0).any(|(a, b)| a.term != b.term) {
-            return None;
-        }
-        let mut differing = (0..self.0.len()).filter(|i| self.0[*i].keys != other.0[*i].keys);
-        let (at, None) = (differing.next()?, differing.next()) else { return None };
-        let mut joined = self.clone();
-        joined.0[at].keys = self.0[at].keys.union(&other.0[at].keys);
-        Some(joined)
-    }
-
-    /// Whether it holds wherever `other` does.
-    pub(crate) fn is_implied_by(&self, other: &Conjunction) -> bool {
-        self.0.iter().all(|atom| {
-            let theirs = other.0.binary_search_by_key(&atom.term, |other| other.term);
-            theirs.is_ok_and(|at| other.0[at].keys.intersection(&atom.keys) == other.0[at].keys)
-        })
-    }
-}
-
-/// Brings conditions into normal form over terms that they share.
+/// Brings conditions into normal form, over terms that they share.
 pub(crate) struct Normaliser<'s> {
     schema: &'s Schema,
-    /// The tags of each rule set.
+    /// The tags of each rule set, by the rule set's number.
     tags: Vec<&'s [Tag]>,
     pub(crate) terms: Terms,
-    /// Tags that were looked at: rule set, tag, whether it shall be true. `None`: they stay terms of their own.
+    /// Tags that were visited, by rule set, tag, and whether the tag must be true. `None`: the tag stays a
+    /// term of its own.
     known_tags: HashMap<(usize, usize, bool), Option<Alternatives>>,
     /// What is left of [`MAX_VISITS`], [`MAX_ALL_VISITS`] and [`MAX_RANGES`].
     visits: usize,
@@ -218,7 +47,7 @@ pub(crate) struct Normaliser<'s> {
 }
 
 impl<'s> Normaliser<'s> {
-    /// For conditions over this schema, whose tags are those of the rule sets by number.
+    /// For conditions over this schema. `tags` has the tags of each rule set by number.
     pub(crate) fn new(schema: &'s Schema, tags: Vec<&'s [Tag]>) -> Normaliser<'s> {
         Normaliser {
             schema,
@@ -231,7 +60,7 @@ impl<'s> Normaliser<'s> {
         }
     }
 
-    /// The same over terms that are known already, so that its forms and those made before go together.
+    /// The same over terms that are known already, so that new forms can be compared with older ones.
     pub(crate) fn over(schema: &'s Schema, tags: Vec<&'s [Tag]>, terms: Terms) -> Normaliser<'s> {
         Normaliser { terms, ..Normaliser::new(schema, tags) }
     }
@@ -241,7 +70,7 @@ impl<'s> Normaliser<'s> {
         self.alternatives(&condition.node, tags, true)
     }
 
-    /// When a condition is false: not merely without an answer.
+    /// When a condition is false, and not just without an answer.
     pub(crate) fn negation(&mut self, condition: &Expression, tags: usize) -> Alternatives {
         self.alternatives(&condition.node, tags, false)
     }
@@ -311,7 +140,8 @@ impl<'s> Normaliser<'s> {
             .unwrap_or_else(|| self.truth(node, tags, wanted))
     }
 
-    /// All nodes must come out as `wanted`. Those with several ways are multiplied out as far as the bound allows.
+    /// When all nodes come out as `wanted`. Nodes with several alternatives are multiplied out as far as the
+    /// bound allows.
     fn all(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Alternatives {
         let mut forms: Vec<(&Node, Alternatives)> =
             nodes.iter().map(|node| (node, self.form(node, tags, wanted))).collect();
@@ -325,7 +155,7 @@ impl<'s> Normaliser<'s> {
         all
     }
 
-    /// One node must come out as `wanted`; `None` if these are too many ways.
+    /// When one node comes out as `wanted`; `None` if that takes too many alternatives.
     fn any(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Option<Alternatives> {
         let mut any = Alternatives::never();
         for node in nodes {
@@ -356,7 +186,7 @@ impl<'s> Normaliser<'s> {
         Some(any)
     }
 
-    /// A tag that is a single conjunction is put in its place; others are evaluated once for all who use them.
+    /// The form of a tag if it is a single conjunction. Other tags are evaluated once for all who use them.
     fn tag(&mut self, tag: usize, tags: usize, wanted: bool) -> Option<Alternatives> {
         if let Some(known) = self.known_tags.get(&(tags, tag, wanted)) {
             return known.clone();
@@ -368,7 +198,7 @@ impl<'s> Normaliser<'s> {
         form
     }
 
-    /// One comparison with constants.
+    /// The form of a single comparison with constants.
     fn atom(&mut self, node: &Node, tags: usize, wanted: bool) -> Option<Alternatives> {
         match node {
             Node::Feature(id) => self.feature(*id, |_| Some(Keys::one(u64::from(wanted)))),
@@ -402,7 +232,7 @@ impl<'s> Normaliser<'s> {
         }
     }
 
-    /// A stored feature with these of its keys; what is computed from events is evaluated.
+    /// A stored feature with these of its keys. Computed features are evaluated instead.
     fn feature(&mut self, id: FeatureId, keys: impl Fn(u64) -> Option<Keys>) -> Option<Alternatives> {
         let term = Term::feature(self.schema, id)?;
         let keys = keys(term.last(self.schema))?;
@@ -475,7 +305,7 @@ impl<'s> Normaliser<'s> {
         Some(self.terms.intern(term))
     }
 
-    /// What kind of number a node has, if it can only have that.
+    /// The type of number that a node has; `None` if it may have another type.
     fn number(&self, node: &Node) -> Option<Number> {
         use Operator::{Add, Subtract};
         Some(match node {
@@ -514,7 +344,8 @@ impl<'s> Normaliser<'s> {
     }
 }
 
-/// `x < (c ? 1 : 2)` as `c ? x < 1 : x < 2`, which has atoms: how a parameter is compared that an experiment changes.
+/// Turns `x < (c ? 1 : 2)` into `c ? x < 1 : x < 2`, which has atoms. A parameter that an experiment changes
+/// is compared this way.
 fn compared_by_choice(comparison: Comparison, sides: &[Node; 2]) -> Option<Node> {
     let is_term = |side: &Node| {
         matches!(side, Node::Feature(_) | Node::Code(_) | Node::Context(_) | Node::Channel | Node::Now)
@@ -708,7 +539,8 @@ context:
         context
     }
 
-    /// The form of "true" must hold exactly where the evaluator says true, that of "false" where it says false.
+    /// The form of "true" must hold exactly where the evaluator says true; the form of "false", where it says
+    /// false.
     #[test]
     fn normal_forms_say_what_the_evaluator_says() {
         let World { schema, names, tags } = world();

@@ -1,4 +1,5 @@
-//! What conditions call `param.NAME`: a constant of the rule set that an experiment may change.
+//! Parameters: what conditions call `param.NAME`. Each is a constant of the rule set that an experiment may
+//! change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ pub struct Parameters(pub(crate) HashMap<Box<str>, Parameter>);
 /// One parameter. All its values are of one type.
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// What it is for customers who are in none of the variants that change it.
+    /// Its value for customers who are in no variant that changes it.
     pub(crate) default: Value<'static>,
-    /// The experiment that changes it.
+    /// The experiment that changes it, if one does.
     pub(crate) experiment: Option<Arc<Experiment>>,
-    /// What it is in its variants, by their places.
+    /// Its values in the variants that change it, by the variants' places.
     pub(crate) variants: Vec<(usize, Value<'static>)>,
 }
 
@@ -33,7 +34,7 @@ impl Parameters {
 }
 
 impl Parameter {
-    /// Its value for a customer: a choice by variant.
+    /// Its value for a customer: a choice by the customer's variant.
     pub(super) fn node(&self) -> Node {
         let default = Node::Constant(self.default.clone());
         let Some(experiment) = &self.experiment else { return default };

@@ -1,95 +1,36 @@
-//! An expression's text as a tree with places. The only module that knows the `cel` crate: its parser is
-//! used, its tree is turned into ours, its messages into plain words.
-
-use std::sync::Arc;
+//! Parsing an expression. This is the only module that knows the `cel` crate: it uses the crate's parser,
+//! turns its tree into ours and its messages into plain words.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
 
 use super::scan::{Flaw, closings, too_deep};
+use super::syntax::{LoopTerm, Syntax, Term, TermKind};
 use super::{
     Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
 };
 use crate::input::origin::Origin;
 use crate::input::problem::{Problem, Problems};
 
-/// A parsed expression, names and types not yet resolved.
-#[derive(Debug, Clone)]
-pub struct Syntax {
-    /// The text it was parsed from.
-    pub text: Arc<str>,
-    /// Where that text stands.
-    pub origin: Origin,
-    pub(crate) root: Term,
-}
-
-/// A node with the bytes of the expression it covers.
-#[derive(Debug, Clone)]
-pub(crate) struct Term {
-    pub(crate) kind: TermKind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum TermKind {
-    Null,
-    Bool(bool),
-    Int(i64),
-    UInt(u64),
-    Double(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-    Name(String),
-    Select(Box<Term>, String),
-    Has(Box<Term>, String),
-    Not(Box<Term>),
-    Negate(Box<Term>),
-    /// Operands of a chain of `&&`, flattened.
-    And(Vec<Term>),
-    Or(Vec<Term>),
-    If(Box<[Term; 3]>),
-    Compare(Comparison, Box<[Term; 2]>),
-    Arithmetic(Operator, Box<[Term; 2]>),
-    In(Box<[Term; 2]>),
-    Index(Box<[Term; 2]>),
-    List(Vec<Term>),
-    /// Keys and values by turns.
-    Map(Vec<Term>),
-    /// A function, or a method with its target as the first argument.
-    Call(String, Vec<Term>, bool),
-    Loop(Box<LoopTerm>),
-}
-
-/// One of CEL's macros: what it does with each item of a range.
-#[derive(Debug, Clone)]
-pub(crate) struct LoopTerm {
-    pub(crate) kind: LoopKind,
-    pub(crate) range: Term,
-    /// The item; or the index or key, and the value.
-    pub(crate) names: Vec<String>,
-    /// Which items count, where the macro has a place for it.
-    pub(crate) filter: Option<Term>,
-    pub(crate) body: Term,
-}
-
 impl Syntax {
     /// Parses an expression.
     ///
     /// # Errors
-    /// Everything the grammar does not allow, each with its place.
+    /// Everything that the grammar does not allow, and what is beyond a limit, each problem with its place.
     pub fn parse(text: &str, origin: Origin) -> Result<Syntax, Problems> {
         if text.len() > MAX_EXPRESSION_BYTES {
-            let detail =
-                format!("an expression has at most {MAX_EXPRESSION_BYTES} bytes, this one {}", text.len());
+            let detail = format!(
+                "an expression has at most {MAX_EXPRESSION_BYTES} bytes, this one has {}",
+                text.len()
+            );
             return Err(of_one(origin.problem(text, 0, 1, detail)));
         }
-        // Refused before the parser sees it: its own tree would be as deep, and dropping it recurses.
+        // Too deep a text must not reach the parser: its tree would be as deep, and dropping that recurses.
         let brackets = closings(text)
             .map_err(|Flaw { start, end, why }| of_one(origin.problem(text, start, end, why)))?;
         if let Some(at) = too_deep(text) {
             return Err(of_one(origin.problem(text, at, at + 1, depth_message())));
         }
-        // Without the macros of its own: ours keep the places of what was written.
+        // The parser's own macros are off: ours keep the places of what was written.
         let parser = cel::Env::default().with_optional_support(false).parser();
         let parser = parser.max_recursion_depth(MAX_BRACKETS as u16 * 4).enable_ident_escape_syntax(true);
         let (tree, info) = parser.parse_with_source_info(text).map_err(|errors| {
@@ -104,49 +45,13 @@ impl Syntax {
         let root = convert.term(&tree, 0);
         if convert.nodes > MAX_NODES {
             let detail = format!(
-                "an expression has at most {MAX_NODES} values and operators, this one {}",
+                "an expression has at most {MAX_NODES} values and operators, this one has {}",
                 convert.nodes
             );
             return Err(of_one(origin.problem(text, 0, text.len(), detail)));
         }
         let problems = convert.problems;
         problems.or(Syntax { text: text.into(), origin, root })
-    }
-}
-
-impl Syntax {
-    /// The names `x` of all `offer.x` in it, each once.
-    pub(crate) fn offer_fields(&self) -> Vec<Box<str>> {
-        let mut fields: Vec<Box<str>> = Vec::new();
-        let mut open = vec![&self.root];
-        while let Some(term) = open.pop() {
-            if let TermKind::Select(root, field) | TermKind::Has(root, field) = &term.kind
-                && matches!(&root.kind, TermKind::Name(name) if name == "offer")
-                && !fields.iter().any(|known| **known == **field)
-            {
-                fields.push(field.as_str().into());
-            }
-            open.extend(term.kind.operands());
-        }
-        fields
-    }
-}
-
-impl Syntax {
-    /// A problem for every field of `root` (`context`, `tag`) in it about which `why` has something to say.
-    pub(crate) fn refuse_fields(&self, root: &str, why: impl Fn(&str) -> Option<String>) -> Problems {
-        let mut problems = Problems::new();
-        let mut open = vec![&self.root];
-        while let Some(term) = open.pop() {
-            if let TermKind::Select(of, field) | TermKind::Has(of, field) = &term.kind
-                && matches!(&of.kind, TermKind::Name(name) if name == root)
-                && let Some(why) = why(field)
-            {
-                problems.push(self.origin.problem(&self.text, term.start, term.end, why));
-            }
-            open.extend(term.kind.operands());
-        }
-        problems
     }
 }
 
@@ -162,14 +67,14 @@ fn depth_message() -> String {
     )
 }
 
-/// The byte of a position given as line and column from 1.
+/// The byte at a line and column from 1, which is how the parser gives positions.
 fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     let line = usize::try_from(line - 1).unwrap_or(0);
     let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
     (before + usize::try_from(column - 1).unwrap_or(0)).min(text.len())
 }
 
-/// The parser's message in plain words.
+/// A problem that says in plain words what the parser's message says.
 fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
     let quoted = |after: &str| {
         let rest = message.split_once(after)?.1.trim_start_matches(": ");
@@ -204,11 +109,11 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
             origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"));
         return match found.as_str() {
             "=" => problem.hint("compare with `==`"),
-            "&" => problem.hint("and is `&&`"),
-            "|" => problem.hint("or is `||`"),
-            "and" => problem.hint("and is `&&`"),
-            "or" => problem.hint("or is `||`"),
-            "not" => problem.hint("not is `!`"),
+            "&" => problem.hint("write `&&` for and"),
+            "|" => problem.hint("write `||` for or"),
+            "and" => problem.hint("write `&&` for and"),
+            "or" => problem.hint("write `||` for or"),
+            "not" => problem.hint("write `!` for not"),
             _ => problem,
         };
     }
@@ -219,7 +124,7 @@ struct Convert<'a> {
     info: &'a SourceInfo,
     text: &'a str,
     origin: &'a Origin,
-    /// Each opening bracket with the one that closes it, in order.
+    /// Each opening bracket with the bracket that closes it, in order.
     brackets: Vec<(usize, usize)>,
     nodes: usize,
     problems: Problems,
@@ -257,7 +162,7 @@ impl Convert<'_> {
                 self.map(map, depth, start, end)
             }
             Expr::Call(call) => {
-                // A function's place is its opening bracket.
+                // The parser's place for a function is its opening bracket.
                 if let Some(close) = self.closing(start) {
                     end = close + 1;
                     let before = self.text[..start].trim_end();
@@ -278,7 +183,7 @@ impl Convert<'_> {
         Term { start: start.min(first), end: end.max(last), kind }
     }
 
-    /// The bracket that closes the one at `open`, if there is one.
+    /// The bracket that closes the one at `open`, if one does.
     fn closing(&self, open: usize) -> Option<usize> {
         let found = self.brackets.binary_search_by_key(&open, |(open, _)| *open).ok()?;
         Some(self.brackets[found].1)
@@ -286,7 +191,7 @@ impl Convert<'_> {
 
     fn list(&mut self, items: &[IdedExpr], depth: usize, start: usize, end: usize) -> TermKind {
         if items.len() > MAX_ITEMS {
-            let why = format!("a list has at most {MAX_ITEMS} items, this one {}", items.len());
+            let why = format!("a list has at most {MAX_ITEMS} items, this one has {}", items.len());
             return self.refuse(start, end, &why);
         }
         TermKind::List(items.iter().map(|item| self.term(item, depth + 1)).collect())
@@ -294,7 +199,7 @@ impl Convert<'_> {
 
     fn map(&mut self, map: &MapExpr, depth: usize, start: usize, end: usize) -> TermKind {
         if map.entries.len() > MAX_ITEMS {
-            let why = format!("a map has at most {MAX_ITEMS} entries, this one {}", map.entries.len());
+            let why = format!("a map has at most {MAX_ITEMS} entries, this one has {}", map.entries.len());
             return self.refuse(start, end, &why);
         }
         let mut terms = Vec::with_capacity(map.entries.len() * 2);
@@ -307,7 +212,7 @@ impl Convert<'_> {
         TermKind::Map(terms)
     }
 
-    /// The end of `.field` behind the dot at `from`.
+    /// Where `.field` ends whose dot is at `from`.
     fn end_of_name(&self, from: usize, field: &str) -> usize {
         let rest = self.text.get(from..).unwrap_or("");
         rest.find(field)
@@ -372,7 +277,7 @@ impl Convert<'_> {
 }
 
 impl Convert<'_> {
-    /// The macros: `has`, and the loops over a range.
+    /// Turns the macros into terms: `has`, `cel.bind`, and the loops over a range.
     fn expand(&mut self, call: &CallExpr, depth: usize, start: usize, end: usize) -> Option<TermKind> {
         let Some(target) = &call.target else {
             return match (call.func_name.as_str(), &call.args[..]) {
@@ -393,7 +298,7 @@ impl Convert<'_> {
                 Expr::Ident(name) if !name.starts_with('.') => simple.push(name.clone()),
                 _ => {
                     let term = self.term(name, depth + 1);
-                    let why = "here stands the name that each item gets, as in `list.all(item, item > 0)`";
+                    let why = "write a name for each item here, as in `list.all(item, item > 0)`";
                     return Some(self.refuse(term.start, term.end, why));
                 }
             }
@@ -413,11 +318,7 @@ impl Convert<'_> {
     fn bind(&mut self, name: &IdedExpr, value: &IdedExpr, body: &IdedExpr, depth: usize) -> TermKind {
         let Expr::Ident(name) = &name.expr else {
             let term = self.term(name, depth + 1);
-            return self.refuse(
-                term.start,
-                term.end,
-                "here stands a name: cel.bind(name, value, what it is used in)",
-            );
+            return self.refuse(term.start, term.end, "write a name here: cel.bind(name, value, expression)");
         };
         let (value, body) = (self.term(value, depth + 3), self.term(body, depth + 2));
         let (start, end) = (value.start, body.end);
@@ -454,8 +355,8 @@ fn literal_of(literal: &LiteralValue) -> TermKind {
     }
 }
 
-/// The loop that a macro is, the names it binds, and what it computes: a filter if there are two of them, and
-/// the body.
+/// The loop that a macro stands for, the names it binds, and the rest of its arguments: the body, after a
+/// filter if there are two.
 fn loop_of<'a>(name: &str, args: &'a [IdedExpr]) -> Option<(LoopKind, &'a [IdedExpr], &'a [IdedExpr])> {
     let (kind, bound) = match (name, args.len()) {
         ("all", 2 | 3) => (LoopKind::All, args.len() - 1),
@@ -471,7 +372,7 @@ fn loop_of<'a>(name: &str, args: &'a [IdedExpr]) -> Option<(LoopKind, &'a [IdedE
     Some((kind, names, rest))
 }
 
-/// Of a function such as `math.greatest`, what stands before the dot.
+/// What stands before the dot in the name of a function such as `math.greatest`.
 fn namespace(call: &CallExpr) -> Option<&str> {
     match &call.target.as_ref()?.expr {
         Expr::Ident(name) if name == "math" || name == "strings" => Some(name),
@@ -479,8 +380,8 @@ fn namespace(call: &CallExpr) -> Option<&str> {
     }
 }
 
-/// `&&` and `||` chains: operands of the same operator are taken up, so that one node has all of them in
-/// order.
+/// A chain of `&&` or `||`. It takes over the operands of operands with the same operator, so one node has
+/// all of them in order.
 fn chain(name: &str, args: &mut Vec<Term>) -> Option<TermKind> {
     let and = match name {
         operators::LOGICAL_AND => true,
@@ -521,53 +422,13 @@ fn operator(name: &str) -> Option<Operator> {
     })
 }
 
-impl TermKind {
-    /// The terms directly below.
-    fn operands(&self) -> Vec<&Term> {
-        match self {
-            TermKind::Select(inner, _)
-            | TermKind::Has(inner, _)
-            | TermKind::Not(inner)
-            | TermKind::Negate(inner) => {
-                vec![inner]
-            }
-            TermKind::And(terms)
-            | TermKind::Or(terms)
-            | TermKind::List(terms)
-            | TermKind::Map(terms)
-            | TermKind::Call(_, terms, _) => terms.iter().collect(),
-            TermKind::If(three) => three.iter().collect(),
-            TermKind::Compare(_, two)
-            | TermKind::Arithmetic(_, two)
-            | TermKind::In(two)
-            | TermKind::Index(two) => two.iter().collect(),
-            TermKind::Loop(l) => {
-                [Some(&l.range), l.filter.as_ref(), Some(&l.body)].into_iter().flatten().collect()
-            }
-            TermKind::Null
-            | TermKind::Bool(_)
-            | TermKind::Int(_)
-            | TermKind::UInt(_)
-            | TermKind::Double(_)
-            | TermKind::Text(_)
-            | TermKind::Bytes(_)
-            | TermKind::Name(_) => Vec::new(),
-        }
-    }
-
-    /// The bytes that the operands cover; an operator's own place is only its sign.
-    fn extent(&self) -> (usize, usize) {
-        let operands = self.operands();
-        let start = operands.iter().map(|term| term.start).min().unwrap_or(usize::MAX);
-        (start, operands.iter().map(|term| term.end).max().unwrap_or(0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::input::cursor::Cursor;
-    use crate::input::cursor::{Input, InputValue};
+    use crate::input::document::{Input, InputValue};
     use crate::input::problem::Source;
 
     /// The problems of parsing the scalar at key `when`, as `line:column text-under-caret detail`.

@@ -1,19 +1,19 @@
-//! Regular expressions, bounded: time linear in the text, memory under a limit, whatever the pattern.
+//! Regular expressions within bounds: time linear in the text and memory under a limit, whatever the pattern.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::{MAX_PATTERN_BYTES, MAX_PATTERN_MEMORY};
 
-/// A compiled pattern.
+/// A compiled regular expression, with its price.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     regex: Regex,
-    /// Letters and classes of letters in it, its repetitions written out.
+    /// How many letters and classes of letters it has, with its repetitions written out.
     places: u64,
 }
 
-/// Brackets of a pattern inside each other at most.
+/// The most brackets inside each other in a pattern.
 const MAX_PATTERN_BRACKETS: u32 = 32;
 
 impl PartialEq for Pattern {
@@ -23,10 +23,13 @@ impl PartialEq for Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern, or says why not.
+    /// Compiles a pattern, or says why it cannot.
     pub(super) fn new(text: &str) -> Result<Pattern, String> {
         if text.len() > MAX_PATTERN_BYTES {
-            return Err(format!("a pattern has at most {MAX_PATTERN_BYTES} bytes, this one {}", text.len()));
+            return Err(format!(
+                "a pattern has at most {MAX_PATTERN_BYTES} bytes, this one has {}",
+                text.len()
+            ));
         }
         let not_one = |error: &str| {
             let last = error.lines().last().unwrap_or(error);
@@ -39,7 +42,7 @@ impl Pattern {
             .build()
             .map_err(|error| match error {
                 regex::Error::CompiledTooBig(_) => format!(
-                    "a compiled pattern takes at most {} KiB, this one more: fewer or smaller repetitions",
+                    "a compiled pattern takes at most {} KiB, this one takes more: use fewer or smaller repetitions",
                     MAX_PATTERN_MEMORY / 1024
                 ),
                 error => not_one(&error.to_string()),
@@ -48,7 +51,7 @@ impl Pattern {
         Ok(Pattern { regex, places: places(&hir) })
     }
 
-    /// As it was written.
+    /// The pattern as it was written.
     pub(super) fn text(&self) -> &str {
         self.regex.as_str()
     }
@@ -57,8 +60,8 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
-    /// Steps that 16 bytes of text take at most: for each byte the matcher may have to gather a set of places,
-    /// and as measured that weighs with their square.
+    /// The most steps that 16 bytes of text can take. For each byte the matcher may have to gather a set of
+    /// places; as measured, that weighs with their square.
     pub(super) fn steps_of_16_bytes(&self) -> u64 {
         1 + self.places.saturating_mul(self.places) / 64
     }

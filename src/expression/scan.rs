@@ -1,10 +1,11 @@
-//! What can be told of an expression's text before it is parsed: where texts and comments lie, whether quotes
-//! and brackets close, and how deep it nests. The parser's own tree is as deep as the text, so what is too
-//! deep must not reach it; and a text whose end is not where it seems to be could hide how deep the rest is.
+//! What can be known about an expression's text before it is parsed: where texts and comments lie, whether
+//! quotes and brackets close, and how deep it nests. The parser's own tree is as deep as the text, so a text
+//! that is too deep must not reach it. A text whose end is not where it seems to be could hide how deep the
+//! rest is.
 
 use super::{MAX_BRACKETS, MAX_DEPTH};
 
-/// Why an expression is not even taken apart, and where.
+/// Why an expression is refused before it is parsed, and the bytes that are to blame.
 #[derive(Debug, PartialEq)]
 pub(super) struct Flaw {
     pub(super) start: usize,
@@ -12,7 +13,7 @@ pub(super) struct Flaw {
     pub(super) why: &'static str,
 }
 
-/// The bytes of an expression that are not inside a text, a comment or a quoted name.
+/// The bytes of an expression that are not inside a text, a comment or a quoted name, each with its place.
 pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -28,8 +29,8 @@ pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// Each opening bracket with the one that closes it, in order; those that do not close are the parser's to
-/// report.
+/// Each opening bracket with the bracket that closes it, in order. Brackets that do not close are left for
+/// the parser to report.
 pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {
     let (mut open, mut pairs, mut at) = (Vec::new(), Vec::new(), 0);
     while let Some(byte) = text.as_bytes().get(at) {
@@ -47,9 +48,9 @@ pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {
     Ok(pairs)
 }
 
-/// The byte where operators first nest too deep. Counts an upper bound: a chain such as `1+1+1` or `a[0][0]`
-/// nests one level per operator, what stands in brackets adds to the chain around it, and `&&`, `||` and `,`
-/// begin a new chain.
+/// The byte where operators first nest too deep. It counts an upper bound. A chain such as `1+1+1` or
+/// `a[0][0]` nests one level for each operator. What stands in brackets adds to the chain around it. `&&`,
+/// `||` and `,` begin a new chain.
 pub(super) fn too_deep(text: &str) -> Option<usize> {
     let mut open: Vec<(usize, usize)> = Vec::new(); // per bracket: chain before it, longest chain in it
     let (mut chain, mut longest) = (0_usize, 0_usize);
@@ -77,14 +78,14 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether the operator `in` stands at `at`.
+/// Whether the operator `in` stands at byte `at`.
 fn is_in(text: &str, at: usize) -> bool {
     let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let bytes = text.as_bytes();
     bytes.get(at + 1) == Some(&b'n') && !word(bytes.get(at + 2)) && !(at > 0 && word(bytes.get(at - 1)))
 }
 
-/// The end of the text, comment or quoted name that begins at `at`; `at` itself if none does.
+/// Where the text, comment or quoted name ends that begins at `at`; `at` itself if none begins there.
 fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
     let rest = &text.as_bytes()[at..];
     match rest[0] {
@@ -99,7 +100,7 @@ fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
                 _ => Err(Flaw {
                     start: at,
                     end: at + 1,
-                    why: "this quoted name has no end; it has letters, digits, `_.-/` and blanks",
+                    why: "this quoted name has no closing quote; it may have letters, digits, `_.-/` and blanks",
                 }),
             }
         }
@@ -108,7 +109,7 @@ fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
     }
 }
 
-/// The end of the text whose opening quote is at `at`.
+/// Where the text ends whose opening quote is at `at`.
 fn behind_text(text: &str, at: usize, quote: u8) -> Result<usize, Flaw> {
     let bytes = text.as_bytes();
     let raw = match word_before(text, at) {
@@ -137,14 +138,14 @@ fn behind_text(text: &str, at: usize, quote: u8) -> Result<usize, Flaw> {
     Err(Flaw { start: at, end, why: "this text has no closing quote" })
 }
 
-/// Letters and digits directly before `at`.
+/// The letters and digits directly before `at`.
 fn word_before(text: &str, at: usize) -> &str {
     let before = &text[..at];
     let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     &before[start.map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8))..]
 }
 
-/// How long the escape is that `rest` begins with.
+/// The length of the escape at the beginning of `rest`; `None` if there is no such escape.
 fn escape(rest: &[u8]) -> Option<usize> {
     let digits = |from: usize, count: usize, fits: fn(&u8) -> bool| {
         let digits = rest.get(from..from + count)?;

@@ -1,37 +1,38 @@
-//! When an offer may be shown: days, hours, week days, in a time zone.
+//! Schedules: the days, hours and week days on which an offer may be shown, in a time zone.
 
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 
-use crate::input::cursor::{Cursor, quoted};
-use crate::input::problem::Problems;
+use crate::input::cursor::{Cursor, Object};
+use crate::input::document::InputValue;
+use crate::input::problem::{Problems, quoted};
 use crate::schema::read_zone;
 use crate::schema::value::Time;
 
-/// Hour ranges of one schedule at most.
+/// The most ranges of hours in one schedule.
 const MAX_HOURS: usize = 24;
 
-/// How far ahead it is looked when a schedule opens next. More than two weeks: a day's hours may fall into the hour that a
-/// clock leaves out in spring.
+/// How far ahead to search for when a schedule opens next, in microseconds. It is more than two weeks,
+/// because a weekly hour may fall into the hour that clocks skip in spring.
 const SEARCHED: Time = Time(15 * 24 * 3_600 * 1_000_000);
 
 /// When an offer may be shown.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// From this time on, if there is one.
+    /// The first time at which it is open, if there is one.
     from: Option<Time>,
-    /// Until before this time, if there is one.
+    /// The first time at which it is closed for good, if there is one.
     until: Option<Time>,
-    /// Within one of these; any time if there are none.
+    /// It is open within one of these; at any time if there are none.
     hours: Vec<Hours>,
-    /// On these days, Monday is bit 0.
+    /// The days of the week on which it is open; bit 0 is Monday.
     days: u8,
     zone: TimeZone,
-    /// As it was written, for people.
+    /// What was written, in one line for people.
     text: Box<str>,
 }
 
-/// Minutes since midnight, the end excluded; over midnight where the end is before the start.
+/// Minutes since midnight, without the last. If the end is not after the start, the range goes over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hours {
     start: u16,
@@ -58,7 +59,8 @@ impl Schedule {
         self.hours.iter().any(|hours| self.within(*hours, local))
     }
 
-    /// When it is open next, from `now` on; `None` if never again, or not for long.
+    /// The next time at which it is open, `now` included. `None` if it never opens again, or not within about
+    /// two weeks.
     pub fn next_open(&self, now: Time) -> Option<Time> {
         let at = self.from.map_or(now, |from| from.max(now));
         if self.is_open(at) {
@@ -72,38 +74,40 @@ impl Schedule {
         let today = self.zone.to_datetime(instant).date();
         let midnight = [Hours { start: 0, end: 24 * 60 }];
         let hours = if self.hours.is_empty() { &midnight[..] } else { &self.hours };
-        // From yesterday on: a clock that is put back at midnight comes to its end again. Over the last day, which is begun.
+        // It starts with yesterday, because a clock put back at midnight reaches yesterday's end again. It
+        // goes past the last day, because that day has begun already.
         let first = today.yesterday().unwrap_or(today);
         let days = std::iter::successors(Some(first), |day| day.tomorrow().ok()).take(18);
         let starts = days.filter(|day| self.on(day.weekday())).flat_map(|day| {
             hours.iter().flat_map(move |hours| {
                 let start = day.at((hours.start / 60) as i8, (hours.start % 60) as i8, 0, 0);
-                // Both passes of an hour that comes twice.
+                // An hour that comes twice has two starts.
                 let start = self.zone.to_ambiguous_timestamp(start);
                 [start.earlier(), start.later()].into_iter().flatten()
             })
         });
-        // A clock that is put forward or back may come to stand within hours of which it left out the start.
+        // A clock put forward or back may land within hours whose start it skipped.
         let jumps = self.zone.following(instant).map(|jump| jump.timestamp());
         let jumps = jumps.take_while(|jump| jump.as_microsecond() < end);
         let starts = starts.chain(jumps).map(|start| Time(start.as_microsecond()));
         starts.filter(|start| *start >= at && self.is_open(*start)).min()
     }
 
-    /// Whether it is certain that it is not open from `now` on: its end is near enough to look at all the time until then.
+    /// Whether it is certain that it is closed from `now` on. That is known only if its end is near enough to
+    /// search all the time until then.
     pub(crate) fn is_never_open(&self, now: Time) -> bool {
         let at = self.from.map_or(now, |from| from.max(now));
         self.until.is_some_and(|until| until.0 <= at.0.saturating_add(SEARCHED.0))
             && self.next_open(now).is_none()
     }
 
-    /// From when on and until before when, if it says so.
+    /// The first time at which it is open, and the first at which it is closed for good, if it has them.
     pub(crate) fn window(&self) -> (Option<Time>, Option<Time>) {
         (self.from, self.until)
     }
 
-    /// The minutes of the week (from Monday 00:00 in its zone) on which it is open, first and last included; `None` if
-    /// these are all.
+    /// The minutes of the week on which it is open, as ranges with both ends included. Minute 0 is Monday
+    /// 00:00 in its zone. `None` if it is open on all.
     pub(crate) fn week(&self) -> Option<(&TimeZone, Vec<(u64, u64)>)> {
         const DAY: u64 = 24 * 60;
         if self.hours.is_empty() && self.days == ALL_DAYS {
@@ -129,7 +133,7 @@ impl Schedule {
         Some((&self.zone, open))
     }
 
-    /// As it was written, for people.
+    /// What was written, in one line for people.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -143,12 +147,12 @@ impl Schedule {
         if hours.start < hours.end {
             return (hours.start..hours.end).contains(&minute) && self.on(local.weekday());
         }
-        // Over midnight: the hours after it belong to the day on which they began.
+        // The hours after midnight belong to the day on which the range began.
         (minute >= hours.start && self.on(local.weekday()))
             || (minute < hours.end && self.on(local.weekday().previous()))
     }
 
-    /// Reads a schedule.
+    /// Reads a schedule; everything that is wrong with it becomes a problem.
     pub(crate) fn read(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Schedule> {
         let object = cursor.object(&["from", "until", "hours", "days", "timezone"], problems)?;
         object.refuse_blanks(problems);
@@ -180,15 +184,15 @@ impl Schedule {
     }
 }
 
-fn describe(object: &crate::input::cursor::Object<'_, '_>) -> Box<str> {
+fn describe(object: &Object<'_, '_>) -> Box<str> {
     let mut text = String::new();
     for field in ["from", "until", "hours", "days", "timezone"] {
         let Some(cursor) = object.get(field) else { continue };
         let value = match &cursor.input.value {
-            crate::input::cursor::InputValue::Text(value) => value.to_string(),
-            crate::input::cursor::InputValue::List(items) => {
+            InputValue::Text(value) => value.to_string(),
+            InputValue::List(items) => {
                 let texts = items.iter().map(|item| match &item.value {
-                    crate::input::cursor::InputValue::Text(text) => text.to_string(),
+                    InputValue::Text(text) => text.to_string(),
                     other => other.describe(),
                 });
                 texts.collect::<Vec<_>>().join(", ")
@@ -200,7 +204,7 @@ fn describe(object: &crate::input::cursor::Object<'_, '_>) -> Box<str> {
     text.into()
 }
 
-/// A day in the zone, or an RFC 3339 time. As an end, a day is included whole.
+/// Reads a day in the zone, or an RFC 3339 time. A day as the end is included as a whole.
 fn read_edge(cursor: &Cursor<'_, '_>, zone: &TimeZone, end: bool, problems: &mut Problems) -> Option<Time> {
     let text = cursor.text(problems)?;
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
@@ -232,7 +236,7 @@ fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Ho
         }
         hours
     };
-    if !matches!(cursor.input.value, crate::input::cursor::InputValue::List(_)) {
+    if !matches!(cursor.input.value, InputValue::List(_)) {
         return Some(vec![read(cursor, problems)?]);
     }
     let items: Vec<Cursor<'_, '_>> = cursor.items(problems)?.collect();
@@ -245,7 +249,7 @@ fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Ho
     items.iter().map(|item| read(item, problems)).collect()
 }
 
-/// `08:30` as minutes since midnight; `24:00` is the day's end.
+/// Reads `08:30` as minutes since midnight; `24:00` is the end of the day.
 fn minutes(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
     if hour.len() != 2 || minute.len() != 2 {
@@ -263,7 +267,7 @@ fn read_days(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u8> {
         match DAYS.iter().position(|day| *day == name) {
             Some(day) => days |= 1 << day,
             None => problems.push(item.problem(format!(
-                "expected a day of {}, found {}",
+                "expected one of {}, found {}",
                 DAYS.join(", "),
                 quoted(name)
             ))),
@@ -280,7 +284,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::input::cursor::Input;
+    use crate::input::document::Input;
     use crate::input::problem::Source;
 
     fn schedule(yaml: &str) -> Result<Schedule, Problems> {

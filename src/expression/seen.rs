@@ -1,5 +1,5 @@
-//! What a condition saw: the part of it that failed, and what was read there with the values. For explanations, of which one
-//! decision has thousands: names are borrowed, and nothing is put into words.
+//! What a condition saw: the part that failed, and what was read there, with the values. One decision
+//! explains thousands of conditions, so names are borrowed and nothing is put into words yet.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use super::{Expression, Facts, Node, Tag};
 use crate::schema::value::Value;
 use crate::schema::{Feature, Schema};
 
-/// Something that was read.
+/// Something that a condition read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Read<'e> {
-    /// A feature.
+    /// A feature of the customer.
     Feature(&'e Feature),
     /// A context field, by its name.
     Context(&'e str),
-    /// The request's channel.
+    /// The channel of the request, which is `context.channel`.
     Channel,
     /// The time of the decision.
     Now,
@@ -39,7 +39,7 @@ impl fmt::Display for Read<'_> {
 }
 
 impl Read<'_> {
-    /// A value that was read, as it was given.
+    /// The value that was read, as it was once given: a float without what rounding added.
     pub fn given<'v>(&self, value: &'v Value<'_>) -> Value<'v> {
         match self {
             Read::Feature(feature) => feature.kind.as_given(value.borrowed()),
@@ -49,8 +49,8 @@ impl Read<'_> {
 }
 
 impl Expression {
-    /// The text and the node of the first part of its outermost conjunction that does not hold; the whole if that cannot be
-    /// told.
+    /// The text and node of the first operand of the outermost `&&` that does not hold. If none can be named,
+    /// the whole expression.
     pub(crate) fn failed_part<'e: 'a, 'a>(&'e self, facts: &Facts<'a>) -> (&'e str, &'e Node) {
         let fails = |node: &'e Node| !matches!(node.evaluate(facts), Value::Bool(true));
         match self.parts.iter().find(|part| fails(&part.node)) {
@@ -60,14 +60,15 @@ impl Expression {
     }
 }
 
-/// The name of the customer's variant; missing if it is none.
+/// The name of the customer's variant; missing if they are in none.
 pub(crate) fn variant_of<'e>(experiment: &'e Experiment, facts: &Facts<'_>) -> Value<'e> {
     let place = facts.variant(experiment).and_then(|place| usize::try_from(place).ok());
     let variant = place.and_then(|place| experiment.variants.get(place));
     variant.map_or(Value::Missing, |variant| Value::Text((&*variant.name).into()))
 }
 
-/// What is read below `node` with its values, each once; with a tag what it is made of.
+/// Adds to `found` what is read in `node`, each thing once with its value. A tag is followed by what its
+/// condition reads.
 pub(crate) fn seen<'e: 'a, 'a>(
     schema: &'e Schema,
     tags: &'e [Tag],

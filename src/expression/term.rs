@@ -1,5 +1,5 @@
-//! What atoms look at. A term has one key per customer and request; conditions on it are sets of keys, so that a whole index
-//! of them needs each term only once.
+//! Terms: what atoms look at. A term has one key for a customer and request, and a condition on it is a set
+//! of keys. So a whole index of conditions needs each term only once.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -13,28 +13,31 @@ use super::{Comparison, Node};
 use crate::schema::value::{Time, Value};
 use crate::schema::{FeatureId, Field, Kind, Schema};
 
-/// The number of a term.
+/// The number of a term among [`Terms`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TermId(pub(crate) u32);
 
-/// What an atom looks at.
+/// What an atom looks at, and what its keys are.
 #[derive(Debug, Clone)]
 pub(crate) enum Term {
-    /// A stored feature. Its keys are its codes less one, in the order of its values (an enum's words by place).
+    /// A stored feature. Its keys are its codes less one, in the order of its values; an enum's words are in
+    /// their own order.
     Feature(FeatureId, Field, Order),
-    /// Whether a set feature has one of these words: key 1 if so, else 0.
+    /// Whether a set feature has one of these words: key 1 if it has, else 0.
     Bits(FeatureId, Field, u64),
-    /// A number, time or duration that is computed; keys in the order of the values.
+    /// A computed number, time or duration. Its keys are in the order of the values.
     Computed(Scoped, Number),
-    /// A text: key 0, or the place among those it is compared with, from 1.
+    /// A text. Its key is its place, from 1, among the texts that it is compared with; 0 for every other
+    /// text.
     Text(Scoped, Texts),
-    /// A condition that is no comparison with constants: key 1 if it is true, 0 if it is false.
+    /// A condition that does not compare with constants: key 1 if it is true, 0 if it is false.
     Truth(Scoped),
-    /// The minute of the week, Monday 00:00 in this zone being 0.
+    /// The minute of the week; key 0 is Monday 00:00 in this zone.
     WeekMinute(TimeZone),
 }
 
-/// Texts that a term is compared with, each with its key: they are thousands where every offer asks for a page of its own.
+/// The texts that a term is compared with, each with its key. There are thousands if every offer asks for a
+/// page of its own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Texts {
     texts: Vec<Box<str>>,
@@ -42,17 +45,17 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// The text of a key; none for that of all others, 0.
+    /// The text of a key; `None` for key 0, which all other texts have.
     pub(crate) fn get(&self, key: u64) -> Option<&str> {
         self.texts.get(usize::try_from(key.checked_sub(1)?).ok()?).map(|text| &**text)
     }
 
-    /// How many there are.
+    /// How many texts have a key of their own.
     pub(crate) fn len(&self) -> u64 {
         self.texts.len() as u64
     }
 
-    /// The key of a text.
+    /// The key of a text; 0 if it is not among them.
     fn key(&self, text: &str) -> u64 {
         self.keys.get(text).copied().unwrap_or(0)
     }
@@ -66,7 +69,7 @@ impl Texts {
     }
 }
 
-/// An expression with the number of the rule set whose tags and experiments it reads; 0 if it reads none.
+/// An expression, with the number of the rule set whose tags and experiments it reads; 0 if it reads none.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scoped {
     pub(crate) node: Node,
@@ -74,7 +77,8 @@ pub(crate) struct Scoped {
 }
 
 impl Scoped {
-    /// A node of the rule set with these tags. Rule sets share what reads no tag and no experiment.
+    /// A node of the rule set with these tags. A node that reads no tag and no experiment is shared by all
+    /// rule sets.
     pub(crate) fn new(node: &Node, tags: usize) -> Scoped {
         let mut is_own = false;
         node.walk(&mut |node| is_own |= matches!(node, Node::Tag(_) | Node::Variant(_)));
@@ -82,17 +86,17 @@ impl Scoped {
     }
 }
 
-/// How codes of a feature come into the order of its values.
+/// How the codes of a feature are brought into the order of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// They are in order.
+    /// The codes are in order already.
     Plain,
-    /// Of single and double precision: bits of IEEE 754, XORed with those of the NaN that stands for missing.
+    /// Bits of IEEE 754 in single or double precision, XORed with those of the NaN that stands for missing.
     Single,
     Double,
 }
 
-/// What kind of number is computed.
+/// The type of a computed number, which decides its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Number {
     Int,
@@ -101,24 +105,24 @@ pub(crate) enum Number {
     Duration,
 }
 
-/// All terms of an engine, an audience or an analysis, each once.
+/// All terms of an engine, an audience or an analysis; each is there once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
     terms: Vec<Term>,
-    /// Numbers by the hash of what they look at.
+    /// Numbers of terms by a hash of what they look at.
     ids: HashMap<u64, Vec<TermId>, FixedState>,
 }
 
-/// Minutes of a week.
+/// How many minutes a week has.
 pub(crate) const WEEK_MINUTES: u64 = 7 * 24 * 60;
 
-// Infinity and its negative as ordered bits: what is beyond them is NaN.
+// Negative and positive infinity as ordered bits. Anything beyond them is NaN.
 const SINGLE_FIRST: u32 = ordered_single(f32::NEG_INFINITY);
 const SINGLE_LAST: u32 = ordered_single(f32::INFINITY);
 const DOUBLE_FIRST: u64 = ordered_double(f64::NEG_INFINITY);
 const DOUBLE_LAST: u64 = ordered_double(f64::INFINITY);
 
-/// Bits that are in order as the numbers are: negative ones count down, so all theirs are turned round.
+/// Bits in the order of the numbers. Negative numbers count down, so all their bits are inverted.
 const fn ordered_single(x: f32) -> u32 {
     let bits = x.to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
@@ -142,7 +146,7 @@ fn signed(key: u64) -> i64 {
 }
 
 impl Term {
-    /// The term of a stored feature; `None` for what is computed from events.
+    /// The term of a stored feature; `None` for a computed feature.
     pub(crate) fn feature(schema: &Schema, id: FeatureId) -> Option<Term> {
         let feature = schema.feature(id);
         let order = match feature.kind {
@@ -153,7 +157,7 @@ impl Term {
         feature.field.map(|field| Term::Feature(id, field, order))
     }
 
-    /// Its key; `None` if it has no answer. `facts` says what the tags of a rule set see.
+    /// The key of the term; `None` if it has no answer. `facts` gives what the tags of a rule set see.
     #[inline]
     pub(crate) fn key<'a>(&'a self, facts: &impl Fn(usize) -> Facts<'a>, row: &[u64]) -> Option<u64> {
         match self {
@@ -179,7 +183,7 @@ impl Term {
         }
     }
 
-    /// The largest key it can have.
+    /// The largest key that the term can have.
     pub(crate) fn last(&self, schema: &Schema) -> u64 {
         match self {
             Term::Feature(_, _, Order::Single) => u64::from(SINGLE_LAST - SINGLE_FIRST),
@@ -192,14 +196,15 @@ impl Term {
                 _ => u64::MAX >> (64 - field.bits()),
             },
             Term::Bits(..) | Term::Truth(_) => 1,
-            // One beyond infinity is NaN.
+            // The key beyond infinity is NaN.
             Term::Computed(_, Number::Double) => DOUBLE_LAST - DOUBLE_FIRST + 1,
             Term::Computed(..) | Term::Text(..) => u64::MAX,
             Term::WeekMinute(_) => WEEK_MINUTES - 1,
         }
     }
 
-    /// The value that a key stands for, as conditions compare it; an enum's is its place. Nothing for texts and truths.
+    /// The value that a key stands for, as conditions compare it; an enum's is its place. `None` for texts
+    /// and truths.
     pub(crate) fn value<'s>(&self, schema: &'s Schema, key: u64) -> Option<Value<'s>> {
         Some(match self {
             Term::Feature(_, _, Order::Single) => {
@@ -219,7 +224,7 @@ impl Term {
         })
     }
 
-    /// The keys with which `term <comparison> constant` is true; `None` if that cannot be told from keys.
+    /// The keys with which `term <comparison> constant` is true; `None` if keys do not tell that.
     pub(crate) fn compared(
         &self,
         schema: &Schema,
@@ -234,7 +239,7 @@ impl Term {
             let value = self.value(schema, key).unwrap_or(Value::Missing);
             super::evaluate::compare(comparison, &value, constant) == Value::Bool(true)
         };
-        // NaN is neither less nor greater, and unequal to all.
+        // NaN is neither less nor greater than a number, and equal to none.
         let has_nan = matches!(self, Term::Computed(_, Number::Double));
         let ordered = if has_nan { last - 1 } else { last };
         let from = |comparison| first(ordered, |key| is(key, comparison));
@@ -260,7 +265,7 @@ impl Term {
 }
 
 impl Order {
-    /// The key of a code.
+    /// The key of a code; `None` for code 0, and for a NaN.
     #[inline]
     pub(crate) fn key(self, code: u64) -> Option<u64> {
         if code == 0 {
@@ -281,7 +286,7 @@ impl Order {
 }
 
 impl Order {
-    /// What is stored where the feature has one of these keys, once its bits are XORed with the first number.
+    /// What is stored for a feature with one of these keys, once its bits are XORed with the first number.
     pub(crate) fn stored(self, keys: &Keys) -> (u64, Keys) {
         let (missing, infinity, width) = match self {
             Order::Plain => {
@@ -306,14 +311,14 @@ impl Order {
             }
         }
         if keys.has_none() {
-            // Every NaN: nobody stores one but for missing, and no key stands for one.
+            // Every NaN counts as missing: only missing is stored as one, and no key stands for one.
             ranges.extend([(infinity + 1, sign - 1), ((infinity | sign) + 1, all)]);
         }
         (missing, Keys::of(ranges))
     }
 }
 
-/// The key of a set's code: whether it has one of these bits.
+/// The key of a set's code: whether the set has one of these bits.
 #[inline]
 pub(crate) fn bits_key(code: u64, mask: u64) -> Option<u64> {
     if code == 0 { None } else { Some(u64::from(code >> 1 & mask != 0)) }
@@ -331,7 +336,7 @@ fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
         )
 }
 
-/// The first of the keys up to `last` for which `is` holds, if it holds from there on.
+/// The first key up to `last` for which `is` holds, if `is` holds for all keys from there on.
 fn first(last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
     if !is(last) {
         return None;
@@ -348,7 +353,7 @@ fn first(last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
     Some(low)
 }
 
-/// The key of an int that is computed.
+/// The key of a computed int.
 pub(crate) fn int_key(int: i64) -> u64 {
     int as u64 ^ 1 << 63
 }
@@ -374,12 +379,12 @@ impl Terms {
         &self.terms[id.0 as usize]
     }
 
-    /// All terms, by [`TermId`].
+    /// All terms, in the order of their [`TermId`].
     pub(crate) fn all(&self) -> &[Term] {
         &self.terms
     }
 
-    /// The number of a term that looks at the same as this one.
+    /// The number of a term; a term that looks at the same has the same number.
     pub(crate) fn intern(&mut self, term: Term) -> TermId {
         let mut hasher = std::hash::BuildHasher::build_hasher(&FixedState::default());
         term.hash_into(&mut hasher);
@@ -413,7 +418,7 @@ impl Term {
         }
     }
 
-    /// Terms that look at the same have the same hash.
+    /// Hashes what the term looks at, so that equal terms have the same hash.
     fn hash_into(&self, hasher: &mut impl Hasher) {
         std::mem::discriminant(self).hash(hasher);
         match self {
@@ -428,7 +433,7 @@ impl Term {
     }
 }
 
-/// What tells most expressions apart; those it does not are compared.
+/// Hashes enough to tell most expressions apart; those with the same hash are compared.
 fn hash_node(node: &Node, hasher: &mut impl Hasher) {
     std::mem::discriminant(node).hash(hasher);
     match node {
@@ -446,7 +451,7 @@ fn hash_node(node: &Node, hasher: &mut impl Hasher) {
     }
 }
 
-/// Doubles by their bits: 0.0 and -0.0 are equal and not the same.
+/// Hashes doubles by their bits, because 0.0 and -0.0 are equal and not the same.
 fn hash_value(value: &Value<'_>, hasher: &mut impl Hasher) {
     std::mem::discriminant(value).hash(hasher);
     match value {

@@ -1,47 +1,47 @@
-//! What kind of value an expression has, as far as it is known before it is evaluated.
+//! Types: which values an expression may have, as far as that is known before it is evaluated.
 
 use std::sync::Arc;
 
 use crate::schema::value::Value;
 use crate::schema::{Kind, Vocabulary};
 
-/// What kind of value an expression has.
+/// The type of an expression's values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Type {
-    /// Known only when evaluated: items of mixed lists, what `dyn()` makes of a value.
+    /// Known only when it is evaluated: an item of a mixed list, or what `dyn()` gives.
     Any,
-    /// `null`.
+    /// The type of `null`, which has only this value.
     Null,
-    /// A truth value.
+    /// A truth value, `true` or `false`.
     Bool,
-    /// A whole number.
+    /// A whole number of 64 signed bits.
     Int,
-    /// A whole number without a sign.
+    /// A whole number of 64 bits without a sign.
     UInt,
-    /// A number.
+    /// A number of double precision; decimals are such numbers too.
     Double,
-    /// Free text.
+    /// Free text of any length.
     Text,
-    /// Some bytes.
+    /// Bytes, which need not be UTF-8.
     Bytes,
-    /// A word of a vocabulary.
+    /// A word of a closed vocabulary.
     Word(Arc<Vocabulary>),
-    /// A point in time.
+    /// A point in time, to the microsecond.
     Time,
-    /// A stretch of time.
+    /// A duration, to the microsecond.
     Duration,
-    /// Some words of a vocabulary.
+    /// Some words of a closed vocabulary.
     Set(Arc<Vocabulary>),
-    /// A list.
+    /// A list of items of this type.
     List(Box<Type>),
-    /// A map, of these keys and values.
+    /// A map with keys and values of these types.
     Map(Box<(Type, Type)>),
-    /// A type itself, as `int` or what `type()` gives.
+    /// A type itself, such as `int` or what `type()` gives.
     Type,
 }
 
 impl Type {
-    /// The type that values of a kind have.
+    /// The type of the values of a schema's kind.
     pub fn of(kind: &Kind) -> Type {
         match kind {
             Kind::Bool => Type::Bool,
@@ -113,7 +113,7 @@ impl Type {
         matches!(self, Type::Text | Type::Word(_))
     }
 
-    /// Whether a value of the one type may turn out to be equal to one of the other; enums by their words.
+    /// Whether a value of one type may equal a value of the other. Enums are compared by their words.
     pub(super) fn may_equal(&self, other: &Type) -> bool {
         match (self, other) {
             (Type::Any, _) | (_, Type::Any) => true,
@@ -124,7 +124,7 @@ impl Type {
     }
 }
 
-/// The type of all of them, if they have one.
+/// The type that holds all of these; [`Type::Any`] if there is no other.
 pub(super) fn common(types: impl Iterator<Item = Type>) -> Type {
     let mut all: Option<Type> = None;
     for kind in types {

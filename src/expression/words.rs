@@ -7,12 +7,12 @@ use super::{Comparison, Function, NO_VARIANT, Node, Operator, Tag};
 use crate::schema::value::{SECOND, Value};
 use crate::schema::{Kind, Schema, Vocabulary};
 
-/// Values that are listed one by one at most; ranges likewise.
+/// The most values, or ranges, that are listed one by one.
 const MAX_LISTED: u64 = 5;
-/// Bytes of a computed term's text at most.
+/// The most bytes of a computed term's text; beyond them it is cut.
 const MAX_TERM_BYTES: usize = 200;
 
-/// What is needed to name terms: the schema, the terms, the tags of each rule set.
+/// What naming terms needs: the schema, the terms, and the tags of each rule set.
 #[derive(Clone, Copy)]
 pub(crate) struct Words<'w> {
     pub(crate) schema: &'w Schema,
@@ -21,7 +21,7 @@ pub(crate) struct Words<'w> {
 }
 
 impl Words<'_> {
-    /// A term as it would be written.
+    /// The term as a condition would write it.
     pub(crate) fn term(&self, id: TermId) -> String {
         match self.terms.get(id) {
             Term::Feature(feature, ..) | Term::Bits(feature, ..) => {
@@ -43,7 +43,8 @@ impl Words<'_> {
         }
     }
 
-    /// What a term has to be for its key to be one of these; goes on after "would have to be" and "needs".
+    /// What a term has to be so that its key is one of these. The text can follow "would have to be" and
+    /// "needs".
     pub(crate) fn needs(&self, id: TermId, keys: &Keys) -> String {
         let term = self.terms.get(id);
         let mut text = match term {
@@ -77,7 +78,7 @@ impl Words<'_> {
         text
     }
 
-    /// Keys in the order of their values.
+    /// Keys in the order of their values, such as `at least 18 and at most 29`.
     fn ordered(&self, id: TermId, keys: &Keys) -> String {
         let term = self.terms.get(id);
         let last = match term {
@@ -121,7 +122,8 @@ impl Words<'_> {
         }
     }
 
-    /// "at least" or "above", whichever names the shorter number: what lies behind 0.7 in single precision says nobody.
+    /// "At least" or "above", whichever has the shorter number. Nobody would say the number after 0.7 in
+    /// single precision.
     fn lower(&self, value: &impl Fn(u64) -> String, first: u64) -> String {
         let (at_least, above) = (value(first), value(first - 1));
         if above.len() < at_least.len() { format!("above {above}") } else { format!("at least {at_least}") }
@@ -145,7 +147,7 @@ impl Words<'_> {
     }
 }
 
-/// A value without the quotes and seconds of a program: `gold`, `30 days`.
+/// A value as people write it, not programs: `gold` without quotes, `30 days` instead of seconds.
 pub(crate) fn plain(value: &Value<'_>) -> String {
     match value {
         Value::Text(text) => text.to_string(),
@@ -204,7 +206,7 @@ fn enumerated(words: &Vocabulary, keys: &Keys) -> String {
     }
 }
 
-/// Keys of a word's place, an int, as those of the place itself.
+/// Turns keys of ints into the places of words that they stand for.
 fn places(words: &Vocabulary, keys: &Keys) -> Keys {
     const ZERO: u64 = 1 << 63; // keys of ints begin with the negative ones
     let last = ZERO + (words.words().len() as u64).saturating_sub(1);
@@ -212,7 +214,7 @@ fn places(words: &Vocabulary, keys: &Keys) -> Keys {
     Keys::of(within.ranges().iter().map(|(first, end)| (first - ZERO, end - ZERO)))
 }
 
-/// The variants with these keys; all others are nobody's.
+/// The variants with these keys. No customer has any other key.
 fn variants(experiment: &Experiment, keys: &Keys) -> String {
     let has = |place: i64| keys.contains(Some(super::term::int_key(place)));
     let names = experiment.variants.iter().enumerate().filter(|(place, _)| has(*place as i64));
@@ -251,7 +253,7 @@ fn week_minute(minute: u64) -> String {
 }
 
 impl Words<'_> {
-    /// An expression that is no atom, near to how it was written; brackets wherever operators meet.
+    /// Writes an expression that is no atom, nearly as it was written, with brackets wherever operators meet.
     fn write(&self, node: &Node, tags: usize, out: &mut String) {
         if out.len() > MAX_TERM_BYTES {
             return; // it is cut there

@@ -1,6 +1,12 @@
-//! What comes in, as text or bytes, and what is wrong with it: trees that know where each value stands, and problems
-//! that name the place, what was expected and what was found. All problems of one input are reported at once.
+//! What comes in, as text or bytes, and what is wrong with it. A document is a tree whose values know where they
+//! stand. A problem names the place, what was expected and what was found. All problems of one input are
+//! reported at once.
 
+pub mod problem;
+pub mod document;
+mod reader;
+mod json;
+mod msgpack;
+mod yaml;
 pub mod cursor;
 pub mod origin;
-pub mod problem;

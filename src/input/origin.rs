@@ -14,23 +14,24 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// At the text that `cursor` stands on.
+    /// The place of the text that `cursor` stands on.
     pub fn of(cursor: &Cursor<'_, '_>) -> Origin {
         Origin { source: cursor.source().cloned(), place: cursor.input.place, pointer: cursor.pointer() }
     }
 
-    /// The whole of a text, for an expression that has one to itself.
+    /// The whole of a source, for an expression that stands there alone.
     pub fn whole(source: Arc<Source>) -> Origin {
         let place = Some(Place { line: 1, column: 1, ..Place::default() });
         Origin { source: Some(source), place, pointer: String::new() }
     }
 
-    /// The line on which the expression begins; 0 if unknown.
+    /// The line on which the expression begins, from 1; 0 if it is not known.
     pub fn line(&self) -> u32 {
         self.place.map_or(0, |place| place.line)
     }
 
-    /// A problem with the bytes `start..end` of the expression `text`.
+    /// A problem with the bytes `start..end` of the expression `text`. Where the document is not known, the
+    /// place is within the expression.
     pub(crate) fn problem(&self, text: &str, start: usize, end: usize, detail: impl Into<String>) -> Problem {
         let place = match (&self.source, self.place) {
             (Some(source), Some(place)) => Some(within(source, place, text, start, end)),
@@ -49,9 +50,9 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
 }
 
-/// Where bytes `start..end` of a scalar's value stand in the document. The value is aligned with what was
-/// written, which may have quotes, folded lines and indentation more. Where that cannot be told (escapes, an
-/// alias) it is the scalar itself.
+/// Where bytes `start..end` of a scalar's value stand in the document. What was written may have quotes,
+/// folded lines and indentation that the value does not have, so the two are aligned. With escapes or an
+/// alias that cannot be done: then the place is the whole scalar.
 fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) -> Place {
     let from = place.offset as usize;
     let to = if place.length > 0 { from + place.length as usize } else { source.text.len() };
@@ -75,8 +76,8 @@ fn within(source: &Source, place: Place, value: &str, start: usize, end: usize) 
     Place { line: place.line + lines, column, offset, length: (to + 1).saturating_sub(from).max(1) as u32 }
 }
 
-/// The byte of `written` that is the byte `target` of `value`: each character of the value is looked for
-/// behind the last.
+/// The byte of `written` that became the byte `target` of `value`. Each character of the value is searched
+/// for after the one before it.
 fn aligned(written: &str, value: &str, target: usize) -> Option<usize> {
     let mut at = 0;
     for (i, wanted) in value.char_indices() {

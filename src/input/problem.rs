@@ -1,46 +1,47 @@
-//! What is wrong with an input: where it is, what was expected, what was found, what to try.
+//! What is wrong with an input: where it is, what was expected, what was found, and what to try.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Problems of one input beyond this many are counted, not kept.
+/// The most problems kept of one input; those beyond are only counted.
 pub const MAX_PROBLEMS: usize = 100;
 
-/// One thing that is wrong, with its place. `Display` writes `file:line:column: detail`, the source line, a caret
-/// under the place, and the hint.
+/// One thing that is wrong, with its place. `Display` writes `file:line:column: detail`, the source line, a
+/// caret under the place, and the hint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// What was expected and what was found, one sentence without a final stop.
+    /// What was expected and what was found: one sentence without a full stop.
     pub detail: String,
-    /// What to try.
+    /// What to try, as a sentence without a full stop.
     pub hint: Option<String>,
     /// RFC 6901 pointer to the wrong value inside its document; empty for the document itself.
     pub pointer: String,
-    /// Where in the text, if the input was a text.
+    /// Where it is in the text, if the input was a text.
     pub place: Option<Place>,
-    /// The text it is about.
+    /// The text that the place is in.
     pub source: Option<Arc<Source>>,
 }
 
 /// A named text: a file, a request body.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// File name, or what stands for it: `wealth` for a rule set that came over HTTP.
+    /// The file's name, or what stands for it: `wealth` for a rule set that came over HTTP.
     pub name: String,
-    /// The whole text.
+    /// The text, from its first byte to its last.
     pub text: String,
 }
 
-/// A stretch of a text. Lines and columns count from 1, columns in characters; offsets in bytes.
+/// A stretch of a text. Lines and columns count from 1, columns in characters; offset and length are in
+/// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
-    /// Line, from 1.
+    /// The line on which it begins, from 1.
     pub line: u32,
-    /// Column in characters, from 1.
+    /// The column at which it begins, in characters from 1.
     pub column: u32,
-    /// Byte offset of its beginning in the text.
+    /// The byte at which it begins, from 0.
     pub offset: u32,
-    /// Length in bytes.
+    /// Its length in bytes; 0 if only its beginning is known.
     pub length: u32,
 }
 
@@ -48,12 +49,12 @@ pub struct Place {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Problems {
     list: Vec<Problem>,
-    /// How many more there were, at least: with so many, not all is looked at.
+    /// How many more there were, at least: once enough are known, not everything is looked at.
     pub omitted: usize,
 }
 
 impl Problems {
-    /// None yet.
+    /// An empty list: nothing is wrong so far.
     pub fn new() -> Problems {
         Problems::default()
     }
@@ -65,7 +66,7 @@ impl Problems {
         problems
     }
 
-    /// Keeps `problem`, or counts it when there are too many.
+    /// Keeps `problem`; past [`MAX_PROBLEMS`] it is only counted.
     pub fn push(&mut self, problem: Problem) {
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(problem);
@@ -74,7 +75,7 @@ impl Problems {
         }
     }
 
-    /// Takes all of `other`.
+    /// Takes over all problems of `other`, and its count.
     pub fn extend(&mut self, other: Problems) {
         self.omitted += other.omitted;
         for problem in other.list {
@@ -82,17 +83,17 @@ impl Problems {
         }
     }
 
-    /// Whether further problems are only counted: no need to find out more about them.
+    /// Whether further problems will only be counted. Then it is no use to look for hints.
     pub fn is_full(&self) -> bool {
         self.list.len() >= MAX_PROBLEMS
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no problem at all.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many were found, those not kept included.
+    /// How many problems were found, including those that were not kept.
     pub fn count(&self) -> usize {
         self.list.len() + self.omitted
     }
@@ -102,7 +103,7 @@ impl Problems {
         self.list.iter()
     }
 
-    /// All of them in a sentence: the only one, or how many there are and the first.
+    /// All problems in one sentence: the only one, or their number and the first.
     pub fn summary(&self) -> String {
         match (self.list.first(), self.count()) {
             (Some(only), 1) => only.detail.clone(),
@@ -111,15 +112,12 @@ impl Problems {
         }
     }
 
-    /// `Ok(value)` when nothing is wrong.
-    ///
-    /// # Errors
-    /// The problems, if there are any.
+    /// Returns `value` if nothing is wrong.
     pub fn or<T>(self, value: T) -> Result<T, Problems> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// Sorts by file and place, so that a reader goes through each file from top to bottom.
+    /// Sorts by file and place, so that a reader can go through each file from top to bottom.
     pub fn sort(&mut self) {
         self.list.sort_by(|a, b| {
             let key = |p: &Problem| {
@@ -139,19 +137,19 @@ impl<'a> IntoIterator for &'a Problems {
 }
 
 impl Problem {
-    /// A problem that has no place yet.
+    /// A problem without a place, a hint or a source.
     pub fn new(detail: impl Into<String>) -> Problem {
         Problem { detail: detail.into(), hint: None, pointer: String::new(), place: None, source: None }
     }
 
-    /// Adds what to try.
+    /// Adds the hint: what to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Problem {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds the nearest of `names` to what was found, if one is near enough to be meant.
+    /// Adds a hint with the nearest of `names`, if one is near enough to be what `found` was meant to be.
     #[must_use]
     pub fn nearest<'n>(self, found: &str, names: impl IntoIterator<Item = &'n str>) -> Problem {
         match nearest(found, names) {
@@ -161,9 +159,11 @@ impl Problem {
     }
 }
 
-/// The name most like `found`, if one is near enough to be meant. Longer names may differ more. A few microseconds, however
-/// many names there are: only the first [`MAX_COMPARED_NAMES`] are looked at, and of those only names of about the same length
-/// that begin or end alike are compared letter by letter.
+/// The name most like `found`, if one is near enough to be meant. Longer names may differ more.
+///
+/// This takes a few microseconds, however many names there are. Only the first [`MAX_COMPARED_NAMES`] are
+/// looked at. Of those, only names of about the same length that begin or end alike are compared letter by
+/// letter.
 pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let found = found.to_lowercase();
     if found.is_empty() || found.len() > MAX_COMPARED_BYTES {
@@ -188,16 +188,26 @@ pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
             _ => (nearest, as_near) = (Some((distance, name)), 1),
         }
     }
-    // Of R1 to R5 none is meant by R6 more than the others.
+    // Someone who wrote R6 means none of R1 to R5 more than the others.
     nearest.filter(|(distance, name)| *distance <= most(name) && as_near <= 2).map(|(_, name)| name)
 }
 
-/// Names compared for a hint at most.
+/// The text in quotes, cut after 40 characters.
+pub fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    if text.chars().count() <= SHOWN {
+        format!("{text:?}")
+    } else {
+        format!("{:?}…", text.chars().take(SHOWN).collect::<String>())
+    }
+}
+
+/// The most names that are looked at for one hint.
 const MAX_COMPARED_NAMES: usize = 2_000;
-/// The distance costs length times length.
+/// The longest name that is compared: the distance costs length times length.
 const MAX_COMPARED_BYTES: usize = 64;
 
-/// Letters by which a mistyped name may differ.
+/// The most letters by which a mistyped name may differ.
 fn most(name: &str) -> usize {
     1 + name.len() / 4
 }
@@ -220,7 +230,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The source line and a caret under the place; long lines are shown around it.
+/// The source line with a caret under the place. Of a long line only the part around the place is shown.
 fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt::Result {
     const SHOWN: usize = 100; // characters of a line
     let Some(line) = source.text.lines().nth(place.line.saturating_sub(1) as usize) else { return Ok(()) };
@@ -238,7 +248,7 @@ fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt
     writeln!(f, "  {:gutter$} | {:pad$}{}", "", "", "^".repeat(width), gutter = number.len())
 }
 
-/// Columns a terminal gives a character: wide for CJK and full-width forms, else one.
+/// How many columns a terminal gives a character: two for CJK and full-width forms, else one.
 fn cells(c: char) -> usize {
     if matches!(c as u32, 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
     {

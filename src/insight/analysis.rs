@@ -19,8 +19,9 @@ mod treatments;
 use std::sync::Arc;
 
 use crate::engine::{Engine, Offer};
+use crate::expression::alternatives::Alternatives;
 use crate::expression::faults::MAX_WORK;
-use crate::expression::normalise::{Alternatives, Normaliser};
+use crate::expression::normalise::Normaliser;
 use crate::expression::words::Words;
 use crate::input::problem::Problem;
 use crate::rules::rule_set::RuleSet;

@@ -134,7 +134,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::cursor::{Input, InputValue};
+    use crate::input::document::{Input, InputValue};
 
     const SCHEMA: &str = "
 schema: s

@@ -12,8 +12,8 @@ use crate::customer::outcome::Outcome;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::update::{Change, Update};
 use crate::engine::Engine;
-use crate::input::cursor::{Cursor, Object, quoted};
-use crate::input::problem::{Problem, Problems};
+use crate::input::cursor::{Cursor, Object};
+use crate::input::problem::{Problem, Problems, quoted};
 use crate::schema::value::{Time, Value};
 
 const FIELDS: [&str; 9] =

@@ -1,27 +1,30 @@
-//! How features that are computed from events are kept: whole words of the row, which the fold updates event by event and
-//! which are read at a point in time, so that what is old fades without a write.
+//! How computed features are kept: in whole words of the row. The fold updates them event by event. They are
+//! read at a point in time, so that old events fade without a write.
 //!
-//! A window is cut into `n` buckets of equal width, aligned to 1970, and a [`Ring`] of `n + 1` of them is kept. An event counts
-//! for at least the window, and for at most the width of one bucket longer. A late event goes into the bucket it belongs to;
-//! one that is older than the ring is passed over. An event that is dated ahead counts at once, and pushes out what is as far
-//! behind it as the window is long: whoever takes events in bounds how far ahead they may be.
+//! A window is cut into `n` buckets of equal width, aligned to 1970, and a [`Ring`] keeps `n + 1` of them. So
+//! an event counts for at least the window, and for at most the width of one bucket longer. A late event goes
+//! into the bucket that it belongs to; one that is older than the ring is ignored. An event dated ahead
+//! counts at once, and drops what is a window's length behind it. How far ahead events may be is for those to
+//! bound who take them in.
 //!
 //! ```text
 //! count               1 word; with a window: a ring of 16 bits a bucket, which stop at 65,535
-//! sum                 1 word: an exact i64 of int and decimal properties, an f64 of floats; with a window: a ring of these
+//! sum                 1 word: an exact i64 of int and decimal properties, an f64 of floats;
+//!                     with a window: a ring of these
 //! max, min            1 word: the property's code; with a window: a ring of these
-//! distinct            1 word: a bit for each value, or a bit by the value's hash; with a window: a ring of these
+//! distinct            1 word: a bit for each value, or a bit by the value's hash;
+//!                     with a window: a ring of these
 //! distinct, per: day  a ring of 1 bit a day
 //! first, last         1 word: time + 1 and 32 bits of the property's code; or 2 words: time + 1, code
 //! recency             1 word: time + 1
-//! streak              2 words: newest period + 1 and the length of the run before those of the next word (32 bits each);
-//!                     bits of the newest 64 periods, the newest lowest
-//! ring                newest bucket + 1 (32 bits), then the buckets, bucket b at place b mod count, those of 64 bits from the
-//!                     second word on
+//! streak              2 words: newest period + 1, and the length of the run before those of the next word
+//!                     (32 bits each); bits of the newest 64 periods, the newest lowest
+//! ring                newest bucket + 1 (32 bits), then the buckets, bucket b at place b mod count;
+//!                     buckets of 64 bits begin at the second word
 //! ```
 //!
-//! Words of zeroes mean that nothing happened: then counts, sums, distinct values and streaks are 0, and what asks for a value
-//! or a time is missing.
+//! Words of zeroes mean that nothing happened. Then counts, sums, distinct values and streaks are 0, and
+//! values and times are missing.
 
 mod ring;
 mod streak;
@@ -36,12 +39,12 @@ use super::kind::unscaled;
 use super::value::{DAY_SECONDS, Time, Value};
 use super::{Computed, Function, Kind, MAX_ROW_WORDS, Period};
 
-/// Buckets that a window may be cut into at most.
+/// The most buckets that a window may be cut into.
 pub const MAX_BUCKETS: u8 = 64;
-/// Into how many it is cut unless the schema says.
+/// How many buckets a window is cut into unless the schema says otherwise.
 pub const DEFAULT_BUCKETS: u8 = 8;
 
-/// Words of a row that belong to one computed feature.
+/// The words of a row that belong to one computed feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cells {
     word: u16,
@@ -49,7 +52,7 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Where they are: the first word and how many, as [`Cells::at`] takes them.
+    /// The first word and the number of words, for [`Cells::at`].
     pub fn place(self) -> (u16, u16) {
         (self.word, self.words)
     }
@@ -65,7 +68,7 @@ impl Cells {
         usize::from(self.word)..usize::from(self.word) + usize::from(self.words)
     }
 
-    /// The words; those beyond the end of the row are left out, and are zero.
+    /// The words in this row. Words beyond its end are left out, and count as zero.
     fn of(self, row: &[u64]) -> &[u64] {
         let range = self.range();
         row.get(range.start..range.end.min(row.len())).unwrap_or(&[])
@@ -83,9 +86,9 @@ impl Computed {
         }
     }
 
-    /// The code that stands in an event's record for what this feature takes from it: the calendar's period for what counts
-    /// days or weeks, else the property's own code, a hash of a text, or 1 if no property is asked for. `None` if the event
-    /// does not have the property.
+    /// The code that an event's record carries for this feature. That is the number of the period for
+    /// features that count days or weeks; otherwise the property's own code, the hash of a text, or 1 if no
+    /// property is needed. `None` if the event does not have the property.
     pub(crate) fn code(&self, at: u32, property: Option<&Value<'_>>, zone: &TimeZone) -> Option<u64> {
         if let Some(per) = self.per {
             return Some(u64::from(per.number(i64::from(at), zone)) + 1);
@@ -98,7 +101,7 @@ impl Computed {
         Some(code).filter(|code| *code != 0)
     }
 
-    /// Takes in an event of this time whose code for this feature this is.
+    /// Adds an event of this time that has this code for the feature.
     pub(super) fn update(&self, cells: Cells, row: &mut [u64], at: u32, code: u64) {
         let Some(words) = row.get_mut(cells.range()) else { return };
         if code == 0 {
@@ -131,7 +134,7 @@ impl Computed {
     /// Its value at this time.
     pub(super) fn read(&self, cells: Cells, row: &[u64], now: Time, zone: &TimeZone) -> Value<'_> {
         let words = cells.of(row);
-        let now = now.seconds().clamp(0, i64::from(u32::MAX));
+        let now = i64::from(now.stored_seconds());
         match self.function {
             Function::Streak => {
                 let today = self.per.map_or(0, |per| per.number(now, zone));
@@ -152,7 +155,7 @@ impl Computed {
         }
     }
 
-    /// The code of its value, where that is the newest or oldest code of a property.
+    /// The code of its value, if the value is the newest or oldest of a property.
     pub(super) fn read_code(&self, cells: Cells, row: &[u64], now: Time) -> u64 {
         let words = cells.of(row);
         match (self.function, &self.property) {
@@ -163,7 +166,7 @@ impl Computed {
         }
     }
 
-    /// Whether distinct values are told apart without error.
+    /// Whether it tells all distinct values apart. Beyond 64 values it counts hashes, and estimates.
     pub(super) fn is_exact(&self) -> bool {
         match (self.function, self.kind()) {
             (Function::Distinct, Some(Kind::Enum(words))) => words.words().len() <= 64,
@@ -176,12 +179,12 @@ impl Computed {
         self.property.as_ref().map(|(_, kind)| &**kind)
     }
 
-    /// Bits of the property's codes.
+    /// How many bits the codes of its property take.
     fn code_bits(&self) -> u32 {
         self.kind().map_or(0, |kind| kind.bits().unwrap_or(64))
     }
 
-    /// The ring that it is kept in, if it is kept in one.
+    /// The ring that keeps it; `None` if it needs no ring.
     fn ring(&self) -> Option<Ring> {
         let window = self.window_seconds?;
         match (self.function, self.per) {
@@ -193,12 +196,12 @@ impl Computed {
         }
     }
 
-    /// Seconds of one bucket.
+    /// The width of one bucket in seconds, at least 1.
     fn width(&self) -> u32 {
         self.window_seconds.unwrap_or(1).div_ceil(u32::from(self.buckets).max(1)).max(1)
     }
 
-    /// What a bucket holds after an event with this code.
+    /// What a bucket holds after an event with this code, if it held `held`.
     fn joined(&self, kind: Option<&Kind>, held: u64, code: u64) -> u64 {
         match (self.function, kind) {
             (Function::Count, _) => held.saturating_add(1),
@@ -267,7 +270,7 @@ impl Computed {
         time > 0 && self.window_seconds.is_none_or(within)
     }
 
-    /// Keeps a time and, where one is asked for, a code.
+    /// Keeps a time, and the code if the feature has a property.
     fn keep(&self, words: &mut [u64], time: u32, code: u64) {
         let code = if self.property.is_some() { code } else { 0 };
         match words {
@@ -283,10 +286,10 @@ impl Computed {
 }
 
 impl Period {
-    /// The number of the period that holds this second since 1970.
+    /// The number of the period that this second since 1970 falls into.
     fn number(self, second: i64, zone: &TimeZone) -> u32 {
         let offset = jiff::Timestamp::from_second(second).map_or(0, |at| zone.to_offset(at).seconds());
-        // A day more, so that west of Greenwich none is below 0.
+        // One day is added, so that no number is below 0 west of Greenwich.
         let day = (second + i64::from(offset)).div_euclid(i64::from(DAY_SECONDS)) + 1;
         let number = match self {
             Period::Day => day,
@@ -296,7 +299,7 @@ impl Period {
     }
 }
 
-/// What a code is worth in a sum: the bits of an i64, scaled where the kind is, or of an f64.
+/// What a code is worth in a sum: the bits of an i64 (scaled for decimals), or of an f64 for floats.
 fn amount(kind: &Kind, code: u64) -> u64 {
     match kind {
         Kind::Int { min, .. } | Kind::Decimal { min, .. } => min.wrapping_add((code - 1) as i64) as u64,
@@ -304,7 +307,7 @@ fn amount(kind: &Kind, code: u64) -> u64 {
     }
 }
 
-/// The sum of two amounts; it stops at the ends of its range.
+/// The sum of two amounts, which stops at the ends of its range.
 fn added(kind: &Kind, a: u64, b: u64) -> u64 {
     match kind {
         Kind::Float { .. } => (f64::from_bits(a) + f64::from_bits(b)).clamp(-f64::MAX, f64::MAX).to_bits(),
@@ -312,7 +315,7 @@ fn added(kind: &Kind, a: u64, b: u64) -> u64 {
     }
 }
 
-/// Whether the value of one code is less than that of another.
+/// Whether the value of code `a` is less than that of code `b`.
 fn is_less(kind: &Kind, a: u64, b: u64) -> bool {
     match kind {
         Kind::Float { .. } => kind.decode(a).number() < kind.decode(b).number(),
@@ -320,9 +323,10 @@ fn is_less(kind: &Kind, a: u64, b: u64) -> bool {
     }
 }
 
-/// How many different values have set so many of 64 bits, each the bit of its hash: linear counting (Whang, Vander-Zanden,
-/// Taylor 1990), -64 ln(share of zeroes). The standard error is 9 % of 20 values, 11 % of 64, 13 % of 128; where all bits are
-/// set, there are 266 or more. A table, so that no logarithm differs from machine to machine.
+/// By how many of 64 bits are set, how many different values have set them, each the bit of its hash. This is
+/// linear counting (Whang, Vander-Zanden, Taylor 1990): -64 ln(share of zeroes). The standard error is 9 %
+/// for 20 values, 11 % for 64, 13 % for 128. If all bits are set, there are 266 values or more. It is a table
+/// so that no logarithm differs from machine to machine.
 const COUNTED: [u16; 65] = [
     0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 23, 24, 25, 27, 28, 30, 32, 33, 35,
     37, 39, 40, 42, 44, 46, 48, 51, 53, 55, 58, 60, 63, 65, 68, 71, 74, 78, 81, 85, 89, 93, 97, 102, 107,

@@ -1,50 +1,51 @@
-//! What values a feature, context field, property or attribute may have: reading them from input, and packing them.
+//! What values a feature, context field, property or attribute may have: how they are read from input, and
+//! how they are packed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::value::{Time, Value};
-use crate::input::cursor::{InputValue, quoted};
-use crate::input::origin::Origin;
-use crate::input::problem::nearest;
+use super::{Computed, Vocabulary};
+use crate::input::document::InputValue;
+use crate::input::problem::quoted;
 
-/// Words of an enum's vocabulary at most: codes take 16 bits, one is *missing*.
+/// The most words of an enum's vocabulary: codes take 16 bits, and one is *missing*.
 pub(super) const MAX_ENUM_VALUES: usize = 65_534;
-/// Words of a set's vocabulary at most: one of 64 bits tells an empty set from a missing one.
+/// The most words of a set's vocabulary: one of 64 bits tells an empty set from a missing one.
 pub(super) const MAX_SET_VALUES: usize = 63;
 
-/// Largest magnitude of a scaled decimal: up to here every whole number has a double of its own.
+/// The largest magnitude of a scaled decimal. Up to here every whole number has a double of its own.
 pub(super) const MAX_DECIMAL: i64 = 1 << 53;
 
-// The bit patterns of the NaN that stands for a missing float; stored XORed, so that it becomes code 0.
+// The bit patterns of the NaN that stands for a missing float. Floats are stored XORed with it, so that it is
+// code 0.
 const MISSING_F32: u32 = 0x7fc0_0000;
 const MISSING_F64: u64 = 0x7ff8_0000_0000_0000;
 
-/// A kind with its bounds.
+/// What values something may have, with their bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// `true` or `false`.
+    /// `true` or `false`, in 2 bits.
     Bool,
     /// A whole number within bounds.
     Int {
-        /// Smallest.
+        /// The smallest value that it may have.
         min: i64,
-        /// Largest.
+        /// The largest value that it may have.
         max: i64,
     },
-    /// A finite number, as f32 or, with `double`, as f64.
+    /// A finite number, in single precision unless `double`.
     Float {
-        /// Whether it is kept as f64.
+        /// Whether it is kept in double precision.
         double: bool,
     },
-    /// A number with a fixed count of decimals, kept exactly as a scaled integer.
+    /// A number with a fixed count of decimals. It is kept exactly, as a whole number of its smallest units.
     Decimal {
-        /// Decimals after the point, 0 to 9.
+        /// How many decimals it has, 0 to 9.
         scale: u8,
-        /// Smallest, scaled.
+        /// The smallest value that it may have, in its smallest units.
         min: i64,
-        /// Largest, scaled.
+        /// The largest value that it may have, in its smallest units.
         max: i64,
     },
     /// One word of a closed vocabulary.
@@ -53,141 +54,10 @@ pub enum Kind {
     Set(Arc<Vocabulary>),
     /// A point in time, in whole seconds from 1970 to 2106.
     Time,
-    /// Free text; not for features.
+    /// Free text, which features cannot have.
     Text,
-    /// Computed from events.
+    /// Computed from events, and read as the kind of the result.
     Computed(Computed),
-}
-
-/// How a feature is computed from events.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Computed {
-    /// What is computed.
-    pub function: Function,
-    /// From which events.
-    pub event: Box<str>,
-    /// From which property of theirs, and its kind; from the event itself if none.
-    pub property: Option<(Box<str>, Box<Kind>)>,
-    /// Only from events for which this condition over their properties is true.
-    pub when: Option<When>,
-    /// Over how many seconds back; `None` is for ever.
-    pub window_seconds: Option<u32>,
-    /// Into how many buckets the window is cut, where it is cut.
-    pub buckets: u8,
-    /// What a streak counts; that distinct days are meant.
-    pub per: Option<Period>,
-    /// The kind of the result.
-    pub result: Box<Kind>,
-}
-
-/// A condition over an event's properties, as it is written. It is compiled where events are taken in; two are equal when
-/// their texts are.
-#[derive(Debug, Clone)]
-pub struct When {
-    /// The condition.
-    pub text: Box<str>,
-    /// Where it stands in the schema.
-    pub origin: Origin,
-}
-
-impl PartialEq for When {
-    fn eq(&self, other: &When) -> bool {
-        self.text == other.text
-    }
-}
-
-/// A stretch of the calendar, in the schema's time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    /// From midnight to midnight.
-    Day,
-    /// From Monday to Sunday.
-    Week,
-}
-
-/// What is computed from events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    /// How many.
-    Count,
-    /// Sum of a property.
-    Sum,
-    /// Largest of a property.
-    Max,
-    /// Smallest of a property.
-    Min,
-    /// How many different values of a property.
-    Distinct,
-    /// The newest.
-    Last,
-    /// The oldest.
-    First,
-    /// Consecutive days or weeks with at least one.
-    Streak,
-    /// Days since the newest.
-    Recency,
-}
-
-/// A closed list of words.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Vocabulary {
-    words: Vec<Box<str>>,
-    codes: HashMap<Box<str>, u32>,
-    /// Whether the order of the words means something (`<`, `>=`).
-    pub ordered: bool,
-}
-
-impl Vocabulary {
-    /// The words in this order; duplicates must have been refused.
-    pub fn new(words: Vec<Box<str>>, ordered: bool) -> Vocabulary {
-        let codes = words.iter().enumerate().map(|(i, word)| (word.clone(), i as u32)).collect();
-        Vocabulary { words, codes, ordered }
-    }
-
-    /// The channels a schema has unless it says otherwise.
-    pub fn channels() -> Vocabulary {
-        let words = ["app", "chatbot", "web", "sms", "push", "branch", "rm"];
-        Vocabulary::new(words.map(Box::from).to_vec(), false)
-    }
-
-    /// The words in order.
-    pub fn words(&self) -> &[Box<str>] {
-        &self.words
-    }
-
-    /// The word's place in the order, from 0.
-    pub fn code(&self, word: &str) -> Option<u32> {
-        self.codes.get(word).copied()
-    }
-
-    /// The word at this place.
-    pub fn word(&self, code: u32) -> Option<&str> {
-        self.words.get(code as usize).map(|word| &**word)
-    }
-
-    /// The words whose bits are set.
-    pub fn of_bits(&self, bits: u64) -> impl Iterator<Item = &str> {
-        self.words
-            .iter()
-            .enumerate()
-            .filter(move |(i, _)| *i < 64 && bits >> i & 1 == 1)
-            .map(|(_, word)| &**word)
-    }
-
-    /// Whether `longer` begins with these words and agrees on their order.
-    pub fn is_prefix_of(&self, longer: &Vocabulary) -> bool {
-        longer.words.starts_with(&self.words) && longer.ordered == self.ordered
-    }
-
-    fn refusal(&self, found: &str) -> String {
-        let mut text = format!("{} is not one of its {} values", quoted(found), self.words.len());
-        if let Some(near) = nearest(found, self.words.iter().map(|w| &**w)) {
-            text.push_str(&format!("; did you mean `{near}`?"));
-        } else if self.words.len() <= 12 {
-            text.push_str(&format!(": {}", self.words.join(", ")));
-        }
-        text
-    }
 }
 
 impl Kind {
@@ -206,12 +76,12 @@ impl Kind {
         }
     }
 
-    /// The kind of its values: of what is computed from events the result's, else itself.
+    /// The kind of its values: the result's for a computed feature, otherwise itself.
     pub fn result(&self) -> &Kind {
         if let Kind::Computed(computed) = self { &computed.result } else { self }
     }
 
-    /// Bits it takes in a row; `None` for what is not stored there.
+    /// How many bits it takes in a row; `None` if it has none of its own.
     pub fn bits(&self) -> Option<u32> {
         let for_codes = |codes: u128| 128 - (codes - 1).leading_zeros();
         match self {
@@ -220,13 +90,13 @@ impl Kind {
                 Some(for_codes((i128::from(*max) - i128::from(*min)) as u128 + 2))
             }
             Kind::Float { double } => Some(if *double { 64 } else { 32 }),
-            // Room to grow: 15, 255 or 65,534 values without moving anything.
-            Kind::Enum(words) => Some(match words.words.len() {
+            // This leaves room to grow: up to 15, 255 or 65,534 words without moving anything.
+            Kind::Enum(words) => Some(match words.words().len() {
                 0..=15 => 4,
                 16..=255 => 8,
                 _ => 16,
             }),
-            Kind::Set(words) => Some((words.words.len() as u32 + 1).next_power_of_two().max(8)),
+            Kind::Set(words) => Some((words.words().len() as u32 + 1).next_power_of_two().max(8)),
             Kind::Time => Some(32),
             Kind::Text | Kind::Computed(_) => None,
         }
@@ -258,7 +128,8 @@ impl Kind {
             }
             (Kind::Decimal { scale, .. }, InputValue::Float(x)) => {
                 let scaled = (x * 10_f64.powi(i32::from(*scale))).round();
-                // Within MAX_DECIMAL a number with so many decimals is the double nearest to it, and no other double is.
+                // Within `MAX_DECIMAL`, only the double nearest to a number with that many decimals stands
+                // for it.
                 if scaled.abs() > MAX_DECIMAL as f64 || unscaled(scaled as i64, *scale) != *x {
                     return wrong(&self.expectation());
                 }
@@ -339,7 +210,8 @@ impl Kind {
         }
     }
 
-    /// The code of a value that was read with this kind; never 0 for an answer. 0 for anything else: missing.
+    /// The code of a value that was read with this kind, never 0. Any other value has code 0, which is
+    /// missing.
     pub fn encode(&self, value: &Value<'_>) -> u64 {
         const MISSING: u64 = 0;
         match (self, value) {
@@ -369,7 +241,7 @@ impl Kind {
         }
     }
 
-    /// The value of a code.
+    /// The value of a code; missing for code 0.
     #[inline]
     pub fn decode(&self, code: u64) -> Value<'_> {
         if code == 0 {
@@ -392,7 +264,8 @@ impl Kind {
         }
     }
 
-    /// The number as it was given: 0.7 kept in single precision is 0.699999988079071 as a double, and was 0.7.
+    /// The number as it was given. A 0.7 in single precision becomes the double 0.699999988079071; this gives
+    /// 0.7 again.
     pub fn as_given<'a>(&self, value: Value<'a>) -> Value<'a> {
         match (self, value) {
             (Kind::Float { double: false }, Value::Double(x)) => {
@@ -403,8 +276,8 @@ impl Kind {
         }
     }
 
-    /// This kind, grown to `newer`, if rows and rules that know this one stay right. `room` is how many bits its codes are
-    /// stored in, if they are.
+    /// This kind, grown to `newer`, if rows and rules that know this one stay right. `room` is how many bits
+    /// its codes are stored in; `None` if they are not stored.
     ///
     /// # Errors
     /// What would change.
@@ -419,7 +292,7 @@ impl Kind {
                 if self.scale() == newer.scale() =>
             {
                 if m != min && room.is_some() {
-                    Err("`min` cannot change, stored values count from it".into())
+                    Err("`min` cannot change: stored values count from it".into())
                 } else if x < max || m > min {
                     Err("the range may only be widened".into())
                 } else if !fits(newer) {
@@ -449,56 +322,15 @@ impl Kind {
     }
 }
 
-/// Why values cannot be added.
-const TOO_WIDE: &str = "its stored bits have no room for that; declare a new feature";
+/// Why a kind cannot grow although its values could.
+pub(super) const TOO_WIDE: &str = "its stored bits have no room for that; declare a new feature";
 
-impl Computed {
-    /// The same over a property that has grown; nothing else may change, because what was counted cannot be counted again.
-    fn grown(&self, newer: &Computed) -> Result<Computed, String> {
-        let property = match (&self.property, &newer.property) {
-            (Some((name, old)), Some((_, new))) => {
-                let kind = old.grown(new, Some(64)).map_err(|why| format!("property `{name}`: {why}"))?;
-                Some((name.clone(), Box::new(kind)))
-            }
-            _ => self.property.clone(),
-        };
-        let grown = Computed { property, result: newer.result.clone(), ..self.clone() };
-        if grown != *newer {
-            Err("how it is computed cannot change".into())
-        } else if (grown.words(), grown.is_exact()) != (self.words(), self.is_exact()) {
-            Err(TOO_WIDE.into())
-        } else {
-            Ok(grown)
-        }
-    }
-}
-
-impl Function {
-    /// All functions with their names in a schema.
-    pub const ALL: [(&'static str, Function); 9] = [
-        ("count", Function::Count),
-        ("sum", Function::Sum),
-        ("max", Function::Max),
-        ("min", Function::Min),
-        ("distinct", Function::Distinct),
-        ("last", Function::Last),
-        ("first", Function::First),
-        ("streak", Function::Streak),
-        ("recency", Function::Recency),
-    ];
-
-    /// Its name in a schema.
-    pub fn name(self) -> &'static str {
-        Function::ALL.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// The number that a code of single precision stands for; a NaN for those that stand for none.
+/// The number that a code of single precision stands for; a NaN for codes that stand for none.
 pub(crate) const fn single_of_code(code: u64) -> f32 {
     f32::from_bits(code as u32 ^ MISSING_F32)
 }
 
-/// The number that a code of double precision stands for.
+/// The number that a code of double precision stands for; a NaN for codes that stand for none.
 pub(crate) const fn double_of_code(code: u64) -> f64 {
     f64::from_bits(code ^ MISSING_F64)
 }
@@ -511,13 +343,13 @@ fn offset_code(value: i64, min: i64, max: i64) -> u64 {
     if (min..=max).contains(&value) { (value.wrapping_sub(min) as u64).wrapping_add(1) } else { 0 }
 }
 
-/// A scaled integer as the number it means.
+/// The number that a scaled integer means.
 pub(super) fn unscaled(scaled: i64, scale: u8) -> f64 {
-    // Dividing rounds once; multiplying by a negative power would round twice.
+    // To divide rounds once; to multiply by a negative power would round twice.
     scaled as f64 / 10_f64.powi(i32::from(scale))
 }
 
-/// Reads `-12.50` as -1250 for scale 2: exact, no way through a double.
+/// Reads `-12.50` as -1250 for scale 2. It is exact, because it does not go through a double.
 fn scaled_of(text: &str, scale: u8) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -1,5 +1,6 @@
-//! Where features lie in a row of 64-bit words, behind those of its header. A field never crosses a word, so reading one is
-//! a shift and a mask; cells are whole words. Code 0 is *missing* for every kind: a fresh row of zeroes, or a row too short for a feature, reads as missing.
+//! Where features lie in a row of 64-bit words, after the row's header. A field never crosses a word, so
+//! reading one is a shift and a mask; cells are whole words. Code 0 is *missing* for every kind. So a new row
+//! of zeroes reads as missing, and so does a row that is too short for a feature.
 
 use jiff::tz::TimeZone;
 
@@ -16,7 +17,7 @@ pub enum RowPlace {
     Cells(Cells),
 }
 
-/// A stretch of bits in a row.
+/// Some neighbouring bits of one word of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     word: u16,
@@ -25,7 +26,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// The code stored here; 0, missing, where the row is too short.
+    /// The code stored here; 0, which is missing, if the row is too short.
     #[inline]
     pub fn read(self, row: &[u64]) -> u64 {
         match row.get(usize::from(self.word)) {
@@ -34,7 +35,7 @@ impl Field {
         }
     }
 
-    /// Stores `code`. The row must have the schema's length.
+    /// Stores `code`. The row must have the schema's length, and the code must fit the bits.
     #[inline]
     pub fn write(self, row: &mut [u64], code: u64) {
         debug_assert!(code <= self.mask(), "code {code} needs more than {} bits", self.bits);
@@ -42,17 +43,17 @@ impl Field {
         *word = (*word & !(self.mask() << self.shift)) | ((code & self.mask()) << self.shift);
     }
 
-    /// How many bits it has.
+    /// How many bits it has, 1 to 64.
     pub fn bits(self) -> u32 {
         u32::from(self.bits)
     }
 
-    /// Where it is: word, shift and bits, as [`Field::at`] takes them.
+    /// Its word, its lowest bit and how many bits it has, for [`Field::at`].
     pub fn place(self) -> (u16, u8, u8) {
         (self.word, self.shift, self.bits)
     }
 
-    /// The field at this place; `None` if no row has such bits or they cross a word.
+    /// The field at this place; `None` if no row has such bits, or if they cross a word.
     pub fn at((word, shift, bits): (u16, u8, u8)) -> Option<Field> {
         let within = usize::from(word) < MAX_ROW_WORDS && u32::from(shift) + u32::from(bits) <= 64;
         (within && bits > 0).then_some(Field { word, shift, bits })
@@ -64,7 +65,7 @@ impl Field {
 }
 
 impl Feature {
-    /// Where it lies, once its schema is laid out.
+    /// Where it lies; `None` before its schema is laid out.
     pub fn place(&self) -> Option<RowPlace> {
         self.field.map(RowPlace::Field).or(self.cells.map(RowPlace::Cells))
     }
@@ -86,7 +87,7 @@ impl Feature {
         }
     }
 
-    /// The code of its value; 0 if it has none, or its values have no codes.
+    /// The code of its value; 0 if it has no value, or a value without a code.
     pub(super) fn read_code(&self, row: &[u64], now: Time) -> u64 {
         match (&self.kind, self.field, self.cells) {
             (_, Some(field), _) => field.read(row),
@@ -95,7 +96,7 @@ impl Feature {
         }
     }
 
-    /// Its bits in a word of their own, or whole words; nothing for what is not laid out.
+    /// How much room it needs in a row: bits, or whole words. Kinds that are not stored need none.
     fn needs(&self) -> Needs {
         match (&self.kind, self.kind.bits()) {
             (Kind::Computed(computed), _) => Needs::Words(computed.words()),
@@ -105,7 +106,7 @@ impl Feature {
     }
 }
 
-/// What a feature takes of a row.
+/// How much room a feature needs in a row.
 enum Needs {
     Bits(u32),
     Words(usize),
@@ -113,9 +114,9 @@ enum Needs {
 }
 
 impl Schema {
-    /// Gives every feature that has none its place in order of declaration: a field the first that fits, cells the words at the
-    /// end. Places already given stay, and those of later features never move earlier ones: that is what lets a schema grow
-    /// over existing rows.
+    /// Gives every feature without a place one, in the order of declaration: a field gets the first that
+    /// fits, cells get words at the end. Places that are given stay, and later features never move earlier
+    /// ones. That is why a schema can grow over existing rows.
     pub(super) fn lay_out(&mut self) -> Result<(), Problem> {
         let mut used: Vec<u32> = vec![64; HEADER_WORDS]; // bits taken in each word, from the lowest
         for place in self.features.iter().filter_map(Feature::place) {
@@ -138,7 +139,7 @@ impl Schema {
             let word = word.unwrap_or(used.len());
             if word + words > MAX_ROW_WORDS {
                 return Err(Problem::new(format!(
-                    "a row has at most {MAX_ROW_WORDS} words of 8 bytes, `{}` does not fit any more",
+                    "`{}` does not fit: a row has at most {MAX_ROW_WORDS} words of 8 bytes",
                     feature.name
                 )));
             }
@@ -160,7 +161,8 @@ impl Schema {
         Ok(())
     }
 
-    /// Takes over the places that the features have, instead of those that [`lay_out`](Schema::lay_out) would give.
+    /// Keeps the places that the features have already, and checks them. [`lay_out`](Schema::lay_out) would
+    /// choose others.
     pub(super) fn laid_out(&mut self) -> Result<(), Problem> {
         let mut used: Vec<u64> = vec![u64::MAX; HEADER_WORDS];
         for feature in &self.features {
@@ -177,7 +179,7 @@ impl Schema {
             };
             used.resize(used.len().max(words.end), 0);
             if words.clone().any(|word| used[word] & mask != 0) {
-                let why = "its bits are those of another feature or of the row's header";
+                let why = "its bits belong to another feature or to the row's header";
                 return Err(Problem::new(format!("feature `{}`: {why}", feature.name)));
             }
             words.for_each(|word| used[word] |= mask);
@@ -201,10 +203,12 @@ impl Feature {
     fn misplaced(&self, needs: &Needs, place: Option<RowPlace>) -> Problem {
         let why = match (needs, place) {
             (_, None) => "it has no place in a row",
-            (Needs::Bits(_), Some(RowPlace::Field(_))) => "its bits are too few for its values",
-            (Needs::Words(_), Some(RowPlace::Cells(_))) => "its words are not as many as it needs",
+            (Needs::Bits(_), Some(RowPlace::Field(_))) => "it has too few bits for its values",
+            (Needs::Words(_), Some(RowPlace::Cells(_))) => {
+                "it does not have the number of words that it needs"
+            }
             (Needs::Words(_), _) => "it is computed from events and needs whole words",
-            _ => "it has a place that does not go with its kind",
+            _ => "its place does not fit its kind",
         };
         Problem::new(format!("feature `{}`: {why}", self.name))
     }

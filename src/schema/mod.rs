@@ -1,13 +1,16 @@
-//! What is known about customers, requests, events and offers: names, kinds, bounds, and where each feature lies in a
-//! row. A schema only grows, so rows and rule sets outlive its versions.
+//! What can be known about customers, requests, events and offers: names, kinds, bounds, and where each
+//! feature lies in a row. A schema only grows, so rows and rule sets outlive its versions.
 
-mod cells;
-pub mod context;
-mod kind;
-mod layout;
-mod parse;
 pub mod value;
+mod vocabulary;
+mod kind;
+mod computed;
+pub mod span;
+mod parse;
+mod layout;
+mod cells;
 pub mod vector;
+pub mod context;
 #[cfg(test)]
 mod tests;
 
@@ -17,42 +20,44 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
-pub use self::kind::{Computed, Function, Kind, Period, Vocabulary, When};
+pub use self::computed::{Computed, Function, Period, When};
+pub use self::kind::Kind;
 pub(crate) use self::kind::{double_of_code, single_of_code};
 pub use self::layout::{Field, RowPlace};
 pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};
+pub use self::vocabulary::Vocabulary;
 
 use self::value::{Time, Value};
-use crate::input::cursor::quoted;
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::{Problem, Problems, quoted};
 
-/// Features of one schema at most.
+/// The most features of one schema.
 pub const MAX_FEATURES: usize = 2_000;
-/// Words (of 8 bytes) of one row at most, its header included.
+/// The most words (of 8 bytes) of one row, its header included.
 pub const MAX_ROW_WORDS: usize = 1_000;
-/// Words at the beginning of every row that say what is behind the features; features begin after them.
+/// How many words at the beginning of every row describe what follows the features. The features begin after
+/// them.
 pub const HEADER_WORDS: usize = 1;
-/// Bytes of a name at most.
+/// The most bytes of a name.
 pub const MAX_NAME_BYTES: usize = 64;
 
 /// The number of a feature: its place in the order of declaration, for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeatureId(pub u16);
 
-/// The number of a context field.
+/// The number of a context field: its place in the order of declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContextId(pub u16);
 
-/// The number of a channel.
+/// The number of a channel: its place among the schema's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u16);
 
-/// All declarations.
+/// All declarations of one schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
-    /// Its name.
+    /// The schema's name, as written behind `schema:`.
     pub name: Box<str>,
-    /// The text it was read from.
+    /// The text that it was read from.
     pub text: Arc<str>,
     zone: TimeZone,
     features: Vec<Feature>,
@@ -66,25 +71,25 @@ pub struct Schema {
     row_words: usize,
 }
 
-/// A fact about a customer.
+/// A declared fact about a customer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feature {
-    /// Its name.
+    /// Its name, unique among features.
     pub name: Box<str>,
     /// What it means, for people.
     pub description: Box<str>,
-    /// What values it may have.
+    /// What values it may have, and how they are packed.
     pub kind: Kind,
-    /// Where it lies in a row; `None` when it is computed from events.
+    /// Where its value lies in a row; `None` if it is computed from events.
     pub field: Option<Field>,
-    /// Where what it is computed with lies in a row, when it is computed from events.
+    /// Where its counters lie in a row, if it is computed from events.
     pub cells: Option<Cells>,
 }
 
 /// A name with a kind: a context field, an event's property, an offer's attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declared {
-    /// Its name.
+    /// Its name, unique among its like.
     pub name: Box<str>,
     /// What it means, for people.
     pub description: Box<str>,
@@ -92,20 +97,21 @@ pub struct Declared {
     pub kind: Kind,
 }
 
-/// A kind of thing that happens to customers.
+/// A kind of event that may happen to customers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventType {
-    /// Its name.
+    /// Its name, unique among event types.
     pub name: Box<str>,
     /// What it means, for people.
     pub description: Box<str>,
-    /// What it carries.
+    /// The properties that such an event may carry.
     pub properties: Vec<Declared>,
 }
 
 impl EventType {
-    /// The types that every schema has: what became of an offer that was shown.
-    pub fn outcomes() -> [EventType; 4] {
+    /// The event types that every schema has, in the order of [`OUTCOMES`]: what became of an offer that was
+    /// shown.
+    pub fn outcomes() -> [EventType; OUTCOMES.len()] {
         let named = |name: &str, kind| Declared { name: name.into(), description: "".into(), kind };
         let texts = ["offer", "placement", "channel"].map(|name| named(name, Kind::Text));
         let value = named("value", Kind::Float { double: true });
@@ -117,15 +123,15 @@ impl EventType {
         })
     }
 
-    /// The place of the property of this name.
+    /// The place of the property of this name, from 0.
     pub fn property_id(&self, name: &str) -> Option<usize> {
         self.properties.iter().position(|property| &*property.name == name)
     }
 
-    /// The place of the property that somebody meant by this name.
+    /// The place of the property that someone meant by this name.
     ///
     /// # Errors
-    /// That there is none, with the nearest name; where it stands is the caller's to say.
+    /// That there is none, with the nearest name. The caller adds where it stands.
     pub fn find_property(&self, name: &str) -> Result<usize, Problem> {
         self.property_id(name).ok_or_else(|| {
             let names = self.properties.iter().map(|property| &*property.name);
@@ -134,8 +140,8 @@ impl EventType {
         })
     }
 
-    /// A schema whose context is what such an event carries: that is what conditions on events are checked against, and what
-    /// they are evaluated with.
+    /// A schema whose context is what such an event carries. Conditions on events are checked against it, and
+    /// evaluated with it.
     pub(crate) fn as_context(&self) -> Schema {
         let ids = self.properties.iter().enumerate();
         let context_ids = ids.map(|(i, property)| (property.name.clone(), ContextId(i as u16))).collect();
@@ -143,8 +149,9 @@ impl EventType {
     }
 }
 
-/// Names of the [outcomes](EventType::outcomes), and what they mean.
-const OUTCOMES: [(&str, &str); 4] = [
+/// The names of the [outcomes](EventType::outcomes), each with its meaning. They are in the order of
+/// [`OutcomeKind`](crate::customer::outcome::OutcomeKind), which takes its names from here.
+pub const OUTCOMES: [(&str, &str); 4] = [
     ("impression", "an offer was shown"),
     ("click", "an offer was opened"),
     ("dismiss", "an offer was closed or refused"),
@@ -152,7 +159,7 @@ const OUTCOMES: [(&str, &str); 4] = [
 ];
 
 impl Schema {
-    /// No features, no context, the usual channels: what a server has before it is told.
+    /// What a server has before it is given a schema: no features, no context, the usual channels.
     pub fn empty() -> Schema {
         Schema {
             name: "empty".into(),
@@ -176,7 +183,7 @@ impl Schema {
         Schema { events, event_ids, ..self }
     }
 
-    /// Features by [`FeatureId`].
+    /// All features, in the order of their [`FeatureId`].
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
@@ -191,7 +198,7 @@ impl Schema {
         self.feature_ids.get(name).copied()
     }
 
-    /// Context fields by [`ContextId`].
+    /// All context fields, in the order of their [`ContextId`].
     pub fn context(&self) -> &[Declared] {
         &self.context
     }
@@ -201,23 +208,25 @@ impl Schema {
         self.context_ids.get(name).copied()
     }
 
-    /// Event types: those declared, then the [outcomes](EventType::outcomes) that every schema has.
+    /// Event types: the declared ones, then the [outcomes](EventType::outcomes) that every schema has.
     pub fn events(&self) -> &[EventType] {
         &self.events
     }
 
-    /// The place of the event type of this name among [`events`](Schema::events). Another schema may have it elsewhere.
+    /// The place of the event type of this name among [`events`](Schema::events). In another schema it may
+    /// differ.
     pub fn event_id(&self, name: &str) -> Option<usize> {
         self.event_ids.get(name).copied()
     }
 
-    /// Where days and weeks of features that count them begin.
+    /// The time zone in which the days and weeks begin that features count.
     pub fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
-    /// Takes an event into a computed feature of this row, which has the schema's length: when it was, in seconds since 1970,
-    /// and its code, as [`Intake::facts`](crate::intake::computed::Intake::facts) says. Events may come in any order. A number that
+    /// Adds an event to a computed feature of this row, which must have the schema's length. `at` is when it
+    /// happened, in seconds since 1970; `code` comes from
+    /// [`Intake::facts`](crate::intake::computed::Intake::facts). Events may come in any order. A number that
     /// is no computed feature of this schema changes nothing.
     pub fn take(&self, feature: FeatureId, row: &mut [u64], at: u32, code: u64) {
         let feature = self.features.get(usize::from(feature.0));
@@ -232,23 +241,23 @@ impl Schema {
         self.feature(feature).read(row, now, &self.zone)
     }
 
-    /// The code of that value; 0 if there is none. What is counted has no codes.
+    /// The code of that value; 0 if there is none. Values that are counted have no codes.
     #[inline]
     pub fn read_code(&self, feature: FeatureId, row: &[u64], now: Time) -> u64 {
         self.feature(feature).read_code(row, now)
     }
 
-    /// What offers may say about themselves.
+    /// The attributes that offers may have, in the order of declaration.
     pub fn attributes(&self) -> &[Declared] {
         &self.attributes
     }
 
-    /// The attribute of this name.
+    /// The offer attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&Declared> {
         self.attributes.iter().find(|attribute| &*attribute.name == name)
     }
 
-    /// The channels, by [`ChannelId`].
+    /// The channels; a word's code is the number of its [`ChannelId`].
     pub fn channels(&self) -> &Vocabulary {
         &self.channels
     }
@@ -258,15 +267,15 @@ impl Schema {
         self.channels.code(name).map(|code| ChannelId(code as u16))
     }
 
-    /// Words of 8 bytes that a row of this schema takes.
+    /// How many words of 8 bytes a row of this schema takes.
     pub fn row_words(&self) -> usize {
         self.row_words
     }
 
-    /// The number of the feature that somebody meant by this name.
+    /// The number of the feature that someone meant by this name.
     ///
     /// # Errors
-    /// That there is none, with the nearest name; where it stands is the caller's to say, here and below.
+    /// That there is none, with the nearest name. The caller adds where it stands, here and below.
     pub fn find_feature(&self, name: &str) -> Result<FeatureId, Problem> {
         self.feature_id(name).ok_or_else(|| {
             let names = self.features.iter().map(|feature| &*feature.name);
@@ -275,7 +284,7 @@ impl Schema {
         })
     }
 
-    /// The number of the context field that somebody meant by this name.
+    /// The number of the context field that someone meant by this name.
     ///
     /// # Errors
     /// That there is none, with the nearest name.
@@ -286,7 +295,7 @@ impl Schema {
         })
     }
 
-    /// The place of the event type that somebody meant by this name.
+    /// The place of the event type that someone meant by this name.
     ///
     /// # Errors
     /// That there is none, with the nearest name.
@@ -297,10 +306,10 @@ impl Schema {
         })
     }
 
-    /// The number of the channel that somebody meant by this name.
+    /// The number of the channel that someone meant by this name.
     ///
     /// # Errors
-    /// That there is none, with the nearest name or all of them.
+    /// That there is none, with the nearest name, or all names if none is near.
     pub fn find_channel(&self, name: &str) -> Result<ChannelId, Problem> {
         self.channel_id(name).ok_or_else(|| {
             let words = self.channels.words();
@@ -314,8 +323,9 @@ impl Schema {
         })
     }
 
-    /// The schema that has grown to this text: its features in the order of their numbers, each with its place. The text
-    /// alone does not tell, because what came first keeps its number and place.
+    /// The schema that has grown to this text. `order` has its features in the order of their numbers, each
+    /// with its place. The text alone does not tell these: what was declared first keeps its number and
+    /// place.
     ///
     /// # Errors
     /// What is wrong with the text, or with a number or place.
@@ -336,7 +346,8 @@ impl Schema {
             let id = schema.feature_ids.get(*name).map(|id| usize::from(id.0));
             match id.and_then(|id| given[id].take()) {
                 Some(feature) => schema.features.push(Feature { field, cells, ..feature }),
-                None => problems.push(Problem::new(format!("feature {} is not declared once", quoted(name)))),
+                None => problems
+                    .push(Problem::new(format!("feature {} is not declared exactly once", quoted(name)))),
             }
         }
         for feature in given.iter().flatten() {
@@ -348,11 +359,12 @@ impl Schema {
         problems.or(schema)
     }
 
-    /// This schema, grown to what `newer` declares: known features keep their number and place, new ones follow.
+    /// This schema, grown to what `newer` declares: known features keep their number and place, new ones
+    /// follow.
     ///
     /// # Errors
-    /// Everything that `newer` takes away or changes so that rows or rule sets could read something else. Channels are not
-    /// looked at: nothing stored knows them, and a rule set that uses one is compiled again.
+    /// Everything that `newer` removes, or changes so that rows or rule sets would be read differently.
+    /// Channels may change: nothing stored refers to them, and a rule set that uses one is compiled again.
     pub fn grow(&self, newer: &Schema) -> Result<Schema, Problems> {
         let mut problems = Problems::new();
         let mut grown = newer.clone();
@@ -379,7 +391,7 @@ impl Schema {
         {
             let zone = |schema: &Schema| schema.zone.iana_name().unwrap_or("UTC").to_owned();
             problems.push(Problem::new(format!(
-                "`timezone` cannot change from {} to {}: `{}` and what else is computed from events may go by it",
+                "`timezone` cannot change from {} to {}: `{}` and other features computed from events may depend on it",
                 zone(self),
                 zone(newer),
                 feature.name

@@ -1,4 +1,4 @@
-//! `schema.yaml` to [`Schema`], with all problems at once.
+//! Reads `schema.yaml` as a [`Schema`], and finds all its problems at once.
 
 mod computed;
 
@@ -10,10 +10,11 @@ use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
 use super::{
     ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
 };
-use crate::input::cursor::{Cursor, Input, Object, quoted};
-use crate::input::problem::{Problem, Problems, Source};
+use crate::input::cursor::{Cursor, Object};
+use crate::input::document::Input;
+use crate::input::problem::{Problem, Problems, Source, quoted};
 
-/// Names that conditions use themselves, and CEL's reserved words.
+/// Names that conditions use themselves, and reserved words of CEL.
 const RESERVED: [&str; 29] = [
     "as",
     "break",
@@ -50,11 +51,12 @@ impl Schema {
     /// Reads a schema from YAML (or JSON).
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with line and column.
+    /// Everything that is wrong with it, each problem with line and column.
     ///
     /// ```
     /// use usher::schema::Schema;
-    /// let schema = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}").unwrap();
+    /// let text = "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}";
+    /// let schema = Schema::parse("schema.yaml", text).unwrap();
     /// assert_eq!(schema.features().len(), 1);
     /// let problems = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: itn}}").unwrap_err();
     /// assert!(problems.to_string().starts_with("schema.yaml:2:24: unknown kind \"itn\""));
@@ -110,7 +112,7 @@ fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Opt
     for attribute in &schema.attributes {
         if ["value", "group", "id", "priority"].contains(&&*attribute.name) {
             problems.push(root.problem(format!(
-                "offer attribute `{}` is one that every offer has already",
+                "every offer has the attribute `{}` already; choose another name",
                 attribute.name
             )));
         }
@@ -126,10 +128,10 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
     let Some(cursor) = object.get("features") else { return Vec::new() };
     let entries = cursor.entries(problems).unwrap_or_default();
     if entries.len() > MAX_FEATURES {
-        problems.push(
-            cursor
-                .problem(format!("a schema has at most {MAX_FEATURES} features, this one {}", entries.len())),
-        );
+        problems.push(cursor.problem(format!(
+            "a schema has at most {MAX_FEATURES} features, this one has {}",
+            entries.len()
+        )));
         return Vec::new();
     }
     let mut features = Vec::new();
@@ -138,7 +140,7 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
         if let Some((kind, description)) = read_kind(&cursor, Some(events), problems) {
             if kind == Kind::Text {
                 let problem =
-                    cursor.problem("a feature has no free text; use `enum` or `set` with a vocabulary");
+                    cursor.problem("a feature cannot be free text; use `enum` or `set` with a vocabulary");
                 problems.push(problem.hint("free text is allowed in `context`"));
             }
             features.push(Feature { name: name.into(), description, kind, field: None, cells: None });
@@ -157,12 +159,14 @@ fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) 
         }
     }
     if declared.len() > MAX_FEATURES {
-        problems.push(cursor.problem(format!("at most {MAX_FEATURES} of them, found {}", declared.len())));
+        problems.push(
+            cursor.problem(format!("expected at most {MAX_FEATURES} declarations, found {}", declared.len())),
+        );
     }
     declared
 }
 
-/// The event types that are declared, and those that every schema has.
+/// Reads the declared event types, and adds those that every schema has.
 fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventType> {
     let outcomes = EventType::outcomes();
     let mut events = Vec::new();
@@ -170,8 +174,9 @@ fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventTyp
     for (name, cursor) in entries.unwrap_or_default() {
         check_identifier(name, &cursor, problems);
         if outcomes.iter().any(|outcome| &*outcome.name == name) {
-            let problem =
-                cursor.key_problem(format!("event `{name}` is there already: what becomes of an offer"));
+            let problem = cursor.key_problem(format!(
+                "every schema has the event `{name}` already: it tells what became of an offer"
+            ));
             problems
                 .push(problem.hint("leave it out; its properties are offer, placement, channel and value"));
             continue;
@@ -185,7 +190,7 @@ fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventTyp
     events
 }
 
-/// A time zone by its IANA name.
+/// Reads a time zone by its IANA name.
 pub(crate) fn read_zone(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<TimeZone> {
     let name = cursor.text(problems)?;
     let zone = TimeZone::get(name).ok();
@@ -200,13 +205,14 @@ fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> 
     object.get("description").and_then(|c| c.text(problems)).unwrap_or_default().into()
 }
 
-/// The kind that `cursor` declares; computed kinds only where `events` are given.
+/// Reads the kind and description that `cursor` declares. Computed kinds are allowed only if `events` are
+/// given.
 fn read_kind(
     cursor: &Cursor<'_, '_>,
     events: Option<&[EventType]>,
     problems: &mut Problems,
 ) -> Option<(Kind, Box<str>)> {
-    // The kind tells which other fields there may be.
+    // The kind decides which other fields there may be.
     let Some(entries) = cursor.entries(&mut Problems::new()) else {
         cursor.object(&["kind"], problems);
         return None;
@@ -216,31 +222,9 @@ fn read_kind(
         return None;
     };
     let name = kind_cursor.text(problems)?;
-    let fields: &[&'static str] = match name {
-        "bool" | "time" | "string" => &["kind", "description"],
-        "int" => &["kind", "description", "min", "max"],
-        "float" => &["kind", "description", "precision"],
-        "decimal" => &["kind", "description", "scale", "min", "max"],
-        "enum" => &["kind", "description", "values", "ordered"],
-        "set" => &["kind", "description", "values"],
-        "count" => &["kind", "description", "event", "when", "window", "buckets"],
-        "sum" | "max" | "min" => &["kind", "description", "event", "when", "property", "window", "buckets"],
-        "distinct" => &["kind", "description", "event", "when", "property", "per", "window", "buckets"],
-        "last" => &["kind", "description", "event", "when", "property", "window"],
-        "first" => &["kind", "description", "event", "when", "property"],
-        "streak" => &["kind", "description", "event", "when", "per"],
-        "recency" => &["kind", "description", "event", "when"],
-        _ => {
-            let kinds = ["bool", "int", "float", "decimal", "enum", "set", "time", "string"];
-            let all = kinds.into_iter().chain(Function::ALL.iter().map(|(name, _)| *name));
-            let problem =
-                kind_cursor.problem(format!("unknown kind {}", quoted(name))).nearest(name, all.clone());
-            problems.push(match problem.hint {
-                Some(_) => problem,
-                None => problem.hint(format!("kinds: {}", all.collect::<Vec<_>>().join(", "))),
-            });
-            return None;
-        }
+    let Some(fields) = fields_of(name) else {
+        problems.push(unknown_kind(name, kind_cursor));
+        return None;
     };
     let object = cursor.object(fields, problems)?;
     object.refuse_blanks(problems);
@@ -272,8 +256,39 @@ fn read_kind(
     Some((kind, description))
 }
 
+/// The fields that a declaration of this kind may have; `None` if there is no such kind.
+fn fields_of(kind: &str) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        "bool" | "time" | "string" => &["kind", "description"],
+        "int" => &["kind", "description", "min", "max"],
+        "float" => &["kind", "description", "precision"],
+        "decimal" => &["kind", "description", "scale", "min", "max"],
+        "enum" => &["kind", "description", "values", "ordered"],
+        "set" => &["kind", "description", "values"],
+        "count" => &["kind", "description", "event", "when", "window", "buckets"],
+        "sum" | "max" | "min" => &["kind", "description", "event", "when", "property", "window", "buckets"],
+        "distinct" => &["kind", "description", "event", "when", "property", "per", "window", "buckets"],
+        "last" => &["kind", "description", "event", "when", "property", "window"],
+        "first" => &["kind", "description", "event", "when", "property"],
+        "streak" => &["kind", "description", "event", "when", "per"],
+        "recency" => &["kind", "description", "event", "when"],
+        _ => return None,
+    })
+}
+
+/// Says that there is no such kind, with the nearest kind, or with all of them.
+fn unknown_kind(name: &str, cursor: &Cursor<'_, '_>) -> Problem {
+    let kinds = ["bool", "int", "float", "decimal", "enum", "set", "time", "string"];
+    let all = kinds.into_iter().chain(Function::ALL.iter().map(|(name, _)| *name));
+    let problem = cursor.problem(format!("unknown kind {}", quoted(name))).nearest(name, all.clone());
+    match problem.hint {
+        Some(_) => problem,
+        None => problem.hint(format!("kinds: {}", all.collect::<Vec<_>>().join(", "))),
+    }
+}
+
 fn read_int(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind> {
-    // One code is *missing*, so the widest range leaves out the smallest number of 64 bits.
+    // One code is *missing*, so even the widest range leaves out the smallest number of 64 bits.
     let widest = -i64::MAX;
     let bound = |name: &str, default: i64, problems: &mut Problems| match object.get(name) {
         Some(cursor) => cursor.integer(widest, i64::MAX, problems),
@@ -348,7 +363,7 @@ fn read_words(cursor: &Cursor<'_, '_>, most: usize, problems: &mut Problems) -> 
     Some(words)
 }
 
-/// A feature, context field, event or attribute is named so that a condition can name it.
+/// Refuses a name of a feature, context field, event or attribute that a condition could not use.
 fn check_identifier(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems) {
     if !is_name(name, false) {
         problems.push(cursor.key_problem(format!("{} is not a name: {NAME_RULE}", quoted(name))));
@@ -361,7 +376,7 @@ fn check_identifier(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems
 
 const NAME_RULE: &str = "lower case letters, digits and `_`, beginning with a letter, at most 64 bytes";
 
-/// Whether `name` may name something; `dash` allows `-` for things that conditions do not name.
+/// Whether `name` may be a name. `dash` allows `-`, for things that conditions do not name.
 pub(crate) fn is_name(name: &str, dash: bool) -> bool {
     name.len() <= MAX_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -370,13 +385,13 @@ pub(crate) fn is_name(name: &str, dash: bool) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || (dash && b == b'-'))
 }
 
-/// The name of a rule set, offer, placement or group.
+/// Reads the name of a rule set, offer, placement or group.
 pub(crate) fn name_of_thing<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
     let name = cursor.text(problems)?;
     check_thing_name(name, problems, |detail| cursor.problem(detail)).then_some(name)
 }
 
-/// As [`name_of_thing`], for a name that is a map's key.
+/// Checks such a name where it is a map's key.
 pub(crate) fn check_thing_key(name: &str, cursor: &Cursor<'_, '_>, problems: &mut Problems) -> bool {
     check_thing_name(name, problems, |detail| cursor.key_problem(detail))
 }

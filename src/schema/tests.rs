@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::value::{Time, Value};
 use super::vector::FeatureVector;
 use super::*;
-use crate::input::cursor::{Input, InputValue};
+use crate::input::document::{Input, InputValue};
 use crate::intake::computed::read_schema;
 
 fn parse(text: &str) -> Schema {
@@ -330,13 +330,16 @@ fn places_that_cannot_be_are_refused() {
     };
     check(&[("b", b), ("c", c), ("a", a)], None);
     check(&[("b", b), ("a", a)], Some("feature `c` has no number"));
-    check(&[("b", b), ("c", c), ("a", a), ("d", None)], Some("feature \"d\" is not declared once"));
-    check(&[("b", b), ("c", c), ("a", a), ("a", a)], Some("feature \"a\" is not declared once"));
+    check(&[("b", b), ("c", c), ("a", a), ("d", None)], Some("feature \"d\" is not declared exactly once"));
+    check(&[("b", b), ("c", c), ("a", a), ("a", a)], Some("feature \"a\" is not declared exactly once"));
     check(&[("b", b), ("c", c), ("a", at(1, 9, 2))], Some("`a`: its bits are those of another"));
     check(&[("b", b), ("c", c), ("a", at(4, 0, 2))], Some("`a`: its bits are those of another"));
     check(&[("b", b), ("c", c), ("a", at(0, 0, 2))], Some("or of the row's header"));
     check(&[("b", b), ("c", cells(1, 3)), ("a", a)], Some("`c`: its bits are those of another"));
-    check(&[("b", b), ("c", cells(2, 2)), ("a", a)], Some("`c`: its words are not as many as it needs"));
+    check(
+        &[("b", b), ("c", cells(2, 2)), ("a", a)],
+        Some("`c`: it does not have the number of words that it needs"),
+    );
     check(&[("b", at(1, 2, 7)), ("c", c), ("a", a)], Some("`b`: its bits are too few"));
     check(&[("b", None), ("c", c), ("a", a)], Some("`b`: it has no place"));
     check(&[("b", b), ("c", None), ("a", a)], Some("`c`: it has no place"));
@@ -344,10 +347,7 @@ fn places_that_cannot_be_are_refused() {
         &[("b", b), ("c", at(2, 0, 8)), ("a", a)],
         Some("`c`: it is computed from events and needs whole words"),
     );
-    check(
-        &[("b", cells(5, 1)), ("c", c), ("a", a)],
-        Some("`b`: it has a place that does not go with its kind"),
-    );
+    check(&[("b", cells(5, 1)), ("c", c), ("a", a)], Some("`b`: its place does not fit its kind"));
     for place in [(MAX_ROW_WORDS as u16, 0, 1), (0, 64, 1), (0, 60, 5), (0, 0, 65), (0, 3, 0)] {
         assert_eq!(Field::at(place), None, "{place:?}");
     }
@@ -385,7 +385,10 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
     );
     check("{kind: count, event: view, when: now > 3}", "3:39: event `view` has no property `now`");
     check("{kind: count, event: view, when: tag.vip}", "event `view` has no property `tag`");
-    check("{kind: count, event: view, when: seconds}", "3:39: a condition is true or false, this is an int");
+    check(
+        "{kind: count, event: view, when: seconds}",
+        "3:39: a condition must be true or false, this is an int",
+    );
     check("{kind: count, event: view, when: seconds > 'x'}", "3:");
     check("{kind: count, event: view, when: level == 'hihg'}", "did you mean 'high'?");
     check("{kind: count, event: view, when: (page}", "3:");
@@ -399,7 +402,7 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
     check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` says");
     check("{kind: distinct, event: view, per: day}", "`window` is missing");
     check("{kind: distinct, event: view, per: week, window: 7d}", "expected day, found \"week\"");
-    check("{kind: distinct, event: view, per: day, property: page, window: 7d}", "do not go together");
+    check("{kind: distinct, event: view, per: day, property: page, window: 7d}", "cannot be combined");
     check("{kind: distinct, event: view}", "`property` is missing");
     check("{kind: streak, event: view, per: year}", "expected day or week, found \"year\"");
     check("{kind: streak, event: view}", "`per` is missing");

@@ -1,4 +1,4 @@
-//! A value: what a feature reads as, what a request's context carries, what an expression computes.
+//! Values: what a feature reads as, what a request's context carries, what an expression computes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,53 +10,53 @@ use jiff::fmt::temporal::Pieces;
 
 use super::Vocabulary;
 
-/// Microseconds of one second.
+/// One second, in microseconds as times and durations count.
 pub const SECOND: i64 = 1_000_000;
-/// A day in seconds.
+/// One day, in seconds. Days of the calendar may be an hour shorter or longer.
 pub const DAY_SECONDS: u32 = 86_400;
 
-/// The longest stretch of time, about 292 years, in microseconds: what 64 bits of nanoseconds hold, as
-/// elsewhere in CEL.
+/// The longest duration in microseconds, about 292 years: what 64 bits of nanoseconds hold, as elsewhere in
+/// CEL.
 pub const MAX_DURATION: i64 = i64::MAX / 1_000;
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z. Finer parts of a text are cut off.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z. Finer parts of a written time are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub i64);
 
-/// Keys and values of a map, in the order in which they were written; no two keys are equal.
+/// Keys and values of a map, in the order written; no two keys are equal.
 pub type Entries<'a> = Arc<[(Value<'a>, Value<'a>)]>;
 
-/// A value. [`Value::Missing`] and [`Value::Error`] are *no answer*: everything strict on them has none
-/// either.
+/// A value. [`Value::Missing`] and [`Value::Error`] are *no answer*: every strict operation on them has no
+/// answer either.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// The customer has no such feature, the request no such field.
+    /// The customer has no such feature, or the request no such field.
     Missing,
-    /// No answer, for this reason: overflow, division by zero, a text that is no number.
+    /// No answer, for this reason: an overflow, a division by zero, a text that is no number.
     Error(&'static str),
-    /// `null`: an offer attribute that is not given.
+    /// `null`, such as an offer attribute that is not given.
     Null,
-    /// A truth value.
+    /// A truth value, `true` or `false`.
     Bool(bool),
-    /// A whole number.
+    /// A whole number of 64 signed bits.
     Int(i64),
-    /// A whole number without a sign.
+    /// A whole number of 64 bits without a sign.
     UInt(u64),
-    /// A number; decimals are numbers too.
+    /// A number of double precision. Decimals are such numbers too.
     Double(f64),
-    /// A text, the name of an enum's value included.
+    /// A text, or the name of an enum's value.
     Text(Cow<'a, str>),
-    /// Some bytes.
+    /// Bytes, which need not be UTF-8.
     Bytes(Arc<[u8]>),
-    /// A point in time.
+    /// A point in time, to the microsecond.
     Time(Time),
-    /// A stretch of time in microseconds.
+    /// A duration in microseconds, at most [`MAX_DURATION`] either way.
     Duration(i64),
-    /// Some of the words of a closed vocabulary, one bit each.
+    /// Some of the words of a closed vocabulary, one bit for each word.
     Set(u64, &'a Vocabulary),
-    /// A list.
+    /// A list of values, which may be of different types.
     List(Arc<[Value<'a>]>),
-    /// A map. Its keys are bools, ints, uints and texts.
+    /// A map. Its keys are bools, ints, uints or texts.
     Map(Entries<'a>),
     /// A type, by its name in CEL.
     Type(&'static str),
@@ -68,12 +68,12 @@ impl Time {
     /// The end of the year 9999, the last that CEL knows.
     pub const LAST: Time = Time(253_402_300_800 * SECOND - 1);
 
-    /// This many microseconds since 1970, if that is within the years 1 to 9999.
+    /// The time of this many microseconds since 1970, if it is within the years 1 to 9999.
     pub fn in_range(micros: i64) -> Option<Time> {
         (Time::FIRST..=Time::LAST).contains(&Time(micros)).then_some(Time(micros))
     }
 
-    /// From whole seconds since 1970.
+    /// The time of this many whole seconds since 1970.
     pub fn from_seconds(seconds: i64) -> Time {
         Time(seconds.saturating_mul(SECOND))
     }
@@ -83,12 +83,13 @@ impl Time {
         self.0.div_euclid(SECOND)
     }
 
-    /// Whole seconds since 1970 as the fold and tokens keep them: a time before 1970 or after 2106 is at the end that it is beyond.
+    /// Whole seconds since 1970 as the fold, tokens and rows keep them. A time before 1970 counts as 1970,
+    /// one after 2106 as the last second of 32 bits.
     pub fn stored_seconds(self) -> u32 {
         self.seconds().clamp(0, i64::from(u32::MAX)) as u32
     }
 
-    /// Reads RFC 3339, or a day (its beginning in UTC).
+    /// Reads RFC 3339, or a day, which is its beginning in UTC.
     ///
     /// ```
     /// use usher::schema::value::Time;
@@ -102,7 +103,7 @@ impl Time {
             let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
             return Some(Time(midnight.timestamp().as_microsecond()));
         }
-        // Not through `Timestamp`, which ends two days before the year 9999 does.
+        // jiff's `Timestamp` would not do: it ends two days before the year 9999 does.
         let pieces = Pieces::parse(text).ok()?;
         let offset = pieces.offset()?.to_numeric_offset();
         let since = pieces.date().to_datetime(pieces.time()?).duration_since(EPOCH);
@@ -110,18 +111,18 @@ impl Time {
         Some(Time(i64::try_from(micros).ok()?))
     }
 
-    /// Date and time of day where clocks are ahead of UTC by so many seconds; `None` outside of jiff's years.
+    /// Date and time of day where clocks are `offset` seconds ahead of UTC; `None` outside jiff's years.
     pub(crate) fn civil(self, offset: i32) -> Option<DateTime> {
         let micros = self.0.checked_add(i64::from(offset) * SECOND)?;
         EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()
     }
 }
 
-/// Where times count from.
+/// The point in time from which times count.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl fmt::Display for Time {
-    /// RFC 3339 in UTC.
+    /// Writes RFC 3339 in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.civil(0) {
             Some(at) => write!(f, "{at}Z"),
@@ -136,7 +137,7 @@ impl Value<'_> {
         !matches!(self, Value::Missing | Value::Error(_))
     }
 
-    /// The number, if it is one.
+    /// The number as a double, if it is a number.
     pub fn number(&self) -> Option<f64> {
         match self {
             Value::Int(i) => Some(*i as f64),
@@ -146,7 +147,7 @@ impl Value<'_> {
         }
     }
 
-    /// The same value, its text borrowed: no allocation.
+    /// The same value with its text borrowed, without an allocation.
     pub fn borrowed(&self) -> Value<'_> {
         match self {
             Value::Text(text) => Value::Text(Cow::Borrowed(text)),
@@ -209,7 +210,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// A stretch of time as CEL writes it: seconds, with as many decimals as needed.
+/// A duration as CEL writes it: seconds, with as many decimals as needed.
 ///
 /// ```
 /// assert_eq!(usher::schema::value::duration_text(-1_500_000), "-1.5s");
@@ -221,7 +222,7 @@ pub fn duration_text(micros: i64) -> String {
     format!("{sign}{seconds}{}s", decimals.trim_end_matches('0'))
 }
 
-/// Items with commas between them.
+/// Writes items with commas between them, inside brackets.
 fn enclosed<T>(
     f: &mut fmt::Formatter<'_>,
     [open, close]: [&str; 2],

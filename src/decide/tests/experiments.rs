@@ -157,7 +157,7 @@ fn a_parameter_that_is_compared_with_a_feature_keeps_its_column() {
     let words = engine.words();
     let form = &engine.offers().iter().find(|offer| &*offer.name == "a").unwrap().when_form;
     let ways = form.0.iter().map(|way| {
-        let atom = |atom: &crate::expression::normalise::Atom| {
+        let atom = |atom: &crate::expression::alternatives::Atom| {
             format!("{}: {}", words.term(atom.term), words.needs(atom.term, &atom.keys))
         };
         way.0.iter().map(atom).collect::<Vec<_>>().join(", ")

@@ -7,8 +7,9 @@ use foldhash::fast::FixedState;
 
 use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
+use crate::expression::alternatives::{Alternatives, Atom, Conjunction};
 use crate::expression::keys::Keys;
-use crate::expression::normalise::{Alternatives, Atom, Conjunction, MAX_SHARED_RANGES};
+use crate::expression::normalise::MAX_SHARED_RANGES;
 use crate::expression::term::{Scoped, Term, TermId, Terms};
 use crate::schema::Schema;
 

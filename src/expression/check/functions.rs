@@ -1,23 +1,23 @@
-//! The functions there are: how each is written, what it takes and gives.
+//! Checks functions: how each is written, what it takes and what it gives.
 
 use jiff::tz::TimeZone;
 
 use super::{Check, Mode};
 use crate::expression::evaluate::zone;
-use crate::expression::parse::Term;
 use crate::expression::pattern::Pattern;
+use crate::expression::syntax::Term;
 use crate::expression::types::common;
 use crate::expression::{Function, MAX_ITEMS, MAX_PATTERNS, Node, TimePart, Type};
 use crate::input::problem::Problem;
 use crate::schema::value::Value;
 
-/// One way to write a function.
+/// One way to write a function, with its types.
 struct Signature {
     name: &'static str,
     function: Function,
-    /// Whether it is written behind its first argument: `text.contains(part)`.
+    /// Whether it is written after its first argument: `text.contains(part)`.
     method: bool,
-    /// What each argument may be, the target included; the last one speaks for all that follow.
+    /// What each argument may be, the target included. The last entry holds for all further arguments.
     takes: &'static [fn(&Type) -> bool],
     least: usize,
     most: usize,
@@ -53,7 +53,7 @@ const fn extremum(name: &'static str, function: Function) -> Signature {
 }
 
 impl Signature {
-    /// The last arguments may be left out.
+    /// Lets the last arguments be left out.
     const fn or_less(self, least: usize) -> Signature {
         Signature { least, ..self }
     }
@@ -169,7 +169,7 @@ fn same(types: &[Type]) -> Type {
     types.first().cloned().unwrap_or(Type::Any)
 }
 
-/// The greatest of numbers is one of them.
+/// The greatest or least of some numbers is one of them.
 fn most_of(types: &[Type]) -> Type {
     match types {
         [Type::List(item)] => (**item).clone(),
@@ -213,17 +213,20 @@ impl Check<'_> {
         }
     }
 
-    /// Arguments that do not fit each other.
+    /// Refuses arguments that do not fit each other.
     fn unlike(&mut self, function: Function, types: &[Type], args: &[Term]) -> Option<(Node, Type)> {
         match (function, types) {
             (Function::BitAnd | Function::BitOr | Function::BitXor, [a, b])
                 if !a.may_equal(b) || (a != b && is_whole(a) && is_whole(b)) =>
             {
-                Some(self.refuse(&args[1], format!("this is {}, the first {}", b.describe(), a.describe())))
+                Some(self.refuse(
+                    &args[1],
+                    format!("this is {}, but the first argument is {}", b.describe(), a.describe()),
+                ))
             }
             (Function::Greatest | Function::Least, [_, _, ..]) => {
                 let list = types.iter().position(|kind| matches!(kind, Type::List(_)))?;
-                Some(self.refuse(&args[list], "several numbers, or one list of them"))
+                Some(self.refuse(&args[list], "give several numbers, or one list of them"))
             }
             (Function::TimePart(_), [Type::Duration, _]) => {
                 Some(self.refuse(&args[1], "a duration has no time zone"))
@@ -238,12 +241,12 @@ impl Check<'_> {
                     | TimePart::DayOfYear,
                 ),
                 [Type::Duration],
-            ) => Some(self.refuse(&args[0], "a duration has hours, minutes, seconds and milliseconds only")),
+            ) => Some(self.refuse(&args[0], "a duration has only hours, minutes, seconds and milliseconds")),
             _ => None,
         }
     }
 
-    /// The node of a function that has something to prepare: a pattern is compiled, a time zone looked up.
+    /// The node of a function that can be prepared: its pattern is compiled, or its time zone looked up.
     fn prepared(
         &mut self,
         function: Function,
@@ -264,7 +267,7 @@ impl Check<'_> {
             }
             (Function::Matches, _) if self.mode == Mode::Strict => Err(self.refuse(
                 &args[1],
-                "a pattern is written out, so that it can be checked: text.matches('^[0-9]+$')",
+                "write the pattern out, so that it can be checked: text.matches('^[0-9]+$')",
             )),
             (Function::TimePart(part), [time]) => {
                 Ok(Some(Node::TimePart(part, Box::new((time.clone(), TimeZone::UTC)))))
@@ -273,7 +276,9 @@ impl Check<'_> {
                 Some(zone) => Ok(Some(Node::TimePart(part, Box::new((time.clone(), zone))))),
                 None => {
                     let problem = self.problem(&args[1], format!("there is no time zone '{name}'"));
-                    Err(self.wrong(problem.hint("as in 'Asia/Ho_Chi_Minh' or '+07:00'")))
+                    Err(self.wrong(
+                        problem.hint("write a name such as 'Asia/Ho_Chi_Minh' or an offset such as '+07:00'"),
+                    ))
                 }
             },
             _ => Ok(None),
@@ -293,7 +298,7 @@ fn arity(signature: &Signature) -> String {
     }
 }
 
-/// With the other way to write it, or the nearest name.
+/// Adds the other way to write the function, or the nearest name, as a hint.
 fn no_function(problem: Problem, name: &str) -> Problem {
     if let Some(other) = SIGNATURES.iter().find(|known| known.name == name) {
         let target = match other.function {

@@ -1,16 +1,16 @@
-//! What a name stands for: a loop's variable, a feature, a field of the context, a tag, a parameter, an offer's
-//! attribute, a type.
+//! Resolves names: a name may stand for a loop's variable, a feature, a context field, a tag, a parameter, an
+//! offer's attribute or a type.
 
 use std::sync::Arc;
 
 use super::{Check, unknown};
-use crate::expression::parse::{Term, TermKind};
+use crate::expression::syntax::{Term, TermKind};
 use crate::expression::{Node, Type};
 use crate::input::problem::nearest;
 use crate::schema::Schema;
 use crate::schema::value::Value;
 
-/// Names that stand for groups of names, and for no value.
+/// Names that stand for a group of names and have no value of their own.
 const NAMESPACES: [&str; 5] = ["customer", "context", "offer", "tag", "param"];
 
 impl Check<'_> {
@@ -84,7 +84,7 @@ impl Check<'_> {
         }
     }
 
-    /// A free variable with dots in its name, or the name of a type.
+    /// Resolves a free variable with dots in its name, or the name of a type.
     fn qualified(&self, operand: &Term, field: &str) -> Option<(Node, Type)> {
         let name = format!("{}.{field}", dotted(operand)?);
         let root = name.split('.').next().unwrap_or_default();
@@ -97,7 +97,7 @@ impl Check<'_> {
         type_named(&name).map(|kind| (Node::Constant(Value::Type(kind)), Type::Type))
     }
 
-    /// What the event of this name carries under `name`, or a type.
+    /// Resolves a property of an event, or a type.
     fn property(&mut self, term: &Term, event: &str, name: &str) -> (Node, Type) {
         let schema = self.scope.schema;
         if let Some(id) = schema.context_id(name) {
@@ -114,7 +114,7 @@ impl Check<'_> {
         })
     }
 
-    /// Whether a name stands for a group of names, and for no value.
+    /// Whether a name stands for a group of names and has no value of its own.
     fn is_namespace(&self, name: &str) -> bool {
         let groups: &[&str] = if self.scope.event.is_some() { &["event"] } else { &NAMESPACES };
         groups.contains(&name)
@@ -122,7 +122,7 @@ impl Check<'_> {
             && !self.scope.variables.iter().any(|(variable, _)| variable == name)
     }
 
-    /// A map's value, or whether it has one.
+    /// The value of a map for a key, or whether it has the key; `make` says which.
     fn field(
         &mut self,
         term: &Term,
@@ -135,13 +135,14 @@ impl Check<'_> {
             Type::Map(both) if both.0.may_equal(&Type::Text) => both.1,
             Type::Any if node == unknown().0 => return unknown(),
             Type::Any => Type::Any,
-            Type::Map(_) => return self.refuse(term, "this map's keys are no texts; write map[key]"),
+            Type::Map(_) => return self.refuse(term, "this map's keys are not texts; write map[key]"),
             _ => return self.refuse(term, "only customer, context, offer, tag, param and maps have fields"),
         };
         (self.fold(make(Box::new(node), field.into())), kind)
     }
 
-    /// A feature, context field, tag, parameter or offer attribute; a property of an event.
+    /// Resolves a feature, context field, tag, parameter or offer attribute; where an event is meant, one of
+    /// its properties.
     fn member(&mut self, term: &Term, root: &str, field: &str) -> (Node, Type) {
         if let Some(event) = self.scope.event {
             return self.property(term, event, field);
@@ -179,7 +180,7 @@ impl Check<'_> {
                 let Some(offer) = self.scope.offer else {
                     return self.refuse(
                         term,
-                        "there is no offer here; `offer.…` is for guardrails and for offers themselves",
+                        "there is no offer here; `offer.…` is only for guardrails and for offers",
                     );
                 };
                 if let Some(kind) = offer_kind(schema, field) {
@@ -202,7 +203,7 @@ impl Check<'_> {
     }
 }
 
-/// A name with dots, as it was written.
+/// A name with its dots, as it was written.
 fn dotted(term: &Term) -> Option<String> {
     match &term.kind {
         TermKind::Name(name) => Some(name.clone()),
@@ -211,7 +212,7 @@ fn dotted(term: &Term) -> Option<String> {
     }
 }
 
-/// The type of this name.
+/// The type of this name, if there is one.
 fn type_named(name: &str) -> Option<&'static str> {
     const TYPES: [&str; 12] = [
         "bool",
@@ -230,7 +231,7 @@ fn type_named(name: &str) -> Option<&'static str> {
     TYPES.into_iter().find(|known| *known == name)
 }
 
-/// The type of an offer's attribute, those that every offer has included.
+/// The type of an offer's attribute, including the attributes that every offer has.
 fn offer_kind(schema: &Schema, name: &str) -> Option<Type> {
     match name {
         "id" | "group" => Some(Type::Text),

@@ -1,10 +1,10 @@
-//! Enums and sets: their words are known, so they are compared by place and asked for by bit, and a word that
-//! is none of them is a mistake.
+//! Checks words of enums and sets. The words are known, so they are compared by place and tested by bit, and
+//! an unknown word is a mistake.
 
 use std::sync::Arc;
 
 use super::{Check, Mode, unknown};
-use crate::expression::parse::{Term, TermKind};
+use crate::expression::syntax::{Term, TermKind};
 use crate::expression::{Node, Type};
 use crate::input::problem::nearest;
 use crate::schema::value::Value;
@@ -40,11 +40,11 @@ impl Check<'_> {
                 (self.fold(node), Type::Bool)
             }
             (Type::Set(_), kind) if !kind.is_text() && *kind != Type::Any => {
-                self.refuse(item, format!("a set has words, this is {}", kind.describe()))
+                self.refuse(item, format!("a set holds words, this is {}", kind.describe()))
             }
             (Type::List(items), kind) if !items.may_equal(kind) && self.mode != Mode::Dynamic => {
                 let what = format!(
-                    "a list of {}s never has {}",
+                    "a list of {}s never holds {}",
                     items.describe().trim_start_matches("an ").trim_start_matches("a "),
                     kind.describe()
                 );
@@ -52,7 +52,7 @@ impl Check<'_> {
             }
             (Type::Map(both), kind) if !both.0.may_equal(kind) && self.mode != Mode::Dynamic => {
                 let (keys, kind) = (both.0.describe(), kind.describe());
-                self.refuse(term, format!("this map's keys are each {keys}, this is {kind}"))
+                self.refuse(term, format!("each key of this map is {keys}, this is {kind}"))
             }
             (Type::Set(_) | Type::List(_) | Type::Map(_) | Type::Any, _) => {
                 (self.fold(Node::In(Box::new([item_node, list_node]))), Type::Bool)
@@ -67,7 +67,8 @@ impl Check<'_> {
         matches!(term.kind, TermKind::Text(_))
     }
 
-    /// An enum against a word written out: the word must be one of its own. Compared by place, not as text.
+    /// An enum and a word that is written out. The word must be one of the enum's; they are compared by
+    /// place, not as texts.
     pub(super) fn with_word(
         &mut self,
         words: &Arc<Vocabulary>,
@@ -85,7 +86,7 @@ impl Check<'_> {
         Some([rank(node, words), Node::Constant(Value::Int(i64::from(code)))])
     }
 
-    /// The word's place, or a problem that names the nearest one.
+    /// The word's place. If there is no such word: `None`, and a problem that names the nearest one.
     fn word(&mut self, words: &Vocabulary, text: &str, term: &Term) -> Option<u32> {
         let code = words.code(text);
         if code.is_none() {
@@ -125,7 +126,7 @@ impl Check<'_> {
             return Some([rank(left, a), rank(right, b)]);
         }
         if !equality {
-            self.refuse(term, "enums are put in order only when their values are the same");
+            self.refuse(term, "enums can only be put in order if they have the same values");
             return None;
         }
         if !a.words().iter().any(|word| b.code(word).is_some()) {
@@ -135,7 +136,7 @@ impl Check<'_> {
         Some([left, right])
     }
 
-    /// A number that is compared with a feature of single precision is rounded as the feature is, so that a
+    /// A number that is compared with a feature of single precision is rounded as the feature is. So a
     /// customer whose score was given as 0.7 passes `score >= 0.7`.
     pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
         let single = |node: &Node| match node {
@@ -155,7 +156,7 @@ impl Check<'_> {
     }
 }
 
-/// A number that is written out, or a choice of such, in single precision.
+/// A number that is written out, or a choice of such numbers, in single precision.
 fn rounded(node: Node) -> Node {
     match node {
         Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
@@ -169,7 +170,7 @@ fn rounded(node: Node) -> Node {
     }
 }
 
-/// A word as its place in the order.
+/// A word as its place in the vocabulary.
 fn rank(node: Node, words: &Arc<Vocabulary>) -> Node {
     match node {
         Node::Feature(id) => Node::Code(id),

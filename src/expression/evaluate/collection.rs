@@ -1,4 +1,4 @@
-//! Lists, maps and sets: how many, which, whether.
+//! Lists, maps and sets: how many items they have, which ones, and whether one is in them.
 
 use smallvec::SmallVec;
 
@@ -20,7 +20,7 @@ pub(super) fn size(args: &[Value<'_>]) -> Value<'static> {
     Value::Int(count as i64)
 }
 
-/// `in`: an item of a list or set, a key of a map.
+/// The operator `in`: whether a value is an item of a list or set, or a key of a map.
 pub(super) fn contained<'a>(item: &Value<'a>, list: &Value<'a>) -> Value<'a> {
     if !item.is_answer() {
         return item.clone();
@@ -36,7 +36,7 @@ pub(super) fn contained<'a>(item: &Value<'a>, list: &Value<'a>) -> Value<'a> {
     }
 }
 
-/// A list's item by its place from 0, a map's value by its key.
+/// An item of a list by its place from 0, or a value of a map by its key.
 pub(super) fn element<'a>(list: &Value<'a>, index: &Value<'a>) -> Value<'a> {
     if !list.is_answer() {
         return list.clone();
@@ -52,7 +52,7 @@ pub(super) fn element<'a>(list: &Value<'a>, index: &Value<'a>) -> Value<'a> {
     }
 }
 
-/// The place that a number is, if it is a whole one; `None` of what is not a number.
+/// The place that a number stands for: `None` if it is not a number, `Some(None)` if it is not a place.
 fn place(index: &Value<'_>) -> Option<Option<usize>> {
     match index {
         Value::Int(i) => Some(usize::try_from(*i).ok()),
@@ -62,7 +62,7 @@ fn place(index: &Value<'_>) -> Option<Option<usize>> {
     }
 }
 
-/// A map's value by its key.
+/// The value of a map for a key.
 pub(super) fn field<'a>(map: &Value<'a>, key: &Value<'a>) -> Value<'a> {
     match map {
         Value::Map(entries) => {
@@ -73,7 +73,7 @@ pub(super) fn field<'a>(map: &Value<'a>, key: &Value<'a>) -> Value<'a> {
     }
 }
 
-/// A map of keys and values by turns.
+/// A map of these values, in which keys and values take turns.
 pub(super) fn map(items: SmallVec<[Value<'_>; 4]>) -> Value<'_> {
     let mut entries: Vec<(Value<'_>, Value<'_>)> = Vec::with_capacity(items.len() / 2);
     let mut items = items.into_iter();

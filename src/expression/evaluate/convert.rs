@@ -1,11 +1,11 @@
-//! Conversions between kinds of values, and the name of each kind.
+//! Conversions between types of values, and the name of each type.
 
 use super::time::duration;
 use super::{NO_OVERLOAD, OVERFLOW};
 use crate::expression::Function;
 use crate::schema::value::{Time, Value, duration_text};
 
-/// `bool()`, `int()`, `uint()`, `double()`, `bytes()`, `timestamp()`, `duration()`.
+/// Converts a value: `bool()`, `int()`, `uint()`, `double()`, `bytes()`, `timestamp()` and `duration()`.
 pub(super) fn to(function: Function, value: &Value<'_>) -> Value<'static> {
     match function {
         Function::ToBool => to_bool(value),
@@ -133,8 +133,8 @@ pub(super) fn to_text(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// The shortest text that reads as the same double; very large and very small ones with an exponent, as Go's
-/// `%g` has it.
+/// The shortest text that reads as the same double. Very large and very small numbers have an exponent, as
+/// Go's `%g` writes it.
 fn double_text(x: f64) -> String {
     if x.is_nan() {
         return "NaN".into();

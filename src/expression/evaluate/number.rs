@@ -1,4 +1,5 @@
-//! Arithmetic and the functions of `math`. Ints and uints never wrap: what does not fit has no answer.
+//! Arithmetic and the functions of `math`. Ints and uints never wrap around: a result that does not fit has
+//! no answer.
 
 use std::cmp::Ordering;
 
@@ -71,7 +72,7 @@ fn is_shift(function: Function) -> bool {
     matches!(function, Function::BitShiftLeft | Function::BitShiftRight)
 }
 
-/// Works on the 64 bits of an int or uint; shifts put in zeros.
+/// Works on the 64 bits of an int or uint; shifts fill with zeros.
 fn bits(function: Function, a: u64, b: i64) -> Result<u64, Value<'static>> {
     let shift = |shifted: fn(u64, u32) -> Option<u64>| match u32::try_from(b) {
         Ok(by) => Ok(shifted(a, by).unwrap_or(0)),
@@ -104,7 +105,7 @@ fn of_double(function: Function, x: f64) -> Value<'static> {
     })
 }
 
-/// The greatest or least of numbers, or of a list of them; the first of those that are equal.
+/// The greatest or least of some numbers, or of a list of numbers. Of equal numbers it is the first.
 fn most<'a>(args: &[Value<'a>], wanted: Ordering) -> Value<'a> {
     let args = match args {
         [Value::List(items)] => items,

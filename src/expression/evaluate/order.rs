@@ -1,5 +1,5 @@
-//! Which of two values is less, and whether they are equal: numbers of all kinds by what they are, everything
-//! else within its kind.
+//! Which of two values is less, and whether they are equal. Numbers of all types are compared by what they
+//! are; all other values only within their type.
 
 use std::cmp::Ordering;
 
@@ -52,7 +52,7 @@ pub(super) fn fits(comparison: Comparison, order: Ordering) -> bool {
     }
 }
 
-/// Values of different kinds are not equal, except numbers.
+/// Whether two values are equal. Values of different types are not, except numbers.
 pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
     match (left, right) {
         (Value::Int(a), Value::Int(b)) => a == b,
@@ -76,7 +76,7 @@ fn is_number(value: &Value<'_>) -> bool {
     matches!(value, Value::Int(_) | Value::UInt(_) | Value::Double(_))
 }
 
-/// The order of two numbers, whatever their kinds; none with NaN.
+/// The order of two numbers, whatever their types; `None` with NaN.
 pub(super) fn numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     match (left, right) {
         (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
@@ -96,8 +96,8 @@ fn int_and_uint(i: i64, u: u64) -> Ordering {
     u64::try_from(i).map_or(Ordering::Less, |i| i.cmp(&u))
 }
 
-/// Compares exactly: an int beyond 2^53 has no double of its own, so neither side may be converted to the
-/// other's kind.
+/// Compares exactly. An int beyond 2^53 has no double of its own, so neither side may be converted to the
+/// other's type.
 fn int_and_double(i: i64, x: f64) -> Option<Ordering> {
     if x.is_nan() {
         None

@@ -1,4 +1,4 @@
-//! Functions of texts. Places and lengths are counted in characters, as CEL does, not in bytes.
+//! Functions of texts. Like CEL, they count places and lengths in characters, not in bytes.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::expression::Function;
 use crate::expression::pattern::Pattern;
 use crate::schema::value::Value;
 
-/// `room`: bytes that may be put together at most.
+/// Calls a function; `room` is the most bytes that it may put together.
 pub(super) fn call<'a>(function: Function, args: &[Value<'a>], room: usize) -> Value<'a> {
     use Function as F;
     match (function, args) {
@@ -17,7 +17,7 @@ pub(super) fn call<'a>(function: Function, args: &[Value<'a>], room: usize) -> V
         (function, [Value::Text(text)]) => of_one(function, text, room),
         (function, [Value::Text(text), Value::Text(part)]) => of_two(function, text, part, room),
         (F::IndexOf, [Value::Text(text), Value::Text(part), Value::Int(from)]) => {
-            // A place beyond the end is wrong only where something is looked for.
+            // A place beyond the end is wrong only if something is searched for.
             match usize::try_from(*from) {
                 Ok(from) if from < text.chars().count() || part.is_empty() => index_of(text, part, from),
                 _ => OUT_OF_RANGE,
@@ -66,20 +66,20 @@ fn of_two<'a>(function: Function, text: &str, part: &str, room: usize) -> Value<
     })
 }
 
-/// What looking for a pattern in a text costs at most.
+/// What it costs at most to search a text for a pattern.
 pub(super) fn steps(pattern: &Pattern, text: &str) -> usize {
     let each = usize::try_from(pattern.steps_of_16_bytes()).unwrap_or(usize::MAX);
     each.saturating_mul(text.len().div_ceil(16))
 }
 
-/// The first place, at `from` or behind it, where `part` begins.
+/// The first place, not before `from`, where `part` begins; -1 if there is none.
 fn index_of<'a>(text: &str, part: &str, from: usize) -> Value<'a> {
     let start = byte_of(text, from).unwrap_or(text.len());
     let found = text[start..].find(part).map(|at| text[..start + at].chars().count());
     Value::Int(found.map_or(-1, |at| at as i64))
 }
 
-/// The last place, at `from` or before it, where `part` begins.
+/// The last place, not after `from`, where `part` begins; -1 if there is none.
 fn last_index<'a>(text: &str, part: &str, from: i64) -> Value<'a> {
     let length = text.chars().count();
     let Ok(from) = usize::try_from(from) else { return OUT_OF_RANGE };
@@ -110,12 +110,12 @@ fn substring<'a>(text: &Cow<'a, str>, from: i64, to: Option<i64>) -> Value<'a> {
     }
 }
 
-/// The byte of the character `at`; the end counts as one.
+/// The byte of the character at `at`; the end of the text counts as one more character.
 fn byte_of(text: &str, at: usize) -> Option<usize> {
     text.char_indices().map(|(byte, _)| byte).chain([text.len()]).nth(at)
 }
 
-/// A part of a text, borrowed if the text is.
+/// A part of a text, borrowed if the text is borrowed.
 fn part_of<'a>(text: &Cow<'a, str>, part: impl FnOnce(&str) -> &str) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(part(text)),
@@ -123,7 +123,7 @@ fn part_of<'a>(text: &Cow<'a, str>, part: impl FnOnce(&str) -> &str) -> Cow<'a, 
     }
 }
 
-/// A limit on how many places: negative is none.
+/// How many places are meant at most; a negative number means all.
 fn limit(count: Option<&Value<'_>>) -> Option<usize> {
     match count {
         Some(Value::Int(count)) => Some(usize::try_from(*count).unwrap_or(usize::MAX)),
@@ -180,7 +180,7 @@ fn join<'a>(args: &[Value<'a>], room: usize) -> Value<'a> {
     Value::Text(text.into())
 }
 
-/// In double quotes, with escapes.
+/// The text in double quotes, with escapes.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

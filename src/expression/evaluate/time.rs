@@ -1,4 +1,4 @@
-//! Points in time and stretches of it: adding them up, and their parts in a time zone.
+//! Times and durations: adding them, and their parts in a time zone.
 
 use jiff::tz::{Offset, TimeZone};
 
@@ -11,7 +11,7 @@ pub(super) fn arithmetic<'a>(operator: Operator, left: &Value<'a>, right: &Value
         (Value::Time(Time(a)) | Value::Duration(a), Value::Time(Time(b)) | Value::Duration(b)) => (*a, *b),
         _ => return NO_OVERLOAD,
     };
-    // Both are far within 64 bits.
+    // Both are far from the ends of 64 bits.
     match (operator, left, right) {
         (Operator::Add, Value::Time(_), Value::Duration(_))
         | (Operator::Add, Value::Duration(_), Value::Time(_)) => {
@@ -38,7 +38,7 @@ pub(in super::super) fn zone(name: &str) -> Option<TimeZone> {
         None => (1, name.strip_prefix('+').unwrap_or(name)),
     };
     let Some((hours, minutes)) = digits.split_once(':') else { return TimeZone::get(name).ok() };
-    // `parse` alone would take a second sign.
+    // `parse` alone would accept a second sign.
     let number =
         |digits: &str| digits.parse::<u8>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
     let (hours, minutes) = (number(hours)?, number(minutes)?);
@@ -49,7 +49,7 @@ pub(in super::super) fn zone(name: &str) -> Option<TimeZone> {
     Offset::from_seconds(sign * seconds).ok().map(TimeZone::fixed)
 }
 
-/// A part of a time in a zone known when evaluated, or of a duration.
+/// A part of a duration, or of a time in a zone that is known only when this is evaluated.
 pub(super) fn part_in<'a>(part: TimePart, args: &[Value<'a>]) -> Value<'a> {
     match args {
         [value] => self::part(part, value, &TimeZone::UTC),
@@ -70,7 +70,7 @@ pub(super) fn part<'a>(part: TimePart, value: &Value<'a>, zone: &TimeZone) -> Va
 }
 
 fn of_time(part: TimePart, time: Time, zone: &TimeZone) -> Value<'static> {
-    // The zone's rules are asked at the nearest time that jiff has them for; its last is two days before
+    // The zone's rules are asked for the nearest time that jiff knows; its last time is two days before
     // CEL's.
     let known = jiff::Timestamp::from_microsecond(time.0).unwrap_or(jiff::Timestamp::MAX);
     let Some(at) = time.civil(zone.to_offset(known).seconds()) else { return OVERFLOW };
@@ -88,7 +88,7 @@ fn of_time(part: TimePart, time: Time, zone: &TimeZone) -> Value<'static> {
     })
 }
 
-/// All of a duration in hours, minutes or seconds; of its milliseconds those beyond the seconds.
+/// A whole duration in hours, minutes or seconds; or its milliseconds beyond the seconds.
 fn of_duration(part: TimePart, micros: i64) -> Value<'static> {
     Value::Int(match part {
         TimePart::Hours => micros / (3_600 * SECOND),
@@ -99,7 +99,8 @@ fn of_duration(part: TimePart, micros: i64) -> Value<'static> {
     })
 }
 
-/// `1h30m`, `-1.5s`, `250ms` in microseconds, finer parts cut off: numbers with units h, m, s, ms, us, ns.
+/// Reads `1h30m`, `-1.5s` or `250ms` in microseconds, with finer parts cut off. Units are h, m, s, ms, us and
+/// ns.
 pub(super) fn duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -131,7 +132,7 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     (micros <= MAX_DURATION).then_some(sign * micros)
 }
 
-/// A number with decimals, times what one is worth.
+/// A number with decimals, times the worth of its unit.
 fn count_of(number: &str, worth: i128) -> Option<i128> {
     const MAX_DIGITS: usize = 18;
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));

@@ -18,8 +18,9 @@ use crate::http::wire::media::Media;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Share;
 use crate::http::wire::{answer, query};
-use crate::input::cursor::{Cursor, Input, InputValue, quoted};
-use crate::input::problem::{Place, Problem, Problems};
+use crate::input::cursor::Cursor;
+use crate::input::document::{Input, InputValue};
+use crate::input::problem::{Place, Problem, Problems, quoted};
 use crate::schema::{FeatureId, Schema};
 
 /// Rows written as one record.

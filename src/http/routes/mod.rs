@@ -29,8 +29,7 @@ use super::call::{Call, MAX_VARIABLES, Worker};
 use super::wire::answer::Answer;
 use super::wire::refusal::{ProblemKind, Refusal};
 use super::wire::room::Size;
-use crate::input::cursor::quoted;
-use crate::input::problem::nearest;
+use crate::input::problem::{nearest, quoted};
 
 /// The most parts of a path that are looked at; no route has more than six.
 const MAX_SEGMENTS: usize = 8;

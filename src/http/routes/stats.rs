@@ -15,8 +15,7 @@ use crate::http::wire::encode::Encode;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
-use crate::input::cursor::quoted;
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::{Problem, Problems, quoted};
 use crate::insight::decided::{Distinct, PlaceCounts, comparable};
 use crate::insight::sample_ratio::sample_ratio;
 use crate::insight::stats::{

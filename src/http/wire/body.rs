@@ -12,7 +12,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use super::refusal::{ProblemKind, Refusal};
 use super::room::{BodyRoom, Share, Size};
 use crate::http::bounds::MAX_HEAD_BYTES;
-use crate::input::cursor::quoted;
+use crate::input::problem::quoted;
 
 /// A body, and what it takes of the room for all.
 pub(crate) struct Content {

@@ -4,7 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::refusal::{ProblemKind, Refusal};
-use crate::input::cursor::quoted;
+use crate::input::problem::quoted;
 
 /// The two forms of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

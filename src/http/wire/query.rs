@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use super::refusal::Refusal;
-use crate::input::cursor::quoted;
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::{Problem, Problems, quoted};
 
 /// Parameters of one query at most.
 const MAX_PARAMETERS: usize = 256;

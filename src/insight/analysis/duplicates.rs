@@ -7,8 +7,8 @@ use foldhash::fast::FixedState;
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Offer, OfferId};
+use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
-use crate::expression::normalise::Alternatives;
 use crate::rules::rule_set::RuleSet;
 
 /// Offers or tags with the same hash that one is compared with at most.

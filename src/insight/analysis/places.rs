@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 
 use crate::expression::Syntax;
 use crate::expression::faults::Way;
-use crate::input::cursor::{Cursor, Input, InputValue};
+use crate::input::cursor::Cursor;
+use crate::input::document::{Input, InputValue};
 use crate::input::origin::Origin;
 use crate::input::problem::Problem;
 use crate::rules::rule_set::RuleSet;
@@ -13,7 +14,7 @@ use crate::rules::rule_set::RuleSet;
 /// A rule set's text, read as a tree when the first place in it is asked for.
 pub(super) struct Text<'a> {
     set: &'a RuleSet,
-    tree: OnceCell<Option<Input<'static>>>,
+    tree: OnceCell<Option<Input<'a>>>,
 }
 
 impl<'a> Text<'a> {

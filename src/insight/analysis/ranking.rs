@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
-use crate::expression::normalise::Alternatives;
+use crate::expression::alternatives::Alternatives;
 use crate::expression::term::TermId;
 use crate::schema::value::Value;
 

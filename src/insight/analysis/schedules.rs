@@ -2,8 +2,8 @@
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::Offer;
+use crate::expression::alternatives::Alternatives;
 use crate::expression::faults::Conflict;
-use crate::expression::normalise::Alternatives;
 use crate::schema::value::Time;
 
 impl Analysis<'_> {

@@ -3,8 +3,8 @@
 
 use super::evaluator::{Evaluator, Reads};
 use super::filter::{Filter, Rows};
+use crate::expression::alternatives::{Alternatives, Atom};
 use crate::expression::keys::Keys;
-use crate::expression::normalise::{Alternatives, Atom};
 use crate::expression::term::{Number, Scoped, Term, Terms};
 use crate::expression::{Comparison, Node, Operator};
 use crate::schema::{FeatureId, Kind, RowPlace};

@@ -1,15 +1,16 @@
 //! How often something is shown, as a rule set says it: caps, suppressions and budgets.
 
-use crate::schema::value::DAY_SECONDS;
 use jiff::tz::TimeZone;
 
 use super::{Reference, Spot};
 use crate::customer::event::MAX_LATE_S;
 use crate::customer::outcome::MAX_BUDGETS_PER_OUTCOME;
 use crate::customer::outcome::OutcomeKind;
-use crate::input::cursor::{Cursor, quoted};
-use crate::input::problem::Problems;
+use crate::input::cursor::Cursor;
+use crate::input::problem::{Problems, quoted};
 use crate::schema::read_zone;
+use crate::schema::span::seconds;
+use crate::schema::value::DAY_SECONDS;
 
 /// Caps of one offer, group, placement or rule set at most, each.
 pub const MAX_CAPS_PER_OFFER: usize = 16;
@@ -190,7 +191,7 @@ pub(super) fn read_cap(
     };
     let (max, window, on, scope) = (max? as u32, window?, on?, scope?);
     let per = match fields.get("per").map(|per| &per.input.value) {
-        Some(crate::input::cursor::InputValue::Text(text)) => text.to_string(),
+        Some(crate::input::document::InputValue::Text(text)) => text.to_string(),
         _ => String::new(), // it was read as a text
     };
     let mut text = format!("{max} per {per}");
@@ -337,18 +338,4 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
             None
         }
     }
-}
-
-/// `30m`, `12h`, `7d` in seconds; at least one.
-pub(super) fn seconds(text: &str) -> Option<u32> {
-    let unit = match text.as_bytes().last()? {
-        b'm' => 60,
-        b'h' => 3_600,
-        b'd' => DAY_SECONDS,
-        _ => return None,
-    };
-    let number = &text[..text.len() - 1];
-    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    let seconds = number.parse::<u32>().ok().filter(|_| digits)?.checked_mul(unit)?;
-    (seconds > 0).then_some(seconds)
 }

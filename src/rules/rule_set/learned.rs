@@ -1,11 +1,12 @@
 //! `propensity: {learned: thompson}`: a chance that outcomes teach.
 
-use super::caps::seconds;
 use crate::customer::event::MAX_LATE_S;
 use crate::expression::Expression;
-use crate::input::cursor::{Cursor, InputValue, Object, quoted};
-use crate::input::problem::Problems;
+use crate::input::cursor::{Cursor, Object};
+use crate::input::document::InputValue;
+use crate::input::problem::{Problems, quoted};
 use crate::learning::{Pace, Posterior};
+use crate::schema::span::seconds;
 
 /// Conditions that customers are told apart by at most.
 pub const MAX_SEGMENT_CONDITIONS: usize = 3;

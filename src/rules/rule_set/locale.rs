@@ -1,6 +1,6 @@
 //! Languages: `zh-CN` is served by `zh-CN`, else by `zh`, else by what has no locale.
 
-use crate::input::cursor::quoted;
+use crate::input::problem::quoted;
 
 /// A language tag as BCP 47 writes it, in lower case: `zh-cn`.
 #[derive(Debug, Clone, PartialEq, Eq)]

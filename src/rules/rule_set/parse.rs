@@ -17,9 +17,10 @@ use super::{
 };
 use crate::expression::experiment::InVariant;
 use crate::expression::{Expression, MAX_DEPTH, Node, OfferScope, Parameters, Scope, Syntax, Tag, TagNames};
-use crate::input::cursor::{Cursor, Input, InputValue, Object, quoted};
+use crate::input::cursor::{Cursor, Object};
+use crate::input::document::{Input, InputValue};
 use crate::input::origin::Origin;
-use crate::input::problem::{Problems, Source};
+use crate::input::problem::{Problems, Source, quoted};
 use crate::schema::value::Value;
 use crate::schema::{Schema, check_thing_key, name_of_thing};
 

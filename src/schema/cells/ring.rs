@@ -1,6 +1,6 @@
-//! Buckets of equal width, of which the newest are kept; each has its place by its number.
+//! A ring keeps the newest of many buckets of equal width. A bucket's number decides its place.
 
-/// How many buckets are kept, and bits of each.
+/// How many buckets a ring keeps, and how many bits each has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ring {
     count: u32,
@@ -8,23 +8,24 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// `bits` is 1, 16 or 64.
+    /// A ring of `count` buckets of `bits` bits, which are 1, 16 or 64.
     pub(super) fn new(count: u32, bits: u32) -> Ring {
         Ring { count, bits }
     }
 
-    /// Words that it takes.
+    /// How many words of a row it takes.
     pub(super) fn words(self) -> usize {
         (self.head() + self.count * self.bits).div_ceil(64) as usize
     }
 
-    /// The place of a bucket, which is among the newest from now on; `None` if it is older than all that are kept.
+    /// The place of a bucket, which now counts as one of the newest. `None` if it is older than all that are
+    /// kept.
     pub(super) fn place(self, words: &mut [u64], bucket: u32) -> Option<u32> {
         match newest(words) {
             Some(newest) if bucket <= newest => {
                 return (newest - bucket < self.count).then_some(bucket % self.count);
             }
-            // What lies between was empty, and takes the place of what was there a round before.
+            // The buckets between were empty. They take the places of buckets from the round before.
             Some(newest) if bucket - newest < self.count => {
                 (newest + 1..=bucket).for_each(|skipped| self.set(words, skipped % self.count, 0));
             }
@@ -34,13 +35,13 @@ impl Ring {
         Some(bucket % self.count)
     }
 
-    /// What is kept at a place.
+    /// What the bucket at this place holds.
     pub(super) fn get(self, words: &[u64], place: u32) -> u64 {
         let (word, shift) = self.at(place);
         words.get(word).map_or(0, |word| word >> shift & self.mask())
     }
 
-    /// Keeps a value at a place; one that is too big as the biggest there is.
+    /// Stores a value at a place. A value that is too big for the bits becomes the biggest that fits.
     pub(super) fn set(self, words: &mut [u64], place: u32, value: u64) {
         let (word, shift) = self.at(place);
         if let Some(word) = words.get_mut(word) {
@@ -48,14 +49,14 @@ impl Ring {
         }
     }
 
-    /// The buckets from number `oldest` on that are kept, oldest first.
+    /// What the kept buckets hold from number `oldest` on, oldest first.
     pub(super) fn since(self, words: &[u64], oldest: i64) -> impl Iterator<Item = u64> {
         let newest = newest(words).map_or(-1, i64::from);
         let first = oldest.max(newest + 1 - i64::from(self.count)).max(0);
         (first..=newest).map(move |bucket| self.get(words, (bucket % i64::from(self.count)) as u32))
     }
 
-    /// Bits before the first bucket.
+    /// How many bits lie before the first bucket.
     fn head(self) -> u32 {
         if self.bits == 64 { 64 } else { 32 }
     }
@@ -70,10 +71,10 @@ impl Ring {
     }
 }
 
-/// The bits of the number of the newest bucket.
+/// The bits that hold the number of the newest bucket, plus one.
 const HEAD: u64 = 0xffff_ffff;
 
-/// The number of the newest bucket, if anything ever happened.
+/// The number of the newest bucket; `None` if nothing ever happened.
 pub(super) fn newest(words: &[u64]) -> Option<u32> {
     (words.first().map_or(0, |word| word & HEAD) as u32).checked_sub(1)
 }

@@ -1,11 +1,12 @@
-//! Consecutive periods with an event: bits of the newest 64 of them, so that an event which comes late closes the gap that it
-//! belongs to, and the length of the run that ends right before those. An event that is later than that is passed over.
+//! Consecutive periods with an event: one bit for each of the newest 64 periods, and the length of the run
+//! that ends right before them. With the bits a late event can close the gap that it belongs to. An event
+//! before those periods is ignored.
 
 use super::ring::newest;
 
 const KEPT: u32 = 64;
 
-/// Takes in an event of this period.
+/// Adds an event of this period.
 pub(super) fn update(words: &mut [u64], period: u32) {
     let [head, bits, ..] = words else { return };
     match newest(&[*head]) {
@@ -24,16 +25,18 @@ pub(super) fn update(words: &mut [u64], period: u32) {
     }
 }
 
-/// The length of the run that ends with the last of the `passed` oldest bits; `before` is that of the run before them.
+/// The length of the run that ends with the last of the `passed` oldest bits; `before` is the length of the
+/// run before them.
 fn run_before(before: u32, bits: u64, passed: u32) -> u32 {
     let dropped = (0..passed).map(|nth| bits >> (KEPT - 1 - nth) & 1);
     dropped.fold(before, |run, bit| if bit == 1 { run.saturating_add(1) } else { 0 })
 }
 
-/// How long the run is that holds this period; one without an event yet does not end the run of the period before.
+/// The length of the run that `today` belongs to. A period without an event so far does not end the run that
+/// came before.
 pub(super) fn length(words: &[u64], today: u32) -> i64 {
     let Some(newest) = newest(words) else { return 0 };
-    // From here on it is counted back: from today, from yesterday if there is nothing today.
+    // From here the run is counted backwards: from today, or from yesterday if today has no event.
     let is_known = |period: u32| period <= newest && newest - period < KEPT;
     let bits = words.get(1).copied().unwrap_or(0);
     let happened = |period: u32| is_known(period) && bits >> (newest - period) & 1 == 1;

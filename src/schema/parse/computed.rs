@@ -1,13 +1,15 @@
-//! How a feature is computed from events: what is declared, checked against the events' properties.
+//! Reads how a feature is computed from events, and checks it against the events' properties.
 
-use crate::input::cursor::{Cursor, Object, quoted};
+use crate::input::cursor::{Cursor, Object};
 use crate::input::origin::Origin;
-use crate::input::problem::Problems;
+use crate::input::problem::{Problems, quoted};
+use crate::schema::span;
+use crate::schema::value::DAY_SECONDS;
 use crate::schema::{
     Computed, DEFAULT_BUCKETS, Declared, EventType, Function, Kind, MAX_BUCKETS, Period, When,
 };
 
-/// What `object` declares under the name of a function.
+/// Reads what `object` declares under the name of a function.
 pub(super) fn read(
     name: &str,
     object: &Object<'_, '_>,
@@ -24,12 +26,12 @@ pub(super) fn read(
         None => None,
     };
     if function == Function::Distinct && per.is_some() && window_seconds.is_none() {
-        let problem = object.cursor().problem("`window` is missing: the days of which time are counted?");
+        let problem = object.cursor().problem("`window` is missing: over which time are days counted?");
         problems.push(problem.hint("for example `window: 30d`"));
         return None;
     }
     if let (Function::First, Some(cursor)) = (function, object.get("window")) {
-        let problem = cursor.problem("`first` is the first of all: it has no window");
+        let problem = cursor.problem("`first` looks at all events, so it has no window");
         problems.push(problem.hint("leave it out, or use `last`"));
         return None;
     }
@@ -78,13 +80,14 @@ fn read_event<'e>(
     found
 }
 
-/// A condition over the event's properties, as it is written: whether it is right is found where events are taken in.
+/// Reads a condition over the event's properties without compiling it: that is done where events are taken
+/// in.
 fn read_when(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<When> {
     let text = cursor.text(problems)?.into();
     Some(When { text, origin: Origin::of(cursor) })
 }
 
-/// The property that is computed from; `Some(None)` where the function does without.
+/// Reads the property that is computed from; `Some(None)` if the function needs none.
 fn read_property<'e>(
     function: Function,
     object: &Object<'_, '_>,
@@ -95,7 +98,7 @@ fn read_property<'e>(
     let of_numbers = matches!(function, Function::Sum | Function::Max | Function::Min);
     let cursor = match (object.get("property"), per) {
         (Some(cursor), Some(_)) => {
-            problems.push(cursor.problem("`property` and `per` do not go together: count values or days"));
+            problems.push(cursor.problem("`property` and `per` cannot be combined: count values or days"));
             return None;
         }
         (Some(cursor), None) => cursor,
@@ -110,19 +113,19 @@ fn read_property<'e>(
     let number = matches!(property.kind, Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. });
     let kind = property.kind.name();
     if of_numbers && !number {
-        let what = format!("`{}` needs a number, `{name}` is of kind {kind}", function.name());
+        let what = format!("`{}` needs a number, but `{name}` is of kind {kind}", function.name());
         problems.push(cursor.problem(what));
         return None;
     }
     if function != Function::Distinct && property.kind == Kind::Text {
-        let what = format!("`{}` keeps no free text, `{name}` is of kind {kind}", function.name());
+        let what = format!("`{}` cannot keep free text, but `{name}` is of kind {kind}", function.name());
         problems.push(cursor.problem(what).hint("give the property the kind `enum`"));
         return None;
     }
     Some(Some(property))
 }
 
-/// What periods are counted; `Some(None)` if none are.
+/// Reads which periods are counted; `Some(None)` if none are.
 fn read_per(function: Function, object: &Object<'_, '_>, problems: &mut Problems) -> Option<Option<Period>> {
     let per = match object.get("per") {
         Some(per) => per,
@@ -139,35 +142,26 @@ fn read_per(function: Function, object: &Object<'_, '_>, problems: &mut Problems
     None
 }
 
-/// Into how many buckets a window is cut.
+/// Reads into how many buckets a window is cut.
 fn read_buckets(object: &Object<'_, '_>, per: Option<Period>, problems: &mut Problems) -> Option<u8> {
     let Some(cursor) = object.get("buckets") else { return Some(DEFAULT_BUCKETS) };
     if object.get("window").is_none() || per.is_some() {
-        problems.push(cursor.problem("`buckets` says how finely a `window` is cut that is not cut by days"));
+        problems.push(cursor.problem("`buckets` is only for a `window` that is not counted by days"));
         return None;
     }
     cursor.integer(1, i64::from(MAX_BUCKETS), problems).map(|buckets| buckets as u8)
 }
 
-/// `90m`, `12h`, `7d` in seconds.
+/// Reads a window of at most a leap year.
 fn read_window(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
-    const YEAR_DAYS: u32 = 366;
+    const MAX_WINDOW_S: u32 = 366 * DAY_SECONDS;
     let text = cursor.text(problems)?;
-    let split = text.len().saturating_sub(1);
-    let unit = match text.get(split..) {
-        Some("m") => 60,
-        Some("h") => 3_600,
-        Some("d") => 86_400,
-        _ => 0,
-    };
-    let seconds = text.get(..split).and_then(|n| n.parse::<u32>().ok()).and_then(|n| n.checked_mul(unit));
-    match seconds.filter(|s| (1..=YEAR_DAYS * 86_400).contains(s)) {
-        Some(seconds) => Some(seconds),
-        None => {
-            problems.push(
-                cursor.problem(format!("expected a window such as 90m, 12h or 7d, found {}", quoted(text))),
-            );
-            None
-        }
+    // Stored schemas may have a `+7d`, and must go on to be read.
+    let seconds =
+        span::seconds(text.strip_prefix('+').unwrap_or(text)).filter(|seconds| *seconds <= MAX_WINDOW_S);
+    if seconds.is_none() {
+        let expected = "expected a window such as 90m, 12h or 7d";
+        problems.push(cursor.problem(format!("{expected}, found {}", quoted(text))));
     }
+    seconds
 }

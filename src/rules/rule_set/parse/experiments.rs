@@ -8,8 +8,9 @@ use crate::expression::experiment::{
     Experiment, HOLDOUT, Holdout, InVariant, MAX_EXPERIMENTS, MAX_PARAMETERS, MAX_VARIANTS, Variant,
 };
 use crate::expression::{Parameter, Parameters};
-use crate::input::cursor::{Cursor, InputValue, Object, quoted};
-use crate::input::problem::{Problem, Problems};
+use crate::input::cursor::{Cursor, Object};
+use crate::input::document::InputValue;
+use crate::input::problem::{Problem, Problems, quoted};
 use crate::rules::rule_set::Spot;
 use crate::rules::rule_set::{ExperimentRule, HoldoutRule, TreatmentRule, shown_share};
 use crate::schema::value::Value;
