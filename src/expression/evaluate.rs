@@ -48,7 +48,7 @@ struct Run<'r, 'a> {
     spent: usize,
 }
 
-pub(super) const NO_OVERLOAD: Value<'static> = Value::Error("these kinds of values do not go together");
+pub(super) const NO_OVERLOAD: Value<'static> = Value::Error("values of these types cannot be combined");
 const OVERFLOW: Value<'static> = Value::Error("overflow");
 const OUT_OF_RANGE: Value<'static> = Value::Error("index out of range");
 const TOO_MUCH: Value<'static> = Value::Error("too much work for one condition");

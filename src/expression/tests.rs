@@ -44,7 +44,7 @@ fn row(schema: &Schema, features: &str) -> Vec<u64> {
     row
 }
 
-/// What `text` comes to for these features and context, with tags `young`, `rich` and the offer attributes
+/// The value of `text` for these features and context, with tags `young`, `rich` and the offer attributes
 /// risk R2, no min_age.
 fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let schema = schema();
@@ -144,7 +144,7 @@ fn sets_know_membership_size_and_loops() {
         ("'travel' in interests", "", "missing"),
         ("[5].exists(age, customer.age > 3)", "age=1", "false"),
         ("true && [true, 1][0]", "", "true"),
-        ("true && [true, 1][1]", "", "no answer (these kinds of values do not go together)"),
+        ("true && [true, 1][1]", "", "no answer (values of these types cannot be combined)"),
         ("size(interests)", "interests=funds|study", "2"),
         ("interests.size() > 2", "interests=funds|study", "false"),
         ("interests.exists(i, i == 'study')", "interests=funds|study", "true"),
@@ -219,8 +219,8 @@ fn the_deepest_expression_fits_half_of_a_usual_stack() {
     let deep = [chain, brackets];
     let one_mebibyte = std::thread::Builder::new().stack_size(1 << 20);
     let run = move || deep.map(|text| evaluate(&text, "age=1 vip=true", &[]));
-    // Parsing needs more than evaluating and is done by threads that have it; so it is all done by a thread
-    // with 16 MiB, and evaluated once more where requests are.
+    // Parsing needs a bigger stack than evaluating, and is done by threads that have one. So a thread with
+    // 16 MiB does everything here, and a thread as small as those for requests evaluates once more.
     let parse = std::thread::Builder::new().stack_size(16 << 20).spawn(run).unwrap();
     assert_eq!(parse.join().unwrap(), ["true", "true"]);
     let deepest = (0..MAX_DEPTH).fold(Node::Feature(FeatureId(0)), |node, _| Node::Negate(Box::new(node)));

@@ -1,5 +1,5 @@
-//! What comes in, as text or bytes, and what is wrong with it. A document is a tree whose values know where they
-//! stand. A problem names the place, what was expected and what was found. All problems of one input are
+//! What comes in, as text or bytes, and what is wrong with it. A document is a tree whose values know where
+//! they stand. A problem names the place, what was expected and what was found. All problems of one input are
 //! reported at once.
 
 pub mod problem;

@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Tree<'de> {
     }
 }
 
-fn placed<'a>(tree: Spanned<Tree<'a>>) -> Input<'a> {
+fn placed(tree: Spanned<Tree<'_>>) -> Input<'_> {
     Input { value: tree.value.0, place: Some(place_of(&tree.referenced)) }
 }
 

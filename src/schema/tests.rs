@@ -223,7 +223,7 @@ fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
 }
 
 proptest! {
-    /// A row reads back what a plain list of values holds, whatever is written in whatever order.
+    /// A row reads back what a plain list of values holds, whatever is written, in any order.
     #[test]
     fn a_row_holds_what_was_written(features in proptest::collection::vec(kind_and_value(), 1..40), order in any::<u64>()) {
         let mut text = String::from("schema: s\nfeatures:\n");
@@ -398,16 +398,16 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
         "{kind: count, event: view, window: 7d, buckets: 65}",
         "expected a whole number from 1 to 64, found 65",
     );
-    check("{kind: count, event: view, buckets: 7}", "`buckets` says how finely a `window` is cut");
-    check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` says");
+    check("{kind: count, event: view, buckets: 7}", "`buckets` is only for a `window`");
+    check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` is only for");
     check("{kind: distinct, event: view, per: day}", "`window` is missing");
     check("{kind: distinct, event: view, per: week, window: 7d}", "expected day, found \"week\"");
     check("{kind: distinct, event: view, per: day, property: page, window: 7d}", "cannot be combined");
     check("{kind: distinct, event: view}", "`property` is missing");
     check("{kind: streak, event: view, per: year}", "expected day or week, found \"year\"");
     check("{kind: streak, event: view}", "`per` is missing");
-    check("{kind: max, event: view, property: page}", "`max` needs a number, `page` is of kind string");
-    check("{kind: last, event: view, property: page}", "`last` keeps no free text");
+    check("{kind: max, event: view, property: page}", "`max` needs a number, but `page` is of kind string");
+    check("{kind: last, event: view, property: page}", "`last` cannot keep free text");
     check("{kind: count, event: clik}", "did you mean `click`?");
 }
 
@@ -423,7 +423,7 @@ fn outcomes_are_events_of_every_schema() {
     assert_eq!((schema.event_id("search"), schema.event_id("logout")), (Some(1), None));
     assert_eq!(schema.find_event("serch").unwrap_err().hint.as_deref(), Some("did you mean `search`?"));
     let problems = Schema::parse("s", "schema: s\nevents: {click: {}}").unwrap_err().to_string();
-    assert!(problems.contains("s:2:10: event `click` is there already"), "{problems}");
+    assert!(problems.contains("s:2:10: every schema has the event `click` already"), "{problems}");
 }
 
 #[test]

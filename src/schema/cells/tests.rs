@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::schema::{FeatureId, Schema};
 
-/// The schema of one feature `f` that is computed from the event `e`, in this time zone.
+/// A schema with one feature `f`, which is computed from the event `e`, in this time zone.
 fn schema(zone: &str, computed: &str) -> Schema {
     let text = format!(
         "schema: s\ntimezone: {zone}\nfeatures:\n  f: {{{computed}, event: e}}\nevents:\n  e:\n    properties:\n      \
@@ -21,12 +21,12 @@ fn computed(schema: &Schema) -> &Computed {
     }
 }
 
-/// A second since 1970, of a time as text or as a number.
+/// The second since 1970 of a time, given as text or as a number.
 fn second(text: &str) -> i64 {
     text.parse().unwrap_or_else(|_| Time::parse(text).unwrap().seconds())
 }
 
-/// Takes an event of this time, its property (as the text of a CSV cell) being what the feature asks for.
+/// Takes an event of this time, with the property that the feature asks for as the text of a CSV cell.
 fn take(schema: &Schema, row: &mut [u64], at: i64, property: &str) {
     let computed = computed(schema);
     let kind = computed.property.as_ref().map(|(_, kind)| kind);
@@ -71,14 +71,14 @@ fn counts_keep_what_the_window_holds_and_a_bucket_at_most() {
     // An event at the very beginning of a bucket, and one at its end.
     check(&count, &["6000"], &[("6000", "1"), ("10800", "1"), ("11399", "1"), ("11400", "0")]);
     check(&count, &["6599"], &[("6599", "1"), ("11399", "1"), ("11400", "0"), ("11399", "1")]);
-    // The ring goes round; what a round before lay there is gone.
+    // The ring goes round, and what lay there a round before is gone.
     check(&count, &["6000", "6600", "11400", "11401"], &[("11401", "3"), ("12000", "2"), ("17000", "0")]);
-    // Late, to the bucket they belong to; older than the ring, passed over.
+    // A late event goes to its bucket; one that is older than the ring is ignored.
     check(&count, &["11400", "6600", "6599"], &[("11400", "2"), ("11999", "2"), ("12000", "1")]);
-    // A far jump forgets all.
+    // A jump far ahead forgets everything.
     check(&count, &["6000", "6600", "4294967000"], &[("4294967000", "1"), ("4294967295", "1")]);
     check(&count, &["0", "0"], &[("0", "2"), ("4800", "2"), ("5400", "0")]);
-    // Of events that are dated ahead they count at once.
+    // Events that are dated ahead count at once.
     check(&count, &["9000"], &[("6000", "1"), ("14000", "1")]);
     check("kind: count, window: 1m, buckets: 64", &["60", "61"], &[("120", "2"), ("121", "1"), ("122", "0")]);
     check(
@@ -180,7 +180,7 @@ fn distinct_days_are_those_of_the_time_zone() {
 
 #[test]
 fn days_are_kept_over_the_change_of_clocks() {
-    // 604,800 seconds back from half past midnight after a short day it is nine days.
+    // From half past midnight, with a short day between, 604,800 seconds reach back into nine days.
     let schema = schema("Europe/Berlin", "kind: distinct, per: day, window: 7d");
     let mut row = vec![0; schema.row_words()];
     let events: Vec<String> = (22..=30).map(|day| format!("2026-03-{day}T00:00:00+01:00")).collect();
@@ -200,7 +200,7 @@ fn the_last_and_the_first_are_those_by_time_and_not_by_arrival() {
     check("kind: last, property: x", &["20 0.5"], &[("99", "0.5")]);
     check("kind: last, property: k", &["20 p|q"], &[("99", "['p', 'q']")]);
     check("kind: last, property: t", &["20 1970-01-02"], &[("99", "1970-01-02T00:00:00Z")]);
-    // Of two of one second the one that came last, or first.
+    // Of two events in one second, the one that came last, or first, counts.
     check("kind: last, property: w", &["20 b", "20 a"], &[("99", "'a'")]);
     check("kind: first, property: w", &["20 b", "20 a"], &[("99", "'b'")]);
     let last = format!("kind: last, property: w, {WINDOW}");
@@ -245,7 +245,7 @@ fn a_streak_is_longer_than_what_is_kept_of_it() {
         take(&schema, &mut row, day(number), "");
     }
     assert_eq!(read(&schema, &row, day(1_299)), "99");
-    // The gap is 99 days back: later than is kept.
+    // The gap is 99 days back, further than is kept.
     take(&schema, &mut row, day(1_200), "");
     assert_eq!(read(&schema, &row, day(1_299)), "99");
     let mut row = vec![0; schema.row_words()];
@@ -264,7 +264,7 @@ fn a_streak_is_longer_than_what_is_kept_of_it() {
 fn weeks_begin_on_monday_in_the_time_zone() {
     let schema = schema("Asia/Shanghai", "kind: streak, per: week");
     let mut row = vec![0; schema.row_words()];
-    // Sunday; half past midnight of the Monday after, local time; Sunday of the week after that.
+    // Sunday; half past midnight on the Monday after it, local time; Sunday of the next week.
     let events = ["2026-03-01T12:00:00+08:00", "2026-03-02T00:30:00+08:00", "2026-03-15T23:59:59+08:00"];
     let expected = [
         ("2026-03-15T15:59:59Z", "3"),
@@ -301,20 +301,21 @@ fn a_row_that_is_cut_short_reads_as_if_it_ended_in_zeroes() {
 
 /// Events in order of arrival: seconds, and an int as property.
 fn events() -> impl Strategy<Value = Vec<(i64, i64)>> {
-    // A few buckets of several windows, jumps between them, and much that comes late.
+    // A few buckets of several windows, jumps between them, and many late events.
     let at = (0..6_i64, 0..20_000_i64).prop_map(|(far, near)| 1_000_000 + far * far * 9_000 + near);
     prop::collection::vec((at, -5..=5_i64), 0..60)
 }
 
-/// Those events that the window must hold, and those that it may hold.
+/// The events that the window must hold, and those that it may hold.
 fn within(events: &[(i64, i64)], now: i64, window: i64, width: i64) -> (Vec<i64>, Vec<i64>) {
     let held = |most: i64| events.iter().filter(move |(at, _)| now - at < most).map(|(_, value)| *value);
     (held(window + 1).collect(), held(window + width).collect())
 }
 
 proptest! {
-    /// Read at or after the newest event, a window holds all that is as old as it is long, and nothing that is older by a
-    /// bucket. Events may come in any order as long as none is older than the window when it comes.
+    /// A window that is read at or after the newest event holds every event that is no older than the window,
+    /// and no event that is older by a bucket. Events may come in any order, as long as none is older than the
+    /// window when it comes.
     #[test]
     fn windows_hold_what_a_list_of_events_says(
         mut all in events(),
@@ -345,7 +346,7 @@ proptest! {
         let min = run("kind: min, property: i").map(|min| -min);
         prop_assert!(min >= least.iter().min().map(|min| -*min as f64));
         prop_assert!(min <= most.iter().min().map(|min| -*min as f64));
-        // Exactly those of whole buckets.
+        // Exactly the events of whole buckets.
         let bucket = |at: i64| at.div_euclid(width);
         let exact = all.iter().filter(|(at, _)| bucket(*at) >= bucket(now - window));
         let (exact_count, sum) = exact.fold((0, 0), |(count, sum), (_, value)| (count + 1, sum + value));
@@ -388,7 +389,7 @@ proptest! {
         for (step, late) in days {
             newest += i64::from(step == 3) + i64::from(step >= 2);
             let day = if step == 0 { newest - late } else { newest };
-            // The first event is the oldest that there is.
+            // The first event is the oldest one.
             let day = if known.is_empty() { newest } else { day };
             known.insert(day);
             newest = newest.max(day);
