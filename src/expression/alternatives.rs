@@ -69,7 +69,7 @@ impl Alternatives {
                 Some(joined) => {
                     self.0.remove(at);
                     new = joined;
-                    at = 0; // what is wider now may join with others
+                    at = 0; // now that it is wider, it may join with others
                 }
                 None => at += 1,
             }

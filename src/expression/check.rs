@@ -251,7 +251,7 @@ impl Check<'_> {
 
     fn node(&mut self, term: &Term) -> (Node, Type) {
         if self.problems.is_full() {
-            return unknown(); // nobody reads more of them, and each costs time
+            return unknown(); // more problems help nobody, and each costs time
         }
         match &term.kind {
             TermKind::Null => (Node::Constant(Value::Null), Type::Null),

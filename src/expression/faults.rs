@@ -220,7 +220,7 @@ impl<'f, 's> Finder<'f, 's> {
                 way.push((i, forms.len()));
                 self.note(way, wanted, FaultKind::Implied);
                 way.pop();
-                return; // with it left out, the others may matter
+                return; // without it, the others may matter
             }
         }
     }

@@ -8,27 +8,31 @@
 //! The language is that of <https://github.com/google/cel-spec>, over our kinds of values.
 //! `tests/cel_conformance.rs` checks that.
 
-pub(crate) mod alternatives;
-pub mod arm;
-mod check;
-mod cost;
-mod evaluate;
-pub mod experiment;
-pub(crate) mod faults;
-pub(crate) mod keys;
-pub(crate) mod normalise;
-mod parameter;
-mod parse;
-mod pattern;
+// From text to a checked expression.
 mod scan;
-pub mod schedule;
-pub(crate) mod seen;
-pub(crate) mod term;
 mod syntax;
+mod parse;
+mod types;
+mod check;
+mod pattern;
+mod cost;
+// What a rule set adds.
+pub mod arm;
+pub mod experiment;
+mod parameter;
+pub mod schedule;
+// From an expression to a value.
+mod evaluate;
+pub(crate) mod seen;
+// Normal forms.
+pub(crate) mod keys;
+pub(crate) mod term;
+pub(crate) mod alternatives;
+pub(crate) mod normalise;
+pub(crate) mod words;
+pub(crate) mod faults;
 #[cfg(test)]
 mod tests;
-mod types;
-pub(crate) mod words;
 
 use std::sync::Arc;
 

@@ -145,7 +145,7 @@ impl<'s> Normaliser<'s> {
     fn all(&mut self, nodes: &[Node], tags: usize, wanted: bool) -> Alternatives {
         let mut forms: Vec<(&Node, Alternatives)> =
             nodes.iter().map(|node| (node, self.form(node, tags, wanted))).collect();
-        forms.sort_by_key(|(_, form)| form.0.len()); // stable: the same form whatever else is there
+        forms.sort_by_key(|(_, form)| form.0.len()); // stable, so the form depends on nothing else
         let mut all = Alternatives::always();
         for (node, form) in forms {
             let fits = all.0.len() * form.0.len() <= MAX_CONJUNCTIONS;

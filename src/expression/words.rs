@@ -82,7 +82,7 @@ impl Words<'_> {
     fn ordered(&self, id: TermId, keys: &Keys) -> String {
         let term = self.terms.get(id);
         let last = match term {
-            Term::Computed(_, Number::Double) => term.last(self.schema) - 1, // the last is no number
+            Term::Computed(_, Number::Double) => term.last(self.schema) - 1, // the last key is NaN
             _ => term.last(self.schema),
         };
         let others = keys.others(last);
@@ -208,7 +208,7 @@ fn enumerated(words: &Vocabulary, keys: &Keys) -> String {
 
 /// Turns keys of ints into the places of words that they stand for.
 fn places(words: &Vocabulary, keys: &Keys) -> Keys {
-    const ZERO: u64 = 1 << 63; // keys of ints begin with the negative ones
+    const ZERO: u64 = 1 << 63; // the keys of negative ints come first
     let last = ZERO + (words.words().len() as u64).saturating_sub(1);
     let within = keys.intersection(&Keys::range(ZERO, last));
     Keys::of(within.ranges().iter().map(|(first, end)| (first - ZERO, end - ZERO)))
@@ -256,7 +256,7 @@ impl Words<'_> {
     /// Writes an expression that is no atom, nearly as it was written, with brackets wherever operators meet.
     fn write(&self, node: &Node, tags: usize, out: &mut String) {
         if out.len() > MAX_TERM_BYTES {
-            return; // it is cut there
+            return; // the text is cut there
         }
         let each = |nodes: &[Node], between: &str, out: &mut String| {
             for (i, node) in nodes.iter().enumerate() {

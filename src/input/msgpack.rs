@@ -13,7 +13,8 @@ impl Input<'_> {
     pub fn from_msgpack(bytes: &[u8]) -> Result<Input<'static>, Problems> {
         let mut rest = bytes;
         let mut reader = rmp_serde::Deserializer::new(&mut rest);
-        reader.set_max_depth(2 * MAX_DEPTH); // `Plain` counts exactly; this only keeps the reader's own stack bounded
+        // `Plain` counts exactly; this only bounds the stack of the reader itself.
+        reader.set_max_depth(2 * MAX_DEPTH);
         let input = Plain::document(&mut reader).map_err(|e| {
             let at = bytes.len() - reader.get_ref().len();
             Problems::one(format!("not valid MessagePack at byte {at}: {e}"))

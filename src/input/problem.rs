@@ -108,7 +108,7 @@ impl Problems {
         match (self.list.first(), self.count()) {
             (Some(only), 1) => only.detail.clone(),
             (Some(first), count) => format!("{count} problems, the first: {}", first.detail),
-            (None, _) => String::from("it is wrong"),
+            (None, _) => String::from("something is wrong"),
         }
     }
 
@@ -176,7 +176,7 @@ pub fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         begins || name.chars().next_back().and_then(lower) == last
     };
     let near = names.into_iter().take(MAX_COMPARED_NAMES).filter(|name| {
-        name.len().abs_diff(found.len()) <= most(name) && alike(name) // cheap, before the dear comparison
+        name.len().abs_diff(found.len()) <= most(name) && alike(name) // cheap tests before the costly one
     });
     let mut nearest: Option<(usize, &str)> = None;
     let mut as_near = 0;

@@ -332,7 +332,7 @@ impl Schema {
     pub fn restore(text: &str, order: &[(&str, Option<RowPlace>)]) -> Result<Schema, Problems> {
         let empty = Schema::empty();
         if order.is_empty() && text == &*empty.text {
-            return Ok(empty); // nothing was defined yet
+            return Ok(empty); // no schema was defined yet
         }
         let mut schema = Schema::parse("schema", text)?;
         let mut problems = Problems::new();

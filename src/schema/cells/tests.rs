@@ -233,7 +233,7 @@ fn a_streak_lives_on_till_tomorrow_and_late_events_close_its_gaps() {
     streak(&[3, 5], &[("2026-03-05", "1")]);
     streak(&[3, 5, 4], &[("2026-03-05", "3")]);
     streak(&[5, 3, 4], &[("2026-03-05", "3")]);
-    streak(&[4, 5, 6], &[("2026-03-05", "2")]); // what is dated ahead does not count yet
+    streak(&[4, 5, 6], &[("2026-03-05", "2")]); // an event dated ahead does not count yet
 }
 
 #[test]
@@ -313,8 +313,8 @@ fn within(events: &[(i64, i64)], now: i64, window: i64, width: i64) -> (Vec<i64>
 }
 
 proptest! {
-    /// A window that is read at or after the newest event holds every event that is no older than the window,
-    /// and no event that is older by a bucket. Events may come in any order, as long as none is older than the
+    /// A window that is read at or after the newest event holds every event that is no older than the window.
+    /// It holds none that is older by a bucket. Events may come in any order, as long as none is older than the
     /// window when it comes.
     #[test]
     fn windows_hold_what_a_list_of_events_says(
