@@ -332,15 +332,15 @@ fn places_that_cannot_be_are_refused() {
     check(&[("b", b), ("a", a)], Some("feature `c` has no number"));
     check(&[("b", b), ("c", c), ("a", a), ("d", None)], Some("feature \"d\" is not declared exactly once"));
     check(&[("b", b), ("c", c), ("a", a), ("a", a)], Some("feature \"a\" is not declared exactly once"));
-    check(&[("b", b), ("c", c), ("a", at(1, 9, 2))], Some("`a`: its bits are those of another"));
-    check(&[("b", b), ("c", c), ("a", at(4, 0, 2))], Some("`a`: its bits are those of another"));
-    check(&[("b", b), ("c", c), ("a", at(0, 0, 2))], Some("or of the row's header"));
-    check(&[("b", b), ("c", cells(1, 3)), ("a", a)], Some("`c`: its bits are those of another"));
+    check(&[("b", b), ("c", c), ("a", at(1, 9, 2))], Some("`a`: its bits belong to another"));
+    check(&[("b", b), ("c", c), ("a", at(4, 0, 2))], Some("`a`: its bits belong to another"));
+    check(&[("b", b), ("c", c), ("a", at(0, 0, 2))], Some("or to the row's header"));
+    check(&[("b", b), ("c", cells(1, 3)), ("a", a)], Some("`c`: its bits belong to another"));
     check(
         &[("b", b), ("c", cells(2, 2)), ("a", a)],
         Some("`c`: it does not have the number of words that it needs"),
     );
-    check(&[("b", at(1, 2, 7)), ("c", c), ("a", a)], Some("`b`: its bits are too few"));
+    check(&[("b", at(1, 2, 7)), ("c", c), ("a", a)], Some("`b`: it has too few bits"));
     check(&[("b", None), ("c", c), ("a", a)], Some("`b`: it has no place"));
     check(&[("b", b), ("c", None), ("a", a)], Some("`c`: it has no place"));
     check(
@@ -398,6 +398,7 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
         "{kind: count, event: view, window: 7d, buckets: 65}",
         "expected a whole number from 1 to 64, found 65",
     );
+    check("{kind: count, event: view, window: +7d}", ""); // `check` takes "" for a declaration that is right
     check("{kind: count, event: view, buckets: 7}", "`buckets` is only for a `window`");
     check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` is only for");
     check("{kind: distinct, event: view, per: day}", "`window` is missing");

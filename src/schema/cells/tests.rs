@@ -314,8 +314,8 @@ fn within(events: &[(i64, i64)], now: i64, window: i64, width: i64) -> (Vec<i64>
 
 proptest! {
     /// A window that is read at or after the newest event holds every event that is no older than the window.
-    /// It holds none that is older by a bucket. Events may come in any order, as long as none is older than the
-    /// window when it comes.
+    /// It holds none that is older by a bucket. Events may come in any order, as long as none is older than
+    /// the window when it comes.
     #[test]
     fn windows_hold_what_a_list_of_events_says(
         mut all in events(),
