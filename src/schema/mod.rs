@@ -397,29 +397,31 @@ impl Schema {
                 feature.name
             )));
         }
-        let declared = |old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems| {
-            for old in old {
-                match new.iter().find(|new| new.name == old.name) {
-                    None => problems.push(Problem::new(format!("{what} `{}` would be removed", old.name))),
-                    Some(new) => {
-                        if let Err(why) = old.kind.grown(&new.kind, None) {
-                            problems.push(Problem::new(format!("{what} `{}`: {why}", old.name)));
-                        }
-                    }
-                }
-            }
-        };
-        declared(&self.context, &newer.context, "context field", &mut problems);
-        declared(&self.attributes, &newer.attributes, "offer attribute", &mut problems);
+        check_grown(&self.context, &newer.context, "context field", &mut problems);
+        check_grown(&self.attributes, &newer.attributes, "offer attribute", &mut problems);
         for old in &self.events {
             match newer.events.iter().find(|new| new.name == old.name) {
                 None => problems.push(Problem::new(format!("event `{}` would be removed", old.name))),
                 Some(new) => {
                     let what = format!("event `{}`, property", old.name);
-                    declared(&old.properties, &new.properties, &what, &mut problems);
+                    check_grown(&old.properties, &new.properties, &what, &mut problems);
                 }
             }
         }
         problems.or(grown)
+    }
+}
+
+/// Notes what `new` removes from the declarations `old`, or changes so that they would be read differently.
+fn check_grown(old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems) {
+    for old in old {
+        match new.iter().find(|new| new.name == old.name) {
+            None => problems.push(Problem::new(format!("{what} `{}` would be removed", old.name))),
+            Some(new) => {
+                if let Err(why) = old.kind.grown(&new.kind, None) {
+                    problems.push(Problem::new(format!("{what} `{}`: {why}", old.name)));
+                }
+            }
+        }
     }
 }

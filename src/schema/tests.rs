@@ -398,7 +398,7 @@ fn what_is_wrong_with_a_computed_feature_is_pointed_at() {
         "{kind: count, event: view, window: 7d, buckets: 65}",
         "expected a whole number from 1 to 64, found 65",
     );
-    check("{kind: count, event: view, window: +7d}", ""); // `check` takes "" for a declaration that is right
+    check("{kind: count, event: view, window: +7d}", ""); // as stored schemas may have it
     check("{kind: count, event: view, buckets: 7}", "`buckets` is only for a `window`");
     check("{kind: distinct, event: view, per: day, window: 7d, buckets: 7}", "`buckets` is only for");
     check("{kind: distinct, event: view, per: day}", "`window` is missing");

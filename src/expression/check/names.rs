@@ -191,6 +191,11 @@ impl Check<'_> {
                 attributes.chain(["id", "priority", "value", "group"]).collect()
             }
         };
+        self.no_member(term, root, field, &names)
+    }
+
+    /// Says that there is no such name in a group, with the nearest name, or with all names if they are few.
+    fn no_member(&mut self, term: &Term, root: &str, field: &str, names: &[&str]) -> (Node, Type) {
         let problem = self.problem(term, format!("there is no `{root}.{field}`"));
         let problem = match nearest(field, names.iter().copied()) {
             Some(name) => problem.hint(format!("did you mean `{root}.{name}`?")),

@@ -6,6 +6,7 @@ use super::{Check, Mode, unknown};
 use crate::expression::syntax::{LoopTerm, Term};
 use crate::expression::types::common;
 use crate::expression::{Comparison, Loop, LoopKind, Node, Operator, Type};
+use crate::input::problem::Problem;
 use crate::schema::value::Value;
 
 impl Check<'_> {
@@ -102,17 +103,7 @@ impl Check<'_> {
             (a, b) => {
                 let problem =
                     self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
-                return self.wrong(match (a, b) {
-                    (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
-                    (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
-                        problem.hint("write timestamp('2026-01-31T00:00:00Z')")
-                    }
-                    (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),
-                    (Type::Bool, Type::Int | Type::Text) => {
-                        problem.hint("write true or false, without quotes")
-                    }
-                    _ => problem,
-                });
+                return self.wrong(with_hint(problem, a, b));
             }
         };
         match pair.map(|pair| self.in_single_precision(pair)) {
@@ -226,4 +217,17 @@ impl Check<'_> {
 fn has_order(kind: &Type) -> bool {
     kind.is_number()
         || matches!(kind, Type::Bool | Type::Text | Type::Word(_) | Type::Bytes | Type::Time | Type::Duration)
+}
+
+/// Adds how to write a comparison of these two types instead.
+fn with_hint(problem: Problem, a: &Type, b: &Type) -> Problem {
+    match (a, b) {
+        (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
+        (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
+            problem.hint("write timestamp('2026-01-31T00:00:00Z')")
+        }
+        (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),
+        (Type::Bool, Type::Int | Type::Text) => problem.hint("write true or false, without quotes"),
+        _ => problem,
+    }
 }
