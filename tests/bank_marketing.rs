@@ -1,9 +1,8 @@
-//! Decisions over real customers equal those of a brute-force evaluation that shares nothing with the engine: all 45,211
-//! lines of the Bank Marketing data set, first with the engine inside this process, then through the program itself,
-//! which loads the file unchanged.
+//! Decisions over real customers, compared with a brute-force evaluation that shares no code with the engine.
+//! All 45,211 lines of the Bank Marketing data set take part: first with the engine inside this process, then
+//! through the program itself, which loads the file unchanged.
 //!
-//! Needs the file `bank-full.csv`: `USHER_BANK_CSV`, or `../shared/data/bank-full.csv`. Without it the tests say so and
-//! pass.
+//! `USHER_BANK_CSV` names the file `bank-full.csv`. Without it the tests say that they are skipped, and pass.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 #[path = "bank_marketing/compare.rs"]
@@ -47,19 +46,19 @@ fn bundle() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/bank-marketing")
 }
 
-/// The data set, if it is there.
+/// The data set, if `USHER_BANK_CSV` names it.
 fn file() -> Option<PathBuf> {
     let named = env::var_os("USHER_BANK_CSV").unwrap_or_else(|| "../shared/data/bank-full.csv".into());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
     if path.is_file() {
         return Some(path);
     }
-    // Not `eprintln!`: the test harness would keep that to itself.
+    // Not `eprintln!`: the test harness shows that only for tests that fail.
     let _ = writeln!(io::stderr(), "skipped: {} not found; set USHER_BANK_CSV", path.display());
     None
 }
 
-/// All customers with their rows (the first is 1), in as many parts as there are threads, each worked through by `work`.
+/// Gives `work` all customers with the numbers of their rows (the first is 1), in one part for each thread.
 fn in_parts<'t>(
     customers: &[Customer<'t>],
     work: impl Fn(&[(usize, Customer<'t>)]) -> Result<Tally, String> + Sync,
@@ -76,13 +75,14 @@ fn in_parts<'t>(
     tally
 }
 
-/// Which features to forget of a row's customer, one bit each: a quarter of them, in no pattern.
+/// The features to forget of a row's customer, one bit each: a quarter of them, in no pattern.
 fn holes(row: usize) -> u32 {
     let mixed = (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32 & (mixed >> 17) as u32
 }
 
-/// All customers with the requests that are theirs, sometimes once more with features forgotten: what a missing one does.
+/// Decides for all customers what is asked of them. Some decisions are repeated with features forgotten,
+/// which shows what a missing feature does.
 fn decide_all(engine: &Engine, part: &[(usize, Customer<'_>)]) -> Result<Tally, String> {
     let requests: Vec<(&Asked<'_>, Prepared<'_>)> =
         REQUESTS.iter().map(|asked| (asked, Prepared::new(engine, asked))).collect();
@@ -118,7 +118,7 @@ fn the_engine_decides_as_the_naive_evaluation() {
     tally.check("engine");
 }
 
-/// One request as a document and one as a query for every customer, over one connection.
+/// Asks for every customer over one connection: once by a document and once by a query.
 fn ask_all(server: &Server, part: &[(usize, Customer<'_>)]) -> Result<Tally, String> {
     let as_query: Vec<&Asked<'_>> = REQUESTS.iter().filter(|asked| server::fits_a_query(asked)).collect();
     let mut connection = Connection::open(&server.address);
@@ -170,7 +170,7 @@ fn strangers_are_decided_for_too(server: &Server) {
     }
 }
 
-/// What is compared with the engine must have nothing of it.
+/// The code that the engine is compared with must not use the engine.
 #[test]
 fn the_naive_evaluation_uses_nothing_of_the_engine() {
     let sources = [

@@ -1,8 +1,8 @@
-//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Values
-//! must be the same; where one has no answer, neither must the other.
+//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Both must
+//! give the same value, or both must give none.
 //!
-//! Where that interpreter is not what the specification says, the generator leaves the construct out;
-//! `DEVIATIONS` says which and why.
+//! In a few places that interpreter is not what the specification says. The generator leaves those constructs
+//! out; `DEVIATIONS` says which and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use usher::expression::{Facts, Scope, Syntax, TagMemo};
@@ -15,8 +15,8 @@ use usher::schema::{ChannelId, Schema};
 const CASES: usize = 20_000;
 const SEED: u64 = 20_261_122;
 
-/// Constructs on which `cel` 0.15 differs from the specification and its conformance suite, and which are
-/// left out therefore.
+/// Constructs that the generator leaves out because `cel` 0.15 differs from the specification and its
+/// conformance suite.
 const DEVIATIONS: [(&str, &str); 1] = [(
     "`<` and `>` of computed doubles",
     "it takes comparing with NaN for an error; by the specification it is false",
@@ -33,7 +33,7 @@ enum Kind {
     Texts,
 }
 
-/// Writes random expressions; most have the types they should have, a few do not.
+/// Writes random expressions. Most have the right types; a few do not.
 struct Generator {
     random: fastrand::Rng,
     /// Loop variables in scope.
@@ -192,7 +192,7 @@ impl Generator {
     }
 }
 
-/// A value as a text that says its type too; no answer is `none`.
+/// The value as a text that also says its type, or `none` if there is no answer.
 fn ours(expression: &str, variables: &[(String, Value<'static>)], schema: &Schema) -> String {
     let scope = Scope { variables, ..Scope::of(schema) };
     let Ok(syntax) = Syntax::parse(expression, Origin::default()) else { return "refused".into() };

@@ -1,5 +1,6 @@
-//! Deciding against a naive model: random conditions, guardrails, offers and customers, written once as CEL for the engine
-//! and evaluated once more here over plain options, without any of the engine's code.
+//! Deciding against a naive model. Conditions, guardrails, offers and customers are random. Each is written
+//! once as CEL for the engine, and evaluated once more here over plain options, without any of the engine's
+//! code.
 
 #![allow(clippy::unwrap_used)] // a helper that cannot go on fails its test
 
@@ -240,7 +241,7 @@ fn customer() -> impl Strategy<Value = Customer> {
 }
 
 impl World {
-    /// As two rule sets: the offers, and the guardrails that another team owns.
+    /// The world as two rule sets: the offers, and the guardrails that another team owns.
     fn texts(&self) -> [String; 2] {
         let mut offers = String::from("rule_set: offers\ntags:\n");
         for (i, tag) in self.tags.iter().enumerate() {
@@ -281,13 +282,13 @@ impl World {
         }
         let mut guardrails = String::from("rule_set: law\nguardrails:\n  none: 'true'\n");
         for (i, guardrail) in self.guardrails.iter().enumerate() {
-            // The fallback is exempt by its name, so that it stays a fallback.
+            // The fallback is exempt by name, so that it stays a fallback.
             writeln!(guardrails, "  law{i}: \"offer.id == 'brand' || {}\"", guardrail.text()).unwrap();
         }
         [offers, guardrails]
     }
 
-    /// What must be shown on both placements, one after the other.
+    /// What must be shown on both placements, in their order.
     fn expected(&self, c: &Customer, counts: [usize; 2]) -> Vec<Vec<String>> {
         let mut taken: Vec<usize> = Vec::new();
         let mut in_group: HashMap<usize, usize> = HashMap::new();
@@ -399,7 +400,7 @@ proptest! {
     }
 }
 
-/// The offers that warnings say are never shown, or never win.
+/// The offers that a warning says are never shown or never win.
 fn said_never(engine: &Engine, sets: &[Arc<RuleSet>]) -> Vec<String> {
     let warnings = usher::insight::analysis::analyse(engine, sets, &Known::at(Time(0)));
     let never = |detail: &str| detail.contains("never shown") || detail.contains("never wins");

@@ -1,7 +1,8 @@
-//! The real program killed and stopped under load, and started again over the same directory: what was acknowledged is
-//! there, nothing is there that was never sent, and nobody had to repair anything.
+//! The real program is killed and stopped under load, and started again over the same directory. What was
+//! acknowledged must be there, nothing may be there that was never sent, and nobody has to repair anything.
 //!
-//! SIGKILL does not lose what the kernel was given, so this says nothing about syncing; durable_faults.rs cuts the power.
+//! SIGKILL does not lose what the kernel already has, so this proves nothing about syncing: durable_faults.rs
+//! cuts the power.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cli_support;
@@ -16,14 +17,14 @@ use fastrand::Rng;
 
 /// Kills in each of the two directories; `USHER_KILL_CYCLES` asks for another number.
 const CYCLES: usize = 150;
-/// Small, so that snapshots are also taken by themselves.
+/// Small, so that the server also takes snapshots by itself.
 const ARGUMENTS: [&str; 2] = ["--snapshot-journal-mb", "1"];
 
 fn cycles() -> usize {
     std::env::var("USHER_KILL_CYCLES").map_or(CYCLES, |text| text.parse::<usize>().unwrap().div_ceil(2))
 }
 
-/// Says on failure where the run was.
+/// If the test fails, prints how far it got.
 struct At {
     seed: u64,
     cycle: usize,
@@ -41,7 +42,7 @@ fn after(rng: &mut Rng, most_ms: u64) -> Duration {
     Duration::from_micros(rng.u64(..most_ms * 1000))
 }
 
-/// Now and then a start is killed, too: before it listens, or while it reads.
+/// Kills a start as well: before it listens, or while it reads its files.
 fn kill_a_start(home: &Home, rng: &mut Rng) {
     if rng.bool() {
         home.kill_start_after(after(rng, 15), &ARGUMENTS);
@@ -83,7 +84,7 @@ fn nor_in_another_directory_at_the_same_time() {
     survives_kills(fastrand::u64(..));
 }
 
-/// Until the first record is there it is no directory yet; from then on it is a whole one.
+/// Before its first record a directory counts as not there; from then on it is whole.
 #[test]
 fn a_first_start_that_is_killed_leaves_nothing_half_made() {
     let mut rng = Rng::new();

@@ -1,5 +1,5 @@
-//! Rule sets swapped a thousand times under decisions at full speed: every answer is wholly of one version, none fails,
-//! and what was swapped out is freed.
+//! Rule sets are swapped a thousand times under decisions at full speed. Every answer is of one version as a
+//! whole, none fails, and the memory of old versions is freed.
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper that cannot go on fails its test
 
 mod support;
@@ -25,7 +25,7 @@ const COUNT: usize = 3;
 const DECIDERS: usize = 2;
 const CONNECTIONS: usize = 4;
 
-/// Stops the threads of a test when it ends, also where it fails: nobody waits for them for ever.
+/// Stops the threads of a test when it ends or fails, so that it never waits for them forever.
 struct Stop<'s>(&'s AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -34,7 +34,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Offer `i` is for those aged `i` and more; in odd versions the last offers are worth most, in even ones the first.
+/// Offer `i` is for those aged `i` or more. In odd versions later offers are worth more, in even ones earlier
+/// offers.
 fn rule_set(schema: &Schema, odd: bool) -> RuleSet {
     let mut text =
         format!("rule_set: many\nplacements: {{slot: {{channels: [app], count: {COUNT}}}}}\noffers:\n");
@@ -50,7 +51,7 @@ fn rule_set(schema: &Schema, odd: bool) -> RuleSet {
     RuleSet::parse("many.yaml", &text, schema).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// What a version shows, as JSON.
+/// What a version shows at this age, as JSON.
 fn expected(odd: bool, age: usize) -> Vec<String> {
     let content = |i: usize| format!(r#"{{"odd":{odd},"n":{i}}}"#);
     let fitting = 0..=age.min(OFFERS - 1);
@@ -61,7 +62,7 @@ fn expected(odd: bool, age: usize) -> Vec<String> {
     }
 }
 
-/// Decides for all ages in turn until told to stop. Says how many decisions that were.
+/// Decides for all ages in turn until told to stop. Returns the number of decisions.
 fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicBool) -> usize {
     let age = schema.feature(schema.feature_id("age").unwrap());
     let mut row = vec![0; schema.row_words()];
@@ -154,7 +155,7 @@ fn push(client: &mut Client, version: u64) {
     assert_eq!((&reply.json()["version"], &reply.json()["active"]), (&version.into(), &true.into()));
 }
 
-/// Asks on one connection until told to stop. Says how many answers it saw, and of how many versions.
+/// Asks on one connection until told to stop. Returns how many answers it saw, and of how many versions.
 fn ask_all_the_time(server: &Running, acknowledged: &AtomicU64, stop: &AtomicBool) -> (usize, usize) {
     let (mut client, mut newest) = (server.client(), 0);
     let (mut answers, mut versions) = (0, 0);

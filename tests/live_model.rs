@@ -1,9 +1,10 @@
-//! Random histories of a node over a data directory against a model that keeps lists: events that are late, repeated or wrong,
-//! outcomes of real tokens, decisions on all channels, rule sets that change, snapshots, restarts and crashes. After every step
-//! the model says what was accepted, what is shown, what features are, how much of budgets is used up; after every restart
-//! the digest is what it was before.
+//! Random histories of a node over a data directory, against a model that keeps lists. Events are late,
+//! repeated or wrong; outcomes come with real tokens; decisions are made on all channels; rule sets change;
+//! there are snapshots, restarts and crashes. After every step the model says what was accepted and shown,
+//! what features are, and how much of each budget is used up. After every restart the digest is the same as
+//! before.
 //!
-//! `USHER_MODEL_CASES` is how many histories there are.
+//! `USHER_MODEL_CASES` sets the number of histories.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 #[path = "live_model/naive.rs"]
@@ -48,7 +49,7 @@ const CASES: u32 = 120;
 const MAX_STEPS: usize = 60;
 /// 2026-11-21T00:00:00Z.
 const BEGIN: i64 = 1_795_219_200;
-/// Small, so that histories have several segments.
+/// Small, so that a history has several segments.
 const SETTINGS: JournalSettings =
     JournalSettings { sync: SyncPolicy::Never, segment_bytes: 4_096, ahead_bytes: 1_024 };
 
@@ -64,13 +65,13 @@ enum Step {
     Publish(usize),
     Erase(usize),
     Snapshot,
-    /// Stopped and opened again.
+    /// The node is stopped and opened again.
     Restart,
-    /// As if the process had been killed: what is in its files goes on elsewhere.
+    /// As if the process was killed: another node goes on with a copy of its files.
     Crash,
 }
 
-/// Something to send. What it is of is known when it is sent.
+/// An event to send. What it refers to is looked up when it is sent.
 #[derive(Debug, Clone)]
 struct Draft {
     who: usize,
@@ -83,7 +84,7 @@ struct Draft {
 enum Of {
     View(Option<&'static str>, Option<i64>),
     Named(OutcomeKind, &'static str, Place),
-    /// Of the proposition that was made so many before the last.
+    /// The outcome of a proposition: the one made `back` before the last.
     Token {
         kind: OutcomeKind,
         back: usize,
@@ -98,7 +99,8 @@ enum Fault {
     Altered,
 }
 
-/// Half of them a few minutes before a day begins where the caps and budgets are.
+/// The time at which a history begins: half of them a few minutes before midnight in the zone of caps and
+/// budgets.
 fn begin() -> impl Strategy<Value = i64> {
     let midnight = 16 * 3_600 / TICK_S;
     prop_oneof![0..DAY / TICK_S, midnight - 60..midnight].prop_map(|ticks| BEGIN + ticks * TICK_S)
@@ -171,10 +173,10 @@ struct Proposed {
     proof: Proof,
 }
 
-/// A node, its directory, and the model of it.
+/// A node, its directory, and the model of both.
 struct World {
     _dir: TempDir,
-    /// Of the directories that the node had one after the other, the last.
+    /// The last of the directories that the node has had.
     path: PathBuf,
     node: Arc<Node>,
     runtime: Runtime,
@@ -268,7 +270,7 @@ impl World {
         Ok(())
     }
 
-    /// What a draft comes to; nothing if nothing was proposed yet.
+    /// The event that a draft becomes; `None` if nothing was proposed yet.
     fn sent(&self, Draft { who, id, late, of }: &Draft) -> Option<Sent> {
         let (mut who, what) = match of {
             Of::View(page, amount) => (*who, What::View { page: *page, amount: *amount }),
@@ -334,7 +336,7 @@ impl World {
         Ok(())
     }
 
-    /// Notes what was shown, with tokens as an answer has them.
+    /// Notes what was shown, with the tokens that an answer would carry.
     fn propose(
         &mut self,
         engine: &Engine,
@@ -367,7 +369,7 @@ impl World {
         }
     }
 
-    /// Everything that can be read, against the model.
+    /// Compares everything that can be read with the model.
     fn check(&self) -> TestCaseResult {
         let live = self.node.live();
         let schema = &live.engine.schema;
@@ -410,7 +412,7 @@ impl World {
         Ok(())
     }
 
-    /// The digest of the state in memory, by a snapshot of it.
+    /// The digest of the state in memory, taken from a snapshot of it.
     fn digest(&self) -> u64 {
         self.runtime.block_on(self.node.snapshot()).unwrap_or_else(|e| panic!("{e}")).digest
     }
@@ -428,10 +430,10 @@ impl World {
         self.go_on(before, copy)
     }
 
-    /// Goes on with what is in a directory, which comes to the state of this digest.
+    /// Opens this directory, which must come to the state with this digest.
     fn go_on(&mut self, before: u64, path: PathBuf) -> TestCaseResult {
         self.node.stop();
-        // The directory is locked for as long as a node has it.
+        // The node locks its directory as long as it lives.
         self.node = Node::start().unwrap();
         let report = verify::verify(&path, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
         prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -481,13 +483,13 @@ fn shows(who: usize, channel: &'static str, placement: &'static str) -> Step {
     Step::Decide { who, channel, asked: vec![(placement, 3)] }
 }
 
-/// The impression of what was shown last.
+/// Sends the impression of what was shown last.
 fn is_seen() -> Step {
     let of = Of::Token { kind: OutcomeKind::Impression, back: 0, fault: Fault::None };
     Step::Send(vec![Draft { who: 0, id: None, late: None, of }])
 }
 
-/// Histories that went wrong once, each with the offer that is shown last.
+/// Histories that once went wrong, each with the offer that must be shown last.
 #[test]
 fn what_is_decided_before_midnight_counts_there_and_nobody_gives_back_what_another_holds() {
     let midnight = BEGIN + 16 * 3_600;
