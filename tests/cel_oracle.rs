@@ -5,6 +5,10 @@
 //! out; `DEVIATIONS` says which and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../src/testing.rs"]
+mod testing;
+
+use testing::rounds;
 use usher::expression::{Facts, Scope, Syntax, TagMemo};
 use usher::input::origin::Origin;
 use usher::schema::context::Context;
@@ -12,7 +16,6 @@ use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 use usher::schema::{ChannelId, Schema};
 
-const CASES: usize = 20_000;
 const SEED: u64 = 20_261_122;
 
 /// Constructs that the generator leaves out because `cel` 0.15 differs from the specification and its
@@ -267,7 +270,8 @@ fn random_expressions_mean_the_same_to_both() {
     context.add_variable("ss", vec!["bca".to_owned(), "x".to_owned()]).unwrap();
     let mut generator = Generator { random: fastrand::Rng::with_seed(SEED), names: Vec::new(), made: 0 };
     let (mut answered, mut wrong) = (0, Vec::new());
-    for _ in 0..CASES {
+    let cases = rounds(2_000, 20_000);
+    for _ in 0..cases {
         let expression = generator.next();
         let (ours, theirs) = (ours(&expression, &variables, &schema), theirs(&expression, &context));
         answered += usize::from(theirs != "none");
@@ -275,8 +279,8 @@ fn random_expressions_mean_the_same_to_both() {
             wrong.push(format!("{expression}\n    here {ours}, there {theirs}"));
         }
     }
-    println!("{CASES} expressions, {answered} of them with a value; left out: {DEVIATIONS:?}");
-    assert!(answered > CASES / 2, "most expressions should have a value, {answered} do");
+    println!("{cases} expressions, {answered} of them with a value; left out: {DEVIATIONS:?}");
+    assert!(answered > cases / 2, "most expressions should have a value, {answered} do");
     wrong.sort_by_key(String::len);
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
 }

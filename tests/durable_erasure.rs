@@ -3,6 +3,8 @@
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::path::Path;
 use std::time::Duration;
@@ -140,7 +142,7 @@ fn compactions_that_are_killed_leave_nothing_that_the_next_does_not_remove() {
     let process = home.start(&[]);
     write_others(&process);
     drop(process);
-    for _ in 0..20 {
+    for _ in 0..testing::rounds(4, 20) {
         let process = home.start(&[]);
         let_canaries_die(&process);
         some_are_there(&home);

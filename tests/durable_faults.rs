@@ -6,6 +6,8 @@
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,10 +18,9 @@ use durable_support::history::History;
 use durable_support::rigs::{Cut, Filler, Mounted, strace};
 use durable_support::{Home, Process};
 use fastrand::Rng;
+use testing::rounds;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// Power cuts of each kind; `USHER_CUT_CYCLES` asks for another number.
-const CUTS: usize = 25;
 /// Small, so that the server also takes snapshots by itself.
 const ARGUMENTS: [&str; 2] = ["--snapshot-journal-mb", "1"];
 const DECISION: &str = "/v1/decisions?customer=nobody&placement=home_banner&channel=app";
@@ -65,9 +66,10 @@ fn cut(disk: &Mounted, how: Cut, process: &Process, deaf: &AtomicBool, wait: Dur
     cut
 }
 
+/// Cuts the power again and again; `USHER_CUT_CYCLES` asks for another number of cuts.
 fn survives_power_cuts(how: Cut) {
     let Some(disk) = Mounted::ext4(128) else { return };
-    let cycles = std::env::var("USHER_CUT_CYCLES").map_or(CUTS, |text| text.parse().unwrap());
+    let cycles = std::env::var("USHER_CUT_CYCLES").map_or(rounds(3, 25), |text| text.parse().unwrap());
     let (seed, home) = (fastrand::u64(..), Home::on(disk.path()));
     let (mut rng, mut history) = (Rng::with_seed(seed), History::new(seed));
     for _ in 0..cycles {
@@ -197,14 +199,15 @@ fn a_limit_on_file_sizes_is_a_full_disk_and_kills_nobody() {
 #[test]
 fn two_processes_never_share_a_directory_and_a_dead_one_is_no_obstacle() {
     let home = Home::new();
-    for number in 0..20 {
+    let starts = rounds(4, 20);
+    for number in 0..starts {
         let process = home.start(&[]);
         home.refused("a second process").says(&["another process has this data directory"]);
         assert_eq!(put(&process, &format!("c-{number}")), 200);
         process.kill();
         drop(process);
     }
-    assert_eq!(home.start(&[]).wait_until_ready()["customers"], 20);
+    assert_eq!(home.start(&[]).wait_until_ready()["customers"], starts);
 }
 
 fn time_decisions(process: &Process, count: usize) -> Vec<Duration> {

@@ -7,6 +7,8 @@
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::time::Duration;
 
@@ -14,14 +16,15 @@ use durable_support::Home;
 use durable_support::history::History;
 use durable_support::rigs::say;
 use fastrand::Rng;
+use testing::rounds;
 
-/// Kills in each of the two directories; `USHER_KILL_CYCLES` asks for another number.
-const CYCLES: usize = 150;
 /// Small, so that the server also takes snapshots by itself.
 const ARGUMENTS: [&str; 2] = ["--snapshot-journal-mb", "1"];
 
+/// Kills in each of the two directories. `USHER_KILL_CYCLES` asks for another number in both together.
 fn cycles() -> usize {
-    std::env::var("USHER_KILL_CYCLES").map_or(CYCLES, |text| text.parse::<usize>().unwrap().div_ceil(2))
+    let asked = std::env::var("USHER_KILL_CYCLES");
+    asked.map_or(rounds(5, 150), |text| text.parse::<usize>().unwrap().div_ceil(2))
 }
 
 /// If the test fails, prints how far it got.
@@ -88,7 +91,7 @@ fn nor_in_another_directory_at_the_same_time() {
 #[test]
 fn a_first_start_that_is_killed_leaves_nothing_half_made() {
     let mut rng = Rng::new();
-    for _ in 0..30 {
+    for _ in 0..rounds(5, 30) {
         let home = Home::new();
         for _ in 0..3 {
             home.kill_start_after(after(&mut rng, 40), &ARGUMENTS);
@@ -101,7 +104,7 @@ fn a_first_start_that_is_killed_leaves_nothing_half_made() {
 fn a_stop_under_load_keeps_everything_acknowledged_in_a_last_snapshot() {
     let mut rng = Rng::new();
     let (home, mut history) = (Home::new(), History::new(rng.u64(..)));
-    for _ in 0..10 {
+    for _ in 0..rounds(3, 10) {
         let process = home.start(&ARGUMENTS);
         history.check(&process);
         let pause = after(&mut rng, 100);

@@ -11,6 +11,8 @@
 mod naive;
 #[path = "live_model/rules.rs"]
 mod rules;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use proptest::sample::select;
 use proptest::test_runner::TestCaseResult;
 use rules::*;
 use tempfile::TempDir;
+use testing::rounds;
 use tokio::runtime::Runtime;
 use usher::customer::event::Fate;
 use usher::customer::id::CustomerId;
@@ -45,7 +48,6 @@ use usher::storage::data_dir::verify;
 use usher::storage::durability::SyncPolicy;
 use usher::storage::journal::settings::JournalSettings;
 
-const CASES: u32 = 120;
 const MAX_STEPS: usize = 60;
 /// 2026-11-21T00:00:00Z.
 const BEGIN: i64 = 1_795_219_200;
@@ -460,7 +462,7 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 fn cases() -> u32 {
-    std::env::var("USHER_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
+    std::env::var("USHER_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or_else(|| rounds(12, 120))
 }
 
 proptest! {
