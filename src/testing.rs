@@ -6,6 +6,7 @@
 ///
 /// # Panics
 /// If the variable holds anything else: a misspelt switch must not pass for a long run.
+#[allow(clippy::panic, reason = "only tests call it")]
 pub(crate) fn rounds<T>(few: T, all: T) -> T {
     match std::env::var("USHER_TESTS").as_deref() {
         Ok("long") => all,

@@ -455,5 +455,8 @@ fn what_is_said_never_to_be_shown_is_never_shown() {
             }
         }
     }
-    assert!(said > worlds / 3 && shown > 4 * worlds, "{said} offers were said never to be shown, {shown} were");
+    assert!(
+        said > worlds / 3 && shown > 4 * worlds,
+        "{said} offers were said never to be shown, {shown} were"
+    );
 }

@@ -2,6 +2,10 @@
 //! policy? Are the logged propensities true? Can they evaluate other policies? Everything is seeded.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly")]
 
+#[path = "../src/testing.rs"]
+mod testing;
+
+use testing::rounds;
 use usher::insight::evaluation::{Evaluation, Logged};
 use usher::learning::{Candidate, Learned, Pace, Posterior, Thompson, uniform};
 
@@ -142,7 +146,7 @@ fn a_logged_propensity_is_the_frequency_of_the_choice() {
     ];
     let mut thompson = Thompson::default();
     let probabilities = thompson.probabilities(&candidates, FLOOR).to_vec();
-    let decisions = 100_000_u32;
+    let decisions: u32 = rounds(10_000, 100_000);
     let mut chosen = vec![0.0; candidates.len()];
     for seed in 0..decisions {
         let (choice, propensity) =
@@ -163,12 +167,12 @@ fn a_logged_propensity_is_the_frequency_of_the_choice() {
 /// mean of the estimates is the truth, and most of the 95 % intervals cover it.
 #[test]
 fn logs_tell_what_another_policy_would_have_brought() {
-    const LOGS: u64 = 60;
     const CUSTOMERS: u32 = 1_500;
+    let logs: u64 = rounds(20, 60);
     // The chances are close together and high, so that a small log already means something.
     let rates = [0.30, 0.35, 0.25];
     let mut estimates = vec![Vec::new(); rates.len()];
-    for log in 1..=LOGS {
+    for log in 1..=logs {
         for (estimates, evaluation) in estimates.iter_mut().zip(log_of(1_000_000 * log, CUSTOMERS, &rates)) {
             estimates.push(evaluation.estimates().unwrap().ips);
         }
@@ -176,15 +180,15 @@ fn logs_tell_what_another_policy_would_have_brought() {
     for (offer, (estimates, rate)) in estimates.iter().zip(rates).enumerate() {
         let covers = |(low, high): (f64, f64)| (low..=high).contains(&rate);
         let covered = estimates.iter().filter(|estimate| covers(estimate.interval())).count();
-        let mean = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / LOGS as f64;
+        let mean = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / logs as f64;
         let squares: f64 = estimates.iter().map(|estimate| (estimate.value - mean).powi(2)).sum();
-        let error = (squares / (LOGS - 1) as f64 / LOGS as f64).sqrt();
+        let error = (squares / (logs - 1) as f64 / logs as f64).sqrt();
         println!(
-            "offer {offer}, truly {rate}: IPS {mean:.4} ± {error:.4} over {LOGS} logs, {covered} cover it"
+            "offer {offer}, truly {rate}: IPS {mean:.4} ± {error:.4} over {logs} logs, {covered} cover it"
         );
         assert!((mean - rate).abs() < 3.0 * error, "biased");
         // With a small log, intervals are a little too narrow for offers that it seldom shows.
-        assert!(covered as f64 >= 0.8 * LOGS as f64, "{covered} of {LOGS}");
+        assert!(covered as f64 >= 0.8 * logs as f64, "{covered} of {logs}");
     }
 }
 

@@ -462,7 +462,10 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 fn cases() -> u32 {
-    std::env::var("USHER_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or_else(|| rounds(12, 120))
+    std::env::var("USHER_MODEL_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or_else(|| rounds(12, 120))
 }
 
 proptest! {

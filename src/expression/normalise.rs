@@ -794,8 +794,7 @@ context:
         assert_eq!(normaliser.ranges, MAX_RANGES);
         let most = crate::testing::rounds(100_000, MAX_RANGES);
         normaliser.ranges = most;
-        let ranges: usize =
-            (0..most / 1_000 + 5).map(|_| normaliser.condition(&condition, 0).ranges()).sum();
+        let ranges: usize = (0..most / 1_000 + 5).map(|_| normaliser.condition(&condition, 0).ranges()).sum();
         assert_eq!(ranges, most + 5, "the last five are evaluated");
     }
 }

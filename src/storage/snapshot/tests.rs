@@ -312,7 +312,8 @@ fn a_truncated_or_longer_file_is_refused() {
     for compress in [false, true] {
         let bytes = bytes_of(&mut plain(if compress { 1500 } else { 100 }), compress);
         assert!(bytes.len() > 5000, "{}", bytes.len());
-        for length in (0..200).chain(bytes.len() - 4096..bytes.len()) {
+        for length in (0..200).chain((bytes.len() - 4096..bytes.len()).step_by(crate::testing::rounds(31, 1)))
+        {
             assert!(matches!(refusal(bytes[..length].to_vec()), LoadError::Damaged { .. }), "{length}");
         }
         check_refused([&bytes[..], &[0]].concat(), &format!("expected a file of {} bytes", bytes.len()));

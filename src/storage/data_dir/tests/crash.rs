@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{
-    End, JournalSettings, Opened, Promise, SETTINGS, Step, World, closed, start, start_with,
-};
+use super::{End, JournalSettings, Opened, Promise, SETTINGS, Step, World, closed, start, start_with};
 use crate::state::record::Record;
 use crate::storage::codec;
 use crate::storage::data_dir::{Kind, identity};
@@ -25,7 +23,7 @@ const LIVES: usize = 4;
 fn whatever_a_crash_leaves_a_start_finds_all_that_was_acknowledged() {
     // Disks that a crash or kill left, each started; `USHER_CRASHES` asks for another number.
     let asked = std::env::var("USHER_CRASHES");
-    let wanted = asked.map_or(crate::testing::rounds(1_000, 20_000), |number| number.parse().unwrap());
+    let wanted = asked.map_or(crate::testing::rounds(400, 20_000), |number| number.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let counts: Vec<Counts> = std::thread::scope(|scope| {
         let start = |thread| {
