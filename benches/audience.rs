@@ -1,9 +1,11 @@
-//! Counting customers by conditions of one, three and six atoms, over rows of 64 features in 96 bytes and a header of 8: rows a second, with
-//! the writer idle and at full speed, beside the floor: copying the rows, and a loop over plain columns of small numbers.
+//! Counting customers by conditions of one, three and six atoms, over rows of 64 features in 96 bytes with a
+//! header of 8. The figures are rows a second, with the writer idle and at full speed. Beside them stands the
+//! floor: copying the rows, and a loop over plain columns of small numbers.
 //!
-//! `cargo bench --bench audience` measures 1 and 10 million customers; `-- 3000000` that many. Every count is checked
-//! against the plain loop before anything is timed. `-- answer 10000000` counts what is asked for line by line on standard
-//! input, for `peers/duckdb`, whose data is made by the same formula.
+//! `cargo bench --bench audience` measures 1 and 10 million customers; `-- 3000000` measures that many. Every
+//! count is checked against the plain loop before anything is timed. `-- answer 10000000` counts the
+//! conditions that come line by line on standard input. `peers/duckdb` uses that, and makes its data by the
+//! same formula.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
@@ -27,14 +29,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WORDS: usize = 13;
 const RUNS: usize = 15;
-/// Seconds since 1970.
+/// The time of all counts, in seconds since 1970.
 const NOW: u64 = 1_800_000_000;
-/// How far back times lie.
+/// The farthest that times lie back, in seconds.
 const BACK: u64 = 14_400_000;
-/// One number in so many is missing.
+/// One number in this many is missing.
 const NULL: u64 = 50;
 
-/// Name, condition, and the same over a plain customer.
+/// A name, a condition, and the same condition over a plain customer.
 type Case = (&'static str, &'static str, fn(&Plain) -> bool);
 
 const CASES: [Case; 5] = [
@@ -56,7 +58,7 @@ const CASES: [Case; 5] = [
     }),
 ];
 
-/// What the conditions read, as plain numbers.
+/// The facts that the conditions read, as plain numbers.
 struct Plain {
     b0: bool,
     e0: u8,
@@ -66,7 +68,7 @@ struct Plain {
     t0: u32,
 }
 
-/// Scattered numbers that a few words of SQL make too: below 2^31, for the column of this number.
+/// Scattered numbers below 2^31, one for each customer and column. A few words of SQL can make the same ones.
 fn scattered(customer: u64, column: u64) -> u64 {
     const P: u64 = 2_147_483_647;
     let x = (customer * 1_103_515_245 + column * 7_654_321 + 1) % P;
@@ -167,7 +169,7 @@ fn counted(schema: &Schema, customers: &Customers, condition: &Expression) -> (C
     (count.unwrap(), took)
 }
 
-/// The median of some runs of each of these, taken in turn.
+/// For each piece of work the median of several runs, taken in turn.
 fn medians(mut work: Vec<Box<dyn FnMut() -> Duration + '_>>) -> Vec<Duration> {
     let mut times = vec![Vec::new(); work.len()];
     for _ in 0..RUNS {
@@ -179,7 +181,8 @@ fn medians(mut work: Vec<Box<dyn FnMut() -> Duration + '_>>) -> Vec<Duration> {
     times.iter().map(|times| times[RUNS / 2]).collect()
 }
 
-/// What the work took of a core, where the system says so in Linux's way, else of the clock: others may be at work too.
+/// The time that the work had a core. Others may be at work too, so this is the clock's time only where the
+/// system does not count it as Linux does.
 fn timed(work: impl FnOnce()) -> Duration {
     let (clock, core) = (Instant::now(), core_time());
     work();
@@ -187,14 +190,14 @@ fn timed(work: impl FnOnce()) -> Duration {
     core_time().zip(core).map_or(clock, |(end, begin)| end - begin)
 }
 
-/// What this thread has had of a core. Giving way brings the system's count up to date.
+/// The time this thread has had a core so far. Yielding first brings the system's count up to date.
 fn core_time() -> Option<Duration> {
     std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Reads all words of all rows as a scan does, each row under its sequence lock, and nothing else.
+/// Reads all words of all rows as a scan does, each row under its sequence lock, and does nothing else.
 fn copied(customers: &Customers) -> Duration {
     let words: Vec<usize> = (0..WORDS).collect();
     timed(|| {
@@ -256,7 +259,7 @@ fn report(what: &str, customers: u64, schema: &Schema, store: &Customers, condit
     }
 }
 
-/// Counts the conditions that come line by line: matching, total, microseconds.
+/// Answers each condition that comes in as a line: matching, total, microseconds.
 fn answer(customers: u64) {
     let schema = schema();
     let writer = filled(&schema, customers);

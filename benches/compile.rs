@@ -1,5 +1,5 @@
-//! From a rule set's text to an engine that decides, and its second half alone, by number of offers. The engine is
-//! checked to decide right before anything is timed.
+//! From a rule set's text to an engine that decides, and compiling alone, by number of offers. The engine's
+//! decisions are checked before anything is timed.
 #![allow(missing_docs, clippy::expect_used)]
 
 mod synthetic;
@@ -17,7 +17,7 @@ use usher::rules::rule_set::RuleSet;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 
-// As the server has it: compiling is little else than allocating.
+// The server's allocator: compiling is mostly allocation.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,7 +57,7 @@ fn check(synthetic: &Synthetic) {
     }
 }
 
-/// Looking for what is hardly meant: for 10,000 offers it must not keep whoever publishes waiting.
+/// The analysis behind the warnings: with 10,000 offers it must not keep a publisher waiting.
 fn analysis(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("analyse");
     group.sample_size(10);

@@ -1,5 +1,5 @@
-//! A decision by distribution and number of offers, and reading a row. Every answer is checked against one worked out
-//! without the engine before anything is timed.
+//! A decision by distribution and number of offers, and reading a row. Every answer is checked against one
+//! worked out without the engine before anything is timed.
 #![allow(missing_docs, clippy::expect_used)]
 
 mod synthetic;
@@ -23,12 +23,12 @@ use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 use usher::schema::{FeatureId, Schema};
 
-// As the server has it: compiling is little else than allocating.
+// The server's allocator.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Customers gone through in turn, so that no branch is learnt by heart; few enough to stay in cache.
+/// Customers asked for in turn: enough that no branch is learned by heart, few enough to stay in the cache.
 const CUSTOMERS: usize = 1_000;
 
 fn decisions(criterion: &mut Criterion) {
@@ -81,7 +81,7 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The golden decisions of the example banks: real conditions, guardrails, schedules and locales.
+/// The golden decisions of the example banks, with real conditions, guardrails, schedules and locales.
 fn golden(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide/golden decision of");
     for name in ["retail-bank", "bank-marketing"] {
@@ -110,22 +110,39 @@ fn golden(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What caps cost: ten of them for every offer, and twenty contacts of the customer, of the best offers too.
+/// A rule set of 20 offers in one group, with these texts in each offer, in the group, and beside the groups.
+fn rule_set(caps: &str, few: &str, top: &str) -> String {
+    let mut text = format!(
+        "rule_set: r\nplacements: {{slot: {{channels: [app, web]}}}}\ngroups: {{few: {{max: 30{few}}}}}\n{top}guardrails: {{all: 'true'}}\noffers:\n"
+    );
+    for i in 0..20 {
+        text.push_str(&format!("  o{i:02}: {{placements: [slot], attributes: {{group: few}}, treatments: [{{placement: slot, content: 1}}]{caps}}}\n"));
+    }
+    text
+}
+
+/// Twenty contacts of a customer: impressions, but the first of them dismissals.
+fn contacts(engine: &Engine, now: Time, dismissed: u32) -> Vec<u64> {
+    let contact = |i: u32| {
+        // Two impressions of each of the ten best offers, days apart; a dismissal is an hour old.
+        let (offer, ago) = (i % 10, 90_000 + i / 10 * 300_000 + i * 60);
+        let (kind, ago) =
+            if i < dismissed { (OutcomeKind::Dismiss, 3_600) } else { (OutcomeKind::Impression, ago) };
+        let place = engine.catalogue.place_number("slot", "app").expect("it has one");
+        Contact::new(OfferNumber(offer), place, kind, now.seconds() as u32 - ago).word()
+    };
+    let mut contacts: Vec<u64> = (0..20).map(contact).collect();
+    contacts.sort_unstable();
+    contacts
+}
+
+/// What caps cost: every offer has ten caps, and the customer has twenty contacts, of the best offers too.
 fn caps(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide/caps");
     let schema = Arc::new(
         Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int}}\n").expect("it is right"),
     );
-    let text = |caps: &str, few: &str, top: &str| {
-        let mut text = format!(
-            "rule_set: r\nplacements: {{slot: {{channels: [app, web]}}}}\ngroups: {{few: {{max: 30{few}}}}}\n{top}guardrails: {{all: 'true'}}\noffers:\n"
-        );
-        for i in 0..20 {
-            text.push_str(&format!("  o{i:02}: {{placements: [slot], attributes: {{group: few}}, treatments: [{{placement: slot, content: 1}}]{caps}}}\n"));
-        }
-        text
-    };
-    let capped = text(
+    let capped = rule_set(
         ", caps: [{max: 3, per: 7d}, {max: 2, per: 2d, scope: channel}, {max: 2, per: 2d, timezone: Asia/Shanghai}, {max: 3, per: 30d, on: click}], \
          suppress: {dismiss: 30d, click: 12h, convert: forever}",
         ", caps: [{max: 25, per: 7d}]",
@@ -135,22 +152,9 @@ fn caps(criterion: &mut Criterion) {
         let set = RuleSet::parse("r.yaml", text, &schema).expect("it is right");
         Engine::compile(&schema, &[(Arc::new(set), 1)]).expect("it fits together")
     };
-    let (plain, capped) = (engine(&text("", "", "")), engine(&capped));
+    let (plain, capped) = (engine(&rule_set("", "", "")), engine(&capped));
     let now = Time::parse("2026-11-20T10:00:00Z").expect("a time");
-    let contacts = |dismissed: u32| -> Vec<u64> {
-        let contact = |i: u32| {
-            // Two impressions of each of the ten best, days apart; those dismissed were so an hour ago.
-            let (offer, ago) = (i % 10, 90_000 + i / 10 * 300_000 + i * 60);
-            let (kind, ago) =
-                if i < dismissed { (OutcomeKind::Dismiss, 3_600) } else { (OutcomeKind::Impression, ago) };
-            let place = capped.catalogue.place_number("slot", "app").expect("it has one");
-            Contact::new(OfferNumber(offer), place, kind, now.seconds() as u32 - ago).word()
-        };
-        let mut contacts: Vec<u64> = (0..20).map(contact).collect();
-        contacts.sort_unstable();
-        contacts
-    };
-    let (none, passed, stopped) = (Vec::new(), contacts(0), contacts(3));
+    let (none, passed, stopped) = (Vec::new(), contacts(&capped, now, 0), contacts(&capped, now, 3));
     for (name, engine, contacts, first) in [
         ("none, no contacts", &plain, &none, "o00"),
         ("none, 20 contacts", &plain, &passed, "o00"),

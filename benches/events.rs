@@ -1,10 +1,14 @@
-//! Events folded by one thread, without journal and sync: one million customers, events in records of 512, each with an id.
+//! Events folded by one thread, without journal and sync: a million customers, and events in records of 512,
+//! each with an id.
 //!
-//! `cargo bench --bench events` measures outcomes of propositions (a contact, a budget, tallies of the total and of one arm),
-//! and events without an outcome, which are remembered and create or touch a row, as page views do. Customers are drawn at
-//! random, so that hardly anything is in a cache. Records are made beforehand. What was folded is checked, then figures are
-//! told: the best and the median of rounds, by the time that this thread had a core (where the system tells it, by the clock
-//! otherwise), since neighbours come and go. Not in it: reading requests, encoding, disks.
+//! `cargo bench --bench events` measures two kinds of events. Outcomes of propositions each add a contact,
+//! use a budget, and count in a total and in one arm. Events without an outcome, such as page views, are
+//! remembered and create or touch a row. Customers are drawn at random, so that hardly anything is in a
+//! cache. Records are made beforehand, and what was folded is checked afterwards.
+//!
+//! The figures are the best and the median round, because neighbours come and go. Time is what this thread
+//! had of a core where the system counts that, and the clock's otherwise. Not measured: reading requests,
+//! encoding, disks.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -26,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BEGIN: u32 = 1_790_000_000;
 const WORDS: u16 = 12;
-/// Per core; what the project set itself.
+/// Events a second and core: the aim that the project set itself.
 const TARGET_PER_S: f64 = 1e6;
 
 fn main() {
@@ -54,7 +58,7 @@ fn main() {
     check(&state, events * rounds);
 }
 
-/// A state with so many customers, all of whose features are set.
+/// A state with this many customers, each with all features set.
 fn filled(customers: usize) -> State {
     let mut state = State::new();
     let features: String =
@@ -104,7 +108,7 @@ fn outcome(number: u64, at: u32, random: &mut fastrand::Rng) -> Outcome {
     }
 }
 
-/// Events a second.
+/// Folds the records and returns the events a second.
 fn fold(state: &mut State, records: &[Record], events: usize) -> f64 {
     let (begin, on_core) = (Instant::now(), time_on_core());
     for record in records {
@@ -118,13 +122,14 @@ fn fold(state: &mut State, records: &[Record], events: usize) -> f64 {
     events as f64 / took.as_secs_f64()
 }
 
-/// How long this thread had a core, as Linux counts it.
+/// The time this thread has had a core so far, as Linux counts it.
 fn time_on_core() -> Option<Duration> {
     let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(Duration::from_nanos(counted.split_whitespace().next()?.parse().ok()?))
 }
 
-/// Every outcome is a contact, used up a budget and was counted with its arm; the same event again changes nothing.
+/// Every outcome must be a contact, must have used a budget and must count in its arm. The same event again
+/// must change nothing.
 fn check(state: &State, outcomes: usize) {
     let mut contacts = 0;
     state.customers().for_each(|_, row| contacts += row::contacts(row).len());

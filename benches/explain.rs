@@ -1,5 +1,5 @@
-//! An explained decision over 1,000 offers: everything that the core does, and the same over HTTP with the answer rendered. The
-//! answer is checked against one worked out without the engine before anything is timed.
+//! An explained decision over 1,000 offers: all that the core does, and the same over HTTP with the answer
+//! rendered. The answer is checked against one worked out without the engine before anything is timed.
 #![allow(missing_docs, clippy::expect_used, clippy::print_stdout)]
 
 mod synthetic;
@@ -19,16 +19,16 @@ use usher::node::{Define, Node};
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 
-// As the server has it.
+// The server's allocator.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const OFFERS: usize = 1_000;
-/// Customers gone through in turn, so that no branch is learnt by heart; few enough to stay in cache.
+/// Customers asked for in turn: enough that no branch is learned by heart, few enough to stay in the cache.
 const CUSTOMERS: usize = 100;
 
-/// Every offer is explained, the right ones are shown, and what is not says what it lacks.
+/// Every offer must be explained, the right ones shown, and each of the others must say what it lacks.
 fn check(synthetic: &Synthetic, customer: &Customer, decision: &Decision<'_>) {
     let shown = &decision.placements[0];
     assert_eq!(shown.explanations.len(), OFFERS);
@@ -74,7 +74,7 @@ fn rendered(criterion: &mut Criterion) {
     let mut stream = TcpStream::connect(server.address()).expect("it listens");
     let mut ask = || {
         let target = "/v1/decisions?customer=c&placement=slot&channel=app&explain=true";
-        // In one piece: the second of two would wait for the first to be acknowledged.
+        // In one write: the second of two would wait until the first is acknowledged.
         let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it is sent");
         read_answer(&mut stream)

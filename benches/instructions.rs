@@ -1,8 +1,9 @@
-//! Instructions of one decision, counted by valgrind: a figure that other work on the machine does not change.
-//! `cargo bench --no-default-features --bench instructions` (valgrind wants the system's allocator); a minute or two.
+//! Instructions of one decision, counted by valgrind: a figure that other work on the machine does not
+//! change. `cargo bench --no-default-features --bench instructions` takes a minute or two; valgrind wants the
+//! system's allocator.
 //!
-//! Not criterion, and no difference of two runs: callgrind collects in one function only, so building the engine is
-//! never counted. What it does not show: cache misses and mispredicted branches.
+//! Neither criterion nor a difference of two runs is needed: callgrind counts inside one function only, so
+//! building the engine is never counted. It does not see cache misses and mispredicted branches.
 #![allow(missing_docs, clippy::expect_used, clippy::print_stdout)]
 
 mod synthetic;
@@ -18,9 +19,9 @@ use usher::insight::decided::Decided;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 
-/// Decisions that are counted, each for another customer.
+/// How many decisions are counted, each for another customer.
 const DECISIONS: usize = 200;
-/// Says that this process is the one that is counted in.
+/// The argument of the process that runs under valgrind.
 const CHILD: &str = "--count";
 
 const DISTRIBUTIONS: [Distribution; 2] = [Distribution::Uniform, Distribution::Segmented];
@@ -47,7 +48,7 @@ fn main() {
     }
 }
 
-/// Instructions of all decisions of a child under valgrind.
+/// Instructions of all decisions of one process under valgrind.
 fn counted(distribution: Distribution, offers: usize, what: &str) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
@@ -77,7 +78,7 @@ fn count(distribution: Distribution, offers: usize, what: &str) {
     assert_eq!(found, fitting.sum::<usize>());
 }
 
-/// What is counted. Says how many offers were found.
+/// The function whose instructions are counted. Returns how many offers were found.
 #[inline(never)]
 fn decisions(
     synthetic: &Synthetic,

@@ -1,6 +1,6 @@
-//! What learning costs: the probabilities of a choice between 2, 5 and 20 offers of which more or less is known, and an
-//! outcome that is counted. Each is checked before it is timed: against draws from the posteriors themselves, and against
-//! what was counted.
+//! What learning costs: the probabilities of a choice between 2, 5 and 20 offers, of which more or less is
+//! known, and counting an outcome. Each is checked before it is timed: against draws from the posteriors
+//! themselves, and against what was counted.
 #![allow(missing_docs, clippy::expect_used)]
 
 use std::hint::black_box;
@@ -8,12 +8,13 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use usher::learning::{Candidate, LEARNED_WORDS, Learned, Pace, Posterior, Thompson, uniform};
 
-/// Sets of candidates gone through in turn, so that no branch is learnt by heart.
+/// Sets of candidates used in turn, so that no branch is learned by heart.
 const SETS: u32 = 64;
-/// Draws from every posterior, for the check.
+/// Draws from every posterior for the check.
 const DRAWS: u32 = 20_000;
 
-/// Offers clicked once in 20 to 100 times, shown 100 to 10,000 times each, worth about the same.
+/// An offer that was shown 100 to 10,000 times and clicked once in 20 to 100 times; all are worth about the
+/// same.
 fn offer(set: u32, rank: u32) -> Candidate {
     let chance = |of: u32| uniform(7, set, rank * 4 + of);
     let (rate, shown) = (0.01 + 0.04 * chance(0), 10_f64.powf(2.0 + 2.0 * chance(1)));
@@ -22,7 +23,7 @@ fn offer(set: u32, rank: u32) -> Candidate {
     Candidate::Learned { posterior, weight: 0.8 + 0.4 * chance(2) }
 }
 
-/// A draw from a posterior with many noes: Gamma over Gamma, the Gammas by Marsaglia and Tsang.
+/// A draw from a posterior with many noes: a ratio of Gammas, drawn by the method of Marsaglia and Tsang.
 fn draw(candidate: Candidate, next: &mut impl FnMut() -> f64) -> f64 {
     let Candidate::Learned { posterior, weight } = candidate else { return 0.0 };
     let mut gamma = |shape: f64| {
@@ -39,7 +40,7 @@ fn draw(candidate: Candidate, next: &mut impl FnMut() -> f64) -> f64 {
     weight * yes / (yes + no)
 }
 
-/// Four deviations of a frequency, and the error of the method.
+/// Each probability must be within four standard deviations of its frequency, plus the error of the method.
 fn check(candidates: &[Candidate], probabilities: &[f64]) {
     let mut best = vec![0.0; candidates.len()];
     let mut count = 0;

@@ -1,10 +1,12 @@
-//! Snapshots of a million customers with ids of 16 and rows of 96 bytes: how fast they are written, against writing and
-//! syncing as many bytes plainly; how fast they are loaded, against reading the file; what memory they take meanwhile,
-//! and what a reader of rows notices.
+//! Snapshots of a million customers with ids of 16 bytes and rows of 96. Four questions: How fast are they
+//! written, against plainly writing and syncing as many bytes? How fast are they loaded, against reading the
+//! file? How much memory do they take meanwhile? What does a reader of rows notice?
 //!
-//! `cargo bench --bench snapshot` measures; `-- 10000000` measures that many, `-- 10000000 3` in three rounds instead of five, `-- load` or `-- write` does only that, for a profiler. Medians of rounds in which all of it takes
-//! turns, because disks and neighbours change from minute to minute. The directory is `USHER_BENCH_DIR`, or a temporary
-//! one. Cold figures need root, who may drop the page cache.
+//! `cargo bench --bench snapshot` measures; `-- 10000000` measures that many customers, and `-- 10000000 3`
+//! in three rounds instead of five. `-- load` or `-- write` does only that, for a profiler. The figures are
+//! medians of rounds in which everything takes turns, because disks and neighbours change from minute to
+//! minute. The directory is `USHER_BENCH_DIR`, or a temporary one. Cold figures need root, because only root
+//! may empty the page cache.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -59,7 +61,7 @@ struct Bench<'p> {
     count: usize,
 }
 
-/// All figures of one kind, by what they are of.
+/// All measurements, by the name of what was measured.
 #[derive(Default)]
 struct Figures(BTreeMap<&'static str, Vec<f64>>);
 
@@ -158,7 +160,7 @@ impl Bench<'_> {
         written
     }
 
-    /// A state that was loaded lies in memory in the order in which it is written.
+    /// Writes a loaded state: its memory already lies in the order in which it is written.
     fn write_loaded(&mut self, figures: &mut Figures, written: &Written) {
         let loaded = snapshot::load(&self.disk, SALT, &written.name, &|_, _| {}).unwrap().state;
         let grown = std::mem::replace(&mut self.state, loaded);
@@ -207,7 +209,7 @@ impl Bench<'_> {
         }
     }
 
-    /// What a reader notices of a snapshot.
+    /// Measures what a reader notices of a snapshot.
     fn noticed(&mut self, figures: &mut Figures) {
         let customers = self.state.customers().clone();
         let without = reads(&customers, self.count, |stop| {
@@ -229,7 +231,7 @@ impl Bench<'_> {
         }
     }
 
-    /// A snapshot while a thread applies updates as fast as it can.
+    /// Takes a snapshot while a thread applies updates as fast as it can.
     fn while_writing(&mut self, figures: &mut Figures) {
         let frozen = self.state.freeze().unwrap();
         let (disk, state, count) = (&self.disk, &mut self.state, self.count);
@@ -262,7 +264,8 @@ impl Bench<'_> {
     }
 }
 
-/// Nanoseconds of reads of random rows, sorted, while `meanwhile` runs and until it calls what it is given.
+/// Nanoseconds of reads of random rows, sorted. Reads go on while `meanwhile` runs, until it calls its
+/// argument.
 fn reads(customers: &Customers, count: usize, meanwhile: impl FnOnce(&dyn Fn())) -> Vec<u32> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -305,18 +308,18 @@ fn id(number: usize) -> CustomerId {
     CustomerId::new(&format!("c-{number:014}")).unwrap()
 }
 
-/// Whether the page cache could be dropped.
+/// Whether the page cache could be emptied.
 fn drop_caches() -> bool {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "1").is_ok()
 }
 
-/// Begins a new count of the peak of this process's memory.
+/// Starts a new count of this process's peak of memory.
 fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Megabytes this process has, or had, in memory; 0 where the system does not say so in Linux's way.
+/// Megabytes that this process has or had in memory; 0 where the system does not count them as Linux does.
 fn resident(what: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(what));

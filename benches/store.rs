@@ -1,7 +1,8 @@
-//! Reading and writing rows of 96 bytes: a customer that was just read, a random one of a million, an overwrite.
+//! Reading and writing rows of 96 bytes: a customer that was just read, a random one of a million, an
+//! overwrite.
 //!
-//! Ids are made beforehand, so the cold figures hold two cache misses for the id itself and its place in the list;
-//! they do not hold what a real request costs besides.
+//! Ids are made beforehand, so the cold figures contain two cache misses for the id itself and its place in
+//! the list. They do not contain the other costs of a real request.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

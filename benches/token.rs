@@ -1,4 +1,4 @@
-//! Signing and checking a proposition token as a usual decision gives it: three rule sets, one arm.
+//! Signing and checking a proposition token of a usual decision: three rule sets, one arm.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CUSTOMER: &str = "c-00000000001001";
 const NOW: u32 = 1_790_000_000;
-/// As long is its text.
+/// The length of the token's text.
 const CHARACTERS: usize = 78;
 
 fn token() -> Token {

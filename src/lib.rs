@@ -39,3 +39,6 @@ pub mod node; // a running node: the engine in force, and the one road for write
 pub mod http; // the wire: routes, shapes, sockets, metrics
 pub mod bundle; // the folder of files that a data team writes
 pub mod cli; // the command line
+
+#[cfg(test)]
+mod testing;

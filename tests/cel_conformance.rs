@@ -1,8 +1,8 @@
 //! CEL's public conformance suite against the real `usher eval`.
 //!
 //! `USHER_CEL_SPEC` names the unpacked npm package `@bufbuild/cel-spec` (`npm pack
-//! @bufbuild/cel-spec@0.6.1`); without it there is nothing to run. What does not pass stands in
-//! `cel_conformance/skips.txt` with its reason, and nothing else does.
+//! @bufbuild/cel-spec@0.6.1`). Without it the test is skipped. `cel_conformance/skips.txt` lists what does
+//! not pass, each with its reason. A skip that is no longer needed fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -33,22 +33,22 @@ const SECTIONS: [&str; 18] = [
     "timestamps",
 ];
 
-/// A case of the suite as `cases.mjs` writes it.
+/// A case of the suite, as `cases.mjs` writes it.
 #[derive(serde::Deserialize)]
 struct Case {
     section: String,
     name: String,
-    /// Without the checker, as CEL allows.
+    /// Evaluated without type checking, which CEL allows.
     unchecked: bool,
-    /// Must have no value.
+    /// The expression must have no value.
     fails: bool,
-    /// The expression as the suite has it.
+    /// The expression as it stands in the suite.
     written: String,
     expression: String,
     variables: Value,
-    /// True if the expression has exactly the value that it must have.
+    /// Another expression, which is true if the first has exactly the value that the suite expects.
     exactly: Option<String>,
-    /// Its value is none that the language here has.
+    /// The expected value is of a kind that the language here does not have.
     #[serde(default)]
     foreign: bool,
 }
@@ -86,7 +86,8 @@ fn the_language_is_cel() {
             (Ok(()), Some(skip)) if skips[skip].by_name => {
                 wrong.push(format!("{} passes, but is skipped: {}", case.name, skips[skip].line));
             }
-            // That it fails says nothing: it would fail for the reason for which it is skipped.
+            // A case that must fail proves nothing here: it also fails for the reason for which it is
+            // skipped.
             (Ok(()), Some(_)) if case.fails => tally.skipped += 1,
             (Ok(()), _) => tally.passed += 1,
             (Err(_), Some(skip)) => {
@@ -155,7 +156,7 @@ impl Skip {
     }
 }
 
-/// Runs all cases, each as it is and, where a value is expected, asked whether it is exactly that.
+/// Runs all cases: each as it is and, where a value is expected, also asked whether it is exactly that value.
 fn run(cases: &[Case]) -> Vec<Result<(), String>> {
     let mut results = vec![Ok(()); cases.len()];
     for unchecked in [false, true] {

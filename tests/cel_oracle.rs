@@ -1,10 +1,14 @@
-//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Values
-//! must be the same; where one has no answer, neither must the other.
+//! A second opinion: random expressions, evaluated here and by the interpreter of the `cel` crate. Both must
+//! give the same value, or both must give none.
 //!
-//! Where that interpreter is not what the specification says, the generator leaves the construct out;
-//! `DEVIATIONS` says which and why.
+//! In a few places that interpreter is not what the specification says. The generator leaves those constructs
+//! out; `DEVIATIONS` says which and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../src/testing.rs"]
+mod testing;
+
+use testing::rounds;
 use usher::expression::{Facts, Scope, Syntax, TagMemo};
 use usher::input::origin::Origin;
 use usher::schema::context::Context;
@@ -12,11 +16,10 @@ use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 use usher::schema::{ChannelId, Schema};
 
-const CASES: usize = 20_000;
 const SEED: u64 = 20_261_122;
 
-/// Constructs on which `cel` 0.15 differs from the specification and its conformance suite, and which are
-/// left out therefore.
+/// Constructs that the generator leaves out because `cel` 0.15 differs from the specification and its
+/// conformance suite.
 const DEVIATIONS: [(&str, &str); 1] = [(
     "`<` and `>` of computed doubles",
     "it takes comparing with NaN for an error; by the specification it is false",
@@ -33,7 +36,7 @@ enum Kind {
     Texts,
 }
 
-/// Writes random expressions; most have the types they should have, a few do not.
+/// Writes random expressions. Most have the right types; a few do not.
 struct Generator {
     random: fastrand::Rng,
     /// Loop variables in scope.
@@ -192,7 +195,7 @@ impl Generator {
     }
 }
 
-/// A value as a text that says its type too; no answer is `none`.
+/// The value as a text that also says its type, or `none` if there is no answer.
 fn ours(expression: &str, variables: &[(String, Value<'static>)], schema: &Schema) -> String {
     let scope = Scope { variables, ..Scope::of(schema) };
     let Ok(syntax) = Syntax::parse(expression, Origin::default()) else { return "refused".into() };
@@ -267,7 +270,8 @@ fn random_expressions_mean_the_same_to_both() {
     context.add_variable("ss", vec!["bca".to_owned(), "x".to_owned()]).unwrap();
     let mut generator = Generator { random: fastrand::Rng::with_seed(SEED), names: Vec::new(), made: 0 };
     let (mut answered, mut wrong) = (0, Vec::new());
-    for _ in 0..CASES {
+    let cases = rounds(2_000, 20_000);
+    for _ in 0..cases {
         let expression = generator.next();
         let (ours, theirs) = (ours(&expression, &variables, &schema), theirs(&expression, &context));
         answered += usize::from(theirs != "none");
@@ -275,8 +279,8 @@ fn random_expressions_mean_the_same_to_both() {
             wrong.push(format!("{expression}\n    here {ours}, there {theirs}"));
         }
     }
-    println!("{CASES} expressions, {answered} of them with a value; left out: {DEVIATIONS:?}");
-    assert!(answered > CASES / 2, "most expressions should have a value, {answered} do");
+    println!("{cases} expressions, {answered} of them with a value; left out: {DEVIATIONS:?}");
+    assert!(answered > cases / 2, "most expressions should have a value, {answered} do");
     wrong.sort_by_key(String::len);
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
 }

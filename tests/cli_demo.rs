@@ -1,4 +1,4 @@
-//! `usher demo`, from a folder without any models: the bundle built in.
+//! `usher demo` in a folder without models: it must use the bundle that is built in.
 
 mod cli_support;
 

@@ -6,7 +6,7 @@ mod cli_support;
 use cli_support::*;
 use serde_json::Value;
 
-/// Two of every three choices of a fair coin brought something; the other policy takes heads nine times in ten.
+/// Two of every three choices of a fair coin paid off. The other policy takes heads nine times in ten.
 const CSV: &str =
     "reward,propensity,target\n1,0.5,0.9\n0,0.5,0.1\n1,0.5,0.9\n0,0.5,0.1\n1,0.5,0.9\n1,0.5,0.1\n";
 

@@ -14,7 +14,7 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// A server that has its state back, and with it its key.
+/// A server that has read its state back, and its key with it.
 fn ready(args: &[&str]) -> Server {
     let server = Server::start(args);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -25,7 +25,7 @@ fn ready(args: &[&str]) -> Server {
     server
 }
 
-/// The ids in a file of keys, in its order.
+/// The ids in a file of keys, in the order of the file.
 fn ids(path: &Path) -> Vec<String> {
     let text = text(path);
     let keys = text.lines().filter(|line| !line.starts_with('#'));

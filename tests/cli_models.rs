@@ -1,4 +1,4 @@
-//! Every bundle that comes with Usher is right, golden decisions included.
+//! Every bundle that comes with Usher passes its own check, golden decisions included.
 
 mod cli_support;
 

@@ -87,7 +87,7 @@ fn push_load_decide_and_roll_back() {
 fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
     let (bundle, server) = with_bundle();
     let path = bundle.path().to_str().unwrap();
-    // A placement that several files name gets another name: no order of single files would do.
+    // If several files name a placement and it gets another name, no order of pushing single files works.
     for (name, text) in [("slots", PLACEMENTS), ("a_wealth", WEALTH)] {
         write(bundle.path(), &format!("rule-sets/{name}.yaml"), text.replace("home_banner", "start_banner"));
     }
@@ -257,7 +257,7 @@ fn loading_stops_at_too_many_errors() {
     let file = write(bundle.path(), "c.csv", format!("customer,age\n{}", "x,999\n".repeat(9_000)));
     let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "3"]).ended(1);
     run.says(&["stopped: too many errors", "0 accepted"]);
-    // Two problems a row, one row.
+    // One row with two problems counts as one row.
     let file = write(bundle.path(), "d.csv", "customer,age,aum\na,999,-1\nb,999,-1\nc,1,1\n");
     let run = server.run(&["load", file.to_str().unwrap(), "--max-errors", "0"]).ended(1);
     run.says(&["0 accepted, 2 rejected"]);

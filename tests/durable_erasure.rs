@@ -1,8 +1,10 @@
-//! A customer who was deleted is gone from every file after a compaction, also when compactions were killed.
+//! A deleted customer is gone from every file after a compaction, even if compactions were killed before.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,15 +17,15 @@ use usher::schema::value::Value;
 
 const CANARIES: usize = 100;
 const OTHERS: usize = 300;
-/// In the id of every canary, and of nobody else.
+/// A part of every canary's id, and of no other id.
 const MARK: &str = "canary-4711-";
 
-/// Scores of canaries: so near each other that their codes share most of their bytes.
+/// The score of a canary. All are so close together that their codes share most bytes.
 fn score(number: usize) -> f64 {
     8_231_459.0 + number as f64 / 16_384.0
 }
 
-/// The bytes that the codes of all these scores share, as they are in a file.
+/// The bytes that the codes of all these scores share, as they stand in a file.
 fn score_bytes() -> Vec<u8> {
     let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
     let kind = &schema.feature(schema.find_feature("score").unwrap()).kind;
@@ -36,7 +38,7 @@ fn write(process: &Process, method: &str, id: &str, body: &str) {
     process.ask(method, &format!("/v1/customers/{id}"), body).is(200);
 }
 
-/// Others stay; canaries are put, snapshotted, changed, and deleted.
+/// Puts canaries, snapshots, changes and deletes them. The other customers stay.
 fn let_canaries_die(process: &Process) {
     let rows = |from: usize| {
         let canary =
@@ -63,7 +65,7 @@ fn write_others(process: &Process) {
     process.ask("POST", "/v1/customers", &(0..OTHERS).map(other).collect::<String>()).is(200);
 }
 
-/// The others are there, and nobody else.
+/// Checks that the other customers are there, and nobody else.
 #[track_caller]
 fn check_others(process: &Process) {
     assert_eq!(process.wait_until_ready()["customers"], OTHERS);
@@ -76,7 +78,7 @@ fn check_others(process: &Process) {
     assert_eq!(reply.status, 404);
 }
 
-/// How often the bytes are in the files of the directory and below.
+/// How often these bytes stand in the files of a folder and of the folders in it.
 fn count(folder: &Path, bytes: &[u8]) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let count_in = |path: &Path| {
@@ -86,7 +88,7 @@ fn count(folder: &Path, bytes: &[u8]) -> usize {
     entries.map(|path| if path.is_dir() { count(&path, bytes) } else { count_in(&path) }).sum()
 }
 
-/// Canaries by id and by score.
+/// How often canaries are found in the files: by id, and by score.
 fn canaries(home: &Home) -> (usize, usize) {
     (count(&home.data, MARK.as_bytes()), count(&home.data, &score_bytes()))
 }
@@ -140,7 +142,7 @@ fn compactions_that_are_killed_leave_nothing_that_the_next_does_not_remove() {
     let process = home.start(&[]);
     write_others(&process);
     drop(process);
-    for _ in 0..20 {
+    for _ in 0..testing::rounds(4, 20) {
         let process = home.start(&[]);
         let_canaries_die(&process);
         some_are_there(&home);

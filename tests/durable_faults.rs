@@ -1,11 +1,13 @@
-//! The real program on disks that lose power, fail, fill up or are slow: what was acknowledged is kept, what cannot be kept
-//! is refused, and decisions go on.
+//! The real program on disks that lose power, fail, fill up or are slow. What was acknowledged is kept, what
+//! cannot be kept is refused, and decisions go on.
 //!
-//! Most of it needs root (to mount) or strace; where that is missing a test says so and is skipped.
+//! Most of these tests need root (to mount) or strace. Where that is missing, a test says that it is skipped.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,14 +18,13 @@ use durable_support::history::History;
 use durable_support::rigs::{Cut, Filler, Mounted, strace};
 use durable_support::{Home, Process};
 use fastrand::Rng;
+use testing::rounds;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// Power cuts of each kind; `USHER_CUT_CYCLES` asks for another number.
-const CUTS: usize = 25;
-/// Small, so that snapshots are also taken by themselves.
+/// Small, so that the server also takes snapshots by itself.
 const ARGUMENTS: [&str; 2] = ["--snapshot-journal-mb", "1"];
 const DECISION: &str = "/v1/decisions?customer=nobody&placement=home_banner&channel=app";
-/// What must happen soon, on a slow and busy machine.
+/// How long a change that must come soon may take on a slow and busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 fn eventually(what: &str, mut done: impl FnMut() -> bool) {
@@ -46,15 +47,15 @@ fn put(process: &Process, id: &str) -> u16 {
     process.ask("PUT", &format!("/v1/customers/{id}"), r#"{"version": 1, "twin": 1}"#).status
 }
 
-/// Many customers at once, the same each time.
+/// Loads 1,000 customers at once, the same each time; returns the status.
 fn bulk(process: &Process) -> u16 {
     let row = |number| format!("{{\"customer\": \"bulk-{number}\", \"version\": 1, \"twin\": 1}}\n");
     process.ask("POST", "/v1/customers", &(0..1000).map(row).collect::<String>()).status
 }
 
-/// Cuts the power and kills the process. An ioctl plays the power cut, and a sync that is on its way meanwhile may return
-/// without an error although it was lost (a program of ten lines sees that, too). With the power nobody would have heard of
-/// it, so answers count until the cut begins.
+/// Cuts the power and kills the process. An ioctl plays the power cut. A sync that is under way at that
+/// moment may return without an error although its data is lost; a program of ten lines shows the same. In a
+/// real power cut nobody would hear that answer, so answers count only until the cut begins.
 fn cut(disk: &Mounted, how: Cut, process: &Process, deaf: &AtomicBool, wait: Duration) -> Option<()> {
     let armed = disk.arm(how)?;
     std::thread::sleep(wait);
@@ -65,9 +66,10 @@ fn cut(disk: &Mounted, how: Cut, process: &Process, deaf: &AtomicBool, wait: Dur
     cut
 }
 
+/// Cuts the power again and again; `USHER_CUT_CYCLES` asks for another number of cuts.
 fn survives_power_cuts(how: Cut) {
     let Some(disk) = Mounted::ext4(128) else { return };
-    let cycles = std::env::var("USHER_CUT_CYCLES").map_or(CUTS, |text| text.parse().unwrap());
+    let cycles = std::env::var("USHER_CUT_CYCLES").map_or(rounds(3, 25), |text| text.parse().unwrap());
     let (seed, home) = (fastrand::u64(..), Home::on(disk.path()));
     let (mut rng, mut history) = (Rng::with_seed(seed), History::new(seed));
     for _ in 0..cycles {
@@ -96,7 +98,7 @@ fn nor_when_the_log_of_the_file_system_goes_with_it() {
     survives_power_cuts(Cut::WithoutLog);
 }
 
-/// Writes until the journal fails; from then on decisions are made and writes are refused.
+/// Writes until the journal fails. From then on the server must decide and refuse writes.
 fn until_it_fails(process: &Process, history: &mut History) {
     history.load(process.address, |_| eventually("a sync fails", || !takes_writes(process)));
     for number in 0..20 {
@@ -109,11 +111,11 @@ fn until_it_fails(process: &Process, history: &mut History) {
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_what_was_survives_a_power_cut() {
     for when in [4, 9, 23, 60] {
-        // Once only: the next sync says that all is well, as Linux does.
+        // The sync fails only once: on Linux the next sync reports success.
         let Some(wrapper) = strace(&format!("error=EIO:when={when}")) else { return };
         let Some(disk) = Mounted::ext4(128) else { return };
         let (home, mut history) = (Home::on(disk.path()), History::new(when));
-        drop(home.start(&[])); // what a first start syncs is not meant
+        drop(home.start(&[])); // the syncs of a first start are not meant
         let process = home.start_under(&wrapper.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
         until_it_fails(&process, &mut history);
         let cut = cut(&disk, Cut::WithoutLog, &process, &AtomicBool::new(false), Duration::ZERO);
@@ -141,7 +143,8 @@ fn a_disk_that_cannot_keep_what_it_took_ends_writing_until_restart() {
     history.check(&home.start(&[]));
 }
 
-/// Fills the disk until a write is refused; decisions go on, nothing is lost, and writes go on as soon as there is room.
+/// Fills the disk until a write is refused. Decisions go on, nothing is lost, and writes go on once there is
+/// room.
 fn full_and_back(disk: &Mounted, home: &Home, history: &mut History) {
     let process = home.start(&[]);
     assert_eq!(bulk(&process), 200);
@@ -153,7 +156,7 @@ fn full_and_back(disk: &Mounted, home: &Home, history: &mut History) {
         assert!([200, 507].contains(&status), "{status}");
         status == 507
     });
-    // There may be room enough for it, and it makes more.
+    // The snapshot may find just enough room; then it makes more.
     let snapshot = process.ask("POST", "/v1/snapshots", "").status;
     assert!([201, 507].contains(&snapshot), "{snapshot}");
     decides(&process);
@@ -196,14 +199,15 @@ fn a_limit_on_file_sizes_is_a_full_disk_and_kills_nobody() {
 #[test]
 fn two_processes_never_share_a_directory_and_a_dead_one_is_no_obstacle() {
     let home = Home::new();
-    for number in 0..20 {
+    let starts = rounds(4, 20);
+    for number in 0..starts {
         let process = home.start(&[]);
         home.refused("a second process").says(&["another process has this data directory"]);
         assert_eq!(put(&process, &format!("c-{number}")), 200);
         process.kill();
         drop(process);
     }
-    assert_eq!(home.start(&[]).wait_until_ready()["customers"], 20);
+    assert_eq!(home.start(&[]).wait_until_ready()["customers"], starts);
 }
 
 fn time_decisions(process: &Process, count: usize) -> Vec<Duration> {
@@ -253,7 +257,7 @@ fn decisions_do_not_wait_for_a_slow_disk_but_writes_do() {
     assert!(beside < 10 * alone + DELAY / 3, "{beside:?} (99 of 100) beside slow writes, {alone:?} alone");
 }
 
-/// Name and content of every file.
+/// The name and content of every file in a folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries
@@ -283,8 +287,8 @@ fn what_a_later_version_wrote_is_refused_and_left_as_it_is() {
     assert_eq!(home.start(&[]).wait_until_ready()["customers"], 1001);
 }
 
-/// Gives all files of a kind the next version, at byte 8, with the checksum that belongs to it: they begin, at these places,
-/// with a head of so many bytes and its checksum.
+/// Gives all files of a kind the next version, at byte 8, with a matching checksum. `starts` says where their
+/// heads begin; a head has `length` bytes and then its checksum.
 fn check_later(
     home: &Home,
     before: &BTreeMap<String, Vec<u8>>,
@@ -325,7 +329,7 @@ fn a_directory_that_lost_files_never_starts_empty() {
     assert_eq!(home.start(&[]).wait_until_ready()["customers"], 1001);
 }
 
-/// Without these files a start is refused, and nothing is changed by it.
+/// Checks that a start without these files is refused and changes nothing.
 fn check_without(
     home: &Home,
     files_before: &BTreeMap<String, Vec<u8>>,

@@ -1,11 +1,14 @@
-//! The real program killed and stopped under load, and started again over the same directory: what was acknowledged is
-//! there, nothing is there that was never sent, and nobody had to repair anything.
+//! The real program is killed and stopped under load, and started again over the same directory. What was
+//! acknowledged must be there, nothing may be there that was never sent, and nobody has to repair anything.
 //!
-//! SIGKILL does not lose what the kernel was given, so this says nothing about syncing; durable_faults.rs cuts the power.
+//! SIGKILL does not lose what the kernel already has, so this proves nothing about syncing: durable_faults.rs
+//! cuts the power.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cli_support;
 mod durable_support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::time::Duration;
 
@@ -13,17 +16,18 @@ use durable_support::Home;
 use durable_support::history::History;
 use durable_support::rigs::say;
 use fastrand::Rng;
+use testing::rounds;
 
-/// Kills in each of the two directories; `USHER_KILL_CYCLES` asks for another number.
-const CYCLES: usize = 150;
-/// Small, so that snapshots are also taken by themselves.
+/// Small, so that the server also takes snapshots by itself.
 const ARGUMENTS: [&str; 2] = ["--snapshot-journal-mb", "1"];
 
+/// Kills in each of the two directories. `USHER_KILL_CYCLES` asks for another number in both together.
 fn cycles() -> usize {
-    std::env::var("USHER_KILL_CYCLES").map_or(CYCLES, |text| text.parse::<usize>().unwrap().div_ceil(2))
+    let asked = std::env::var("USHER_KILL_CYCLES");
+    asked.map_or(rounds(5, 150), |text| text.parse::<usize>().unwrap().div_ceil(2))
 }
 
-/// Says on failure where the run was.
+/// If the test fails, prints how far it got.
 struct At {
     seed: u64,
     cycle: usize,
@@ -41,7 +45,7 @@ fn after(rng: &mut Rng, most_ms: u64) -> Duration {
     Duration::from_micros(rng.u64(..most_ms * 1000))
 }
 
-/// Now and then a start is killed, too: before it listens, or while it reads.
+/// Kills a start as well: before it listens, or while it reads its files.
 fn kill_a_start(home: &Home, rng: &mut Rng) {
     if rng.bool() {
         home.kill_start_after(after(rng, 15), &ARGUMENTS);
@@ -83,11 +87,11 @@ fn nor_in_another_directory_at_the_same_time() {
     survives_kills(fastrand::u64(..));
 }
 
-/// Until the first record is there it is no directory yet; from then on it is a whole one.
+/// Before its first record a directory counts as not there; from then on it is whole.
 #[test]
 fn a_first_start_that_is_killed_leaves_nothing_half_made() {
     let mut rng = Rng::new();
-    for _ in 0..30 {
+    for _ in 0..rounds(5, 30) {
         let home = Home::new();
         for _ in 0..3 {
             home.kill_start_after(after(&mut rng, 40), &ARGUMENTS);
@@ -100,7 +104,7 @@ fn a_first_start_that_is_killed_leaves_nothing_half_made() {
 fn a_stop_under_load_keeps_everything_acknowledged_in_a_last_snapshot() {
     let mut rng = Rng::new();
     let (home, mut history) = (Home::new(), History::new(rng.u64(..)));
-    for _ in 0..10 {
+    for _ in 0..rounds(3, 10) {
         let process = home.start(&ARGUMENTS);
         history.check(&process);
         let pause = after(&mut rng, 100);

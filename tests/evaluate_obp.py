@@ -1,4 +1,4 @@
-"""What obp itself estimates on its Open Bandit sample: IPW, self-normalised IPW and doubly robust, as one JSON document.
+"""Prints obp's own estimates on its Open Bandit sample as one JSON document: IPW, self-normalised IPW, doubly robust.
 
     python3 evaluate_obp.py UNPACKED_WHEEL
 
@@ -20,7 +20,7 @@ ITEMS, POSITIONS = 80, 3
 
 
 def estimators(wheel):
-    """obp.ope.estimators, without obp's own __init__ files, which import far more."""
+    """The module obp.ope.estimators, without obp's own __init__ files, which import far more."""
     for name, attributes in {
         "torch": {"Tensor": type("Tensor", (), {})},
         "pandas": {"DataFrame": object},

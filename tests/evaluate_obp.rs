@@ -1,8 +1,9 @@
-//! `usher evaluate` against obp on the Open Bandit sample: the logs of two policies of a fashion shop, with propensities.
+//! `usher evaluate` against obp on the Open Bandit sample: logs of two policies of a fashion shop, with
+//! propensities.
 //!
-//! `USHER_OBP` names the unpacked wheel (`pip download --no-deps obp==0.4.1`); without it there is nothing to run. Expected
-//! are the figures of obp's own estimators, as `evaluate_obp.py` has them print; where `python3` has numpy they are computed
-//! anew.
+//! `USHER_OBP` names the unpacked wheel (`pip download --no-deps obp==0.4.1`). Without it the tests are
+//! skipped. The expected figures are those of obp's own estimators, as `evaluate_obp.py` prints them. If
+//! `python3` has numpy, they are computed again.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may fail loudly")]
 
 mod cli_support;
@@ -17,14 +18,14 @@ use serde_json::Value;
 const ITEMS: usize = 80;
 const POSITIONS: usize = 3;
 
-/// Policy in question, policy that was logged, IPS, SNIPS, DR: printed by obp 0.4.1 with numpy 2.4.6.
+/// Policy to evaluate, policy of the log, IPS, SNIPS, DR: printed by obp 0.4.1 with numpy 2.4.6.
 const FIGURES: [(&str, &str, [f64; 3]); 3] = [
     ("bts", "random", [0.005035366932711512, 0.0052530721964214695, 0.004970088827025795]),
     ("uniform", "random", [0.0038, 0.0038, 0.0037180498398672254]),
     ("uniform", "bts", [0.0023596395168460037, 0.002333713893161806, 0.004197486263809148]),
 ];
 
-/// A line of a log; numbers from 0.
+/// A line of a log. Numbers start at 0.
 struct Round {
     item: usize,
     position: usize,
@@ -61,7 +62,7 @@ fn table(log: &[Round], value: impl Fn(&Round) -> f64) -> Table {
     table
 }
 
-/// "uniform", or "bts" by how often it showed each item on each position.
+/// The policy `uniform`, or `bts` as the share of each item on each position.
 fn policy(name: &str, bts: &[Round]) -> Table {
     if name == "uniform" {
         return [[1.0 / ITEMS as f64; POSITIONS]; ITEMS];
@@ -74,7 +75,8 @@ fn policy(name: &str, bts: &[Round]) -> Table {
     shown
 }
 
-/// The log as `usher evaluate` takes it. The reward model is the share of clicks by item and position.
+/// The log in the form that `usher evaluate` takes. The reward model is the share of clicks by item and
+/// position.
 fn csv_of(log: &[Round], target: &Table) -> String {
     let (clicks, shown) = (table(log, |round| round.click), table(log, |_| 1.0));
     let expected = |item: usize, position: usize| clicks[item][position] / shown[item][position].max(1.0);
@@ -99,7 +101,7 @@ fn near(found: &Value, expected: f64, what: &str) {
     assert!((found / expected - 1.0).abs() < 1e-9, "{what}: {found}, obp says {expected}");
 }
 
-/// What obp says now, if Python and numpy are there.
+/// The figures that obp computes now, if Python and numpy are there.
 fn live(wheel: &Path) -> Option<Value> {
     let numpy = Command::new("python3").args(["-c", "import numpy"]).output().ok()?;
     if !numpy.status.success() {

@@ -1,6 +1,6 @@
-//! Expressions made to hang or to eat memory: each is refused, or answered, at once and in little memory, and
-//! says which limit it is that it is beyond. `USHER_PROGRAM` names another build to try them on, for figures
-//! of a release.
+//! Expressions made to hang or to eat memory. Each is refused, or answered at once and in little memory. A
+//! refusal says which limit is exceeded. `USHER_PROGRAM` names another build to try them on, for instance a
+//! release build.
 #![cfg(target_os = "linux")] // the peak of memory is read from /proc
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Against hanging: debug builds on busy machines are slow.
+/// An expression that takes longer hangs; debug builds on busy machines are slow.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 const MEMORY_LIMIT_KIB: u64 = 64 * 1024;
 
@@ -28,7 +28,7 @@ fn explode(expression: &str) -> Outcome {
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    // The first line is for starting up; the process is alive until its input ends, so its peak can be read.
+    // The first line is for starting up. The process lives until its input ends, so we can read its peak.
     let mut ask = |expression: &str| {
         let question =
             json!({"expression": expression, "variables": {"a": 1, "s": "x".repeat(1_000), "m": {"a": 1}}});
@@ -53,7 +53,7 @@ fn ten(body: &str) -> String {
     format!("[0,1,2,3,4,5,6,7,8,9].{body}")
 }
 
-/// What each is, the bomb, and what the answer says.
+/// For each bomb its name, the expression, and what the answer must say.
 fn bombs() -> Vec<(&'static str, String, &'static str)> {
     let nested = |inner: &str, times: usize, kind: &str| {
         (0..times).fold(inner.to_owned(), |body, i| ten(&format!("{kind}(x{i}, {body})")))

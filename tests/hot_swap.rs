@@ -1,8 +1,10 @@
-//! Rule sets swapped a thousand times under decisions at full speed: every answer is wholly of one version, none fails,
-//! and what was swapped out is freed.
+//! Rule sets are swapped again and again under decisions at full speed. Every answer is of one version as a
+//! whole, none fails, and the memory of old versions is freed.
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper that cannot go on fails its test
 
 mod support;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use support::{Client, Running, running_with};
+use testing::rounds;
 use usher::decide::{Context, Request, decide, eligible};
 use usher::engine::Engine;
 use usher::http::Settings;
@@ -19,13 +22,12 @@ use usher::schema::Schema;
 use usher::schema::value::{Time, Value};
 use usher::schema::vector::FeatureVector;
 
-const SWAPS: u64 = 1_000;
 const OFFERS: usize = 200;
 const COUNT: usize = 3;
 const DECIDERS: usize = 2;
 const CONNECTIONS: usize = 4;
 
-/// Stops the threads of a test when it ends, also where it fails: nobody waits for them for ever.
+/// Stops the threads of a test when it ends or fails, so that it never waits for them forever.
 struct Stop<'s>(&'s AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -34,7 +36,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Offer `i` is for those aged `i` and more; in odd versions the last offers are worth most, in even ones the first.
+/// Offer `i` is for those aged `i` or more. In odd versions later offers are worth more, in even ones earlier
+/// offers.
 fn rule_set(schema: &Schema, odd: bool) -> RuleSet {
     let mut text =
         format!("rule_set: many\nplacements: {{slot: {{channels: [app], count: {COUNT}}}}}\noffers:\n");
@@ -50,7 +53,7 @@ fn rule_set(schema: &Schema, odd: bool) -> RuleSet {
     RuleSet::parse("many.yaml", &text, schema).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// What a version shows, as JSON.
+/// What a version shows at this age, as JSON.
 fn expected(odd: bool, age: usize) -> Vec<String> {
     let content = |i: usize| format!(r#"{{"odd":{odd},"n":{i}}}"#);
     let fitting = 0..=age.min(OFFERS - 1);
@@ -61,7 +64,7 @@ fn expected(odd: bool, age: usize) -> Vec<String> {
     }
 }
 
-/// Decides for all ages in turn until told to stop. Says how many decisions that were.
+/// Decides for all ages in turn until told to stop. Returns the number of decisions.
 fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicBool) -> usize {
     let age = schema.feature(schema.feature_id("age").unwrap());
     let mut row = vec![0; schema.row_words()];
@@ -110,13 +113,13 @@ fn a_decision_uses_one_engine_and_old_engines_are_freed() {
         Arc::new(Engine::compile(&schema, &[(set, version as u32)]).unwrap())
     };
     let live = ArcSwap::new(compiled(1));
-    let stop = AtomicBool::new(false);
+    let (stop, swaps) = (AtomicBool::new(false), rounds(100, 1_000));
     let mut engines = vec![Arc::downgrade(&live.load())];
     thread::scope(|scope| {
         let stopping = Stop(&stop);
         let deciders: Vec<_> =
             (0..DECIDERS).map(|_| scope.spawn(|| decide_all_the_time(&schema, &live, &stop))).collect();
-        for version in 2..=SWAPS + 1 {
+        for version in 2..=swaps + 1 {
             let engine = compiled(version);
             engines.push(Arc::downgrade(&engine));
             live.store(engine);
@@ -130,7 +133,7 @@ fn a_decision_uses_one_engine_and_old_engines_are_freed() {
         }
     });
     let alive = |engines: &[std::sync::Weak<Engine>]| engines.iter().filter(|e| e.strong_count() > 0).count();
-    assert_eq!((engines.len() as u64, alive(&engines)), (SWAPS + 1, 1), "only the last one is in use");
+    assert_eq!((engines.len() as u64, alive(&engines)), (swaps + 1, 1), "only the last one is in use");
     drop(live);
     assert_eq!(alive(&engines), 0);
 }
@@ -154,7 +157,7 @@ fn push(client: &mut Client, version: u64) {
     assert_eq!((&reply.json()["version"], &reply.json()["active"]), (&version.into(), &true.into()));
 }
 
-/// Asks on one connection until told to stop. Says how many answers it saw, and of how many versions.
+/// Asks on one connection until told to stop. Returns how many answers it saw, and of how many versions.
 fn ask_all_the_time(server: &Running, acknowledged: &AtomicU64, stop: &AtomicBool) -> (usize, usize) {
     let (mut client, mut newest) = (server.client(), 0);
     let (mut answers, mut versions) = (0, 0);
@@ -182,12 +185,13 @@ fn no_answer_over_http_mixes_versions_or_fails() {
     let mut client = server.client();
     push(&mut client, 1);
     let (acknowledged, stop) = (AtomicU64::new(1), AtomicBool::new(false));
+    let swaps = rounds(100, 1_000);
     thread::scope(|scope| {
         let stopping = Stop(&stop);
         let askers: Vec<_> = (0..CONNECTIONS)
             .map(|_| scope.spawn(|| ask_all_the_time(&server, &acknowledged, &stop)))
             .collect();
-        for version in 2..=SWAPS + 1 {
+        for version in 2..=swaps + 1 {
             push(&mut client, version);
             acknowledged.store(version, Ordering::Release);
             if askers.iter().any(|asker| asker.is_finished()) {
@@ -200,5 +204,5 @@ fn no_answer_over_http_mixes_versions_or_fails() {
             assert!(answers > 1 && versions > 1, "{answers} answers of {versions} versions");
         }
     });
-    assert_eq!(acknowledged.load(Ordering::Relaxed), SWAPS + 1);
+    assert_eq!(acknowledged.load(Ordering::Relaxed), swaps + 1);
 }

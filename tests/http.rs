@@ -482,7 +482,7 @@ fn an_address_in_use_is_an_error_and_a_public_one_needs_a_word() {
     assert!(matches!(public, ListenError::Anonymous(_)), "{public}");
     let allowed = usher::http::Settings { allow_anonymous: true, ..settings() };
     serve("0.0.0.0:0".parse().unwrap(), node(), allowed).unwrap().stop();
-    // A port is free again at once.
+    // The port is free again at once.
     let (address, again) = (server.address, node());
     let mut server = server;
     server.server.take().unwrap().stop();
@@ -506,7 +506,7 @@ fn a_bundle_is_all_or_nothing() {
         |name: &str, version: u32, active: bool| json!({"name": name, "version": version, "active": active});
     assert_eq!(first.status, 200, "{}", first.text());
     assert_eq!(first.json()["rule_sets"], json!([version("wealth", 1, true), version("cards", 1, true)]));
-    // A placement used by several files gets another name; file by file no order of pushes could do that.
+    // If several files use a placement and it gets another name, no order of pushing single files works.
     let renamed = |text: &str| text.replace("home", "start");
     let (wealth, cards) = (renamed(support::RULES), renamed(cards));
     let schema = support::SCHEMA.replace("context:", "  vip: {kind: bool}\ncontext:");

@@ -1,4 +1,4 @@
-//! Counting audiences over HTTP: right, wrong, and not in the way of decisions.
+//! Counting audiences over HTTP: right questions, wrong ones, and decisions that do not wait meanwhile.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -102,7 +102,7 @@ fn a_wrong_condition_is_told_all_its_problems_with_their_places() {
     assert_eq!(server.json("POST", COUNT, &deep).status, 422);
 }
 
-/// A condition that takes as long as one may, for every customer.
+/// The most expensive condition that is allowed.
 fn dear() -> Value {
     let list = (0..30).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
     json!({"when": format!("[{list}].all(a, [{list}].exists(b, double(a + b) > aum * double(age)) || aum >= 0.0)")})

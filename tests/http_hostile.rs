@@ -1,4 +1,5 @@
-//! The contract over a real socket: what bad requests get. Never a panic, never a 5xx, always where and what.
+//! The contract over a real socket: what bad requests get. Never a panic, never a 5xx, and always what is
+//! wrong where.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::{Reply, Running, running, running_with, settings};
 
-/// What every refusal must look like.
+/// Checks the form that every refusal must have, and returns its body.
 fn refused(reply: &Reply, status: u16) -> Value {
     assert_eq!(reply.status, status, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
@@ -264,7 +265,7 @@ fn bodies_too_large_are_refused_unread() {
         ("PUT", "/v1/schema", "application/yaml", 8 * 1024 * 1024),
         ("POST", "/v1/customers", "text/csv", 8 * 1024 * 1024),
     ] {
-        // The length alone is enough: not one byte of the body is sent.
+        // The length alone is enough to refuse it: not one byte of the body is sent.
         let head = |length: usize| {
             format!(
                 "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
@@ -275,7 +276,7 @@ fn bodies_too_large_are_refused_unread() {
         let reply = client.reply();
         refused(&reply, 413);
         assert_eq!(reply.header("connection"), Some("close"));
-        // Without a length it is counted; what was sent meanwhile does not cost the client the answer.
+        // Without a length the server counts. The client gets its answer although it was still sending.
         let mut client = server.client();
         client.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes());
         let chunk = [format!("{:x}\r\n", 64 * 1024).as_bytes(), &[b' '; 64 * 1024], b"\r\n"].concat();
@@ -286,7 +287,7 @@ fn bodies_too_large_are_refused_unread() {
         }
         refused(&client.reply(), 413);
     }
-    // Exactly as much as there may be is read.
+    // A body of exactly the bound is read.
     let body = format!("{{}}{}", " ".repeat(64 * 1024 - 2));
     refused(&server.json("POST", "/v1/decisions", &body), 400);
     refused(&server.json("POST", "/v1/decisions", &format!("{body} ")), 413);
@@ -352,7 +353,7 @@ fn http2_is_hung_up_on() {
     assert!(client.closed());
 }
 
-/// hyper takes the chunks and drops the length; then nothing that follows may be taken for a request of its own.
+/// hyper takes the chunks and drops the length. Nothing that follows may then count as a request of its own.
 #[test]
 fn a_length_beside_chunks_does_not_smuggle() {
     let server = running();
@@ -392,7 +393,7 @@ fn slow_heads_idle_connections_and_silent_ones_are_closed_in_time() {
     let mut kept = server.client();
     kept.request("GET", "/livez", "", b"");
     kept.reply();
-    std::thread::sleep(head * 2); // idle is not a slow head
+    std::thread::sleep(head * 2); // an idle connection is no slow head
     kept.request("GET", "/livez", "", b"");
     assert_eq!(kept.reply().status, 200);
     kept.send(b"GET /li");
@@ -419,7 +420,7 @@ fn a_client_that_does_not_read_is_given_up() {
     let mut client = server.client();
     let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
     let begun = Instant::now();
-    // The server stops reading when it cannot write, and then it hangs up.
+    // When the server cannot write, it stops reading, and then it hangs up.
     while client.try_send(&request) {
         assert!(
             begun.elapsed() < Duration::from_secs(8),
@@ -523,7 +524,7 @@ fn clients_that_only_say_that_they_will_send_much_block_nobody() {
     let large = [b"customer,age\n".to_vec(), b"c-1,41\n".repeat(60_000)].concat();
     let load = || server.call("POST", "/v1/customers?dry_run=true", "content-type: text/csv\r\n", &large);
     assert_eq!(load().status, 200);
-    // Those that did send much take places, but never those of rule sets.
+    // Clients that did send much take places, but never the places of rule sets.
     for _ in 0..usher::http::bounds::MAX_LARGE_BODIES {
         let mut client = server.client();
         let length = 2 * large.len();

@@ -1,4 +1,5 @@
-//! Caps, budgets and tokens over HTTP: what was acknowledged on one channel is seen by the next decision on any other.
+//! Caps, budgets and tokens over HTTP: the next decision on any channel sees what was acknowledged on
+//! another.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -16,11 +17,11 @@ use usher::node::{Define, Node};
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 12;
 const CHANNELS: [&str; 4] = ["app", "chatbot", "web", "branch"];
-/// Impressions of `card` that one customer may have.
+/// The most impressions of `card` that one customer may have.
 const CAP: usize = 5;
-/// Impressions of `gift` that all customers together may have.
+/// The most impressions of `gift` that all customers together may have.
 const BUDGET: usize = 60;
-/// Customers who may take `bonus`.
+/// The most customers who may take `bonus`.
 const FIRST: usize = 20;
 
 const SCHEMA: &str = "schema: live
@@ -76,7 +77,7 @@ fn running() -> Running {
     Running { node, address: server.address(), server: Some(server) }
 }
 
-/// One client that talks JSON on one connection.
+/// A client that speaks JSON on one connection.
 struct Talker(Client);
 
 impl Talker {
@@ -88,7 +89,7 @@ impl Talker {
         reply.json()
     }
 
-    /// The first proposition of a placement: offer and token.
+    /// Offer and token of the first proposition of a placement.
     fn shown(&mut self, customer: &str, channel: &str, placement: &str) -> Option<(String, String)> {
         let request = json!({"customer": customer, "channel": channel, "placements": [{"id": placement}]});
         let answer = self.post("/v1/decisions", &request);
@@ -148,7 +149,7 @@ fn sixty_four_clients_never_get_more_of_a_budget_than_there_is() {
             let channel = CHANNELS[(client + round) % CHANNELS.len()];
             let Some((_, token)) = talker.shown(&customer, channel, "wide") else { continue };
             shown.fetch_add(1, Ordering::SeqCst);
-            // Some clients never tell that it was seen: the place stays held.
+            // Some clients never report the impression: their place stays held.
             if client % 3 > 0 {
                 let answer = talker.outcome(&customer, "impression", &token);
                 counted.fetch_add(answer["accepted"].as_u64().unwrap() as usize, Ordering::SeqCst);
@@ -212,7 +213,7 @@ fn three_page_views_change_the_next_decision_and_each_event_counts_once() {
     assert_eq!(customer["features"]["fx_views"], 3, "an event made the customer known: {customer}");
 }
 
-/// A body with its media type, and how many events of it are taken, are duplicates, are rejected.
+/// A body and its media type, with the numbers of events that are accepted, duplicates and rejected.
 #[test]
 fn events_come_one_by_one_in_lists_in_lines_and_packed_and_each_is_judged_by_itself() {
     let running = running();

@@ -1,4 +1,4 @@
-//! What operators ask and see: a server whose node is not there yet, snapshots, readiness, metrics.
+//! What operators ask and see: a server whose node is not open yet, snapshots, readiness, metrics.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -153,7 +153,7 @@ fn clients_that_ask_for_a_snapshot_and_leave_do_no_harm() {
         let mut socket = std::net::TcpStream::connect(server.address).unwrap();
         socket.write_all(b"POST /v1/snapshots HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     }
-    // Too many at once are refused; all places are free again soon.
+    // Too many at once are refused. Soon all places are free again.
     let deadline = Instant::now() + Duration::from_secs(5);
     while Instant::now() < deadline && server.call("POST", "/v1/snapshots", "", b"").status == 503 {}
     is_problem(&server.call("POST", "/v1/snapshots", "", b""), 409, "--data DIR");

@@ -1,4 +1,4 @@
-//! What was decided is counted exactly, whichever thread decided it and whatever was published meanwhile.
+//! Decisions are counted exactly, whichever thread makes them and whatever is published meanwhile.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -10,7 +10,7 @@ use usher::node::Define;
 const CLIENTS: u64 = 8;
 const EACH: u64 = 150;
 
-/// Decides for one who may be shown `steady` and for one who may not, by turns.
+/// Decides in turn for a customer who may be shown `steady` and for one who may not.
 fn decide(client: &mut support::Client, round: u64) {
     let customer = if round.is_multiple_of(2) { "rich" } else { "poor" };
     let target = format!("/v1/decisions?customer={customer}&channel=app&placement=home&count=2");
@@ -56,7 +56,7 @@ fn decisions_of_all_threads_are_counted_exactly_while_rule_sets_change() {
     });
     let found = server.get("/v1/stats").json();
     let all = CLIENTS * EACH;
-    // The rich are shown both; `brand` may be shown to everybody, so that it is never a fallback.
+    // The rich are shown both. `brand` may be shown to everybody, so it never counts as a fallback.
     let expected = [row("brand", all, 0), row("steady", all / 2, 0)];
     assert_eq!(found["rows"], json!(expected));
     let place = json!({"placement": "home", "channel": "app", "asked": all, "fallbacks": 0, "empty": 0,
@@ -189,7 +189,7 @@ offers:
     treatments: [{placement: home, content: {}}]
 ";
 
-/// The token of what is shown first, if anything is.
+/// Offer and token of the first proposition, if there is one.
 fn token(client: &mut support::Client, customer: &str, target: &str) -> Option<(String, String)> {
     client.request("GET", &format!("/v1/decisions?customer={customer}&{target}"), "", b"");
     let answer = client.reply().json();
@@ -209,7 +209,7 @@ fn outcomes_and_the_split_of_experiments_are_told() {
     let mut cards = 0_u64;
     for customer in 0..CUSTOMERS {
         let customer = format!("c-{customer}");
-        // Who is not in `photo` is shown nothing in the chat, and is counted in his arm all the same.
+        // A customer outside `photo` is shown nothing in the chat, but still counts in their arm.
         let Some((offer, token)) = token(&mut client, &customer, "channel=chatbot&placement=chat") else {
             continue;
         };

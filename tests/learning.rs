@@ -1,21 +1,25 @@
-//! Learning on simulated customers whose true chances are known: what is lost against the best fixed policy, whether the
-//! logged propensities are true, and whether they serve to evaluate other policies. Everything is seeded.
+//! Learning on simulated customers whose true chances are known. How much is lost against the best fixed
+//! policy? Are the logged propensities true? Can they evaluate other policies? Everything is seeded.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly")]
 
+#[path = "../src/testing.rs"]
+mod testing;
+
+use testing::rounds;
 use usher::insight::evaluation::{Evaluation, Logged};
 use usher::learning::{Candidate, Learned, Pace, Posterior, Thompson, uniform};
 
 const PRIOR: Posterior = Posterior { yes: 1.0, no: 19.0 };
 const FLOOR: f64 = 0.02;
-/// A customer comes every so many seconds.
+/// Seconds from one customer to the next.
 const EVERY_S: u32 = 30;
 const PACE: Pace = Pace { window_s: 1_800, half_life_s: 0 };
-/// Placements, as chance knows them, so that customers and decisions do not share a number.
+/// Separate sources of chance, so that customers and decisions never share a random number.
 const CHOICE: u32 = 1;
 const CUSTOMER: u32 = 2;
 const CLICK: u32 = 3;
 
-/// Offers that are learnt about, for each segment apart.
+/// Offers that are learned about, separately in each segment.
 struct Policy {
     seed: u64,
     pace: Pace,
@@ -30,7 +34,7 @@ impl Policy {
         Policy { seed, pace, learned, thompson: Thompson::default(), candidates: Vec::new() }
     }
 
-    /// What is shown to customer `n` of a segment, and with what probability.
+    /// What customer `n` of a segment is shown, and with what probability.
     fn choose(&mut self, n: u32, segment: usize) -> (usize, f64) {
         self.candidates.clear();
         self.candidates.extend(self.learned[segment].iter().map(|learned| Candidate::Learned {
@@ -41,7 +45,7 @@ impl Policy {
         self.thompson.choose(&self.candidates, FLOOR, u).unwrap()
     }
 
-    /// An impression, and a minute later perhaps a click.
+    /// Counts an impression and, a minute later, the click if there was one.
     fn learn(&mut self, n: u32, segment: usize, offer: usize, clicked: bool) {
         let (learned, at) = (&mut self.learned[segment][offer], n * EVERY_S);
         learned.shown(at, at, self.pace);
@@ -51,17 +55,17 @@ impl Policy {
     }
 }
 
-/// What was lost by not showing each customer the best offer, in expected clicks.
+/// The expected clicks that were lost because customers were not shown their best offer.
 struct Regret {
     learned: f64,
     uniform: f64,
-    /// Of the best single offer for everybody and all the time.
+    /// The loss of the best single offer, shown to everybody all the time.
     fixed: f64,
-    /// Of the learned policy in the last tenth of all decisions.
+    /// The loss of the learned policy in the last tenth of all decisions.
     late: f64,
 }
 
-/// Customers of a random segment; `rates` gives the true chances of a segment at a customer's number.
+/// Customers of random segments; `rates` gives the true chances of a segment at a customer's number.
 fn simulate(
     seed: u64,
     customers: u32,
@@ -103,7 +107,7 @@ fn the_best_offer_is_found() {
         let regret = simulate(seed, 12_000, PACE, 1, |_, _| rates.clone());
         print("one segment", 12_000, &regret);
         assert!(regret.learned < 0.3 * regret.uniform, "it loses less than a third of what chance loses");
-        // The floor alone costs 2 % of what chance loses.
+        // The floor alone costs 2 % of what choosing by chance loses.
         assert!(regret.late < 0.1 * regret.uniform / 10.0, "in the end it loses hardly anything");
     }
 }
@@ -119,7 +123,7 @@ fn each_segment_gets_its_own_best() {
 
 #[test]
 fn what_fades_follows_what_changes() {
-    // What was best is worst after half of the time.
+    // The best offer becomes the worst after half of the time.
     let rates = |n: u32, _| if n < 6_000 { vec![0.06, 0.02] } else { vec![0.02, 0.06] };
     let fading = Pace { half_life_s: 1_000 * EVERY_S, ..PACE };
     let (fading, lasting) = (simulate(5, 12_000, fading, 1, rates), simulate(5, 12_000, PACE, 1, rates));
@@ -142,7 +146,7 @@ fn a_logged_propensity_is_the_frequency_of_the_choice() {
     ];
     let mut thompson = Thompson::default();
     let probabilities = thompson.probabilities(&candidates, FLOOR).to_vec();
-    let decisions = 100_000_u32;
+    let decisions: u32 = rounds(10_000, 100_000);
     let mut chosen = vec![0.0; candidates.len()];
     for seed in 0..decisions {
         let (choice, propensity) =
@@ -155,19 +159,20 @@ fn a_logged_propensity_is_the_frequency_of_the_choice() {
     println!(
         "propensities {probabilities:.4?}, chosen {chosen:?} of {decisions}: chi-square {chi:.2}, 4 degrees"
     );
-    assert!(chi < 18.47, "more than once in a thousand: {chi}"); // 99.9 % of chi-square with 4 degrees of freedom
+    // 18.47 is the 99.9 % point of chi-square with 4 degrees of freedom.
+    assert!(chi < 18.47, "more than once in a thousand: {chi}");
 }
 
-/// From the learned policy's own logs: what each fixed policy would have brought: of many logs, the mean of the estimates is
-/// the truth, and 95 of 100 intervals cover it.
+/// Estimates what each fixed policy would have brought, from logs of the learned policy. Over many logs the
+/// mean of the estimates is the truth, and most of the 95 % intervals cover it.
 #[test]
 fn logs_tell_what_another_policy_would_have_brought() {
-    const LOGS: u64 = 60;
     const CUSTOMERS: u32 = 1_500;
-    // Chances that are near one another and high, so that a small log is worth something.
+    let logs: u64 = rounds(20, 60);
+    // The chances are close together and high, so that a small log already means something.
     let rates = [0.30, 0.35, 0.25];
     let mut estimates = vec![Vec::new(); rates.len()];
-    for log in 1..=LOGS {
+    for log in 1..=logs {
         for (estimates, evaluation) in estimates.iter_mut().zip(log_of(1_000_000 * log, CUSTOMERS, &rates)) {
             estimates.push(evaluation.estimates().unwrap().ips);
         }
@@ -175,15 +180,15 @@ fn logs_tell_what_another_policy_would_have_brought() {
     for (offer, (estimates, rate)) in estimates.iter().zip(rates).enumerate() {
         let covers = |(low, high): (f64, f64)| (low..=high).contains(&rate);
         let covered = estimates.iter().filter(|estimate| covers(estimate.interval())).count();
-        let mean = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / LOGS as f64;
+        let mean = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / logs as f64;
         let squares: f64 = estimates.iter().map(|estimate| (estimate.value - mean).powi(2)).sum();
-        let error = (squares / (LOGS - 1) as f64 / LOGS as f64).sqrt();
+        let error = (squares / (logs - 1) as f64 / logs as f64).sqrt();
         println!(
-            "offer {offer}, truly {rate}: IPS {mean:.4} ± {error:.4} over {LOGS} logs, {covered} cover it"
+            "offer {offer}, truly {rate}: IPS {mean:.4} ± {error:.4} over {logs} logs, {covered} cover it"
         );
         assert!((mean - rate).abs() < 3.0 * error, "biased");
-        // Intervals from a small log are a little narrow for what it seldom chose.
-        assert!(covered as f64 >= 0.8 * LOGS as f64, "{covered} of {LOGS}");
+        // With a small log, intervals are a little too narrow for offers that it seldom shows.
+        assert!(covered as f64 >= 0.8 * logs as f64, "{covered} of {logs}");
     }
 }
 

@@ -1,15 +1,18 @@
-//! Random histories of a node over a data directory against a model that keeps lists: events that are late, repeated or wrong,
-//! outcomes of real tokens, decisions on all channels, rule sets that change, snapshots, restarts and crashes. After every step
-//! the model says what was accepted, what is shown, what features are, how much of budgets is used up; after every restart
-//! the digest is what it was before.
+//! Random histories of a node over a data directory, against a model that keeps lists. Events are late,
+//! repeated or wrong; outcomes come with real tokens; decisions are made on all channels; rule sets change;
+//! there are snapshots, restarts and crashes. After every step the model says what was accepted and shown,
+//! what features are, and how much of each budget is used up. After every restart the digest is the same as
+//! before.
 //!
-//! `USHER_MODEL_CASES` is how many histories there are.
+//! `USHER_MODEL_CASES` sets the number of histories.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 #[path = "live_model/naive.rs"]
 mod naive;
 #[path = "live_model/rules.rs"]
 mod rules;
+#[path = "../src/testing.rs"]
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use proptest::sample::select;
 use proptest::test_runner::TestCaseResult;
 use rules::*;
 use tempfile::TempDir;
+use testing::rounds;
 use tokio::runtime::Runtime;
 use usher::customer::event::Fate;
 use usher::customer::id::CustomerId;
@@ -45,11 +49,10 @@ use usher::storage::data_dir::verify;
 use usher::storage::durability::SyncPolicy;
 use usher::storage::journal::settings::JournalSettings;
 
-const CASES: u32 = 120;
 const MAX_STEPS: usize = 60;
 /// 2026-11-21T00:00:00Z.
 const BEGIN: i64 = 1_795_219_200;
-/// Small, so that histories have several segments.
+/// Small, so that a history has several segments.
 const SETTINGS: JournalSettings =
     JournalSettings { sync: SyncPolicy::Never, segment_bytes: 4_096, ahead_bytes: 1_024 };
 
@@ -65,13 +68,13 @@ enum Step {
     Publish(usize),
     Erase(usize),
     Snapshot,
-    /// Stopped and opened again.
+    /// The node is stopped and opened again.
     Restart,
-    /// As if the process had been killed: what is in its files goes on elsewhere.
+    /// As if the process was killed: another node goes on with a copy of its files.
     Crash,
 }
 
-/// Something to send. What it is of is known when it is sent.
+/// An event to send. What it refers to is looked up when it is sent.
 #[derive(Debug, Clone)]
 struct Draft {
     who: usize,
@@ -84,7 +87,7 @@ struct Draft {
 enum Of {
     View(Option<&'static str>, Option<i64>),
     Named(OutcomeKind, &'static str, Place),
-    /// Of the proposition that was made so many before the last.
+    /// The outcome of a proposition: the one made `back` before the last.
     Token {
         kind: OutcomeKind,
         back: usize,
@@ -99,7 +102,8 @@ enum Fault {
     Altered,
 }
 
-/// Half of them a few minutes before a day begins where the caps and budgets are.
+/// The time at which a history begins: half of them a few minutes before midnight in the zone of caps and
+/// budgets.
 fn begin() -> impl Strategy<Value = i64> {
     let midnight = 16 * 3_600 / TICK_S;
     prop_oneof![0..DAY / TICK_S, midnight - 60..midnight].prop_map(|ticks| BEGIN + ticks * TICK_S)
@@ -172,10 +176,10 @@ struct Proposed {
     proof: Proof,
 }
 
-/// A node, its directory, and the model of it.
+/// A node, its directory, and the model of both.
 struct World {
     _dir: TempDir,
-    /// Of the directories that the node had one after the other, the last.
+    /// The last of the directories that the node has had.
     path: PathBuf,
     node: Arc<Node>,
     runtime: Runtime,
@@ -269,7 +273,7 @@ impl World {
         Ok(())
     }
 
-    /// What a draft comes to; nothing if nothing was proposed yet.
+    /// The event that a draft becomes; `None` if nothing was proposed yet.
     fn sent(&self, Draft { who, id, late, of }: &Draft) -> Option<Sent> {
         let (mut who, what) = match of {
             Of::View(page, amount) => (*who, What::View { page: *page, amount: *amount }),
@@ -335,7 +339,7 @@ impl World {
         Ok(())
     }
 
-    /// Notes what was shown, with tokens as an answer has them.
+    /// Notes what was shown, with the tokens that an answer would carry.
     fn propose(
         &mut self,
         engine: &Engine,
@@ -368,7 +372,7 @@ impl World {
         }
     }
 
-    /// Everything that can be read, against the model.
+    /// Compares everything that can be read with the model.
     fn check(&self) -> TestCaseResult {
         let live = self.node.live();
         let schema = &live.engine.schema;
@@ -411,7 +415,7 @@ impl World {
         Ok(())
     }
 
-    /// The digest of the state in memory, by a snapshot of it.
+    /// The digest of the state in memory, taken from a snapshot of it.
     fn digest(&self) -> u64 {
         self.runtime.block_on(self.node.snapshot()).unwrap_or_else(|e| panic!("{e}")).digest
     }
@@ -429,10 +433,10 @@ impl World {
         self.go_on(before, copy)
     }
 
-    /// Goes on with what is in a directory, which comes to the state of this digest.
+    /// Opens this directory, which must come to the state with this digest.
     fn go_on(&mut self, before: u64, path: PathBuf) -> TestCaseResult {
         self.node.stop();
-        // The directory is locked for as long as a node has it.
+        // The node locks its directory as long as it lives.
         self.node = Node::start().unwrap();
         let report = verify::verify(&path, &|_| ()).unwrap_or_else(|e| panic!("{e}"));
         prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -459,7 +463,10 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 fn cases() -> u32 {
-    std::env::var("USHER_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
+    std::env::var("USHER_MODEL_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or_else(|| rounds(12, 120))
 }
 
 proptest! {
@@ -482,13 +489,13 @@ fn shows(who: usize, channel: &'static str, placement: &'static str) -> Step {
     Step::Decide { who, channel, asked: vec![(placement, 3)] }
 }
 
-/// The impression of what was shown last.
+/// Sends the impression of what was shown last.
 fn is_seen() -> Step {
     let of = Of::Token { kind: OutcomeKind::Impression, back: 0, fault: Fault::None };
     Step::Send(vec![Draft { who: 0, id: None, late: None, of }])
 }
 
-/// Histories that went wrong once, each with the offer that is shown last.
+/// Histories that once went wrong, each with the offer that must be shown last.
 #[test]
 fn what_is_decided_before_midnight_counts_there_and_nobody_gives_back_what_another_holds() {
     let midnight = BEGIN + 16 * 3_600;

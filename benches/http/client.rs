@@ -1,4 +1,5 @@
-//! A closed loop: every connection has `depth` requests under way, and gets as many again when all are answered.
+//! A closed loop: every connection has `depth` requests under way, and gets as many again when all are
+//! answered.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::requests::Requests;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Room for the answers of one pipeline.
+/// Enough for the answers of one pipeline.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Client {
@@ -29,7 +30,8 @@ impl Client {
         Client { streams, depth, next: 0, buffer: vec![0; BUFFER_BYTES] }
     }
 
-    /// Asks for `time`, then takes the answers still under way. Returns how many there were, and how long it took.
+    /// Asks for `time`, then takes the answers still under way. Returns how many there were, and how long it
+    /// took.
     pub(crate) fn ask(&mut self, requests: &Requests, time: Duration) -> (usize, Duration) {
         let started = Instant::now();
         for index in 0..self.streams.len() {
@@ -53,7 +55,7 @@ impl Client {
         self.next += self.depth;
     }
 
-    /// Reads the answers to one batch; each must be a success.
+    /// Reads the answers to one batch. Each must be a success.
     fn receive(&mut self, index: usize) -> usize {
         let (mut filled, mut done, mut answers) = (0, 0, 0);
         while answers < self.depth {
@@ -70,7 +72,7 @@ impl Client {
     }
 }
 
-/// Length and body of the first answer in `bytes`, if it is whole.
+/// Length and body of the first answer in `bytes`; `None` if it is not whole yet.
 pub(crate) fn answer(bytes: &[u8]) -> Option<(usize, &[u8])> {
     const LENGTH: &[u8] = b"content-length: ";
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;

@@ -1,15 +1,19 @@
-//! What a decision costs over HTTP, as a multiple of what HTTP itself costs: Usher with the retail bank's bundle and
-//! 100,000 customers against a hello-world hyper server that reads the same requests and answers a constant as long as
-//! Usher's mean answer. Both have one thread; one client asks them in turn, round by round, so that what the machine
-//! does besides hits both. `cargo bench --bench http`; `-- --quick` for a smoke without meaning.
+//! What a decision costs over HTTP, as a multiple of what HTTP itself costs. Usher with the retail bank's
+//! bundle and 100,000 customers stands against a hello-world hyper server. That one reads the same requests
+//! and answers a constant as long as Usher's mean answer. Both have one thread. One client asks them in turn,
+//! round by round, so that whatever else the machine does slows both. `cargo bench --bench http` measures;
+//! `-- --quick` is a smoke test whose figures mean nothing.
 //!
-//! Not criterion: the figure is the *server's* CPU time over many requests on 64 connections, and a ratio of two
-//! servers measured side by side; criterion times one closure after the other on one thread.
+//! This is not a bench of criterion, which times one closure after the other on one thread. Here the figure
+//! is the *server's* CPU time over many requests on 64 connections, as a ratio of two servers measured side
+//! by side.
 //!
 //! What the numbers are not:
-//! - Requests/s are those of a closed loop of 64 connections with one client thread, which shares the machine: context
-//!   for the ratio, not the server's most. Latency is not looked at; loadtest/ does that.
-//! - Over loopback the kernel does part of the receiver's work in the sender's time; both servers have the same share.
+//! - Requests a second are those of a closed loop of 64 connections with one client thread, which shares the
+//!   machine. They are context for the ratio, not the most that the server can do. Latency is not measured;
+//!   loadtest/ does that.
+//! - Over loopback the kernel does part of the receiver's work in the sender's time. Both servers have the
+//!   same share.
 //! - CPU time comes from /proc in steps of 10 ms, under one percent of a round.
 //! - 65,536 requests for random customers are repeated in order.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
@@ -37,7 +41,7 @@ struct Effort {
     round: Duration,
 }
 
-/// One server in one round.
+/// The figures of one server in one round.
 #[derive(Clone, Copy)]
 struct Figure {
     per_second: f64,
@@ -50,7 +54,7 @@ fn main() {
     if servers::run_as_child(&arguments) {
         return;
     }
-    // Cargo says `--bench` when it means it; `cargo test --benches` only wants to see it run.
+    // Cargo passes `--bench` to measure; `cargo test --benches` only wants to see it run.
     let quick = arguments.iter().any(|a| a == "--quick") || !arguments.iter().any(|a| a == "--bench");
     let effort = if quick {
         Effort { customers: 5_000, rounds: 2, round: Duration::from_millis(200) }

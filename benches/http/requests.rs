@@ -1,4 +1,4 @@
-//! What is asked: home banners for random customers, built beforehand.
+//! The requests: home banners for random customers, built beforehand.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::client::answer;
 
-/// A multiple of every depth of pipelines.
+/// The number of requests, a multiple of every depth of pipelines.
 const POOL: usize = 65_536;
-/// So many answers are looked into before anything is measured.
+/// How many answers are checked before anything is measured.
 const CHECKED: usize = 2_000;
 
 pub(crate) struct Requests {
     bytes: Vec<u8>,
-    /// Where each begins, and the end of the last.
+    /// Where each request begins, and where the last ends.
     starts: Vec<usize>,
     customers: Vec<String>,
 }
@@ -38,7 +38,7 @@ impl Requests {
         &self.bytes[self.starts[from]..self.starts[from + count]]
     }
 
-    /// Looks into answers. Returns their mean length and the share of fallbacks in percent.
+    /// Checks answers. Returns their mean length and the share of fallbacks in percent.
     pub(crate) fn check(&self, usher: SocketAddr) -> (usize, f64) {
         let mut stream = TcpStream::connect(usher).unwrap();
         let known = ask(&mut stream, &request("c-1001")).0;

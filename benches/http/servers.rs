@@ -1,5 +1,6 @@
-//! The two servers, each a process of its own, so that its CPU time can be told from the client's. They are this same
-//! program started again with an argument, and end when their standard input is closed, as it is when the parent dies.
+//! The two servers. Each is a process of its own, so that its CPU time can be told from the client's: this
+//! same program, started again with an argument. They end when their standard input closes, as it does when
+//! the parent dies.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
@@ -24,9 +25,9 @@ use usher::schema::value::Time;
 
 const USHER: &str = "--serve-usher";
 const CONSTANT: &str = "--serve-constant";
-/// Of /proc/PID/stat: always a hundredth of a second, whatever the kernel's own clock.
+/// The unit of /proc/PID/stat: always a hundredth of a second, whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Customers of one write.
+/// Customers in one write while the node is filled.
 const CHUNK: usize = 1_000;
 
 pub(crate) struct Child {
@@ -53,10 +54,10 @@ impl Child {
         Child { process, address }
     }
 
-    /// Seconds of CPU time used so far; all, and of it in user mode.
+    /// Seconds of CPU time used so far: all of it, and the part in user mode.
     pub(crate) fn cpu(&self) -> (f64, f64) {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        // The second field, the name, may hold anything, but ends with the last parenthesis.
+        // The second field, the name, may hold anything, but the last parenthesis ends it.
         let fields: Vec<_> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
         let seconds = |index: usize| fields[index].parse::<f64>().unwrap() / TICKS_PER_SECOND;
         let (user, system) = (seconds(12), seconds(13));
@@ -67,11 +68,11 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        let _ = self.process.wait(); // it is told to end; how it does is of no interest
+        let _ = self.process.wait(); // it was told to end; how it does is of no interest
     }
 }
 
-/// Serves, if the arguments say that this is one of the servers.
+/// Serves if the arguments say that this process is one of the servers. Returns whether it was.
 pub(crate) fn run_as_child(arguments: &[String]) -> bool {
     let [role, number] = arguments else { return false };
     match role.as_str() {
@@ -82,10 +83,10 @@ pub(crate) fn run_as_child(arguments: &[String]) -> bool {
     true
 }
 
-/// Tells the parent where, and stays until it wants no more.
+/// Prints the address for the parent, and stays until the parent closes the pipe.
 fn announce(address: SocketAddr) {
     println!("{address}");
-    let _ = std::io::stdin().read_to_end(&mut Vec::new()); // an error means that the parent is gone, too
+    let _ = std::io::stdin().read_to_end(&mut Vec::new()); // an error means that the parent is gone too
 }
 
 fn runtime() -> Runtime {
@@ -118,8 +119,8 @@ fn now() -> Time {
     Time(jiff::Timestamp::now().as_microsecond())
 }
 
-/// The floor: hyper as Usher uses it, and nothing else. Usher's own stream holds pipelined answers back until they can
-/// leave in one write; `pipeline_flush` does the like.
+/// The floor: hyper as Usher uses it, and nothing else. Usher's own stream holds pipelined answers back until
+/// they can leave in one write; `pipeline_flush` does about the same.
 fn serve_constant(bytes: usize) {
     let body = Bytes::from(vec![b'x'; bytes]);
     let std_listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -143,7 +144,7 @@ fn serve_constant(bytes: usize) {
     announce(address);
 }
 
-/// Reads the request as far as any server must, and answers.
+/// Reads the request as far as any server must, and answers with the constant.
 async fn constant(request: Request<Incoming>, body: Bytes) -> Result<Response<Full<Bytes>>, Infallible> {
     let _ = request.into_body().collect().await; // a broken request ends its connection without our help
     let mut response = Response::new(Full::new(body));

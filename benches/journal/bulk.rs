@@ -1,5 +1,5 @@
-//! Loading many customers durably, in records of 1,000 as a bulk request makes them, against writing and syncing the same
-//! bytes in a bare loop.
+//! Loading many customers durably, in records of 1,000 as a bulk request makes them, against writing and
+//! syncing the same bytes in a bare loop.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::floor::Floor;
 use super::node::{digest, open, open_with_bundle};
 use super::{median, runtime};
 
-/// Of one record, as in a bulk request.
+/// Customers of one record, as in a bulk request.
 const CHUNK: usize = 1_000;
-/// Made before they are written, so that making them is not measured.
+/// Customers made before they are written, so that making them is not measured.
 const AT_ONCE: usize = 50 * CHUNK;
-/// Requests that write side by side.
+/// How many requests write side by side.
 const STREAMS: [usize; 2] = [1, 4];
 
 pub(crate) fn load(folder: &Path, rows: usize, rounds: usize) {
@@ -51,7 +51,7 @@ pub(crate) fn load(folder: &Path, rows: usize, rounds: usize) {
     }
 }
 
-/// The time that writing took, and the bytes it added to the journal.
+/// The time that writing took, and the bytes that it added to the journal.
 fn load_once(folder: &Path, population: &Population, rows: usize, streams: usize) -> (Duration, usize) {
     let folder = folder.join("bulk");
     let node = open_with_bundle(&folder);

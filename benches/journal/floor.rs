@@ -1,4 +1,4 @@
-//! The least that anybody must do to keep a batch: append its bytes, sync.
+//! The least work that can keep a batch: append its bytes, and sync.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use super::Figure;
 pub(crate) struct Floor;
 
 impl Floor {
-    /// Batches of so many writes of so many bytes.
+    /// Writes and syncs batches of `batch` writes of `bytes` bytes each, for `time`.
     pub(crate) fn run(folder: &Path, batch: usize, bytes: usize, time: Duration) -> Figure {
         let batch = batch.max(1);
         let path = folder.join("floor");
@@ -28,7 +28,7 @@ impl Floor {
         Figure { per_second: (batches * batch) as f64 / took.as_secs_f64(), batch: batch as f64 }
     }
 
-    /// So many batches of so many bytes; the time it takes.
+    /// Writes and syncs this many batches of `bytes` bytes each; returns the time that it took.
     pub(crate) fn load(folder: &Path, batches: usize, bytes: usize) -> Duration {
         let path = folder.join("floor");
         let mut file = File::create(&path).unwrap();

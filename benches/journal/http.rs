@@ -1,4 +1,4 @@
-//! `usher serve` over a directory of its own, asked over loopback.
+//! `usher serve` over a data directory of its own, asked over loopback.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,7 +57,7 @@ impl Http {
         (0..count).map(|_| Client(Socket::connect(self.address))).collect()
     }
 
-    /// Kills it: what it acknowledged is in the journal, and nowhere else.
+    /// Kills the server and starts it again: what it acknowledged is in the journal and nowhere else.
     pub(crate) fn check_after_restart(self) {
         let folder = self.folder.clone();
         let customers = |http: &Http| -> Vec<u64> {
@@ -83,7 +83,7 @@ impl Drop for Http {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection, and returns what comes back.
 fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").unwrap();
@@ -95,7 +95,7 @@ fn get(address: SocketAddr, path: &str) -> String {
 pub(crate) struct Client(Socket);
 
 impl Client {
-    /// The body of the answer, which must be a good one.
+    /// The body of the answer, which must be a success.
     async fn ask(&mut self, method: &str, path: &str, media: &str, body: &str) -> String {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n{body}",

@@ -1,18 +1,21 @@
-//! What keeping a write costs: acknowledged writes per second over a data directory with `--sync always`, against the
-//! least that anybody must do (append the same bytes, sync) and against Redis with `appendfsync always`. In one run and
-//! interleaved, so that what the machine does besides hits all; the ratios count. `cargo bench --bench journal`;
-//! `-- --quick` for a smoke without meaning.
+//! What keeping a write costs: acknowledged writes a second over a data directory with `--sync always`. They
+//! stand against the least work that can keep them (append the same bytes, sync) and against Redis with
+//! `appendfsync always`. All take turns in one run, so that whatever else the machine does slows all; the
+//! ratios count. `cargo bench --bench journal` measures; `-- --quick` is a smoke test whose figures mean
+//! nothing.
 //!
-//! - *floor*: one thread appends to a file and syncs, batch by batch, batches as large as the node's were in the same
-//!   round. *floor, full*: as many writes in each batch as there are writers, more than which cannot wait.
-//! - *node*: `Node::write` in this process; *http*: PATCH requests to `usher serve`; *redis*: HSET of the same feature.
-//!   Writers are tasks of one thread, each waiting for its answer before it writes again.
+//! - *floor*: one thread appends to a file and syncs, batch by batch. Its batches are as large as the node's
+//!   were in the same round. *floor, full*: each batch has as many writes as there are writers; more cannot
+//!   wait at the same time.
+//! - *node*: `Node::write` in this process; *http*: PATCH requests to `usher serve`; *redis*: HSET of the
+//!   same feature. Writers are tasks of one thread. Each waits for its answer before it writes again.
 //!
-//! After each round everything that was acknowledged is read back; at the end, after a restart too. Writers change one
-//! feature of one of 10,000 customers. The disk is that of the temporary directory (`TMPDIR`).
+//! After each round everything that was acknowledged is read back; after the last round also after a restart.
+//! Writers change one feature of one of 10,000 customers. The disk is that of the temporary directory
+//! (`TMPDIR`).
 //!
-//! What the numbers are not: Redis is written to over loopback, so http is its like, not node. Clients share the machine
-//! with the servers. A virtual disk may promise more than it keeps.
+//! What the numbers are not: Redis is written to over loopback, so compare it with http, not with node.
+//! Clients share the machine with the servers. A virtual disk may promise more than it keeps.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 
 mod bulk;
@@ -35,11 +38,11 @@ use tokio::task::{JoinSet, LocalSet};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Customers there are before; each writer has its own share of them.
+/// How many customers there are beforehand. Each writer has its own share of them.
 pub(crate) const CUSTOMERS: usize = 10_000;
-/// The feature that is written.
+/// The feature that writers change.
 pub(crate) const FEATURE: &str = "wealth_views_7d";
-/// It may be as large as this.
+/// The largest value of the feature.
 const LARGEST: u64 = 60_000;
 
 struct Effort {
@@ -49,15 +52,15 @@ struct Effort {
     rows: usize,
 }
 
-/// One contender in one round.
+/// The figures of one contender in one round.
 #[derive(Clone, Copy)]
 struct Figure {
     per_second: f64,
-    /// Writes that shared a sync, on average.
+    /// How many writes shared a sync, on average.
     batch: f64,
 }
 
-/// Somebody who writes one customer after the other and waits for each answer.
+/// A client that writes one customer after the other and waits for each answer.
 pub(crate) trait Writer: 'static {
     async fn write(&mut self, customer: usize, value: u64);
     async fn read(&mut self, customer: usize) -> u64;
@@ -65,7 +68,7 @@ pub(crate) trait Writer: 'static {
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    // Cargo says `--bench` when it means it; `cargo test --benches` only wants to see it run.
+    // Cargo passes `--bench` to measure; `cargo test --benches` only wants to see it run.
     let quick = arguments.iter().any(|a| a == "--quick") || !arguments.iter().any(|a| a == "--bench");
     let effort = if quick {
         Effort { writers: &[1, 16], rounds: 1, round: Duration::from_millis(100), rows: 5_000 }
@@ -136,10 +139,10 @@ fn print_table(writers: usize, figures: &[Vec<Figure>; 5]) {
     }
 }
 
-/// Lets all writers write for so long, then reads back what each wrote last.
+/// Lets all writers write for `time`, then reads back what each wrote last.
 fn measure<W: Writer>(writers: impl Fn() -> Vec<W>, time: Duration, syncs: impl Fn() -> u64) -> Figure {
     runtime().block_on(LocalSet::new().run_until(async {
-        let writers = writers(); // here, because sockets belong to the runtime they are made in
+        let writers = writers(); // here, because sockets belong to the runtime that makes them
         let count = writers.len();
         let (before, started) = (syncs(), Instant::now());
         let mut tasks = JoinSet::new();
@@ -163,7 +166,7 @@ fn measure<W: Writer>(writers: impl Fn() -> Vec<W>, time: Duration, syncs: impl 
     }))
 }
 
-/// The writer, the last value of each customer it wrote, and how many writes that took.
+/// Returns the writer, the last value of each customer that it wrote, and the number of its writes.
 async fn write_until<W: Writer>(
     mut writer: W,
     number: usize,

@@ -1,4 +1,4 @@
-//! A node in this process.
+//! A node inside this process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use usher::storage::journal::settings::JournalSettings;
 
 use super::{CUSTOMERS, FEATURE, Writer, id, runtime};
 
-/// Opens a directory; snapshots are taken at the end only.
+/// Opens a directory; only closing takes a snapshot.
 pub(crate) fn open(folder: &Path) -> Arc<Node> {
     let claimed = data_dir::claim(folder).unwrap_or_else(|e| panic!("{e}"));
     let opened = claimed.open(JournalSettings::default(), &|_| {}).unwrap_or_else(|e| panic!("{e}"));
@@ -29,7 +29,7 @@ pub(crate) fn open(folder: &Path) -> Arc<Node> {
     Node::open(opened, schedule).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// With the retail bank's schema and rule sets.
+/// Opens a directory with the retail bank's schema and rule sets.
 pub(crate) fn open_with_bundle(folder: &Path) -> Arc<Node> {
     let node = open(folder);
     runtime().block_on(node.define(Bundle::embedded().define())).unwrap_or_else(|e| panic!("{e:?}"));
@@ -44,7 +44,7 @@ pub(crate) struct InProcess {
     folder: PathBuf,
     node: Arc<Node>,
     feature: FeatureId,
-    /// Bytes of the journal and writes in it since it was filled.
+    /// Bytes of the journal and writes in it, since it was filled.
     filled: (u64, u64),
 }
 
@@ -66,7 +66,7 @@ impl InProcess {
         self.node.durability().syncs
     }
 
-    /// In the journal, on average.
+    /// The bytes of one write in the journal, on average.
     pub(crate) fn bytes_per_write(&self) -> usize {
         let (bytes, writes) = self.filled;
         let bytes = self.node.durability().journal_bytes - bytes;

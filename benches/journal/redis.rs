@@ -16,7 +16,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// None, with a word about it, where there is no Redis.
+    /// Starts it. Without a Redis on this machine it says so and returns `None`.
     pub(crate) fn start(folder: &Path) -> Option<Redis> {
         std::fs::create_dir_all(folder).unwrap();
         let address = free_address();
@@ -76,7 +76,7 @@ impl Drop for Redis {
     }
 }
 
-/// Somebody else may take it before Redis does; then the bench ends and says so.
+/// A free address. If another program takes it before Redis does, the bench ends and says so.
 fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
@@ -93,7 +93,7 @@ impl Client {
     }
 }
 
-/// Of a number or a text; these are all that is asked for.
+/// Where a reply ends that is a number or a text; nothing else is asked for.
 fn end_of_reply(bytes: &[u8]) -> Option<usize> {
     let line = bytes.windows(2).position(|two| two == b"\r\n")? + 2;
     let end = match bytes[0] {

@@ -1,4 +1,4 @@
-//! A connection on which one request is asked after the other.
+//! A connection that asks one request after the other.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ impl Socket {
         Socket { stream: TcpStream::from_std(stream).unwrap(), pending: Vec::new() }
     }
 
-    /// Sends a request; the answer is whole when `end` says where it ends.
+    /// Sends a request and reads the answer; `end` says where an answer ends, once it is whole.
     pub(crate) async fn ask(&mut self, request: &[u8], end: fn(&[u8]) -> Option<usize>) -> Vec<u8> {
         self.send(request).await;
         loop {

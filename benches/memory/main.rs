@@ -1,13 +1,15 @@
-//! What a customer costs in memory, by the system's count and by the store's own: ids of 16 bytes, rows of a header and 96
-//! bytes of features, and the same with five contacts each that come one by one.
+//! What a customer costs in memory, by the system's count and by the store's own. Ids have 16 bytes, rows a
+//! header and 96 bytes of features. Another run adds five contacts to each customer, one by one.
 //!
-//! `cargo bench --bench memory` measures 1 and 10 million customers, each in a process of its own, so that none is
-//! measured in memory that another left behind; `-- 3000000 grown` measures that many, grown from nothing,
-//! `-- 3000000 contacts` with contacts. What a Redis hash of the same facts takes is told beside, where there is Redis.
+//! `cargo bench --bench memory` measures 1 and 10 million customers. Each run is a process of its own, so
+//! that it does not measure memory that another left behind. `-- 3000000 grown` measures that many, grown
+//! from nothing; `-- 3000000 contacts` measures them with contacts. Where Redis is installed, a hash with the
+//! same facts stands beside.
 //!
-//! The allocator is built without huge pages: with them its unused ends of blocks become resident too (a hash table takes
-//! 33/32 of a power of two, which mimalloc rounds up by a fifth), and a customer took 208 to 215 bytes of a million, 179 to
-//! 180 of ten. One million is the dearest size: the tables have just doubled.
+//! The allocator is built without huge pages. With them the unused ends of its blocks become resident too: a
+//! hash table takes 33/32 of a power of two, which mimalloc rounds up by a fifth. A customer then took 208 to
+//! 215 bytes of a million, and 179 to 180 of ten million. A million is the most expensive size: the tables
+//! have just doubled.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod redis;
@@ -30,29 +32,30 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const WORDS: usize = 13;
 const CONTACTS: usize = 5;
 
-/// How many customers, and the bytes that each may take.
+/// How many customers there are, and the most bytes that each may take.
 const LIMITS: [(usize, f64); 2] = [(1_000_000, 200.0), (10_000_000, 185.0)];
 
-/// And with contacts: ten million in 2.2 GB.
+/// The same with contacts: ten million customers in 2.2 GB.
 const LIMITS_WITH_CONTACTS: [(usize, f64); 2] = [(1_000_000, 250.0), (10_000_000, 220.0)];
 
-/// Enough that what Redis takes for itself does not matter.
+/// So many that what Redis takes for itself does not matter.
 const REDIS_CUSTOMERS: usize = 1_000_000;
 
-/// The store's own figure and the system's may differ by this share, unless it grew.
+/// The share by which the store's own figure and the system's may differ, unless the store grew.
 const TOLERANCE: f64 = 0.05;
 
-/// The allocator gives back what was freed after its purge delay of 1 s, and only when it is called.
+/// The wait for the allocator: it gives freed memory back after its purge delay of 1 s, and only when it is
+/// called.
 const SETTLING: Duration = Duration::from_millis(2500);
 
-/// How the store comes to its customers.
+/// How the store gets its customers.
 #[derive(Clone, Copy, PartialEq)]
 enum Fill {
-    /// As from a snapshot, whose number of customers is known.
+    /// All at once, with their number known beforehand, as from a snapshot.
     Expected,
-    /// One by one from nothing, then some ordinary traffic.
+    /// One by one into an empty store, then some ordinary traffic.
     Grown,
-    /// As expected, then each gets contacts, one at a time in turns.
+    /// As [`Fill::Expected`], then each gets contacts, one at a time in turn.
     Contacts,
 }
 
@@ -147,14 +150,14 @@ fn settle(writer: &mut CustomersWriter, count: usize) {
     }
 }
 
-/// A row without contacts.
+/// The words of a row without contacts.
 fn features(number: usize) -> [u64; WORDS] {
     let mut row = [number as u64 + 1; WORDS];
     row[0] = 0;
     row
 }
 
-/// Each customer's next contact, then the one after it: as they come in life.
+/// Gives each customer one contact, then each the next: the order in which they really come.
 fn contact_all(writer: &mut CustomersWriter, count: usize) {
     let mut row = Row::new();
     for round in 0..CONTACTS as u32 {
@@ -185,7 +188,7 @@ fn id(number: usize) -> CustomerId {
     CustomerId::new(&format!("c-{number:014}")).unwrap()
 }
 
-/// Bytes this process has in memory; 0 where the system does not say so in Linux's way.
+/// Bytes that this process has in memory; 0 where the system does not count them as Linux does.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

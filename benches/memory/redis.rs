@@ -1,4 +1,5 @@
-//! The same facts in Redis: a hash for each customer, with 16 features of six digits (96 bytes) and five contacts.
+//! The same facts in Redis: one hash for each customer, with 16 features of six digits (96 bytes) and five
+//! contacts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,7 +12,7 @@ const FEATURES: usize = 16;
 const PIPELINE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Bytes that a customer takes, of so many, by Redis's own count; none where there is no Redis.
+/// Bytes of one of `count` customers, by Redis's own count; `None` where there is no Redis.
 pub(crate) fn bytes_per_customer(count: usize) -> Option<f64> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let mut command = Command::new("redis-server");
@@ -53,7 +54,7 @@ fn hset(number: usize) -> Vec<u8> {
     for feature in 0..FEATURES {
         words.extend([format!("f{feature}"), format!("{:06}", (number + feature) % 1_000_000)]);
     }
-    // Offer, place, outcome and second in a number, as ours: some 19 digits.
+    // Offer, place, outcome and second in one number, as in Usher: some 19 digits.
     for contact in 0..CONTACTS {
         words.extend([format!("k{contact}"), (4_611_686_018_427_387_904 + number + contact).to_string()]);
     }

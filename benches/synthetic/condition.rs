@@ -1,9 +1,10 @@
-//! A condition as plain data: whom it fits, worked out without the engine, and how it is written in a language.
+//! A condition as plain data: which customers it fits, worked out without the engine, and its text in a
+//! language.
 
 use super::customer::Customer;
 use super::float_of;
 
-/// What an offer asks for.
+/// What an offer asks of a customer.
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
     Is(Ask),
@@ -11,7 +12,7 @@ pub(crate) enum Condition {
     Any(Vec<Condition>),
 }
 
-/// One predicate; features by their place among those of their kind.
+/// One predicate. A feature is given by its index among those of its kind.
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
     Flag {
@@ -39,7 +40,7 @@ pub(crate) enum Ask {
         int: usize,
         high: i64,
     },
-    /// Above so many steps.
+    /// The float is more than this many steps.
     FloatAbove {
         float: usize,
         low: u32,
@@ -50,16 +51,16 @@ pub(crate) enum Ask {
     },
 }
 
-/// How a language writes conditions.
+/// How an engine's language writes conditions.
 pub(crate) struct Language {
     pub(crate) and: &'static str,
     pub(crate) or: &'static str,
-    /// Writes a predicate; told whether it stands below an `or`.
+    /// Writes a predicate; the flag says whether it stands below an `or`.
     pub(crate) ask: fn(&Ask, bool) -> String,
 }
 
 impl Condition {
-    /// What has no answer is not true; no predicate of ours turns that round.
+    /// Whether it fits. What has no answer is not true, and none of our predicates negates that.
     pub(crate) fn fits(&self, customer: &Customer) -> bool {
         match self {
             Condition::Is(ask) => ask.fits(customer),
@@ -68,7 +69,7 @@ impl Condition {
         }
     }
 
-    /// In the language of rule sets.
+    /// The condition in CEL, the language of rule sets.
     pub(crate) fn cel(&self) -> String {
         self.text(&Language { and: " && ", or: " || ", ask: |ask, _| ask.cel() })
     }
@@ -120,7 +121,7 @@ impl Ask {
     }
 }
 
-/// `'w1', 'w2'`.
+/// The words in quotes with commas between them: `'w1', 'w2'`.
 pub(crate) fn quoted(words: &[usize]) -> String {
     words.iter().map(|word| format!("'w{word}'")).collect::<Vec<_>>().join(", ")
 }

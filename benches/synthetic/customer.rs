@@ -5,28 +5,28 @@ use usher::schema::value::Value;
 
 use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, float_of, int_max};
 
-/// Of a hundred features so many are unknown.
+/// Of a hundred features this many are unknown.
 const MISSING_PERCENT: u32 = 4;
 
 /// A customer; `None` is what the bank does not know.
 #[derive(Debug, Clone)]
 pub(crate) struct Customer {
     pub(crate) flags: [Option<bool>; FLAGS],
-    /// Places of words.
+    /// For each enum the index of its word.
     pub(crate) words: [Option<usize>; ENUMS],
     pub(crate) ints: [Option<i64>; INTS],
-    /// In steps.
+    /// Floats, in steps of one over [`FLOAT_STEPS`].
     pub(crate) floats: [Option<u32>; FLOATS],
 }
 
 impl Customer {
-    /// So many customers, always the same.
+    /// This many customers, the same each time.
     pub(crate) fn many(count: usize) -> Vec<Customer> {
         let mut rng = fastrand::Rng::with_seed(7);
         (0..count).map(|_| Customer::random(&mut rng, MISSING_PERCENT)).collect()
     }
 
-    /// A customer of whom everything is known.
+    /// A customer with all features known.
     pub(crate) fn complete() -> Customer {
         Customer::random(&mut fastrand::Rng::with_seed(7), 0)
     }
@@ -43,7 +43,7 @@ impl Customer {
         }
     }
 
-    /// The same as the server keeps it.
+    /// The customer as a row of the store.
     pub(crate) fn row(&self, schema: &Schema) -> Vec<u64> {
         let mut row = vec![0; schema.row_words()];
         let mut set = |name: String, value: Option<Value<'_>>| {

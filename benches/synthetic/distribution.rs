@@ -1,4 +1,4 @@
-//! Which features rules ask for.
+//! Which features the generated rules ask for.
 
 use super::condition::{Ask, Condition};
 use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, int_max};
@@ -6,15 +6,15 @@ use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, in
 /// Which features rules ask for, and how many customers fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distribution {
-    /// All features alike; about 3 of 100 offers fit a customer.
+    /// All features are equally likely; about 3 of 100 offers fit a customer.
     Uniform,
-    /// Zipf's law: a few features are in most rules.
+    /// By Zipf's law: a few features are in most rules.
     Skewed,
-    /// Every rule asks for a branch first; about 8 of 10,000 fit.
+    /// Every rule asks for a branch first; about 8 of 10,000 offers fit a customer.
     Segmented,
 }
 
-/// Features that rules choose from: all but the branch.
+/// Features that rules choose from: all except the branch.
 const FEATURES: usize = FLAGS + ENUMS - 1 + INTS + FLOATS;
 
 impl Distribution {
@@ -57,7 +57,7 @@ impl Distribution {
         }
     }
 
-    /// Predicates over different features.
+    /// Predicates over `count` different features.
     fn asks(self, rng: &mut fastrand::Rng, count: usize) -> Vec<Ask> {
         let mut features = Vec::new();
         while features.len() < count {
@@ -79,12 +79,13 @@ impl Distribution {
             left -= weight(rank);
             left < 0.0
         });
-        // Coprime to the count, so that features of all kinds are among the first.
+        // The factor has no divisor in common with the number of features, so all kinds are among the first
+        // ones.
         rank.unwrap_or(0) * 25 % FEATURES
     }
 }
 
-/// A predicate that about two of five customers fit.
+/// A predicate that fits about two of five customers.
 fn ask(rng: &mut fastrand::Rng, feature: usize) -> Ask {
     let mut feature = feature;
     if feature < FLAGS {

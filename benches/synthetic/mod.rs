@@ -1,5 +1,6 @@
-//! Seeded rule sets and customers of any size, with every answer worked out a second time without the engine: what the
-//! benches and the comparison in `peers/` measure. 64 features: 20 bool, 16 enum, 16 int, 12 float.
+//! Seeded rule sets and customers of any size, for the benches and for the comparison in `peers/`. Every
+//! answer is worked out a second time without the engine. There are 64 features: 20 bool, 16 enum, 16 int, 12
+//! float.
 #![allow(dead_code)] // each user needs another part of it
 
 pub(crate) mod condition;
@@ -23,28 +24,28 @@ pub(crate) const FLAGS: usize = 20;
 pub(crate) const ENUMS: usize = 16;
 pub(crate) const INTS: usize = 16;
 pub(crate) const FLOATS: usize = 12;
-/// Words `w0`, `w1` … of an enum.
+/// Words of an ordinary enum: `w0`, `w1` and so on.
 pub(crate) const WORDS: usize = 8;
-/// The enum with many words: which branch a customer belongs to.
+/// The enum with many words: the branch that a customer belongs to.
 pub(crate) const BRANCH: usize = ENUMS - 1;
 pub(crate) const BRANCHES: usize = 100;
-/// The first half of the ints go up to the first, the others to the second: few and many different bounds.
+/// The largest value of the first half of the ints, and of the second: few different bounds, and many.
 pub(crate) const INT_MAX: [i64; 2] = [255, 10_000];
-/// Floats are multiples of one over this, from 0 to below 1: exact in every engine's own arithmetic.
+/// Floats are multiples of one over this, from 0 to below 1. Every engine's own arithmetic is exact for them.
 pub(crate) const FLOAT_STEPS: u32 = 1_024;
-/// Propositions asked for.
+/// How many propositions a decision asks for.
 pub(crate) const COUNT: usize = 3;
 
-/// What decides between offers of one tier.
+/// What decides between the offers of one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ranked {
-    /// Nine tiers and a constant value: known before any customer is.
+    /// Nine tiers and a constant value: the order is known before any customer is.
     Statically,
     /// One tier and a score that depends on the customer.
     ByScore,
 }
 
-/// A rule set of some size and everything to check it by.
+/// A rule set of some size, and everything that is needed to check answers.
 pub(crate) struct Synthetic {
     pub(crate) schema: Arc<Schema>,
     pub(crate) text: String,
@@ -53,12 +54,12 @@ pub(crate) struct Synthetic {
     pub(crate) offers: Vec<Offer>,
 }
 
-/// An offer as plain data; its number is its place, its name `o00000` and so on.
+/// An offer as plain data. Its number is its index; its name is `o00000` and so on.
 pub(crate) struct Offer {
     pub(crate) condition: Condition,
     tier: u8,
     value: u32,
-    /// An int that its propensity and a float that its boost grow with.
+    /// The int that its propensity grows with, and the float that its boost grows with.
     score: Option<(usize, usize)>,
 }
 
@@ -81,12 +82,12 @@ impl Synthetic {
         Synthetic { schema, text, rule_set, engine, offers }
     }
 
-    /// Numbers of all offers that the customer may have, without the engine.
+    /// The numbers of all offers that fit the customer, worked out without the engine.
     pub(crate) fn fitting(&self, customer: &Customer) -> Vec<usize> {
         (0..self.offers.len()).filter(|i| self.offers[*i].condition.fits(customer)).collect()
     }
 
-    /// The best of them: by tier, score and name.
+    /// The best of `fitting`: by tier, then score, then name.
     pub(crate) fn top(&self, customer: &Customer, fitting: &[usize]) -> Vec<usize> {
         let mut best: Vec<(u8, f64, usize)> =
             fitting.iter().map(|i| (self.offers[*i].tier, self.offers[*i].score(customer), *i)).collect();
@@ -94,7 +95,7 @@ impl Synthetic {
         best.iter().take(COUNT).map(|(_, _, i)| *i).collect()
     }
 
-    /// All offers, best first; only where nothing depends on the customer.
+    /// All offers, best first. Only for offers whose order does not depend on the customer.
     pub(crate) fn ranking(&self) -> Vec<usize> {
         let mut all: Vec<usize> = (0..self.offers.len()).collect();
         all.sort_by_key(|i| (self.offers[*i].tier, Reverse(self.offers[*i].value), *i));
@@ -125,7 +126,7 @@ impl Synthetic {
         }
     }
 
-    /// The numbers of offers by their names, sorted.
+    /// The numbers of these offers, sorted.
     pub(crate) fn numbers(&self, offers: &[OfferId]) -> Vec<usize> {
         let mut numbers: Vec<usize> =
             offers.iter().map(|id| number_of(&self.engine.offer(*id).name)).collect();
@@ -135,7 +136,8 @@ impl Synthetic {
 }
 
 impl Offer {
-    /// As [`usher::decide`] says: propensity × value × boost; an unknown propensity counts as 0, an unknown boost as 1.
+    /// Propensity × value × boost, as [`usher::decide`] has it. An unknown propensity counts as 0, an unknown
+    /// boost as 1.
     fn score(&self, customer: &Customer) -> f64 {
         let value = f64::from(self.value);
         let Some((int, float)) = self.score else { return value };
@@ -150,7 +152,7 @@ pub(crate) fn number_of(name: &str) -> usize {
     name[1..].parse().expect("`o` and a number")
 }
 
-/// The float that is so many steps.
+/// The float of this many steps.
 pub(crate) fn float_of(steps: u32) -> f64 {
     f64::from(steps) / f64::from(FLOAT_STEPS)
 }

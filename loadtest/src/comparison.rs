@@ -1,4 +1,4 @@
-//! The same load without and with pushes, in turn.
+//! The same load without pushes and with them, in turn.
 
 use std::fmt::Write as _;
 
@@ -7,19 +7,20 @@ use hdrhistogram::Histogram;
 use crate::load::Measured;
 use crate::report::Report;
 
-/// The result of both.
+/// The results without pushes and with them, round by round.
 pub(crate) struct Comparison {
     pub(crate) without: Report,
     pub(crate) with: Report,
     pub(crate) ratios: Ratios,
 }
 
-/// Latency with by latency without pushes: of each pair of neighbouring rounds, then the median. A pair shares what else
-/// the machine does.
+/// Latency with pushes divided by latency without: for each pair of neighbouring rounds, then the median.
+/// Both rounds of a pair share whatever else the machine does.
 pub(crate) struct Ratios {
-    /// From the intended start: what a customer feels.
+    /// Counted from the intended start: what a customer feels.
     latency: [f64; QUANTILES.len()],
-    /// From sending: without what the generator was late itself, as its pushes take time from its own core too.
+    /// Counted from sending. The generator's own lateness is left out, because its pushes also take time from
+    /// its core.
     service: [f64; QUANTILES.len()],
 }
 
@@ -45,7 +46,7 @@ impl Comparison {
         self.without.passed() && self.with.passed()
     }
 
-    /// Tables or a line of JSON.
+    /// The report: tables, or one line of JSON.
     pub(crate) fn text(&self, json: bool) -> String {
         let Ratios { latency, service } = &self.ratios;
         if json {

@@ -1,4 +1,4 @@
-//! One keep-alive connection of HTTP/1.1, just enough for a server that says `Content-Length`.
+//! One keep-alive connection of HTTP/1.1: just enough for a server that sends `Content-Length`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use crate::target::Target;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Answers are a few hundred bytes; a longer one than this is refused.
+/// The longest answer that is read. Real ones have a few hundred bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 const READ_BYTES: usize = 8 * 1024;
 
-/// An open connection with at most one request under way.
+/// An open connection that has one request under way, or none.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// One whole answer.
+/// One whole answer, in the connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer<'b> {
     pub(crate) status: u16,
     pub(crate) body: &'b str,
 }
 
-/// Where an answer lies in the buffer.
+/// Where an answer lies in the buffer, in bytes.
 struct Frame {
     status: u16,
     body: usize,
@@ -40,14 +40,14 @@ impl Connection {
         Ok(Connection { stream, buffer: vec![0; READ_BYTES], filled: 0 })
     }
 
-    /// Sends a whole request. With one under way at most, the socket's buffer always has room; if not, the connection
-    /// is broken.
+    /// Sends a whole request. As only one is under way, the socket's buffer always has room. If it does not,
+    /// the connection is broken.
     pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.filled = 0;
         self.stream.write_all(request)
     }
 
-    /// The answer, if all of it is here. Never waits.
+    /// The answer, if all of it has arrived. Never waits.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Answer<'_>>> {
         if self.filled == self.buffer.len() {
             if self.filled >= MAX_ANSWER_BYTES {
@@ -70,7 +70,7 @@ impl Connection {
         Ok(Some(Answer { status: frame.status, body }))
     }
 
-    /// Sends a request of any size and waits for its answer.
+    /// Sends a request of any size and waits for its answer: status and body.
     pub(crate) fn exchange(&mut self, request: &[u8], timeout: Duration) -> io::Result<(u16, String)> {
         let deadline = Instant::now() + timeout;
         self.stream.set_write_timeout(Some(timeout))?;
@@ -89,7 +89,7 @@ impl Connection {
     }
 }
 
-/// Builds a request with a body.
+/// A request with a body, as bytes to send.
 pub(crate) fn request(target: &Target, line: &str, content_type: &str, body: &str) -> Vec<u8> {
     let (host, length) = (&target.authority, body.len());
     format!(

@@ -9,50 +9,51 @@ use crate::connection::Connection;
 use crate::scenario::{Scenario, Sent, Verdict};
 use crate::target::Target;
 
-/// How long after the last intended start answers are waited for.
+/// How long answers are awaited after the last intended start.
 const GRACE: Duration = Duration::from_secs(5);
-/// Examples of what was wrong are kept up to this many.
+/// The most examples of wrong answers that are kept.
 pub(crate) const MAX_EXAMPLES: usize = 5;
-/// Latencies are kept in nanoseconds, with three digits, up to this.
+/// The longest latency that is told apart. Latencies are kept in nanoseconds, with three digits.
 const MAX_LATENCY: Duration = Duration::from_secs(60);
 
 /// When requests start: the n-th at n / `rate` seconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Per second.
+    /// Requests a second.
     pub(crate) rate: u64,
-    /// So many of them are not measured.
+    /// How many of the first requests are not measured.
     pub(crate) warm_up: u64,
-    /// All of them.
+    /// All requests, those of the warm-up included.
     pub(crate) requests: u64,
     pub(crate) connections: usize,
 }
 
-/// What came of it.
+/// What a run measured.
 pub(crate) struct Measured {
     /// From the intended start to the last byte of the answer.
     pub(crate) latency: Histogram<u64>,
-    /// From sending: what a generator with coordinated omission would have reported.
+    /// From sending to the last byte: what a generator with coordinated omission would have reported.
     pub(crate) service: Histogram<u64>,
     /// From the intended start to sending.
     pub(crate) waiting: Histogram<u64>,
-    /// Answers in time, right or wrong, those of the warm-up included.
+    /// Answers in time, right or wrong, including those of the warm-up.
     pub(crate) answered: u64,
-    /// Answers that say something else than they must.
+    /// Answers that are not what they must be.
     pub(crate) wrong: u64,
-    /// Requests whose connection broke.
+    /// Requests that got no answer because their connection broke.
     pub(crate) broken: u64,
-    /// Requests that were never sent or never answered, when time was up.
+    /// Requests that were not sent or not answered when time was up.
     pub(crate) unanswered: u64,
-    /// Measured answers for customers whom the server does not know: right, but not what one means to measure.
+    /// Measured answers for customers whom the server does not know: right, but hardly what was to be
+    /// measured.
     pub(crate) unknown: u64,
-    /// First of what was wrong.
+    /// The first wrong answers, at most [`MAX_EXAMPLES`].
     pub(crate) examples: Vec<String>,
     /// From the first measured request's intended start to the last answer.
     pub(crate) took: Duration,
 }
 
-/// A request under way.
+/// A request that was sent and not answered yet.
 struct Flight {
     connection: Connection,
     number: u64,
@@ -72,7 +73,7 @@ struct Generator<'r> {
     measured: Measured,
 }
 
-/// Runs the whole plan, spinning on this thread.
+/// Runs the whole schedule, spinning on this thread.
 pub(crate) fn run(target: &Target, plan: &Plan, scenario: &mut Scenario) -> Result<Measured, String> {
     let open = (0..plan.connections).map(|_| Connection::open(target));
     let idle =
@@ -114,7 +115,7 @@ impl Generator<'_> {
         self.measured.took = self.started.elapsed().saturating_sub(self.plan.intended(self.plan.warm_up));
     }
 
-    /// Sends what is due as long as connections are idle; what finds none waits, and its latency grows.
+    /// Sends what is due while connections are idle. A request that finds none waits, and its latency grows.
     fn send_due(&mut self) -> usize {
         let mut count = 0;
         while self.next < self.plan.requests {
@@ -159,7 +160,7 @@ impl Generator<'_> {
         count
     }
 
-    /// Counts the request and replaces its connection; if that fails too, there is one connection less.
+    /// Counts the request and replaces its connection. If that fails too, there is one connection less.
     fn broke(&mut self, error: &std::io::Error) {
         self.measured.broken += 1;
         self.measured.example(|| format!("a connection broke: {error}"));
@@ -187,7 +188,7 @@ impl Measured {
         })
     }
 
-    /// What several rounds came to.
+    /// The sum of several rounds.
     pub(crate) fn sum(rounds: &[Measured]) -> Result<Measured, String> {
         let mut sum = Measured::new()?;
         rounds.iter().try_for_each(|round| sum.add(round))?;

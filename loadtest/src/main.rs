@@ -1,18 +1,19 @@
-//! Open-loop load on a running Usher: requests start when the schedule says so, whether or not earlier ones are
-//! answered, and latency counts from that intended start. A server that stalls for 100 ms is thereby charged for every
-//! request that should have started meanwhile, not only for the one that was under way (no coordinated omission).
+//! Open-loop load on a running Usher. Requests start when the schedule says so, whether or not earlier ones
+//! are answered, and latency counts from that intended start. If a server stalls for 100 ms, every request
+//! that should have started meanwhile pays for it, not only the one under way (no coordinated omission).
 //!
-//! Every answer is checked; one wrong answer makes the run a failure, whatever its latency.
+//! Every answer is checked. One wrong answer makes the run a failure, whatever its latency.
 //!
 //! What the numbers are not:
-//! - Not the most a server can do: choose a rate, see what latency it has there; `--rate` far above what the server
-//!   can carry shows a queue that grows, not a property of the server.
-//! - Not free of the generator. It spins on one core, so give it one to itself; when it shares the server's cores,
-//!   latency holds the scheduler's time slices. `waited to be sent` tells how far behind its schedule it was, for lack
-//!   of a core or of an idle connection.
+//! - Not the most that a server can do. Choose a rate, and see the latency at that rate. A `--rate` far above
+//!   what the server can carry shows a queue that grows, not a property of the server.
+//! - Not free of the generator. It spins on one core, so give it a core of its own. If it shares the server's
+//!   cores, latency contains the scheduler's time slices. `waited to be sent` tells how far it was behind its
+//!   schedule, because it had no core or no idle connection.
 //! - Not a network. Over loopback there is no wire, no TLS and no loss.
-//! - Constant arrivals are kinder than the bursts of real logins at the same mean rate.
-//! - 65,536 drawn requests are built beforehand and repeated in order; caches of the server's CPU see no more customers.
+//! - Not real arrivals. Constant ones are kinder than the bursts of real logins at the same mean rate.
+//! - Not every customer. 65,536 drawn requests are built beforehand and repeated in order, and the caches of
+//!   the server's CPU see no more customers than that.
 
 mod comparison;
 mod connection;
@@ -34,26 +35,27 @@ use report::Report;
 use scenario::Scenario;
 use target::Target;
 
-/// Open-loop load generator for Usher: constant arrivals, latency from the intended start, every answer checked
+/// Open-loop load generator for Usher: constant arrivals, latency from the intended start, every answer
+/// checked
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", max_term_width = 110, after_help = EXAMPLES)]
 struct Args {
     /// The server under load; loopback only unless --allow-remote
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// What is asked and what must be answered
+    /// What to ask, and what the answers must be
     #[arg(long, value_enum, default_value_t = Kind::LoginStorm)]
     scenario: Kind,
     /// Requests started per second
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
-    /// How long is measured
+    /// How many seconds to measure
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How long requests run at the same rate before; they are checked, but not in the latencies
+    /// How many seconds to send requests before measuring; their answers are checked too
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=60))]
     warm_up: u64,
-    /// Keep-alive connections, each with one request under way at most
+    /// Keep-alive connections; each has at most one request under way
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     connections: u64,
     /// Ask for customers c-000001 up to this one, drawn evenly
@@ -68,7 +70,8 @@ struct Args {
     /// In rule-push: offers of the rule set that is pushed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=19_000))]
     push_offers: u64,
-    /// In rule-push: so many times --seconds without and --seconds with pushes, in turn, and the ratio of the two
+    /// In rule-push: repeat --seconds without pushes and --seconds with them, this many times; shows the
+    /// ratio
     #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u64).range(1..=100))]
     compare: Option<u64>,
     /// Fail if the 99th percentile, from the intended start, is above this
@@ -77,7 +80,7 @@ struct Args {
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Let the target be another machine; make sure that it is yours and that nobody else needs it now
+    /// Allow another machine as the target; make sure that it is yours and that nobody else needs it now
     #[arg(long)]
     allow_remote: bool,
 }
@@ -86,7 +89,8 @@ struct Args {
 enum Kind {
     /// Home banners for random customers
     LoginStorm,
-    /// The same while new versions of a rule set are pushed; every answer must be of one version, none may fail
+    /// The same while new versions of a rule set are pushed; every answer must be of one version, none may
+    /// fail
     RulePush,
 }
 
@@ -154,7 +158,7 @@ fn run(args: &Args) -> Result<(String, bool), String> {
         }
         Ok::<_, String>((without, with))
     })();
-    let pushed = pusher.stop(); // before a failure is returned, so that the rule set is retired
+    let pushed = pusher.stop(); // before a failure is returned, so that the rule set is retired in any case
     let (without, with) = measured?;
     let mut all_with = Measured::sum(&with)?;
     all_with.wrong += scenario.settle(&pushed, &mut all_with.examples);

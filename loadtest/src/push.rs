@@ -1,4 +1,4 @@
-//! Pushing one version of a rule set after the other, beside the load.
+//! Pushes one version of a rule set after the other, beside the load.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,13 +12,14 @@ use crate::connection::{Connection, request};
 use crate::scenario::{excerpt, number_after};
 use crate::target::Target;
 
-/// The rule set that is pushed.
+/// The name of the rule set that is pushed.
 pub(crate) const RULE_SET: &str = "loadtest";
-/// The name of the offer that wins, followed by the push's number.
+/// The beginning of the winning offer's name; the number of the push follows.
 pub(crate) const OFFER: &str = "pushed_";
-/// The server compiles at low priority: on a machine with other work that takes its time.
+/// How long an answer may take. The server compiles at low priority, so on a machine with other work it takes
+/// its time.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a pusher that pauses looks whether it may go on.
+/// How long a paused pusher waits before it looks again whether it may go on.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A thread that pushes until it is stopped.
@@ -28,7 +29,7 @@ pub(crate) struct Pusher {
     thread: JoinHandle<Pushed>,
 }
 
-/// What the pusher is told.
+/// What the pusher's thread is told.
 #[derive(Default)]
 struct Orders {
     stop: AtomicBool,
@@ -37,15 +38,15 @@ struct Orders {
     pushing: Mutex<()>,
 }
 
-/// What was pushed.
+/// What was pushed in a run, and how it was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Pushed {
     /// By version, the number in its offer's name.
     pub(crate) offers: HashMap<u64, u64>,
-    /// Pushes, and the retirement in the end, that were not answered as they must be.
+    /// Pushes, and the retirement at the end, whose answer was not what it must be.
     pub(crate) failed: u64,
     pub(crate) first_failure: Option<String>,
-    /// The slowest, from sending to the answer.
+    /// The slowest push, from sending to the answer.
     pub(crate) slowest: Duration,
 }
 
@@ -53,14 +54,14 @@ struct Push<'t> {
     target: &'t Target,
     connection: Connection,
     number: u64,
-    /// Of every version: the offers beside the one that wins.
+    /// The offers of every version besides the winning one.
     others: String,
     pushed: Pushed,
 }
 
 impl Pusher {
-    /// Pushes a rule set of so many offers once, so that the first answer is of a pushed version already, then every
-    /// `every`.
+    /// Pushes a rule set of this many offers once, so that the first answer is already of a pushed version.
+    /// Then it pushes one every `every`.
     pub(crate) fn start(target: &Target, offers: u64, every: Duration) -> io::Result<Pusher> {
         let target = target.clone();
         let mut push = Push {
@@ -82,7 +83,7 @@ impl Pusher {
         Ok(Pusher { orders, acknowledged, thread })
     }
 
-    /// Pushes no more until told to [`resume`](Pusher::resume); returns when no push is under way.
+    /// Pauses until [`resume`](Pusher::resume). Returns when no push is under way.
     pub(crate) fn pause(&self) {
         self.orders.pause.store(true, Ordering::SeqCst);
         drop(self.orders.pushing.lock().unwrap_or_else(PoisonError::into_inner));
@@ -128,7 +129,7 @@ impl Push<'_> {
         self.pushed
     }
 
-    /// Pushes the next version; returns what the server calls it.
+    /// Pushes the next version; returns the number that the server gives it.
     fn publish(&mut self) -> io::Result<u64> {
         self.number += 1;
         let started = Instant::now();
@@ -141,7 +142,8 @@ impl Push<'_> {
         Ok(version)
     }
 
-    /// An offer that everybody may have and that outbids all others; its name and content say which push it is of.
+    /// A rule set with an offer that everybody may have and that outbids all others. Its name and content say
+    /// which push it is of.
     fn rule_set(&self) -> String {
         let (number, others) = (self.number, &self.others);
         format!(
@@ -178,7 +180,7 @@ offers:
     }
 }
 
-/// Offers for a few customers each, by what the retail bank knows of them; none of them wins.
+/// Offers for a few customers each, by features of the retail bank. None of them wins.
 fn others(count: u64) -> String {
     let mut random = fastrand::Rng::with_seed(count);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What is printed in the end.
+//! What is printed at the end.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use crate::load::Measured;
 use crate::push::Pushed;
 
-/// The result of a run.
+/// The result of a run and its thresholds.
 pub(crate) struct Report {
     pub(crate) rate: u64,
     pub(crate) seconds: u64,
@@ -21,7 +21,7 @@ const QUANTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
 impl Report {
-    /// Whether nothing was wrong and no threshold was passed.
+    /// Whether nothing was wrong and no threshold was exceeded.
     pub(crate) fn passed(&self) -> bool {
         self.failures().is_empty()
     }
@@ -51,17 +51,17 @@ impl Report {
         microseconds(&self.measured.latency, 0.99)
     }
 
-    /// Answers per second that were measured.
+    /// Measured answers a second.
     fn achieved(&self) -> f64 {
         self.measured.latency.len() as f64 / self.measured.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// A table or a line of JSON.
+    /// The report: a table, or one line of JSON.
     pub(crate) fn text(&self, json: bool) -> String {
         if json { self.json() + "\n" } else { self.table() }
     }
 
-    /// For people.
+    /// The report for people, as a table.
     pub(crate) fn table(&self) -> String {
         let measured = &self.measured;
         let mut text = format!(
@@ -106,7 +106,7 @@ impl Report {
         text + &verdict + "\n"
     }
 
-    /// For machines, one line.
+    /// The report for machines: one line of JSON.
     pub(crate) fn json(&self) -> String {
         let measured = &self.measured;
         let mut text = format!(

@@ -1,4 +1,4 @@
-//! What is asked, and whether an answer is right.
+//! The requests, and what makes an answer right.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::load::MAX_EXAMPLES;
 use crate::push::{OFFER, Pushed, RULE_SET};
 use crate::target::Target;
 
-/// So many requests are built beforehand.
+/// How many requests are built beforehand.
 const POOL: usize = 65_536;
-/// What an example of a wrong answer shows of it.
+/// How much of a wrong answer an example shows.
 const EXCERPT_CHARACTERS: usize = 200;
 
-/// Home banners for random customers, of pushed versions if there are any.
+/// Home banners for random customers. If versions are pushed, answers must be of one of them.
 pub(crate) struct Scenario {
     requests: Vec<(String, Vec<u8>)>,
     versions: Option<Versions>,
@@ -24,22 +24,22 @@ pub(crate) struct Scenario {
 struct Versions {
     /// The newest version that the server has acknowledged.
     acknowledged: Arc<AtomicU64>,
-    /// By version, the offer that was shown with it and how often.
+    /// By version, the number of the offer that was shown with it, and how often.
     seen: HashMap<u64, (u64, u64)>,
 }
 
-/// What has to be remembered of a request.
+/// What must be remembered of a request to judge its answer.
 pub(crate) struct Sent {
     index: usize,
     /// The answer must be of this version or a later one.
     at_least: u64,
 }
 
-/// Whether an answer is right.
+/// The judgement of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Right,
-    /// Right, but for a customer whom the server does not know.
+    /// The answer is right, but the server does not know the customer.
     UnknownCustomer,
     Wrong(String),
 }
@@ -58,19 +58,21 @@ impl Scenario {
         Scenario { requests: requests.collect(), versions: None }
     }
 
-    /// From now on every answer must show the offer of a pushed version, not older than `acknowledged` at sending.
+    /// From now on every answer must show the offer of a pushed version that is not older than `acknowledged`
+    /// was when the request was sent.
     pub(crate) fn expect_versions(&mut self, acknowledged: Arc<AtomicU64>) {
         self.versions = Some(Versions { acknowledged, seen: HashMap::new() });
     }
 
-    /// The request to send as number `number`.
+    /// Request number `number`, ready to send.
     pub(crate) fn request(&self, number: u64) -> (&[u8], Sent) {
         let index = (number % self.requests.len() as u64) as usize;
         let at_least = self.versions.as_ref().map_or(0, |v| v.acknowledged.load(Ordering::Acquire));
         (&self.requests[index].1, Sent { index, at_least })
     }
 
-    /// Looks for what a right answer holds. Not a parser: that would cost more than the server's own work.
+    /// Looks for what a right answer contains. It does not parse: that would cost more than the server's own
+    /// work.
     pub(crate) fn check(&mut self, sent: &Sent, answer: &Answer<'_>) -> Verdict {
         let wrong = |why: &str| Verdict::Wrong(format!("{why}: {} {}", answer.status, excerpt(answer.body)));
         if answer.status != 200 {
@@ -90,7 +92,7 @@ impl Scenario {
         if answer.body.contains(r#""known":true"#) { Verdict::Right } else { Verdict::UnknownCustomer }
     }
 
-    /// Compares the versions seen with those that were pushed; returns how many answers were wrong.
+    /// Compares the versions seen with those that were pushed. Returns how many answers were wrong.
     pub(crate) fn settle(&self, pushed: &Pushed, examples: &mut Vec<String>) -> u64 {
         let mut wrong = 0;
         for (version, (offer, count)) in self.versions.iter().flat_map(|versions| &versions.seen) {
@@ -106,8 +108,9 @@ impl Scenario {
 }
 
 impl Versions {
-    /// The version and the offer must be of one push. Which offer belongs to a version may not be known yet, as the
-    /// push may still be under way; so here only that it is always the same one, and [`Scenario::settle`] does the rest.
+    /// The version and the offer must be of one push. Which offer belongs to a version may not be known yet,
+    /// because its push may still be under way. So this only checks that it is always the same offer;
+    /// [`Scenario::settle`] does the rest.
     fn check(&mut self, at_least: u64, body: &str) -> Result<(), String> {
         let version =
             number_after(body, &format!("\"{RULE_SET}\":")).ok_or("no version of the pushed rule set")?;

@@ -2,16 +2,17 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// Where requests go.
+/// The address that requests go to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    /// As in the URL, for the `Host` header.
+    /// Host and port as in the URL, for the `Host` header.
     pub(crate) authority: String,
 }
 
 impl Target {
-    /// Reads `http://HOST:PORT`. Load is for one's own machine; another one has to be meant.
+    /// Reads `http://HOST:PORT`. A host beyond loopback is an error unless `allow_remote` says that it is
+    /// meant.
     pub(crate) fn parse(url: &str, allow_remote: bool) -> Result<Target, String> {
         let shape = || format!("expected a URL such as http://127.0.0.1:8080, found {url:?}");
         let authority = url.strip_prefix("http://").ok_or_else(shape)?.trim_end_matches('/');

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts the same audiences with Usher and with DuckDB, in turn, in one run. See README.md beside this."""
+"""Counts the same audiences with Usher and with DuckDB, in turn, in one run. README.md in this folder says more."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ import time
 
 import duckdb
 
-# Usher's condition, and the same in SQL over the same columns.
+# A name, a condition for Usher, and the same condition in SQL.
 CASES = [
     ("1 atom", "i0 >= 200", "i0 >= 200"),
     ("3 atoms", "e0 == 'w3' && i0 >= 64 && b0", "e0 = 3 AND i0 >= 64 AND b0"),
@@ -25,7 +25,7 @@ CASES = [
 
 
 def scattered(column):
-    """As `scattered` in benches/audience.rs: nothing overflows 63 bits."""
+    """The formula of `scattered` in benches/audience.rs. No step overflows 63 bits."""
     x = f"((c * 1103515245 + {column} * 7654321 + 1) % 2147483647)"
     return f"({x} * {x} % 2147483647)"
 
@@ -36,7 +36,7 @@ def number(column):
 
 
 def table(customers):
-    """The narrowest types there are: what is good for DuckDB."""
+    """The customers, in the narrowest types, which suit DuckDB best."""
     base = duckdb.connect()
     base.execute(
         f"""CREATE TABLE customers AS SELECT
@@ -52,7 +52,7 @@ def table(customers):
 
 
 class Usher:
-    """The bench as a process that counts what it is asked, line by line."""
+    """The bench as a process that answers one condition a line."""
 
     def __init__(self, program, customers):
         self.process = subprocess.Popen(
@@ -68,7 +68,7 @@ class Usher:
 
 
 def timed(base, sql, threads):
-    """Processor time, as if all threads had worked all the while: what it takes where nobody else is at work."""
+    """The count, and the processor time in ms divided by the threads: the time on a machine without other work."""
     base.execute(f"SET threads = {threads}")
     begun = time.process_time()
     (count,) = base.execute(f"SELECT count(*) FROM customers WHERE {sql}").fetchone()
@@ -85,7 +85,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--customers", type=int, default=10_000_000)
     arguments.add_argument("--runs", type=int, default=15)
-    arguments.add_argument("--program", help="the built bench; else it is built, from the repository's root")
+    arguments.add_argument("--program", help="the bench, if it is already built; otherwise it is built in the repository's root")
     given = arguments.parse_args()
     usher = Usher(given.program or program(), given.customers)
     base = table(given.customers)

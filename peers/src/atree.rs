@@ -1,4 +1,4 @@
-//! `a-tree`: all expressions in one tree that shares common parts.
+//! `a-tree`: all expressions in one tree that shares their common parts.
 
 use a_tree::{ATree, AttributeDefinition, Event};
 

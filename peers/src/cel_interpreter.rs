@@ -1,4 +1,4 @@
-//! The interpreter of crate `cel`, whose parser Usher uses: the same conditions, to the letter.
+//! The interpreter of the crate `cel`, whose parser Usher uses: the same conditions, letter by letter.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ impl CelInterpreter<'_> {
         cel
     }
 
-    /// What is not known is not declared: using it is an error, which `||` goes round.
+    /// The customer's variables. An unknown feature is not declared: using it is an error, which `||`
+    /// absorbs.
     fn context(&self, customer: &Customer) -> Context<'static, 'static> {
         let mut context = Context::with_env(Arc::clone(&self.environment));
         for (feature, fact) in facts(customer) {

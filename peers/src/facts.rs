@@ -1,16 +1,16 @@
-//! What is known of a customer, as name and value: what the other engines are fed with.
+//! What is known of a customer, as name and value: the input of the other engines.
 
 use crate::synthetic::customer::Customer;
 use crate::synthetic::{BRANCHES, ENUMS, FLAGS, FLOATS, INTS};
 
-/// A known feature's value.
+/// The value of a feature that is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fact {
     Flag(bool),
-    /// The word's place in [`words`].
+    /// The index of the word in [`words`].
     Word(usize),
     Int(i64),
-    /// In steps of 1/1,024.
+    /// A float, in steps of 1/1,024.
     Float(u32),
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn words() -> Vec<String> {
     (0..BRANCHES).map(|word| format!("w{word}")).collect()
 }
 
-/// The places of the customer's known features in [`features`], with their values.
+/// The customer's known features, by their index in [`features`], with their values.
 pub(crate) fn facts(customer: &Customer) -> impl Iterator<Item = (usize, Fact)> + '_ {
     let flags = customer.flags.iter().map(|flag| flag.map(Fact::Flag));
     let words = customer.words.iter().map(|word| word.map(Fact::Word));

@@ -1,4 +1,4 @@
-//! Usher itself.
+//! Usher itself, with its index.
 
 use usher::decide::{Decision, Request, decide, eligible};
 use usher::engine::{Engine, OfferId, PlacementId};

@@ -1,5 +1,6 @@
-//! Usher's rule evaluation beside that of other engines, in one run: the same generated rule sets, the same customers,
-//! every answer of every engine first compared with one worked out without any. README.md says what each figure holds.
+//! Usher's rule evaluation beside that of other engines, in one run: the same generated rule sets and the
+//! same customers. Every answer of every engine is first compared with one worked out without any engine.
+//! README.md says what each figure contains.
 #![allow(missing_docs)]
 
 mod atree;
@@ -25,9 +26,9 @@ use table::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const OFFERS: [usize; 3] = [100, 1_000, 10_000];
-/// Customers gone through in turn, so that no branch is learnt by heart.
+/// Customers asked for in turn, so that no branch is learned by heart.
 const CUSTOMERS: usize = 200;
-/// A round asks at least so many, however slow the engine.
+/// The fewest customers that a round asks for, however slow the engine.
 const LEAST_CUSTOMERS: usize = 8;
 
 struct Effort {
@@ -97,7 +98,7 @@ fn compare(distribution: Distribution, offers: usize, engines: &[&'static str], 
     table
 }
 
-/// What must be answered for a customer.
+/// The right answers for a customer.
 struct Answers {
     all: Vec<usize>,
     top: Vec<usize>,
@@ -130,7 +131,7 @@ struct Turn {
     peer: usize,
     question: Question,
     next: usize,
-    /// A customer, by round.
+    /// Nanoseconds of one answer, for each round.
     nanoseconds: Vec<f64>,
 }
 
@@ -141,7 +142,7 @@ impl Turn {
 
     fn run(&mut self, peer: &mut dyn Peer, at_least: Duration) {
         let (started, mut asked) = (Instant::now(), 0);
-        // The clock is read once for several customers: it would be a good part of the fastest answers.
+        // The clock is read once for several customers: reading it takes as long as the fastest answers.
         while started.elapsed() < at_least || asked == 0 {
             for _ in 0..LEAST_CUSTOMERS {
                 peer.ask(self.question, black_box(self.next));

@@ -1,4 +1,4 @@
-//! An engine that takes part.
+//! What an engine must do to take part.
 
 use crate::atree::Atree;
 use crate::cel_interpreter::CelInterpreter;
@@ -15,19 +15,19 @@ pub(crate) trait Peer {
     /// What it can be asked.
     fn questions(&self) -> &'static [Question];
 
-    /// Works out the answer for the customer of this number, and keeps it.
+    /// Works out the answer for the customer with this number, and keeps it.
     fn ask(&mut self, question: Question, customer: usize);
 
-    /// The numbers of the offers found by the last such question.
+    /// The numbers of the offers that the last such question found.
     fn last(&self, question: Question) -> Vec<usize>;
 }
 
-/// What is measured.
+/// The questions whose answers are timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Question {
-    /// All offers that fit; the customer is in the engine's own form already.
+    /// All offers that fit, with the customer already in the engine's own form.
     All,
-    /// The same, bringing the customer into that form included.
+    /// The same, including the work of bringing the customer into that form.
     AllFromPlain,
     /// The first three by rank.
     Top,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::peer::Question;
 
-/// By engine, what each question took.
+/// For each engine, what each question took.
 pub(crate) struct Table {
     title: String,
     rows: Vec<(&'static str, [Option<f64>; COLUMNS.len()])>,
@@ -28,7 +28,8 @@ impl Table {
         }
     }
 
-    /// What a figure is divided by: Usher's row is its input, so both kinds of all matches have the same.
+    /// What a figure is divided by. Usher's row is its input, so both questions for all matches have the same
+    /// divisor.
     fn usher(&self, question: Question) -> Option<f64> {
         let (_, figures) = self.rows.iter().find(|(engine, _)| *engine == "usher")?;
         figures[if question == Question::Top { 2 } else { 0 }]

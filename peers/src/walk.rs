@@ -1,4 +1,4 @@
-//! The straightforward evaluator: Usher's own conditions, one after the other, each as a tree.
+//! The straightforward evaluator: Usher's own conditions as trees, evaluated one after the other.
 
 use usher::decide::Context;
 use usher::expression::{Expression, Facts, Scope, Syntax, TagMemo};

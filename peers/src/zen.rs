@@ -1,4 +1,4 @@
-//! `zen-expression`: each condition as bytecode for one virtual machine.
+//! `zen-expression`: each condition as bytecode, run on one virtual machine.
 
 use rust_decimal::Decimal;
 use zen_expression::expression::Standard;
@@ -82,7 +82,7 @@ impl Peer for Zen<'_> {
         let most = if question == Question::Top { COUNT } else { usize::MAX };
         let machine = &mut self.machine;
         let holding = self.expressions.iter().filter(|(_, expression)| {
-            // An error is its answer about a customer of whom too little is known.
+            // An error is its answer for a customer of whom too little is known.
             matches!(expression.evaluate_with_scope(scope, machine), Ok(Variable::Bool(true)))
         });
         self.found.clear();
@@ -94,8 +94,8 @@ impl Peer for Zen<'_> {
     }
 }
 
-/// What is not known is `null`, and comparing it an error that ends the whole expression: below an `or` it must be asked
-/// for first. Elsewhere the expression would be false anyway.
+/// An unknown feature is `null`, and comparing it is an error that ends the whole expression. So below an
+/// `or` it is asked for first. Elsewhere the expression would be false anyway.
 fn ask(ask: &Ask, below_or: bool) -> String {
     let guarded = |name: char, feature: usize, text: String| {
         if below_or { format!("({name}{feature} != null and {text})") } else { text }

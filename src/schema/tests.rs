@@ -223,6 +223,7 @@ fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(64, 256)))]
     /// A row reads back what a plain list of values holds, whatever is written, in any order.
     #[test]
     fn a_row_holds_what_was_written(features in proptest::collection::vec(kind_and_value(), 1..40), order in any::<u64>()) {
@@ -295,6 +296,7 @@ fn growth() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(64, 256)))]
     #[test]
     fn a_schema_restored_is_the_one_that_had_grown(texts in growth()) {
         let mut grown = Schema::empty();

@@ -163,7 +163,7 @@ fn brought_back(state: &mut State) -> State {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(32, 128)))]
     #[test]
     fn the_fold_of_events_does_what_lists_do(
         writes in prop::collection::vec(prop_oneof![3 => events(), 1 => updates()], 1..16),

@@ -587,6 +587,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(64, 256)))]
         #[test]
         fn the_fold_does_what_a_plain_map_does_and_a_replay_makes_the_same(
             before in prop::collection::vec(updates(), 0..6),

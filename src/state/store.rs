@@ -516,7 +516,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(32, 128)))]
         #[test]
         fn the_store_does_what_a_plain_map_does(steps in steps()) {
             let (mut writer, customers) = customers();

@@ -1,4 +1,4 @@
-//! What was expected against what was found, and whether enough was compared to mean something.
+//! Compares what was expected with what was found, and checks that enough was compared to mean something.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use super::customers::Customer;
 use super::naive::{self, Asked, Proposition, Shown};
 use super::offers::{COURTESY, OFFERS};
 
-/// Scores are the same up to this much of them.
+/// Two scores are the same if they differ by no more than this share.
 const TOLERANCE: f64 = 1e-12;
 
-/// What was compared.
+/// What was compared so far.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) decisions: usize,
@@ -42,7 +42,7 @@ impl Tally {
         self.shown.extend(other.shown);
     }
 
-    /// Says what was compared, and fails where nothing was.
+    /// Prints what was compared, and fails if it was too little.
     pub(crate) fn check(&self, what: &str) {
         let Tally { decisions, fallbacks, winners, shown } = self;
         let _ =
@@ -60,7 +60,7 @@ impl Tally {
     }
 }
 
-/// Notes what was expected, and says so where something else was found.
+/// Counts what was expected. The error says where something else was found.
 pub(crate) fn compare(
     tally: &mut Tally,
     (row, customer): (usize, &Customer<'_>),

@@ -1,4 +1,4 @@
-//! The customers of bank-full.csv, read as plainly as possible: nothing in this file uses Usher.
+//! The customers of bank-full.csv, read as plainly as possible. Nothing in this file uses Usher.
 
 /// A line of bank-full.csv; `None` is *not known*.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,7 +20,8 @@ pub(crate) struct Customer<'t> {
     pub(crate) last_outcome: Option<&'t str>,
 }
 
-/// Reads the file: comma separated, nothing quoted, a header that is taken for granted once it is checked.
+/// Reads the file: fields with commas between them, no quotes, and a header that must be exactly the known
+/// one.
 pub(crate) fn read(csv: &str) -> Vec<Customer<'_>> {
     let mut lines = csv.lines();
     let header = "age,job,marital,education,default,balance,housing,loan,contact,day,month,duration,campaign,pdays,\
@@ -88,7 +89,8 @@ fn known(cell: &str) -> Option<&str> {
 }
 
 impl<'t> Customer<'t> {
-    /// The same customer with some features forgotten: one for each bit of `holes`, in the order of the fields.
+    /// The same customer with some features forgotten, one for each bit of `holes`, in the order of the
+    /// fields.
     pub(crate) fn with_holes(&self, holes: u32) -> Customer<'t> {
         fn keep<T>(value: Option<T>, holes: u32, bit: u32) -> Option<T> {
             if holes >> bit & 1 == 1 { None } else { value }

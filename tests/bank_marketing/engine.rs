@@ -1,4 +1,4 @@
-//! The engine inside this process.
+//! Asks the engine inside this process.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use usher::schema::{ChannelId, Schema};
 use super::customers::Customer;
 use super::naive::{Asked, Proposition, Shown};
 
-/// Compiles a bundle.
+/// Compiles the schema and rule sets of a bundle's folder.
 pub(crate) fn compile(bundle: &Path) -> Engine {
     let schema = Schema::parse("schema.yaml", &fs::read_to_string(bundle.join("schema.yaml")).unwrap());
     let schema = Arc::new(schema.unwrap_or_else(|problems| panic!("{problems}")));
@@ -32,7 +32,7 @@ pub(crate) fn compile(bundle: &Path) -> Engine {
     Engine::compile(&schema, &rule_sets).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// The customer packed as the schema says; `row` is written over.
+/// Packs the customer into `row` as the schema says. What `row` held before is lost.
 pub(crate) fn pack(customer: &Customer<'_>, schema: &Schema, row: &mut Vec<u64>) {
     row.clear();
     row.resize(schema.row_words(), 0);
@@ -45,7 +45,7 @@ pub(crate) fn pack(customer: &Customer<'_>, schema: &Schema, row: &mut Vec<u64>)
     }
 }
 
-/// The features by name, as texts.
+/// The features by name, each as text; `None` is missing.
 fn texts(c: &Customer<'_>) -> [(&'static str, Option<String>); 15] {
     let number = |value: Option<i64>| value.map(|value| value.to_string());
     let yes_no = |value: Option<bool>| value.map(|value| value.to_string());
@@ -69,7 +69,7 @@ fn texts(c: &Customer<'_>) -> [(&'static str, Option<String>); 15] {
     ]
 }
 
-/// A request with its names resolved, for all customers.
+/// A request with its names resolved once, used for all customers.
 pub(crate) struct Prepared<'e> {
     engine: &'e Engine,
     channel: ChannelId,
@@ -98,7 +98,7 @@ impl<'e> Prepared<'e> {
         }
     }
 
-    /// The engine's answer, in the words of the naive one.
+    /// The engine's answer in the types of the naive evaluation.
     pub(crate) fn decide(&self, row: &[u64], now: Time) -> Vec<Shown<'e>> {
         let request = Request {
             customer: "c",

@@ -1,5 +1,5 @@
-//! Deciding by brute force: for each place of each placement the best of all offers is looked for anew. Nothing in this
-//! file uses Usher.
+//! Decides by brute force: it looks through all offers again for each place of each placement. Nothing in
+//! this file uses Usher.
 
 use super::customers::Customer;
 use super::offers::{COURTESY, OFFERS, Offer, allowed};
@@ -13,7 +13,7 @@ pub(crate) struct Context<'t> {
     pub(crate) waiting: Option<i64>,
 }
 
-/// What is asked; a placement without a count gets its own.
+/// A request. A placement without a count gets the count of [`COUNTS`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'t> {
     pub(crate) channel: &'t str,
@@ -31,7 +31,7 @@ pub(crate) struct Shown<'t> {
     pub(crate) propositions: Vec<Proposition<'t>>,
 }
 
-/// One of them; its rank is its place in the list.
+/// One proposition; its rank is its place in the list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Proposition<'t> {
     pub(crate) offer: &'t str,
@@ -52,24 +52,24 @@ impl<'t> Context<'t> {
     }
 }
 
-/// How many propositions a placement shows unless the request says otherwise.
+/// How many propositions a placement shows if the request names no count.
 const COUNTS: [(&str, usize); 4] = [("call_script", 2), ("web_banner", 1), ("web_list", 4), ("counter", 2)];
 
-/// How many offers of a group one decision shows.
+/// The most offers of a group that one decision shows.
 const GROUPS: [(&str, usize); 5] = [("term", 2), ("saving", 1), ("refinancing", 1), ("card", 1), ("help", 2)];
 
 fn of_table(table: &[(&str, usize)], name: &str) -> usize {
     table.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name}")).1
 }
 
-/// Propensity × value × boost, in this order.
+/// Propensity × value × boost, multiplied in this order so that rounding is the same.
 fn score(offer: &Offer, c: &Customer<'_>, context: &Context<'_>) -> f64 {
     let propensity = (offer.propensity)(c).unwrap_or(0.0);
     assert!((0.0..=1.0).contains(&propensity), "the propensity of {} is {propensity}: {c:?}", offer.name);
     propensity * offer.value * (offer.boost)(c, context).unwrap_or(1.0)
 }
 
-/// The offer's treatment on a placement: in the locale, in its language, in none.
+/// The offer's treatment on a placement: first in the locale, then in its language, then without a locale.
 fn treatment(offer: &Offer, placement: &str, locale: Option<&str>) -> Option<&'static str> {
     let language = locale.and_then(|locale| locale.split('-').next());
     [locale, language, None].iter().find_map(|wanted| {
@@ -78,7 +78,7 @@ fn treatment(offer: &Offer, placement: &str, locale: Option<&str>) -> Option<&'s
     })
 }
 
-/// Whether the first of two offers with their scores goes before the second: tier, score, name.
+/// Whether the first of two offers with their scores ranks before the second: by tier, then score, then name.
 fn is_before((a, a_score): (&Offer, f64), (b, b_score): (&Offer, f64)) -> bool {
     if a.priority != b.priority {
         a.priority < b.priority
@@ -89,7 +89,7 @@ fn is_before((a, a_score): (&Offer, f64), (b, b_score): (&Offer, f64)) -> bool {
     }
 }
 
-/// Decides.
+/// What each placement shows the customer, in the order in which the placements are asked for.
 pub(crate) fn decide<'t>(c: &Customer<'_>, asked: &Asked<'t>) -> Vec<Shown<'t>> {
     let context = Context::new(asked.context);
     let mut taken: Vec<&'static Offer> = Vec::new();
@@ -114,7 +114,7 @@ pub(crate) fn decide<'t>(c: &Customer<'_>, asked: &Asked<'t>) -> Vec<Shown<'t>> 
     shown
 }
 
-/// The best offer that may still be shown on a placement.
+/// The best offer that may still be shown on a placement, with its score.
 fn best(
     c: &Customer<'_>,
     locale: Option<&str>,

@@ -1,5 +1,5 @@
-//! The rule sets of models/bank-marketing once more, translated by hand: nothing in this file uses Usher. What has no
-//! answer is `None`: a missing feature, and everything strict on it.
+//! The rule sets of models/bank-marketing, translated by hand. Nothing in this file uses Usher. A condition
+//! without an answer is `None`: a missing feature, and everything that needs it.
 
 use super::customers::Customer;
 use super::naive::Context;
@@ -7,7 +7,7 @@ use super::naive::Context;
 /// A condition's answer, if it has one.
 pub(crate) type Truth = Option<bool>;
 
-// Logic with three values: `and` and `or` go round what has no answer where the other side decides.
+// Logic with three values: `and` and `or` have an answer without one side if the other side decides.
 
 fn and(a: Truth, b: Truth) -> Truth {
     match (a, b) {
@@ -25,7 +25,7 @@ fn not(a: Truth) -> Truth {
     a.map(|a| !a)
 }
 
-/// `condition ? yes : no`; both sides have an answer.
+/// `condition ? yes : no`; no answer if the condition has none.
 fn choose(condition: Truth, yes: f64, no: f64) -> Option<f64> {
     condition.map(|condition| if condition { yes } else { no })
 }
@@ -126,7 +126,7 @@ enum Effort {
     High,
 }
 
-/// An offer; its treatments are (placement, locale, name).
+/// An offer. Its treatments are (placement, locale, name).
 pub(crate) struct Offer {
     pub(crate) name: &'static str,
     product: &'static str,
@@ -143,7 +143,7 @@ pub(crate) struct Offer {
     pub(crate) treatments: &'static [(&'static str, Option<&'static str>, &'static str)],
 }
 
-/// What most offers do not say.
+/// The defaults: what most offers leave out.
 const PLAIN: Offer = Offer {
     name: "",
     product: "",
@@ -166,7 +166,7 @@ const BANNER_PT: (&str, Option<&str>, &str) = ("web_banner", Some("pt"), "web_ba
 const LIST: (&str, Option<&str>, &str) = ("web_list", None, "web_list");
 const COUNTER: (&str, Option<&str>, &str) = ("counter", None, "counter");
 
-/// All offers but the fallback.
+/// All offers except the fallback.
 pub(crate) static OFFERS: [Offer; 21] = [
     Offer {
         name: "term_3m",
@@ -490,7 +490,7 @@ pub(crate) const COURTESY: Offer = Offer {
     ..PLAIN
 };
 
-/// Whether every guardrail holds.
+/// Whether every guardrail holds for this offer and customer.
 pub(crate) fn allowed(offer: &Offer, c: &Customer<'_>, context: &Context<'_>) -> bool {
     let service = Some(offer.product == "service");
     let default = or(service, Some(c.in_default == Some(false)));

@@ -1,4 +1,5 @@
-//! What is asked of all customers: every placement and channel, with and without counts, locales and context.
+//! What is asked for all customers: every placement and channel, with and without counts, locales and
+//! context.
 
 use super::naive::Asked;
 
@@ -31,7 +32,7 @@ pub(crate) static REQUESTS: [Asked<'static>; 14] = [
         context: &[("market_rate", "3.5"), ("page", "home"), ("signed_in", "true")],
         ..asked("web", &[("web_banner", None), ("web_list", None)])
     },
-    // A context's numbers are not rounded to single precision: this rate is above 3.1.
+    // The numbers of a context are not rounded to single precision: this rate is above 3.1.
     Asked {
         locale: Some("en"),
         context: &[("topic", "house"), ("market_rate", "3.10000000001")],
@@ -56,5 +57,5 @@ pub(crate) static REQUESTS: [Asked<'static>; 14] = [
     },
 ];
 
-/// Times of the decisions, in turn: the bundle has no schedules, so they must not matter.
+/// Times of the decisions, in turn. The bundle has no schedules, so the times must not matter.
 pub(crate) const TIMES: [&str; 3] = ["2026-11-23T10:00:00Z", "2024-02-29T23:59:59+14:00", "2031-06-01"];

@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 
 use super::naive::{Asked, Proposition, Shown};
 
-/// Requests sent before the first answer is read: few enough for both directions to fit the sockets' buffers.
+/// Requests sent before the first answer is read; few enough for both directions to fit the sockets' buffers.
 pub(crate) const WINDOW: usize = 32;
-/// A server that says nothing for so long says nothing at all.
+/// A server that sends nothing for this long has hung.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
-    /// Kept, so that whatever it prints later finds a reader.
+    /// Kept open, so that the server can go on printing.
     _stdout: BufReader<ChildStdout>,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
 }
 
-/// The program, without the variables of whoever runs the tests and away from their settings.
+/// The program without the caller's variables, in a folder without their settings file.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
     command.env_clear().current_dir(std::env::temp_dir()).stdin(Stdio::null());
@@ -32,7 +32,7 @@ fn program() -> Command {
 }
 
 impl Server {
-    /// Starts one with this bundle on a free port.
+    /// Starts a server with this bundle on a free port.
     pub(crate) fn start(bundle: &Path) -> Server {
         let mut command = program();
         command.arg("serve").arg("--models").arg(bundle).args(["--listen", "127.0.0.1:0"]);
@@ -46,7 +46,7 @@ impl Server {
         server
     }
 
-    /// `usher load`: what it printed.
+    /// Runs `usher load` and returns what it printed.
     pub(crate) fn load(&self, file: &Path, mapping: &Path) -> Value {
         let mut command = program();
         command.arg("load").arg(file.canonicalize().unwrap()).arg("--mapping").arg(mapping);
@@ -65,7 +65,7 @@ impl Drop for Server {
     }
 }
 
-/// A connection on which many requests are under way at once; answers come in their order.
+/// A connection with many requests under way at once; answers come in the order of the requests.
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     unsent: Vec<u8>,
@@ -94,7 +94,7 @@ impl Connection {
         self.unsent.extend(request.as_bytes());
     }
 
-    /// The answers to the next `count` requests.
+    /// Reads the answers to the next `count` requests.
     pub(crate) fn answers(&mut self, count: usize) -> Vec<Value> {
         self.stream.get_mut().write_all(&self.unsent).unwrap();
         self.unsent.clear();
@@ -144,12 +144,12 @@ fn document(customer: &str, asked: &Asked<'_>) -> Value {
     document
 }
 
-/// A number or a truth value as such, everything else as a text.
+/// A number or a truth value as itself, everything else as a text.
 fn literal(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
-/// Whether a query can ask for it: it has one count for all placements.
+/// Whether a query can ask for it: a query has only one count for all placements.
 pub(crate) fn fits_a_query(asked: &Asked<'_>) -> bool {
     asked.placements.iter().all(|(_, count)| *count == asked.placements[0].1)
 }
@@ -171,7 +171,7 @@ fn query(customer: &str, asked: &Asked<'_>) -> String {
     query
 }
 
-/// The server's answer in the words of the naive one.
+/// The server's answer in the types of the naive evaluation.
 pub(crate) fn shown(answer: &Value) -> Vec<Shown<'_>> {
     assert_eq!(answer["degraded"], false, "{answer}");
     items(&answer["placements"]).map(shown_on).collect()

@@ -7,7 +7,7 @@ const [directory, ...sections] = process.argv.slice(2);
 const file = join(directory, "dist/esm/testdata/conformance.js");
 const { tests } = await import(pathToFileURL(file).href);
 
-/** A text as a CEL literal; everything unusual escaped. */
+/** A text as a CEL literal, with everything unusual escaped. */
 function text(value) {
   const escaped = [...value].map((c) => {
     const code = c.codePointAt(0);
@@ -23,7 +23,7 @@ function double(value) {
   return /[.e]/.test(written) ? written : written + ".0";
 }
 
-/** A protobuf value as a CEL expression; undefined if it is a message that is no value of ours. */
+/** A protobuf value as a CEL expression. A message that is no value of ours gives undefined. */
 function literal(value) {
   const [[kind, inner]] = Object.entries(value);
   switch (kind) {
@@ -72,7 +72,7 @@ function exactly(name, value) {
   return same.join(" && ");
 }
 
-/** Bindings that JSON can carry as they are stay variables; the others are bound in the language itself. */
+/** Bindings that JSON can carry stay variables. The others are bound in the expression itself. */
 function bound(expression, bindings) {
   const variables = {};
   for (const [name, { value }] of Object.entries(bindings ?? {})) {
@@ -86,7 +86,7 @@ function bound(expression, bindings) {
   return { expression, variables };
 }
 
-/** A protobuf value as JSON, where that can be. */
+/** A protobuf value as JSON. Only for values that JSON can carry. */
 function plain(value) {
   const [[kind, inner]] = Object.entries(value);
   if (kind === "listValue") return (inner.values ?? []).map(plain);

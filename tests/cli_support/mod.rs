@@ -65,7 +65,7 @@ columns:
 ignore: [y]
 ";
 
-/// A folder with the small bundle in it.
+/// A temporary folder that holds the small bundle.
 pub fn bundle() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
@@ -89,7 +89,7 @@ pub fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// What a run of the program came to.
+/// How a run of the program ended, and what it printed.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -97,7 +97,7 @@ pub struct Run {
     pub err: String,
 }
 
-/// The program, without the variables of whoever runs the tests.
+/// The program without the caller's variables.
 pub fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
     command.args(args).env_clear();
@@ -126,14 +126,14 @@ pub fn run_command(mut command: Command, input: &[u8]) -> Run {
 }
 
 impl Run {
-    /// The run, if it ended like this.
+    /// The run itself, after checking that it ended with this exit code.
     #[track_caller]
     pub fn ended(self, code: i32) -> Run {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
 
-    /// The JSON document that says what is wrong.
+    /// The JSON document on standard output that says what is wrong.
     #[track_caller]
     pub fn problems(&self) -> String {
         let json: serde_json::Value = serde_json::from_str(&self.out).unwrap();
@@ -180,13 +180,13 @@ impl Server {
         run(&[args, &["--server", &self.url]].concat())
     }
 
-    /// Asks it to stop and goes on.
+    /// Sends SIGTERM and does not wait.
     pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Asks it to stop; its exit code.
+    /// Sends SIGTERM, waits, and returns the exit code.
     pub fn terminate(mut self) -> i32 {
         self.ask_to_stop();
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -207,7 +207,7 @@ impl Drop for Server {
     }
 }
 
-/// Answers one request with this; gives the request's head and body.
+/// A server that gives one request this answer. Its thread returns the request's head and body.
 pub fn answer_once(status: &str, answer: &str) -> (String, std::thread::JoinHandle<(String, String)>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,9 +1,10 @@
-//! What clients sent and were told, by their own book, so that what a restart brings back can be judged: every
-//! acknowledged write is there or a later one that was sent, nothing is there that was never sent.
+//! A book of what clients sent and were told, by which to judge what a restart brings back. Every
+//! acknowledged write must be there, or a later one that was sent. Nothing may be there that was never sent.
 //!
-//! Each writer has customers of its own, of which it knows the exact state; some customers are everybody's, and the
-//! sequences in the answers say who was last. A group is a bulk request of one record, whole or not at all. A bundle's two
-//! rule sets carry the same mark. What was sent and not answered may be there or not.
+//! Each writer has customers of its own and knows their exact state. Some customers are shared by all
+//! writers; the sequences in the answers say who wrote last. A group is a bulk request of one record: it is
+//! whole or not there at all. A bundle's two rule sets carry the same mark. What was sent and not answered
+//! may be there or not.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,10 +24,10 @@ const OWN: usize = 6;
 const SHARED: usize = 4;
 const GROUP: usize = 12;
 
-/// The two features of a customer; none for a customer who is not known.
+/// The two features of a customer; `None` if the customer is not known.
 type Seen = Option<(u64, u64)>;
 
-/// What is known, and what else may be true since it was sent and not answered.
+/// What is known for certain, and what else may be true because it was sent and not answered.
 #[derive(Debug, Default)]
 struct Belief<T> {
     known: T,
@@ -42,7 +43,7 @@ impl<T: PartialEq + Debug> Belief<T> {
 }
 
 impl<T> Belief<T> {
-    /// Notes that `value` was sent and what came of it.
+    /// Notes that `value` was sent, and how that ended.
     fn note(&mut self, value: T, outcome: Outcome) {
         match outcome {
             Outcome::Kept(_) => *self = Belief { known: value, unsure: None },
@@ -52,7 +53,7 @@ impl<T> Belief<T> {
     }
 }
 
-/// What came of a write.
+/// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
     /// Acknowledged, with this sequence.
@@ -61,9 +62,9 @@ pub enum Outcome {
     Absent,
     /// 507: nothing was changed.
     DiskFull,
-    /// 503: it may come back.
+    /// 503: it may still come back after a restart.
     Refused,
-    /// The connection ended first.
+    /// The connection ended before the answer.
     Unanswered,
 }
 
@@ -87,7 +88,8 @@ struct Writer {
     group: Belief<Option<u64>>,
 }
 
-/// A customer whom all write: what was sent since the start, by its number, with the sequence of what was acknowledged.
+/// A customer whom all writers share: what was sent since the start, by its number, with the sequence if
+/// acknowledged.
 #[derive(Debug, Default)]
 struct Shared {
     before: Seen,
@@ -98,11 +100,11 @@ struct Definer {
     rng: Rng,
     bundle: Belief<u64>,
     single: Belief<Option<u64>>,
-    /// Version and mark of what was published last.
+    /// Version and mark of the last bundle that was published.
     published: Option<(u64, u64)>,
 }
 
-/// What all threads of a load need.
+/// What all threads of a load share.
 struct Common<'a> {
     address: SocketAddr,
     stop: AtomicBool,
@@ -114,7 +116,7 @@ struct Common<'a> {
     shared: &'a [Mutex<Shared>; SHARED],
 }
 
-/// The book.
+/// The book, kept over all lives of a process.
 pub struct History {
     writers: Vec<Writer>,
     definer: Definer,
@@ -122,7 +124,7 @@ pub struct History {
     shared: [Mutex<Shared>; SHARED],
     next: AtomicU64,
     highest: AtomicU64,
-    /// Customers there are besides.
+    /// How many other customers there are.
     pub others: usize,
 }
 
@@ -145,8 +147,8 @@ impl History {
         }
     }
 
-    /// Writes with all writers at once until they are refused or hung up on, or until `end` returns, which may kill the
-    /// process. Once `end` sets what it is given, answers are not heard any more.
+    /// Writes with all writers at once until their writes are refused, their connections end, or `end`
+    /// returns. `end` may kill the process. Once `end` sets the flag it is given, answers no longer count.
     pub fn load<T>(&mut self, address: SocketAddr, end: impl FnOnce(&AtomicBool) -> T) -> T {
         let common = &Common {
             address,
@@ -174,7 +176,7 @@ impl History {
         self.highest.load(Ordering::Relaxed)
     }
 
-    /// Asks a process that was started again for everything.
+    /// Asks a restarted process for everything, and compares.
     #[track_caller]
     pub fn check(&mut self, process: &Process) {
         let ready = process.wait_until_ready();
@@ -195,7 +197,7 @@ impl History {
     }
 }
 
-/// Ends a load also when what it waited for failed.
+/// Ends a load, also if the thread it waited for panics.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -205,7 +207,7 @@ impl Drop for Stop<'_> {
 }
 
 impl Common<'_> {
-    /// Writes until a write is not acknowledged, or it is time to end.
+    /// Repeats `step` until a write is not acknowledged or it is time to end.
     fn until_the_end(&self, mut step: impl FnMut(&mut Connection) -> Outcome) {
         let Ok(mut connection) = Connection::open(self.address) else { return };
         while !self.stop.load(Ordering::Relaxed) {
@@ -222,7 +224,7 @@ impl Common<'_> {
         }
     }
 
-    /// Now and then, until it is time to end. A snapshot may fail; that says nothing about writes.
+    /// Takes a snapshot now and then until it is time to end. A failed snapshot proves nothing about writes.
     fn take_snapshots(&self, rng: &mut Rng) {
         let Ok(mut connection) = Connection::open(self.address) else { return };
         while !self.stop.load(Ordering::Relaxed) {
@@ -233,12 +235,12 @@ impl Common<'_> {
         }
     }
 
-    /// What came of a write.
+    /// How the write with this reply ended.
     fn outcome(&self, asked: io::Result<Reply>) -> Outcome {
         if self.deaf.load(Ordering::SeqCst) { Outcome::Unanswered } else { Outcome::of(asked) }
     }
 
-    /// A number nobody else gets.
+    /// A number that nobody else gets.
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -302,7 +304,7 @@ impl Writer {
         outcome
     }
 
-    /// The number of customers of it that are there.
+    /// How many customers of the group are there.
     #[track_caller]
     fn check(&mut self, connection: &mut Connection) -> usize {
         let mut customers = 0;
@@ -323,7 +325,7 @@ impl Writer {
 }
 
 impl Shared {
-    /// What was acknowledged last, or anything that was not answered.
+    /// Checks that a shared customer holds what was acknowledged last, or a write that was not answered.
     #[track_caller]
     fn settle(&mut self, found: Seen) {
         let acknowledged =
@@ -373,7 +375,7 @@ impl Definer {
         outcome
     }
 
-    /// What is active, and that it decides.
+    /// Checks which bundle is active, and that it decides.
     #[track_caller]
     fn check(&mut self, connection: &mut Connection) {
         let mut mark = |name: &str| {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests may fail loudly")]
 #![allow(dead_code, reason = "each test file uses its own part")]
-//! What the tests of durability share: the real program over a data directory, asked over HTTP, killed and started
-//! again; and file systems that can be filled, broken and cut off.
+//! What the durability tests share: the real program over a data directory, asked over HTTP, killed and
+//! started again; and file systems that can be filled, broken and cut off.
 
 pub mod history;
 pub mod rigs;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::cli_support::{Run, program, run, write};
 
-/// Whatever takes longer than this hangs; a debug build on a busy machine is slow, but not so slow.
+/// What takes longer than this hangs: a debug build on a busy machine is slow, but not this slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const SCHEMA: &str = "schema: kept
@@ -51,7 +51,7 @@ offers:
     [("slots", slots), ("marks", marks)]
 }
 
-/// A data directory that does not exist yet, and the bundle it is begun with.
+/// A data directory that does not exist yet, and the bundle that it starts with.
 pub struct Home {
     place: tempfile::TempDir,
     pub data: PathBuf,
@@ -64,7 +64,7 @@ impl Home {
         Home::at(place, data)
     }
 
-    /// With the data directory somewhere else, as on a file system of its own.
+    /// A home whose data directory is in this folder, for instance on a file system of its own.
     pub fn on(folder: &Path) -> Home {
         Home::at(tempfile::tempdir().unwrap(), folder.join("data"))
     }
@@ -77,7 +77,7 @@ impl Home {
         Home { place, data }
     }
 
-    /// The arguments of `usher serve` over it.
+    /// The arguments of `usher serve` for this home.
     fn arguments(&self, more: &[&str]) -> Vec<String> {
         let models = self.place.path().join("models");
         let (models, data) = (models.to_str().unwrap(), self.data.to_str().unwrap());
@@ -89,14 +89,14 @@ impl Home {
         self.start_under(&[], more)
     }
 
-    /// Starts it under another program that runs it as itself, such as prlimit.
+    /// Starts it under a wrapper that becomes the server, such as prlimit.
     pub fn start_under(&self, wrapper: &[&str], more: &[&str]) -> Process {
         let process = self.spawn(wrapper, more);
         process.wait_until_ready();
         process
     }
 
-    /// Starts it without waiting until it is ready.
+    /// Starts it and does not wait until it is ready.
     pub fn spawn(&self, wrapper: &[&str], more: &[&str]) -> Process {
         let arguments = self.arguments(more);
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -111,7 +111,7 @@ impl Home {
         Process::spawn(command)
     }
 
-    /// Starts it and kills it at once, whether it listens yet or not.
+    /// Starts it and kills it after this time, whether it listens yet or not.
     pub fn kill_start_after(&self, time: Duration, more: &[&str]) {
         let arguments = self.arguments(more);
         let mut command = program(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -121,7 +121,7 @@ impl Home {
         child.wait().unwrap();
     }
 
-    /// What a start says that must be refused, because of `what`.
+    /// What a start prints that must be refused; `what` is for the failure's message.
     #[track_caller]
     pub fn refused(&self, what: &str) -> Run {
         let arguments = self.arguments(&[]);
@@ -144,7 +144,7 @@ impl Home {
         run.ended(2)
     }
 
-    /// What `usher verify` finds in a directory that is good.
+    /// What `usher verify` prints about a good directory.
     #[track_caller]
     pub fn verify(&self) -> Value {
         let found = run(&["verify", self.data.to_str().unwrap(), "--json"]).ended(0);
@@ -156,11 +156,11 @@ impl Home {
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
-    /// What it writes on standard error, to be shown when a test fails.
+    /// Its standard error, shown if a test fails.
     errors: File,
 }
 
-/// An answer.
+/// An answer of the server.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -173,7 +173,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The reply, if it has this status.
+    /// The reply itself, after checking its status.
     #[track_caller]
     pub fn is(self, status: u16) -> Reply {
         assert_eq!(self.status, status, "{self:?}");
@@ -203,7 +203,7 @@ impl Process {
         text
     }
 
-    /// What `/readyz` says once it is ready.
+    /// Waits until the server is ready, and returns what `/readyz` says.
     #[track_caller]
     pub fn wait_until_ready(&self) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -219,7 +219,7 @@ impl Process {
         }
     }
 
-    /// Not yet a zombie: /proc tells without reaping it.
+    /// Whether it runs and is no zombie. /proc tells that without reaping it.
     pub fn is_running(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("Z").starts_with('Z'))
@@ -237,14 +237,14 @@ impl Process {
         Connection::open(self.address)
     }
 
-    /// Asks on a connection of its own.
+    /// Asks on a new connection.
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Reply {
         let asked = self.connect().and_then(|mut connection| connection.ask(method, path, body));
         asked.unwrap_or_else(|e| panic!("{method} {path}: {e}; {}", self.said()))
     }
 
-    /// Ends it with no last word; it is gone when this is dropped.
+    /// Sends SIGKILL. The process is gone for certain once this value is dropped.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
@@ -253,14 +253,14 @@ impl Process {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Asks it to stop; it must, with exit code 0.
+    /// Sends SIGTERM. It must end with exit code 0.
     #[track_caller]
     pub fn terminate(mut self) {
         self.signal(Signal::TERM);
         self.ends_well();
     }
 
-    /// It must end by itself now, with exit code 0.
+    /// Waits for it to end by itself, which it must do with exit code 0.
     #[track_caller]
     pub fn ends_well(&mut self) {
         let deadline = Instant::now() + PATIENCE;
@@ -282,7 +282,7 @@ impl Drop for Process {
     }
 }
 
-/// A connection that is kept; an error says that the server hung up or died.
+/// A connection that stays open. An error means that the server hung up or died.
 pub struct Connection {
     socket: BufReader<TcpStream>,
 }

@@ -1,4 +1,4 @@
-//! File systems and system calls that fail. What a rig needs and does not find here (a right, a tool) is said, and the test
+//! File systems and system calls that fail. If a right or a tool is missing, the rig says so and the test
 //! that asked for it is skipped.
 
 use std::fs::{File, OpenOptions};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// Past the test harness, which shows what a test printed only when it failed.
+/// Prints past the test harness, which shows a test's output only if it fails.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -21,7 +21,7 @@ fn output(program: &str, arguments: &[&str]) -> io::Result<Output> {
     Command::new(program).args(arguments).stdin(Stdio::null()).output()
 }
 
-/// Whether it ran and ended well; if not, the test is skipped.
+/// Runs a program. `None` if it could not run or failed; then the test is skipped.
 fn ran(program: &str, arguments: &[&str]) -> Option<()> {
     match output(program, arguments) {
         Ok(output) if output.status.success() => Some(()),
@@ -32,18 +32,19 @@ fn ran(program: &str, arguments: &[&str]) -> Option<()> {
     }
 }
 
-/// A file system of its own; gone when dropped.
+/// A file system of its own, unmounted when dropped.
 pub struct Mounted {
     at: tempfile::TempDir,
-    /// Of `mount`, without the place.
+    /// The arguments of `mount`, without the mount point.
     arguments: Vec<String>,
-    /// Where its image is, if it has one.
+    /// The folder with its image, if it has one.
     image: Option<tempfile::TempDir>,
-    /// What its image is on, if that is a file system of its own, too; unmounted after it.
+    /// The file system that the image is on, if that is a rig too; unmounted after this one.
     below: Option<Box<Mounted>>,
 }
 
-/// How a power cut is played: whether what the file system's own log has in memory is written before.
+/// How a power cut is played: whether the file system writes out its own log, as far as it is in memory,
+/// before it.
 #[derive(Debug, Clone, Copy)]
 pub enum Cut {
     WithLog = 1,
@@ -51,13 +52,13 @@ pub enum Cut {
 }
 
 impl Mounted {
-    /// One in memory.
+    /// A file system in memory.
     pub fn tmpfs(mib: u64) -> Option<Mounted> {
         let size = format!("size={mib}m");
         Mounted::mount(&["-t", "tmpfs", "-o", &size, "usher-test"])
     }
 
-    /// ext4 in a file.
+    /// An ext4 file system in a file.
     pub fn ext4(mib: u64) -> Option<Mounted> {
         let folder = tempfile::tempdir().unwrap();
         let mut mounted = Mounted::image_in(folder.path(), mib)?;
@@ -65,8 +66,8 @@ impl Mounted {
         Some(mounted)
     }
 
-    /// ext4 that believes to have `mib` of room, in a file system that has less: when that is full, what was written cannot
-    /// be written back, and a sync fails.
+    /// An ext4 file system that believes it has `mib` of room, on a file system with only `below_mib`. When
+    /// that is full, writing back fails, and so does a sync.
     pub fn ext4_on_sand(mib: u64, below_mib: u64) -> Option<Mounted> {
         let below = Mounted::tmpfs(below_mib)?;
         let mut mounted = Mounted::image_in(below.path(), mib)?;
@@ -96,12 +97,12 @@ impl Mounted {
         self.at.path()
     }
 
-    /// What the image is on.
+    /// The mount point of the file system that the image is on.
     pub fn below(&self) -> &Path {
         self.below.as_ref().unwrap().path()
     }
 
-    /// Gets ready to cut it off from its image, as if the power went. None where the kernel or perl cannot.
+    /// Prepares to cut it off from its image, as a power cut does. `None` if the kernel or perl cannot.
     pub fn arm(&self, how: Cut) -> Option<Armed> {
         // EXT4_IOC_SHUTDOWN, that is _IOR('X', 125, u32). Needs `unsafe` in Rust.
         let script = "open(my $f, '<', $ARGV[0]) or die $!; <STDIN>; ioctl($f, 0x8004587d, pack('L', $ARGV[1])) or die $!";
@@ -120,7 +121,7 @@ impl Mounted {
         ran("mount", &[&arguments[..], &[self.at.path().to_str().unwrap()]].concat()).unwrap();
     }
 
-    /// Who was killed may hold it for a moment longer.
+    /// Unmounts it, with retries: a process that was just killed may hold it for a moment longer.
     fn unmount(&self, options: &[&str]) -> Result<(), String> {
         let arguments = [options, &[self.at.path().to_str().unwrap()]].concat();
         let mut said = String::new();
@@ -142,7 +143,7 @@ pub struct Armed {
 }
 
 impl Armed {
-    /// Cuts; the file system must be mounted again then.
+    /// Cuts. Afterwards the file system must be mounted again.
     pub fn cut(mut self) -> Option<()> {
         drop(self.perl.stdin.take());
         match self.perl.wait() {
@@ -162,12 +163,12 @@ impl Drop for Armed {
 impl Drop for Mounted {
     fn drop(&mut self) {
         if self.unmount(&[]).is_err() {
-            let _ = self.unmount(&["-l"]); // at least nothing is left in sight
+            let _ = self.unmount(&["-l"]); // it is at least out of sight
         }
     }
 }
 
-/// Takes all the room there is; gives it back when dropped.
+/// Takes all the room there is, and gives it back when dropped.
 pub struct Filler {
     path: PathBuf,
 }
@@ -196,8 +197,8 @@ impl Drop for Filler {
     }
 }
 
-/// What runs the server so that this is done to its calls of `fdatasync`, counted by thread. With -D the tracer is the
-/// grandchild, so that the server is ours to kill.
+/// A wrapper for the server that injects this into its calls of `fdatasync`, counted by thread. With -D the
+/// tracer is the grandchild, so the server is our own child and we can kill it.
 pub fn strace(inject: &str) -> Option<Vec<String>> {
     ran("strace", &["-o", "/dev/null", "true"])?;
     let inject = format!("inject=fdatasync:{inject}");

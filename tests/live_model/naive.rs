@@ -1,5 +1,5 @@
-//! What a node must know and show, told plainly: a list of everything that was ever accepted, looked through from the beginning
-//! whenever something is asked.
+//! What a node must know and show, told plainly: a list of everything that was ever accepted. Every question
+//! looks through that list from the beginning.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -12,30 +12,31 @@ use usher::schema::value::Time;
 
 use super::rules::*;
 
-/// How far ahead an event may be dated, and how late it may come.
+/// Seconds that an event may be dated in the future, and seconds that it may be late.
 const AHEAD_S: i64 = 300;
 const LATE_S: i64 = 400 * DAY;
-/// How long a token is good.
+/// Seconds for which a token is good.
 pub const LIFE_S: i64 = 30 * DAY;
-/// Ids are remembered for so many days at least. What is older goes with what comes, so many at a time.
+/// Ids are remembered for at least this many days. Each new id pushes out a few that are older.
 const ID_DAYS: i64 = 40;
 const FORGOTTEN_AT_ONCE: usize = 16;
-/// Days after which a day's budget counts nothing any more, once a later day has begun.
+/// After this many days a day's budget no longer counts, once a later day has begun.
 const BUDGET_DAYS: i64 = 2;
-/// Times in this test are multiples of this, by which places are held.
+/// All times in this test are multiples of this many seconds: the unit in which places are held.
 pub const TICK_S: i64 = 16;
-/// A place is held for its time, half a minute for what is on its way, and to the end of the tick.
+/// Seconds for which a place is held: its own time, half a minute for answers on their way, and the rest of
+/// the tick.
 const HELD_S: i64 = 656;
 
 /// Placement and channel.
 pub type Place = (&'static str, &'static str);
 
-/// What somebody sends.
+/// An event that somebody sends.
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub who: usize,
     pub id: Option<u8>,
-    /// How long ago it says that it happened; `None` if it does not say.
+    /// Seconds since it happened, as it says itself; `None` if it does not say.
     pub late: Option<i64>,
     pub what: What,
 }
@@ -52,35 +53,35 @@ pub struct Proof {
     pub token: String,
     pub nonce: u64,
     pub decided: i64,
-    /// To whom it was given.
+    /// The customer whom it was given to.
     pub owner: usize,
     pub altered: bool,
 }
 
-/// What comes of it.
+/// How an event ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
     Accepted,
     Duplicate,
     /// Accepted, but not counted in its budget.
     UsedUp,
-    /// Refused before it is written; what is said then.
+    /// Refused before it is written, with the reason.
     Refused(&'static str),
 }
 
-/// What was accepted.
+/// An event that was accepted.
 #[derive(Debug)]
 struct Told {
     who: usize,
     at: i64,
     what: What,
-    /// The budget that it used up one place of, on which day.
+    /// The budget of which it used up a place, and the day.
     uses: Option<(&'static str, Option<Date>)>,
-    /// Whether the customer was erased since.
+    /// Whether the customer was erased since then.
     erased: bool,
 }
 
-/// A place in a budget that is held for what a decision has shown.
+/// A place in a budget, held for something that a decision has shown.
 #[derive(Debug, PartialEq)]
 struct Held {
     budget: &'static str,
@@ -88,7 +89,7 @@ struct Held {
     at: i64,
 }
 
-/// An outcome of a customer.
+/// A past outcome of one customer.
 #[derive(Debug, Clone, Copy)]
 struct Past {
     offer: &'static str,
@@ -100,7 +101,7 @@ struct Past {
 #[derive(Debug, Default)]
 pub struct Naive {
     told: Vec<Told>,
-    /// Whose ids, with the day on which they came.
+    /// Customer and id of past events, with the day on which each came.
     ids: VecDeque<((usize, u8), i64)>,
     outcomes: HashSet<(u64, usize)>,
     held: Vec<Held>,
@@ -136,7 +137,7 @@ impl Sent {
         Value::Object(event)
     }
 
-    /// Why it is not even written.
+    /// Why it is refused before it is written, if it is.
     fn refusal(&self, now: i64) -> Option<&'static str> {
         match self.late {
             Some(late) if late < -AHEAD_S => return Some("ahead of the server"),
@@ -158,7 +159,7 @@ impl Sent {
         }
     }
 
-    /// When it is taken to have happened: never in the future, and no outcome before its decision.
+    /// The time that it counts at: never in the future, and no outcome before its decision.
     fn at(&self, now: i64) -> i64 {
         let at = now - self.late.unwrap_or(0).max(0);
         match &self.what {
@@ -189,9 +190,9 @@ impl Cap {
         }
     }
 
-    /// Whether an outcome counts when `of` would be shown `here` at `now`.
+    /// Whether a past outcome counts for a cap if `of` were shown `here` at `now`.
     fn counts(&self, past: &Past, of: &Offer, here: Place, now: i64) -> bool {
-        let Some(shown) = offer(past.offer) else { return false }; // a fallback counts for nobody
+        let Some(shown) = offer(past.offer) else { return false }; // a fallback counts for no cap
         let same_group = || of.group.is_some() && shown.group == of.group;
         let own = || match self.stands {
             Stands::Offer(_) => shown.name == of.name,
@@ -226,7 +227,7 @@ impl Naive {
         self.caps = caps;
     }
 
-    /// What was held in memory only is gone.
+    /// Forgets what was only in memory.
     pub fn restart(&mut self) {
         self.held.clear();
     }
@@ -239,10 +240,10 @@ impl Naive {
         self.of(who).next().is_some()
     }
 
-    /// Takes in what was sent together.
+    /// Accepts or refuses events that were sent together.
     pub fn take(&mut self, sent: &[Sent], now: i64) -> Vec<Verdict> {
         let take = |sent: &Sent| {
-            // Who was counted before holds no place that could be given back.
+            // A customer who was counted before holds no place that could be given back.
             let counted = self.was_counted(sent);
             let verdict = self.take_one(sent, now);
             if verdict == Verdict::Accepted && !counted {
@@ -269,7 +270,7 @@ impl Naive {
             if let Some(budget) = budget_of(offer).filter(|budget| budget.on == *kind)
                 && !self.was_counted(sent)
             {
-                // A place that was held is used up on the day on which it was.
+                // A place that was held is used up on the day on which it was held.
                 let shown_at = match proof {
                     Some(proof) if *kind == OutcomeKind::Impression => proof.decided,
                     _ => now,
@@ -291,7 +292,7 @@ impl Naive {
         verdict
     }
 
-    /// Whether a day of budgets is so long ago that nothing is counted on it any more.
+    /// Whether a day of budgets is so long ago that it no longer counts.
     fn is_over(&self, day: Date) -> bool {
         let newest = self.told.iter().filter_map(|told| told.uses?.1).max();
         let last = day.checked_add(jiff::Span::new().days(BUDGET_DAYS)).unwrap();
@@ -308,7 +309,7 @@ impl Naive {
         self.ids.push_back((id, today));
     }
 
-    /// Whether it is of a budget of customers, and this one was counted.
+    /// Whether it belongs to a budget of customers that has counted this customer already.
     fn was_counted(&self, sent: &Sent) -> bool {
         let What::Outcome { kind, offer, .. } = &sent.what else { return false };
         budget_of(offer).is_some_and(|budget| budget.customers) && self.has(sent.who, offer, *kind)
@@ -318,7 +319,7 @@ impl Naive {
         self.history(who).iter().any(|past| (past.offer, past.kind) == (offer, kind))
     }
 
-    /// The impression of a proposition needs no place any more that is held.
+    /// Gives back the place held for a proposition whose impression has come.
     fn give_back(&mut self, sent: &Sent) {
         let What::Outcome { kind: OutcomeKind::Impression, offer, proof: Some(proof), .. } = &sent.what
         else {
@@ -332,7 +333,7 @@ impl Naive {
         }
     }
 
-    /// How much of a budget is used up.
+    /// How many places of a budget are used up.
     pub fn used(&self, budget: &str, day: Option<Date>) -> usize {
         self.told.iter().filter(|told| told.uses.is_some_and(|uses| uses == (budget, day))).count()
     }
@@ -349,8 +350,8 @@ impl Naive {
         self.of(who).filter_map(outcome).collect()
     }
 
-    /// What is computed from the events of a customer: by buckets of a window's eighth, or of a day, so what is older than the
-    /// window by less than a bucket may count too.
+    /// The features computed from a customer's events. They count by buckets of an eighth of the window, or
+    /// of a day, so an event older than the window by less than a bucket may count too.
     pub fn features(&self, who: usize, now: i64) -> Features {
         let within = |at: i64, window: i64, buckets: i64| {
             let width = window / buckets;
@@ -382,7 +383,7 @@ impl Naive {
         features
     }
 
-    /// What a decision shows on each placement, in this order.
+    /// What a decision shows on each placement, in the order asked.
     pub fn decide(
         &mut self,
         who: usize,
@@ -418,7 +419,7 @@ impl Naive {
         all
     }
 
-    /// Whether a cap or a suppression keeps it from being shown.
+    /// Whether a cap or a suppression stops the offer.
     fn is_stopped(&self, offer: &Offer, here: Place, history: &[Past], now: i64) -> bool {
         let reached = |cap: &Cap| {
             let count = history.iter().filter(|past| cap.counts(past, offer, here, now)).count();
@@ -433,7 +434,7 @@ impl Naive {
         self.caps.iter().filter(|cap| cap.binds(offer, here.0)).any(reached) || history.iter().any(silenced)
     }
 
-    /// Whether its budget has a place left, which is held then.
+    /// Whether its budget has a place left. If so, the place is held from now on.
     fn gets_a_place(&mut self, offer: &Offer, who: usize, now: i64) -> bool {
         let Some(budget) = budget_of(offer.name) else { return true };
         if budget.customers && self.has(who, offer.name, budget.on) {
@@ -454,13 +455,13 @@ fn is_meant(offer: &Offer, placement: &str, features: &Features) -> bool {
     offer.placements.contains(&placement) && offer.when.as_ref().is_none_or(|when| (when.holds)(features))
 }
 
-/// Whether it was not shown yet, and its group not as often as it may be.
+/// Whether this decision has not shown it yet, and may show one more of its group.
 fn has_room(offer: &Offer, taken: &[&Offer]) -> bool {
     let of_group = taken.iter().filter(|other| offer.group.is_some() && other.group == offer.group);
     taken.iter().all(|other| other.name != offer.name) && of_group.count() < GROUP_MAX
 }
 
-/// The day in the rule sets' zone.
+/// The day in the zone of the rule sets.
 pub fn date(at: i64) -> Date {
     thread_local! {
         static IN: TimeZone = TimeZone::get(ZONE).unwrap();

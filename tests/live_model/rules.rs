@@ -1,4 +1,5 @@
-//! The schema, and the offers with their caps and budgets: as tables, and as the rule sets that say the same.
+//! The schema, and the offers with their caps and budgets: once as tables, and once as rule sets that say the
+//! same.
 
 use std::fmt::Write as _;
 
@@ -9,14 +10,14 @@ pub const CUSTOMERS: usize = 3;
 pub const CHANNELS: [&str; 3] = ["app", "chatbot", "web"];
 pub const PLACEMENTS: [&str; 2] = ["slot", "wide"];
 pub const PAGES: [&str; 3] = ["fx", "home", "loans"];
-/// What `amount` may be at most.
+/// The largest `amount` of an event.
 pub const MAX_AMOUNT: i64 = 1_000;
 pub const ZONE: &str = "Asia/Shanghai";
-/// Shown on `slot` when nothing else is.
+/// The offer shown on `slot` when nothing else is.
 pub const FALLBACK: &str = "brand";
-/// How many offers of a group one decision shows.
+/// The most offers of a group that one decision shows.
 pub const GROUP_MAX: usize = 1;
-/// For how long a budget of impressions holds a place.
+/// Seconds for which a budget of impressions holds a place.
 pub const HOLD_S: i64 = 600;
 
 pub const SCHEMA: &str = "schema: model
@@ -34,7 +35,7 @@ events:
     properties: {page: {kind: enum, values: [fx, home, loans]}, amount: {kind: int, min: 0, max: 1000}}
 ";
 
-/// What is computed from a customer's events.
+/// The features computed from a customer's events.
 #[derive(Debug, Default, PartialEq)]
 pub struct Features {
     pub fx_7d: i64,
@@ -52,11 +53,11 @@ pub struct Offer {
     pub placements: &'static [&'static str],
     pub when: Option<When>,
     pub budget: Option<&'static str>,
-    /// It is not shown for so many seconds after one of these; `None` for ever.
+    /// Seconds for which it is hidden after each of these outcomes; `None` is forever.
     pub suppress: &'static [(OutcomeKind, Option<i64>)],
 }
 
-/// To whom something is shown: as the rule set says it, and as it is meant.
+/// Who may be shown something: as the rule set says it, and as Rust.
 pub struct When {
     text: &'static str,
     pub holds: fn(&Features) -> bool,
@@ -72,7 +73,7 @@ const PLAIN: Offer = Offer {
     suppress: &[],
 };
 
-/// In the order in which they are shown.
+/// The offers, in the order in which they rank.
 pub const OFFERS: [Offer; 9] = [
     Offer {
         name: "fx",
@@ -114,9 +115,9 @@ pub struct Budget {
     pub name: &'static str,
     pub max: usize,
     pub on: OutcomeKind,
-    /// A customer uses it up once only.
+    /// A customer uses up one place at most, however often.
     pub customers: bool,
-    /// It begins anew every day.
+    /// It starts anew every day.
     pub daily: bool,
 }
 
@@ -126,7 +127,7 @@ pub const BUDGETS: [Budget; 3] = [
     Budget { name: "first", max: 2, on: OutcomeKind::Convert, customers: true, daily: false },
 ];
 
-/// What a cap stands in.
+/// Where a cap is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Stands {
     Offer(&'static str),
@@ -141,13 +142,13 @@ pub struct Cap {
     pub scope: &'static str,
     pub max: usize,
     pub on: OutcomeKind,
-    /// Seconds; `None` for ever.
+    /// Seconds; `None` is forever.
     pub per: Option<i64>,
-    /// Whether the days of [`ZONE`] are counted.
+    /// Whether it counts calendar days of [`ZONE`].
     pub calendar: bool,
 }
 
-/// How narrow the caps are that rule sets change.
+/// How narrow the caps are in one version of the rule sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Width {
     pub card: usize,
@@ -155,7 +156,7 @@ pub struct Width {
     pub wide: usize,
 }
 
-/// Those that are published by turns.
+/// The widths that are published in turn.
 pub const WIDTHS: [Width; 3] = [
     Width { card: 2, channel: 4, wide: 6 },
     Width { card: 1, channel: 2, wide: 3 },
@@ -239,7 +240,7 @@ impl Budget {
         format!("  {name}: {{max: {max}, on: {}, customers: {customers}{day}{hold}}}\n", on.name())
     }
 
-    /// How long it holds a place for a decision.
+    /// Seconds for which it holds a place for a decision.
     pub fn hold_s(&self) -> i64 {
         if self.on == OutcomeKind::Impression { HOLD_S } else { 0 }
     }

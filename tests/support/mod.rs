@@ -1,4 +1,4 @@
-//! A server on a free port, and a client that sends exactly the bytes it is told to.
+//! A server on a free port, and a client that sends exactly the bytes that it is given.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Write};
@@ -49,7 +49,7 @@ pub struct Running {
     pub address: SocketAddr,
 }
 
-/// Short times, so that tests of them are short.
+/// Settings with short times, so that tests of them are short.
 pub fn settings() -> Settings {
     Settings {
         threads: 2,
@@ -74,7 +74,7 @@ pub fn running_with(settings: Settings) -> Running {
     Running { node, address: server.address(), server: Some(server) }
 }
 
-/// A server whose node is not there yet, and what to give the node to.
+/// A server whose node is not open yet, and the handle that takes the node.
 pub fn starting() -> (Running, Arc<Startup>) {
     let startup = Startup::new();
     let server = http::serve("127.0.0.1:0".parse().unwrap(), Arc::clone(&startup), settings()).unwrap();
@@ -116,7 +116,7 @@ impl Reply {
     }
 }
 
-/// One connection.
+/// One connection of a client.
 pub struct Client {
     socket: TcpStream,
     pending: Vec<u8>,
@@ -130,7 +130,7 @@ impl Running {
         Client { socket, pending: Vec::new() }
     }
 
-    /// One request on a connection of its own.
+    /// One request on a new connection.
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
         let mut client = self.client();
         client.request(method, path, headers, body);
@@ -151,7 +151,7 @@ impl Client {
         self.socket.write_all(bytes).unwrap();
     }
 
-    /// As [`send`](Client::send); the server may have hung up already.
+    /// As [`send`](Client::send), but the server may have hung up already: then false.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
     }
@@ -173,7 +173,7 @@ impl Client {
         self.try_reply(method).expect("the connection was closed without an answer")
     }
 
-    /// The next answer; none if the connection ends first.
+    /// The next answer, or `None` if the connection ends first.
     pub fn try_reply(&mut self, method: &str) -> Option<Reply> {
         let end = loop {
             if let Some(end) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -206,7 +206,7 @@ impl Client {
         }
     }
 
-    /// Whether the server closes the connection without another byte.
+    /// Whether the server closes the connection without sending another byte.
     pub fn closed(&mut self) -> bool {
         self.pending.is_empty() && self.more().is_none()
     }

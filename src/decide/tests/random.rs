@@ -14,11 +14,7 @@ use crate::expression::arm::slot;
 use crate::rules::rule_set::{Locale, RuleSet};
 use crate::schema::value::Value;
 use crate::schema::{ChannelId, Kind};
-
-/// Pairs of a rule set and a customer.
-const CASES: usize = 1_000_000;
-/// Rule sets; every customer of a rule set is another case.
-const RULE_SETS: usize = 2_500;
+use crate::testing::rounds;
 
 /// Ints that conditions and customers have in common, so that they meet.
 const INTS: [i64; 10] = [-3, -1, 0, 1, 2, 3, 7, 9, 10, 12];
@@ -388,10 +384,11 @@ fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (V
     (may, shown.map(|shown| format!("{} as {}", shown.offer.name, shown.treatment.name)).collect())
 }
 
-/// Runs rule sets `first`, `first + step` … and says how many offers passed and did not.
+/// Runs rule sets `first`, `first + step` … and says how many offers passed, and how many were looked at.
 fn run(first: usize, step: usize) -> (usize, usize) {
     let (mut eligible, mut looked_at) = (0, 0);
-    for seed in (first..RULE_SETS).step_by(step) {
+    let (rule_sets, customers) = rounds((200, 100), (2_500, 400)); // customers of each rule set
+    for seed in (first..rule_sets).step_by(step) {
         let mut rng = Rng::with_seed(seed as u64);
         let (schema, kinds) = schema(&mut rng);
         let offers = if seed % 500 == 7 { rng.usize(500..1_100) } else { rng.usize(1..8) };
@@ -402,7 +399,7 @@ fn run(first: usize, step: usize) -> (usize, usize) {
         let engine = engine.unwrap_or_else(|problems| panic!("seed {seed}: {problems}\n{text}"));
         let locale = Locale::new("zh").unwrap();
         let placements = ["slot", "other"].map(|name| (engine.placement_id(name).unwrap(), rng.usize(1..5)));
-        for _ in 0..CASES / RULE_SETS {
+        for _ in 0..customers {
             let row = row(&schema, &mut rng);
             let customer = format!("c-{}", rng.u16(..));
             let request = Request {

@@ -313,6 +313,7 @@ fn within(events: &[(i64, i64)], now: i64, window: i64, width: i64) -> (Vec<i64>
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(64, 256)))]
     /// A window that is read at or after the newest event holds every event that is no older than the window.
     /// It holds none that is older by a bucket. Events may come in any order, as long as none is older than
     /// the window when it comes.

@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn of_too_many_the_oldest_is_forgotten_one_by_one() {
-        let most = MAX_REMEMBERED as u64;
+        let (most, step) = (MAX_REMEMBERED as u64, crate::testing::rounds(97, 1));
         let mut remembered = filled(1..=most, 100);
-        assert!((1..=most).all(|hash| remembered.contains(mixed(hash))));
+        assert!((1..=most).step_by(step).all(|hash| remembered.contains(mixed(hash))));
         assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 0));
         for more in 1..=CHUNK_HASHES as u64 + 5 {
             remembered.add(mixed(most + more), 200, 200);

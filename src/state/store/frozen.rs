@@ -308,7 +308,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
+        #![proptest_config(ProptestConfig::with_cases(crate::testing::rounds(64, 256)))]
         #[test]
         fn a_frozen_view_is_the_state_at_the_freeze(steps in steps()) {
             let mut pair = Pair::new();
@@ -344,13 +344,13 @@ mod tests {
     #[test]
     fn a_view_drained_while_the_writer_writes_at_full_speed_is_the_state_at_the_freeze() {
         const CUSTOMERS: usize = 20_000;
-        const VIEWS: usize = 8;
+        let views_drained = crate::testing::rounds(2, 8);
         let mut pair = Pair::new();
         (0..CUSTOMERS).for_each(|who| pair.put(who, row(who, 0)));
         let (to_drain, views) = sync_channel::<(Frozen, Model)>(0);
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                for (mut frozen, expected) in views.iter().take(VIEWS) {
+                for (mut frozen, expected) in views.iter().take(views_drained) {
                     let mut seen = Model::new();
                     drain(&mut frozen, SHARDS, &mut seen);
                     assert!(seen == expected, "{} customers, expected {}", seen.len(), expected.len());

@@ -339,11 +339,6 @@ fn start_with(disk: &Simulated, settings: JournalSettings) -> Result<Opened, Ref
     open_disk(Arc::new(disk.clone()), settings, &|_| {})
 }
 
-/// As many as this environment variable says, for long runs, or else so many.
-fn at_most(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).ok().map_or(otherwise, |value| value.parse().unwrap())
-}
-
 /// Calls `check` for each case, on all cores.
 fn each_in_parallel<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -36,7 +36,8 @@ fn whatever_call_fails_what_was_acknowledged_is_there_after_a_restart() {
         let nths = 1..=clean.calls(fault);
         nths.flat_map(move |nth| [Lasting::Once, Lasting::FromThenOn].map(|lasting| (nth, fault, lasting)))
     };
-    let cases: Vec<_> = faults.into_iter().flat_map(cases).filter(is_worth_it).collect();
+    let cases = faults.into_iter().flat_map(cases).filter(is_worth_it);
+    let cases: Vec<_> = cases.step_by(crate::testing::rounds(29, 1)).collect();
     each_in_parallel(&cases, |case| check_fault(*case));
     println!("{} faults in a script of {} calls", cases.len(), clean.calls(Fault::Eio));
 }
@@ -132,7 +133,8 @@ fn live(
 #[test]
 fn a_disk_that_runs_full_refuses_writes_until_there_is_room_again() {
     let (_, clean) = run(SEED, None);
-    let capacities: Vec<u64> = (0..=clean.used() / 512).map(|sectors| sectors * 512).collect();
+    let sectors = (0..=clean.used() / 512).step_by(crate::testing::rounds(13, 1));
+    let capacities: Vec<u64> = sectors.map(|sectors| sectors * 512).collect();
     each_in_parallel(&capacities, |capacity| {
         let (mut world, disk) = (World::new(SEED), Simulated::new());
         world.promise(&disk);
