@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::drawing::Drawing;
 use super::explain::{explain, explain_holdout};
-use super::history::{History, Reached, has};
+use super::history::{ContactColumns, Reached, has};
 use super::{Proposition, Seen, Shown};
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
@@ -18,7 +18,7 @@ pub(super) struct Choosing<'d, 'e, 'r, F> {
     pub(super) pool: &'d mut Vec<(f64, u32)>,
     pub(super) drawing: &'d mut Drawing,
     pub(super) taken: &'d mut Taken,
-    pub(super) history: &'d mut History,
+    pub(super) history: &'d mut ContactColumns,
     /// Whether the time was over before everything was looked at.
     pub(super) late: bool,
 }
@@ -35,7 +35,7 @@ pub(super) struct Taken {
 const CERTAIN: f64 = 1.0;
 
 /// An eligible offer with what it is ranked by.
-pub(super) struct Candidate<'e> {
+pub(super) struct RankedOffer<'e> {
     pub(super) id: OfferId,
     pub(super) offer: &'e Offer,
     pub(super) treatment: &'e Treatment,
@@ -113,7 +113,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
     /// Takes the best of all candidates and says of every offer what became of it.
     fn explained(&mut self, id: PlacementId, count: usize, shown: &mut Shown<'e>) {
         let (seen, placement) = (self.seen, shown.placement);
-        let mut candidates: Vec<Candidate<'e>> = Vec::new();
+        let mut candidates: Vec<RankedOffer<'e>> = Vec::new();
         let looked_at = self.lookup.walk(
             id,
             || seen.is_overdue(),
@@ -121,7 +121,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
                 let id_of_offer = placement.offers[place as usize];
                 let offer = seen.engine.offer(id_of_offer);
                 if let Some(treatment) = seen.treatment(id, offer) {
-                    candidates.push(Candidate {
+                    candidates.push(RankedOffer {
                         id: id_of_offer,
                         offer,
                         treatment,
@@ -145,8 +145,9 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             if tier.iter().any(|candidate| candidate.offer.learned.is_some()) {
                 taking.draw_of(tier, self.pool, self.drawing, &mut fates);
             } else {
-                let settle =
-                    |c: &Candidate<'e>| taking.settle(c.id, c.offer, c.treatment, CERTAIN, || c.score.score);
+                let settle = |c: &RankedOffer<'e>| {
+                    taking.settle(c.id, c.offer, c.treatment, CERTAIN, || c.score.score)
+                };
                 fates.extend(tier.iter().map(settle));
             }
         }
@@ -161,7 +162,7 @@ pub(super) struct Taking<'t, 'e, 'r> {
     id: PlacementId,
     pub(super) count: usize,
     taken: &'t mut Taken,
-    history: &'t mut History,
+    history: &'t mut ContactColumns,
     pub(super) shown: &'t mut Shown<'e>,
 }
 
@@ -182,7 +183,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
     /// Takes candidates of a tier by chance, and says what became of each.
     fn draw_of(
         &mut self,
-        tier: &[Candidate<'e>],
+        tier: &[RankedOffer<'e>],
         pool: &mut Vec<(f64, u32)>,
         drawing: &mut Drawing,
         fates: &mut Vec<Option<Passed>>,
@@ -193,7 +194,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         let before = self.shown.propositions.len();
         let _ = self.drawn(pool, drawing);
         pool.clear();
-        for Candidate { id, offer, .. } in tier {
+        for RankedOffer { id, offer, .. } in tier {
             let shown =
                 self.shown.propositions[before..].iter().any(|shown| std::ptr::eq(shown.offer, *offer));
             fates.push(if shown { None } else { Some(self.fate(*id, offer).unwrap_or(Passed::Full)) });

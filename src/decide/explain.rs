@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use super::history::Reached;
-use super::lacks::Terms;
+use super::lacks::SeenTerms;
 use super::scan::{Obstacle, obstacle};
-use super::{Candidate, Passed, Score, Seen, Shown};
+use super::{Passed, RankedOffer, Score, Seen, Shown};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::normalise::Alternatives;
@@ -124,7 +124,7 @@ pub(super) fn explain<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
     shown: &Shown<'e>,
     id: PlacementId,
-    candidates: &[Candidate<'e>],
+    candidates: &[RankedOffer<'e>],
     fates: &[Option<Passed>],
     looked_at: usize,
 ) -> Vec<Explanation<'e>> {
@@ -134,10 +134,10 @@ pub(super) fn explain<'e: 'r, 'r>(
         found.map(|shown| shown.rank)
     };
     let mut explanations = Vec::with_capacity(placement.offers.len());
-    let mut terms = Terms::new(seen);
+    let mut terms = SeenTerms::new(seen);
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
-        let Candidate { offer, score, .. } = *candidate;
+        let RankedOffer { offer, score, .. } = *candidate;
         let rank = if fate.is_none() { rank_of(offer) } else { None };
         let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
         explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
@@ -214,7 +214,11 @@ fn capped<'e>(seen: &Seen<'e, '_>, reached: Option<Reached>) -> Stop<'e> {
     Stop { line: Some(note.line), count: Some(count), max: Some(note.max), ends, ..named(kind, &*note.text) }
 }
 
-fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
+fn stopped<'e: 'r, 'r>(
+    terms: &mut SeenTerms<'_, 'e, 'r>,
+    offer: &'e Offer,
+    obstacle: &Obstacle<'e>,
+) -> Stop<'e> {
     match obstacle {
         Obstacle::Schedule => {
             let text = offer.schedule.as_ref().map_or("", |schedule| schedule.text());
@@ -244,7 +248,7 @@ fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle
 
 /// The part of the condition that failed, what it saw, and what would have let the whole pass.
 fn condition<'e: 'r, 'r>(
-    terms: &mut Terms<'_, 'e, 'r>,
+    terms: &mut SeenTerms<'_, 'e, 'r>,
     stop: Stop<'e>,
     tags: usize,
     condition: &'e Expression,

@@ -6,14 +6,14 @@ use super::Seen;
 use crate::customer::contact::{Contact, FIRST_SECOND};
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::OutcomeKind;
-use crate::engine::caps::{Caps, Check, Owner, PlaceWord, Since, Who, days_after};
+use crate::engine::caps::{CapCheck, Caps, OwnerWord, PlaceWord, Since, Who, days_after};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
 /// Contacts as columns: counting one cap is a loop over three of them that the compiler makes vector instructions of.
 #[derive(Default)]
-pub(super) struct History {
+pub(super) struct ContactColumns {
     offers: Vec<u32>,
     owners: Vec<u32>,
     /// Placement and channel, and above them the outcome.
@@ -28,13 +28,13 @@ pub(super) struct History {
     here: u32,
     /// Grows with every decision and whenever something is shown or the placement changes: what was counted before is void.
     epoch: u64,
-    counted: Vec<Counted>,
+    counted: Vec<CountedCheck>,
     today: Today,
 }
 
 /// What came of the check of this place when it was counted last.
 #[derive(Clone, Copy, Default)]
-struct Counted {
+struct CountedCheck {
     epoch: u64,
     want: u32,
     reached: bool,
@@ -59,7 +59,7 @@ pub(super) struct Reached {
     pub(super) ends: Option<Time>,
 }
 
-impl History {
+impl ContactColumns {
     /// Takes in the customer's contacts.
     pub(super) fn begin(&mut self, engine: &Engine, contacts: &[u64], now: Time) {
         self.offers.clear();
@@ -77,7 +77,7 @@ impl History {
             let at = contact.at() - FIRST_SECOND;
             self.add(caps, contact.offer(), caps.place(contact.place()), contact.kind(), at as i32);
         }
-        self.counted.resize(self.counted.len().max(caps.checks.len()), Counted::default());
+        self.counted.resize(self.counted.len().max(caps.checks.len()), CountedCheck::default());
         if !caps.days.is_empty() {
             self.today.turn(caps, now);
         }
@@ -100,7 +100,7 @@ impl History {
     }
 
     fn add(&mut self, caps: &Caps, offer: OfferNumber, place: PlaceWord, kind: OutcomeKind, at: i32) {
-        let Some(Owner(owner)) = caps.owner(offer) else { return };
+        let Some(OwnerWord(owner)) = caps.owner(offer) else { return };
         self.offers.push(offer.0);
         self.owners.push(owner);
         self.places.push(place.0 | (kind as u32) << PlaceWord::OUTCOME_SHIFT);
@@ -120,14 +120,14 @@ impl History {
             return None;
         }
         let owner = caps.owner(offer.number).unwrap_or_default();
-        let of_offer = |range: Range<u32>, history: &mut History| {
+        let of_offer = |range: Range<u32>, history: &mut ContactColumns| {
             range.into_iter().find(|nth| history.is_reached(caps, *nth, offer.number, owner))
         };
         caps.of(id, offer, placement).into_iter().find_map(|range| of_offer(range, self))
     }
 
     #[inline]
-    fn is_reached(&mut self, caps: &Caps, nth: u32, offer: OfferNumber, owner: Owner) -> bool {
+    fn is_reached(&mut self, caps: &Caps, nth: u32, offer: OfferNumber, owner: OwnerWord) -> bool {
         let check = &caps.checks[nth as usize];
         if check.who == Who::Offer {
             let was_shown = self.shown >> (offer.0 % 64) & 1 == 1;
@@ -140,12 +140,12 @@ impl History {
         }
         // Without a group there is nothing to count.
         let reached = (want != 0 || check.who == Who::All) && self.count(check, want) >= check.enough;
-        self.counted[nth as usize] = Counted { epoch: self.epoch, want, reached };
+        self.counted[nth as usize] = CountedCheck { epoch: self.epoch, want, reached };
         reached
     }
 
     /// How many contacts a check counts.
-    fn count(&self, check: &Check, want: u32) -> u32 {
+    fn count(&self, check: &CapCheck, want: u32) -> u32 {
         let (whose, mask) = match check.who {
             Who::Offer => (&self.offers, u32::MAX),
             who => (&self.owners, who.mask()),
@@ -160,14 +160,14 @@ impl History {
     }
 
     /// What a contact's place and outcome must be, and under which mask.
-    fn wanted_place(&self, check: &Check) -> (u32, u32) {
+    fn wanted_place(&self, check: &CapCheck) -> (u32, u32) {
         let mask = check.at.mask();
         let outcome = (check.on as u32) << PlaceWord::OUTCOME_SHIFT;
         (mask | 3 << PlaceWord::OUTCOME_SHIFT, self.here & mask | outcome)
     }
 
     /// The first second that counts.
-    fn since(&self, check: &Check) -> i32 {
+    fn since(&self, check: &CapCheck) -> i32 {
         match check.since {
             Since::Ever => i32::MIN,
             Since::Seconds(seconds) => self.now.saturating_sub(seconds as i32).saturating_add(1),

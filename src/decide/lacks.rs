@@ -51,7 +51,7 @@ impl Lack<'_> {
 }
 
 /// The terms of one explained placement, each evaluated when it is asked for first.
-pub(super) struct Terms<'s, 'e, 'r> {
+pub(super) struct SeenTerms<'s, 'e, 'r> {
     pub(super) seen: &'s Seen<'e, 'r>,
     /// Where the key of each term is among those known, from 1; 0 if it is not.
     places: Vec<u32>,
@@ -60,9 +60,9 @@ pub(super) struct Terms<'s, 'e, 'r> {
     looks: usize,
 }
 
-impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
-    pub(super) fn new(seen: &'s Seen<'e, 'r>) -> Terms<'s, 'e, 'r> {
-        Terms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new(), looks: 0 }
+impl<'s, 'e: 'r, 'r> SeenTerms<'s, 'e, 'r> {
+    pub(super) fn new(seen: &'s Seen<'e, 'r>) -> SeenTerms<'s, 'e, 'r> {
+        SeenTerms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new(), looks: 0 }
     }
 
     /// What lacks for a condition to hold: alternatives, the one that lacks least first.

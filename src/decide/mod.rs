@@ -27,9 +27,9 @@ use crate::schema::ChannelId;
 use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
 
-use self::choose::{Candidate, Choosing, Passed, Taken};
+use self::choose::{Choosing, Passed, RankedOffer, Taken};
 use self::drawing::Drawing;
-use self::history::History;
+use self::history::ContactColumns;
 
 pub use self::budgets::{Budgets, NoBudgets};
 pub use self::explain::{Explanation, Lack, Stop, StopKind};
@@ -181,7 +181,7 @@ struct Scratch {
     pool: Vec<(f64, u32)>,
     drawing: Drawing,
     taken: Taken,
-    history: History,
+    history: ContactColumns,
     memos: Vec<TagMemo>,
 }
 

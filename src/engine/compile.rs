@@ -1,4 +1,5 @@
-//! Rule sets to one [`Engine`]: what each of them is checked for alone is right already, here they must fit together.
+//! From rule sets to one [`Engine`]. Each rule set is known to be right on its own; here they must fit
+//! together.
 
 mod experiments;
 
@@ -20,7 +21,7 @@ use crate::schema::value::Value;
 use crate::schema::{ChannelId, Schema};
 
 impl Engine {
-    /// An engine without rule sets.
+    /// An engine without any rule set.
     pub fn empty(schema: &Arc<Schema>) -> Engine {
         Engine {
             schema: Arc::clone(schema),
@@ -43,26 +44,27 @@ impl Engine {
         }
     }
 
-    /// Compiles rule sets (each with its version) that were parsed against `schema`, with a catalogue of their own.
+    /// Compiles rule sets (each with its version) that were parsed against `schema`, with a catalogue of
+    /// their own.
     ///
     /// # Errors
-    /// As [`compile_with`](Engine::compile_with).
+    /// The same as of [`compile_with`](Engine::compile_with).
     pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
         Engine::compile_with(schema, rule_sets, &Arc::new(Catalogue::new())).map(|(engine, _)| engine)
     }
 
-    /// Compiles rule sets (each with its version) that were parsed against `schema`. What `catalogue` has no numbers for
-    /// gets some; that is returned, too.
+    /// Compiles rule sets (each with its version) that were parsed against `schema`. Names without a number
+    /// in `catalogue` get one; these additions are returned, too.
     ///
     /// # Errors
-    /// Everything that does not fit together: an offer or placement of the same name in two rule sets, an unknown
-    /// placement, a fallback that could fail. Or there are too many names.
+    /// Everything that does not fit together: an offer or placement with the same name in two rule sets, an
+    /// unknown placement, a fallback that could fail. Also too many names for the catalogue.
     pub fn compile_with(
         schema: &Arc<Schema>,
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
-        // Never shorter than before: who goes back to an earlier version finds what it looks back to.
+        // Never shorter than before: an earlier version that comes back finds the contacts it looks at.
         let mut keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
         keep_s.iter_mut().zip(catalogue.keep_s()).for_each(|(keep, before)| *keep = before.max(*keep));
         let additions = catalogue.missing(schema, rule_sets, keep_s)?;
@@ -101,7 +103,7 @@ impl Engine {
         self.index = Index::build(schema, placements, offers, guardrails, terms);
     }
 
-    /// The normal form of every condition.
+    /// Computes the normal form of every condition.
     fn normalise(&mut self) {
         let tags = self.tags.iter().map(Vec::as_slice).collect();
         let mut normaliser = Normaliser::new(&self.schema, tags);
@@ -129,8 +131,8 @@ impl Engine {
         self.terms = normaliser.terms;
     }
 
-    /// Offers of each placement in the order in which they rank for every customer: by tier; within a tier whose scores are
-    /// constant by score; then by name.
+    /// Puts the offers of each placement into the order in which they rank for every customer: by tier,
+    /// then by score where a tier's scores are constant, then by name.
     fn rank(&mut self) {
         let offers = &self.offers;
         let offer = |id: &OfferId| &offers[id.0 as usize];
@@ -162,10 +164,10 @@ struct Linker<'r> {
     narrowed: HashMap<Narrowing, Option<GuardrailId>>,
 }
 
-/// A guardrail (rule set, place in it) and the attributes it reads with the values an offer gives them.
+/// A guardrail (rule set, place in it) with an offer's values of the attributes it reads.
 type Narrowing = (usize, usize, Vec<String>);
 
-/// Different narrowed guardrails of one engine at most.
+/// The most different narrowed guardrails that one engine may have.
 const MAX_NARROWED: usize = 100_000;
 
 impl<'r> Linker<'r> {
@@ -202,7 +204,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Groups are shared by all rule sets; one of them may say how many.
+    /// Gathers the groups. All rule sets share them; only one may set a group's limit.
     fn groups(&mut self) {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for &set in &self.sets.clone() {
@@ -218,7 +220,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Caps and budgets, once all names have numbers.
+    /// Compiles caps and budgets, once all names have numbers.
     fn caps(&mut self) {
         if self.problems.is_empty() {
             let group = |name: &str| self.group_ids.get(name).copied();
@@ -321,7 +323,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Every guardrail of every rule set with this offer's attributes put in.
+    /// Every guardrail of every rule set, narrowed to this offer.
     fn guardrails(&mut self, rule: &OfferRule) -> Vec<GuardrailId> {
         let mut guardrails = Vec::new();
         for (tags, &set) in self.sets.clone().iter().enumerate() {
@@ -332,8 +334,8 @@ impl<'r> Linker<'r> {
         guardrails
     }
 
-    /// A guardrail with an offer's attributes put in; `None` if it then holds for every customer. Offers that are alike in
-    /// what the guardrail reads share it: there are few risk classes and many offers.
+    /// A guardrail with an offer's attributes put in; `None` if it then holds for every customer. Offers
+    /// that are alike in what the guardrail reads share it: there are few risk classes and many offers.
     fn narrowed(
         &mut self,
         set: &RuleSet,
@@ -376,7 +378,8 @@ impl<'r> Linker<'r> {
         narrowed
     }
 
-    /// A fallback is what is left when all else fails, so nothing about it may depend on the customer or the time.
+    /// Checks fallbacks. A fallback is what is left when all else fails, so nothing about it may depend on
+    /// customer or time.
     fn fallbacks(&mut self, offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>) {
         let mut used: Vec<(PlacementId, OfferId)> = Vec::new();
         for &set in &self.sets.clone() {
@@ -432,7 +435,8 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// A treatment for a placement where its offer is never shown is a mistake in one of the two names.
+    /// Refuses a treatment for a placement where its offer is never shown: one of the two names must be
+    /// wrong.
     fn unused_treatments(
         &mut self,
         offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>,

@@ -125,7 +125,7 @@ impl Warnings {
 
 /// What an analysis may take as known beside the rule sets.
 #[derive(Clone, Copy)]
-pub struct Known<'k> {
+pub struct AnalysisScope<'k> {
     /// When it is made: what is over then is over for good.
     pub now: Time,
     /// The words of all customers' rows put together by *or*, if there are customers: a feature that is missing there is
@@ -135,15 +135,15 @@ pub struct Known<'k> {
     pub about: Option<&'k [&'k str]>,
 }
 
-impl Known<'static> {
+impl AnalysisScope<'static> {
     /// Only what time it is.
-    pub fn at(now: Time) -> Known<'static> {
-        Known { now, filled: None, about: None }
+    pub fn at(now: Time) -> AnalysisScope<'static> {
+        AnalysisScope { now, filled: None, about: None }
     }
 }
 
 /// What is right but hardly meant in an engine and the rule sets that it was compiled from.
-pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -> Warnings {
+pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScope<'_>) -> Warnings {
     let mut sets: Vec<&RuleSet> = rule_sets.iter().map(|set| &**set).collect();
     sets.sort_by(|a, b| a.name.cmp(&b.name)); // as the engine numbers them
     let names = |(set, (name, _)): (&&RuleSet, &(Arc<str>, u32))| set.name == *name;
@@ -179,7 +179,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
 
 struct Analysis<'a> {
     engine: &'a Engine,
-    known: Known<'a>,
+    known: AnalysisScope<'a>,
     normaliser: Normaliser<'a>,
     /// By name, as the engine numbers them.
     sets: Vec<&'a RuleSet>,

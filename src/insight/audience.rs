@@ -38,7 +38,7 @@ pub struct Audience<'s> {
 
 /// How many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
+pub struct AudienceCount {
     /// Customers for whom the condition is true.
     pub matching: u64,
     /// Customers.
@@ -95,9 +95,9 @@ impl<'s> Audience<'s> {
     }
 
     /// Counts them; `None` if `stop`, which is asked every few hundred customers, said so.
-    pub fn count(&self, customers: &Customers, stop: impl Fn() -> bool) -> Option<Count> {
+    pub fn count(&self, customers: &Customers, stop: impl Fn() -> bool) -> Option<AudienceCount> {
         let mut scan = Scan::new(&self.evaluator, &self.terms, &self.words);
-        let mut count = Some(Count::default());
+        let mut count = Some(AudienceCount::default());
         customers.scan(&self.words, 1, |batch| {
             if stop() {
                 count = None;

@@ -31,8 +31,8 @@ const CHUNK: usize = 256;
 #[derive(Debug)]
 pub struct Decided {
     since: Time,
-    index: HashMap<Key, u32, FixedState>,
-    counts: Chunks<Count>,
+    index: HashMap<ChoiceKey, u32, FixedState>,
+    counts: Chunks<ChoiceCount>,
     /// By [`PlaceNumber`].
     places: Chunks<PlaceCount>,
     arms: HashMap<ArmNumber, Arc<Distinct>, FixedState>,
@@ -69,10 +69,10 @@ pub struct PlaceCounts {
 
 /// Offer, place, and the arm's number plus one or 0 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key(u64);
+struct ChoiceKey(u64);
 
 #[derive(Debug, Default)]
-struct Count {
+struct ChoiceCount {
     decisions: AtomicU64,
     fallbacks: AtomicU64,
 }
@@ -91,10 +91,10 @@ struct PlaceCount {
 #[derive(Debug)]
 struct Chunks<T>(Vec<Arc<[T]>>);
 
-impl Key {
-    fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> Key {
+impl ChoiceKey {
+    fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> ChoiceKey {
         let arm = arm.map_or(0, |arm| u64::from(arm.0) + 1);
-        Key(u64::from(offer.0) << 32 | u64::from(place.0) << 17 | arm)
+        ChoiceKey(u64::from(offer.0) << 32 | u64::from(place.0) << 17 | arm)
     }
 
     fn offer(self) -> OfferNumber {
@@ -161,7 +161,7 @@ impl Decided {
         let needed = || keys(engine, &arms_of);
         let last_place = engine.placements().iter().flat_map(|placement| &placement.places).max();
         let places = last_place.map_or(0, |place| usize::from(place.0) + 1);
-        let is_known = |key: Key| self.index.contains_key(&key);
+        let is_known = |key: ChoiceKey| self.index.contains_key(&key);
         if self.left_out == 0 && places <= self.places.len() && needed().all(is_known) {
             return Arc::clone(self);
         }
@@ -208,15 +208,15 @@ impl Decided {
             }
             for proposition in &shown.propositions {
                 let offer = proposition.offer.number;
-                self.add(Key::new(offer, place, None), shown.fallback);
+                self.add(ChoiceKey::new(offer, place, None), shown.fallback);
                 for arm in arms_of(proposition) {
-                    self.add(Key::new(offer, place, Some(arm)), shown.fallback);
+                    self.add(ChoiceKey::new(offer, place, Some(arm)), shown.fallback);
                 }
             }
         }
     }
 
-    fn add(&self, key: Key, fallback: bool) {
+    fn add(&self, key: ChoiceKey, fallback: bool) {
         let Some(count) = self.index.get(&key).and_then(|at| self.counts.get(*at as usize)) else { return };
         add(&count.decisions);
         if fallback {
@@ -276,7 +276,7 @@ impl Decided {
 }
 
 /// What an engine's decisions may be counted under: first all offers, then all arms.
-fn keys<A>(engine: &Engine, arms_of: &impl Fn(&Offer) -> A) -> impl Iterator<Item = Key>
+fn keys<A>(engine: &Engine, arms_of: &impl Fn(&Offer) -> A) -> impl Iterator<Item = ChoiceKey>
 where
     A: IntoIterator<Item = ArmNumber>,
 {
@@ -287,9 +287,9 @@ where
             offers.flat_map(move |offer| placement.places.iter().map(move |place| (offer, *place)))
         })
     };
-    let all = pairs().map(|(offer, place)| Key::new(offer.number, place, None));
+    let all = pairs().map(|(offer, place)| ChoiceKey::new(offer.number, place, None));
     let arms = pairs().flat_map(move |(offer, place)| {
-        arms_of(offer).into_iter().map(move |arm| Key::new(offer.number, place, Some(arm)))
+        arms_of(offer).into_iter().map(move |arm| ChoiceKey::new(offer.number, place, Some(arm)))
     });
     all.chain(arms)
 }

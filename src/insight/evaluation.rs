@@ -13,12 +13,12 @@ pub struct Logged {
     /// With what probability the policy in question would have chosen it.
     pub target: f64,
     /// What a model of the reward expects, for the doubly robust estimate.
-    pub model: Option<Expected>,
+    pub model: Option<ExpectedReward>,
 }
 
 /// A reward as a model expects it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Expected {
+pub struct ExpectedReward {
     /// Of the choice that was made.
     pub logged: f64,
     /// Of the policy in question: over all choices, weighted by its probabilities.
@@ -84,24 +84,29 @@ impl Logged {
     ///
     /// # Errors
     /// Propensity not over 0 and at most 1, target not from 0 to 1, anything else not finite.
-    pub fn check(&self) -> Result<(), (Part, &'static str)> {
+    pub fn check(&self) -> Result<(), (LoggedPart, &'static str)> {
         let Logged { reward, propensity, target, model } = *self;
         if !reward.is_finite() {
-            return Err((Part::Reward, "expected a finite number"));
+            return Err((LoggedPart::Reward, "expected a finite number"));
         }
         if propensity == 0.0 {
-            return Err((Part::Propensity, "expected more than 0: what is never chosen is never logged"));
+            return Err((
+                LoggedPart::Propensity,
+                "expected more than 0: what is never chosen is never logged",
+            ));
         }
         if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err((Part::Propensity, "expected a probability, over 0 and at most 1"));
+            return Err((LoggedPart::Propensity, "expected a probability, over 0 and at most 1"));
         }
         if !(0.0..=1.0).contains(&target) {
-            return Err((Part::Target, "expected a probability, from 0 to 1"));
+            return Err((LoggedPart::Target, "expected a probability, from 0 to 1"));
         }
         match model {
-            Some(model) if !model.logged.is_finite() => Err((Part::Expected, "expected a finite number")),
+            Some(model) if !model.logged.is_finite() => {
+                Err((LoggedPart::Expected, "expected a finite number"))
+            }
             Some(model) if !model.target.is_finite() => {
-                Err((Part::ExpectedTarget, "expected a finite number"))
+                Err((LoggedPart::ExpectedTarget, "expected a finite number"))
             }
             _ => Ok(()),
         }
@@ -110,16 +115,16 @@ impl Logged {
 
 /// A part of a logged decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum LoggedPart {
     /// [`Logged::reward`].
     Reward,
     /// [`Logged::propensity`].
     Propensity,
     /// [`Logged::target`].
     Target,
-    /// [`Expected::logged`].
+    /// [`ExpectedReward::logged`].
     Expected,
-    /// [`Expected::target`].
+    /// [`ExpectedReward::target`].
     ExpectedTarget,
 }
 
@@ -212,7 +217,7 @@ mod tests {
         let model = [(0.5, 0.7), (0.1, 0.6), (0.9, 0.5), (2.0, 0.4), (0.5, 0.3)];
         let mut evaluation = Evaluation::default();
         for (i, ((r, p, t), (q, e))) in log.iter().zip(model).enumerate() {
-            let model = Some(Expected { logged: q, target: e });
+            let model = Some(ExpectedReward { logged: q, target: e });
             evaluation.add(&Logged { model, ..logged(*r, *p, *t) }, 1 + i as u64);
         }
         let found = evaluation.estimates().unwrap();
@@ -249,7 +254,7 @@ mod tests {
         assert_eq!(estimates(&[]), None);
         assert_eq!(estimates(&[logged(1.0, 0.5, 0.5)]), None);
         assert_eq!(estimates(&[logged(1.0, 0.5, 0.0), logged(0.0, 0.5, 0.0)]), None);
-        let model = Some(Expected { logged: 0.1, target: 0.1 });
+        let model = Some(ExpectedReward { logged: 0.1, target: 0.1 });
         let half = [Logged { model, ..logged(1.0, 0.5, 0.5) }, logged(1.0, 0.5, 0.5)];
         assert_eq!(estimates(&half).unwrap().dr, None);
         // The same reward everywhere: nothing is uncertain after normalising, whatever the weights.
@@ -262,16 +267,16 @@ mod tests {
     fn a_part_that_cannot_be_is_named() {
         let check = |logged: Logged| logged.check().err().map(|(part, _)| part);
         assert_eq!(check(logged(1.0, 1.0, 0.0)), None);
-        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(Part::Reward));
+        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(LoggedPart::Reward));
         for propensity in [0.0, -0.1, 1.1, f64::NAN] {
-            assert_eq!(check(logged(1.0, propensity, 0.5)), Some(Part::Propensity));
+            assert_eq!(check(logged(1.0, propensity, 0.5)), Some(LoggedPart::Propensity));
         }
         for target in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(check(logged(1.0, 0.5, target)), Some(Part::Target));
+            assert_eq!(check(logged(1.0, 0.5, target)), Some(LoggedPart::Target));
         }
-        let model = |logged, target| Some(Expected { logged, target });
+        let model = |logged, target| Some(ExpectedReward { logged, target });
         let with = |model| check(Logged { model, ..logged(1.0, 0.5, 0.5) });
-        assert_eq!(with(model(f64::INFINITY, 0.0)), Some(Part::Expected));
-        assert_eq!(with(model(0.0, f64::NAN)), Some(Part::ExpectedTarget));
+        assert_eq!(with(model(f64::INFINITY, 0.0)), Some(LoggedPart::Expected));
+        assert_eq!(with(model(0.0, f64::NAN)), Some(LoggedPart::ExpectedTarget));
     }
 }

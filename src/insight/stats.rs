@@ -45,7 +45,7 @@ pub struct Tallied {
     /// Days since 1970 in UTC, or [`EARLIER`].
     pub day: u32,
     /// How often, by [`OutcomeKind::index`].
-    pub counts: [u64; 4],
+    pub counts: [u64; OutcomeKind::COUNT],
     /// What it was worth, in thousandths.
     pub value: i64,
 }
@@ -62,7 +62,7 @@ pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
     let mut sums: HashMap<(OfferNumber, PlaceNumber, Option<ArmNumber>), Tallied, FixedState> =
         HashMap::default();
     for row in rows {
-        let empty = Tallied { day: EARLIER, counts: [0; 4], value: 0, ..row };
+        let empty = Tallied { day: EARLIER, counts: [0; OutcomeKind::COUNT], value: 0, ..row };
         let sum = sums.entry((row.offer, row.place, row.arm)).or_insert(empty);
         for (count, more) in sum.counts.iter_mut().zip(row.counts) {
             *count = count.saturating_add(more);
@@ -93,7 +93,7 @@ pub struct Query {
 
 /// What there is to answer with.
 #[derive(Debug)]
-pub struct Counted<C, T, B> {
+pub struct StatsSources<C, T, B> {
     /// What was decided since the process began.
     pub chosen: C,
     /// What came of it and of earlier decisions.
@@ -106,25 +106,25 @@ pub struct Counted<C, T, B> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Those with the most impressions first, then by name.
-    pub rows: Vec<Row>,
+    pub rows: Vec<StatsRow>,
     /// Rows beyond [`MAX_ROWS`].
     pub omitted: usize,
     /// All of what was asked for together.
-    pub total: Figures,
+    pub total: OutcomeFigures,
 }
 
 /// Figures of one group.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct StatsRow {
     /// Which.
-    pub group: Group,
+    pub group: RowKey,
     /// What is known of it.
-    pub figures: Figures,
+    pub figures: OutcomeFigures,
 }
 
 /// What a row is about: what was asked for is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Group {
+pub struct RowKey {
     /// The offer.
     pub offer: Option<OfferNumber>,
     /// The placement's number.
@@ -139,12 +139,12 @@ pub struct Group {
 
 /// How often, and what can be concluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Figures {
+pub struct OutcomeFigures {
     /// How often an offer was decided on since the process began, and how often of these as a fallback. None where days are
     /// asked for: decisions are not counted by day.
     pub decisions: Option<(u64, u64)>,
     /// By [`OutcomeKind::index`].
-    pub counts: [u64; 4],
+    pub counts: [u64; OutcomeKind::COUNT],
     /// What it was worth, in thousandths.
     pub value: i64,
     /// Impressions before the process began.
@@ -164,11 +164,11 @@ pub struct Rate {
 
 /// How customers were split.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Experiment {
+pub struct ExperimentSplit {
     /// The experiment.
     pub name: String,
     /// Its variants in the order written.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<VariantSplit>,
     /// How often chance alone would split customers so unlike what was meant; none while there are too few.
     pub p_value: Option<f64>,
     /// Whether that is so seldom that something must be wrong.
@@ -177,7 +177,7 @@ pub struct Experiment {
 
 /// A variant of an experiment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Variant {
+pub struct VariantSplit {
     /// Its name.
     pub name: String,
     /// The share of customers that is to be in it, 0 to 1.
@@ -205,28 +205,38 @@ impl Dimension {
 
 impl Query {
     /// Answers from what was counted. Numbers that the catalogue does not have are passed over.
-    pub fn answer<C, T, B>(&self, catalogue: &Catalogue, counted: Counted<C, T, B>) -> Stats
+    pub fn answer<C, T, B>(&self, catalogue: &Catalogue, counted: StatsSources<C, T, B>) -> Stats
     where
         C: IntoIterator<Item = Chosen>,
         T: IntoIterator<Item = Tallied>,
         B: IntoIterator<Item = Tallied>,
     {
         let with_decisions = self.from.is_none() && self.to.is_none() && !self.by.contains(&Dimension::Day);
-        let empty = Figures { decisions: with_decisions.then_some((0, 0)), ..Figures::default() };
+        let empty =
+            OutcomeFigures { decisions: with_decisions.then_some((0, 0)), ..OutcomeFigures::default() };
         let mut sums = Sums { query: self, catalogue, empty, rows: HashMap::default(), total: empty };
         if with_decisions {
             for Chosen { offer, place, arm, decisions, fallbacks } in counted.chosen {
-                let figures = Figures { decisions: Some((decisions, fallbacks)), ..Figures::default() };
+                let figures =
+                    OutcomeFigures { decisions: Some((decisions, fallbacks)), ..OutcomeFigures::default() };
                 sums.add((offer, place, arm), None, &figures);
             }
         }
         for Tallied { offer, place, arm, day, counts, value } in counted.tallied {
-            sums.add((offer, place, arm), Some(day), &Figures { counts, value, ..Figures::default() });
+            sums.add(
+                (offer, place, arm),
+                Some(day),
+                &OutcomeFigures { counts, value, ..OutcomeFigures::default() },
+            );
         }
         if with_decisions {
             for Tallied { offer, place, arm, day, counts, .. } in counted.tallied_before {
                 let before = counts[OutcomeKind::Impression.index()];
-                sums.add((offer, place, arm), Some(day), &Figures { before, ..Figures::default() });
+                sums.add(
+                    (offer, place, arm),
+                    Some(day),
+                    &OutcomeFigures { before, ..OutcomeFigures::default() },
+                );
             }
         }
         sums.finish()
@@ -242,9 +252,9 @@ impl Query {
 struct Sums<'q> {
     query: &'q Query,
     catalogue: &'q Catalogue,
-    empty: Figures,
-    rows: HashMap<Group, Figures, FixedState>,
-    total: Figures,
+    empty: OutcomeFigures,
+    rows: HashMap<RowKey, OutcomeFigures, FixedState>,
+    total: OutcomeFigures,
 }
 
 impl Sums<'_> {
@@ -252,7 +262,7 @@ impl Sums<'_> {
         &mut self,
         (offer, place, arm): (OfferNumber, PlaceNumber, Option<ArmNumber>),
         day: Option<u32>,
-        figures: &Figures,
+        figures: &OutcomeFigures,
     ) {
         let Query { by, offer: of, placement, channel, variant, .. } = self.query;
         let (Some(at), Some(_)) = (self.catalogue.place(place), self.catalogue.offer(offer)) else { return };
@@ -271,7 +281,7 @@ impl Sums<'_> {
         let wanted =
             if is_by(Dimension::Variant) && variant.is_none() { arm.is_some() } else { arm == *variant };
         if wanted {
-            let group = Group {
+            let group = RowKey {
                 offer: Some(offer).filter(|_| is_by(Dimension::Offer)),
                 placement: Some(at.placement).filter(|_| is_by(Dimension::Placement)),
                 channel: Some(at.channel).filter(|_| is_by(Dimension::Channel)),
@@ -283,10 +293,10 @@ impl Sums<'_> {
     }
 
     fn finish(self) -> Stats {
-        let mut rows: Vec<Row> =
-            self.rows.into_iter().map(|(group, figures)| Row { group, figures }).collect();
+        let mut rows: Vec<StatsRow> =
+            self.rows.into_iter().map(|(group, figures)| StatsRow { group, figures }).collect();
         let catalogue = self.catalogue;
-        let order = |a: &Row, b: &Row| in_order(catalogue, a, b);
+        let order = |a: &StatsRow, b: &StatsRow| in_order(catalogue, a, b);
         let omitted = rows.len().saturating_sub(MAX_ROWS);
         if omitted > 0 {
             rows.select_nth_unstable_by(MAX_ROWS, order);
@@ -298,13 +308,13 @@ impl Sums<'_> {
 }
 
 /// Impressions falling, then names; days that are otherwise alike newest first.
-fn in_order(catalogue: &Catalogue, a: &Row, b: &Row) -> Ordering {
-    let impressions = |row: &Row| Reverse(row.figures.count(OutcomeKind::Impression));
+fn in_order(catalogue: &Catalogue, a: &StatsRow, b: &StatsRow) -> Ordering {
+    let impressions = |row: &StatsRow| Reverse(row.figures.count(OutcomeKind::Impression));
     let offer =
-        |row: &Row| row.group.offer.and_then(|offer| catalogue.offer(offer)).map(|offer| &*offer.name);
-    let placement = |row: &Row| row.group.placement.and_then(|number| catalogue.placements.name(number));
-    let channel = |row: &Row| row.group.channel.and_then(|number| catalogue.channels.name(number));
-    let variant = |row: &Row| row.group.variant.and_then(|arm| catalogue.arms.name(arm.0));
+        |row: &StatsRow| row.group.offer.and_then(|offer| catalogue.offer(offer)).map(|offer| &*offer.name);
+    let placement = |row: &StatsRow| row.group.placement.and_then(|number| catalogue.placements.name(number));
+    let channel = |row: &StatsRow| row.group.channel.and_then(|number| catalogue.channels.name(number));
+    let variant = |row: &StatsRow| row.group.variant.and_then(|arm| catalogue.arms.name(arm.0));
     impressions(a)
         .cmp(&impressions(b))
         .then_with(|| offer(a).cmp(&offer(b)))
@@ -314,7 +324,7 @@ fn in_order(catalogue: &Catalogue, a: &Row, b: &Row) -> Ordering {
         .then_with(|| b.group.day.cmp(&a.group.day))
 }
 
-impl Figures {
+impl OutcomeFigures {
     /// How often this became of it.
     pub fn count(&self, kind: OutcomeKind) -> u64 {
         self.counts[kind.index()]
@@ -341,7 +351,7 @@ impl Figures {
         wilson(self.count(OutcomeKind::Convert), self.count(OutcomeKind::Click))
     }
 
-    fn add(&mut self, more: &Figures) {
+    fn add(&mut self, more: &OutcomeFigures) {
         if let (Some((decisions, fallbacks)), Some(more)) = (&mut self.decisions, more.decisions) {
             *decisions = decisions.saturating_add(more.0);
             *fallbacks = fallbacks.saturating_add(more.1);
@@ -388,7 +398,7 @@ mod tests {
     use crate::rules::catalogue::Additions;
     use crate::rules::catalogue::{OfferEntry, PlaceEntry};
 
-    const IMPRESSION: [u64; 4] = [1, 0, 0, 0];
+    const IMPRESSION: [u64; OutcomeKind::COUNT] = [1, 0, 0, 0];
 
     /// Offers `zinc`, `gold` and many more; placements `home` and `chat` on `app` and `web`; two arms.
     fn catalogue(offers: u32) -> Catalogue {
@@ -414,7 +424,13 @@ mod tests {
         }])
     }
 
-    fn tallied(offer: u32, place: u16, arm: Option<u16>, day: u32, counts: [u64; 4]) -> Tallied {
+    fn tallied(
+        offer: u32,
+        place: u16,
+        arm: Option<u16>,
+        day: u32,
+        counts: [u64; OutcomeKind::COUNT],
+    ) -> Tallied {
         let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
         Tallied { offer, place, arm: arm.map(ArmNumber), day, counts, value: counts[3] as i64 * 1_500 }
     }
@@ -443,19 +459,19 @@ mod tests {
             tallied(1, 9, None, 20_001, [1, 1, 1, 1]),
         ];
         let tallied_before = tallied[..1].to_vec();
-        query.answer(&catalogue(2), Counted { chosen, tallied, tallied_before })
+        query.answer(&catalogue(2), StatsSources { chosen, tallied, tallied_before })
     }
 
     /// Rows as `names: decisions/fallbacks counts value`.
     fn check(query: &Query, expected: &[&str], total: &str) {
         let catalogue = catalogue(2);
-        let figures = |figures: &Figures| {
+        let figures = |figures: &OutcomeFigures| {
             let decisions =
                 figures.decisions.map_or("-".into(), |(all, fallbacks)| format!("{all}/{fallbacks}"));
             let [seen, clicks, dismissed, taken] = figures.counts;
             format!("{decisions} {seen} {clicks} {dismissed} {taken} {}", figures.value)
         };
-        let row = |Row { group, figures: of }: &Row| {
+        let row = |StatsRow { group, figures: of }: &StatsRow| {
             let names = [
                 group.offer.map(|offer| catalogue.offer(offer).unwrap().name.to_string()),
                 group.placement.map(|number| catalogue.placements.name(number).unwrap().to_owned()),
@@ -537,7 +553,7 @@ mod tests {
         assert_eq!(rate(zinc.figures.click_conversion()), Some(2.0 / 9.0));
         assert_eq!(gold.figures.click_through(), None, "more clicks than impressions");
         assert_eq!(gold.figures.shown(), None, "more impressions than decisions");
-        assert_eq!(Figures::default().conversion(), None);
+        assert_eq!(OutcomeFigures::default().conversion(), None);
     }
 
     #[test]
@@ -574,8 +590,8 @@ mod tests {
             })
             .collect();
         let query = Query { by: vec![Dimension::Offer], ..Query::default() };
-        let found =
-            query.answer(&catalogue, Counted { chosen: [], tallied: tallied.clone(), tallied_before: [] });
+        let found = query
+            .answer(&catalogue, StatsSources { chosen: [], tallied: tallied.clone(), tallied_before: [] });
         assert_eq!((found.rows.len(), found.omitted), (MAX_ROWS, 500));
         assert_eq!(found.total.counts[0], tallied.iter().map(|row| row.counts[0]).sum::<u64>());
         let seen: Vec<u64> = found.rows.iter().map(|row| row.figures.counts[0]).collect();

@@ -25,22 +25,22 @@ pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
 pub struct Intake {
     schema: Arc<Schema>,
     /// By the schema's event types.
-    events: Vec<Taken>,
+    events: Vec<TakenEvent>,
 }
 
 /// What is computed from events of one type.
 #[derive(Debug, Clone)]
-struct Taken {
+struct TakenEvent {
     /// Its context is what such an event carries.
     carried: Schema,
     /// Each once, however many features have it.
     conditions: Vec<Expression>,
-    features: Vec<Taking>,
+    features: Vec<TakenFeature>,
 }
 
 /// A feature that is computed from them.
 #[derive(Debug, Clone)]
-struct Taking {
+struct TakenFeature {
     feature: FeatureId,
     property: Option<usize>,
     condition: Option<usize>,
@@ -58,7 +58,7 @@ impl Intake {
     /// All conditions that do not compile, each where it stands in the schema.
     pub fn compile(schema: &Arc<Schema>) -> Result<Intake, Problems> {
         let mut problems = Problems::new();
-        let mut events: Vec<Taken> = schema.events().iter().map(Taken::new).collect();
+        let mut events: Vec<TakenEvent> = schema.events().iter().map(TakenEvent::new).collect();
         for (number, feature) in schema.features().iter().enumerate() {
             let Kind::Computed(computed) = &feature.kind else { continue };
             let Some(id) = schema.event_id(&computed.event) else { continue };
@@ -74,7 +74,7 @@ impl Intake {
                 None => None,
             };
             let property = computed.property.as_ref().and_then(|(name, _)| event.property_id(name));
-            taken.features.push(Taking { feature: FeatureId(number as u16), property, condition });
+            taken.features.push(TakenFeature { feature: FeatureId(number as u16), property, condition });
         }
         problems.or(Intake { schema: Arc::clone(schema), events })
     }
@@ -87,7 +87,7 @@ impl Intake {
             return Vec::new();
         };
         let held = taken.held(properties);
-        let fact = |taking: &Taking| {
+        let fact = |taking: &TakenFeature| {
             let Kind::Computed(computed) = &self.schema.feature(taking.feature).kind else { return None };
             if taking.condition.is_some_and(|condition| !held[condition]) {
                 return None;
@@ -101,9 +101,9 @@ impl Intake {
     }
 }
 
-impl Taken {
-    fn new(event: &EventType) -> Taken {
-        Taken { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
+impl TakenEvent {
+    fn new(event: &EventType) -> TakenEvent {
+        TakenEvent { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
     }
 
     /// The number of a condition on such events.

@@ -24,7 +24,7 @@ const MAX_ID_BYTES: usize = 64;
 const MAX_VALUE: f64 = 1e12;
 
 /// Reads events against one engine.
-pub struct Reader<'r> {
+pub struct EventReader<'r> {
     /// Whose names count.
     pub engine: &'r Engine,
     /// What computed features take from events, of the same schema.
@@ -45,7 +45,7 @@ struct Subject {
     segment: u8,
 }
 
-impl Reader<'_> {
+impl EventReader<'_> {
     /// The event here, as a change to its customer.
     ///
     /// # Errors

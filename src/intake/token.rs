@@ -96,19 +96,19 @@ pub struct Token {
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// By which tokens are signed and checked.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<SigningKeys>,
     /// Seconds after the decision in which its token is accepted.
     pub life: u32,
 }
 
 /// The keys that are live: one, or two while one takes the other's place. The first signs.
-pub struct Keys {
-    first: Key,
-    second: Option<Key>,
+pub struct SigningKeys {
+    first: SigningKey,
+    second: Option<SigningKey>,
 }
 
 /// One key; its bytes are not shown.
-pub struct Key {
+pub struct SigningKey {
     id: u8,
     mac: [u8; KEY_BYTES],
     customer: [u8; KEY_BYTES],
@@ -116,7 +116,7 @@ pub struct Key {
 
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub enum TokenFault {
     /// No token of this format; what was found.
     Malformed(&'static str),
     /// Signed, if at all, by a key of this id, which is not live here.
@@ -141,10 +141,10 @@ pub enum Wrong {
     },
 }
 
-impl Key {
+impl SigningKey {
     /// The key of these bytes, which are random and known to nobody else.
-    pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> Key {
-        Key {
+    pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> SigningKey {
+        SigningKey {
             id,
             mac: blake3::derive_key("usher 2026 proposition token, MAC", material),
             customer: blake3::derive_key("usher 2026 proposition token, customer", material),
@@ -159,15 +159,15 @@ impl Key {
     }
 }
 
-impl Keys {
+impl SigningKeys {
     /// One key that signs and checks.
-    pub fn one(key: Key) -> Keys {
-        Keys { first: key, second: None }
+    pub fn one(key: SigningKey) -> SigningKeys {
+        SigningKeys { first: key, second: None }
     }
 
     /// Two keys that check, of which the first signs; none if they have the same id.
-    pub fn two(first: Key, second: Key) -> Option<Keys> {
-        (first.id != second.id).then_some(Keys { first, second: Some(second) })
+    pub fn two(first: SigningKey, second: SigningKey) -> Option<SigningKeys> {
+        (first.id != second.id).then_some(SigningKeys { first, second: Some(second) })
     }
 
     /// The id of the key that signs, then of the other.
@@ -212,41 +212,41 @@ impl Keys {
     /// `life` seconds before `now` (seconds since 1970).
     ///
     /// # Errors
-    /// The first thing that is wrong, in the order of [`Wrong`].
-    pub fn check(&self, text: &str, customer: &str, now: u32, life: u32) -> Result<Token, Wrong> {
+    /// The first thing that is wrong, in the order of [`TokenFault`].
+    pub fn check(&self, text: &str, customer: &str, now: u32, life: u32) -> Result<Token, TokenFault> {
         if text.len() > MAX_TOKEN_BYTES {
-            return Err(Wrong::Malformed("it is too long"));
+            return Err(TokenFault::Malformed("it is too long"));
         }
         let mut raw = [0; MAX_RAW_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut raw);
-        let length = length.map_err(|_| Wrong::Malformed("it is not base64url without padding"))?;
+        let length = length.map_err(|_| TokenFault::Malformed("it is not base64url without padding"))?;
         if length < MIN_RAW_BYTES {
-            return Err(Wrong::Malformed("it is too short"));
+            return Err(TokenFault::Malformed("it is too short"));
         }
         let (body, mac) = raw[..length].split_at(length - MAC_BYTES);
         if body[0] != VERSION {
-            return Err(Wrong::Malformed("it is of a format that this release does not know"));
+            return Err(TokenFault::Malformed("it is of a format that this release does not know"));
         }
-        let key = self.find(body[1]).ok_or(Wrong::UnknownKey(body[1]))?;
+        let key = self.find(body[1]).ok_or(TokenFault::UnknownKey(body[1]))?;
         let expected = blake3::keyed_hash(&key.mac, body);
         if !is_mac(mac, &expected) {
-            return Err(Wrong::Forged);
+            return Err(TokenFault::Forged);
         }
-        let token = read(body).ok_or(Wrong::Malformed("its content is not what this release writes"))?;
+        let token = read(body).ok_or(TokenFault::Malformed("its content is not what this release writes"))?;
         if body[CUSTOMER_AT..][..CUSTOMER_BYTES] != key.customer(token.nonce.to_le_bytes(), customer) {
-            return Err(Wrong::OtherCustomer);
+            return Err(TokenFault::OtherCustomer);
         }
         let decided = token.decided;
         if decided > now.saturating_add(MAX_AHEAD) {
-            return Err(Wrong::Future { decided, now });
+            return Err(TokenFault::Future { decided, now });
         }
         if now.saturating_sub(decided) > life {
-            return Err(Wrong::Expired { decided, life });
+            return Err(TokenFault::Expired { decided, life });
         }
         Ok(token)
     }
 
-    fn find(&self, id: u8) -> Option<&Key> {
+    fn find(&self, id: u8) -> Option<&SigningKey> {
         if self.first.id == id {
             return Some(&self.first);
         }
@@ -340,46 +340,46 @@ impl Numbers<'_> {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.ids()).finish()
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Key").field(&self.id).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |seconds: u32| Time(i64::from(seconds) * SECOND);
         match *self {
-            Wrong::Malformed(what) => write!(
+            TokenFault::Malformed(what) => write!(
                 f,
                 "this is no proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
                  gave them"
             ),
-            Wrong::UnknownKey(id) => write!(
+            TokenFault::UnknownKey(id) => write!(
                 f,
                 "the token names key {id}, which is not live here: nodes must have the same key file, and after two \
                  rotations a key is gone"
             ),
-            Wrong::Forged => f.write_str(
+            TokenFault::Forged => f.write_str(
                 "the token was altered, or signed by another key: send it exactly as the decision gave it, to a node \
                  that has the same key file",
             ),
-            Wrong::OtherCustomer => f.write_str(
+            TokenFault::OtherCustomer => f.write_str(
                 "the token was given to another customer: send it with the customer id of the decision",
             ),
-            Wrong::Future { decided, now } => write!(
+            TokenFault::Future { decided, now } => write!(
                 f,
                 "the token is of {}, and it is {} here, more than {MAX_AHEAD} s before: set the nodes' clocks",
                 time(decided),
                 time(now)
             ),
-            Wrong::Expired { decided, life } => write!(
+            TokenFault::Expired { decided, life } => write!(
                 f,
                 "the token is of {} and has expired: tokens live {life} s; report outcomes sooner, or raise --token-life",
                 time(decided)
@@ -388,7 +388,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for TokenFault {}
 
 #[cfg(test)]
 mod tests {
@@ -400,8 +400,8 @@ mod tests {
     const NOW: u32 = 1_790_000_000;
     const LIFE: u32 = DEFAULT_LIFE;
 
-    fn key(id: u8) -> Key {
-        Key::new(id, &[id; KEY_BYTES])
+    fn key(id: u8) -> SigningKey {
+        SigningKey::new(id, &[id; KEY_BYTES])
     }
 
     fn token() -> Token {
@@ -419,7 +419,7 @@ mod tests {
         }
     }
 
-    fn signed(keys: &Keys, token: &Token, customer: &str) -> String {
+    fn signed(keys: &SigningKeys, token: &Token, customer: &str) -> String {
         let mut text = String::new();
         keys.sign(token, customer, &mut text);
         text
@@ -440,9 +440,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_signed_is_read(token in any_token(), customer in ".{1,64}") {
-            let text = signed(&Keys::one(key(1)), &token, &customer);
+            let text = signed(&SigningKeys::one(key(1)), &token, &customer);
             prop_assert!(text.len() <= MAX_TOKEN_BYTES);
-            let read = Keys::one(key(1)).check(&text, &customer, token.decided, 0);
+            let read = SigningKeys::one(key(1)).check(&text, &customer, token.decided, 0);
             prop_assert_eq!(read, Ok(token));
         }
     }
@@ -462,7 +462,7 @@ mod tests {
             rank: u8::MAX,
             propensity: 1.0,
         };
-        let keys = Keys::one(key(255));
+        let keys = SigningKeys::one(key(255));
         let text = signed(&keys, &most, "c");
         assert_eq!(text.len(), MAX_TOKEN_BYTES);
         assert_eq!(keys.check(&text, "c", all, 0), Ok(most.clone()));
@@ -476,16 +476,18 @@ mod tests {
     fn what_is_written_never_changes() {
         // Tokens of a release that is being replaced are checked by the next: this text stays accepted.
         let text = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
-        assert_eq!(signed(&Keys::one(key(1)), &token(), "c-1001"), text);
-        assert_eq!(Keys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
+        assert_eq!(signed(&SigningKeys::one(key(1)), &token(), "c-1001"), text);
+        assert_eq!(SigningKeys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
     }
 
     #[test]
     fn a_hundred_thousand_alterations_are_refused() {
         const ALTERATIONS: usize = 100_000;
         let mut rng = fastrand::Rng::with_seed(2026);
-        let keys = Keys::two(key(1), key(2)).unwrap();
-        let other = Keys::two(Key::new(1, &[9; KEY_BYTES]), Key::new(2, &[8; KEY_BYTES])).unwrap();
+        let keys = SigningKeys::two(key(1), key(2)).unwrap();
+        let other =
+            SigningKeys::two(SigningKey::new(1, &[9; KEY_BYTES]), SigningKey::new(2, &[8; KEY_BYTES]))
+                .unwrap();
         let customers = ["c-1001", "c-1002", "客户-1"];
         let genuine: Vec<(String, &str)> = (0..64)
             .map(|i| {
@@ -512,7 +514,7 @@ mod tests {
         text: &str,
         customer: &str,
         genuine: &[(String, &str)],
-        other: &Keys,
+        other: &SigningKeys,
         rng: &mut fastrand::Rng,
     ) -> (String, String) {
         let mut bytes = text.as_bytes().to_vec();
@@ -547,7 +549,7 @@ mod tests {
 
     #[test]
     fn every_other_last_character_is_refused() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         for arms in 0..3 {
             let text = signed(&keys, &Token { arms: (0..arms).collect(), ..token() }, "c");
             let (body, last) = text.split_at(text.len() - 1);
@@ -560,7 +562,7 @@ mod tests {
 
     #[test]
     fn a_token_lives_to_its_last_second_and_not_before_it_was_decided() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let decided = 1_000_000;
         let text = signed(&keys, &Token { decided, ..token() }, "c");
         let at = |now| keys.check(&text, "c", now, 100).map(|token| token.decided);
@@ -568,30 +570,30 @@ mod tests {
             assert_eq!(at(now), Ok(decided));
         }
         let now = decided - MAX_AHEAD - 1;
-        assert_eq!(at(now), Err(Wrong::Future { decided, now }));
-        assert_eq!(at(decided + 101), Err(Wrong::Expired { decided, life: 100 }));
+        assert_eq!(at(now), Err(TokenFault::Future { decided, now }));
+        assert_eq!(at(decided + 101), Err(TokenFault::Expired { decided, life: 100 }));
     }
 
     #[test]
     fn a_key_lives_as_long_as_it_is_one_of_the_two() {
-        let text = signed(&Keys::one(key(1)), &token(), "c");
-        let check = |keys: Keys| keys.check(&text, "c", NOW, LIFE).map(drop);
-        assert_eq!(check(Keys::two(key(2), key(1)).unwrap()), Ok(()));
-        assert_eq!(check(Keys::two(key(3), key(2)).unwrap()), Err(Wrong::UnknownKey(1)));
-        assert_eq!(check(Keys::one(Key::new(1, &[2; KEY_BYTES]))), Err(Wrong::Forged));
-        assert!(Keys::two(key(1), Key::new(1, &[2; KEY_BYTES])).is_none());
-        assert_eq!(Keys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
-        let both = Keys::two(key(2), key(1)).unwrap();
+        let text = signed(&SigningKeys::one(key(1)), &token(), "c");
+        let check = |keys: SigningKeys| keys.check(&text, "c", NOW, LIFE).map(drop);
+        assert_eq!(check(SigningKeys::two(key(2), key(1)).unwrap()), Ok(()));
+        assert_eq!(check(SigningKeys::two(key(3), key(2)).unwrap()), Err(TokenFault::UnknownKey(1)));
+        assert_eq!(check(SigningKeys::one(SigningKey::new(1, &[2; KEY_BYTES]))), Err(TokenFault::Forged));
+        assert!(SigningKeys::two(key(1), SigningKey::new(1, &[2; KEY_BYTES])).is_none());
+        assert_eq!(SigningKeys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
+        let both = SigningKeys::two(key(2), key(1)).unwrap();
         assert_eq!(
             signed(&both, &token(), "c"),
-            signed(&Keys::one(key(2)), &token(), "c"),
+            signed(&SigningKeys::one(key(2)), &token(), "c"),
             "the first signs"
         );
     }
 
     #[test]
     fn nobody_reads_the_customer_and_two_tokens_do_not_show_that_they_are_of_one() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let raw = |nonce, customer| {
             let text = signed(&keys, &Token { nonce, ..token() }, customer);
             URL_SAFE_NO_PAD.decode(text).unwrap()[CUSTOMER_AT..][..CUSTOMER_BYTES].to_vec()
@@ -599,13 +601,13 @@ mod tests {
         assert_ne!(raw(1, "c-1"), raw(2, "c-1"));
         assert_ne!(raw(1, "c-1"), raw(1, "c-2"));
         let text = signed(&keys, &token(), "c-1");
-        assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(Wrong::OtherCustomer));
+        assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(TokenFault::OtherCustomer));
         assert_eq!(format!("{keys:?} {:?}", key(1)), "[1] Key(1, ..)");
     }
 
     #[test]
     fn what_is_no_token_says_so() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let text = signed(&keys, &token(), "c");
         let newer = format!("Ag{}", &text[2..]);
         for (text, says) in [
@@ -618,7 +620,7 @@ mod tests {
             let wrong = keys.check(text, "c", NOW, LIFE).unwrap_err().to_string();
             assert!(wrong.contains(says) && wrong.contains("as the decision"), "{wrong}");
         }
-        let wrong = Wrong::Expired { decided: NOW, life: 60 }.to_string();
+        let wrong = TokenFault::Expired { decided: NOW, life: 60 }.to_string();
         assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("live 60 s"), "{wrong}");
     }
 
@@ -632,9 +634,9 @@ mod tests {
             let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, &body).as_bytes());
             body.extend(mac);
             let text = URL_SAFE_NO_PAD.encode(body);
-            Keys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()
+            SigningKeys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()
         };
-        assert_eq!(strange(&[0, 0, 0, 0, 0]), Wrong::OtherCustomer, "whole");
+        assert_eq!(strange(&[0, 0, 0, 0, 0]), TokenFault::OtherCustomer, "whole");
         for numbers in [
             &[0, 0, 0, 0, 0, 0][..],               // something after the end
             &[0, 0, 0, 1, 0],                      // ends before
@@ -644,7 +646,7 @@ mod tests {
             &[0, 0, 0, MAX_RULE_SETS_PER_TOKEN as u8 + 1, 0],
             &[0, 0, 0, 0, MAX_ARMS as u8 + 1],
         ] {
-            assert!(matches!(strange(numbers), Wrong::Malformed(_)), "{numbers:?}");
+            assert!(matches!(strange(numbers), TokenFault::Malformed(_)), "{numbers:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Experiments and holdout of all rule sets: their arms get numbers, and where two get in each other's way is found.
+//! Experiments and holdouts of all rule sets: their arms get numbers, and overlaps between them are found.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -57,7 +57,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Numbers the arms (name and share) of an experiment; the number of the first.
+    /// Numbers the arms of an experiment, given by name and share. Returns the number of the first.
     fn arms(&mut self, set: &RuleSet, of: &Reference, arms: impl Iterator<Item = (String, u16)>) -> ArmId {
         let first = self.engine.arms.len();
         let experiment = Arc::from(&*of.name);
@@ -73,7 +73,7 @@ impl<'r> Linker<'r> {
         ArmId(first as u16)
     }
 
-    /// Experiments of one exclusion group may not have a slot in common.
+    /// Refuses experiments of one exclusion group that have a slot in common.
     fn overlap(&mut self, set: &RuleSet, rule: &ExperimentRule, others: &[(&RuleSet, &ExperimentRule)]) {
         let ours = rule.experiment.slots();
         let meets = |other: &ExperimentRule| {

@@ -18,7 +18,7 @@ use crate::http::wire::{answer, query};
 use crate::input::cursor::{Cursor, Input, quoted};
 use crate::input::problem::{Problem, Problems};
 use crate::insight::audience;
-use crate::insight::audience::{Audience, Count};
+use crate::insight::audience::{Audience, AudienceCount};
 use crate::node::Node;
 use crate::node::clock;
 
@@ -32,7 +32,7 @@ struct AudienceRequest {
 }
 
 struct Counted {
-    count: Count,
+    count: AudienceCount,
     took: Duration,
 }
 

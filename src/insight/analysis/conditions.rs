@@ -8,7 +8,7 @@ use crate::expression::term::TermId;
 
 /// Whose condition it is.
 #[derive(Clone, Copy)]
-enum Owner<'o> {
+enum ConditionOwner<'o> {
     Offer(OfferId),
     Tag(&'o str),
     Guardrail(&'o str),
@@ -20,13 +20,13 @@ impl<'a> Analysis<'a> {
         for (tags, all) in engine.tags.iter().enumerate() {
             for (tag, [_, form]) in all.iter().zip(&engine.tag_forms[tags]) {
                 let faults = self.finder(tags).of_tag(&tag.condition, form);
-                self.tell(Owner::Tag(&tag.name), tags, &tag.condition, faults);
+                self.tell(ConditionOwner::Tag(&tag.name), tags, &tag.condition, faults);
             }
         }
         for (i, offer) in engine.offers().iter().enumerate() {
             let Some(when) = &offer.when else { continue };
             let faults = self.finder(offer.tags).of_condition(when, &offer.when_form);
-            self.tell(Owner::Offer(OfferId(i as u32)), offer.tags, when, faults);
+            self.tell(ConditionOwner::Offer(OfferId(i as u32)), offer.tags, when, faults);
             if offer.when_form.is_never() {
                 self.told[i] = true;
             }
@@ -34,7 +34,12 @@ impl<'a> Analysis<'a> {
         for guardrail in &engine.guardrails {
             if self.is_the_same_for_all(guardrail) {
                 let faults = self.finder(guardrail.tags).of_condition(&guardrail.condition, &guardrail.form);
-                self.tell(Owner::Guardrail(&guardrail.name), guardrail.tags, &guardrail.condition, faults);
+                self.tell(
+                    ConditionOwner::Guardrail(&guardrail.name),
+                    guardrail.tags,
+                    &guardrail.condition,
+                    faults,
+                );
             }
         }
     }
@@ -49,7 +54,7 @@ impl<'a> Analysis<'a> {
         rules.iter().any(|rule| rule.name.name == guardrail.name && rule.reads.is_empty())
     }
 
-    fn tell(&mut self, owner: Owner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
+    fn tell(&mut self, owner: ConditionOwner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
         for fault in faults {
             // To write `true` says what is meant. What an offer says of itself is folded away, rightly so.
             let meant = *condition.text == *"true" || condition.text.contains("offer.");
@@ -61,9 +66,11 @@ impl<'a> Analysis<'a> {
             }
             let engine = self.engine;
             let (offer, path) = match owner {
-                Owner::Offer(id) => (Some(engine.offer(id)), vec!["offers", &*engine.offer(id).name, "when"]),
-                Owner::Tag(name) => (None, vec!["tags", name]),
-                Owner::Guardrail(name) => (None, vec!["guardrails", name]),
+                ConditionOwner::Offer(id) => {
+                    (Some(engine.offer(id)), vec!["offers", &*engine.offer(id).name, "when"])
+                }
+                ConditionOwner::Tag(name) => (None, vec!["tags", name]),
+                ConditionOwner::Guardrail(name) => (None, vec!["guardrails", name]),
             };
             let part = self.texts[set].part(&path, &fault.way);
             let shown = part.as_ref().map_or(&*condition.text, |part| &part.detail);
@@ -72,11 +79,11 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn draft(&self, owner: Owner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
+    fn draft(&self, owner: ConditionOwner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
         let never = if fault.wanted { "is never true" } else { "is never false" };
         let whole = fault.way.is_empty();
         let so = match owner {
-            Owner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
+            ConditionOwner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
                 format!(", so offer `{}` is never shown", self.engine.offer(id).name)
             }
             _ => String::new(),

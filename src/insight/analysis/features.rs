@@ -7,7 +7,7 @@ use crate::expression::{Expression, Node};
 use crate::schema::FeatureId;
 
 /// Where a feature is read first, and how often in that rule set.
-struct Reader<'r> {
+struct FeatureReader<'r> {
     path: Vec<&'r str>,
     count: usize,
 }
@@ -15,7 +15,7 @@ struct Reader<'r> {
 impl<'a> Analysis<'a> {
     pub(super) fn features(&mut self) {
         let engine = self.engine;
-        let mut readers: BTreeMap<(usize, FeatureId), Reader<'a>> = BTreeMap::new();
+        let mut readers: BTreeMap<(usize, FeatureId), FeatureReader<'a>> = BTreeMap::new();
         for (set, tags) in engine.tags.iter().enumerate() {
             for tag in tags {
                 self.read(&tag.condition, set, &["tags", &tag.name], &mut readers);
@@ -55,12 +55,12 @@ impl<'a> Analysis<'a> {
         expression: &'a Expression,
         set: usize,
         path: &[&'a str],
-        readers: &mut BTreeMap<(usize, FeatureId), Reader<'a>>,
+        readers: &mut BTreeMap<(usize, FeatureId), FeatureReader<'a>>,
     ) {
         expression.node.walk(&mut |node| {
             let (Node::Feature(id) | Node::Code(id)) = node else { return };
             if !self.is_filled(*id) {
-                let new = || Reader { path: path.to_vec(), count: 0 };
+                let new = || FeatureReader { path: path.to_vec(), count: 0 };
                 readers.entry((set, *id)).or_insert_with(new).count += 1;
             }
         });
@@ -74,7 +74,7 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn unfilled(&mut self, set: usize, id: FeatureId, reader: &Reader<'_>) {
+    fn unfilled(&mut self, set: usize, id: FeatureId, reader: &FeatureReader<'_>) {
         let name = &self.engine.schema.feature(id).name;
         let more = match reader.count {
             1 => String::new(),

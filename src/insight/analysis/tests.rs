@@ -34,7 +34,7 @@ fn compiled(texts: &[&str]) -> (Engine, Vec<Arc<RuleSet>>) {
 
 fn warnings(texts: &[&str]) -> Vec<String> {
     let (engine, sets) = compiled(texts);
-    let found = analyse(&engine, &sets, &Known::at(Time::parse(NOW).unwrap()));
+    let found = analyse(&engine, &sets, &AnalysisScope::at(Time::parse(NOW).unwrap()));
     let line = |warning: &Warning| {
         let Problem { detail, place, .. } = &warning.problem;
         let place = place.map_or("-".into(), |place| format!("{}:{}", place.line, place.column));
@@ -508,7 +508,7 @@ fn features_that_are_never_known_are_told_once() {
         let mut row = vec![0; engine.schema.row_words()];
         let field = engine.schema.feature(engine.schema.feature_id("age").unwrap()).field.unwrap();
         field.write(&mut row, age);
-        let known = Known { filled: Some(&row), ..Known::at(Time::parse(NOW).unwrap()) };
+        let known = AnalysisScope { filled: Some(&row), ..AnalysisScope::at(Time::parse(NOW).unwrap()) };
         let found = analyse(&engine, &sets, &known);
         let told = found.iter().filter(|warning| warning.kind == WarningKind::Feature);
         told.map(|warning| warning.problem.detail.clone()).collect()
@@ -560,10 +560,10 @@ fn warnings_are_bounded_and_kept_to_the_rule_sets_asked_for() {
     let offers: String =
         (0..MAX_WARNINGS + 5).map(|i| offer(&format!("o{i}"), &format!("when: age > {}", 200 + i))).collect();
     let (engine, sets) = compiled(&[&format!("{SLOT}{offers}"), "rule_set: s\ntags: {x: age > 3}\n"]);
-    let known = Known::at(Time(0));
+    let known = AnalysisScope::at(Time(0));
     let found = analyse(&engine, &sets, &known);
     assert_eq!((found.iter().count(), found.count()), (MAX_WARNINGS, MAX_WARNINGS + 6));
-    let found = analyse(&engine, &sets, &Known { about: Some(&["s"]), ..known });
+    let found = analyse(&engine, &sets, &AnalysisScope { about: Some(&["s"]), ..known });
     assert_eq!(found.count(), 1);
     assert!(analyse(&engine, &sets[1..], &known).is_empty(), "not what it was compiled from");
 }

@@ -214,7 +214,7 @@ fn check(world: &World, text: &str, writer: &CustomersWriter, rows: &[Vec<u64>])
     let condition = read(&world.schema, &world.names, text);
     let audience = Audience::new(&world.schema, &world.tags, &condition, NOW);
     let matching = rows.iter().filter(|row| holds(world, &condition, row)).count() as u64;
-    let expected = Count { matching, total: rows.len() as u64 };
+    let expected = AudienceCount { matching, total: rows.len() as u64 };
     assert_eq!(audience.count(writer.shared(), || false), Some(expected), "{text}: {:?}", audience.plan);
     matching
 }
@@ -342,8 +342,8 @@ fn no_row_is_counted_in_a_state_it_never_had() {
         });
         for _ in 0..1_000 {
             let total = CUSTOMERS as u64;
-            assert_eq!(never.count(&customers, || false), Some(Count { matching: 0, total }));
-            assert_eq!(always.count(&customers, || false), Some(Count { matching: total, total }));
+            assert_eq!(never.count(&customers, || false), Some(AudienceCount { matching: 0, total }));
+            assert_eq!(always.count(&customers, || false), Some(AudienceCount { matching: total, total }));
         }
         stop.store(true, Ordering::Relaxed);
     });

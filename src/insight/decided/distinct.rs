@@ -27,7 +27,7 @@ pub struct Distinct {
 
 /// What one level tells.
 #[derive(Debug, Clone, Copy)]
-struct Level {
+struct SampleLevel {
     /// Customers in the sample.
     customers: f64,
     /// The variance of that, by Whang et al., theorem 2.
@@ -68,12 +68,15 @@ impl Distinct {
         (0..LEVELS - 1).find(|level| self.level(*level).customers <= BITS as f64).unwrap_or(LEVELS - 1)
     }
 
-    fn level(&self, level: usize) -> Level {
+    fn level(&self, level: usize) -> SampleLevel {
         let words = &self.words[level * WORDS..(level + 1) * WORDS];
         let ones: usize = words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum();
         let zeros = (BITS - ones).max(1) as f64; // none is left beyond about 12 customers a bit
         let load = (BITS as f64 / zeros).ln();
-        Level { customers: load * BITS as f64, variance: BITS as f64 * (load.exp() - load - 1.0).max(0.0) }
+        SampleLevel {
+            customers: load * BITS as f64,
+            variance: BITS as f64 * (load.exp() - load - 1.0).max(0.0),
+        }
     }
 }
 
@@ -81,8 +84,8 @@ impl Distinct {
 /// smaller by the share of the variance that comes from estimating, so that the test is not surer than they are.
 pub fn comparable(arms: &[&Distinct]) -> Vec<u64> {
     let level = arms.iter().map(|arm| arm.finest()).max().unwrap_or(0);
-    let counts: Vec<Level> = arms.iter().map(|arm| arm.level(level)).collect();
-    let exact = |count: &Level| match count.customers > 0.0 {
+    let counts: Vec<SampleLevel> = arms.iter().map(|arm| arm.level(level)).collect();
+    let exact = |count: &SampleLevel| match count.customers > 0.0 {
         true => count.customers / (count.customers + count.variance),
         false => 1.0,
     };

@@ -1,4 +1,5 @@
-//! A rule set's text to [`RuleSet`], with all problems at once.
+//! From a rule set's text to a [`RuleSet`], or to all its problems at once. Each section has a file of its
+//! own.
 
 mod attributes;
 mod caps;
@@ -18,13 +19,13 @@ use crate::input::problem::{Problems, Source};
 use crate::schema::{Schema, check_thing_key, name_of_thing};
 
 impl RuleSet {
-    /// Reads a rule set from YAML (or JSON) and checks it against the schema. `file` is what problems call the text.
+    /// Reads a rule set from YAML or JSON and checks it against the schema. Problems call the text `file`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with line and column.
+    /// Everything that is wrong with it, each problem with line and column.
     ///
     /// ```
-    /// use usher::{rule_set::RuleSet, schema::Schema};
+    /// use usher::{rules::rule_set::RuleSet, schema::Schema};
     /// let schema = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}").unwrap();
     /// let text = "rule_set: r\ntags:\n  young: agee < 30\n";
     /// let problems = RuleSet::parse("r.yaml", text, &schema).unwrap_err();
@@ -36,7 +37,7 @@ impl RuleSet {
     pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<RuleSet, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
-        let mut reader = Reader {
+        let mut reader = RuleSetReader {
             schema,
             tag_names: TagNames::default(),
             budgets: Vec::new(),
@@ -55,11 +56,11 @@ impl RuleSet {
     }
 }
 
-struct Reader<'s> {
+struct RuleSetReader<'s> {
     schema: &'s Schema,
     tag_names: TagNames,
     budgets: Vec<BudgetRule>,
-    /// How deep each tag is, those it is built on included.
+    /// How deep each tag is nested, including the tags it uses.
     tag_depths: Vec<usize>,
     experiments: Vec<ExperimentRule>,
     parameters: Parameters,
@@ -70,7 +71,7 @@ fn key_reference(name: &str, cursor: &Cursor<'_, '_>) -> Reference {
     let problem = cursor.key_problem("");
     Reference { name: name.into(), spot: Spot { place: problem.place, pointer: problem.pointer } }
 }
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
         let known = [
             "rule_set",
@@ -119,7 +120,7 @@ impl Reader<'_> {
         for (name, cursor) in self.section(object, "guardrails", MAX_GUARDRAILS) {
             check_thing_key(name, &cursor, &mut self.problems);
             let Some(syntax) = self.syntax(&cursor) else { continue };
-            // Checked with the attributes left open; what it comes to for each offer is the engine's business.
+            // Checked with the attributes left open. The engine narrows it to each offer later.
             let scope = self.scope(Some(OfferScope { value: &|_| None }));
             let checked = scope.condition(&syntax);
             if self.keep(checked, &cursor).is_some() {
@@ -130,7 +131,7 @@ impl Reader<'_> {
         guardrails
     }
 
-    /// The named entries of a section, bounded.
+    /// The named entries of a section; none, and a problem, if there are more than `most`.
     fn section<'p, 'n>(
         &mut self,
         object: &'p Object<'p, 'n>,

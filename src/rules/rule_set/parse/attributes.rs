@@ -1,15 +1,15 @@
 //! `attributes` and `priority` of an offer.
 
-use super::Reader;
+use super::RuleSetReader;
 use crate::input::cursor::{Object, quoted};
 use crate::rules::rule_set::{Attributes, Reference, Spot};
 use crate::schema::name_of_thing;
 
-/// Priority tier of an offer that names none.
+/// Priority tier of an offer that does not name one.
 const DEFAULT_PRIORITY: u8 = 5;
 const MAX_PRIORITY: i64 = 9;
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn attributes(&mut self, name: &str, fields: &Object<'_, '_>) -> Attributes {
         let priority = fields.get("priority").and_then(|c| c.integer(1, MAX_PRIORITY, &mut self.problems));
         let priority = priority.map_or(DEFAULT_PRIORITY, |p| p as u8);

@@ -1,24 +1,24 @@
 //! `caps` and `budgets` of a rule set, and the `caps`, `suppress` and `budgets` of its offers.
 
-use super::{Reader, key_reference};
+use super::{RuleSetReader, key_reference};
 use crate::input::cursor::{Cursor, Object};
 use crate::rules::rule_set::caps::{
-    self, BudgetRule, CapRule, Level, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
+    self, BudgetRule, CapLevel, CapRule, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAPS_PER_OFFER, OfferCaps,
 };
 use crate::rules::rule_set::{Reference, Spot};
 use crate::schema::{check_thing_key, name_of_thing};
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn caps(&mut self, object: &Object<'_, '_>) -> Vec<CapRule> {
         let mut rules = Vec::new();
         for (name, cursor) in self.section(object, "caps", MAX_CAPS_PER_OFFER) {
             check_thing_key(name, &cursor, &mut self.problems);
-            rules.extend(caps::read_cap(&cursor, Some(name), Level::RuleSet, &mut self.problems));
+            rules.extend(caps::read_cap(&cursor, Some(name), CapLevel::RuleSet, &mut self.problems));
         }
         rules
     }
 
-    pub(super) fn caps_of(&mut self, fields: &Object<'_, '_>, level: Level) -> Vec<CapRule> {
+    pub(super) fn caps_of(&mut self, fields: &Object<'_, '_>, level: CapLevel) -> Vec<CapRule> {
         fields.get("caps").map_or_else(Vec::new, |c| caps::read_caps(c, level, &mut self.problems))
     }
 
@@ -31,10 +31,11 @@ impl Reader<'_> {
         rules
     }
 
-    /// How often an offer is shown. What is a fallback only is always shown, so it may say nothing about that.
+    /// Reads how often an offer is shown. An offer that is only a fallback is always shown, so it may say
+    /// nothing here.
     pub(super) fn offer_caps(&mut self, name: &str, fields: &Object<'_, '_>, grouped: bool) -> OfferCaps {
         let problems = &mut self.problems;
-        let listed = fields.get("caps").map(|c| caps::read_caps(c, Level::Offer { grouped }, problems));
+        let listed = fields.get("caps").map(|c| caps::read_caps(c, CapLevel::Offer { grouped }, problems));
         let suppress = fields.get("suppress").map(|c| caps::read_suppress(c, problems));
         let mut found = OfferCaps {
             caps: listed.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Conditions and numbers of a rule set: CEL text, checked against the schema and the tags above it.
 
-use super::Reader;
+use super::RuleSetReader;
 use crate::expression::{Expression, MAX_DEPTH, OfferScope, Scope, Syntax};
 use crate::input::cursor::{Cursor, InputValue};
 use crate::input::origin::Origin;
@@ -8,18 +8,18 @@ use crate::input::problem::Problems;
 use crate::rules::rule_set::Attributes;
 use crate::schema::value::Value;
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn scope<'a>(&'a self, offer: Option<OfferScope<'a>>) -> Scope<'a> {
         Scope { tags: &self.tag_names, offer, parameters: &self.parameters, ..Scope::of(self.schema) }
     }
 
     pub(super) fn syntax(&mut self, cursor: &Cursor<'_, '_>) -> Option<Syntax> {
         if self.problems.is_full() {
-            return None; // nobody reads more of them, and each costs time
+            return None; // nobody would read more problems, and each costs time
         }
         let text = match &cursor.input.value {
             InputValue::Text(text) => text.as_ref(),
-            // `when: true` is a fine condition.
+            // `when: true` is a valid condition.
             InputValue::Bool(true) => "true",
             InputValue::Bool(false) => "false",
             _ => cursor.text(&mut self.problems)?,
@@ -33,15 +33,23 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn condition(&mut self, cursor: &Cursor<'_, '_>, offer: Option<&Attributes>) -> Option<Expression> {
+    pub(super) fn condition(
+        &mut self,
+        cursor: &Cursor<'_, '_>,
+        offer: Option<&Attributes>,
+    ) -> Option<Expression> {
         let syntax = self.syntax(cursor)?;
         let value = |name: &str| offer.map(|offer| offer.value(name));
         let checked = self.scope(offer.map(|_| OfferScope { value: &value })).condition(&syntax);
         self.keep(checked, cursor)
     }
 
-    /// The expression, if it is right and not too deep with the tags it uses.
-    pub(super) fn keep(&mut self, checked: Result<Expression, Problems>, cursor: &Cursor<'_, '_>) -> Option<Expression> {
+    /// The expression, if it is right and not too deep together with the tags it uses.
+    pub(super) fn keep(
+        &mut self,
+        checked: Result<Expression, Problems>,
+        cursor: &Cursor<'_, '_>,
+    ) -> Option<Expression> {
         match checked {
             Ok(expression) if expression.depth(&self.tag_depths) > MAX_DEPTH => {
                 self.problems.push(cursor.problem(too_deep("this expression")));
@@ -55,7 +63,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A number or an expression for one; constants within `min..=max`.
+    /// A number, or an expression for one. A constant must lie in `min..=max`.
     pub(super) fn number(
         &mut self,
         cursor: Option<&Cursor<'_, '_>>,

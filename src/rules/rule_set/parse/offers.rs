@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::experiments::leaves_out;
-use super::{Reader, key_reference};
+use super::{RuleSetReader, key_reference};
 use crate::expression::Expression;
 use crate::expression::experiment::InVariant;
 use crate::input::cursor::{Cursor, InputValue, Object};
@@ -14,10 +14,10 @@ use crate::rules::rule_set::{
 use crate::schema::value::Value;
 use crate::schema::{check_thing_key, name_of_thing};
 
-/// Placements of one offer at most.
+/// The most placements that one offer may name.
 const MAX_OFFER_PLACEMENTS: usize = 100;
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn offers(&mut self, object: &Object<'_, '_>) -> Vec<OfferRule> {
         let entries = self.section(object, "offers", MAX_OFFERS);
         entries.iter().filter_map(|(name, cursor)| self.offer(name, cursor)).collect()
@@ -70,7 +70,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Refuses an offer that has no treatment on one of its placements for some of the customers it is for.
+    /// Refuses an offer if some of its customers have no treatment on one of its placements.
     fn check_treated(
         &mut self,
         name: &str,

@@ -1,12 +1,12 @@
 //! `placements` and `groups` of a rule set: where offers are shown, and which offers share a limit.
 
-use super::{Reader, key_reference};
+use super::{RuleSetReader, key_reference};
 use crate::input::cursor::Object;
-use crate::rules::rule_set::caps::Level;
+use crate::rules::rule_set::caps::CapLevel;
 use crate::rules::rule_set::{GroupRule, MAX_COUNT, MAX_DEFINITIONS, PlacementRule, Reference, Spot};
 use crate::schema::{ChannelId, check_thing_key, name_of_thing};
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn placements(&mut self, object: &Object<'_, '_>) -> Vec<PlacementRule> {
         let mut placements = Vec::new();
         for (name, cursor) in self.section(object, "placements", MAX_DEFINITIONS) {
@@ -31,7 +31,7 @@ impl Reader<'_> {
                 channels,
                 count: count as usize,
                 fallback,
-                caps: self.caps_of(&fields, Level::Placement),
+                caps: self.caps_of(&fields, CapLevel::Placement),
             });
         }
         placements
@@ -61,7 +61,7 @@ impl Reader<'_> {
                 continue;
             };
             fields.refuse_blanks(&mut self.problems);
-            let caps = self.caps_of(&fields, Level::Group);
+            let caps = self.caps_of(&fields, CapLevel::Group);
             let max = match fields.get("max") {
                 None if fields.get("caps").is_some() => Some(1),
                 _ => fields

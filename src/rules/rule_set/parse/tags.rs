@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::Reader;
+use super::RuleSetReader;
 use super::expressions::too_deep;
 use crate::expression::{Expression, MAX_DEPTH, Node, Tag, TagNames};
 use crate::input::cursor::{Object, quoted};
 use crate::rules::rule_set::MAX_DEFINITIONS;
 use crate::schema::value::Value;
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn tags(&mut self, object: &Object<'_, '_>) -> Vec<Tag> {
         let entries = self.section(object, "tags", MAX_DEFINITIONS);
         self.tag_names = TagNames::new(entries.iter().map(|(name, _)| *name));
@@ -35,24 +35,24 @@ impl Reader<'_> {
         for (tag, (_, cursor)) in entries.iter().enumerate() {
             if self.tag_depths[tag] > MAX_DEPTH {
                 self.problems.push(cursor.problem(too_deep("this tag")));
-                break; // what is built on it is too deep as well
+                break; // whatever is built on it is too deep as well
             }
         }
         tags
     }
 }
 
-/// Finds how deep tags stand on each other, each tag once.
+/// Finds how deep tags are nested, visiting each tag once.
 struct TagWalk<'t> {
     tags: &'t [Tag],
-    /// 0 for those not yet known.
+    /// 0 for tags not visited yet.
     depths: &'t mut [usize],
-    /// The tags from the first one asked for to this one.
+    /// The tags from the first one asked for down to this one.
     way: Vec<usize>,
 }
 
 impl TagWalk<'_> {
-    /// How many nodes stand on each other in this tag, those of the tags it uses included.
+    /// How many levels of nodes this tag has, including those of the tags it uses.
     ///
     /// # Errors
     /// The tags of a circle, if there is one.
@@ -75,7 +75,7 @@ impl TagWalk<'_> {
     }
 }
 
-/// Tags used by a tag, directly, each once.
+/// The tags that a tag uses directly, each once.
 fn used(tag: &Tag) -> BTreeSet<usize> {
     let mut used = BTreeSet::new();
     tag.condition.node.walk(&mut |node| {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Reader;
+use super::RuleSetReader;
 use crate::expression::experiment::InVariant;
 use crate::input::cursor::{Cursor, Object, quoted};
 use crate::input::problem::Problems;
@@ -12,11 +12,15 @@ use crate::rules::rule_set::{
 };
 use crate::schema::name_of_thing;
 
-/// A content as JSON and as MessagePack.
+/// The content as JSON and as MessagePack.
 type Written = (Arc<[u8]>, Arc<[u8]>);
 
-impl Reader<'_> {
-    pub(super) fn treatments(&mut self, fields: &Object<'_, '_>, offer: Option<&InVariant>) -> Vec<TreatmentRule> {
+impl RuleSetReader<'_> {
+    pub(super) fn treatments(
+        &mut self,
+        fields: &Object<'_, '_>,
+        offer: Option<&InVariant>,
+    ) -> Vec<TreatmentRule> {
         let mut treatments: Vec<TreatmentRule> = Vec::new();
         let Some(cursor) = fields.required("treatments", &mut self.problems) else { return treatments };
         let mut names: HashSet<Box<str>> = HashSet::new();
@@ -85,7 +89,7 @@ impl Reader<'_> {
         Some(TreatmentRule { name, placement, locale, variant, json, msgpack })
     }
 
-    /// The content, written once in both formats, so that answers only copy it.
+    /// Writes the content once in both formats, so that answers only copy it.
     fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<Written> {
         match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
             (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
