@@ -1,4 +1,5 @@
-//! The customer's contacts, and what this decision has shown before, as columns that caps and suppressions are counted in.
+//! The customer's contacts and what this decision has shown before, as columns in which caps and
+//! suppressions count.
 
 use std::ops::Range;
 
@@ -11,28 +12,31 @@ use crate::engine::{Engine, Offer, OfferId, PlacementId};
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
-/// Contacts as columns: counting one cap is a loop over three of them that the compiler makes vector instructions of.
+/// Contacts as columns. Counting one cap is a loop over three of them, which the compiler turns into vector
+/// instructions.
 #[derive(Default)]
 pub(super) struct ContactColumns {
     offers: Vec<u32>,
     owners: Vec<u32>,
-    /// Placement and channel, and above them the outcome.
+    /// Placement and channel, with the outcome in the bits above.
     places: Vec<u32>,
-    /// Seconds since [`FIRST_SECOND`].
+    /// Times of the contacts, in seconds since [`FIRST_SECOND`].
     times: Vec<i32>,
-    /// A bit for each offer in it, by the end of its number: most offers were never shown to a customer.
+    /// One bit for each offer in it, by the last six bits of its number. Most offers were never shown to a
+    /// customer.
     shown: u64,
-    /// The decision's time, as those of the contacts.
+    /// The decision's time, in the same unit.
     now: i32,
     /// Where an offer would be shown.
     here: u32,
-    /// Grows with every decision and whenever something is shown or the placement changes: what was counted before is void.
+    /// Grows with every decision, and whenever something is shown or the placement changes. Earlier counts
+    /// are void then.
     epoch: u64,
     counted: Vec<CountedCheck>,
     today: Today,
 }
 
-/// What came of the check of this place when it was counted last.
+/// The result of a check when it was last counted.
 #[derive(Clone, Copy, Default)]
 struct CountedCheck {
     epoch: u64,
@@ -40,7 +44,7 @@ struct CountedCheck {
     reached: bool,
 }
 
-/// When the calendar days of one engine began, as long as the day lasts in all their zones.
+/// When the calendar days of one engine began. Valid while the day lasts in all of their zones.
 #[derive(Default)]
 struct Today {
     engine: u64,
@@ -49,10 +53,10 @@ struct Today {
     begins: Vec<i32>,
 }
 
-/// What a cap or suppression that keeps an offer from being shown has counted.
+/// What a cap or suppression counted when it stopped an offer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reached {
-    /// Which of the engine's checks.
+    /// Index among the engine's checks.
     pub(super) check: u32,
     pub(super) count: u32,
     /// When it would let the offer pass if nothing else happens; `None` if never.
@@ -60,7 +64,7 @@ pub(super) struct Reached {
 }
 
 impl ContactColumns {
-    /// Takes in the customer's contacts.
+    /// Takes in the customer's contacts for a new decision.
     pub(super) fn begin(&mut self, engine: &Engine, contacts: &[u64], now: Time) {
         self.offers.clear();
         self.owners.clear();
@@ -83,7 +87,7 @@ impl ContactColumns {
         }
     }
 
-    /// Comes to a placement.
+    /// Goes on to the next placement of the decision.
     pub(super) fn arrive(&mut self, engine: &Engine, placement: PlacementId, channel: ChannelId) {
         if !engine.caps.is_empty() {
             self.here = engine.caps.here(placement, channel).0;
@@ -91,7 +95,7 @@ impl ContactColumns {
         }
     }
 
-    /// Counts an offer that is shown as seen.
+    /// Counts an offer that this decision shows as an impression.
     pub(super) fn show(&mut self, engine: &Engine, offer: &Offer) {
         if !engine.caps.is_empty() {
             self.add(&engine.caps, offer.number, PlaceWord(self.here), OutcomeKind::Impression, self.now);
@@ -108,7 +112,7 @@ impl ContactColumns {
         self.shown |= 1 << (offer.0 % 64);
     }
 
-    /// The first check that has counted enough to keep an offer from being shown here.
+    /// The first check that has counted enough to stop an offer here.
     pub(super) fn reached(
         &mut self,
         caps: &Caps,
@@ -144,7 +148,7 @@ impl ContactColumns {
         reached
     }
 
-    /// How many contacts a check counts.
+    /// The number of contacts that a check counts.
     fn count(&self, check: &CapCheck, want: u32) -> u32 {
         let (whose, mask) = match check.who {
             Who::Offer => (&self.offers, u32::MAX),
@@ -175,7 +179,7 @@ impl ContactColumns {
         }
     }
 
-    /// What a check that was reached has counted, and when it ends.
+    /// What a check that stopped an offer has counted, and when it ends.
     pub(super) fn details(&self, caps: &Caps, check: u32, offer: OfferNumber) -> Reached {
         let rule = &caps.checks[check as usize];
         let owner = caps.owner(offer).unwrap_or_default();
@@ -191,7 +195,7 @@ impl ContactColumns {
         });
         let mut times: Vec<i32> = counted.map(|(_, at)| *at).collect();
         times.sort_unstable();
-        // The last of those that must be out of the window so that one more may come.
+        // The last contact that must leave the window before one more may come.
         let last = times.len().checked_sub(rule.enough as usize).and_then(|nth| times.get(nth));
         let at = last.map(|at| Time::from_seconds(i64::from(*at) + i64::from(FIRST_SECOND)));
         let ends = at.and_then(|at| match rule.since {
@@ -225,7 +229,7 @@ impl Today {
     }
 }
 
-/// Whether a customer has such an outcome of an offer among the contacts.
+/// Whether the customer's contacts include this outcome of an offer.
 pub(super) fn has(seen: &Seen<'_, '_>, offer: OfferNumber, kind: OutcomeKind) -> bool {
     let contacts = seen.request.contacts.iter().map(|word| Contact::of_word(*word));
     contacts.into_iter().any(|contact| contact.offer() == offer && contact.kind() == kind)

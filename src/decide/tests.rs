@@ -31,7 +31,8 @@ fn compile(texts: &[&str]) -> Result<Engine, Problems> {
     Engine::compile(&schema, &sets?)
 }
 
-/// What is asked unless a test says otherwise: these placements in the app, by somebody without contacts.
+/// The request of every test that says nothing else: these placements in the app, for a customer without
+/// contacts.
 fn asked<'a>(engine: &Engine, placements: &'a [(PlacementId, usize)]) -> Request<'a> {
     Request {
         customer: "c",
@@ -176,7 +177,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
     }
 }
 
-/// Why offer `o` is not shown: the kind, the failing part, the alternatives of what lacks, when it opens.
+/// Why offer `o` is not shown: the kind, the failing part, the alternatives that lack something, when it
+/// opens.
 fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     let head = "rule_set: r\nplacements: {slot: {channels: [app]}}\n";
     let engine = compile(&[&format!(

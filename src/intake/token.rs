@@ -1,5 +1,5 @@
-//! Proposition tokens: what a decision said, signed and handed to the channel, which sends it back with the outcome.
-//! Nothing is stored when a decision is made; any node that has the key can tell what an outcome belongs to.
+//! Proposition tokens: what a decision said, signed and handed to the channel, which sends it back with the
+//! outcome. A decision stores nothing. Any node that has the key can tell what an outcome belongs to.
 //!
 //! ```text
 //! bytes  what
@@ -17,12 +17,13 @@
 //!     *  how many arms, then each one's number
 //!    16  MAC: the first bytes of keyed BLAKE3 over everything above, by the MAC subkey
 //! ```
-//! Bytes marked `*` are unsigned LEB128 numbers of the fewest bytes. As text it is base64url without padding and with zero
-//! trailing bits, so a token has exactly one text. A key is 32 random bytes, of which BLAKE3's key derivation makes the
-//! two subkeys. A usual token has 78 characters (`benches/token.rs`).
+//! Bytes marked `*` are unsigned LEB128 numbers in the fewest bytes. The text is base64url without padding
+//! and with zero trailing bits, so a token has exactly one text. A key is 32 random bytes, from which
+//! BLAKE3's key derivation makes the two subkeys. A usual token has 78 characters (`benches/token.rs`).
 //!
-//! The MAC is checked before anything of the content is believed and before the customer is compared. So whoever makes up
-//! tokens learns nothing from what is answered, and whoever has a real one learns whose it is only by guessing right.
+//! The MAC is checked before any content is believed and before the customer is compared. So the answers
+//! teach nothing to those who make up tokens. Those who have a real token learn whose it is only by
+//! guessing right.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,28 +34,28 @@ use smallvec::SmallVec;
 
 use crate::schema::value::{SECOND, Time};
 
-/// Rule sets in a token at most.
+/// The most rule sets that a token names.
 pub const MAX_RULE_SETS_PER_TOKEN: usize = 16;
-/// Arms in a token at most.
+/// The most arms that a token names.
 pub const MAX_ARMS: usize = 16;
-/// Characters of a token's text at most.
+/// The most characters in a token's text.
 pub const MAX_TOKEN_BYTES: usize = (MAX_RAW_BYTES * 4).div_ceil(3);
-/// Bytes of a key.
+/// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// How long a token is accepted unless told otherwise, in seconds: 30 days.
+/// Seconds for which a token is accepted unless configured otherwise: 30 days.
 pub const DEFAULT_LIFE: u32 = 30 * 24 * 3600;
-/// Seconds by which the clock of the node that decided may be ahead.
+/// Seconds by which the deciding node's clock may be ahead of this node's.
 pub const MAX_AHEAD: u32 = 300;
 
 const VERSION: u8 = 1;
 const CUSTOMER_BYTES: usize = 8;
 const MAC_BYTES: usize = 16;
-/// Up to and with the rank.
+/// Bytes from the beginning up to the rank, which is included.
 const HEAD_BYTES: usize = 1 + 1 + 4 + 8 + CUSTOMER_BYTES + 4 + 1 + 1;
 const CUSTOMER_AT: usize = 14;
-/// Bytes of the longest number of 16 bits.
+/// Bytes of the longest 16-bit number in LEB128.
 const U16_BYTES: usize = 3;
-/// Bytes of the longest number of 32 bits.
+/// Bytes of the longest 32-bit number in LEB128.
 const U32_BYTES: usize = 5;
 const MAX_BODY_BYTES: usize = HEAD_BYTES
     + U32_BYTES
@@ -66,48 +67,48 @@ const MAX_BODY_BYTES: usize = HEAD_BYTES
 const MIN_RAW_BYTES: usize = HEAD_BYTES + 5 + MAC_BYTES;
 const MAX_RAW_BYTES: usize = MAX_BODY_BYTES + MAC_BYTES;
 
-/// What a token says. The customer is not in it to be read, only to be compared.
+/// What a token says. It holds the customer only as a hash to compare with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
-    /// When it was decided, in seconds since 1970.
+    /// The time of the decision, in seconds since 1970.
     pub decided: u32,
-    /// Which decision and place in it; what counts an outcome once.
+    /// Identifies the decision and the place in it, so that an outcome counts once.
     pub nonce: u64,
-    /// Number and version of each rule set that had a say. Beyond [`MAX_RULE_SETS_PER_TOKEN`] they are left out, so the offer's own
-    /// comes first.
+    /// Number and version of each rule set that had a say, the offer's own first. Those beyond
+    /// [`MAX_RULE_SETS_PER_TOKEN`] are left out.
     pub rule_sets: SmallVec<[(u16, u32); 8]>,
-    /// The offer's number.
+    /// The offer's number in the catalogue.
     pub offer: u32,
     /// The treatment's number within the offer.
     pub treatment: u16,
     /// The number of placement and channel.
     pub place: u16,
-    /// Numbers of the variants that the customer is in; beyond [`MAX_ARMS`] they are left out.
+    /// Numbers of the arms that the customer is in; those beyond [`MAX_ARMS`] are left out.
     pub arms: SmallVec<[u16; 4]>,
-    /// The segment that propensities were learned for.
+    /// The segment for which propensities were learned.
     pub segment: u8,
-    /// Where it was shown, from 0.
+    /// Its place among the propositions, from 0.
     pub rank: u8,
-    /// How probable the choice was.
+    /// The probability of the choice, 0 to 1.
     pub propensity: f32,
 }
 
-/// What signing and checking takes: the keys, and how long a token lives.
+/// What signing and checking takes: the keys, and how long a token is accepted.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    /// By which tokens are signed and checked.
+    /// The keys that sign and check tokens.
     pub keys: Arc<SigningKeys>,
-    /// Seconds after the decision in which its token is accepted.
+    /// Seconds after the decision for which its token is accepted.
     pub life: u32,
 }
 
-/// The keys that are live: one, or two while one takes the other's place. The first signs.
+/// The keys in use: one, or two while one replaces the other. The first signs.
 pub struct SigningKeys {
     first: SigningKey,
     second: Option<SigningKey>,
 }
 
-/// One key; its bytes are not shown.
+/// One key. `Debug` does not show its bytes.
 pub struct SigningKey {
     id: u8,
     mac: [u8; KEY_BYTES],
@@ -117,32 +118,32 @@ pub struct SigningKey {
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
-    /// No token of this format; what was found.
+    /// It is not a token of this format; why not.
     Malformed(&'static str),
-    /// Signed, if at all, by a key of this id, which is not live here.
+    /// Its key has this id, and no such key is in use here.
     UnknownKey(u8),
-    /// Not signed by the key that it names, or altered since.
+    /// The key that it names did not sign it, or it was altered since.
     Forged,
-    /// A token that was signed here, for somebody else.
+    /// It was signed here, but for another customer.
     OtherCustomer,
-    /// Decided later than now; both in seconds since 1970.
+    /// It was decided later than now. Both times are in seconds since 1970.
     Future {
-        /// When it was decided.
+        /// The time of the decision.
         decided: u32,
         /// The time by this node's clock.
         now: u32,
     },
-    /// Its life is over.
+    /// It is older than tokens are accepted.
     Expired {
-        /// When it was decided, in seconds since 1970.
+        /// The time of the decision, in seconds since 1970.
         decided: u32,
-        /// How long tokens live, in seconds.
+        /// How long tokens are accepted, in seconds.
         life: u32,
     },
 }
 
 impl SigningKey {
-    /// The key of these bytes, which are random and known to nobody else.
+    /// The key with these bytes, which must be random and secret.
     pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> SigningKey {
         SigningKey {
             id,
@@ -160,22 +161,22 @@ impl SigningKey {
 }
 
 impl SigningKeys {
-    /// One key that signs and checks.
+    /// One key, which signs and checks.
     pub fn one(key: SigningKey) -> SigningKeys {
         SigningKeys { first: key, second: None }
     }
 
-    /// Two keys that check, of which the first signs; none if they have the same id.
+    /// Two keys that check, of which the first signs; `None` if they have the same id.
     pub fn two(first: SigningKey, second: SigningKey) -> Option<SigningKeys> {
         (first.id != second.id).then_some(SigningKeys { first, second: Some(second) })
     }
 
-    /// The id of the key that signs, then of the other.
+    /// The id of the key that signs, then that of the other.
     pub fn ids(&self) -> impl Iterator<Item = u8> {
         [Some(&self.first), self.second.as_ref()].into_iter().flatten().map(|key| key.id)
     }
 
-    /// Appends the text of `token`, for this customer.
+    /// Appends the text of `token`, signed for this customer.
     pub fn sign(&self, token: &Token, customer: &str, out: &mut String) {
         let key = &self.first;
         let mut raw = Raw { bytes: [0; MAX_RAW_BYTES], length: 0 };
@@ -203,12 +204,12 @@ impl SigningKeys {
         let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, raw.bytes()).as_bytes());
         raw.put(&mac);
         let mut text = [0; MAX_TOKEN_BYTES];
-        // The text is as long as the longest token, and base64 is ASCII: neither can fail.
+        // The buffer fits the longest token, and base64 is ASCII: neither can fail.
         let length = URL_SAFE_NO_PAD.encode_slice(raw.bytes(), &mut text).unwrap_or(0);
         out.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default());
     }
 
-    /// What the token of this text says, if it was signed for this customer by a key that is live and not more than
+    /// What this token says. It must be signed for this customer, with a key in use, and decided at most
     /// `life` seconds before `now` (seconds since 1970).
     ///
     /// # Errors
@@ -259,14 +260,15 @@ fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|i| hash[i])
 }
 
-/// Whether these are the first bytes of `expected`, in a time that does not tell how many of them are.
+/// Whether these are the first bytes of `expected`, in a time that does not depend on how many of them
+/// match.
 fn is_mac(found: &[u8], expected: &blake3::Hash) -> bool {
     let mut whole = *expected.as_bytes();
     whole[..MAC_BYTES].copy_from_slice(found);
     blake3::Hash::from_bytes(whole) == *expected
 }
 
-/// A token's bytes while they are put together.
+/// The bytes of a token while it is written.
 struct Raw {
     bytes: [u8; MAX_RAW_BYTES],
     length: usize,
@@ -291,7 +293,7 @@ impl Raw {
     }
 }
 
-/// The content of a body of at least [`HEAD_BYTES`], whose MAC was right.
+/// The content of a body of at least [`HEAD_BYTES`] whose MAC was right.
 fn read(body: &[u8]) -> Option<Token> {
     let (head, rest) = body.split_at(HEAD_BYTES);
     let mut numbers = Numbers { rest };
@@ -321,7 +323,7 @@ struct Numbers<'b> {
 }
 
 impl Numbers<'_> {
-    /// None at the end, for a number that does not fit, and for one of more bytes than it needs.
+    /// `None` at the end, for a number that does not fit `N`, and for one in more bytes than it needs.
     fn next<N: TryFrom<u64>>(&mut self) -> Option<N> {
         let mut number = 0;
         for at in 0..U32_BYTES {
@@ -474,7 +476,8 @@ mod tests {
 
     #[test]
     fn what_is_written_never_changes() {
-        // Tokens of a release that is being replaced are checked by the next: this text stays accepted.
+        // Tokens of a release that is being replaced must be accepted by the next one: this text stays
+        // valid.
         let text = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
         assert_eq!(signed(&SigningKeys::one(key(1)), &token(), "c-1001"), text);
         assert_eq!(SigningKeys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
@@ -509,7 +512,7 @@ mod tests {
         }
     }
 
-    /// A token's text and customer, one of them altered somehow.
+    /// A token's text and customer, one of them altered in some way.
     fn alter(
         text: &str,
         customer: &str,
@@ -638,8 +641,8 @@ mod tests {
         };
         assert_eq!(strange(&[0, 0, 0, 0, 0]), TokenFault::OtherCustomer, "whole");
         for numbers in [
-            &[0, 0, 0, 0, 0, 0][..],               // something after the end
-            &[0, 0, 0, 1, 0],                      // ends before
+            &[0, 0, 0, 0, 0, 0][..], // something after the end
+            &[0, 0, 0, 1, 0], // ends too early
             &[0x80, 0, 0, 0, 0, 0],                // a byte too many
             &[0, 0xff, 0xff, 0x7f, 0, 0, 0],       // no u16
             &[0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], // no u32

@@ -13,12 +13,12 @@ experiments:
 ";
 const BRAND: &str = "  brand: {treatments: [{placement: slot, content: 1}]}\n";
 
-/// A customer with a slot for this salt in this range.
+/// A customer whose slot for this salt is in this range.
 fn customer(salt: &str, slots: std::ops::Range<u16>) -> String {
     (0..).map(|i| format!("c-{i}")).find(|customer| slots.contains(&slot(salt, customer))).unwrap()
 }
 
-/// Those in `style.plain`, in `style.photo` and in neither.
+/// One customer in `style.plain`, one in `style.photo`, one in neither.
 fn customers() -> [String; 3] {
     [customer("s", 0..4_000), customer("s", 4_000..8_000), customer("s", 8_000..10_000)]
 }
