@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// All placements, by [`PlacementId`].
+    /// All placements of the engine, by [`PlacementId`].
     pub fn placements(&self) -> &[Placement] {
         &self.placements
     }
@@ -240,7 +240,7 @@ impl Engine {
         &self.placements[id.0 as usize]
     }
 
-    /// All offers, by [`OfferId`].
+    /// All offers of the engine, by [`OfferId`].
     pub fn offers(&self) -> &[Offer] {
         &self.offers
     }

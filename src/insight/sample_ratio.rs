@@ -5,24 +5,26 @@
 
 use statrs::function::gamma::checked_gamma_ur;
 
-/// Below this p-value a split is called a mismatch: with a threshold as strict as this, one that is looked at every day is
-/// seldom called so by chance (Fabijan et al., *Diagnosing Sample Ratio Mismatch in Online Controlled Experiments*, KDD 2019).
+/// A split with a p-value below this is called a mismatch. With a threshold this strict, chance seldom
+/// causes an alarm even if people look every day (Fabijan et al., *Diagnosing Sample Ratio Mismatch in
+/// Online Controlled Experiments*, KDD 2019).
 pub const MISMATCH: f64 = 0.001;
 
-/// Observations that each arm with a share must lead to expect, so that the test is valid; the usual rule.
+/// The fewest customers that each arm with a share must be expected to have; by the usual rule, the test is
+/// valid then.
 const LEAST_EXPECTED: f64 = 5.0;
 
-/// How well observed counts go with the shares of a split.
+/// How well observed counts fit the shares of a split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleRatio {
-    /// Pearson's chi-square.
+    /// Pearson's chi-square statistic, at least 0.
     pub statistic: f64,
-    /// How often chance alone would lead to counts at least so far from the shares.
+    /// The probability that chance alone leads to counts at least this far from the shares.
     pub p_value: f64,
 }
 
 impl SampleRatio {
-    /// Whether the split is not the one that was meant.
+    /// Whether customers are not split as intended.
     pub fn is_mismatch(&self) -> bool {
         self.p_value < MISMATCH
     }
@@ -30,11 +32,11 @@ impl SampleRatio {
 
 /// Tests counts of distinct customers, one for each arm, against the arms' shares in any unit.
 ///
-/// `None` where nothing can be said: lists that do not go together, a share that is no number or negative, fewer than two arms
-/// with a share, or so few observations that fewer than five are expected in one of these.
+/// It returns `None` where nothing can be said: the lists differ in length, a share is negative or not a
+/// number, fewer than two arms have a share, or one of these is expected to have fewer than five customers.
 ///
 /// ```
-/// use usher::insight::sample_ratio;
+/// use usher::insight::sample_ratio::sample_ratio;
 /// assert!(!sample_ratio(&[5_021, 4_979], &[50.0, 50.0]).unwrap().is_mismatch());
 /// assert!(sample_ratio(&[5_210, 4_790], &[50.0, 50.0]).unwrap().is_mismatch());
 /// ```
@@ -51,7 +53,7 @@ pub fn sample_ratio(observed: &[u64], shares: &[f64]) -> Option<SampleRatio> {
         let expected = total * share / whole;
         if *share == 0.0 {
             if *count > 0 {
-                statistic = f64::INFINITY; // nobody could be there
+                statistic = f64::INFINITY; // nobody can be there
             }
         } else if expected < LEAST_EXPECTED {
             return None;
@@ -63,12 +65,13 @@ pub fn sample_ratio(observed: &[u64], shares: &[f64]) -> Option<SampleRatio> {
     Some(SampleRatio { statistic, p_value: chance_beyond(freedom, statistic) })
 }
 
-/// The chance that a chi-square variable with this many degrees of freedom (at least 1) exceeds `statistic`.
+/// The probability that a chi-square variable with this many degrees of freedom (at least 1) exceeds
+/// `statistic`.
 fn chance_beyond(freedom: usize, statistic: f64) -> f64 {
     if statistic <= 0.0 {
         return 1.0;
     }
-    // Only infinity is refused here: no counts that the shares allow lead to it.
+    // It refuses only infinity, which means that a customer is in an arm without a share.
     checked_gamma_ur(freedom as f64 / 2.0, statistic / 2.0).map_or(0.0, |chance| chance.clamp(0.0, 1.0))
 }
 
@@ -121,7 +124,8 @@ mod tests {
 
     #[test]
     fn p_values_are_those_of_the_earlier_computation() {
-        // What the series of DLMF 8.7.1 and the continued fraction 8.9.2 gave, on both sides of where they met.
+        // Results of the series of DLMF 8.7.1 and the continued fraction 8.9.2, which were used before, on
+        // both sides of where they met.
         for (freedom, statistic, before) in [
             (1, 0.1, 0.7518296340458492),
             (1, 2.0, 0.15729920705028488),
@@ -159,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_mismatch_is_told_from_chance() {
-        // The first is the example of Fabijan et al.: 821,588 against 815,482 visitors of an even split.
+        // The first is the example of Fabijan et al.: 821,588 against 815,482 visitors with an even split.
         for (observed, shares, mismatch) in [
             (&[821_588, 815_482][..], &[50.0, 50.0][..], Some(true)),
             (&[500, 500], &[1.0, 1.0], Some(false)),
@@ -186,7 +190,8 @@ mod tests {
 
     #[test]
     fn chance_is_called_a_mismatch_as_seldom_as_said() {
-        // Salts are experiments with an even split of 2,000 customers: at 1 %, about 5 of 500 are beyond.
+        // Each salt is an experiment with an even split of 2,000 customers. At 1 %, about 5 of 500 are
+        // beyond.
         let beyond = (0..500).filter(|salt| {
             let salt = salt.to_string();
             let ones = (0..2_000)

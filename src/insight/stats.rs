@@ -1,5 +1,5 @@
-//! Statistics: how often offers were decided on, seen, followed, sent away and taken, by offer, placement, channel, variant and
-//! day, with what can be said of the rates.
+//! Statistics: how often offers were decided on, seen, clicked, dismissed and taken. Rows are split by
+//! offer, placement, channel, variant and day, and rates come with intervals.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
@@ -13,40 +13,40 @@ use crate::rules::catalogue::Catalogue;
 use crate::state::ledger;
 use crate::state::ledger::{TallyKey, TallyRow};
 
-/// Rows of one answer at most.
+/// The most rows that one answer may have.
 pub const MAX_ROWS: usize = 10_000;
-/// The day of all outcomes that are too old to be counted day by day.
+/// The day that stands for all outcomes too old to be counted by day.
 pub const EARLIER: u32 = ledger::EARLIER as u32;
 
-/// What rows are told apart by.
+/// What rows are split by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
-    /// What was proposed.
+    /// A row for each offer.
     Offer,
-    /// Where.
+    /// A row for each placement.
     Placement,
-    /// On which channel.
+    /// A row for each channel.
     Channel,
-    /// Under which variant of an experiment.
+    /// A row for each variant of an experiment.
     Variant,
-    /// When.
+    /// A row for each day in UTC.
     Day,
 }
 
-/// What came of an offer, as it was counted.
+/// The outcomes of an offer, as they were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tallied {
-    /// The offer.
+    /// The offer that the outcomes belong to.
     pub offer: OfferNumber,
-    /// Placement and channel.
+    /// The placement and channel where it was shown.
     pub place: PlaceNumber,
-    /// Of one arm; none: of all, under whatever arm or none.
+    /// The arm of the customers counted; `None` counts all customers, in any arm or none.
     pub arm: Option<ArmNumber>,
     /// Days since 1970 in UTC, or [`EARLIER`].
     pub day: u32,
-    /// How often, by [`OutcomeKind::index`].
+    /// The number of outcomes of each kind, by [`OutcomeKind::index`].
     pub counts: [u64; OutcomeKind::COUNT],
-    /// What it was worth, in thousandths.
+    /// What the outcomes were worth, in thousandths.
     pub value: i64,
 }
 
@@ -57,7 +57,8 @@ impl From<TallyRow> for Tallied {
     }
 }
 
-/// The same without days, as what was there before a process began: a row for each offer, place and arm.
+/// The same without days: one row for each offer, place and arm. This is how the state before a process
+/// began is kept.
 pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
     let mut sums: HashMap<(OfferNumber, PlaceNumber, Option<ArmNumber>), Tallied, FixedState> =
         HashMap::default();
@@ -72,126 +73,127 @@ pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
     sums.into_values().collect()
 }
 
-/// What is asked.
+/// The question that statistics answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
-    /// What rows are told apart by; none: one row of all.
+    /// What rows are split by; if empty, there is one row.
     pub by: Vec<Dimension>,
-    /// Of this offer only.
+    /// Counts only outcomes of this offer.
     pub offer: Option<OfferNumber>,
-    /// Of the placement with this number only.
+    /// Counts only the placement with this number.
     pub placement: Option<u16>,
-    /// Of the channel with this number only.
+    /// Counts only the channel with this number.
     pub channel: Option<u16>,
-    /// Of customers in this variant only.
+    /// Counts only customers in this variant.
     pub variant: Option<ArmNumber>,
-    /// From this day on, in days since 1970 in UTC.
+    /// The first day that counts, in days since 1970 in UTC.
     pub from: Option<u32>,
-    /// Up to the end of this day.
+    /// The last day that counts, included.
     pub to: Option<u32>,
 }
 
-/// What there is to answer with.
+/// The counts that an answer is made from.
 #[derive(Debug)]
 pub struct StatsSources<C, T, B> {
     /// What was decided since the process began.
     pub chosen: C,
-    /// What came of it and of earlier decisions.
+    /// The outcomes of these and of earlier decisions.
     pub tallied: T,
-    /// What had come of it when the process began.
+    /// The outcomes that had been counted when the process began.
     pub tallied_before: B,
 }
 
-/// The answer.
+/// The answer to a [`Query`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// Those with the most impressions first, then by name.
+    /// The rows, those with the most impressions first, then by name.
     pub rows: Vec<StatsRow>,
-    /// Rows beyond [`MAX_ROWS`].
+    /// The number of rows left out, beyond [`MAX_ROWS`].
     pub omitted: usize,
-    /// All of what was asked for together.
+    /// The sum over everything that was asked for.
     pub total: OutcomeFigures,
 }
 
-/// Figures of one group.
+/// One row of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatsRow {
-    /// Which.
+    /// What the row is about.
     pub group: RowKey,
-    /// What is known of it.
+    /// What was counted for it.
     pub figures: OutcomeFigures,
 }
 
-/// What a row is about: what was asked for is there.
+/// What a row is about. A field is set if rows are split by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RowKey {
-    /// The offer.
+    /// The offer, if rows are split by it.
     pub offer: Option<OfferNumber>,
-    /// The placement's number.
+    /// The placement's number, if rows are split by it.
     pub placement: Option<u16>,
-    /// The channel's number.
+    /// The channel's number, if rows are split by it.
     pub channel: Option<u16>,
-    /// The variant.
+    /// The variant, if rows are split by it.
     pub variant: Option<ArmNumber>,
     /// Days since 1970 in UTC, or [`EARLIER`].
     pub day: Option<u32>,
 }
 
-/// How often, and what can be concluded.
+/// What was counted, and the rates that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutcomeFigures {
-    /// How often an offer was decided on since the process began, and how often of these as a fallback. None where days are
-    /// asked for: decisions are not counted by day.
+    /// How often offers were decided on since the process began, and how often of these as a fallback.
+    /// `None` where days are asked for, because decisions are not counted by day.
     pub decisions: Option<(u64, u64)>,
-    /// By [`OutcomeKind::index`].
+    /// The number of outcomes of each kind, by [`OutcomeKind::index`].
     pub counts: [u64; OutcomeKind::COUNT],
-    /// What it was worth, in thousandths.
+    /// What the outcomes were worth, in thousandths.
     pub value: i64,
-    /// Impressions before the process began.
+    /// Impressions counted before the process began.
     before: u64,
 }
 
 /// A proportion with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// The proportion.
+    /// The proportion that was observed, 0 to 1.
     pub rate: f64,
-    /// The interval's lower end.
+    /// The interval's lower end, 0 to 1.
     pub low: f64,
-    /// Its upper end.
+    /// The interval's upper end, 0 to 1.
     pub high: f64,
 }
 
-/// How customers were split.
+/// How customers were split between an experiment's variants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExperimentSplit {
-    /// The experiment.
+    /// The name of the experiment.
     pub name: String,
-    /// Its variants in the order written.
+    /// Its variants, in the order written.
     pub variants: Vec<VariantSplit>,
-    /// How often chance alone would split customers so unlike what was meant; none while there are too few.
+    /// The probability that chance alone splits customers at least this far from the shares; `None` while
+    /// there are too few.
     pub p_value: Option<f64>,
-    /// Whether that is so seldom that something must be wrong.
+    /// Whether that is so improbable that something must be wrong.
     pub mismatch: bool,
 }
 
-/// A variant of an experiment.
+/// One variant and its customers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariantSplit {
-    /// Its name.
+    /// The name of the variant.
     pub name: String,
-    /// The share of customers that is to be in it, 0 to 1.
+    /// The intended share of customers, 0 to 1.
     pub share: f64,
     /// About how many different customers were decided for in it since the process began.
     pub customers: u64,
 }
 
 impl Dimension {
-    /// All of them, in the order in which rows name them.
+    /// All dimensions, in the order in which rows name them.
     pub const ALL: [Dimension; 5] =
         [Dimension::Offer, Dimension::Placement, Dimension::Channel, Dimension::Variant, Dimension::Day];
 
-    /// Its name in questions and answers.
+    /// The dimension's name in questions and answers.
     pub fn name(self) -> &'static str {
         match self {
             Dimension::Offer => "offer",
@@ -204,7 +206,7 @@ impl Dimension {
 }
 
 impl Query {
-    /// Answers from what was counted. Numbers that the catalogue does not have are passed over.
+    /// Answers from what was counted. Numbers that the catalogue does not have are skipped.
     pub fn answer<C, T, B>(&self, catalogue: &Catalogue, counted: StatsSources<C, T, B>) -> Stats
     where
         C: IntoIterator<Item = Chosen>,
@@ -248,7 +250,7 @@ impl Query {
     }
 }
 
-/// Rows in the making.
+/// The rows while they are summed up.
 struct Sums<'q> {
     query: &'q Query,
     catalogue: &'q Catalogue,
@@ -273,7 +275,7 @@ impl Sums<'_> {
         if !asked {
             return;
         }
-        // A customer may be in variants of several experiments, so their sum is not what there is in all.
+        // A customer may be in variants of several experiments, so the variants do not add up to the total.
         if arm == *variant {
             self.total.add(figures);
         }
@@ -307,7 +309,7 @@ impl Sums<'_> {
     }
 }
 
-/// Impressions falling, then names; days that are otherwise alike newest first.
+/// By impressions, falling; then by names; then by day, the newest first.
 fn in_order(catalogue: &Catalogue, a: &StatsRow, b: &StatsRow) -> Ordering {
     let impressions = |row: &StatsRow| Reverse(row.figures.count(OutcomeKind::Impression));
     let offer =
@@ -325,28 +327,28 @@ fn in_order(catalogue: &Catalogue, a: &StatsRow, b: &StatsRow) -> Ordering {
 }
 
 impl OutcomeFigures {
-    /// How often this became of it.
+    /// The number of outcomes of this kind.
     pub fn count(&self, kind: OutcomeKind) -> u64 {
         self.counts[kind.index()]
     }
 
-    /// Of what was decided since the process began, how much was reported as seen.
+    /// Of the decisions since the process began, the share that was reported as seen.
     pub fn shown(&self) -> Option<Rate> {
         let (decisions, _) = self.decisions?;
         wilson(self.count(OutcomeKind::Impression).saturating_sub(self.before), decisions)
     }
 
-    /// Of what was seen, how much was followed.
+    /// Of the impressions, the share that was clicked.
     pub fn click_through(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Click), self.count(OutcomeKind::Impression))
     }
 
-    /// Of what was seen, how much was taken.
+    /// Of the impressions, the share that was taken.
     pub fn conversion(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Convert), self.count(OutcomeKind::Impression))
     }
 
-    /// Of what was followed, how much was taken.
+    /// Of the clicks, the share that was taken.
     pub fn click_conversion(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Convert), self.count(OutcomeKind::Click))
     }
@@ -364,9 +366,9 @@ impl OutcomeFigures {
     }
 }
 
-/// The score interval (Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927): right
-/// for few trials and for rates near 0 and 1 too. None without trials, or with more successes than trials, which is no proportion
-/// (a client that reports clicks but no impressions).
+/// The score interval (Wilson, *Probable inference, the law of succession, and statistical inference*, JASA
+/// 1927). It is also right for few trials and for rates near 0 and 1. The result is `None` without trials,
+/// or with more successes than trials: a client that reports clicks but no impressions gives no proportion.
 ///
 /// ```
 /// let rate = usher::insight::stats::wilson(10, 100).unwrap();
@@ -384,7 +386,7 @@ pub fn wilson(successes: u64, trials: u64) -> Option<Rate> {
     let square = Z * Z;
     let centre = (rate + square / (2.0 * n)) / (1.0 + square / n);
     let half = Z / (1.0 + square / n) * (rate * (1.0 - rate) / n + square / (4.0 * n * n)).sqrt();
-    // At the ends rounding would leave a trace of what is exactly 0 and 1.
+    // At the ends, rounding would leave a trace of what is exactly 0 or 1.
     let low = if successes == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if successes == trials { 1.0 } else { (centre + half).min(1.0) };
     Some(Rate { rate, low, high })
@@ -462,7 +464,7 @@ mod tests {
         query.answer(&catalogue(2), StatsSources { chosen, tallied, tallied_before })
     }
 
-    /// Rows as `names: decisions/fallbacks counts value`.
+    /// Compares rows, written as `names: decisions/fallbacks counts value`.
     fn check(query: &Query, expected: &[&str], total: &str) {
         let catalogue = catalogue(2);
         let figures = |figures: &OutcomeFigures| {
@@ -492,7 +494,7 @@ mod tests {
         const ALL: &str = "109/9 110 69 1 3 4500";
         let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
         check(&by(&[]), &[": 109/9 110 69 1 3 4500"], ALL);
-        // As many impressions: by name.
+        // As many impressions, so by name.
         check(&by(&[Offer]), &["gold: 9/9 55 60 0 1 1500", "zinc: 100/0 55 9 1 2 3000"], ALL);
         check(&by(&[Channel]), &["web: 9/9 65 61 0 1 1500", "app: 100/0 45 8 1 2 3000"], ALL);
         check(
@@ -558,7 +560,8 @@ mod tests {
 
     #[test]
     fn intervals_are_those_of_wilson() {
-        // The first four: Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998.
+        // The first four are from Newcombe, Two-sided confidence intervals for the single proportion,
+        // Statistics in Medicine 1998.
         for (successes, trials, low, high) in [
             (81, 263, 0.2553, 0.3662),
             (15, 148, 0.0624, 0.1605),

@@ -57,7 +57,7 @@ pub struct Catalogue {
     pub rule_sets: Names,
     /// Names of all groups of offers.
     pub groups: Names,
-    /// Names of all placements.
+    /// Names of all placements ever published.
     pub placements: Names,
     /// Names of all channels that placements use.
     pub channels: Names,

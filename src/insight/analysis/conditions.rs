@@ -6,7 +6,7 @@ use crate::expression::Expression;
 use crate::expression::faults::{Conflict, Fault, FaultKind, Finder};
 use crate::expression::term::TermId;
 
-/// Whose condition it is.
+/// What a condition belongs to.
 #[derive(Clone, Copy)]
 enum ConditionOwner<'o> {
     Offer(OfferId),
@@ -48,7 +48,7 @@ impl<'a> Analysis<'a> {
         Finder::new(&mut self.normaliser, &self.engine.schema, tags, &mut self.work)
     }
 
-    /// Whether a guardrail asks the same whatever an offer says of itself.
+    /// Whether a guardrail comes to the same condition for all offers.
     pub(super) fn is_the_same_for_all(&self, guardrail: &Guardrail) -> bool {
         let rules = &self.sets[guardrail.tags].guardrails;
         rules.iter().any(|rule| rule.name.name == guardrail.name && rule.reads.is_empty())
@@ -56,7 +56,8 @@ impl<'a> Analysis<'a> {
 
     fn tell(&mut self, owner: ConditionOwner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
         for fault in faults {
-            // To write `true` says what is meant. What an offer says of itself is folded away, rightly so.
+            // A condition of `true` is intended. What an offer says about itself is folded away, and
+            // rightly so.
             let meant = *condition.text == *"true" || condition.text.contains("offer.");
             if fault.kind == FaultKind::Always && meant {
                 continue;

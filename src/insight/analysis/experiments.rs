@@ -35,7 +35,8 @@ impl Analysis<'_> {
         self.same_salts();
     }
 
-    /// Experiments with one salt put the same customers together; only exclusion groups mean that.
+    /// Warns about experiments that share a salt: they put the same customers together, which only
+    /// exclusion groups intend.
     fn same_salts(&mut self) {
         let sets = self.sets.clone();
         let mut known: HashMap<&str, (usize, &str, Option<&str>)> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Features that are read and never known.
+//! Features that are read although they are missing for every customer.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::{Analysis, Draft, WarningKind};
 use crate::expression::{Expression, Node};
 use crate::schema::FeatureId;
 
-/// Where a feature is read first, and how often in that rule set.
+/// Where a feature is first read, and how often in that rule set.
 struct FeatureReader<'r> {
     path: Vec<&'r str>,
     count: usize,
@@ -32,7 +32,8 @@ impl<'a> Analysis<'a> {
                 }
             }
         }
-        // A rule is there once for each kind of offers; what it reads is counted in the first of these that reads it.
+        // A guardrail exists once for each kind of offer. What it reads is counted only in the first of
+        // these that reads it.
         let mut known = HashSet::new();
         for guardrail in &engine.guardrails {
             let mut reads = BTreeMap::new();
@@ -66,7 +67,8 @@ impl<'a> Analysis<'a> {
         });
     }
 
-    /// Whether somebody may have it; of events, somebody will.
+    /// Whether some customer may have it. Features computed from events count as filled, because events
+    /// will come.
     fn is_filled(&self, id: FeatureId) -> bool {
         match (self.engine.schema.feature(id).field, self.known.filled) {
             (Some(field), Some(row)) => field.read(row) != 0,

@@ -1,4 +1,4 @@
-//! Offers whose time is over, or never comes.
+//! Offers whose time is over or never comes.
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::Offer;
@@ -23,7 +23,7 @@ impl Analysis<'_> {
         }
     }
 
-    /// Why an offer is never shown from now on.
+    /// Why an offer is never shown from now on, and what to try.
     fn never_open(&self, offer: &Offer, future: &Alternatives) -> Option<(String, Option<String>)> {
         let name = &offer.name;
         if let Some(schedule) = &offer.schedule {

@@ -153,7 +153,7 @@ fn tags_are_looked_at_for_both_of_their_answers() {
                 "3:19 redundant: `age > 20 || consent` can be left out: the rest of the condition asks for it already",
             ],
         ),
-        // Left out, `!tag.x` would have no answer for some for whom it is true now.
+        // Without it, `!tag.x` would have no answer for some customers for whom it is true now.
         ("  x: age > 30 && (age != null || consent)\n  y: consent\n", vec![]),
         ("  x: age > 30\n  y: age >= 31\n", vec!["4:3 duplicate: tag `y` says the same as `x` (line 3)"]),
         ("  x: age > 30\n  y: age >= 32\n", vec![]),
@@ -419,12 +419,12 @@ fn an_offer_that_never_wins_names_those_before_it() {
             "4:3 never_wins: offer `a` never wins: whoever may see it may see `b` (line 5), `c` (line 6) too, which rank before it and leave no place while a request asks for no more than the placement's `count`"
         ]
     );
-    // Shown on the other placement of the same request, it leaves its place here.
+    // Shown on the other placement of the same request, it leaves room here.
     let wide = offer("b", "priority: 3")
         .replace("[slot]", "[slot, other]")
         .replace("1}]", "1}, {placement: other, content: 1}]");
     assert_eq!(warnings(&[&format!("{SLOT}{}{wide}", offer("a", ""))]), [""; 0]);
-    // It does not speak the other's language.
+    // It has no treatment for the other's language.
     let zh = offer("b", "priority: 3").replace("content", "locale: zh, content");
     assert_eq!(warnings(&[&format!("{SLOT}{}{zh}", offer("a", ""))]), [""; 0]);
 }
@@ -496,7 +496,7 @@ fn a_language_that_others_have_is_missed_unless_there_is_a_default() {
 
 #[test]
 fn features_that_are_never_known_are_told_once() {
-    // What is computed from events is known once there are some.
+    // Features computed from events are known once there are events.
     let set = format!(
         "{SLOT}{}{}",
         offer("a", "when: \"age > 3 && logins > 3\""),
@@ -517,7 +517,7 @@ fn features_that_are_never_known_are_told_once() {
         "`age` is missing for every customer: it always reads as missing (read 2 times in this rule set)";
     assert_eq!(found(&[&set], 0), [told]);
     assert_eq!(found(&[&set], 7), [""; 0]);
-    // Of a guardrail that is another one for each kind of offers it is counted once.
+    // A guardrail that differs for each kind of offer is counted once.
     let law = "rule_set: law\nguardrails:\n  calm: offer.risk != 'R2' || age > 3\n  quiet: offer.value > 5.0 || age > 3\n";
     let offers: String = (0..4)
         .map(|i| {
