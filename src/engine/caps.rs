@@ -132,7 +132,7 @@ impl Caps {
         if caps.checks.len() > MAX_CHECKS {
             let count = caps.checks.len();
             problems.push(crate::input::problem::Problem::new(format!(
-                "with these there would be {count} caps and suppressions, more than the {MAX_CHECKS} there may be"
+                "these rule sets have {count} caps and suppressions together, more than the {MAX_CHECKS} that are allowed"
             )));
         }
         caps

@@ -177,7 +177,7 @@ impl<'r> Linker<'r> {
             for rule in &set.placements {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
                     let detail =
-                        format!("placement `{}` is defined by rule set `{owner}` too", rule.name.name);
+                        format!("placement `{}` is also defined by rule set `{owner}`", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                     continue;
                 }
@@ -210,7 +210,7 @@ impl<'r> Linker<'r> {
         for &set in &self.sets.clone() {
             for rule in &set.groups {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
-                    let detail = format!("group `{}` is defined by rule set `{owner}` too", rule.name.name);
+                    let detail = format!("group `{}` is also defined by rule set `{owner}`", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 } else {
                     let id = self.group_id(&rule.name.name);
@@ -258,7 +258,7 @@ impl<'r> Linker<'r> {
             for rule in &set.offers {
                 let id = OfferId(self.engine.offers.len() as u32);
                 if let Some((_, owner, _)) = ids.insert(&rule.name.name, (id, set, rule)) {
-                    let detail = format!("offer `{}` is in rule set `{}` too", rule.name.name, owner.name);
+                    let detail = format!("offer `{}` is also in rule set `{}`", rule.name.name, owner.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 }
                 for reference in &rule.placements {
@@ -350,11 +350,10 @@ impl<'r> Linker<'r> {
             return *known;
         }
         if self.narrowed.len() == MAX_NARROWED {
-            let detail = format!(
-                "with the offers there are, the guardrails come to more than {MAX_NARROWED} conditions"
-            );
+            let detail =
+                format!("narrowed to each offer, the guardrails come to more than {MAX_NARROWED} conditions");
             let problem = set.problem(&guardrail.name.spot, detail);
-            self.problems.push(problem.hint("let it read attributes of which there are few values"));
+            self.problems.push(problem.hint("let it read only attributes with few different values"));
             return None;
         }
         let value = |name: &str| Some(rule.attributes.value(name));
@@ -387,7 +386,7 @@ impl<'r> Linker<'r> {
                 let Some(reference) = &rule.fallback else { continue };
                 let Some((id, owner, offer)) = offers.get(&*reference.name) else {
                     let detail =
-                        format!("the fallback `{}` is no offer of an active rule set", reference.name);
+                        format!("the fallback `{}` is not an offer of any active rule set", reference.name);
                     let problem = set.problem(&reference.spot, detail);
                     let full = self.problems.is_full();
                     let names = offers.keys().copied();
@@ -418,7 +417,7 @@ impl<'r> Linker<'r> {
             } else {
                 "`when` and no `schedule`"
             };
-            refuse(spot, format!("it may have no {what}"), "a fallback must do for everyone at any time");
+            refuse(spot, format!("it may have no {what}"), "a fallback must serve everyone at any time");
         }
         if let Some(guardrail) = offer.guardrails.first() {
             let guardrail = &self.engine.guardrails[guardrail.0 as usize];
@@ -428,8 +427,12 @@ impl<'r> Linker<'r> {
         if !offer.is_in_any_locale(placement) {
             let of_variant = offer.treatment(placement, None, |_| true).is_some();
             let (why, hint) = match of_variant {
-                true => ("it has no treatment without a variant there", "a fallback must do in any variant"),
-                false => ("it has no treatment without a locale there", "a fallback must do in any language"),
+                true => {
+                    ("it has no treatment without a variant there", "a fallback must serve every variant")
+                }
+                false => {
+                    ("it has no treatment without a locale there", "a fallback must serve every language")
+                }
             };
             refuse(spot, why.into(), hint);
         }

@@ -211,7 +211,7 @@ impl Engine {
             let names = self.placements.iter().map(|placement| &*placement.name);
             let problem = Problem::new(format!("unknown placement {}", quoted(name))).nearest(name, names);
             return Err(if self.placements.is_empty() {
-                problem.hint("no rule set is active that defines placements")
+                problem.hint("no active rule set defines placements")
             } else {
                 problem
             });

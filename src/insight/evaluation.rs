@@ -98,7 +98,7 @@ impl Logged {
             ));
         }
         if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err((LoggedPart::Propensity, "expected a probability, over 0 and at most 1"));
+            return Err((LoggedPart::Propensity, "expected a probability above 0 and up to 1"));
         }
         if !(0.0..=1.0).contains(&target) {
             return Err((LoggedPart::Target, "expected a probability, from 0 to 1"));

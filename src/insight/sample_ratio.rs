@@ -1,7 +1,7 @@
-//! Sample ratio mismatch: whether customers were seen in an experiment's arms in the proportions of its split.
+//! Sample ratio mismatch: whether an experiment's arms saw customers in the proportions of its split.
 //!
-//! If they were not, something loses the customers of one arm: a page that fails, or a client that does not report.
-//! Then no difference between the arms can be believed. The test is Pearson's chi-square test.
+//! If they did not, something loses the customers of one arm: a page that fails, or a client that does not
+//! report. Then no difference between the arms can be believed. The test is Pearson's chi-square test.
 
 use statrs::function::gamma::checked_gamma_ur;
 
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn it_agrees_with_closed_forms_for_every_number_of_arms() {
-        // Q(n, x) for whole n is the chance of fewer than n events of a Poisson process: e^-x Σ x^k / k!, k < n.
+        // For whole n, Q(n, x) is the chance of fewer than n events of a Poisson process: e^-x Σ x^k / k!.
         for n in 1..20_usize {
             for tenths in 1..1_000 {
                 let x = f64::from(tenths) / 10.0;

@@ -80,7 +80,7 @@ impl EventReader<'_> {
             None => {
                 for field in ["token", "offer", "placement", "channel"] {
                     if let Some(at) = object.given(field) {
-                        let detail = format!("`{field}` belongs to outcomes, `{name}` is none");
+                        let detail = format!("`{field}` belongs to outcomes, and `{name}` is not one");
                         let outcomes = OutcomeKind::ALL.map(OutcomeKind::name).join(", ");
                         problems.push(at.key_problem(detail).hint(format!("outcomes: {outcomes}")));
                     }
@@ -115,7 +115,7 @@ impl EventReader<'_> {
         if -ahead > i64::from(MAX_LATE_S) {
             let days = MAX_LATE_S / 86_400;
             problems.push(
-                at.problem(format!("{text} is more than {days} days ago: no window looks back so far")),
+                at.problem(format!("{text} is more than {days} days ago: no window looks back that far")),
             );
             return None;
         }
@@ -165,7 +165,7 @@ impl EventReader<'_> {
         let Some(at) = object.get("token") else { return self.named(object, when, problems) };
         for field in ["offer", "placement", "channel"] {
             if let Some(at) = object.given(field) {
-                problems.push(at.key_problem(format!("the token says the `{field}` already: leave it out")));
+                problems.push(at.key_problem(format!("the token already says the `{field}`: leave it out")));
             }
         }
         let text = at.text(problems)?;
@@ -259,7 +259,7 @@ impl EventReader<'_> {
         let value = worth.and_then(|(_, value)| value.number()).unwrap_or(0.0);
         if value.abs() > MAX_VALUE {
             problems.push(Problem::new(format!(
-                "`value`: expected a number up to {MAX_VALUE:e} either way, found {value}"
+                "`value`: expected a number from -{MAX_VALUE:e} to {MAX_VALUE:e}, found {value}"
             )));
             return None;
         }
@@ -291,7 +291,7 @@ fn id(object: &Object<'_, '_>, customer: Option<&CustomerId>, problems: &mut Pro
     let text = at.text(problems)?;
     if text.is_empty() || text.len() > MAX_ID_BYTES {
         problems.push(
-            at.problem(format!("an event's id has 1 to {MAX_ID_BYTES} bytes, this one {}", text.len())),
+            at.problem(format!("an event's id has 1 to {MAX_ID_BYTES} bytes; this one has {}", text.len())),
         );
         return None;
     }

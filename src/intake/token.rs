@@ -226,7 +226,7 @@ impl SigningKeys {
         }
         let (body, mac) = raw[..length].split_at(length - MAC_BYTES);
         if body[0] != VERSION {
-            return Err(TokenFault::Malformed("it is of a format that this release does not know"));
+            return Err(TokenFault::Malformed("this release does not know its format"));
         }
         let key = self.find(body[1]).ok_or(TokenFault::UnknownKey(body[1]))?;
         let expected = blake3::keyed_hash(&key.mac, body);
@@ -360,13 +360,13 @@ impl fmt::Display for TokenFault {
         match *self {
             TokenFault::Malformed(what) => write!(
                 f,
-                "this is no proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
+                "this is not a proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
                  gave them"
             ),
             TokenFault::UnknownKey(id) => write!(
                 f,
-                "the token names key {id}, which is not live here: nodes must have the same key file, and after two \
-                 rotations a key is gone"
+                "the token names key {id}, which is not in use here: all nodes need the same key file, and a key is gone \
+                 after two rotations"
             ),
             TokenFault::Forged => f.write_str(
                 "the token was altered, or signed by another key: send it exactly as the decision gave it, to a node \
@@ -377,13 +377,13 @@ impl fmt::Display for TokenFault {
             ),
             TokenFault::Future { decided, now } => write!(
                 f,
-                "the token is of {}, and it is {} here, more than {MAX_AHEAD} s before: set the nodes' clocks",
+                "the token is from {}, but it is {} here, more than {MAX_AHEAD} s earlier: set the nodes' clocks",
                 time(decided),
                 time(now)
             ),
             TokenFault::Expired { decided, life } => write!(
                 f,
-                "the token is of {} and has expired: tokens live {life} s; report outcomes sooner, or raise --token-life",
+                "the token is from {} and has expired: tokens are accepted for {life} s; report outcomes sooner, or raise --token-life",
                 time(decided)
             ),
         }
@@ -641,8 +641,8 @@ mod tests {
         };
         assert_eq!(strange(&[0, 0, 0, 0, 0]), TokenFault::OtherCustomer, "whole");
         for numbers in [
-            &[0, 0, 0, 0, 0, 0][..], // something after the end
-            &[0, 0, 0, 1, 0], // ends too early
+            &[0, 0, 0, 0, 0, 0][..],               // something after the end
+            &[0, 0, 0, 1, 0],                      // ends too early
             &[0x80, 0, 0, 0, 0, 0],                // a byte too many
             &[0, 0xff, 0xff, 0x7f, 0, 0, 0],       // no u16
             &[0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], // no u32

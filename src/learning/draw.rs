@@ -17,9 +17,9 @@ pub fn draw(probabilities: &[f64], u: f64) -> usize {
 
 /// An evenly spread number x, 0 ≤ x < 1, that belongs to a decision's seed, a placement and a rank on it.
 ///
-/// It is the output of SplitMix64 (Steele, Lea and Flood 2014) for the state `mix(seed) + (placement × 2³²
-/// + rank)`: the upper 53 bits over 2⁵³. `mix(seed)` is SplitMix64's output for the state `seed`. In
-/// Python:
+/// It is the output of SplitMix64 (Steele, Lea and Flood 2014), the upper 53 bits over 2⁵³, for the state
+/// `mix(seed) + (placement × 2³² + rank)`. `mix(seed)` is SplitMix64's output for the state `seed`.
+/// In Python:
 ///
 /// ```text
 /// def splitmix(x):

@@ -1,7 +1,7 @@
 //! Learning which offer customers take.
 //!
-//! [`Learned`] counts how often an offer was shown and clicked, [`Posterior`] says what that tells about
-//! its chance, and [`Thompson`] gives the probability that each of several offers is the best. A decision
+//! [`Learned`] counts how often an offer was shown and clicked. [`Posterior`] says what that tells about
+//! its chance. [`Thompson`] gives the probability that each of several offers is the best. A decision
 //! draws its offer with exactly these probabilities ([`draw`]), so the logged propensity is the true one.
 
 mod curve;

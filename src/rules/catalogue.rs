@@ -221,7 +221,7 @@ impl Catalogue {
 
     fn check(&self) -> Result<(), Problems> {
         let too_many = |count: usize, most: usize, what: &str| {
-            (count > most).then(|| format!("with these there would be {count} {what} over all versions ever published, more than the {most} that outcomes can tell apart"))
+            (count > most).then(|| format!("these rule sets would bring the {what} of all versions ever published to {count}, more than the {most} that outcomes can tell apart"))
         };
         let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
         let [rule_sets, groups, placements, channels, arms] = self.names().map(Names::len);

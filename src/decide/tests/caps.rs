@@ -450,16 +450,16 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
         (offer("caps: [{max: 1, per: +1d}]"), "5: expected a time such as 30m, 12h or 7d, or forever, found \"+1d\""),
         (
             offer("caps: [{max: 1, per: 36h, timezone: UTC}]"),
-            "5: with `timezone` calendar days are counted, but `36h` is no whole day",
+            "5: `timezone` makes a cap count calendar days, but `36h` is not a number of whole days",
         ),
         (
             offer("caps: [{max: 1, per: forever, timezone: UTC}]"),
-            "5: with `timezone` calendar days are counted, but this is for ever",
+            "5: `timezone` makes a cap count calendar days, but this one counts for ever",
         ),
         (offer("caps: [{max: 1, per: 1d, timezone: Berlin}]"), "5: unknown time zone \"Berlin\""),
         (
             offer("caps: [{max: 1, per: 1d, scope: group}]"),
-            "5: the offer is in no group whose contacts could be counted",
+            "5: the offer has no group whose contacts could be counted",
         ),
         (offer("attributes: {group: g}, caps: [{max: 1, per: 1d, scope: group}]"), ""),
         (offer("caps: [{max: 1, per: 1d, scope: offers}]"), "5: unknown scope \"offers\""),
@@ -478,16 +478,16 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
         (top("budgets: {b: {max: 1000000001, on: click}}"), "2: expected a whole number from 1 to 1000000000, found 1000000001"),
         (top("budgets: {b: {max: 1}}"), "2: `on` is missing"),
         (top("budgets: {b: {max: 1, on: click, per: 7d}}"), "2: a budget is per 1d or forever, found \"7d\""),
-        (top("budgets: {b: {max: 1, on: click, hold: 5m}}"), "2: places are held for impressions only"),
+        (top("budgets: {b: {max: 1, on: click, hold: 5m}}"), "2: places are only held for impressions"),
         (top("budgets: {b: {max: 1, on: impression, hold: 2h}}"), "2: expected a time such as 5m, up to 1h, found \"2h\""),
-        (top("budgets: {b: {max: 1, on: click, timezone: UTC}}"), "2: `timezone` says when a day begins, but this budget is for ever"),
+        (top("budgets: {b: {max: 1, on: click, timezone: UTC}}"), "2: `timezone` says when a day begins, but this budget never begins anew"),
         (
             top("budgets: {b: {max: 1, on: click, per: 1d, customers: true}}"),
-            "2: a budget of customers is for ever: each is counted once only",
+            "2: a budget of `customers` never begins anew: each customer counts only once",
         ),
         (
             "rule_set: r\nplacements: {slot: {channels: [app], fallback: f}}\noffers:\n  f: {suppress: {click: 1d}, treatments: [{placement: slot, content: 1}]}\n".to_owned(),
-            "4: offer `f` is a fallback only, which is shown whatever caps say",
+            "4: offer `f` is only a fallback, which is shown whatever caps say",
         ),
     ] {
         assert_eq!(details(&[&text]).join(", "), expected, "{text}");

@@ -20,7 +20,7 @@ impl Analysis<'_> {
                     let Some((_, first)) = first else { continue };
                     let line = first.spot.place.map_or(0, |place| place.line);
                     let detail = format!(
-                        "`{}` of offer `{}` never comes into play: `{}` (line {line}) always does before it",
+                        "`{}` of offer `{}` never comes into play: `{}` (line {line}) always stops the offer first",
                         cap.text, rule.name.name, first.text
                     );
                     let draft = Draft::of(WarningKind::Cap, offer, detail).hint("leave it out");

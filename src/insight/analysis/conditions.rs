@@ -82,7 +82,6 @@ impl<'a> Analysis<'a> {
 
     fn draft(&self, owner: ConditionOwner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
         let never = if fault.wanted { "is never true" } else { "is never false" };
-        let whole = fault.way.is_empty();
         let so = match owner {
             ConditionOwner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
                 format!(", so offer `{}` is never shown", self.engine.offer(id).name)
@@ -96,14 +95,14 @@ impl<'a> Analysis<'a> {
                 new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}: {why}"))
             }
             FaultKind::Never(None) => new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}"))
-                .hint("compare it with the bounds and words that the schema gives"),
-            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.passes_known(terms, shown, whole))
-                .hint("if that is meant, `… != null` says so"),
+                .hint("compare it with the bounds and words in the schema"),
+            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.holds_if_known(terms, shown))
+                .hint("if that is what you want, write `… != null`"),
             FaultKind::Always => new(WarningKind::AlwaysTrue, format!("`{shown}` holds for every customer"))
-                .hint("leave it out, or ask for what was meant"),
+                .hint("leave it out, or write the condition that you meant"),
             FaultKind::Implied => {
                 let detail =
-                    format!("`{shown}` can be left out: the rest of the condition asks for it already");
+                    format!("`{shown}` can be left out: the rest of the condition already requires it");
                 new(WarningKind::Redundant, detail)
             }
             FaultKind::Covered => {
@@ -114,15 +113,11 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn passes_known(&self, terms: &[TermId], shown: &str, whole: bool) -> String {
+    fn holds_if_known(&self, terms: &[TermId], shown: &str) -> String {
         let words = self.words();
         let names: Vec<String> = terms.iter().map(|term| format!("`{}`", words.term(*term))).collect();
-        let (names, known) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
-        let (who, passes) = match whole {
-            true => ("every customer", " passes"),
-            false => ("this part passes every customer", ""),
-        };
-        format!("{who} of whom {names} {known} known{passes}: `{shown}` asks for no more")
+        let (names, are) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
+        format!("`{shown}` holds for every customer whose {names} {are} known")
     }
 
     pub(super) fn contradiction(&self, conflict: &Conflict) -> String {

@@ -82,13 +82,13 @@ impl Analysis<'_> {
         self.told[behind.0 as usize] = true;
         let (before, behind) = (engine.offer(before), engine.offer(behind));
         let detail = format!(
-            "offer `{}` asks for the same as `{}` (line {}), with the same tier and score on the same placements: of the two, `{}` \
-             always comes first, by its name",
+            "offer `{}` asks for the same as `{}` (line {}), in the same tier, with the same score and on the same \
+             placements: `{}` always comes first, because of its name",
             behind.name, before.name, before.line, before.name
         );
         let draft = Draft::of(WarningKind::Duplicate, behind, detail)
             .by(before.tags)
-            .hint("give one of them another priority, propensity or condition, or make them one offer");
+            .hint("give one of them another priority, propensity or condition, or merge them into one offer");
         self.warn_at(draft, &["offers", &behind.name]);
     }
 

@@ -58,7 +58,7 @@ impl Analysis<'_> {
                 let what =
                     if other == HOLDOUT { "the holdout".to_owned() } else { format!("experiment `{other}`") };
                 let detail = format!(
-                    "experiment `{name}` and {what} have the salt `{}` in common: who is where in one tells where in the other",
+                    "experiment `{name}` and {what} share the salt `{}`: a customer's place in one tells their place in the other",
                     rule.experiment.salt
                 );
                 let draft = Draft::new(WarningKind::Duplicate, set, detail)

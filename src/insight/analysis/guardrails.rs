@@ -50,9 +50,9 @@ impl Analysis<'_> {
 
     fn stopped(&mut self, offer: &Offer, guardrail: &Guardrail) {
         let why = match Conflict::between(&offer.when_form, &guardrail.form) {
-            _ if guardrail.form.is_never() => "with its attributes, no customer passes that".to_owned(),
+            _ if guardrail.form.is_never() => "with the offer's attributes, no customer passes it".to_owned(),
             Some(conflict) => self.contradiction(&conflict),
-            None => "that and its own condition contradict each other".to_owned(),
+            None => "it contradicts the offer's own condition".to_owned(),
         };
         let (name, text) = (&guardrail.name, &guardrail.condition.text);
         let detail = format!("offer `{}` is never shown: guardrail `{name}` stops it, {why}", offer.name);

@@ -132,7 +132,7 @@ impl Analysis<'_> {
         let names = names.join(", ");
         let so = if before.len() == 1 { "ranks before it and leaves" } else { "rank before it and leave" };
         let detail = format!(
-            "offer `{}` never wins: whoever may see it may see {names} too, which {so} no place while a request asks for no \
+            "offer `{}` never wins: customers who may see it may also see {names}, which {so} no room while a request asks for no \
              more than the placement's `count`",
             offer.name
         );

@@ -52,7 +52,7 @@ impl Analysis<'_> {
             missing.join(", ")
         );
         let draft = Draft::of(WarningKind::Treatment, offer, detail).hint(format!(
-            "add one without a locale, which does for all others: {{placement: {placement}, content: …}}"
+            "add one without a locale, which serves all others: {{placement: {placement}, content: …}}"
         ));
         self.warn_at(draft, &["offers", &offer.name, "treatments"]);
     }

@@ -171,8 +171,8 @@ impl<'e, 's> Planner<'e, 's> {
     }
 }
 
-/// Whether a term is this feature plus or minus something that does not depend on the customer, or compares
-/// such a sum with something that does not depend on the customer.
+/// Whether a term is this feature plus or minus a constant, or compares such a sum with a constant. Constant
+/// is what does not depend on the customer.
 fn is_monotonic(term: &Term, feature: FeatureId) -> bool {
     match term {
         Term::Computed(Scoped { node, .. }, Number::Int | Number::Time | Number::Duration) => {

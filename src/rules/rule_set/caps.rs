@@ -253,11 +253,12 @@ pub(super) fn read_budget(
         },
     };
     if let (Some(cursor), Some(false)) = (fields.get("timezone"), daily) {
-        let problem = cursor.problem("`timezone` says when a day begins, but this budget is for ever");
+        let problem = cursor.problem("`timezone` says when a day begins, but this budget never begins anew");
         problems.push(problem.hint("add `per: 1d`, or leave it out"));
     }
     if let (Some(cursor), true, Some(true)) = (fields.get("customers"), customers, daily) {
-        let problem = cursor.problem("a budget of customers is for ever: each is counted once only");
+        let problem =
+            cursor.problem("a budget of `customers` never begins anew: each customer counts only once");
         problems.push(problem.hint("leave out `per: 1d`, or `customers`"));
     }
     let mut hold_s = if on == Some(OutcomeKind::Impression) { DEFAULT_HOLD_S } else { 0 };
@@ -271,7 +272,7 @@ pub(super) fn read_budget(
 fn read_hold(cursor: &Cursor<'_, '_>, on: Option<OutcomeKind>, problems: &mut Problems) -> Option<u32> {
     let text = cursor.text(problems)?;
     if on.is_some_and(|on| on != OutcomeKind::Impression) {
-        let problem = cursor.problem("places are held for impressions only");
+        let problem = cursor.problem("places are only held for impressions");
         problems.push(problem.hint("leave it out, or say `on: impression`"));
         return None;
     }
@@ -303,7 +304,7 @@ fn read_scope(cursor: &Cursor<'_, '_>, level: CapLevel, problems: &mut Problems)
         return None;
     };
     if *scope == CapScope::Group && level == (CapLevel::Offer { grouped: false }) {
-        let problem = cursor.problem("the offer is in no group whose contacts could be counted");
+        let problem = cursor.problem("the offer has no group whose contacts could be counted");
         problems.push(problem.hint("give it one: `attributes: {group: …}`, or choose another scope"));
         return None;
     }
@@ -320,12 +321,15 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
             Some(Window::Days(seconds / DAY_SECONDS, zone))
         }
         (None, Some(_)) if text == "forever" => {
-            let problem = cursor.problem("with `timezone` calendar days are counted, but this is for ever");
+            let problem =
+                cursor.problem("`timezone` makes a cap count calendar days, but this one counts for ever");
             problems.push(problem.hint("leave out `timezone`"));
             None
         }
         (Some(seconds), Some(_)) if seconds <= MAX_LATE_S => {
-            let detail = format!("with `timezone` calendar days are counted, but `{text}` is no whole day");
+            let detail = format!(
+                "`timezone` makes a cap count calendar days, but `{text}` is not a number of whole days"
+            );
             problems.push(cursor.problem(detail).hint("say 1d, 7d …, or leave out `timezone`"));
             None
         }

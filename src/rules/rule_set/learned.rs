@@ -77,7 +77,7 @@ fn part_of_prior(prior: &Object<'_, '_>, name: &str, problems: &mut Problems) ->
     if number > 0.0 && number <= MAX_PRIOR {
         return Some(number);
     }
-    problems.push(cursor.problem(format!("expected a number over 0, at most {MAX_PRIOR}, found {number}")));
+    problems.push(cursor.problem(format!("expected a number above 0 and up to {MAX_PRIOR}, found {number}")));
     None
 }
 

@@ -26,12 +26,14 @@ impl RuleSet {
     ///
     /// ```
     /// use usher::{rules::rule_set::RuleSet, schema::Schema};
-    /// let schema = Schema::parse("schema.yaml", "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}").unwrap();
+    /// let schema = "schema: s\nfeatures: {age: {kind: int, min: 0, max: 120}}";
+    /// let schema = Schema::parse("schema.yaml", schema).unwrap();
     /// let text = "rule_set: r\ntags:\n  young: agee < 30\n";
     /// let problems = RuleSet::parse("r.yaml", text, &schema).unwrap_err();
     /// assert_eq!(
     ///     problems.to_string(),
-    ///     "r.yaml:3:10: there is no feature `agee`\n  3 |   young: agee < 30\n    |          ^^^^\n  = did you mean `age`?\n"
+    ///     "r.yaml:3:10: there is no feature `agee`\n  3 |   young: agee < 30\n    |          ^^^^\n  \
+    ///      = did you mean `age`?\n"
     /// );
     /// ```
     pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<RuleSet, Problems> {
@@ -141,7 +143,7 @@ impl RuleSetReader<'_> {
         let Some(cursor) = object.get(name) else { return Vec::new() };
         let entries = cursor.entries(&mut self.problems).unwrap_or_default();
         if entries.len() > most {
-            let detail = format!("a rule set has at most {most} {name}, this one {}", entries.len());
+            let detail = format!("a rule set has at most {most} {name}; this one has {}", entries.len());
             self.problems.push(cursor.problem(detail));
             return Vec::new();
         }

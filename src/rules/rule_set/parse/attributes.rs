@@ -24,7 +24,8 @@ impl RuleSetReader<'_> {
                 ("value", _) => match cursor.number(&mut self.problems) {
                     Some(value) if value >= 0.0 => attributes.value = value,
                     Some(value) => {
-                        self.problems.push(cursor.problem(format!("a value is at least 0, found {value}")));
+                        self.problems
+                            .push(cursor.problem(format!("expected a value of at least 0, found {value}")));
                     }
                     None => {}
                 },

@@ -47,7 +47,7 @@ impl RuleSetReader<'_> {
         }
         let given = ["caps", "suppress", "budgets"].into_iter().find_map(|field| fields.get(field));
         if let (Some(cursor), None) = (given, fields.get("placements")) {
-            let detail = format!("offer `{name}` is a fallback only, which is shown whatever caps say");
+            let detail = format!("offer `{name}` is only a fallback, which is shown whatever caps say");
             let problem = cursor.key_problem(detail);
             self.problems.push(problem.hint("leave it out, or give the offer `placements`"));
         }
@@ -59,7 +59,7 @@ impl RuleSetReader<'_> {
         let Some(items) = cursor.items(&mut self.problems) else { return found };
         if items.len() > MAX_BUDGETS_PER_OFFER {
             let detail =
-                format!("an offer has at most {MAX_BUDGETS_PER_OFFER} budgets, this one {}", items.len());
+                format!("an offer has at most {MAX_BUDGETS_PER_OFFER} budgets; this one has {}", items.len());
             self.problems.push(cursor.problem(detail));
             return found;
         }

@@ -21,7 +21,7 @@ impl RuleSetReader<'_> {
             check_name(name, "an experiment", &cursor, &mut self.problems);
             if name == HOLDOUT {
                 let problem = cursor.key_problem(format!("an experiment cannot be called `{HOLDOUT}`"));
-                self.problems.push(problem.hint("the arms of the holdout are called so"));
+                self.problems.push(problem.hint("that name belongs to the holdout's arms"));
             }
             if let Some(rule) = self.experiment(name, &cursor) {
                 self.experiments.push(rule);
@@ -36,7 +36,7 @@ impl RuleSetReader<'_> {
         let exclusion = fields.get("exclusion").and_then(|at| name_of_thing(at, &mut self.problems));
         let salt = fields.get("salt").and_then(|at| salt(at, &mut self.problems));
         if let (Some(at), Some(group)) = (fields.get("salt"), exclusion) {
-            let detail = format!("the experiments of exclusion group `{group}` have its name as their salt");
+            let detail = format!("experiments of an exclusion group use its name, `{group}`, as their salt");
             self.problems.push(at.problem(detail).hint("leave `salt` out"));
         }
         let from = fields.get("from").and_then(|at| percent(at, 0, &mut self.problems)).unwrap_or(0);
@@ -61,7 +61,7 @@ impl RuleSetReader<'_> {
         let entries = cursor.entries(&mut self.problems)?;
         if entries.is_empty() || entries.len() > MAX_VARIANTS {
             let detail =
-                format!("an experiment has 1 to {MAX_VARIANTS} variants, this one {}", entries.len());
+                format!("an experiment has 1 to {MAX_VARIANTS} variants; this one has {}", entries.len());
             self.problems.push(cursor.problem(detail));
             return None;
         }
@@ -74,8 +74,8 @@ impl RuleSetReader<'_> {
             if end > SLOTS {
                 let (end, from) = (shown_share(end), shown_share(from));
                 let detail = match from.as_str() {
-                    "0" => format!("the variants come to {end} % with this one, of 100 %"),
-                    _ => format!("from {from} % on, the variants come to {end} % with this one, of 100 %"),
+                    "0" => format!("with this one, the variants add up to {end} %, more than 100 %"),
+                    _ => format!("with this one, the variants from {from} % on end at {end} %, beyond 100 %"),
                 };
                 self.problems.push(at.problem(detail));
                 return None;
@@ -112,7 +112,9 @@ impl RuleSetReader<'_> {
     fn parameter(&mut self, cursor: &Cursor<'_, '_>) -> Option<Parameter> {
         let entries = cursor.entries(&mut self.problems)?;
         let Some((_, default)) = entries.iter().find(|(name, _)| *name == "default") else {
-            self.problems.push(cursor.problem("`default` is missing").hint("what it is in no variant"));
+            self.problems.push(
+                cursor.problem("`default` is missing").hint("give the value for customers in no variant"),
+            );
             return None;
         };
         let mut parameter =
@@ -124,7 +126,7 @@ impl RuleSetReader<'_> {
             };
             match &parameter.experiment {
                 Some(other) if other.name != experiment.name => {
-                    let detail = format!("experiment `{}` changes this parameter already", other.name);
+                    let detail = format!("experiment `{}` already changes this parameter", other.name);
                     let problem = at.key_problem(detail);
                     self.problems.push(problem.hint("let each experiment have parameters of its own"));
                     continue;

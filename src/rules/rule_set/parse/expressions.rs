@@ -94,5 +94,7 @@ impl RuleSetReader<'_> {
 }
 
 pub(super) fn too_deep(what: &str) -> String {
-    format!("{what} and the tags it is built on have more than {MAX_DEPTH} operators inside each other")
+    format!(
+        "{what} is nested too deeply: with the tags it uses, more than {MAX_DEPTH} operators stand inside each other"
+    )
 }

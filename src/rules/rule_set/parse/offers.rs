@@ -84,7 +84,7 @@ impl RuleSetReader<'_> {
                 continue;
             }
             let some = treatments.iter().any(|treatment| &*treatment.placement.name == placement);
-            let whom = if some { " that does for customers in any variant" } else { "" };
+            let whom = if some { " that serves customers in every variant" } else { "" };
             let problem = cursor
                 .key_problem(format!("offer `{name}` has no treatment for placement `{placement}`{whom}"));
             let hint = format!("add one to `treatments`: {{placement: {placement}, content: …}}");
@@ -102,7 +102,7 @@ impl RuleSetReader<'_> {
         let conditions = by.as_ref().and_then(|by| by.items(&mut self.problems)).into_iter().flatten();
         for (nth, condition) in conditions.enumerate() {
             if nth == MAX_SEGMENT_CONDITIONS {
-                let most = format!("customers are told apart by {MAX_SEGMENT_CONDITIONS} conditions at most");
+                let most = format!("`by` has at most {MAX_SEGMENT_CONDITIONS} conditions");
                 self.problems.push(condition.problem(most));
                 break;
             }

@@ -27,7 +27,7 @@ impl RuleSetReader<'_> {
         for (tag, (name, cursor)) in entries.iter().enumerate() {
             if let Err(circle) = walk.depth_of(tag) {
                 let way: Vec<&str> = circle.iter().map(|tag| entries[*tag].0).collect();
-                let detail = format!("tag `{name}` is defined by itself: {} → {}", way.join(" → "), way[0]);
+                let detail = format!("tag `{name}` depends on itself: {} → {}", way.join(" → "), way[0]);
                 self.problems.push(cursor.problem(detail));
                 break;
             }

@@ -94,7 +94,7 @@ impl RuleSetReader<'_> {
         match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
             (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
                 let detail = format!(
-                    "a treatment's content has at most {MAX_CONTENT_BYTES} bytes, this one {}",
+                    "a treatment's content has at most {MAX_CONTENT_BYTES} bytes; this one has {}",
                     json.len()
                 );
                 self.problems.push(cursor.problem(detail));
