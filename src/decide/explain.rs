@@ -1,5 +1,5 @@
 //! Why each offer was or was not shown, and what would have let it pass. Nothing is put into words here:
-//! one decision may explain thousands of offers, and whoever reads them renders them.
+//! one decision may explain thousands of offers, and the reader renders them.
 
 use std::borrow::Cow;
 

@@ -81,7 +81,7 @@ impl Caps {
                 keep(cap.on, cap.window.keep_s());
             }
             for budget in set.budgets.iter().filter(|budget| budget.customers) {
-                keep(budget.on, u32::MAX); // whoever was counted once is never counted again
+                keep(budget.on, u32::MAX); // a customer counts only once, for ever
             }
         }
         keep_s

@@ -120,7 +120,7 @@ pub(crate) struct Tier {
     pub(crate) learned: bool,
 }
 
-/// Offers of which one decision shows only so many.
+/// Offers that share a limit: one decision shows at most `max` of them.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: Box<str>,

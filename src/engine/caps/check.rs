@@ -4,7 +4,7 @@ use super::words::{OwnerWord, PlaceWord};
 use crate::customer::outcome::OutcomeKind;
 use crate::rules::rule_set::CapScope;
 
-/// A cap or suppression: no more than so many outcomes of one kind.
+/// A cap or suppression: a bound on the outcomes of one kind.
 #[derive(Debug, Clone)]
 pub(crate) struct CapCheck {
     /// The offers whose contacts count.
