@@ -21,7 +21,8 @@ impl Analysis<'_> {
             let id = OfferId(i as u32);
             let offer = self.engine.offer(id);
             if self.told[i] || offer.when.is_none() || self.is_capped(id) {
-                continue; // two that are capped may take turns; offers for everybody are told apart by their place in the ranking alone
+                // Capped offers may take turns, and offers for everyone are meant to differ only in rank.
+                continue;
             }
             let same = known.entry(self.hash_of(offer)).or_default();
             let first =
