@@ -624,7 +624,7 @@ mod tests {
             assert!(wrong.contains(says) && wrong.contains("as the decision"), "{wrong}");
         }
         let wrong = TokenFault::Expired { decided: NOW, life: 60 }.to_string();
-        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("live 60 s"), "{wrong}");
+        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("for 60 s"), "{wrong}");
     }
 
     #[test]

@@ -218,13 +218,14 @@ pub(super) mod tests {
     #[test]
     fn the_reference_agrees_with_statrs() {
         // Up to counts of thousands; with more, the steps of its continued fraction do not suffice.
-        let counts = [0.05, 0.3, 1.0, 1.5, 3.0, 45.0, 300.0, 5e3];
+        let counts: [f64; 8] = [0.05, 0.3, 1.0, 1.5, 3.0, 45.0, 300.0, 5e3];
         for a in counts {
             for b in counts {
                 let (mean, deviation) = (a / (a + b), (a * b / (a + b + 1.0)).sqrt() / (a + b));
                 for steps in -40..=40 {
                     let x = (mean + deviation * f64::from(steps) / 10.0).clamp(0.0, 1.0);
-                    let (found, expected) = (incomplete_beta(a, b, x), statrs::function::beta::beta_reg(a, b, x));
+                    let (found, expected) =
+                        (incomplete_beta(a, b, x), statrs::function::beta::beta_reg(a, b, x));
                     assert!((found - expected).abs() < 1e-9, "Beta({a}, {b}) at {x}: {found} {expected}");
                 }
             }

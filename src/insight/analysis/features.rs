@@ -82,8 +82,7 @@ impl<'a> Analysis<'a> {
             1 => String::new(),
             count => format!(" (read {count} times in this rule set)"),
         };
-        let detail =
-            format!("`{name}` is missing for every customer, so it always reads as missing{more}");
+        let detail = format!("`{name}` is missing for every customer, so it always reads as missing{more}");
         let draft = Draft::new(WarningKind::Feature, set, detail);
         let draft = draft.hint("load it, or say what should hold without it");
         self.warn(draft, &reader.path, |text| text.name(&reader.path, name));

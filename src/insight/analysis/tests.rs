@@ -509,7 +509,8 @@ fn features_that_are_never_known_are_told_once() {
         let told = found.iter().filter(|warning| warning.kind == WarningKind::Feature);
         told.map(|warning| warning.problem.detail.clone()).collect()
     };
-    let told = "`age` is missing for every customer, so it always reads as missing (read 2 times in this rule set)";
+    let told =
+        "`age` is missing for every customer, so it always reads as missing (read 2 times in this rule set)";
     assert_eq!(found(&[&set], 0), [told]);
     assert_eq!(found(&[&set], 7), [""; 0]);
     // A guardrail that differs for each kind of offer is counted once.

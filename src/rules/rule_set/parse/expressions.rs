@@ -95,6 +95,6 @@ impl RuleSetReader<'_> {
 
 pub(super) fn too_deep(what: &str) -> String {
     format!(
-        "{what} is nested too deeply: with the tags it uses, more than {MAX_DEPTH} operators stand inside each other"
+        "{what} is nested too deeply: with the tags it uses, it has more than {MAX_DEPTH} operators inside each other"
     )
 }
