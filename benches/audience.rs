@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use usher::customer::id::CustomerId;
 use usher::expression::{Expression, Scope, Syntax};
 use usher::input::origin::Origin;
-use usher::insight::audience::{Audience, Count};
+use usher::insight::audience::{Audience, AudienceCount};
 use usher::schema::Schema;
 use usher::schema::value::{Time, Value};
 use usher::state::store;
@@ -160,7 +160,7 @@ fn condition(schema: &Schema, text: &str) -> Expression {
     Scope::of(schema).condition(&Syntax::parse(text, Origin::default()).unwrap()).unwrap()
 }
 
-fn counted(schema: &Schema, customers: &Customers, condition: &Expression) -> (Count, Duration) {
+fn counted(schema: &Schema, customers: &Customers, condition: &Expression) -> (AudienceCount, Duration) {
     let mut count = None;
     let took = timed(|| {
         let audience = Audience::new(schema, &[], condition, Time::from_seconds(NOW as i64));
@@ -217,7 +217,11 @@ fn measure(customers: u64) {
     for ((name, _, is), condition) in CASES.iter().zip(&conditions) {
         let matching = plain.iter().filter(|customer| is(customer)).count() as u64;
         assert!(matching > 0, "{name}: nobody, so it would tell nothing");
-        assert_eq!(counted(&schema, &store, condition).0, Count { matching, total: customers }, "{name}");
+        assert_eq!(
+            counted(&schema, &store, condition).0,
+            AudienceCount { matching, total: customers },
+            "{name}"
+        );
     }
     drop(plain);
     report("writer idle", customers, &schema, &store, &conditions);

@@ -12,7 +12,7 @@ use synthetic::customer::Customer;
 use synthetic::{COUNT, Distribution, Ranked, Synthetic};
 use usher::decide::eligible;
 use usher::engine::Engine;
-use usher::insight::analysis::{Known, analyse};
+use usher::insight::analysis::{AnalysisScope, analyse};
 use usher::rules::rule_set::RuleSet;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
@@ -65,7 +65,7 @@ fn analysis(criterion: &mut Criterion) {
         let synthetic = Synthetic::new(Distribution::Uniform, offers, Ranked::Statically);
         let set = RuleSet::parse("synthetic.yaml", &synthetic.text, &synthetic.schema).expect("it is right");
         let sets = [Arc::new(set)];
-        let analyse = || analyse(&synthetic.engine, black_box(&sets), &Known::at(Time(0)));
+        let analyse = || analyse(&synthetic.engine, black_box(&sets), &AnalysisScope::at(Time(0)));
         let count = analyse().count();
         assert!(count < offers / 2, "{count} warnings");
         group.bench_function(format!("{offers} offers"), |bencher| bencher.iter(analyse));

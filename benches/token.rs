@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use smallvec::smallvec;
-use usher::intake::token::{DEFAULT_LIFE, Key, Keys, Token, Wrong};
+use usher::intake::token::{DEFAULT_LIFE, SigningKey, SigningKeys, Token, TokenFault};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -32,14 +32,14 @@ fn token() -> Token {
 }
 
 fn tokens(criterion: &mut Criterion) {
-    let keys = Keys::one(Key::new(1, &[7; 32]));
+    let keys = SigningKeys::one(SigningKey::new(1, &[7; 32]));
     let token = token();
     let mut text = String::new();
     keys.sign(&token, CUSTOMER, &mut text);
     assert_eq!(text.len(), CHARACTERS);
     assert_eq!(keys.check(&text, CUSTOMER, NOW, DEFAULT_LIFE), Ok(token.clone()));
     let forged = format!("{}AAAA", &text[..CHARACTERS - 4]);
-    assert_eq!(keys.check(&forged, CUSTOMER, NOW, DEFAULT_LIFE), Err(Wrong::Forged));
+    assert_eq!(keys.check(&forged, CUSTOMER, NOW, DEFAULT_LIFE), Err(TokenFault::Forged));
 
     let mut out = String::with_capacity(text.len());
     criterion.bench_function("token/sign", |bencher| {

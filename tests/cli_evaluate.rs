@@ -83,7 +83,7 @@ fn wrong_lines_are_named_and_nothing_is_estimated() {
         "-:3: column propensity: expected more than 0: what is never chosen is never logged, found 0",
         "-:4: column reward: expected a number, found `yes`",
         "-:5: column target: expected a probability, from 0 to 1, found 1.5",
-        "-:6: column propensity: expected a probability, over 0 and at most 1, found 1.2",
+        "-:6: column propensity: expected a probability above 0 and up to 1, found 1.2",
         "-:7: expected 3 cells, found 2",
         "-:8: column reward: expected a number, found an empty cell",
         "6 of 7 decisions are wrong; nothing was estimated",

@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use testing::rounds;
 use usher::decide::{Context, Request, decide};
 use usher::engine::Engine;
-use usher::insight::analysis::Known;
+use usher::insight::analysis::AnalysisScope;
 use usher::rules::rule_set::RuleSet;
 use usher::schema::Schema;
 use usher::schema::value::Time;
@@ -406,7 +406,7 @@ proptest! {
 
 /// The offers that a warning says are never shown or never win.
 fn said_never(engine: &Engine, sets: &[Arc<RuleSet>]) -> Vec<String> {
-    let warnings = usher::insight::analysis::analyse(engine, sets, &Known::at(Time(0)));
+    let warnings = usher::insight::analysis::analyse(engine, sets, &AnalysisScope::at(Time(0)));
     let never = |detail: &str| detail.contains("never shown") || detail.contains("never wins");
     let found = warnings.iter().filter(|warning| never(&warning.problem.detail));
     found.filter_map(|warning| warning.offer.as_ref().map(|offer| offer.to_string())).collect()

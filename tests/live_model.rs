@@ -37,8 +37,8 @@ use usher::decide::{Context, Decision, Request, decide};
 use usher::engine::Engine;
 use usher::input::cursor::Cursor;
 use usher::input::document::Input;
-use usher::intake::read::Reader;
-use usher::intake::token::{KEY_BYTES, Key, Keys, Token, Tokens};
+use usher::intake::read::EventReader;
+use usher::intake::token::{KEY_BYTES, SigningKey, SigningKeys, Token, Tokens};
 use usher::node::snapshotter::SnapshotSchedule;
 use usher::node::{Define, Live, Node};
 use usher::schema::ChannelId;
@@ -195,7 +195,10 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let node = open(&path);
-        let tokens = Tokens { keys: Arc::new(Keys::one(Key::new(1, &[7; KEY_BYTES]))), life: LIFE_S as u32 };
+        let tokens = Tokens {
+            keys: Arc::new(SigningKeys::one(SigningKey::new(1, &[7; KEY_BYTES]))),
+            life: LIFE_S as u32,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (naive, proposed) = (Naive::default(), Vec::new());
         let mut world = World { _dir: dir, path, node, runtime, tokens, naive, now, proposed, copies: 0 };
@@ -294,9 +297,9 @@ impl World {
         Some(Sent { who, id: *id, late: *late, what })
     }
 
-    fn reader<'r>(&'r self, live: &'r Live) -> Reader<'r> {
+    fn reader<'r>(&'r self, live: &'r Live) -> EventReader<'r> {
         let now = Time::from_seconds(self.now);
-        Reader { engine: &live.engine, intake: &live.definitions.intake, tokens: &self.tokens, now }
+        EventReader { engine: &live.engine, intake: &live.definitions.intake, tokens: &self.tokens, now }
     }
 
     fn decide(

@@ -12,7 +12,7 @@ use self::import::Mapping;
 use self::population::Population;
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
-use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::intake::computed::read_schema;
 use crate::node::Define;
 use crate::rules::rule_set::RuleSet;
@@ -160,7 +160,7 @@ impl Bundle {
 impl Checked {
     /// What is right but hardly meant, at this time.
     pub fn warnings(&self, now: Time) -> Warnings {
-        analyse(&self.engine, &self.rule_sets, &Known::at(now))
+        analyse(&self.engine, &self.rule_sets, &AnalysisScope::at(now))
     }
 }
 

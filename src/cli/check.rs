@@ -8,7 +8,7 @@ use super::ending::{Ending, Failure, problem_json, report};
 use crate::bundle::{Bundle, Checked, read_file};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
-use crate::insight::analysis::{Known, Warning, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warning, Warnings, analyse};
 use crate::intake::computed::read_schema;
 use crate::node::clock;
 use crate::rules::rule_set::RuleSet;
@@ -88,7 +88,7 @@ fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Fail
 /// The warnings about a rule set that stands for itself; one that needs others is analysed with them, in its bundle.
 fn warnings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Warnings {
     match Engine::compile(schema, &[(Arc::clone(&rule_set), 1)]) {
-        Ok(engine) => analyse(&engine, &[rule_set], &Known::at(clock::now())),
+        Ok(engine) => analyse(&engine, &[rule_set], &AnalysisScope::at(clock::now())),
         Err(_) => Warnings::default(),
     }
 }

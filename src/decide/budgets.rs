@@ -1,16 +1,16 @@
-//! What a decision asks of the budgets that all customers share.
+//! What a decision asks about the budgets that all customers share.
 
 use crate::customer::outcome::BudgetUse;
 use crate::schema::value::Time;
 
-/// Knows what is used up of budgets.
+/// Knows how much of each budget is used up.
 pub trait Budgets {
-    /// Whether there is a place left. If it is held for a time (`hold_s` is not 0), nobody else is given it until that is over
-    /// or the outcome was counted.
+    /// Whether there is a place left. With a `hold_s` other than 0 the place is held for that many seconds:
+    /// nobody else gets it until the time is over or the outcome was counted.
     fn take(&self, budget: &BudgetUse, hold_s: u32, now: Time) -> bool;
 }
 
-/// Of every budget there is enough: for decisions that nobody sees.
+/// Every budget has places left: for decisions that nobody sees.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoBudgets;
 

@@ -1,41 +1,42 @@
-//! Choosing: of the offers that may be shown, as many as are asked for, best first, each once and within its group's limit.
+//! Choosing: from the offers that may be shown, takes as many as asked for, best first, each once and
+//! within its group's limit.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use super::drawing::Drawing;
 use super::explain::{explain, explain_holdout};
-use super::history::{History, Reached, has};
+use super::history::{ContactColumns, Reached, has};
 use super::{Proposition, Seen, Shown};
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
 
-/// Chooses for one placement after the other.
+/// Chooses for one placement after another.
 pub(super) struct Choosing<'d, 'e, 'r, F> {
     pub(super) seen: &'d Seen<'e, 'r>,
     pub(super) lookup: Lookup<'d, 'r, F>,
-    /// Score and place of offers that are ranked for this customer; kept for its memory.
+    /// Score and place of the offers that are ranked for this customer; kept to reuse its memory.
     pub(super) pool: &'d mut Vec<(f64, u32)>,
     pub(super) drawing: &'d mut Drawing,
     pub(super) taken: &'d mut Taken,
-    pub(super) history: &'d mut History,
+    pub(super) history: &'d mut ContactColumns,
     /// Whether the time was over before everything was looked at.
     pub(super) late: bool,
 }
 
-/// What was shown already in this decision.
+/// What this decision has shown so far.
 #[derive(Default)]
 pub(super) struct Taken {
     offers: Vec<OfferId>,
-    /// Groups, and how many offers of each.
+    /// Groups, and how many offers of each were shown.
     groups: Vec<(usize, usize)>,
 }
 
-/// The propensity of what is not left to chance.
+/// The propensity of a choice that is not left to chance.
 const CERTAIN: f64 = 1.0;
 
 /// An eligible offer with what it is ranked by.
-pub(super) struct Candidate<'e> {
+pub(super) struct RankedOffer<'e> {
     pub(super) id: OfferId,
     pub(super) offer: &'e Offer,
     pub(super) treatment: &'e Treatment,
@@ -44,15 +45,15 @@ pub(super) struct Candidate<'e> {
     pub(super) place: u32,
 }
 
-/// Why a candidate is passed over.
+/// Why an eligible offer is passed over.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Passed {
     Repeated,
     Group,
-    /// A cap or suppression; what it counted, if the decision is explained.
+    /// By a cap or suppression. If the decision is explained, with what it counted.
     Capped(Option<Reached>),
     Full,
-    /// One of the engine's budgets.
+    /// By a budget: its index in the engine.
     Budget(u32),
 }
 
@@ -76,8 +77,9 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
         shown
     }
 
-    /// Takes the best. Offers come in rank order, so that those of a tier with constant scores are taken as they come and
-    /// the walk ends when there are enough; those of another tier are gathered and the best of them are taken at its end.
+    /// Takes the best offers, which come in rank order. Those of a tier with constant scores are taken as
+    /// they come, and the walk ends when there are enough. Those of any other tier are gathered, and the
+    /// best are taken at its end.
     fn best(&mut self, id: PlacementId, count: usize, shown: &mut Shown<'e>) {
         let Self { seen, lookup, pool, drawing, taken, history, late } = self;
         let (seen, placement) = (*seen, shown.placement);
@@ -110,10 +112,10 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
         let _ = taking.rest_of(tier, pool, drawing); // enough or not, it was the last tier
     }
 
-    /// Takes the best of all candidates and says of every offer what became of it.
+    /// Takes the best of all candidates and records what became of every offer.
     fn explained(&mut self, id: PlacementId, count: usize, shown: &mut Shown<'e>) {
         let (seen, placement) = (self.seen, shown.placement);
-        let mut candidates: Vec<Candidate<'e>> = Vec::new();
+        let mut candidates: Vec<RankedOffer<'e>> = Vec::new();
         let looked_at = self.lookup.walk(
             id,
             || seen.is_overdue(),
@@ -121,7 +123,7 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
                 let id_of_offer = placement.offers[place as usize];
                 let offer = seen.engine.offer(id_of_offer);
                 if let Some(treatment) = seen.treatment(id, offer) {
-                    candidates.push(Candidate {
+                    candidates.push(RankedOffer {
                         id: id_of_offer,
                         offer,
                         treatment,
@@ -145,8 +147,9 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
             if tier.iter().any(|candidate| candidate.offer.learned.is_some()) {
                 taking.draw_of(tier, self.pool, self.drawing, &mut fates);
             } else {
-                let settle =
-                    |c: &Candidate<'e>| taking.settle(c.id, c.offer, c.treatment, CERTAIN, || c.score.score);
+                let settle = |c: &RankedOffer<'e>| {
+                    taking.settle(c.id, c.offer, c.treatment, CERTAIN, || c.score.score)
+                };
                 fates.extend(tier.iter().map(settle));
             }
         }
@@ -155,18 +158,18 @@ impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
     }
 }
 
-/// Taking offers for one placement.
+/// What taking offers for one placement needs.
 pub(super) struct Taking<'t, 'e, 'r> {
     pub(super) seen: &'t Seen<'e, 'r>,
     id: PlacementId,
     pub(super) count: usize,
     taken: &'t mut Taken,
-    history: &'t mut History,
+    history: &'t mut ContactColumns,
     pub(super) shown: &'t mut Shown<'e>,
 }
 
 impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
-    /// Takes what was gathered of a tier.
+    /// Takes the offers that were gathered of a tier.
     fn rest_of(
         &mut self,
         tier: Option<&Tier>,
@@ -179,10 +182,10 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         }
     }
 
-    /// Takes candidates of a tier by chance, and says what became of each.
+    /// Takes candidates of a tier by chance, and records what became of each.
     fn draw_of(
         &mut self,
-        tier: &[Candidate<'e>],
+        tier: &[RankedOffer<'e>],
         pool: &mut Vec<(f64, u32)>,
         drawing: &mut Drawing,
         fates: &mut Vec<Option<Passed>>,
@@ -193,14 +196,14 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         let before = self.shown.propositions.len();
         let _ = self.drawn(pool, drawing);
         pool.clear();
-        for Candidate { id, offer, .. } in tier {
+        for RankedOffer { id, offer, .. } in tier {
             let shown =
                 self.shown.propositions[before..].iter().any(|shown| std::ptr::eq(shown.offer, *offer));
             fates.push(if shown { None } else { Some(self.fate(*id, offer).unwrap_or(Passed::Full)) });
         }
     }
 
-    /// Takes the best offers of a tier, unless there are enough before all of them were asked.
+    /// Takes the best offers of a tier. Breaks if there are enough before all of them were asked.
     fn best_of(&mut self, pool: &mut Vec<(f64, u32)>) -> ControlFlow<()> {
         // Equal scores keep the placement's order, which is by name.
         let order = |a: &(f64, u32), b: &(f64, u32)| -> Ordering { b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)) };
@@ -209,7 +212,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         }
         let mut rest = &mut pool[..];
         while !rest.is_empty() {
-            // As many as are wanted are sorted out; more only if some of them may not be shown.
+            // Sorts out as many as are wanted; more only if some of them may not be shown.
             let wanted = self.count.clamp(1, rest.len());
             if wanted < rest.len() {
                 rest.select_nth_unstable_by(wanted, order);
@@ -225,7 +228,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         ControlFlow::Continue(())
     }
 
-    /// Whether nothing is against the offer at this place, as far as can be told without taking it.
+    /// Whether nothing speaks against the offer at this place, as far as can be told without taking it.
     pub(super) fn may_be_taken(&mut self, place: u32) -> bool {
         let id = self.shown.placement.offers[place as usize];
         let offer = self.seen.engine.offer(id);
@@ -234,7 +237,8 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
             && self.seen.used_up(id, offer, false).is_none()
     }
 
-    /// Shows the offer at this place, chosen with this probability, unless something is against it. Breaks when there are enough.
+    /// Shows the offer at this place, chosen with this probability, unless something speaks against it.
+    /// Breaks when there are enough.
     pub(super) fn take(&mut self, place: u32, propensity: f64) -> ControlFlow<()> {
         let placement = self.shown.placement;
         let id = placement.offers[place as usize];
@@ -278,7 +282,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         })
     }
 
-    /// What speaks against showing it, however much room there is.
+    /// What speaks against showing the offer, however much room there is.
     fn against(&mut self, id: OfferId, offer: &Offer) -> Option<Passed> {
         let full = |group: usize| self.taken.of_group(group) >= self.seen.engine.groups[group].max;
         if self.taken.offers.contains(&id) {
@@ -294,7 +298,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
 }
 
 impl Taken {
-    /// Forgets the last decision.
+    /// Forgets what the last decision showed.
     pub(super) fn clear(&mut self) {
         self.offers.clear();
         self.groups.clear();
@@ -315,12 +319,12 @@ impl Taken {
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
-    /// The budget that has no place left for an offer, if there is one. With `hold` places are held in all of them, once there
-    /// seems to be one in each. Explaining holds nothing.
+    /// The budget that has no place left for an offer, if there is one. With `hold`, and once every budget
+    /// seems to have a place, a place is held in each. Explaining holds nothing.
     fn used_up(&self, id: OfferId, offer: &Offer, hold: bool) -> Option<u32> {
         let without = |hold: bool| {
             self.engine.caps.budgets(id).find(|(_, budget)| {
-                // Who was counted once has a place already.
+                // A customer who was counted once has a place already.
                 let counted = budget.customers && has(self, offer.number, budget.on);
                 let hold_s = if hold { budget.hold_s } else { 0 };
                 !counted && !self.request.budgets.take(&budget.use_at(self.now), hold_s, self.now)
@@ -331,7 +335,8 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         found.map(|(nth, _)| nth)
     }
 
-    /// The fallback may be shown on several placements of one decision: none of them may stay empty.
+    /// Shows the fallback. Several placements of one decision may show the same one, since none may stay
+    /// empty.
     fn fall_back(&self, id: PlacementId, shown: &mut Shown<'e>) {
         let Some(fallback) = shown.placement.fallback else { return };
         let offer = self.engine.offer(fallback);

@@ -1,24 +1,24 @@
-//! Choices that are left to chance: where the propensity of offers is learned, each of a tier is chosen with the probability that
-//! it is the best, as far as is known ([`learning`](crate::learning)).
+//! Choices that are left to chance. Where propensities are learned, each offer of a tier is chosen with the
+//! probability that it is the best, as far as is known ([`learning`](crate::learning)).
 
 use std::ops::ControlFlow;
 
 use super::choose::Taking;
 use crate::learning::{Candidate, Thompson, uniform};
 
-/// What drawing needs room for; kept from decision to decision.
+/// Memory for drawing; kept from decision to decision.
 #[derive(Default)]
 pub(super) struct Drawing {
     thompson: Thompson,
     candidates: Vec<Candidate>,
-    /// Of each candidate: where in the pool it is.
+    /// For each candidate: its index in the pool.
     entries: Vec<usize>,
 }
 
 impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
-    /// Takes offers of a tier by chance, unless there are enough: those that are learned, and of the others the one with the best
-    /// score as long as it is not taken. Each is drawn with just the probability that is told as its propensity, so what may not
-    /// be shown must not be drawn for.
+    /// Takes offers of a tier by chance until there are enough. The draw is between the learned offers and,
+    /// while it is not taken, the best of the others. Each is drawn with exactly the probability that is
+    /// logged as its propensity, so an offer that may not be shown must not take part.
     pub(super) fn drawn(&mut self, pool: &mut Vec<(f64, u32)>, drawing: &mut Drawing) -> ControlFlow<()> {
         while self.shown.propositions.len() < self.count {
             pool.retain(|(_, place)| self.may_be_taken(*place));
@@ -37,7 +37,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
 }
 
 impl Drawing {
-    /// Enters what may be drawn of a pool; the part of choices that is made evenly.
+    /// Enters the offers of a pool that may be drawn. Returns the share of choices that is made evenly.
     fn enter(&mut self, taking: &Taking<'_, '_, '_>, pool: &[(f64, u32)]) -> f64 {
         self.candidates.clear();
         self.entries.clear();

@@ -1,12 +1,12 @@
-//! Why each offer was or was not shown, and what would have let it pass. Nothing is put into words here: one decision explains
-//! thousands of offers, and who reads them renders them.
+//! Why each offer was or was not shown, and what would have let it pass. Nothing is put into words here:
+//! one decision may explain thousands of offers, and the reader renders them.
 
 use std::borrow::Cow;
 
 use super::history::Reached;
-use super::lacks::Terms;
+use super::lacks::SeenTerms;
 use super::scan::{Obstacle, obstacle};
-use super::{Candidate, Passed, Score, Seen, Shown};
+use super::{Passed, RankedOffer, Score, Seen, Shown};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::alternatives::Alternatives;
@@ -19,73 +19,74 @@ pub use super::lacks::Lack;
 /// Why an offer was or was not shown.
 #[derive(Debug)]
 pub struct Explanation<'e> {
-    /// Which.
+    /// The offer that is explained.
     pub offer: &'e Offer,
     /// Whether it passed everything but the ranking.
     pub eligible: bool,
-    /// Its place among the propositions, if it is one of them.
+    /// Its rank among the propositions, if it is one of them.
     pub rank: Option<u32>,
-    /// What stopped it; for an eligible offer that is not shown, what kept it from being shown.
+    /// What stopped it. For an eligible offer, what kept it from being shown.
     pub stopped_by: Option<Stop<'e>>,
     /// The parts of its score.
     pub score: Score,
 }
 
-/// What stopped an offer.
+/// What stopped an offer, with all that is known about it.
 #[derive(Debug)]
 pub struct Stop<'e> {
-    /// What kind of thing.
+    /// The kind of obstacle, such as a guardrail.
     pub kind: StopKind,
-    /// The guardrail's, group's, variant's, locale's or budget's name, or what schedule, cap or suppression say; empty where
-    /// there is nothing to name.
+    /// The name of the guardrail, group, variant, locale or budget, or the text of the schedule, cap or
+    /// suppression. Empty where there is nothing to name.
     pub name: Cow<'e, str>,
-    /// The condition's text (the part of it that failed), if it was a condition.
+    /// The text of the part of the condition that failed, if it was a condition.
     pub condition: Option<&'e str>,
     /// The line of the condition in its rule set.
     pub line: Option<u32>,
-    /// What that part of the condition read, with the values seen.
+    /// What that part of the condition read, with the values found.
     pub values: Vec<(Read<'e>, Value<'e>)>,
-    /// What of the whole condition would have to be otherwise: alternatives, the one that lacks least first, at most
-    /// [`MAX_WAYS`](super::MAX_WAYS). None where nothing could let it pass.
+    /// What would have to change for the whole condition to hold: at most [`MAX_WAYS`](super::MAX_WAYS)
+    /// alternatives, the one that lacks least first. Empty where nothing could let it pass.
     pub lacks: Vec<Vec<Lack<'e>>>,
-    /// How many contacts a cap or suppression counted.
+    /// The number of contacts that a cap or suppression counted.
     pub count: Option<u32>,
-    /// How many of them, or of a budget's places, there may be.
+    /// The most contacts, or places of a budget, that there may be.
     pub max: Option<u32>,
-    /// When a cap, suppression or budget would let the offer pass again if nothing else happens.
+    /// When a cap, suppression or budget would let the offer pass again, if nothing else happens.
     pub ends: Option<Time>,
-    /// The schedule that is not open, and when that was.
+    /// The schedule that is not open, and the time of the decision.
     closed: Option<(&'e Schedule, Time)>,
 }
 
 impl Stop<'_> {
-    /// When the schedule that stopped it opens next, if it was one and it does.
+    /// When the schedule that stopped the offer opens next. `None` if it never does, or if something else
+    /// stopped it.
     pub fn opens(&self) -> Option<Time> {
         let (schedule, now) = self.closed?;
         schedule.next_open(now)
     }
 }
 
-/// What kind of thing stopped an offer.
+/// The kinds of obstacles that stop an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopKind {
-    /// Its own `when`.
+    /// The offer's own `when` does not hold.
     When,
     /// The customer is in another variant of an experiment, or in none.
     Variant,
     /// The customer is in the holdout.
     Holdout,
-    /// A guardrail.
+    /// A guardrail does not let it pass.
     Guardrail,
-    /// Its schedule.
+    /// Its schedule is not open now.
     Schedule,
     /// There is no treatment for the request's locale.
     Treatment,
-    /// Its group is full.
+    /// Its group has no room left in this decision.
     Group,
     /// A cap: there were as many contacts as it allows.
     Cap,
-    /// A suppression: the customer did something after which it is not shown for a while.
+    /// A suppression: after something the customer did, the offer is hidden for a time.
     Suppression,
     /// A budget that is used up.
     Budget,
@@ -98,7 +99,7 @@ pub enum StopKind {
 }
 
 impl StopKind {
-    /// Its name in answers.
+    /// The kind's name in answers.
     pub fn name(self) -> &'static str {
         match self {
             StopKind::When => "when",
@@ -118,13 +119,13 @@ impl StopKind {
     }
 }
 
-/// Every offer of the placement: candidates in their order, then those that were stopped, then those of the placement's
-/// offers that were not looked at any more.
+/// Explains every offer of the placement: candidates in their order, then those that were stopped, then
+/// those that were not looked at.
 pub(super) fn explain<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
     shown: &Shown<'e>,
     id: PlacementId,
-    candidates: &[Candidate<'e>],
+    candidates: &[RankedOffer<'e>],
     fates: &[Option<Passed>],
     looked_at: usize,
 ) -> Vec<Explanation<'e>> {
@@ -134,15 +135,15 @@ pub(super) fn explain<'e: 'r, 'r>(
         found.map(|shown| shown.rank)
     };
     let mut explanations = Vec::with_capacity(placement.offers.len());
-    let mut terms = Terms::new(seen);
+    let mut terms = SeenTerms::new(seen);
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
-        let Candidate { offer, score, .. } = *candidate;
+        let RankedOffer { offer, score, .. } = *candidate;
         let rank = if fate.is_none() { rank_of(offer) } else { None };
         let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
         explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
     }
-    // Shown first, then the eligible, then those that caps stopped; all keep their order.
+    // Shown offers first, then the eligible, then those that caps stopped; each keep their order.
     explanations.sort_by_key(|explanation| (explanation.rank.unwrap_or(u32::MAX), !explanation.eligible));
     for (i, offer_id) in placement.offers.iter().enumerate() {
         let offer = seen.engine.offer(*offer_id);
@@ -165,7 +166,7 @@ pub(super) fn explain<'e: 'r, 'r>(
     explanations
 }
 
-/// Every offer of the placement, for a customer who is held out.
+/// Explains every offer of the placement for a customer who is held out.
 pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) -> Vec<Explanation<'e>> {
     let placement = seen.engine.placement(id);
     let offers = placement.offers.iter().filter(|_| seen.request.explain);
@@ -214,7 +215,11 @@ fn capped<'e>(seen: &Seen<'e, '_>, reached: Option<Reached>) -> Stop<'e> {
     Stop { line: Some(note.line), count: Some(count), max: Some(note.max), ends, ..named(kind, &*note.text) }
 }
 
-fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle: &Obstacle<'e>) -> Stop<'e> {
+fn stopped<'e: 'r, 'r>(
+    terms: &mut SeenTerms<'_, 'e, 'r>,
+    offer: &'e Offer,
+    obstacle: &Obstacle<'e>,
+) -> Stop<'e> {
     match obstacle {
         Obstacle::Schedule => {
             let text = offer.schedule.as_ref().map_or("", |schedule| schedule.text());
@@ -242,9 +247,9 @@ fn stopped<'e: 'r, 'r>(terms: &mut Terms<'_, 'e, 'r>, offer: &'e Offer, obstacle
     }
 }
 
-/// The part of the condition that failed, what it saw, and what would have let the whole pass.
+/// The part of the condition that failed, what it read, and what would have let the whole condition hold.
 fn condition<'e: 'r, 'r>(
-    terms: &mut Terms<'_, 'e, 'r>,
+    terms: &mut SeenTerms<'_, 'e, 'r>,
     stop: Stop<'e>,
     tags: usize,
     condition: &'e Expression,

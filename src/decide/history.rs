@@ -1,4 +1,5 @@
-//! The customer's contacts, and what this decision has shown before, as columns that caps and suppressions are counted in.
+//! The customer's contacts and what this decision has shown before, as columns in which caps and
+//! suppressions count.
 
 use std::ops::Range;
 
@@ -6,41 +7,44 @@ use super::Seen;
 use crate::customer::contact::{Contact, FIRST_SECOND};
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::OutcomeKind;
-use crate::engine::caps::{Caps, Check, Owner, PlaceWord, Since, Who, days_after};
+use crate::engine::caps::{CapCheck, Caps, OwnerWord, PlaceWord, Since, Who, days_after};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
-/// Contacts as columns: counting one cap is a loop over three of them that the compiler makes vector instructions of.
+/// Contacts as columns. Counting one cap is a loop over three of them, which the compiler turns into vector
+/// instructions.
 #[derive(Default)]
-pub(super) struct History {
+pub(super) struct ContactColumns {
     offers: Vec<u32>,
     owners: Vec<u32>,
-    /// Placement and channel, and above them the outcome.
+    /// Placement and channel, with the outcome in the bits above.
     places: Vec<u32>,
-    /// Seconds since [`FIRST_SECOND`].
+    /// Times of the contacts, in seconds since [`FIRST_SECOND`].
     times: Vec<i32>,
-    /// A bit for each offer in it, by the end of its number: most offers were never shown to a customer.
+    /// One bit for each offer in it, by the last six bits of its number. Most offers were never shown to a
+    /// customer.
     shown: u64,
-    /// The decision's time, as those of the contacts.
+    /// The decision's time, in the same unit.
     now: i32,
     /// Where an offer would be shown.
     here: u32,
-    /// Grows with every decision and whenever something is shown or the placement changes: what was counted before is void.
+    /// Grows with every decision, and whenever something is shown or the placement changes. Earlier counts
+    /// are void then.
     epoch: u64,
-    counted: Vec<Counted>,
+    counted: Vec<CountedCheck>,
     today: Today,
 }
 
-/// What came of the check of this place when it was counted last.
+/// The result of a check when it was last counted.
 #[derive(Clone, Copy, Default)]
-struct Counted {
+struct CountedCheck {
     epoch: u64,
     want: u32,
     reached: bool,
 }
 
-/// When the calendar days of one engine began, as long as the day lasts in all their zones.
+/// When the calendar days of one engine began. Valid while the day lasts in all of their zones.
 #[derive(Default)]
 struct Today {
     engine: u64,
@@ -49,18 +53,18 @@ struct Today {
     begins: Vec<i32>,
 }
 
-/// What a cap or suppression that keeps an offer from being shown has counted.
+/// What a cap or suppression counted when it stopped an offer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reached {
-    /// Which of the engine's checks.
+    /// Index among the engine's checks.
     pub(super) check: u32,
     pub(super) count: u32,
     /// When it would let the offer pass if nothing else happens; `None` if never.
     pub(super) ends: Option<Time>,
 }
 
-impl History {
-    /// Takes in the customer's contacts.
+impl ContactColumns {
+    /// Takes in the customer's contacts for a new decision.
     pub(super) fn begin(&mut self, engine: &Engine, contacts: &[u64], now: Time) {
         self.offers.clear();
         self.owners.clear();
@@ -77,13 +81,13 @@ impl History {
             let at = contact.at() - FIRST_SECOND;
             self.add(caps, contact.offer(), caps.place(contact.place()), contact.kind(), at as i32);
         }
-        self.counted.resize(self.counted.len().max(caps.checks.len()), Counted::default());
+        self.counted.resize(self.counted.len().max(caps.checks.len()), CountedCheck::default());
         if !caps.days.is_empty() {
             self.today.turn(caps, now);
         }
     }
 
-    /// Comes to a placement.
+    /// Goes on to the next placement of the decision.
     pub(super) fn arrive(&mut self, engine: &Engine, placement: PlacementId, channel: ChannelId) {
         if !engine.caps.is_empty() {
             self.here = engine.caps.here(placement, channel).0;
@@ -91,7 +95,7 @@ impl History {
         }
     }
 
-    /// Counts an offer that is shown as seen.
+    /// Counts an offer that this decision shows as an impression.
     pub(super) fn show(&mut self, engine: &Engine, offer: &Offer) {
         if !engine.caps.is_empty() {
             self.add(&engine.caps, offer.number, PlaceWord(self.here), OutcomeKind::Impression, self.now);
@@ -100,7 +104,7 @@ impl History {
     }
 
     fn add(&mut self, caps: &Caps, offer: OfferNumber, place: PlaceWord, kind: OutcomeKind, at: i32) {
-        let Some(Owner(owner)) = caps.owner(offer) else { return };
+        let Some(OwnerWord(owner)) = caps.owner(offer) else { return };
         self.offers.push(offer.0);
         self.owners.push(owner);
         self.places.push(place.0 | (kind as u32) << PlaceWord::OUTCOME_SHIFT);
@@ -108,7 +112,7 @@ impl History {
         self.shown |= 1 << (offer.0 % 64);
     }
 
-    /// The first check that has counted enough to keep an offer from being shown here.
+    /// The first check that has counted enough to stop an offer here.
     pub(super) fn reached(
         &mut self,
         caps: &Caps,
@@ -120,14 +124,14 @@ impl History {
             return None;
         }
         let owner = caps.owner(offer.number).unwrap_or_default();
-        let of_offer = |range: Range<u32>, history: &mut History| {
+        let of_offer = |range: Range<u32>, history: &mut ContactColumns| {
             range.into_iter().find(|nth| history.is_reached(caps, *nth, offer.number, owner))
         };
         caps.of(id, offer, placement).into_iter().find_map(|range| of_offer(range, self))
     }
 
     #[inline]
-    fn is_reached(&mut self, caps: &Caps, nth: u32, offer: OfferNumber, owner: Owner) -> bool {
+    fn is_reached(&mut self, caps: &Caps, nth: u32, offer: OfferNumber, owner: OwnerWord) -> bool {
         let check = &caps.checks[nth as usize];
         if check.who == Who::Offer {
             let was_shown = self.shown >> (offer.0 % 64) & 1 == 1;
@@ -140,12 +144,12 @@ impl History {
         }
         // Without a group there is nothing to count.
         let reached = (want != 0 || check.who == Who::All) && self.count(check, want) >= check.enough;
-        self.counted[nth as usize] = Counted { epoch: self.epoch, want, reached };
+        self.counted[nth as usize] = CountedCheck { epoch: self.epoch, want, reached };
         reached
     }
 
-    /// How many contacts a check counts.
-    fn count(&self, check: &Check, want: u32) -> u32 {
+    /// The number of contacts that a check counts.
+    fn count(&self, check: &CapCheck, want: u32) -> u32 {
         let (whose, mask) = match check.who {
             Who::Offer => (&self.offers, u32::MAX),
             who => (&self.owners, who.mask()),
@@ -160,14 +164,14 @@ impl History {
     }
 
     /// What a contact's place and outcome must be, and under which mask.
-    fn wanted_place(&self, check: &Check) -> (u32, u32) {
+    fn wanted_place(&self, check: &CapCheck) -> (u32, u32) {
         let mask = check.at.mask();
         let outcome = (check.on as u32) << PlaceWord::OUTCOME_SHIFT;
         (mask | 3 << PlaceWord::OUTCOME_SHIFT, self.here & mask | outcome)
     }
 
     /// The first second that counts.
-    fn since(&self, check: &Check) -> i32 {
+    fn since(&self, check: &CapCheck) -> i32 {
         match check.since {
             Since::Ever => i32::MIN,
             Since::Seconds(seconds) => self.now.saturating_sub(seconds as i32).saturating_add(1),
@@ -175,7 +179,7 @@ impl History {
         }
     }
 
-    /// What a check that was reached has counted, and when it ends.
+    /// What a check that stopped an offer has counted, and when it ends.
     pub(super) fn details(&self, caps: &Caps, check: u32, offer: OfferNumber) -> Reached {
         let rule = &caps.checks[check as usize];
         let owner = caps.owner(offer).unwrap_or_default();
@@ -191,7 +195,7 @@ impl History {
         });
         let mut times: Vec<i32> = counted.map(|(_, at)| *at).collect();
         times.sort_unstable();
-        // The last of those that must be out of the window so that one more may come.
+        // The last contact that must leave the window before one more may come.
         let last = times.len().checked_sub(rule.enough as usize).and_then(|nth| times.get(nth));
         let at = last.map(|at| Time::from_seconds(i64::from(*at) + i64::from(FIRST_SECOND)));
         let ends = at.and_then(|at| match rule.since {
@@ -225,7 +229,7 @@ impl Today {
     }
 }
 
-/// Whether a customer has such an outcome of an offer among the contacts.
+/// Whether the customer's contacts include this outcome of an offer.
 pub(super) fn has(seen: &Seen<'_, '_>, offer: OfferNumber, kind: OutcomeKind) -> bool {
     let contacts = seen.request.contacts.iter().map(|word| Contact::of_word(*word));
     contacts.into_iter().any(|contact| contact.offer() == offer && contact.kind() == kind)

@@ -1,5 +1,5 @@
-//! What would have let a condition pass: for each of its alternatives the atoms that do not hold, found on normal forms. Every
-//! term is evaluated once, however many offers ask for it.
+//! What would have let a condition hold: for each of its alternatives, the atoms that do not hold, found on
+//! normal forms. Each term is evaluated once, however many offers ask for it.
 
 use super::Seen;
 use crate::engine::Engine;
@@ -10,21 +10,21 @@ use crate::expression::seen::variant_of;
 use crate::expression::term::{Scoped, Term, TermId};
 use crate::schema::value::Value;
 
-/// Alternatives that are told of one condition at most.
+/// The most alternatives that are reported for one condition.
 pub const MAX_WAYS: usize = 3;
-/// Tags inside each other that are looked into at most; below, the tag itself is named.
+/// The most levels of tags that are looked into; below them the tag itself is named.
 const MAX_TAGS: usize = 4;
-/// Tags that are looked into for one condition at most, those inside of others counted whenever they are met; past it the tag
-/// itself is named.
+/// The most tags that are looked into for one condition, counting those inside others each time they are
+/// met. Beyond them the tag itself is named.
 const MAX_LOOKS: usize = 64;
 
-/// An atom that does not hold: a term, what it is, what it would have to be.
+/// An atom that does not hold: the term, its value, and what it would have to be.
 #[derive(Debug, Clone)]
 pub struct Lack<'e> {
     term: TermId,
     value: Value<'e>,
     keys: &'e Keys,
-    /// The tag in which it is, if it is in one.
+    /// The tag whose condition contains it, if any.
     pub tag: Option<&'e str>,
 }
 
@@ -34,7 +34,7 @@ impl Lack<'_> {
         engine.words().term(self.term)
     }
 
-    /// What it is, as it was given.
+    /// The term's value, in the form in which it was given.
     pub fn value<'v>(&'v self, engine: &Engine) -> Value<'v> {
         match engine.terms.get(self.term) {
             Term::Feature(id, ..) | Term::Computed(Scoped { node: Node::Feature(id), .. }, _) => {
@@ -44,28 +44,28 @@ impl Lack<'_> {
         }
     }
 
-    /// What it would have to be: `at least 500000`.
+    /// What the term would have to be: `at least 500000`.
     pub fn needs(&self, engine: &Engine) -> String {
         engine.words().needs(self.term, self.keys)
     }
 }
 
-/// The terms of one explained placement, each evaluated when it is asked for first.
-pub(super) struct Terms<'s, 'e, 'r> {
+/// The terms of one explained placement, each evaluated when first asked for.
+pub(super) struct SeenTerms<'s, 'e, 'r> {
     pub(super) seen: &'s Seen<'e, 'r>,
-    /// Where the key of each term is among those known, from 1; 0 if it is not.
+    /// Each term's place in `known`, counted from 1; 0 if it is not there yet.
     places: Vec<u32>,
     known: Vec<(Option<u64>, Value<'e>)>,
-    /// What is left of [`MAX_LOOKS`].
+    /// How many of the [`MAX_LOOKS`] are left.
     looks: usize,
 }
 
-impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
-    pub(super) fn new(seen: &'s Seen<'e, 'r>) -> Terms<'s, 'e, 'r> {
-        Terms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new(), looks: 0 }
+impl<'s, 'e: 'r, 'r> SeenTerms<'s, 'e, 'r> {
+    pub(super) fn new(seen: &'s Seen<'e, 'r>) -> SeenTerms<'s, 'e, 'r> {
+        SeenTerms { seen, places: vec![0; seen.engine.terms.all().len()], known: Vec::new(), looks: 0 }
     }
 
-    /// What lacks for a condition to hold: alternatives, the one that lacks least first.
+    /// What a condition lacks to hold, as alternatives; the one that lacks least comes first.
     pub(super) fn lacks(&mut self, form: &'e Alternatives) -> Vec<Vec<Lack<'e>>> {
         self.looks = MAX_LOOKS;
         self.ways(form, None, 0)
@@ -99,7 +99,7 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
         found
     }
 
-    /// What lacks inside of a tag that does not come out as it should; nothing if the atom is no tag.
+    /// What lacks inside a tag that does not have the wanted value; empty if the atom is not a tag.
     fn inside(&mut self, atom: &Atom, depth: usize) -> Vec<Vec<Lack<'e>>> {
         let engine = self.seen.engine;
         let Term::Truth(scoped) = engine.terms.get(atom.term) else { return Vec::new() };
@@ -113,7 +113,7 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
         self.ways(form, Some(&engine.tags[scoped.tags][tag].name), depth + 1)
     }
 
-    /// Where key and value of a term are among those known.
+    /// The place of a term's key and value in `known`.
     fn place(&mut self, id: TermId) -> usize {
         let place = self.places[id.0 as usize];
         if place > 0 {
@@ -152,7 +152,7 @@ impl<'s, 'e: 'r, 'r> Terms<'s, 'e, 'r> {
     }
 }
 
-/// Every way of one with every way of the other, those that lack least.
+/// Combines each way of one list with each of the other, and keeps those that lack least.
 fn together<'e>(some: &[Vec<Lack<'e>>], others: &[Vec<Lack<'e>>]) -> Vec<Vec<Lack<'e>>> {
     let mut ways: Vec<Vec<Lack<'e>>> = some
         .iter()

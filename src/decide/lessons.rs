@@ -1,4 +1,4 @@
-//! What a decision asks of what outcomes have taught.
+//! What a decision asks about what outcomes have taught.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::learning::{Candidate, Learned, Posterior};
 use crate::rules::rule_set::LearnedRule;
 use crate::schema::value::Value;
 
-/// Knows what was learned of offers.
+/// Knows what was learned about offers.
 pub trait Lessons {
-    /// What was learned, if anything was.
+    /// What was learned under this key, if anything was.
     fn learned(&self, key: LessonKey) -> Option<Arc<Learned>>;
 }
 
@@ -26,7 +26,7 @@ impl Lessons for NoLessons {
 }
 
 impl<'e: 'r, 'r> Seen<'e, 'r> {
-    /// The segment that the customer is in: a bit for each condition by which learning tells customers apart.
+    /// The customer's segment: one bit for each condition by which learning tells customers apart.
     pub(super) fn segment(&self, offer: &'e Offer) -> u8 {
         let Some(rule) = &offer.learned else { return 0 };
         let facts = self.facts(offer.tags);
@@ -34,7 +34,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         bits.map(|(bit, condition)| u8::from(condition.holds(&facts)) << bit).fold(0, |all, bit| all | bit)
     }
 
-    /// What is believed of the offer's chance on this placement.
+    /// The belief about the offer's chance on this placement.
     fn posterior(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> Posterior {
         let segment = self.segment(offer);
         let key = LessonKey { offer: offer.number, placement: placement.number, segment };
@@ -43,7 +43,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             .map_or(rule.prior, |learned| learned.posterior(rule.prior, self.now.stored_seconds(), rule.pace))
     }
 
-    /// The parts of its score on this placement; of a learned chance its mean.
+    /// The parts of the offer's score on this placement; a learned propensity is the mean of its belief.
     pub(super) fn score(&self, placement: &Placement, offer: &'e Offer) -> Score {
         offer.constant_score.unwrap_or_else(|| {
             let propensity = match &offer.learned {
@@ -58,7 +58,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         Score::new(propensity, offer.value, &offer.boost.evaluate(&self.facts(offer.tags)))
     }
 
-    /// What is known of its score, to draw by.
+    /// What is known about the offer's score, to draw by.
     pub(super) fn candidate(&self, placement: &Placement, offer: &'e Offer) -> Candidate {
         let Some(rule) = &offer.learned else {
             return Candidate::Known(self.score(placement, offer).score);

@@ -1,6 +1,8 @@
-//! Deciding: a pure function of engine, feature vector, request and time. For each placement: which offers may be shown
-//! ([`scan`]), in what order (priority tier, score, name), and as many as asked for, each at most once and within its
-//! group's limit, caps and budgets; the fallback when nothing survives.
+//! Deciding: a pure function of engine, feature vector, request and time.
+//!
+//! For each placement it finds the offers that may be shown ([`scan`]) and ranks them by priority tier,
+//! score and name. It takes as many as asked for, each at most once and within its group's limit, caps and
+//! budgets. When no offer survives, it shows the fallback.
 
 mod budgets;
 mod choose;
@@ -27,9 +29,9 @@ use crate::schema::ChannelId;
 use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
 
-use self::choose::{Candidate, Choosing, Passed, Taken};
+use self::choose::{Choosing, Passed, RankedOffer, Taken};
 use self::drawing::Drawing;
-use self::history::History;
+use self::history::ContactColumns;
 
 pub use self::budgets::{Budgets, NoBudgets};
 pub use self::explain::{Explanation, Lack, Stop, StopKind};
@@ -38,89 +40,91 @@ pub use self::lessons::{Lessons, NoLessons};
 pub use crate::engine::Score;
 pub use crate::schema::context::Context;
 
-/// Placements of one request at most.
+/// The most placements that one request may ask for.
 pub const MAX_PLACEMENTS: usize = 30;
 
-/// What is asked; names are resolved already.
+/// What is asked, with all names resolved.
 pub struct Request<'a> {
-    /// Whose id tells the arms of experiments; for nothing else.
+    /// The customer's id; it only determines the arms of experiments.
     pub customer: &'a str,
-    /// On which channel.
+    /// The channel on which the answer is shown.
     pub channel: ChannelId,
-    /// Which placements, and how many propositions for each (at most [`MAX_COUNT`]).
+    /// The placements, and how many propositions for each (at most [`MAX_COUNT`]).
     pub placements: &'a [(PlacementId, usize)],
-    /// The language of the treatments; the default treatment if none.
+    /// The language of the treatments; `None` asks for the default treatment.
     pub locale: Option<&'a Locale>,
-    /// What only the request knows.
+    /// Values that only the request knows.
     pub context: Context<'a>,
-    /// What the customer was shown and did, each a [`Contact`](crate::customer::contact::Contact); caps and suppressions are counted
-    /// from it.
+    /// What the customer was shown and did: each a [`Contact`](crate::customer::contact::Contact). Caps and
+    /// suppressions count them.
     pub contacts: &'a [u64],
     /// What is left of the budgets that all customers share.
     pub budgets: &'a dyn Budgets,
-    /// What outcomes have taught.
+    /// What outcomes have taught about offers.
     pub lessons: &'a dyn Lessons,
-    /// What choices that are left to chance are drawn with: the same seed, the same decision.
+    /// The seed of choices that are left to chance. The same seed gives the same decision.
     pub seed: u64,
     /// Whether to say for every offer why it was or was not shown.
     pub explain: bool,
-    /// Tells that the time is over: then what is ready is returned, and fallbacks for the rest. A function, because the
-    /// core has no clock.
+    /// Says whether the time is over. Then the answer has what is ready, and fallbacks for the rest. It is
+    /// a function, because the core has no clock.
     pub overdue: Option<&'a dyn Fn() -> bool>,
 }
 
-/// The answer.
+/// The result of one call.
 #[derive(Debug)]
 pub struct Decision<'e> {
-    /// One per placement asked, in the order asked.
+    /// One per placement asked for, in the same order.
     pub placements: Vec<Shown<'e>>,
     /// Whether the time was over before everything was decided.
     pub degraded: bool,
-    /// Whether the customer is in the holdout, so that only fallbacks are shown.
+    /// Whether the customer is in the holdout and sees only fallbacks.
     pub holdout: bool,
 }
 
-/// What one placement shows.
+/// What one placement shows, and why.
 #[derive(Debug)]
 pub struct Shown<'e> {
-    /// The placement.
+    /// The placement that was asked for.
     pub placement: &'e Placement,
-    /// Whether it shows its fallback because nothing survived.
+    /// Whether it shows its fallback because no offer survived.
     pub fallback: bool,
-    /// Best first.
+    /// What it shows, the best first.
     pub propositions: Vec<Proposition<'e>>,
-    /// With `explain`: every offer of the placement, those shown first, then the eligible, then the others.
+    /// With `explain`: every offer of the placement, first those shown, then the eligible, then the others.
     pub explanations: Vec<Explanation<'e>>,
 }
 
-/// An offer with the treatment it is shown in.
+/// An offer with the treatment in which it is shown.
 #[derive(Debug, Clone)]
 pub struct Proposition<'e> {
-    /// What.
+    /// The offer that is proposed.
     pub offer: &'e Offer,
-    /// How it looks.
+    /// How the offer looks here.
     pub treatment: &'e Treatment,
-    /// From 1.
+    /// Its place on the placement, from 1.
     pub rank: u32,
-    /// What it was ranked by; 0 for a fallback.
+    /// The score it was ranked by; 0 for a fallback.
     pub score: f64,
-    /// With what probability it was chosen for this rank, given the ranks before: 1 where nothing was left to chance.
+    /// The probability with which it was chosen for this rank, given the ranks before. 1 where nothing was
+    /// left to chance.
     pub propensity: f64,
-    /// The segment that the customer is in as to learning; 0 if nothing is learned.
+    /// The customer's segment for learning; 0 if nothing is learned.
     pub segment: u8,
-    /// Why, in the request's language.
+    /// Why it is shown, in the request's language.
     pub reason: Option<&'e str>,
-    /// The arms that bear on it: first the side of the holdout, if there is one, then those of the offer's rule set that the
-    /// customer is in. Who is held out is in no other arm.
+    /// The arms that bear on it: first the side of the holdout, if there is one, then the customer's arms
+    /// in the experiments of the offer's rule set. A customer who is held out is in no other arm.
     pub arms: Arms,
 }
 
-/// Arms that bear on a proposition, each of another experiment.
+/// Arms that bear on a proposition, each of a different experiment.
 pub type Arms = SmallVec<[ArmId; 4]>;
 
-/// Decides. For an unknown customer give [`FeatureVector::unknown`].
+/// Decides what each placement shows. For an unknown customer pass [`FeatureVector::unknown`].
 ///
-/// Never fails: what has no answer counts against an offer, and a placement with a fallback is never empty.
+/// It never fails: a condition without an answer counts against its offer, and a placement with a fallback
+/// is never empty.
 pub fn decide<'e>(
     engine: &'e Engine,
     vector: FeatureVector<'_>,
@@ -142,8 +146,9 @@ pub fn decide<'e>(
     })
 }
 
-/// Puts every offer of a placement that may be shown to the customer into `found`, whatever else is shown: what a ranking
-/// chooses from. Locale and channel are the request's; its placements, contacts and budgets are not looked at.
+/// Fills `found` with every offer of a placement that this customer may be shown, whatever else is shown:
+/// what a ranking chooses from. Locale and channel are the request's; its placements, contacts and budgets
+/// do not matter.
 pub fn eligible(
     engine: &Engine,
     placement: PlacementId,
@@ -174,14 +179,15 @@ pub fn eligible(
     });
 }
 
-/// What a decision needs room for beyond its answer. Every thread keeps its own, so that deciding does not allocate.
+/// Memory that a decision needs beyond its answer. Every thread keeps its own, so that deciding does not
+/// allocate.
 #[derive(Default)]
 struct Scratch {
     known: Known,
     pool: Vec<(f64, u32)>,
     drawing: Drawing,
     taken: Taken,
-    history: History,
+    history: ContactColumns,
     memos: Vec<TagMemo>,
 }
 
@@ -205,14 +211,14 @@ impl Scratch {
     }
 }
 
-/// Everything a decision looks at.
+/// Everything that a decision looks at.
 struct Seen<'e, 'r> {
     engine: &'e Engine,
     vector: FeatureVector<'r>,
     request: &'r Request<'r>,
     now: Time,
     memos: &'r [TagMemo],
-    /// Of an explained decision: whether each guardrail holds, once that was found out; many offers share it.
+    /// In an explained decision: whether each guardrail holds, once that is known; many offers share it.
     held: Vec<Cell<Option<bool>>>,
     /// Whether the customer is in the holdout.
     held_out: bool,

@@ -1,12 +1,12 @@
-//! Whether one offer may be shown, the straightforward way: each condition evaluated as it was written. What the index is
-//! tested against, and what tells an explained decision the reason.
+//! Whether one offer may be shown, found in the straightforward way: each condition is evaluated as it was
+//! written. Tests compare the index with this, and explained decisions take their reasons from it.
 
 use super::Seen;
 use crate::engine::{Guardrail, Offer, PlacementId, Treatment};
 use crate::expression::Expression;
 use crate::expression::experiment::InVariant;
 
-/// The first thing that keeps an offer from being shown.
+/// The first thing that stops an offer.
 pub(super) enum Obstacle<'e> {
     Schedule,
     Treatment,
@@ -18,13 +18,13 @@ pub(super) enum Obstacle<'e> {
 /// The treatment in which the offer may be shown.
 ///
 /// # Errors
-/// What keeps it from being shown.
+/// The first thing that stops it.
 pub(super) fn obstacle<'e: 'r, 'r>(
     seen: &Seen<'e, 'r>,
     placement: PlacementId,
     offer: &'e Offer,
 ) -> Result<&'e Treatment, Obstacle<'e>> {
-    // Guardrails first, so that an explanation names the law before the campaign.
+    // Guardrails come first, so that an explanation names the law before the campaign.
     if let Some(id) = offer.guardrails.iter().find(|id| !seen.holds(**id)) {
         return Err(Obstacle::Guardrail(&seen.engine.guardrails[id.0 as usize]));
     }

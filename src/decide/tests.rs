@@ -31,7 +31,8 @@ fn compile(texts: &[&str]) -> Result<Engine, Problems> {
     Engine::compile(&schema, &sets?)
 }
 
-/// What is asked unless a test says otherwise: these placements in the app, by somebody without contacts.
+/// The request of every test that says nothing else: these placements in the app, for a customer without
+/// contacts.
 fn asked<'a>(engine: &Engine, placements: &'a [(PlacementId, usize)]) -> Request<'a> {
     Request {
         customer: "c",
@@ -60,17 +61,17 @@ fn what_does_not_fit_together_is_refused_with_its_place() {
     let with_brand = format!("{placements}{brand}");
     for (texts, expected) in [
         (vec![with_brand.as_str()], vec![]),
-        (vec![placements], vec!["3: the fallback `brand` is no offer of an active rule set"]),
+        (vec![placements], vec!["3: the fallback `brand` is not an offer of any active rule set"]),
         (
             vec![&with_brand, "rule_set: q\nplacements: {slot: {channels: [app]}}\n"],
-            vec!["2: placement `slot` is defined by rule set `p` too"],
+            vec!["2: placement `slot` is also defined by rule set `p`"],
         ),
         (
             vec![
                 &with_brand,
                 "rule_set: q\noffers:\n  brand: {placements: [slot], treatments: [{placement: slot, content: 2}]}\n",
             ],
-            vec!["3: offer `brand` is in rule set `p` too"],
+            vec!["3: offer `brand` is also in rule set `p`"],
         ),
         (
             vec![
@@ -121,7 +122,7 @@ fn what_is_left_blank_is_not_taken_for_always() {
 fn tags_in_a_circle_or_too_deep_are_refused() {
     assert_eq!(
         details(&["rule_set: r\ntags:\n  a: tag.b\n  b: tag.c && age > 3\n  c: '!tag.b'\n"]),
-        ["3: tag `a` is defined by itself: b → c → b"]
+        ["3: tag `a` depends on itself: b → c → b"]
     );
     let chain: String =
         (0..40).map(|i| format!("  t{i}: '(tag.t{} ? 1 : 0){} > 0'\n", i + 1, " + 1".repeat(60))).collect();
@@ -176,7 +177,8 @@ fn past_the_deadline_the_fallback_is_shown_and_every_offer_is_explained() {
     }
 }
 
-/// Why offer `o` is not shown: the kind, the failing part, the alternatives of what lacks, when it opens.
+/// Why offer `o` is not shown: the kind, the failing part, the alternatives that lack something, when it
+/// opens.
 fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     let head = "rule_set: r\nplacements: {slot: {channels: [app]}}\n";
     let engine = compile(&[&format!(

@@ -1,4 +1,5 @@
-//! Rule sets to one [`Engine`]: what each of them is checked for alone is right already, here they must fit together.
+//! From rule sets to one [`Engine`]. Each rule set is known to be right on its own; here they must fit
+//! together.
 
 mod experiments;
 
@@ -21,7 +22,7 @@ use crate::schema::value::Value;
 use crate::schema::{ChannelId, Schema};
 
 impl Engine {
-    /// An engine without rule sets.
+    /// An engine without any rule set.
     pub fn empty(schema: &Arc<Schema>) -> Engine {
         Engine {
             schema: Arc::clone(schema),
@@ -44,26 +45,27 @@ impl Engine {
         }
     }
 
-    /// Compiles rule sets (each with its version) that were parsed against `schema`, with a catalogue of their own.
+    /// Compiles rule sets (each with its version) that were parsed against `schema`, with a catalogue of
+    /// their own.
     ///
     /// # Errors
-    /// As [`compile_with`](Engine::compile_with).
+    /// The same as of [`compile_with`](Engine::compile_with).
     pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
         Engine::compile_with(schema, rule_sets, &Arc::new(Catalogue::new())).map(|(engine, _)| engine)
     }
 
-    /// Compiles rule sets (each with its version) that were parsed against `schema`. What `catalogue` has no numbers for
-    /// gets some; that is returned, too.
+    /// Compiles rule sets (each with its version) that were parsed against `schema`. Names without a number
+    /// in `catalogue` get one; these additions are returned, too.
     ///
     /// # Errors
-    /// Everything that does not fit together: an offer or placement of the same name in two rule sets, an unknown
-    /// placement, a fallback that could fail. Or there are too many names.
+    /// Everything that does not fit together: an offer or placement with the same name in two rule sets, an
+    /// unknown placement, a fallback that could fail. Also too many names for the catalogue.
     pub fn compile_with(
         schema: &Arc<Schema>,
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
-        // Never shorter than before: who goes back to an earlier version finds what it looks back to.
+        // Never shorter than before: an earlier version that comes back finds the contacts it looks at.
         let mut keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
         keep_s.iter_mut().zip(catalogue.keep_s()).for_each(|(keep, before)| *keep = before.max(*keep));
         let additions = catalogue.missing(schema, rule_sets, keep_s)?;
@@ -102,7 +104,7 @@ impl Engine {
         self.index = Index::build(schema, placements, offers, guardrails, terms);
     }
 
-    /// The normal form of every condition.
+    /// Computes the normal form of every condition.
     fn normalise(&mut self) {
         let tags = self.tags.iter().map(Vec::as_slice).collect();
         let mut normaliser = Normaliser::new(&self.schema, tags);
@@ -130,8 +132,8 @@ impl Engine {
         self.terms = normaliser.terms;
     }
 
-    /// Offers of each placement in the order in which they rank for every customer: by tier; within a tier whose scores are
-    /// constant by score; then by name.
+    /// Puts the offers of each placement into the order in which they rank for every customer: by tier,
+    /// then by score where a tier's scores are constant, then by name.
     fn rank(&mut self) {
         let offers = &self.offers;
         let offer = |id: &OfferId| &offers[id.0 as usize];
@@ -163,10 +165,10 @@ struct Linker<'r> {
     narrowed: HashMap<Narrowing, Option<GuardrailId>>,
 }
 
-/// A guardrail (rule set, place in it) and the attributes it reads with the values an offer gives them.
+/// A guardrail (rule set, place in it) with an offer's values of the attributes it reads.
 type Narrowing = (usize, usize, Vec<String>);
 
-/// Different narrowed guardrails of one engine at most.
+/// The most different narrowed guardrails that one engine may have.
 const MAX_NARROWED: usize = 100_000;
 
 impl<'r> Linker<'r> {
@@ -176,7 +178,7 @@ impl<'r> Linker<'r> {
             for rule in &set.placements {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
                     let detail =
-                        format!("placement `{}` is defined by rule set `{owner}` too", rule.name.name);
+                        format!("placement `{}` is also defined by rule set `{owner}`", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                     continue;
                 }
@@ -203,13 +205,13 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Groups are shared by all rule sets; one of them may say how many.
+    /// Gathers the groups. All rule sets share them; only one may set a group's limit.
     fn groups(&mut self) {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for &set in &self.sets.clone() {
             for rule in &set.groups {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
-                    let detail = format!("group `{}` is defined by rule set `{owner}` too", rule.name.name);
+                    let detail = format!("group `{}` is also defined by rule set `{owner}`", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 } else {
                     let id = self.group_id(&rule.name.name);
@@ -219,7 +221,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Caps and budgets, once all names have numbers.
+    /// Compiles caps and budgets, once all names have numbers.
     fn caps(&mut self) {
         if self.problems.is_empty() {
             let group = |name: &str| self.group_ids.get(name).copied();
@@ -257,7 +259,7 @@ impl<'r> Linker<'r> {
             for rule in &set.offers {
                 let id = OfferId(self.engine.offers.len() as u32);
                 if let Some((_, owner, _)) = ids.insert(&rule.name.name, (id, set, rule)) {
-                    let detail = format!("offer `{}` is in rule set `{}` too", rule.name.name, owner.name);
+                    let detail = format!("offer `{}` is also in rule set `{}`", rule.name.name, owner.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 }
                 for reference in &rule.placements {
@@ -322,7 +324,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Every guardrail of every rule set with this offer's attributes put in.
+    /// Every guardrail of every rule set, narrowed to this offer.
     fn guardrails(&mut self, rule: &OfferRule) -> Vec<GuardrailId> {
         let mut guardrails = Vec::new();
         for (tags, &set) in self.sets.clone().iter().enumerate() {
@@ -333,8 +335,8 @@ impl<'r> Linker<'r> {
         guardrails
     }
 
-    /// A guardrail with an offer's attributes put in; `None` if it then holds for every customer. Offers that are alike in
-    /// what the guardrail reads share it: there are few risk classes and many offers.
+    /// A guardrail with an offer's attributes put in; `None` if it then holds for every customer. Offers
+    /// that are alike in what the guardrail reads share it: there are few risk classes and many offers.
     fn narrowed(
         &mut self,
         set: &RuleSet,
@@ -349,11 +351,10 @@ impl<'r> Linker<'r> {
             return *known;
         }
         if self.narrowed.len() == MAX_NARROWED {
-            let detail = format!(
-                "with the offers there are, the guardrails come to more than {MAX_NARROWED} conditions"
-            );
+            let detail =
+                format!("narrowed to each offer, the guardrails come to more than {MAX_NARROWED} conditions");
             let problem = set.problem(&guardrail.name.spot, detail);
-            self.problems.push(problem.hint("let it read attributes of which there are few values"));
+            self.problems.push(problem.hint("let it read only attributes with few different values"));
             return None;
         }
         let value = |name: &str| Some(rule.attributes.value(name));
@@ -377,7 +378,8 @@ impl<'r> Linker<'r> {
         narrowed
     }
 
-    /// A fallback is what is left when all else fails, so nothing about it may depend on the customer or the time.
+    /// Checks fallbacks. A fallback is what is left when all else fails, so nothing about it may depend on
+    /// customer or time.
     fn fallbacks(&mut self, offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>) {
         let mut used: Vec<(PlacementId, OfferId)> = Vec::new();
         for &set in &self.sets.clone() {
@@ -385,7 +387,7 @@ impl<'r> Linker<'r> {
                 let Some(reference) = &rule.fallback else { continue };
                 let Some((id, owner, offer)) = offers.get(&*reference.name) else {
                     let detail =
-                        format!("the fallback `{}` is no offer of an active rule set", reference.name);
+                        format!("the fallback `{}` is not an offer of any active rule set", reference.name);
                     let problem = set.problem(&reference.spot, detail);
                     let full = self.problems.is_full();
                     let names = offers.keys().copied();
@@ -416,7 +418,7 @@ impl<'r> Linker<'r> {
             } else {
                 "`when` and no `schedule`"
             };
-            refuse(spot, format!("it may have no {what}"), "a fallback must do for everyone at any time");
+            refuse(spot, format!("it may have no {what}"), "a fallback must serve everyone at any time");
         }
         if let Some(guardrail) = offer.guardrails.first() {
             let guardrail = &self.engine.guardrails[guardrail.0 as usize];
@@ -426,14 +428,19 @@ impl<'r> Linker<'r> {
         if !offer.is_in_any_locale(placement) {
             let of_variant = offer.treatment(placement, None, |_| true).is_some();
             let (why, hint) = match of_variant {
-                true => ("it has no treatment without a variant there", "a fallback must do in any variant"),
-                false => ("it has no treatment without a locale there", "a fallback must do in any language"),
+                true => {
+                    ("it has no treatment without a variant there", "a fallback must serve every variant")
+                }
+                false => {
+                    ("it has no treatment without a locale there", "a fallback must serve every language")
+                }
             };
             refuse(spot, why.into(), hint);
         }
     }
 
-    /// A treatment for a placement where its offer is never shown is a mistake in one of the two names.
+    /// Refuses a treatment for a placement where its offer is never shown: one of the two names must be
+    /// wrong.
     fn unused_treatments(
         &mut self,
         offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>,

@@ -1,5 +1,5 @@
-//! All active rule sets compiled together: names resolved to numbers, guardrails narrowed to what each offer leaves open.
-//! Immutable; a decision uses exactly one engine.
+//! The engine: all active rule sets compiled together. Names are resolved to numbers, and guardrails are
+//! narrowed to what each offer leaves open. An engine is immutable; a decision uses exactly one.
 
 pub(crate) mod caps;
 mod compile;
@@ -43,56 +43,57 @@ pub(crate) struct GuardrailId(pub(crate) u32);
 /// All active rule sets compiled together.
 #[derive(Debug)]
 pub struct Engine {
-    /// The schema it was compiled against.
+    /// The schema that it was compiled against.
     pub schema: Arc<Schema>,
-    /// Name and version of every rule set in it, by name.
+    /// Name and version of every rule set in it, in the order of their names.
     pub versions: Vec<(Arc<str>, u32)>,
-    /// The numbers of its names; all of them have one.
+    /// The numbers of its names; every name has one.
     pub catalogue: Arc<Catalogue>,
-    /// `versions` by the number of the rule set.
+    /// The same versions with the numbers of their rule sets.
     numbered_versions: Vec<(u16, u32)>,
     placements: Vec<Placement>,
     placement_ids: HashMap<Box<str>, PlacementId>,
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
     pub(crate) tags: Vec<Vec<Tag>>,
-    /// The normal form of each of those tags where it is false, and where it is true.
+    /// Two normal forms of each of those tags: where it is false, and where it is true.
     pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
-    /// What the guardrails of all rule sets come to, by [`GuardrailId`]; offers that are alike share them.
+    /// What the guardrails of all rule sets come to, by [`GuardrailId`]. Offers that are alike share them.
     pub(crate) guardrails: Vec<Guardrail>,
     /// Arms of all experiments and of the holdout, by [`ArmId`].
     arms: Vec<Arm>,
     /// Experiments of each rule set, in the order of `versions`.
     pub(crate) experiments: Vec<Vec<Drawn>>,
-    /// The customers to whom only fallbacks are shown, and the number of their arm; the next is that of all others.
+    /// The holdout, and the number of the arm of those who see only fallbacks. The next number is the arm
+    /// of everyone else.
     pub(crate) holdout: Option<(Holdout, ArmId)>,
-    /// Propositions of each group that one decision may show.
+    /// Groups of offers, with how many of each one decision may show.
     pub(crate) groups: Vec<Group>,
-    /// What the normal forms of all conditions look at.
+    /// The terms that the normal forms of all conditions look at.
     pub(crate) terms: Terms,
     pub(crate) index: Index,
     pub(crate) caps: Caps,
 }
 
-/// A slot that can show something.
+/// A slot that can show something, such as `home_banner`.
 #[derive(Debug)]
 pub struct Placement {
-    /// Its name.
+    /// The name that requests use.
     pub name: Box<str>,
-    /// Where it exists.
+    /// The channels on which it exists.
     pub channels: Vec<ChannelId>,
-    /// Its own number in the catalogue.
+    /// The placement's number in the catalogue.
     pub number: u16,
-    /// Its numbers in the catalogue, one for each of those channels.
+    /// Its numbers in the catalogue together with each of those channels.
     pub places: Vec<PlaceNumber>,
     /// How many propositions it shows unless the request says otherwise.
     pub count: usize,
-    /// What it shows when nothing survives.
+    /// What it shows when no offer survives.
     pub fallback: Option<OfferId>,
-    /// Offers that may be shown here in the order in which they rank, as far as it is the same for all customers: by tier,
-    /// then score, then name.
+    /// Offers that may be shown here, in the order in which they rank, as far as it is the same for all
+    /// customers: by tier, then score, then name.
     pub offers: Vec<OfferId>,
-    /// The priority tiers in it.
+    /// The priority tiers of those offers.
     pub(crate) tiers: Vec<Tier>,
     /// Which of the offers have a treatment here in every language.
     pub(crate) in_any_locale: Vec<bool>,
@@ -102,56 +103,57 @@ pub struct Placement {
 #[derive(Debug)]
 pub(crate) struct Drawn {
     pub(crate) experiment: Arc<Experiment>,
-    /// That of its first variant; the others follow.
+    /// The arm of its first variant; the others follow.
     pub(crate) first_arm: ArmId,
 }
 
-/// Offers of one placement that have the same priority.
+/// The offers of one placement that have the same priority.
 #[derive(Debug)]
 pub(crate) struct Tier {
     /// Where it ends in the placement's order.
     pub(crate) end: u32,
-    /// Whether all its scores are constant, so that its offers stand in their final order. Else they are in order of name.
+    /// Whether all its scores are constant, so that its offers stand in their final order. Otherwise they
+    /// stand in order of name.
     pub(crate) constant: bool,
-    /// Whether the propensity of some of them is learned: then the choice is left to chance.
+    /// Whether some of its propensities are learned. Then chance decides.
     pub(crate) learned: bool,
 }
 
-/// Offers of which one decision shows only so many.
+/// Offers that share a limit: one decision shows at most `max` of them.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: Box<str>,
     pub(crate) max: usize,
 }
 
-/// What is proposed.
+/// What is proposed, independent of how it looks.
 #[derive(Debug)]
 pub struct Offer {
-    /// Its name, unique over all rule sets.
+    /// The offer's name, unique over all rule sets.
     pub name: Box<str>,
-    /// Its number in the catalogue.
+    /// The offer's number in the catalogue.
     pub number: OfferNumber,
-    /// The rule set it comes from.
+    /// The rule set that it comes from.
     pub rule_set: Arc<str>,
-    /// Line of the offer in the rule set's text.
+    /// Line of the offer in the rule set's text, from 1.
     pub line: u32,
     /// Priority tier, 1 (first) to 9.
     pub priority: u8,
-    /// What it is worth to the bank.
+    /// What a yes is worth to the bank, at least 0.
     pub value: f64,
     /// Index into the engine's tags: those of its rule set.
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
-    /// Its `when` in normal form.
+    /// The offer's `when` in normal form.
     pub(crate) when_form: Alternatives,
     /// The variant whose customers alone may see it.
     pub(crate) variant: Option<InVariant>,
-    /// That in normal form.
+    /// The condition of being in that variant, in normal form.
     pub(crate) variant_form: Alternatives,
     pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
-    /// Its schedule in normal form.
+    /// The offer's schedule in normal form.
     pub(crate) schedule_form: Alternatives,
     pub(crate) propensity: Expression,
     /// How its propensity is learned, if it is.
@@ -160,12 +162,12 @@ pub struct Offer {
     /// Its score, if that is the same for every customer.
     pub(crate) constant_score: Option<Score>,
     pub(crate) reason: Localized<Box<str>>,
-    /// Those of variants first: of two for the same locale, the variant's is chosen.
+    /// Treatments of variants come first, so that they win over others for the same locale.
     pub(crate) treatments: Vec<Treatment>,
 }
 
-/// What a guardrail comes to for offers that are alike in the attributes it reads; one that holds for every customer is left
-/// out.
+/// What a guardrail comes to for offers that are alike in the attributes it reads. One that holds for every
+/// customer is left out.
 #[derive(Debug)]
 pub(crate) struct Guardrail {
     pub(crate) name: Box<str>,
@@ -176,16 +178,16 @@ pub(crate) struct Guardrail {
     pub(crate) form: Alternatives,
 }
 
-/// How an offer looks.
+/// How an offer looks on a placement, in a language and a variant.
 #[derive(Debug)]
 pub struct Treatment {
-    /// Its name, unique in the offer.
+    /// The treatment's name, unique within the offer.
     pub name: Box<str>,
     /// Its place among the offer's treatments in the catalogue.
     pub number: u16,
     /// The content as JSON text.
     pub json: Arc<[u8]>,
-    /// The content as MessagePack.
+    /// The same content as MessagePack.
     pub msgpack: Arc<[u8]>,
     pub(crate) placement: PlacementId,
     pub(crate) locale: Option<Locale>,
@@ -194,21 +196,21 @@ pub struct Treatment {
 }
 
 impl Engine {
-    /// The number of the placement of this name.
+    /// The number of a placement, by its name.
     pub fn placement_id(&self, name: &str) -> Option<PlacementId> {
         self.placement_ids.get(name).copied()
     }
 
-    /// The placement of this name, if it is on the channel; any channel will do if none is given.
+    /// The number of a placement, by its name, if it exists on the channel. Without a channel, any will do.
     ///
     /// # Errors
-    /// What is wrong with the name, with the nearest one, or on which channels the placement is.
+    /// An unknown name, with the nearest known one; or a wrong channel, with the right ones.
     pub fn placement_on(&self, name: &str, channel: Option<ChannelId>) -> Result<PlacementId, Problem> {
         let Some(id) = self.placement_id(name) else {
             let names = self.placements.iter().map(|placement| &*placement.name);
             let problem = Problem::new(format!("unknown placement {}", quoted(name))).nearest(name, names);
             return Err(if self.placements.is_empty() {
-                problem.hint("no rule set is active that defines placements")
+                problem.hint("no active rule set defines placements")
             } else {
                 problem
             });
@@ -227,27 +229,27 @@ impl Engine {
         }
     }
 
-    /// Placements by [`PlacementId`].
+    /// All placements of the engine, by [`PlacementId`].
     pub fn placements(&self) -> &[Placement] {
         &self.placements
     }
 
-    /// The placement of this number.
+    /// The placement with this number.
     pub fn placement(&self, id: PlacementId) -> &Placement {
         &self.placements[id.0 as usize]
     }
 
-    /// Offers by [`OfferId`].
+    /// All offers of the engine, by [`OfferId`].
     pub fn offers(&self) -> &[Offer] {
         &self.offers
     }
 
-    /// The offer of this number.
+    /// The offer with this number.
     pub fn offer(&self, id: OfferId) -> &Offer {
         &self.offers[id.0 as usize]
     }
 
-    /// The arms that may bear on an offer: those of the experiments of its rule set, and of the holdout.
+    /// The arms that may bear on an offer: those of its rule set's experiments, and of the holdout.
     pub fn arms_on(&self, offer: &Offer) -> impl Iterator<Item = &Arm> {
         let drawn = self.experiments.get(offer.tags).into_iter().flatten();
         let variants = drawn.map(|Drawn { experiment, first_arm }| (*first_arm, experiment.variants.len()));
@@ -256,8 +258,8 @@ impl Engine {
         sides.chain(variants).flat_map(arms)
     }
 
-    /// The arms that a customer is in, of all experiments, whatever is shown: the side of the holdout, and unless the customer
-    /// is held out the variants.
+    /// The arms that a customer is in, whatever is shown: the side of the holdout and, unless they are held
+    /// out, the variant of every experiment.
     pub fn arms_for(&self, customer: &str, held_out: bool) -> impl Iterator<Item = &Arm> {
         let side = self.holdout.as_ref().map(|(_, first)| ArmId(first.0 + u16::from(!held_out)));
         let drawn = self.experiments.iter().flatten().filter(move |_| !held_out);
@@ -277,17 +279,17 @@ impl Engine {
         &self.arms
     }
 
-    /// The arm of this number.
+    /// The arm with this number.
     pub fn arm(&self, id: ArmId) -> &Arm {
         &self.arms[usize::from(id.0)]
     }
 
-    /// How large its index is.
+    /// The size of its index.
     pub fn index_size(&self) -> IndexSize {
         self.index.size()
     }
 
-    /// Number and version of every rule set in it, that of `offer` first.
+    /// Number and version of every rule set in it; that of `offer` comes first.
     pub fn versions_for(&self, offer: &Offer) -> impl Iterator<Item = (u16, u32)> {
         let own = self.numbered_versions.get(offer.tags).copied();
         let others = self.numbered_versions.iter().copied();
@@ -299,14 +301,14 @@ impl Engine {
         Words { schema: &self.schema, terms: &self.terms, tags: &self.tags }
     }
 
-    /// How many offers it has.
+    /// The number of offers in all rule sets.
     pub fn offer_count(&self) -> usize {
         self.offers.len()
     }
 }
 
 impl Placement {
-    /// Its number on a channel; none if it is not there.
+    /// Its number on a channel; `None` if it does not exist there.
     pub fn place(&self, channel: ChannelId) -> Option<PlaceNumber> {
         let nth = self.channels.iter().position(|here| *here == channel)?;
         self.places.get(nth).copied()
@@ -314,14 +316,15 @@ impl Placement {
 }
 
 impl Offer {
-    /// How outcomes teach its propensity, for customers of this segment; none if it is not learned.
+    /// How outcomes teach its propensity, for customers of this segment; `None` if it is not learned.
     pub fn lesson(&self, segment: u8) -> Option<Lesson> {
         let Pace { window_s, half_life_s } = self.learned.as_ref()?.pace;
         Some(Lesson { segment, window_s, half_life_s })
     }
 
-    /// How it looks on a placement in a language: its own treatment, a wider one's, the one without a locale; of two for the
-    /// same language that of a variant which the customer `is_in`. A language that somebody reads comes before a variant.
+    /// How the offer looks on a placement in a language: the treatment of that language, else of a wider
+    /// one, else the one without a locale. Of two for the same language, it takes that of a variant which
+    /// the customer `is_in`. Language comes before variant.
     pub(crate) fn treatment(
         &self,
         placement: PlacementId,
@@ -334,13 +337,13 @@ impl Offer {
         best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
-    /// Whether it has a treatment for every language there, whatever the customer's variants.
+    /// Whether it has a treatment there for every language, whatever the customer's variants.
     fn is_in_any_locale(&self, placement: PlacementId) -> bool {
         let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
         here.any(|treatment| treatment.locale.is_none() && treatment.variant.is_none())
     }
 
-    /// Its group, if it has one.
+    /// The group that it belongs to, if any.
     pub(crate) fn group<'e>(&self, engine: &'e Engine) -> Option<&'e Group> {
         self.group.map(|group| &engine.groups[group])
     }

@@ -1,6 +1,7 @@
-//! What is right but hardly meant: conditions that never hold, offers that are never shown, tags that nobody uses. Every
-//! warning says what is certain, found on normal forms; that there is none says nothing.
+//! Warnings about what is valid but unlikely to be intended: conditions that never hold, offers that are
+//! never shown, tags that nobody uses.
 //!
+//! Every warning is certain, because it is found on normal forms. The absence of warnings proves nothing.
 //! Time and number are bounded: each offer is compared with a bounded number of others.
 
 mod caps;
@@ -29,25 +30,25 @@ use crate::schema::value::Time;
 
 use self::places::Text;
 
-/// Warnings of one analysis beyond this many are counted, not kept.
+/// The most warnings that one analysis keeps; further ones are only counted.
 pub const MAX_WARNINGS: usize = 100;
 
-/// Something that is right but hardly meant.
+/// Something valid that is unlikely to be intended.
 #[derive(Debug, Clone)]
 pub struct Warning {
-    /// What kind of thing.
+    /// The kind of the warning, such as `never_wins`.
     pub kind: WarningKind,
     /// Where it is, what it is, and what to try.
     pub problem: Problem,
     /// The rule set in whose text it is.
     pub rule_set: Arc<str>,
-    /// The rule set that has to do with it, if that is another one: whose guardrail or offer is in the way.
+    /// The other rule set that is involved, if any: the one whose guardrail or offer is in the way.
     pub by: Option<Arc<str>>,
-    /// The offer it is about.
+    /// The name of the offer it is about, if it is about one.
     pub offer: Option<Box<str>>,
 }
 
-/// What kind of thing a warning is about.
+/// The kinds of warnings that an analysis gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarningKind {
     /// A condition, or a part of it, never holds.
@@ -58,28 +59,28 @@ pub enum WarningKind {
     Redundant,
     /// An offer's condition and a guardrail contradict each other.
     Guardrail,
-    /// Others are always ranked before an offer.
+    /// Other offers always rank before this one.
     NeverWins,
     /// A schedule is over, or never meets the offer's condition.
     Schedule,
     /// An offer has no treatment for a language.
     Treatment,
-    /// A feature that is read is never known.
+    /// A feature that is read is missing for every customer.
     Feature,
     /// Two offers or tags ask for the same, or two experiments split customers alike.
     Duplicate,
-    /// A tag that nothing uses.
+    /// No condition uses a tag.
     UnusedTag,
-    /// An experiment on which nothing depends.
+    /// Nothing depends on an experiment.
     UnusedExperiment,
-    /// A parameter that nothing uses.
+    /// No expression uses a parameter.
     UnusedParameter,
-    /// A cap that never comes into play.
+    /// A cap never comes into play, because another always acts first.
     Cap,
 }
 
 impl WarningKind {
-    /// Its name in answers.
+    /// The kind's name in answers.
     pub fn name(self) -> &'static str {
         match self {
             WarningKind::NeverTrue => "never_true",
@@ -99,52 +100,52 @@ impl WarningKind {
     }
 }
 
-/// All warnings of one analysis, by rule set and place; bounded by [`MAX_WARNINGS`].
+/// All warnings of one analysis, by rule set and place; at most [`MAX_WARNINGS`] are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Warnings {
     list: Vec<Warning>,
-    /// How many more there were.
+    /// How many more were found but not kept.
     pub omitted: usize,
 }
 
 impl Warnings {
-    /// Those kept.
+    /// The warnings that were kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Warning> {
         self.list.iter()
     }
 
-    /// Whether there is none.
+    /// Whether no warning was kept.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many were found, those not kept included.
+    /// How many were found, including those not kept.
     pub fn count(&self) -> usize {
         self.list.len() + self.omitted
     }
 }
 
-/// What an analysis may take as known beside the rule sets.
+/// What an analysis knows besides the rule sets, and what it is about.
 #[derive(Clone, Copy)]
-pub struct Known<'k> {
-    /// When it is made: what is over then is over for good.
+pub struct AnalysisScope<'k> {
+    /// When the analysis is made: what is over then is over for good.
     pub now: Time,
-    /// The words of all customers' rows put together by *or*, if there are customers: a feature that is missing there is
-    /// missing for everybody.
+    /// The words of all customers' rows combined by *or*, if there are customers. A feature that is missing
+    /// here is missing for everyone.
     pub filled: Option<&'k [u64]>,
-    /// Only warnings that have to do with one of these rule sets; with all of them if `None`.
+    /// Keeps only warnings that involve one of these rule sets; `None` keeps all.
     pub about: Option<&'k [&'k str]>,
 }
 
-impl Known<'static> {
-    /// Only what time it is.
-    pub fn at(now: Time) -> Known<'static> {
-        Known { now, filled: None, about: None }
+impl AnalysisScope<'static> {
+    /// An analysis of everything, which knows only the time.
+    pub fn at(now: Time) -> AnalysisScope<'static> {
+        AnalysisScope { now, filled: None, about: None }
     }
 }
 
-/// What is right but hardly meant in an engine and the rule sets that it was compiled from.
-pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -> Warnings {
+/// Finds what is valid but unlikely to be intended in an engine and the rule sets it was compiled from.
+pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScope<'_>) -> Warnings {
     let mut sets: Vec<&RuleSet> = rule_sets.iter().map(|set| &**set).collect();
     sets.sort_by(|a, b| a.name.cmp(&b.name)); // as the engine numbers them
     let names = |(set, (name, _)): (&&RuleSet, &(Arc<str>, u32))| set.name == *name;
@@ -180,20 +181,20 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &Known<'_>) -
 
 struct Analysis<'a> {
     engine: &'a Engine,
-    known: Known<'a>,
+    known: AnalysisScope<'a>,
     normaliser: Normaliser<'a>,
     /// By name, as the engine numbers them.
     sets: Vec<&'a RuleSet>,
     /// Their texts, to find places in.
     texts: Vec<Text<'a>>,
-    /// Offers of which the worst was said: mostly that they are never shown.
+    /// Offers that already have the gravest warning, mostly that they are never shown.
     told: Vec<bool>,
-    /// What looking for faults of conditions may still take.
+    /// The work that looking for faults in conditions may still take.
     work: u64,
     warnings: Warnings,
 }
 
-/// A warning whose place is not looked up yet: most analyses find none, and looking it up reads the text again.
+/// A warning without its place. Most analyses find none, and finding a place reads the text again.
 struct Draft<'d> {
     kind: WarningKind,
     /// The number of the rule set in whose text it is.
@@ -227,7 +228,8 @@ impl<'a> Analysis<'a> {
         Words { schema: &self.engine.schema, terms: &self.normaliser.terms, tags: &self.engine.tags }
     }
 
-    /// Whether a warning about a rule set would be kept; if not, it is counted where it counts.
+    /// Whether a warning about a rule set would be kept. One that would not be kept for lack of room is
+    /// counted here.
     fn is_wanted(&mut self, set: usize, by: Option<usize>) -> bool {
         let concerns = |about: &[&str], set: usize| about.contains(&&*self.sets[set].name);
         let asked = self
@@ -239,7 +241,7 @@ impl<'a> Analysis<'a> {
         asked && !full
     }
 
-    /// Keeps a warning about what stands at `path` in its rule set, or a part of it.
+    /// Keeps a warning about what stands at `path` in its rule set, or about a part of it.
     fn warn(&mut self, draft: Draft<'_>, path: &[&str], part: impl FnOnce(&Text<'_>) -> Option<Problem>) {
         if !self.is_wanted(draft.set, draft.by) {
             return;
@@ -256,12 +258,13 @@ impl<'a> Analysis<'a> {
         });
     }
 
-    /// Keeps a warning about an entry as a whole.
+    /// Keeps a warning about a whole entry.
     fn warn_at(&mut self, draft: Draft<'_>, path: &[&str]) {
         self.warn(draft, path, |_| None);
     }
 
-    /// When an offer's own condition, variant and schedule let it be shown; `None` if these are too many ways.
+    /// When an offer's own condition, variant and schedule let it be shown; `None` if there are too many
+    /// alternatives.
     fn own_form(&self, offer: &Offer) -> Option<Alternatives> {
         const MAX_WAYS: usize = 64;
         let ways = offer.when_form.0.len() * offer.schedule_form.0.len();

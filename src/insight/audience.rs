@@ -1,9 +1,11 @@
-//! Audiences: how many of all customers a condition means. The condition's normal form becomes a plan, and the plan goes
-//! over the rows in batches, a column at a time: shift, mask, compare. Only what no stored bits can tell is evaluated, and
-//! only for those who passed all else.
+//! Audiences: how many of all customers a condition selects.
 //!
-//! A customer is counted as he was at some moment of the scan, not all at the same. There is no request, so a condition may
-//! not ask for what only a request knows.
+//! The condition's normal form becomes a plan. The plan goes over the rows in batches, one column at a
+//! time: shift, mask, compare. Only what stored bits cannot tell is evaluated, and only for customers who
+//! passed everything else.
+//!
+//! Each customer is counted as they were at some moment of the scan, not all at the same moment. There is
+//! no request, so a condition may not ask for what only a request knows.
 
 mod evaluator;
 mod filter;
@@ -28,7 +30,7 @@ use crate::schema::Schema;
 use crate::schema::value::Time;
 use crate::state::store::Customers;
 
-/// Those customers for whom a condition is true at one point in time.
+/// The customers for whom a condition is true at one point in time.
 pub struct Audience<'s> {
     evaluator: Evaluator<'s>,
     terms: Terms,
@@ -36,19 +38,20 @@ pub struct Audience<'s> {
     plan: Plan,
 }
 
-/// How many there are.
+/// How many customers a condition selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
+pub struct AudienceCount {
     /// Customers for whom the condition is true.
     pub matching: u64,
-    /// Customers.
+    /// All customers that there are.
     pub total: u64,
 }
 
-/// Reads a condition; `tag.` means these tags.
+/// Reads a condition; `tag.NAME` means one of these tags.
 ///
 /// # Errors
-/// All that is wrong with it, in a source named `condition`. That it asks for what only a request knows is wrong too.
+/// Everything that is wrong with it, in a source named `condition`. It is also wrong to ask for what only a
+/// request knows.
 pub fn read(text: &str, schema: &Schema, tags: &[Tag]) -> Result<Expression, Problems> {
     let source = Arc::new(Source { name: "condition".into(), text: text.into() });
     let syntax = Syntax::parse(text, Origin::whole(source))?;
@@ -59,7 +62,7 @@ pub fn read(text: &str, schema: &Schema, tags: &[Tag]) -> Result<Expression, Pro
         Err(found) => {
             problems.omitted += found.omitted;
             for problem in &found {
-                // What may not be asked for need not be spelt right.
+                // A name that may not be used at all need not be spelt right.
                 if problems.iter().all(|known| known.place != problem.place) {
                     problems.push(problem.clone());
                 }
@@ -82,7 +85,7 @@ fn refuse_requests(syntax: &Syntax, tags: &[Tag]) -> Problems {
 }
 
 impl<'s> Audience<'s> {
-    /// Of a condition that was [read](read()) with this schema and these tags.
+    /// The audience of a condition that was [read](read()) with this schema and these tags.
     pub fn new(schema: &'s Schema, tags: &'s [Tag], condition: &Expression, now: Time) -> Audience<'s> {
         let mut normaliser = Normaliser::new(schema, vec![tags]);
         let form = normaliser.condition(condition, 0);
@@ -94,10 +97,11 @@ impl<'s> Audience<'s> {
         Audience { evaluator, terms, words, plan }
     }
 
-    /// Counts them; `None` if `stop`, which is asked every few hundred customers, said so.
-    pub fn count(&self, customers: &Customers, stop: impl Fn() -> bool) -> Option<Count> {
+    /// Counts the customers. `stop` is called every few hundred customers; if it says true, the result is
+    /// `None`.
+    pub fn count(&self, customers: &Customers, stop: impl Fn() -> bool) -> Option<AudienceCount> {
         let mut scan = Scan::new(&self.evaluator, &self.terms, &self.words);
-        let mut count = Some(Count::default());
+        let mut count = Some(AudienceCount::default());
         customers.scan(&self.words, 1, |batch| {
             if stop() {
                 count = None;

@@ -1,5 +1,7 @@
-//! How often each offer was decided on, and each placement asked for, since the process began. Counting takes no lock: where a
-//! counter is found is fixed with the engine, and an engine that takes another's place goes on with the same counters.
+//! How often each offer was decided on and each placement asked for since the process began.
+//!
+//! Counting takes no lock. The place of every counter is fixed with the engine, and the next engine goes on
+//! with the same counters.
 
 mod distinct;
 
@@ -17,23 +19,24 @@ use crate::engine::{Engine, Offer};
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
-/// Combinations of offer, place and arm that are counted at most, 40 bytes each. Of an engine with more, arms are left out
-/// first; when even offers find no room, those that are new are not counted.
+/// The most combinations of offer, place and arm that are counted, at 40 bytes each. If an engine has more,
+/// arms are left out first. If even offers find no room, new ones are not counted.
 pub const MAX_COUNTED: usize = 1_000_000;
-/// Arms whose customers are counted at most, up to 112 KiB each.
+/// The most arms whose customers are counted, at up to 112 KiB each.
 pub const MAX_COUNTED_ARMS: usize = 1_024;
 
 /// Counters in one piece of memory.
 const CHUNK: usize = 256;
 
-/// Where the counters of an engine's offers and placements are. Immutable; it [grows](Decided::grown) into another one over the
-/// same counters, so that nothing that is counted meanwhile is lost. Offers of earlier engines stay in it.
+/// Finds the counters of an engine's offers and placements. It is immutable and [grows](Decided::grown)
+/// into another one over the same counters, so no count is lost meanwhile. Offers of earlier engines stay
+/// in it.
 #[derive(Debug)]
 pub struct Decided {
     since: Time,
-    index: HashMap<Key, u32, FixedState>,
-    counts: Chunks<Count>,
-    /// By [`PlaceNumber`].
+    index: HashMap<ChoiceKey, u32, FixedState>,
+    counts: Chunks<ChoiceCount>,
+    /// One counter per place, by [`PlaceNumber`].
     places: Chunks<PlaceCount>,
     arms: HashMap<ArmNumber, Arc<Distinct>, FixedState>,
     left_out: usize,
@@ -42,42 +45,42 @@ pub struct Decided {
 /// How often an offer was decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
-    /// The offer.
+    /// The offer that was decided on.
     pub offer: OfferNumber,
-    /// Placement and channel.
+    /// The placement and channel it was decided for.
     pub place: PlaceNumber,
-    /// Of one arm; none: of all, under whatever arm or none.
+    /// The arm of the customers counted; `None` counts all customers, in any arm or none.
     pub arm: Option<ArmNumber>,
-    /// How often.
+    /// The number of decisions for the offer.
     pub decisions: u64,
-    /// How often of these it was the fallback.
+    /// How often the offer was the fallback; included in `decisions`.
     pub fallbacks: u64,
 }
 
 /// How often a placement was asked for on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlaceCounts {
-    /// How often.
+    /// The number of times it was asked for.
     pub asked: u64,
-    /// How often of these it showed its fallback.
+    /// How often it showed its fallback.
     pub fallbacks: u64,
     /// How often it showed nothing.
     pub empty: u64,
-    /// How often it was asked in a decision whose time was over.
+    /// How often it was asked for in a decision whose time ran out.
     pub degraded: u64,
 }
 
-/// Offer, place, and the arm's number plus one or 0 for all.
+/// Offer, place and arm packed into one number. The arm is its number plus one, or 0 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key(u64);
+struct ChoiceKey(u64);
 
 #[derive(Debug, Default)]
-struct Count {
+struct ChoiceCount {
     decisions: AtomicU64,
     fallbacks: AtomicU64,
 }
 
-/// Aligned, so that busy places do not take each other's cache lines.
+/// Aligned, so that busy places do not share a cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct PlaceCount {
@@ -87,14 +90,14 @@ struct PlaceCount {
     degraded: AtomicU64,
 }
 
-/// A list that grows without moving what is there; those who have a shorter one share it.
+/// A list that grows without moving its items. A shorter list shares the items of the longer one.
 #[derive(Debug)]
 struct Chunks<T>(Vec<Arc<[T]>>);
 
-impl Key {
-    fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> Key {
+impl ChoiceKey {
+    fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> ChoiceKey {
         let arm = arm.map_or(0, |arm| u64::from(arm.0) + 1);
-        Key(u64::from(offer.0) << 32 | u64::from(place.0) << 17 | arm)
+        ChoiceKey(u64::from(offer.0) << 32 | u64::from(place.0) << 17 | arm)
     }
 
     fn offer(self) -> OfferNumber {
@@ -115,7 +118,7 @@ impl<T: Default> Chunks<T> {
         self.0.get(at / CHUNK)?.get(at % CHUNK)
     }
 
-    /// As long at least, over the same memory as far as this one goes.
+    /// A list of at least this length that shares all items of this one.
     fn grown(&self, len: usize) -> Chunks<T> {
         let more = len.div_ceil(CHUNK).saturating_sub(self.0.len());
         let more = (0..more).map(|_| (0..CHUNK).map(|_| T::default()).collect());
@@ -140,7 +143,7 @@ fn get(count: &AtomicU64) -> u64 {
 }
 
 impl Decided {
-    /// Nothing to count yet, by a process that began then.
+    /// Counters at 0, for a process that began at `since`.
     pub fn new(since: Time) -> Arc<Decided> {
         Arc::new(Decided {
             since,
@@ -152,7 +155,8 @@ impl Decided {
         })
     }
 
-    /// The same counters, and those that the engine needs beside. `arms_of` tells the arms that may bear on an offer.
+    /// The same counters, and the others that the engine needs. `arms_of` gives the arms that may bear on
+    /// an offer.
     #[must_use]
     pub fn grown<A>(self: &Arc<Decided>, engine: &Engine, arms_of: impl Fn(&Offer) -> A) -> Arc<Decided>
     where
@@ -161,7 +165,7 @@ impl Decided {
         let needed = || keys(engine, &arms_of);
         let last_place = engine.placements().iter().flat_map(|placement| &placement.places).max();
         let places = last_place.map_or(0, |place| usize::from(place.0) + 1);
-        let is_known = |key: Key| self.index.contains_key(&key);
+        let is_known = |key: ChoiceKey| self.index.contains_key(&key);
         if self.left_out == 0 && places <= self.places.len() && needed().all(is_known) {
             return Arc::clone(self);
         }
@@ -183,7 +187,8 @@ impl Decided {
         Arc::new(Decided { since: self.since, index, counts, places, arms, left_out })
     }
 
-    /// Counts a decision, which its engine or an earlier one has made. `arms_of` tells the arms that bear on a proposition.
+    /// Counts a decision made by its engine or an earlier one. `arms_of` gives the arms that bear on a
+    /// proposition.
     pub fn count<'e, A>(
         &self,
         channel: ChannelId,
@@ -208,15 +213,15 @@ impl Decided {
             }
             for proposition in &shown.propositions {
                 let offer = proposition.offer.number;
-                self.add(Key::new(offer, place, None), shown.fallback);
+                self.add(ChoiceKey::new(offer, place, None), shown.fallback);
                 for arm in arms_of(proposition) {
-                    self.add(Key::new(offer, place, Some(arm)), shown.fallback);
+                    self.add(ChoiceKey::new(offer, place, Some(arm)), shown.fallback);
                 }
             }
         }
     }
 
-    fn add(&self, key: Key, fallback: bool) {
+    fn add(&self, key: ChoiceKey, fallback: bool) {
         let Some(count) = self.index.get(&key).and_then(|at| self.counts.get(*at as usize)) else { return };
         add(&count.decisions);
         if fallback {
@@ -224,7 +229,7 @@ impl Decided {
         }
     }
 
-    /// Counts a customer among those of the arms that he is in.
+    /// Counts a customer in each of the arms that they are in.
     pub fn assigned(&self, customer: &str, arms: impl IntoIterator<Item = ArmNumber>) {
         for arm in arms {
             if let Some(distinct) = self.arms.get(&arm) {
@@ -233,21 +238,21 @@ impl Decided {
         }
     }
 
-    /// When counting began.
+    /// The time at which counting began.
     pub fn since(&self) -> Time {
         self.since
     }
 
-    /// Combinations of offer, place and arm of the engine in force for which there was no room.
+    /// Combinations of offer, place and arm of the current engine for which there was no room.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Every combination that was decided on, in no order.
+    /// Every combination that was decided on, in no particular order.
     pub fn chosen(&self) -> impl Iterator<Item = Chosen> {
         self.index.iter().filter_map(|(key, at)| {
             let count = self.counts.get(*at as usize)?;
-            // Both may be counted between the two reads.
+            // Another thread may count between the two reads.
             let fallbacks = get(&count.fallbacks);
             let decisions = get(&count.decisions).max(fallbacks);
             let (offer, place, arm) = (key.offer(), key.place(), key.arm());
@@ -275,8 +280,8 @@ impl Decided {
     }
 }
 
-/// What an engine's decisions may be counted under: first all offers, then all arms.
-fn keys<A>(engine: &Engine, arms_of: &impl Fn(&Offer) -> A) -> impl Iterator<Item = Key>
+/// Everything that decisions of an engine may be counted under: first all offers, then all arms.
+fn keys<A>(engine: &Engine, arms_of: &impl Fn(&Offer) -> A) -> impl Iterator<Item = ChoiceKey>
 where
     A: IntoIterator<Item = ArmNumber>,
 {
@@ -287,9 +292,9 @@ where
             offers.flat_map(move |offer| placement.places.iter().map(move |place| (offer, *place)))
         })
     };
-    let all = pairs().map(|(offer, place)| Key::new(offer.number, place, None));
+    let all = pairs().map(|(offer, place)| ChoiceKey::new(offer.number, place, None));
     let arms = pairs().flat_map(move |(offer, place)| {
-        arms_of(offer).into_iter().map(move |arm| Key::new(offer.number, place, Some(arm)))
+        arms_of(offer).into_iter().map(move |arm| ChoiceKey::new(offer.number, place, Some(arm)))
     });
     all.chain(arms)
 }
@@ -307,7 +312,7 @@ mod tests {
 
     const SCHEMA: &str = "schema: s\nchannels: [app, web]\nfeatures:\n  age: {kind: int, min: 0, max: 120}\n";
 
-    /// An engine in which `home` shows up to two of these offers, and `brand` when there are none.
+    /// An engine whose `home` shows up to two of these offers, and `brand` when there are none.
     fn engine(before: Option<&Engine>, offers: &[&str]) -> Engine {
         let schema = before.map_or_else(
             || Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap()),
@@ -329,7 +334,7 @@ mod tests {
         []
     }
 
-    /// Decides once on this channel and counts it, under these arms.
+    /// Decides once on this channel and counts the decision under these arms.
     fn decided(engine: &Engine, decided: &Decided, channel: &str, arms: &[u16]) {
         let channel = engine.schema.channel_id(channel).unwrap();
         let request = Request {

@@ -1,31 +1,31 @@
 //! What another policy would have brought, estimated from a log of decisions with their propensities.
 
-/// 97.5 % of a standard normal distribution lie below this.
+/// 97.5 % of a standard normal distribution lie below this value.
 const QUANTILE: f64 = 1.959_963_984_540_054;
 
-/// One logged decision: what was chosen, and what came of it.
+/// One logged decision: how it was chosen, and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logged {
-    /// What the choice brought.
+    /// What the choice brought, in any unit.
     pub reward: f64,
-    /// With what probability it was chosen; over 0.
+    /// The probability with which it was chosen; more than 0.
     pub propensity: f64,
-    /// With what probability the policy in question would have chosen it.
+    /// The probability with which the new policy would have chosen it.
     pub target: f64,
-    /// What a model of the reward expects, for the doubly robust estimate.
-    pub model: Option<Expected>,
+    /// The reward that a model expects, for the doubly robust estimate.
+    pub model: Option<ExpectedReward>,
 }
 
 /// A reward as a model expects it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Expected {
-    /// Of the choice that was made.
+pub struct ExpectedReward {
+    /// The expected reward of the choice that was made.
     pub logged: f64,
-    /// Of the policy in question: over all choices, weighted by its probabilities.
+    /// The expected reward of the new policy: over all choices, weighted by its probabilities.
     pub target: f64,
 }
 
-/// Takes in a log, decision by decision, in memory that does not grow with it.
+/// Takes in a log decision by decision, in constant memory.
 #[derive(Debug, Clone, Default)]
 pub struct Evaluation {
     count: u64,
@@ -35,44 +35,45 @@ pub struct Evaluation {
     reward: Moments,
     weight: Moments,
     weighted: Moments,
-    /// Sum of the products of deviations of weight and weighted reward.
+    /// Sum of the products of the deviations of weight and weighted reward.
     product: f64,
     robust: Moments,
 }
 
-/// A mean reward, and how sure it is.
+/// A mean reward with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The reward to be expected of a decision.
+    /// The expected reward of one decision.
     pub value: f64,
-    /// Standard error.
+    /// The standard error of `value`.
     pub error: f64,
 }
 
-/// What a log says.
+/// What a log says about the new policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimates {
-    /// Decisions in the log.
+    /// The number of decisions in the log.
     pub count: u64,
-    /// What the policy that was logged brought.
+    /// What the logged policy brought.
     pub logged: Estimate,
     /// Inverse propensity score: the mean of weight × reward.
     pub ips: Estimate,
-    /// The same over the mean weight (self-normalised): a little bias for much less variance.
+    /// The same divided by the mean weight (self-normalised): a little bias for much less variance.
     pub snips: Estimate,
-    /// Doubly robust: the model's expectation, and the weighted mean of its errors. If every decision has a model's.
+    /// Doubly robust: the model's expectation plus the weighted mean of its errors. `None` unless every
+    /// decision has a model's expectation.
     pub dr: Option<Estimate>,
-    /// The mean weight, whose expectation is 1.
+    /// The mean weight; its expectation is 1.
     pub weight: Estimate,
-    /// How many decisions of the policy in question the log is worth (Kish: sum² / sum of squares of the weights).
+    /// How many decisions of the new policy the log is worth (Kish: sum² / sum of squares of the weights).
     pub effective: f64,
-    /// The largest weight.
+    /// The largest weight of any decision.
     pub largest: f64,
-    /// Where the first decision with it is.
+    /// The position of the first decision with that weight, as given to [`Evaluation::add`].
     pub largest_at: u64,
 }
 
-/// Mean, and sum of squared deviations, updated as Welford does.
+/// Mean and sum of squared deviations, updated by Welford's method.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     mean: f64,
@@ -80,28 +81,34 @@ struct Moments {
 }
 
 impl Logged {
-    /// What is wrong with it: which part, and what that must be.
+    /// Checks the decision.
     ///
     /// # Errors
-    /// Propensity not over 0 and at most 1, target not from 0 to 1, anything else not finite.
-    pub fn check(&self) -> Result<(), (Part, &'static str)> {
+    /// The part that is wrong, and what it must be: a propensity above 0 and up to 1, a target from 0 to 1,
+    /// everything else finite.
+    pub fn check(&self) -> Result<(), (LoggedPart, &'static str)> {
         let Logged { reward, propensity, target, model } = *self;
         if !reward.is_finite() {
-            return Err((Part::Reward, "expected a finite number"));
+            return Err((LoggedPart::Reward, "expected a finite number"));
         }
         if propensity == 0.0 {
-            return Err((Part::Propensity, "expected more than 0: what is never chosen is never logged"));
+            return Err((
+                LoggedPart::Propensity,
+                "expected more than 0: what is never chosen is never logged",
+            ));
         }
         if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err((Part::Propensity, "expected a probability, over 0 and at most 1"));
+            return Err((LoggedPart::Propensity, "expected a probability above 0 and up to 1"));
         }
         if !(0.0..=1.0).contains(&target) {
-            return Err((Part::Target, "expected a probability, from 0 to 1"));
+            return Err((LoggedPart::Target, "expected a probability, from 0 to 1"));
         }
         match model {
-            Some(model) if !model.logged.is_finite() => Err((Part::Expected, "expected a finite number")),
+            Some(model) if !model.logged.is_finite() => {
+                Err((LoggedPart::Expected, "expected a finite number"))
+            }
             Some(model) if !model.target.is_finite() => {
-                Err((Part::ExpectedTarget, "expected a finite number"))
+                Err((LoggedPart::ExpectedTarget, "expected a finite number"))
             }
             _ => Ok(()),
         }
@@ -110,21 +117,22 @@ impl Logged {
 
 /// A part of a logged decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// [`Logged::reward`].
+pub enum LoggedPart {
+    /// The field [`Logged::reward`] is wrong.
     Reward,
-    /// [`Logged::propensity`].
+    /// The field [`Logged::propensity`] is wrong.
     Propensity,
-    /// [`Logged::target`].
+    /// The field [`Logged::target`] is wrong.
     Target,
-    /// [`Expected::logged`].
+    /// The field [`ExpectedReward::logged`] is wrong.
     Expected,
-    /// [`Expected::target`].
+    /// The field [`ExpectedReward::target`] is wrong.
     ExpectedTarget,
 }
 
 impl Evaluation {
-    /// Takes in a decision that was [checked](Logged::check); `at` says where it is, for [`Estimates::largest_at`].
+    /// Takes in a decision that passed [`Logged::check`]. `at` is its position, for
+    /// [`Estimates::largest_at`].
     pub fn add(&mut self, logged: &Logged, at: u64) {
         let weight = logged.target / logged.propensity;
         self.count += 1;
@@ -142,11 +150,11 @@ impl Evaluation {
         }
     }
 
-    /// What the log says; `None` with fewer than two decisions, or if the policy in question would have made none of the
-    /// choices in it.
+    /// What the log says. `None` with fewer than two decisions, or if the new policy would have made none
+    /// of the choices in the log.
     ///
-    /// Standard errors are those of a mean of independent decisions; of the self-normalised estimate, which is a quotient of
-    /// means, to the first order (delta method).
+    /// Standard errors are those of a mean of independent decisions. The self-normalised estimate is a
+    /// quotient of means; its error is of first order (delta method).
     pub fn estimates(&self) -> Option<Estimates> {
         let n = self.count as f64;
         if self.count < 2 || self.weight.mean <= 0.0 {
@@ -173,21 +181,21 @@ impl Evaluation {
 }
 
 impl Estimate {
-    /// The interval that covers the true value in 95 of 100 logs, by the normal approximation.
+    /// The interval that covers the true value for 95 of 100 logs, by the normal approximation.
     pub fn interval(&self) -> (f64, f64) {
         (self.value - QUANTILE * self.error, self.value + QUANTILE * self.error)
     }
 }
 
 impl Moments {
-    /// Adds the value number `count`.
+    /// Adds a value; `count` is how many there are with it.
     fn add(&mut self, value: f64, count: u64) {
         let before = value - self.mean;
         self.mean += before / count as f64;
         self.squares += before * (value - self.mean);
     }
 
-    /// The standard error of the mean.
+    /// The standard error of the mean of `n` values.
     fn error(&self, n: f64) -> f64 {
         (self.squares / (n - 1.0) / n).sqrt()
     }
@@ -212,7 +220,7 @@ mod tests {
         let model = [(0.5, 0.7), (0.1, 0.6), (0.9, 0.5), (2.0, 0.4), (0.5, 0.3)];
         let mut evaluation = Evaluation::default();
         for (i, ((r, p, t), (q, e))) in log.iter().zip(model).enumerate() {
-            let model = Some(Expected { logged: q, target: e });
+            let model = Some(ExpectedReward { logged: q, target: e });
             evaluation.add(&Logged { model, ..logged(*r, *p, *t) }, 1 + i as u64);
         }
         let found = evaluation.estimates().unwrap();
@@ -249,10 +257,10 @@ mod tests {
         assert_eq!(estimates(&[]), None);
         assert_eq!(estimates(&[logged(1.0, 0.5, 0.5)]), None);
         assert_eq!(estimates(&[logged(1.0, 0.5, 0.0), logged(0.0, 0.5, 0.0)]), None);
-        let model = Some(Expected { logged: 0.1, target: 0.1 });
+        let model = Some(ExpectedReward { logged: 0.1, target: 0.1 });
         let half = [Logged { model, ..logged(1.0, 0.5, 0.5) }, logged(1.0, 0.5, 0.5)];
         assert_eq!(estimates(&half).unwrap().dr, None);
-        // The same reward everywhere: nothing is uncertain after normalising, whatever the weights.
+        // The same reward everywhere: after normalising nothing is uncertain, whatever the weights.
         let same: Vec<Logged> = (1..100).map(|i| logged(1e6, f64::from(i) / 100.0, 0.3)).collect();
         let found = estimates(&same).unwrap().snips;
         assert!((found.value - 1e6).abs() < 1e-6 && found.error < 1.0, "{found:?}");
@@ -262,16 +270,16 @@ mod tests {
     fn a_part_that_cannot_be_is_named() {
         let check = |logged: Logged| logged.check().err().map(|(part, _)| part);
         assert_eq!(check(logged(1.0, 1.0, 0.0)), None);
-        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(Part::Reward));
+        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(LoggedPart::Reward));
         for propensity in [0.0, -0.1, 1.1, f64::NAN] {
-            assert_eq!(check(logged(1.0, propensity, 0.5)), Some(Part::Propensity));
+            assert_eq!(check(logged(1.0, propensity, 0.5)), Some(LoggedPart::Propensity));
         }
         for target in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(check(logged(1.0, 0.5, target)), Some(Part::Target));
+            assert_eq!(check(logged(1.0, 0.5, target)), Some(LoggedPart::Target));
         }
-        let model = |logged, target| Some(Expected { logged, target });
+        let model = |logged, target| Some(ExpectedReward { logged, target });
         let with = |model| check(Logged { model, ..logged(1.0, 0.5, 0.5) });
-        assert_eq!(with(model(f64::INFINITY, 0.0)), Some(Part::Expected));
-        assert_eq!(with(model(0.0, f64::NAN)), Some(Part::ExpectedTarget));
+        assert_eq!(with(model(f64::INFINITY, 0.0)), Some(LoggedPart::Expected));
+        assert_eq!(with(model(0.0, f64::NAN)), Some(LoggedPart::ExpectedTarget));
     }
 }

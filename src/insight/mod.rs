@@ -1,5 +1,5 @@
-//! Questions about many customers or many decisions: warnings about rule sets, audiences, statistics, and what another
-//! policy would have brought.
+//! Questions about many customers or many decisions: warnings about rule sets, audiences, statistics, and
+//! what another policy would have brought.
 
 pub mod analysis;
 pub mod audience;

@@ -1,5 +1,5 @@
-//! Statistics: how often offers were decided on, seen, followed, sent away and taken, by offer, placement, channel, variant and
-//! day, with what can be said of the rates.
+//! Statistics: how often offers were decided on, seen, clicked, dismissed and taken. Rows are split by
+//! offer, placement, channel, variant and day, and rates come with intervals.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
@@ -13,40 +13,40 @@ use crate::rules::catalogue::Catalogue;
 use crate::state::ledger;
 use crate::state::ledger::{TallyKey, TallyRow};
 
-/// Rows of one answer at most.
+/// The most rows that one answer may have.
 pub const MAX_ROWS: usize = 10_000;
-/// The day of all outcomes that are too old to be counted day by day.
+/// The day that stands for all outcomes too old to be counted by day.
 pub const EARLIER: u32 = ledger::EARLIER as u32;
 
-/// What rows are told apart by.
+/// What rows are split by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
-    /// What was proposed.
+    /// A row for each offer.
     Offer,
-    /// Where.
+    /// A row for each placement.
     Placement,
-    /// On which channel.
+    /// A row for each channel.
     Channel,
-    /// Under which variant of an experiment.
+    /// A row for each variant of an experiment.
     Variant,
-    /// When.
+    /// A row for each day in UTC.
     Day,
 }
 
-/// What came of an offer, as it was counted.
+/// The outcomes of an offer, as they were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tallied {
-    /// The offer.
+    /// The offer that the outcomes belong to.
     pub offer: OfferNumber,
-    /// Placement and channel.
+    /// The placement and channel where it was shown.
     pub place: PlaceNumber,
-    /// Of one arm; none: of all, under whatever arm or none.
+    /// The arm of the customers counted; `None` counts all customers, in any arm or none.
     pub arm: Option<ArmNumber>,
     /// Days since 1970 in UTC, or [`EARLIER`].
     pub day: u32,
-    /// How often, by [`OutcomeKind::index`].
-    pub counts: [u64; 4],
-    /// What it was worth, in thousandths.
+    /// The number of outcomes of each kind, by [`OutcomeKind::index`].
+    pub counts: [u64; OutcomeKind::COUNT],
+    /// What the outcomes were worth, in thousandths.
     pub value: i64,
 }
 
@@ -57,12 +57,13 @@ impl From<TallyRow> for Tallied {
     }
 }
 
-/// The same without days, as what was there before a process began: a row for each offer, place and arm.
+/// The same without days: one row for each offer, place and arm. This is how the state before a process
+/// began is kept.
 pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
     let mut sums: HashMap<(OfferNumber, PlaceNumber, Option<ArmNumber>), Tallied, FixedState> =
         HashMap::default();
     for row in rows {
-        let empty = Tallied { day: EARLIER, counts: [0; 4], value: 0, ..row };
+        let empty = Tallied { day: EARLIER, counts: [0; OutcomeKind::COUNT], value: 0, ..row };
         let sum = sums.entry((row.offer, row.place, row.arm)).or_insert(empty);
         for (count, more) in sum.counts.iter_mut().zip(row.counts) {
             *count = count.saturating_add(more);
@@ -72,126 +73,127 @@ pub fn without_days(rows: impl IntoIterator<Item = Tallied>) -> Vec<Tallied> {
     sums.into_values().collect()
 }
 
-/// What is asked.
+/// The question that statistics answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
-    /// What rows are told apart by; none: one row of all.
+    /// What rows are split by; if empty, there is one row.
     pub by: Vec<Dimension>,
-    /// Of this offer only.
+    /// Counts only outcomes of this offer.
     pub offer: Option<OfferNumber>,
-    /// Of the placement with this number only.
+    /// Counts only the placement with this number.
     pub placement: Option<u16>,
-    /// Of the channel with this number only.
+    /// Counts only the channel with this number.
     pub channel: Option<u16>,
-    /// Of customers in this variant only.
+    /// Counts only customers in this variant.
     pub variant: Option<ArmNumber>,
-    /// From this day on, in days since 1970 in UTC.
+    /// The first day that counts, in days since 1970 in UTC.
     pub from: Option<u32>,
-    /// Up to the end of this day.
+    /// The last day that counts, included.
     pub to: Option<u32>,
 }
 
-/// What there is to answer with.
+/// The counts that an answer is made from.
 #[derive(Debug)]
-pub struct Counted<C, T, B> {
+pub struct StatsSources<C, T, B> {
     /// What was decided since the process began.
     pub chosen: C,
-    /// What came of it and of earlier decisions.
+    /// The outcomes of these and of earlier decisions.
     pub tallied: T,
-    /// What had come of it when the process began.
+    /// The outcomes that had been counted when the process began.
     pub tallied_before: B,
 }
 
-/// The answer.
+/// The answer to a [`Query`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// Those with the most impressions first, then by name.
-    pub rows: Vec<Row>,
-    /// Rows beyond [`MAX_ROWS`].
+    /// The rows, those with the most impressions first, then by name.
+    pub rows: Vec<StatsRow>,
+    /// The number of rows left out, beyond [`MAX_ROWS`].
     pub omitted: usize,
-    /// All of what was asked for together.
-    pub total: Figures,
+    /// The sum over everything that was asked for.
+    pub total: OutcomeFigures,
 }
 
-/// Figures of one group.
+/// One row of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// Which.
-    pub group: Group,
-    /// What is known of it.
-    pub figures: Figures,
+pub struct StatsRow {
+    /// What the row is about.
+    pub group: RowKey,
+    /// What was counted for it.
+    pub figures: OutcomeFigures,
 }
 
-/// What a row is about: what was asked for is there.
+/// What a row is about. A field is set if rows are split by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Group {
-    /// The offer.
+pub struct RowKey {
+    /// The offer, if rows are split by it.
     pub offer: Option<OfferNumber>,
-    /// The placement's number.
+    /// The placement's number, if rows are split by it.
     pub placement: Option<u16>,
-    /// The channel's number.
+    /// The channel's number, if rows are split by it.
     pub channel: Option<u16>,
-    /// The variant.
+    /// The variant, if rows are split by it.
     pub variant: Option<ArmNumber>,
     /// Days since 1970 in UTC, or [`EARLIER`].
     pub day: Option<u32>,
 }
 
-/// How often, and what can be concluded.
+/// What was counted, and the rates that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Figures {
-    /// How often an offer was decided on since the process began, and how often of these as a fallback. None where days are
-    /// asked for: decisions are not counted by day.
+pub struct OutcomeFigures {
+    /// How often offers were decided on since the process began, and how often of these as a fallback.
+    /// `None` where days are asked for, because decisions are not counted by day.
     pub decisions: Option<(u64, u64)>,
-    /// By [`OutcomeKind::index`].
-    pub counts: [u64; 4],
-    /// What it was worth, in thousandths.
+    /// The number of outcomes of each kind, by [`OutcomeKind::index`].
+    pub counts: [u64; OutcomeKind::COUNT],
+    /// What the outcomes were worth, in thousandths.
     pub value: i64,
-    /// Impressions before the process began.
+    /// Impressions counted before the process began.
     before: u64,
 }
 
 /// A proportion with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// The proportion.
+    /// The proportion that was observed, 0 to 1.
     pub rate: f64,
-    /// The interval's lower end.
+    /// The interval's lower end, 0 to 1.
     pub low: f64,
-    /// Its upper end.
+    /// The interval's upper end, 0 to 1.
     pub high: f64,
 }
 
-/// How customers were split.
+/// How customers were split between an experiment's variants.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Experiment {
-    /// The experiment.
+pub struct ExperimentSplit {
+    /// The name of the experiment.
     pub name: String,
-    /// Its variants in the order written.
-    pub variants: Vec<Variant>,
-    /// How often chance alone would split customers so unlike what was meant; none while there are too few.
+    /// Its variants, in the order written.
+    pub variants: Vec<VariantSplit>,
+    /// The probability that chance alone splits customers at least this far from the shares; `None` while
+    /// there are too few.
     pub p_value: Option<f64>,
-    /// Whether that is so seldom that something must be wrong.
+    /// Whether that is so improbable that something must be wrong.
     pub mismatch: bool,
 }
 
-/// A variant of an experiment.
+/// One variant and its customers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Variant {
-    /// Its name.
+pub struct VariantSplit {
+    /// The name of the variant.
     pub name: String,
-    /// The share of customers that is to be in it, 0 to 1.
+    /// The intended share of customers, 0 to 1.
     pub share: f64,
     /// About how many different customers were decided for in it since the process began.
     pub customers: u64,
 }
 
 impl Dimension {
-    /// All of them, in the order in which rows name them.
+    /// All dimensions, in the order in which rows name them.
     pub const ALL: [Dimension; 5] =
         [Dimension::Offer, Dimension::Placement, Dimension::Channel, Dimension::Variant, Dimension::Day];
 
-    /// Its name in questions and answers.
+    /// The dimension's name in questions and answers.
     pub fn name(self) -> &'static str {
         match self {
             Dimension::Offer => "offer",
@@ -204,29 +206,39 @@ impl Dimension {
 }
 
 impl Query {
-    /// Answers from what was counted. Numbers that the catalogue does not have are passed over.
-    pub fn answer<C, T, B>(&self, catalogue: &Catalogue, counted: Counted<C, T, B>) -> Stats
+    /// Answers from what was counted. Numbers that the catalogue does not have are skipped.
+    pub fn answer<C, T, B>(&self, catalogue: &Catalogue, counted: StatsSources<C, T, B>) -> Stats
     where
         C: IntoIterator<Item = Chosen>,
         T: IntoIterator<Item = Tallied>,
         B: IntoIterator<Item = Tallied>,
     {
         let with_decisions = self.from.is_none() && self.to.is_none() && !self.by.contains(&Dimension::Day);
-        let empty = Figures { decisions: with_decisions.then_some((0, 0)), ..Figures::default() };
+        let empty =
+            OutcomeFigures { decisions: with_decisions.then_some((0, 0)), ..OutcomeFigures::default() };
         let mut sums = Sums { query: self, catalogue, empty, rows: HashMap::default(), total: empty };
         if with_decisions {
             for Chosen { offer, place, arm, decisions, fallbacks } in counted.chosen {
-                let figures = Figures { decisions: Some((decisions, fallbacks)), ..Figures::default() };
+                let figures =
+                    OutcomeFigures { decisions: Some((decisions, fallbacks)), ..OutcomeFigures::default() };
                 sums.add((offer, place, arm), None, &figures);
             }
         }
         for Tallied { offer, place, arm, day, counts, value } in counted.tallied {
-            sums.add((offer, place, arm), Some(day), &Figures { counts, value, ..Figures::default() });
+            sums.add(
+                (offer, place, arm),
+                Some(day),
+                &OutcomeFigures { counts, value, ..OutcomeFigures::default() },
+            );
         }
         if with_decisions {
             for Tallied { offer, place, arm, day, counts, .. } in counted.tallied_before {
                 let before = counts[OutcomeKind::Impression.index()];
-                sums.add((offer, place, arm), Some(day), &Figures { before, ..Figures::default() });
+                sums.add(
+                    (offer, place, arm),
+                    Some(day),
+                    &OutcomeFigures { before, ..OutcomeFigures::default() },
+                );
             }
         }
         sums.finish()
@@ -238,13 +250,13 @@ impl Query {
     }
 }
 
-/// Rows in the making.
+/// The rows while they are summed up.
 struct Sums<'q> {
     query: &'q Query,
     catalogue: &'q Catalogue,
-    empty: Figures,
-    rows: HashMap<Group, Figures, FixedState>,
-    total: Figures,
+    empty: OutcomeFigures,
+    rows: HashMap<RowKey, OutcomeFigures, FixedState>,
+    total: OutcomeFigures,
 }
 
 impl Sums<'_> {
@@ -252,7 +264,7 @@ impl Sums<'_> {
         &mut self,
         (offer, place, arm): (OfferNumber, PlaceNumber, Option<ArmNumber>),
         day: Option<u32>,
-        figures: &Figures,
+        figures: &OutcomeFigures,
     ) {
         let Query { by, offer: of, placement, channel, variant, .. } = self.query;
         let (Some(at), Some(_)) = (self.catalogue.place(place), self.catalogue.offer(offer)) else { return };
@@ -263,7 +275,7 @@ impl Sums<'_> {
         if !asked {
             return;
         }
-        // A customer may be in variants of several experiments, so their sum is not what there is in all.
+        // A customer may be in variants of several experiments, so the variants do not add up to the total.
         if arm == *variant {
             self.total.add(figures);
         }
@@ -271,7 +283,7 @@ impl Sums<'_> {
         let wanted =
             if is_by(Dimension::Variant) && variant.is_none() { arm.is_some() } else { arm == *variant };
         if wanted {
-            let group = Group {
+            let group = RowKey {
                 offer: Some(offer).filter(|_| is_by(Dimension::Offer)),
                 placement: Some(at.placement).filter(|_| is_by(Dimension::Placement)),
                 channel: Some(at.channel).filter(|_| is_by(Dimension::Channel)),
@@ -283,10 +295,10 @@ impl Sums<'_> {
     }
 
     fn finish(self) -> Stats {
-        let mut rows: Vec<Row> =
-            self.rows.into_iter().map(|(group, figures)| Row { group, figures }).collect();
+        let mut rows: Vec<StatsRow> =
+            self.rows.into_iter().map(|(group, figures)| StatsRow { group, figures }).collect();
         let catalogue = self.catalogue;
-        let order = |a: &Row, b: &Row| in_order(catalogue, a, b);
+        let order = |a: &StatsRow, b: &StatsRow| in_order(catalogue, a, b);
         let omitted = rows.len().saturating_sub(MAX_ROWS);
         if omitted > 0 {
             rows.select_nth_unstable_by(MAX_ROWS, order);
@@ -297,14 +309,14 @@ impl Sums<'_> {
     }
 }
 
-/// Impressions falling, then names; days that are otherwise alike newest first.
-fn in_order(catalogue: &Catalogue, a: &Row, b: &Row) -> Ordering {
-    let impressions = |row: &Row| Reverse(row.figures.count(OutcomeKind::Impression));
+/// By impressions, falling; then by names; then by day, the newest first.
+fn in_order(catalogue: &Catalogue, a: &StatsRow, b: &StatsRow) -> Ordering {
+    let impressions = |row: &StatsRow| Reverse(row.figures.count(OutcomeKind::Impression));
     let offer =
-        |row: &Row| row.group.offer.and_then(|offer| catalogue.offer(offer)).map(|offer| &*offer.name);
-    let placement = |row: &Row| row.group.placement.and_then(|number| catalogue.placements.name(number));
-    let channel = |row: &Row| row.group.channel.and_then(|number| catalogue.channels.name(number));
-    let variant = |row: &Row| row.group.variant.and_then(|arm| catalogue.arms.name(arm.0));
+        |row: &StatsRow| row.group.offer.and_then(|offer| catalogue.offer(offer)).map(|offer| &*offer.name);
+    let placement = |row: &StatsRow| row.group.placement.and_then(|number| catalogue.placements.name(number));
+    let channel = |row: &StatsRow| row.group.channel.and_then(|number| catalogue.channels.name(number));
+    let variant = |row: &StatsRow| row.group.variant.and_then(|arm| catalogue.arms.name(arm.0));
     impressions(a)
         .cmp(&impressions(b))
         .then_with(|| offer(a).cmp(&offer(b)))
@@ -314,34 +326,34 @@ fn in_order(catalogue: &Catalogue, a: &Row, b: &Row) -> Ordering {
         .then_with(|| b.group.day.cmp(&a.group.day))
 }
 
-impl Figures {
-    /// How often this became of it.
+impl OutcomeFigures {
+    /// The number of outcomes of this kind.
     pub fn count(&self, kind: OutcomeKind) -> u64 {
         self.counts[kind.index()]
     }
 
-    /// Of what was decided since the process began, how much was reported as seen.
+    /// Of the decisions since the process began, the share that was reported as seen.
     pub fn shown(&self) -> Option<Rate> {
         let (decisions, _) = self.decisions?;
         wilson(self.count(OutcomeKind::Impression).saturating_sub(self.before), decisions)
     }
 
-    /// Of what was seen, how much was followed.
+    /// Of the impressions, the share that was clicked.
     pub fn click_through(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Click), self.count(OutcomeKind::Impression))
     }
 
-    /// Of what was seen, how much was taken.
+    /// Of the impressions, the share that was taken.
     pub fn conversion(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Convert), self.count(OutcomeKind::Impression))
     }
 
-    /// Of what was followed, how much was taken.
+    /// Of the clicks, the share that was taken.
     pub fn click_conversion(&self) -> Option<Rate> {
         wilson(self.count(OutcomeKind::Convert), self.count(OutcomeKind::Click))
     }
 
-    fn add(&mut self, more: &Figures) {
+    fn add(&mut self, more: &OutcomeFigures) {
         if let (Some((decisions, fallbacks)), Some(more)) = (&mut self.decisions, more.decisions) {
             *decisions = decisions.saturating_add(more.0);
             *fallbacks = fallbacks.saturating_add(more.1);
@@ -354,9 +366,9 @@ impl Figures {
     }
 }
 
-/// The score interval (Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927): right
-/// for few trials and for rates near 0 and 1 too. None without trials, or with more successes than trials, which is no proportion
-/// (a client that reports clicks but no impressions).
+/// The score interval (Wilson, *Probable inference, the law of succession, and statistical inference*, JASA
+/// 1927). It is also right for few trials and for rates near 0 and 1. The result is `None` without trials,
+/// or with more successes than trials: a client that reports clicks but no impressions gives no proportion.
 ///
 /// ```
 /// let rate = usher::insight::stats::wilson(10, 100).unwrap();
@@ -374,7 +386,7 @@ pub fn wilson(successes: u64, trials: u64) -> Option<Rate> {
     let square = Z * Z;
     let centre = (rate + square / (2.0 * n)) / (1.0 + square / n);
     let half = Z / (1.0 + square / n) * (rate * (1.0 - rate) / n + square / (4.0 * n * n)).sqrt();
-    // At the ends rounding would leave a trace of what is exactly 0 and 1.
+    // At the ends, rounding would leave a trace of what is exactly 0 or 1.
     let low = if successes == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if successes == trials { 1.0 } else { (centre + half).min(1.0) };
     Some(Rate { rate, low, high })
@@ -388,7 +400,7 @@ mod tests {
     use crate::rules::catalogue::Additions;
     use crate::rules::catalogue::{OfferEntry, PlaceEntry};
 
-    const IMPRESSION: [u64; 4] = [1, 0, 0, 0];
+    const IMPRESSION: [u64; OutcomeKind::COUNT] = [1, 0, 0, 0];
 
     /// Offers `zinc`, `gold` and many more; placements `home` and `chat` on `app` and `web`; two arms.
     fn catalogue(offers: u32) -> Catalogue {
@@ -414,7 +426,13 @@ mod tests {
         }])
     }
 
-    fn tallied(offer: u32, place: u16, arm: Option<u16>, day: u32, counts: [u64; 4]) -> Tallied {
+    fn tallied(
+        offer: u32,
+        place: u16,
+        arm: Option<u16>,
+        day: u32,
+        counts: [u64; OutcomeKind::COUNT],
+    ) -> Tallied {
         let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
         Tallied { offer, place, arm: arm.map(ArmNumber), day, counts, value: counts[3] as i64 * 1_500 }
     }
@@ -443,19 +461,19 @@ mod tests {
             tallied(1, 9, None, 20_001, [1, 1, 1, 1]),
         ];
         let tallied_before = tallied[..1].to_vec();
-        query.answer(&catalogue(2), Counted { chosen, tallied, tallied_before })
+        query.answer(&catalogue(2), StatsSources { chosen, tallied, tallied_before })
     }
 
-    /// Rows as `names: decisions/fallbacks counts value`.
+    /// Compares rows, written as `names: decisions/fallbacks counts value`.
     fn check(query: &Query, expected: &[&str], total: &str) {
         let catalogue = catalogue(2);
-        let figures = |figures: &Figures| {
+        let figures = |figures: &OutcomeFigures| {
             let decisions =
                 figures.decisions.map_or("-".into(), |(all, fallbacks)| format!("{all}/{fallbacks}"));
             let [seen, clicks, dismissed, taken] = figures.counts;
             format!("{decisions} {seen} {clicks} {dismissed} {taken} {}", figures.value)
         };
-        let row = |Row { group, figures: of }: &Row| {
+        let row = |StatsRow { group, figures: of }: &StatsRow| {
             let names = [
                 group.offer.map(|offer| catalogue.offer(offer).unwrap().name.to_string()),
                 group.placement.map(|number| catalogue.placements.name(number).unwrap().to_owned()),
@@ -476,7 +494,7 @@ mod tests {
         const ALL: &str = "109/9 110 69 1 3 4500";
         let by = |by: &[Dimension]| Query { by: by.to_vec(), ..Query::default() };
         check(&by(&[]), &[": 109/9 110 69 1 3 4500"], ALL);
-        // As many impressions: by name.
+        // As many impressions, so by name.
         check(&by(&[Offer]), &["gold: 9/9 55 60 0 1 1500", "zinc: 100/0 55 9 1 2 3000"], ALL);
         check(&by(&[Channel]), &["web: 9/9 65 61 0 1 1500", "app: 100/0 45 8 1 2 3000"], ALL);
         check(
@@ -537,12 +555,13 @@ mod tests {
         assert_eq!(rate(zinc.figures.click_conversion()), Some(2.0 / 9.0));
         assert_eq!(gold.figures.click_through(), None, "more clicks than impressions");
         assert_eq!(gold.figures.shown(), None, "more impressions than decisions");
-        assert_eq!(Figures::default().conversion(), None);
+        assert_eq!(OutcomeFigures::default().conversion(), None);
     }
 
     #[test]
     fn intervals_are_those_of_wilson() {
-        // The first four: Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998.
+        // The first four are from Newcombe, Two-sided confidence intervals for the single proportion,
+        // Statistics in Medicine 1998.
         for (successes, trials, low, high) in [
             (81, 263, 0.2553, 0.3662),
             (15, 148, 0.0624, 0.1605),
@@ -574,8 +593,8 @@ mod tests {
             })
             .collect();
         let query = Query { by: vec![Dimension::Offer], ..Query::default() };
-        let found =
-            query.answer(&catalogue, Counted { chosen: [], tallied: tallied.clone(), tallied_before: [] });
+        let found = query
+            .answer(&catalogue, StatsSources { chosen: [], tallied: tallied.clone(), tallied_before: [] });
         assert_eq!((found.rows.len(), found.omitted), (MAX_ROWS, 500));
         assert_eq!(found.total.counts[0], tallied.iter().map(|row| row.counts[0]).sum::<u64>());
         let seen: Vec<u64> = found.rows.iter().map(|row| row.figures.counts[0]).collect();

@@ -1,6 +1,8 @@
-//! What computed features take from an event, compiled from a schema: for each type of event who computes from it, with the
-//! conditions. An event is looked at once, when it comes in; what its record carries is all that the fold needs, so neither
-//! a condition nor a time zone is looked at again.
+//! What computed features take from an event, compiled from a schema: for each event type, the features
+//! that compute from it, with their conditions.
+//!
+//! An event is looked at once, when it comes in. Its record carries everything that the fold needs, so the
+//! fold evaluates no condition and needs no time zone.
 
 use std::sync::Arc;
 
@@ -13,41 +15,42 @@ use crate::schema::{ContextId, EventType, FeatureId, Kind, Schema, When};
 /// Reads a schema together with the conditions in it.
 ///
 /// # Errors
-/// Everything that is wrong with the schema; if nothing is, all conditions on events that do not compile.
+/// Everything that is wrong with the schema. If nothing is, every condition on events that does not
+/// compile.
 pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
     let schema = Arc::new(Schema::parse(file, text)?);
     Intake::compile(&schema)?;
     Ok(schema)
 }
 
-/// What is computed from events.
+/// What the computed features of one schema take from events.
 #[derive(Debug, Clone)]
 pub struct Intake {
     schema: Arc<Schema>,
-    /// By the schema's event types.
-    events: Vec<Taken>,
+    /// One entry per event type, in the schema's order.
+    events: Vec<TakenEvent>,
 }
 
 /// What is computed from events of one type.
 #[derive(Debug, Clone)]
-struct Taken {
-    /// Its context is what such an event carries.
+struct TakenEvent {
+    /// A schema whose context is what such an event carries.
     carried: Schema,
-    /// Each once, however many features have it.
+    /// Each condition once, however many features have it.
     conditions: Vec<Expression>,
-    features: Vec<Taking>,
+    features: Vec<TakenFeature>,
 }
 
-/// A feature that is computed from them.
+/// A feature that is computed from these events.
 #[derive(Debug, Clone)]
-struct Taking {
+struct TakenFeature {
     feature: FeatureId,
     property: Option<usize>,
     condition: Option<usize>,
 }
 
 impl Intake {
-    /// Of a schema without events.
+    /// The intake of a schema without events.
     pub fn empty() -> Intake {
         Intake { schema: Arc::new(Schema::empty()), events: Vec::new() }
     }
@@ -55,10 +58,10 @@ impl Intake {
     /// What the computed features of a schema take from its events.
     ///
     /// # Errors
-    /// All conditions that do not compile, each where it stands in the schema.
+    /// Every condition that does not compile, with its place in the schema.
     pub fn compile(schema: &Arc<Schema>) -> Result<Intake, Problems> {
         let mut problems = Problems::new();
-        let mut events: Vec<Taken> = schema.events().iter().map(Taken::new).collect();
+        let mut events: Vec<TakenEvent> = schema.events().iter().map(TakenEvent::new).collect();
         for (number, feature) in schema.features().iter().enumerate() {
             let Kind::Computed(computed) = &feature.kind else { continue };
             let Some(id) = schema.event_id(&computed.event) else { continue };
@@ -74,20 +77,21 @@ impl Intake {
                 None => None,
             };
             let property = computed.property.as_ref().and_then(|(name, _)| event.property_id(name));
-            taken.features.push(Taking { feature: FeatureId(number as u16), property, condition });
+            taken.features.push(TakenFeature { feature: FeatureId(number as u16), property, condition });
         }
         problems.or(Intake { schema: Arc::clone(schema), events })
     }
 
-    /// What features take from an event, each with the code for [`Schema::take`]: the event's place in the schema's
-    /// [`events`](Schema::events), when it was in seconds since 1970, its properties by their place, each at most once, read with
-    /// their kinds. Nothing from what is no event of this schema.
+    /// What features take from an event, each with the code for [`Schema::take`]. `event` is the index in
+    /// the schema's [`events`](Schema::events), and `at` is in seconds since 1970. Properties come by their
+    /// index, each at most once, read as their kinds say. An index that is no event of this schema gives
+    /// nothing.
     pub fn facts(&self, event: usize, at: u32, properties: &[(usize, Value<'_>)]) -> Vec<(FeatureId, u64)> {
         let Some(taken) = self.events.get(event).filter(|taken| !taken.features.is_empty()) else {
             return Vec::new();
         };
         let held = taken.held(properties);
-        let fact = |taking: &Taking| {
+        let fact = |taking: &TakenFeature| {
             let Kind::Computed(computed) = &self.schema.feature(taking.feature).kind else { return None };
             if taking.condition.is_some_and(|condition| !held[condition]) {
                 return None;
@@ -101,12 +105,12 @@ impl Intake {
     }
 }
 
-impl Taken {
-    fn new(event: &EventType) -> Taken {
-        Taken { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
+impl TakenEvent {
+    fn new(event: &EventType) -> TakenEvent {
+        TakenEvent { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
     }
 
-    /// The number of a condition on such events.
+    /// The number of a condition on such events, which is compiled if it is new.
     fn condition(&mut self, event: &EventType, when: &When) -> Result<usize, Problems> {
         if let Some(known) = self.conditions.iter().position(|condition| *condition.text == *when.text) {
             return Ok(known);
@@ -117,7 +121,7 @@ impl Taken {
         Ok(self.conditions.len() - 1)
     }
 
-    /// Whether each condition holds.
+    /// For each condition, whether it holds.
     fn held(&self, properties: &[(usize, Value<'_>)]) -> Vec<bool> {
         if self.conditions.is_empty() {
             return Vec::new();
@@ -157,7 +161,8 @@ events:
       level: {kind: enum, values: [low, mid, high], ordered: true}
 ";
 
-    /// What is taken from an event with these properties, in JSON: `feature code` each, without those that are hashes.
+    /// What is taken from an event with these properties, in JSON: `feature code` each, without those that
+    /// are hashes.
     fn facts(event: &str, properties: &str) -> Vec<String> {
         let schema = Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap());
         let intake = Intake::compile(&schema).unwrap();
@@ -179,7 +184,8 @@ events:
 
     #[test]
     fn features_take_their_code_where_their_condition_holds() {
-        // In Shanghai it is the 11,574th day after the first of 1970; one more for what is before, one for nothing.
+        // In Shanghai it is the 11,574th day after the first of 1970. One more stands for everything
+        // before, one for nothing.
         const DAY: &str = "days 11576";
         let viewed = |properties: &str| facts("page_view", properties);
         assert_eq!(viewed("{}"), ["views 1", DAY, "unlevelled 1"]);

@@ -1,5 +1,5 @@
-//! What comes back: events read and checked, the features that are computed from them, and the signed tokens that tie an
-//! outcome to its decision.
+//! What comes back from channels: events are read and checked, and computed features take from them what
+//! they need. Signed tokens tie an outcome to its decision.
 
 pub mod computed;
 pub mod read;

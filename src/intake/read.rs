@@ -1,5 +1,5 @@
-//! An event as somebody sent it, checked: names become numbers, properties are typed by the schema, the token is believed
-//! only if it is ours.
+//! An event as it was sent, checked: names become numbers, the schema types the properties, and a token is
+//! believed only if it was signed here.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -18,24 +18,24 @@ use crate::schema::value::{Time, Value};
 
 const FIELDS: [&str; 9] =
     ["id", "type", "customer", "token", "offer", "placement", "channel", "at", "properties"];
-/// Bytes of an event's id at most.
+/// The most bytes that an event's id may have.
 const MAX_ID_BYTES: usize = 64;
-/// What an outcome may be worth at most, either way.
+/// The largest amount that an outcome may be worth, gained or lost.
 const MAX_VALUE: f64 = 1e12;
 
 /// Reads events against one engine.
-pub struct Reader<'r> {
-    /// Whose names count.
+pub struct EventReader<'r> {
+    /// The engine whose names count.
     pub engine: &'r Engine,
-    /// What computed features take from events, of the same schema.
+    /// What computed features take from events, from the same schema.
     pub intake: &'r Intake,
-    /// What tokens are checked with, and how long they are good.
+    /// What checks tokens, and how long a token is accepted.
     pub tokens: &'r Tokens,
-    /// When the event was received.
+    /// The time at which the event was received.
     pub now: Time,
 }
 
-/// What an outcome is of, as far as the sender tells.
+/// What an outcome belongs to, as far as the sender says.
 struct Subject {
     offer: OfferNumber,
     place: PlaceNumber,
@@ -45,11 +45,11 @@ struct Subject {
     segment: u8,
 }
 
-impl Reader<'_> {
-    /// The event here, as a change to its customer.
+impl EventReader<'_> {
+    /// The event at this place, as a change to its customer.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// Everything that is wrong with it.
     pub fn event(&self, at: &Cursor<'_, '_>) -> Result<Update, Problems> {
         let mut problems = Problems::new();
         let update = self.read(at, &mut problems);
@@ -80,7 +80,7 @@ impl Reader<'_> {
             None => {
                 for field in ["token", "offer", "placement", "channel"] {
                     if let Some(at) = object.given(field) {
-                        let detail = format!("`{field}` belongs to outcomes, `{name}` is none");
+                        let detail = format!("`{field}` belongs to outcomes, and `{name}` is not one");
                         let outcomes = OutcomeKind::ALL.map(OutcomeKind::name).join(", ");
                         problems.push(at.key_problem(detail).hint(format!("outcomes: {outcomes}")));
                     }
@@ -88,14 +88,15 @@ impl Reader<'_> {
                 None
             }
         };
-        // Not before it was decided, nor in the future, which the clock of another node may be in.
+        // Not before it was decided. Not in the future either, where another node's clock may be.
         let at = outcome.as_ref().map_or(when, |outcome| when.max(outcome.decided)).min(received);
         let facts = self.intake.facts(event_type, at, &properties);
         let event = Event { at, received, id, facts, outcome };
         Some(Update { customer: customer?, change: Change::Event(Box::new(event)) })
     }
 
-    /// When it happened: now, unless it says; a clock that is a little ahead is taken as now.
+    /// When the event happened: now, unless it says otherwise. A clock that is a little ahead counts as
+    /// now.
     fn when(&self, object: &Object<'_, '_>, received: u32, problems: &mut Problems) -> Option<u32> {
         let Some(at) = object.get("at") else { return Some(received) };
         let text = at.text(problems)?;
@@ -114,14 +115,14 @@ impl Reader<'_> {
         if -ahead > i64::from(MAX_LATE_S) {
             let days = MAX_LATE_S / 86_400;
             problems.push(
-                at.problem(format!("{text} is more than {days} days ago: no window looks back so far")),
+                at.problem(format!("{text} is more than {days} days ago: no window looks back that far")),
             );
             return None;
         }
         Some((i64::from(received) + ahead.min(0)).max(0) as u32)
     }
 
-    /// The properties that are given, by their places in the declaration.
+    /// The properties that are given, by their index in the declaration.
     fn properties<'n>(
         &self,
         object: &Object<'_, 'n>,
@@ -153,7 +154,7 @@ impl Reader<'_> {
         found
     }
 
-    /// What the outcome is of: what the token says, or offer, placement and channel.
+    /// What the outcome belongs to: what the token says, or else offer, placement and channel.
     fn subject(
         &self,
         object: &Object<'_, '_>,
@@ -164,7 +165,7 @@ impl Reader<'_> {
         let Some(at) = object.get("token") else { return self.named(object, when, problems) };
         for field in ["offer", "placement", "channel"] {
             if let Some(at) = object.given(field) {
-                problems.push(at.key_problem(format!("the token says the `{field}` already: leave it out")));
+                problems.push(at.key_problem(format!("the token already says the `{field}`: leave it out")));
             }
         }
         let text = at.text(problems)?;
@@ -237,7 +238,7 @@ impl Reader<'_> {
             let place =
                 schema.events()[event_type].properties.iter().position(|property| &*property.name == name);
             if let (Some(place), Some(value)) = (place, value) {
-                properties.retain(|(given, _)| *given != place); // what it is of is known
+                properties.retain(|(given, _)| *given != place); // what it belongs to is known
                 properties.push((place, Value::Text(value.to_owned().into())));
             }
         }
@@ -258,11 +259,11 @@ impl Reader<'_> {
         let value = worth.and_then(|(_, value)| value.number()).unwrap_or(0.0);
         if value.abs() > MAX_VALUE {
             problems.push(Problem::new(format!(
-                "`value`: expected a number up to {MAX_VALUE:e} either way, found {value}"
+                "`value`: expected a number from -{MAX_VALUE:e} to {MAX_VALUE:e}, found {value}"
             )));
             return None;
         }
-        // The place in a budget that was held when it was decided is the one that is used up, whatever day it is now.
+        // The outcome uses up the place that the decision held in its budget, whatever day it is now.
         let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
             Time::from_seconds(i64::from(decided))
         } else {
@@ -270,7 +271,7 @@ impl Reader<'_> {
         };
         let budgets = self.engine.budget_uses(offer, kind, day_of).to_vec();
         let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
-        // Without a token nobody can tell a second click from a first.
+        // Without a token, nobody can tell a second click from a first.
         let lesson = known.filter(|_| nonce != 0).and_then(|offer| offer.lesson(segment));
         let value = (value * 1_000.0).round() as i64;
         Some(Outcome { kind, offer, place, arms, nonce, decided, value, budgets, lesson })
@@ -283,13 +284,14 @@ fn customer(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Customer
     CustomerId::new(text).map_err(|why| problems.push(at.problem(why))).ok()
 }
 
-/// The hash of its id; 0 if it has none. Devices may count their events alike, so it is the customer's.
+/// The hash of the event's id; 0 without an id. It includes the customer, because devices may number their
+/// events alike.
 fn id(object: &Object<'_, '_>, customer: Option<&CustomerId>, problems: &mut Problems) -> Option<u64> {
     let Some(at) = object.get("id") else { return Some(0) };
     let text = at.text(problems)?;
     if text.is_empty() || text.len() > MAX_ID_BYTES {
         problems.push(
-            at.problem(format!("an event's id has 1 to {MAX_ID_BYTES} bytes, this one {}", text.len())),
+            at.problem(format!("an event's id has 1 to {MAX_ID_BYTES} bytes; this one has {}", text.len())),
         );
         return None;
     }

@@ -1,5 +1,5 @@
-//! Proposition tokens: what a decision said, signed and handed to the channel, which sends it back with the outcome.
-//! Nothing is stored when a decision is made; any node that has the key can tell what an outcome belongs to.
+//! Proposition tokens: what a decision said, signed and handed to the channel, which sends it back with the
+//! outcome. A decision stores nothing. Any node that has the key can tell what an outcome belongs to.
 //!
 //! ```text
 //! bytes  what
@@ -17,12 +17,13 @@
 //!     *  how many arms, then each one's number
 //!    16  MAC: the first bytes of keyed BLAKE3 over everything above, by the MAC subkey
 //! ```
-//! Bytes marked `*` are unsigned LEB128 numbers of the fewest bytes. As text it is base64url without padding and with zero
-//! trailing bits, so a token has exactly one text. A key is 32 random bytes, of which BLAKE3's key derivation makes the
-//! two subkeys. A usual token has 78 characters (`benches/token.rs`).
+//! Bytes marked `*` are unsigned LEB128 numbers in the fewest bytes. The text is base64url without padding
+//! and with zero trailing bits, so a token has exactly one text. A key is 32 random bytes, from which
+//! BLAKE3's key derivation makes the two subkeys. A usual token has 78 characters (`benches/token.rs`).
 //!
-//! The MAC is checked before anything of the content is believed and before the customer is compared. So whoever makes up
-//! tokens learns nothing from what is answered, and whoever has a real one learns whose it is only by guessing right.
+//! The MAC is checked before any content is believed and before the customer is compared. So the answers
+//! teach nothing to those who make up tokens. Those who have a real token learn whose it is only by
+//! guessing right.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,28 +34,28 @@ use smallvec::SmallVec;
 
 use crate::schema::value::{SECOND, Time};
 
-/// Rule sets in a token at most.
+/// The most rule sets that a token names.
 pub const MAX_RULE_SETS_PER_TOKEN: usize = 16;
-/// Arms in a token at most.
+/// The most arms that a token names.
 pub const MAX_ARMS: usize = 16;
-/// Characters of a token's text at most.
+/// The most characters in a token's text.
 pub const MAX_TOKEN_BYTES: usize = (MAX_RAW_BYTES * 4).div_ceil(3);
-/// Bytes of a key.
+/// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// How long a token is accepted unless told otherwise, in seconds: 30 days.
+/// Seconds for which a token is accepted unless configured otherwise: 30 days.
 pub const DEFAULT_LIFE: u32 = 30 * 24 * 3600;
-/// Seconds by which the clock of the node that decided may be ahead.
+/// Seconds by which the deciding node's clock may be ahead of this node's.
 pub const MAX_AHEAD: u32 = 300;
 
 const VERSION: u8 = 1;
 const CUSTOMER_BYTES: usize = 8;
 const MAC_BYTES: usize = 16;
-/// Up to and with the rank.
+/// Bytes from the beginning up to the rank, which is included.
 const HEAD_BYTES: usize = 1 + 1 + 4 + 8 + CUSTOMER_BYTES + 4 + 1 + 1;
 const CUSTOMER_AT: usize = 14;
-/// Bytes of the longest number of 16 bits.
+/// Bytes of the longest 16-bit number in LEB128.
 const U16_BYTES: usize = 3;
-/// Bytes of the longest number of 32 bits.
+/// Bytes of the longest 32-bit number in LEB128.
 const U32_BYTES: usize = 5;
 const MAX_BODY_BYTES: usize = HEAD_BYTES
     + U32_BYTES
@@ -66,49 +67,49 @@ const MAX_BODY_BYTES: usize = HEAD_BYTES
 const MIN_RAW_BYTES: usize = HEAD_BYTES + 5 + MAC_BYTES;
 const MAX_RAW_BYTES: usize = MAX_BODY_BYTES + MAC_BYTES;
 
-/// What a token says. The customer is not in it to be read, only to be compared.
+/// What a token says. It holds the customer only as a hash to compare with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
-    /// When it was decided, in seconds since 1970.
+    /// The time of the decision, in seconds since 1970.
     pub decided: u32,
-    /// Which decision and place in it; what counts an outcome once.
+    /// Identifies the decision and the place in it, so that an outcome counts once.
     pub nonce: u64,
-    /// Number and version of each rule set that had a say. Beyond [`MAX_RULE_SETS_PER_TOKEN`] they are left out, so the offer's own
-    /// comes first.
+    /// Number and version of each rule set that had a say, the offer's own first. Those beyond
+    /// [`MAX_RULE_SETS_PER_TOKEN`] are left out.
     pub rule_sets: SmallVec<[(u16, u32); 8]>,
-    /// The offer's number.
+    /// The offer's number in the catalogue.
     pub offer: u32,
     /// The treatment's number within the offer.
     pub treatment: u16,
     /// The number of placement and channel.
     pub place: u16,
-    /// Numbers of the variants that the customer is in; beyond [`MAX_ARMS`] they are left out.
+    /// Numbers of the arms that the customer is in; those beyond [`MAX_ARMS`] are left out.
     pub arms: SmallVec<[u16; 4]>,
-    /// The segment that propensities were learned for.
+    /// The segment for which propensities were learned.
     pub segment: u8,
-    /// Where it was shown, from 0.
+    /// Its place among the propositions, from 0.
     pub rank: u8,
-    /// How probable the choice was.
+    /// The probability of the choice, 0 to 1.
     pub propensity: f32,
 }
 
-/// What signing and checking takes: the keys, and how long a token lives.
+/// What signing and checking takes: the keys, and how long a token is accepted.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    /// By which tokens are signed and checked.
-    pub keys: Arc<Keys>,
-    /// Seconds after the decision in which its token is accepted.
+    /// The keys that sign and check tokens.
+    pub keys: Arc<SigningKeys>,
+    /// Seconds after the decision for which its token is accepted.
     pub life: u32,
 }
 
-/// The keys that are live: one, or two while one takes the other's place. The first signs.
-pub struct Keys {
-    first: Key,
-    second: Option<Key>,
+/// The keys in use: one, or two while one replaces the other. The first signs.
+pub struct SigningKeys {
+    first: SigningKey,
+    second: Option<SigningKey>,
 }
 
-/// One key; its bytes are not shown.
-pub struct Key {
+/// One key. `Debug` does not show its bytes.
+pub struct SigningKey {
     id: u8,
     mac: [u8; KEY_BYTES],
     customer: [u8; KEY_BYTES],
@@ -116,35 +117,35 @@ pub struct Key {
 
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
-    /// No token of this format; what was found.
+pub enum TokenFault {
+    /// It is not a token of this format; why not.
     Malformed(&'static str),
-    /// Signed, if at all, by a key of this id, which is not live here.
+    /// Its key has this id, and no such key is in use here.
     UnknownKey(u8),
-    /// Not signed by the key that it names, or altered since.
+    /// The key that it names did not sign it, or it was altered since.
     Forged,
-    /// A token that was signed here, for somebody else.
+    /// It was signed here, but for another customer.
     OtherCustomer,
-    /// Decided later than now; both in seconds since 1970.
+    /// It was decided later than now. Both times are in seconds since 1970.
     Future {
-        /// When it was decided.
+        /// The time of the decision.
         decided: u32,
         /// The time by this node's clock.
         now: u32,
     },
-    /// Its life is over.
+    /// It is older than tokens are accepted.
     Expired {
-        /// When it was decided, in seconds since 1970.
+        /// The time of the decision, in seconds since 1970.
         decided: u32,
-        /// How long tokens live, in seconds.
+        /// How long tokens are accepted, in seconds.
         life: u32,
     },
 }
 
-impl Key {
-    /// The key of these bytes, which are random and known to nobody else.
-    pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> Key {
-        Key {
+impl SigningKey {
+    /// The key with these bytes, which must be random and secret.
+    pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> SigningKey {
+        SigningKey {
             id,
             mac: blake3::derive_key("usher 2026 proposition token, MAC", material),
             customer: blake3::derive_key("usher 2026 proposition token, customer", material),
@@ -159,23 +160,23 @@ impl Key {
     }
 }
 
-impl Keys {
-    /// One key that signs and checks.
-    pub fn one(key: Key) -> Keys {
-        Keys { first: key, second: None }
+impl SigningKeys {
+    /// One key, which signs and checks.
+    pub fn one(key: SigningKey) -> SigningKeys {
+        SigningKeys { first: key, second: None }
     }
 
-    /// Two keys that check, of which the first signs; none if they have the same id.
-    pub fn two(first: Key, second: Key) -> Option<Keys> {
-        (first.id != second.id).then_some(Keys { first, second: Some(second) })
+    /// Two keys that check, of which the first signs; `None` if they have the same id.
+    pub fn two(first: SigningKey, second: SigningKey) -> Option<SigningKeys> {
+        (first.id != second.id).then_some(SigningKeys { first, second: Some(second) })
     }
 
-    /// The id of the key that signs, then of the other.
+    /// The id of the key that signs, then that of the other.
     pub fn ids(&self) -> impl Iterator<Item = u8> {
         [Some(&self.first), self.second.as_ref()].into_iter().flatten().map(|key| key.id)
     }
 
-    /// Appends the text of `token`, for this customer.
+    /// Appends the text of `token`, signed for this customer.
     pub fn sign(&self, token: &Token, customer: &str, out: &mut String) {
         let key = &self.first;
         let mut raw = Raw { bytes: [0; MAX_RAW_BYTES], length: 0 };
@@ -203,50 +204,50 @@ impl Keys {
         let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, raw.bytes()).as_bytes());
         raw.put(&mac);
         let mut text = [0; MAX_TOKEN_BYTES];
-        // The text is as long as the longest token, and base64 is ASCII: neither can fail.
+        // The buffer fits the longest token, and base64 is ASCII: neither can fail.
         let length = URL_SAFE_NO_PAD.encode_slice(raw.bytes(), &mut text).unwrap_or(0);
         out.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default());
     }
 
-    /// What the token of this text says, if it was signed for this customer by a key that is live and not more than
+    /// What this token says. It must be signed for this customer, with a key in use, and decided at most
     /// `life` seconds before `now` (seconds since 1970).
     ///
     /// # Errors
-    /// The first thing that is wrong, in the order of [`Wrong`].
-    pub fn check(&self, text: &str, customer: &str, now: u32, life: u32) -> Result<Token, Wrong> {
+    /// The first thing that is wrong, in the order of [`TokenFault`].
+    pub fn check(&self, text: &str, customer: &str, now: u32, life: u32) -> Result<Token, TokenFault> {
         if text.len() > MAX_TOKEN_BYTES {
-            return Err(Wrong::Malformed("it is too long"));
+            return Err(TokenFault::Malformed("it is too long"));
         }
         let mut raw = [0; MAX_RAW_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut raw);
-        let length = length.map_err(|_| Wrong::Malformed("it is not base64url without padding"))?;
+        let length = length.map_err(|_| TokenFault::Malformed("it is not base64url without padding"))?;
         if length < MIN_RAW_BYTES {
-            return Err(Wrong::Malformed("it is too short"));
+            return Err(TokenFault::Malformed("it is too short"));
         }
         let (body, mac) = raw[..length].split_at(length - MAC_BYTES);
         if body[0] != VERSION {
-            return Err(Wrong::Malformed("it is of a format that this release does not know"));
+            return Err(TokenFault::Malformed("this release does not know its format"));
         }
-        let key = self.find(body[1]).ok_or(Wrong::UnknownKey(body[1]))?;
+        let key = self.find(body[1]).ok_or(TokenFault::UnknownKey(body[1]))?;
         let expected = blake3::keyed_hash(&key.mac, body);
         if !is_mac(mac, &expected) {
-            return Err(Wrong::Forged);
+            return Err(TokenFault::Forged);
         }
-        let token = read(body).ok_or(Wrong::Malformed("its content is not what this release writes"))?;
+        let token = read(body).ok_or(TokenFault::Malformed("its content is not what this release writes"))?;
         if body[CUSTOMER_AT..][..CUSTOMER_BYTES] != key.customer(token.nonce.to_le_bytes(), customer) {
-            return Err(Wrong::OtherCustomer);
+            return Err(TokenFault::OtherCustomer);
         }
         let decided = token.decided;
         if decided > now.saturating_add(MAX_AHEAD) {
-            return Err(Wrong::Future { decided, now });
+            return Err(TokenFault::Future { decided, now });
         }
         if now.saturating_sub(decided) > life {
-            return Err(Wrong::Expired { decided, life });
+            return Err(TokenFault::Expired { decided, life });
         }
         Ok(token)
     }
 
-    fn find(&self, id: u8) -> Option<&Key> {
+    fn find(&self, id: u8) -> Option<&SigningKey> {
         if self.first.id == id {
             return Some(&self.first);
         }
@@ -259,14 +260,15 @@ fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|i| hash[i])
 }
 
-/// Whether these are the first bytes of `expected`, in a time that does not tell how many of them are.
+/// Whether these are the first bytes of `expected`, in a time that does not depend on how many of them
+/// match.
 fn is_mac(found: &[u8], expected: &blake3::Hash) -> bool {
     let mut whole = *expected.as_bytes();
     whole[..MAC_BYTES].copy_from_slice(found);
     blake3::Hash::from_bytes(whole) == *expected
 }
 
-/// A token's bytes while they are put together.
+/// The bytes of a token while it is written.
 struct Raw {
     bytes: [u8; MAX_RAW_BYTES],
     length: usize,
@@ -291,7 +293,7 @@ impl Raw {
     }
 }
 
-/// The content of a body of at least [`HEAD_BYTES`], whose MAC was right.
+/// The content of a body of at least [`HEAD_BYTES`] whose MAC was right.
 fn read(body: &[u8]) -> Option<Token> {
     let (head, rest) = body.split_at(HEAD_BYTES);
     let mut numbers = Numbers { rest };
@@ -321,7 +323,7 @@ struct Numbers<'b> {
 }
 
 impl Numbers<'_> {
-    /// None at the end, for a number that does not fit, and for one of more bytes than it needs.
+    /// `None` at the end, for a number that does not fit `N`, and for one in more bytes than it needs.
     fn next<N: TryFrom<u64>>(&mut self) -> Option<N> {
         let mut number = 0;
         for at in 0..U32_BYTES {
@@ -340,55 +342,55 @@ impl Numbers<'_> {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.ids()).finish()
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Key").field(&self.id).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |seconds: u32| Time(i64::from(seconds) * SECOND);
         match *self {
-            Wrong::Malformed(what) => write!(
+            TokenFault::Malformed(what) => write!(
                 f,
-                "this is no proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
+                "this is not a proposition token: {what}; expected up to {MAX_TOKEN_BYTES} characters exactly as the decision \
                  gave them"
             ),
-            Wrong::UnknownKey(id) => write!(
+            TokenFault::UnknownKey(id) => write!(
                 f,
-                "the token names key {id}, which is not live here: nodes must have the same key file, and after two \
-                 rotations a key is gone"
+                "the token names key {id}, which is not in use here: all nodes need the same key file, and a key is gone \
+                 after two rotations"
             ),
-            Wrong::Forged => f.write_str(
+            TokenFault::Forged => f.write_str(
                 "the token was altered, or signed by another key: send it exactly as the decision gave it, to a node \
                  that has the same key file",
             ),
-            Wrong::OtherCustomer => f.write_str(
+            TokenFault::OtherCustomer => f.write_str(
                 "the token was given to another customer: send it with the customer id of the decision",
             ),
-            Wrong::Future { decided, now } => write!(
+            TokenFault::Future { decided, now } => write!(
                 f,
-                "the token is of {}, and it is {} here, more than {MAX_AHEAD} s before: set the nodes' clocks",
+                "the token is from {}, but it is {} here, more than {MAX_AHEAD} s earlier: set the nodes' clocks",
                 time(decided),
                 time(now)
             ),
-            Wrong::Expired { decided, life } => write!(
+            TokenFault::Expired { decided, life } => write!(
                 f,
-                "the token is of {} and has expired: tokens live {life} s; report outcomes sooner, or raise --token-life",
+                "the token is from {} and has expired: tokens are accepted for {life} s; report outcomes sooner, or raise --token-life",
                 time(decided)
             ),
         }
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for TokenFault {}
 
 #[cfg(test)]
 mod tests {
@@ -400,8 +402,8 @@ mod tests {
     const NOW: u32 = 1_790_000_000;
     const LIFE: u32 = DEFAULT_LIFE;
 
-    fn key(id: u8) -> Key {
-        Key::new(id, &[id; KEY_BYTES])
+    fn key(id: u8) -> SigningKey {
+        SigningKey::new(id, &[id; KEY_BYTES])
     }
 
     fn token() -> Token {
@@ -419,7 +421,7 @@ mod tests {
         }
     }
 
-    fn signed(keys: &Keys, token: &Token, customer: &str) -> String {
+    fn signed(keys: &SigningKeys, token: &Token, customer: &str) -> String {
         let mut text = String::new();
         keys.sign(token, customer, &mut text);
         text
@@ -440,9 +442,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_signed_is_read(token in any_token(), customer in ".{1,64}") {
-            let text = signed(&Keys::one(key(1)), &token, &customer);
+            let text = signed(&SigningKeys::one(key(1)), &token, &customer);
             prop_assert!(text.len() <= MAX_TOKEN_BYTES);
-            let read = Keys::one(key(1)).check(&text, &customer, token.decided, 0);
+            let read = SigningKeys::one(key(1)).check(&text, &customer, token.decided, 0);
             prop_assert_eq!(read, Ok(token));
         }
     }
@@ -462,7 +464,7 @@ mod tests {
             rank: u8::MAX,
             propensity: 1.0,
         };
-        let keys = Keys::one(key(255));
+        let keys = SigningKeys::one(key(255));
         let text = signed(&keys, &most, "c");
         assert_eq!(text.len(), MAX_TOKEN_BYTES);
         assert_eq!(keys.check(&text, "c", all, 0), Ok(most.clone()));
@@ -474,18 +476,21 @@ mod tests {
 
     #[test]
     fn what_is_written_never_changes() {
-        // Tokens of a release that is being replaced are checked by the next: this text stays accepted.
+        // Tokens of a release that is being replaced must be accepted by the next one: this text stays
+        // valid.
         let text = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
-        assert_eq!(signed(&Keys::one(key(1)), &token(), "c-1001"), text);
-        assert_eq!(Keys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
+        assert_eq!(signed(&SigningKeys::one(key(1)), &token(), "c-1001"), text);
+        assert_eq!(SigningKeys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
     }
 
     #[test]
     fn any_alteration_is_refused() {
         let alterations = crate::testing::rounds(10_000, 100_000);
         let mut rng = fastrand::Rng::with_seed(2026);
-        let keys = Keys::two(key(1), key(2)).unwrap();
-        let other = Keys::two(Key::new(1, &[9; KEY_BYTES]), Key::new(2, &[8; KEY_BYTES])).unwrap();
+        let keys = SigningKeys::two(key(1), key(2)).unwrap();
+        let other =
+            SigningKeys::two(SigningKey::new(1, &[9; KEY_BYTES]), SigningKey::new(2, &[8; KEY_BYTES]))
+                .unwrap();
         let customers = ["c-1001", "c-1002", "客户-1"];
         let genuine: Vec<(String, &str)> = (0..64)
             .map(|i| {
@@ -507,12 +512,12 @@ mod tests {
         }
     }
 
-    /// A token's text and customer, one of them altered somehow.
+    /// A token's text and customer, one of them altered in some way.
     fn alter(
         text: &str,
         customer: &str,
         genuine: &[(String, &str)],
-        other: &Keys,
+        other: &SigningKeys,
         rng: &mut fastrand::Rng,
     ) -> (String, String) {
         let mut bytes = text.as_bytes().to_vec();
@@ -547,7 +552,7 @@ mod tests {
 
     #[test]
     fn every_other_last_character_is_refused() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         for arms in 0..3 {
             let text = signed(&keys, &Token { arms: (0..arms).collect(), ..token() }, "c");
             let (body, last) = text.split_at(text.len() - 1);
@@ -560,7 +565,7 @@ mod tests {
 
     #[test]
     fn a_token_lives_to_its_last_second_and_not_before_it_was_decided() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let decided = 1_000_000;
         let text = signed(&keys, &Token { decided, ..token() }, "c");
         let at = |now| keys.check(&text, "c", now, 100).map(|token| token.decided);
@@ -568,30 +573,30 @@ mod tests {
             assert_eq!(at(now), Ok(decided));
         }
         let now = decided - MAX_AHEAD - 1;
-        assert_eq!(at(now), Err(Wrong::Future { decided, now }));
-        assert_eq!(at(decided + 101), Err(Wrong::Expired { decided, life: 100 }));
+        assert_eq!(at(now), Err(TokenFault::Future { decided, now }));
+        assert_eq!(at(decided + 101), Err(TokenFault::Expired { decided, life: 100 }));
     }
 
     #[test]
     fn a_key_lives_as_long_as_it_is_one_of_the_two() {
-        let text = signed(&Keys::one(key(1)), &token(), "c");
-        let check = |keys: Keys| keys.check(&text, "c", NOW, LIFE).map(drop);
-        assert_eq!(check(Keys::two(key(2), key(1)).unwrap()), Ok(()));
-        assert_eq!(check(Keys::two(key(3), key(2)).unwrap()), Err(Wrong::UnknownKey(1)));
-        assert_eq!(check(Keys::one(Key::new(1, &[2; KEY_BYTES]))), Err(Wrong::Forged));
-        assert!(Keys::two(key(1), Key::new(1, &[2; KEY_BYTES])).is_none());
-        assert_eq!(Keys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
-        let both = Keys::two(key(2), key(1)).unwrap();
+        let text = signed(&SigningKeys::one(key(1)), &token(), "c");
+        let check = |keys: SigningKeys| keys.check(&text, "c", NOW, LIFE).map(drop);
+        assert_eq!(check(SigningKeys::two(key(2), key(1)).unwrap()), Ok(()));
+        assert_eq!(check(SigningKeys::two(key(3), key(2)).unwrap()), Err(TokenFault::UnknownKey(1)));
+        assert_eq!(check(SigningKeys::one(SigningKey::new(1, &[2; KEY_BYTES]))), Err(TokenFault::Forged));
+        assert!(SigningKeys::two(key(1), SigningKey::new(1, &[2; KEY_BYTES])).is_none());
+        assert_eq!(SigningKeys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
+        let both = SigningKeys::two(key(2), key(1)).unwrap();
         assert_eq!(
             signed(&both, &token(), "c"),
-            signed(&Keys::one(key(2)), &token(), "c"),
+            signed(&SigningKeys::one(key(2)), &token(), "c"),
             "the first signs"
         );
     }
 
     #[test]
     fn nobody_reads_the_customer_and_two_tokens_do_not_show_that_they_are_of_one() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let raw = |nonce, customer| {
             let text = signed(&keys, &Token { nonce, ..token() }, customer);
             URL_SAFE_NO_PAD.decode(text).unwrap()[CUSTOMER_AT..][..CUSTOMER_BYTES].to_vec()
@@ -599,13 +604,13 @@ mod tests {
         assert_ne!(raw(1, "c-1"), raw(2, "c-1"));
         assert_ne!(raw(1, "c-1"), raw(1, "c-2"));
         let text = signed(&keys, &token(), "c-1");
-        assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(Wrong::OtherCustomer));
+        assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(TokenFault::OtherCustomer));
         assert_eq!(format!("{keys:?} {:?}", key(1)), "[1] Key(1, ..)");
     }
 
     #[test]
     fn what_is_no_token_says_so() {
-        let keys = Keys::one(key(1));
+        let keys = SigningKeys::one(key(1));
         let text = signed(&keys, &token(), "c");
         let newer = format!("Ag{}", &text[2..]);
         for (text, says) in [
@@ -618,8 +623,8 @@ mod tests {
             let wrong = keys.check(text, "c", NOW, LIFE).unwrap_err().to_string();
             assert!(wrong.contains(says) && wrong.contains("as the decision"), "{wrong}");
         }
-        let wrong = Wrong::Expired { decided: NOW, life: 60 }.to_string();
-        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("live 60 s"), "{wrong}");
+        let wrong = TokenFault::Expired { decided: NOW, life: 60 }.to_string();
+        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("for 60 s"), "{wrong}");
     }
 
     #[test]
@@ -632,19 +637,19 @@ mod tests {
             let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, &body).as_bytes());
             body.extend(mac);
             let text = URL_SAFE_NO_PAD.encode(body);
-            Keys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()
+            SigningKeys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()
         };
-        assert_eq!(strange(&[0, 0, 0, 0, 0]), Wrong::OtherCustomer, "whole");
+        assert_eq!(strange(&[0, 0, 0, 0, 0]), TokenFault::OtherCustomer, "whole");
         for numbers in [
             &[0, 0, 0, 0, 0, 0][..],               // something after the end
-            &[0, 0, 0, 1, 0],                      // ends before
+            &[0, 0, 0, 1, 0],                      // ends too early
             &[0x80, 0, 0, 0, 0, 0],                // a byte too many
             &[0, 0xff, 0xff, 0x7f, 0, 0, 0],       // no u16
             &[0x80, 0x80, 0x80, 0x80, 0x80, 1, 0], // no u32
             &[0, 0, 0, MAX_RULE_SETS_PER_TOKEN as u8 + 1, 0],
             &[0, 0, 0, 0, MAX_ARMS as u8 + 1],
         ] {
-            assert!(matches!(strange(numbers), Wrong::Malformed(_)), "{numbers:?}");
+            assert!(matches!(strange(numbers), TokenFault::Malformed(_)), "{numbers:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Drawing with given probabilities, so that a draw can be repeated.
+//! Drawing with given probabilities, in a way that anyone can repeat.
 
-/// Which of several is chosen when chance says `u`, from 0 to below 1: number i with `probabilities[i]`. What has no
-/// probability is never chosen. Of none: 0.
+/// The index that chance `u` chooses, where 0 ≤ `u` < 1: index i with probability `probabilities[i]`. An
+/// index without probability is never chosen. An empty list gives 0.
 pub fn draw(probabilities: &[f64], u: f64) -> usize {
     let mut below = 0.0;
     let mut chosen = 0;
@@ -12,13 +12,14 @@ pub fn draw(probabilities: &[f64], u: f64) -> usize {
             break;
         }
     }
-    chosen // the last, should rounding leave the sum a little under 1
+    chosen // the last one, should rounding leave the sum a little under 1
 }
 
-/// A number from 0 to below 1, evenly spread, that belongs to a decision's seed, a placement, and a rank on it.
+/// An evenly spread number x, 0 ≤ x < 1, that belongs to a decision's seed, a placement and a rank on it.
 ///
-/// It is the output of SplitMix64 (Steele, Lea and Flood 2014) for the state `mix(seed) + (placement × 2³² + rank)`, its
-/// upper 53 bits over 2⁵³, where `mix` is SplitMix64's output for the state `seed`. In Python:
+/// It is the output of SplitMix64 (Steele, Lea and Flood 2014), the upper 53 bits over 2⁵³, for the state
+/// `mix(seed) + (placement × 2³² + rank)`. `mix(seed)` is SplitMix64's output for the state `seed`.
+/// In Python:
 ///
 /// ```text
 /// def splitmix(x):
@@ -69,7 +70,8 @@ mod tests {
 
     #[test]
     fn chance_is_even_over_seeds_placements_and_ranks() {
-        // 100 cells, 100,000 numbers each way: chi-square with 99 degrees of freedom exceeds 149 once in 1,000 times.
+        // 100 cells, 100,000 numbers each way. Chi-square with 99 degrees of freedom exceeds 149 once in
+        // 1,000 times.
         let even = |number: &dyn Fn(u32) -> f64| {
             let mut cells = [0_u32; 100];
             (0..100_000).for_each(|i| cells[(number(i) * 100.0) as usize] += 1);

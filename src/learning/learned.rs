@@ -1,46 +1,50 @@
-//! What was learnt of one offer on one placement: yeses and noes that fade, and impressions whose window is still open.
+//! What outcomes taught about one offer on one placement: fading counts of yes and no, and impressions
+//! still waiting for a click.
 
 use super::Posterior;
 
-/// Words of a [`Learned`] as the state keeps it.
+/// Length of a [`Learned`] in 64-bit words, as the state keeps it.
 pub const LEARNED_WORDS: usize = 3 + BUCKETS;
 
-/// Impressions whose window is open are counted in this many buckets of equal length.
+/// Number of equal buckets that count the impressions whose window is still open.
 const BUCKETS: usize = 16;
-/// A window is at most as long as this many buckets: the one that has begun and the one that is about to end come on top.
+/// The most buckets that a window may span. The bucket that has just begun and the one about to end come on
+/// top.
 const BUCKETS_OF_A_WINDOW: u32 = BUCKETS as u32 - 2;
 
-/// How fast is learnt and forgotten. Given with every call, because the rule set says it and may change.
+/// How fast learning and forgetting go. Every call passes it, because the rule set sets it and may change
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// How long after its decision an impression waits for a click.
+    /// Seconds that an impression waits for a click, counted from its decision.
     pub window_s: u32,
-    /// After this time a yes and a no count half; 0: they never fade.
+    /// Seconds after which a yes or a no counts half; 0 if they never fade.
     pub half_life_s: u32,
 }
 
-/// Yeses and noes, and the impressions that are neither yet.
+/// Counts of yes and no, and the impressions that are neither yet.
 ///
-/// Times are the fold's, in seconds. An impression is counted in a bucket by the time of its decision. A bucket is a
-/// fourteenth of the window long; it is settled once the window of its last second is over. Then its clicks become yeses,
-/// and its impressions without a click noes: together, since yeses that count at once, while their noes are yet to come,
-/// would make every offer look better the more it was shown of late. So an impression is settled after the window, at most
-/// a fourteenth of it (rounded up to a second) later. What comes later than that is not counted: it was a no already.
+/// Times are the fold's, in seconds. An impression is counted in a bucket by the time of its decision. A
+/// bucket is a fourteenth of the window long, rounded up to a second. It is settled once the window of its
+/// last second is over. Then its clicks become yeses, and its impressions without a click noes. Both must
+/// happen together: if a yes counted at once and its noes later, every offer would look better the more it
+/// was shown of late. So an impression is settled at the end of its window or up to one bucket later. A
+/// click that comes after that is not counted, because the impression is a no already.
 ///
-/// A click that overtakes its impression, or whose impression was lost, is a yes all the same.
+/// A click that overtakes its impression, or whose impression was lost, still counts as a yes.
 ///
-/// What it holds is a function of what it was told and when, to the last bit and on every machine: only operations that
-/// IEEE 754 defines exactly are used.
+/// The content depends only on what was reported and when, to the last bit and on every machine: only
+/// operations that IEEE 754 defines exactly are used.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Learned {
-    /// Settled yeses and noes, as they count at `at_s`.
+    /// Settled yeses and noes, with their weight as of `at_s`.
     yes: f64,
     no: f64,
-    /// The latest time that was told.
+    /// The latest time that any call has named.
     at_s: u32,
-    /// Length of a bucket; 0 before anything was counted.
+    /// Seconds in a bucket; 0 before anything was counted.
     bucket_s: u32,
-    /// Bucket number n (of the time from n × `bucket_s`) is at n modulo 16: only unsettled ones are not empty.
+    /// Bucket number n begins at n × `bucket_s` and stands at n modulo 16. Settled buckets are empty.
     buckets: [Bucket; BUCKETS],
 }
 
@@ -65,8 +69,8 @@ impl Learned {
         }
     }
 
-    /// Counts a click on an offer that was decided at `decided_s`. Each impression's first only: that is for the caller to
-    /// see to.
+    /// Counts a click on an offer that was decided at `decided_s`. The caller must pass on only the first
+    /// click of each impression.
     pub fn clicked(&mut self, decided_s: u32, now_s: u32, pace: Pace) {
         self.settle(now_s, pace);
         if let Some(bucket) = self.open(decided_s, pace) {
@@ -74,14 +78,15 @@ impl Learned {
         }
     }
 
-    /// Turns into yeses and noes what is due at `now_s`, and lets them fade. A time before the latest counts as that.
+    /// Turns what is due at `now_s` into yeses and noes, and lets them fade. A time earlier than the latest
+    /// counts as the latest.
     pub fn settle(&mut self, now_s: u32, pace: Pace) {
         self.cut_anew(pace.bucket_s());
         let now_s = now_s.max(self.at_s);
         let kept = half(now_s - self.at_s, pace.half_life_s);
         self.yes *= kept;
         self.no *= kept;
-        // In the order of time: the sum depends on it in its last bits.
+        // In the order of time, because the sum's last bits depend on the order.
         let oldest = self.oldest();
         for number in oldest..oldest + BUCKETS as u64 {
             let due_s = (number + 1) * u64::from(self.bucket_s) + u64::from(pace.window_s);
@@ -97,14 +102,14 @@ impl Learned {
         self.at_s = now_s;
     }
 
-    /// What is believed at `now_s`, given what was believed before anything was counted.
+    /// The belief at `now_s`, starting from the prior.
     pub fn posterior(&self, prior: Posterior, now_s: u32, pace: Pace) -> Posterior {
         let mut settled = self.clone();
         settled.settle(now_s, pace);
         Posterior { yes: prior.yes + settled.yes, no: prior.no + settled.no }
     }
 
-    /// Impressions and clicks that are not settled.
+    /// Impressions and clicks that are not settled yet.
     pub fn pending(&self) -> (u64, u64) {
         let add = |(shown, clicked), bucket: &Bucket| {
             (shown + u64::from(bucket.shown), clicked + u64::from(bucket.clicked))
@@ -112,7 +117,7 @@ impl Learned {
         self.buckets.iter().fold((0, 0), add)
     }
 
-    /// For snapshot and digest.
+    /// The content as words, for snapshot and digest.
     pub fn words(&self) -> [u64; LEARNED_WORDS] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         let mut words = [0; LEARNED_WORDS];
@@ -125,7 +130,7 @@ impl Learned {
         words
     }
 
-    /// Of its [`words`](Self::words); `None` if no `Learned` has such.
+    /// The reverse of [`words`](Self::words); `None` if no `Learned` can have these words.
     pub fn from_words(words: &[u64; LEARNED_WORDS]) -> Option<Learned> {
         let (low, high) = (|word: u64| word as u32, |word: u64| (word >> 32) as u32);
         let (yes, no) = (f64::from_bits(words[0]), f64::from_bits(words[1]));
@@ -137,20 +142,21 @@ impl Learned {
         (counts(yes) && counts(no) && cut).then_some(learned)
     }
 
-    /// The bucket of a decision, unless it is settled. Nothing is decided in the future.
+    /// The bucket of a decision; `None` if it is settled. A decision in the future counts as made now.
     fn open(&mut self, decided_s: u32, pace: Pace) -> Option<&mut Bucket> {
         let number = decided_s.min(self.at_s) / self.bucket_s;
         let due_s = (u64::from(number) + 1) * u64::from(self.bucket_s) + u64::from(pace.window_s);
         (due_s > u64::from(self.at_s)).then(|| &mut self.buckets[number as usize % BUCKETS])
     }
 
-    /// The lowest number that a bucket can have.
+    /// The lowest number that an unsettled bucket can have.
     fn oldest(&self) -> u64 {
         (u64::from(self.at_s / self.bucket_s) + 1).saturating_sub(BUCKETS as u64)
     }
 
-    /// Counts in buckets of this length from now on. What is in a bucket goes into the one that its last second is in (of
-    /// which a decision just before a change of the window may not find its impression: then that is a no too many).
+    /// Changes the length of buckets. What a bucket holds goes into the new bucket that its last second
+    /// falls into. A decision made just before such a change may miss its impression, which then counts as
+    /// one no too many.
     fn cut_anew(&mut self, bucket_s: u32) {
         if self.bucket_s == bucket_s {
             return;
@@ -173,7 +179,7 @@ impl Learned {
     }
 }
 
-/// What is left of 1 after a time: 2 to the power of −elapsed/half-life.
+/// The weight left after a time: 2^(−elapsed / half-life).
 fn half(elapsed_s: u32, half_life_s: u32) -> f64 {
     if half_life_s == 0 {
         return 1.0;
@@ -183,7 +189,8 @@ fn half(elapsed_s: u32, half_life_s: u32) -> f64 {
         return 0.0;
     }
     let part = f64::from(elapsed_s % half_life_s) / f64::from(half_life_s);
-    // exp by its series rather than the platform's, whose last bit differs: every node must fold to the same state.
+    // exp by its series: the platform's differs in the last bit, and every node must fold to the same
+    // state.
     let x = -part * std::f64::consts::LN_2;
     let series = (1..=18).rev().fold(1.0, |sum, k| 1.0 + sum * x / f64::from(k));
     series * f64::from_bits(u64::from(1_023 - whole) << 52)
@@ -209,7 +216,7 @@ mod tests {
             let posterior = learned.posterior(PRIOR, now, pace);
             assert_eq!((posterior.yes, posterior.no), (1.0 + yes, 9.0 + no), "at {now}");
         }
-        // Too late: it was a no already.
+        // Too late: it is a no already.
         learned.clicked(10_000, 11_500, pace);
         assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 2.0, no: 10.0 });
         // The click overtook the impression.
@@ -271,10 +278,10 @@ mod tests {
         assert_eq!(learned.posterior(PRIOR, 90 * DAY, long), Posterior { yes: 2.0, no: 28.0 });
     }
 
-    /// Everything that happened, as a list.
+    /// Keeps everything that happened in one list.
     #[derive(Default)]
     struct Naive {
-        /// Time of the decision, and whether it is a click.
+        /// Time of the decision, and whether the entry is a click.
         happened: Vec<(u32, bool)>,
         now_s: u32,
     }

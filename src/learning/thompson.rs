@@ -1,60 +1,64 @@
-//! Thompson's rule: choose what is best with the probability that it is the best (Thompson 1933).
+//! Thompson's rule: choose each offer with the probability that it is the best one (Thompson 1933).
 
 use super::curve::Curve;
 use super::{Posterior, draw};
 
-/// Candidates that are looked at, at most: of more, those with the best expected scores. The others have their share of the
-/// floor and nothing else.
+/// The most candidates that are compared: those with the best expected scores. The others get only their
+/// share of the floor.
 pub const MAX_LEARNED: usize = 64;
 
-/// At stake in a range of scores is the probability that the best score lies in it, without that of the candidate which has
-/// most of it. A range with no more than a little at stake is cut no further, one with much at stake in any case; so is one
-/// with some at stake in which most of a candidate's distribution lies, for what is in its middle would not be seen.
+/// When a range of scores is cut. What is *at stake* in a range is the probability that the best score lies
+/// there, minus the part of the candidate with the largest share of it. With `LITTLE` at stake or less, the
+/// range is not cut; with `MUCH` at stake it always is. With `SOME` at stake it is cut if most (`STEEP`) of
+/// one candidate's distribution lies there, since its middle would go unseen.
 const LITTLE: f64 = 5e-4;
 const SOME: f64 = 0.002;
 const MUCH: f64 = 0.1;
 const STEEP: f64 = 0.3;
-/// A range is cut no further if its halves come to the same, for every candidate, up to this.
+/// A range is cut no further if its halves add up to the whole within this, for every candidate.
 const CHANGE: f64 = 5e-4;
-/// How often a range may be cut in half, and how many ranges are looked at, at most.
+/// How often a range may be cut in half, and the most ranges that are looked at.
 const MAX_DEPTH: usize = 40;
 const MAX_RANGES: usize = 512;
-/// The two points of Gauss and Legendre in a range from 0 to 1.
+/// The two Gauss-Legendre points of the range from 0 to 1.
 const POINTS: [f64; 2] = [0.211_324_865_405_187_1, 0.788_675_134_594_812_9];
 
-/// What may be chosen, with what is known of its score.
+/// An offer that may be chosen, by what is known of its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Candidate {
-    /// A score that nothing has to be learnt about. Below 0 or not a number: 0.
+    /// A fixed score: nothing needs to be learned. A negative number or NaN counts as 0.
     Known(f64),
-    /// A chance that is being learnt, times a weight (value and boost), of which the same is said.
+    /// A chance that is still being learned, times a weight.
     Learned {
-        /// What is believed of the chance.
+        /// The belief about the chance.
         posterior: Posterior,
-        /// What it is worth.
+        /// Value × boost. A negative number or NaN counts as 0.
         weight: f64,
     },
 }
 
-/// Computes the probability that each of several candidates is the best, and keeps its memory for the next time.
+/// Computes the probability that each of several candidates is the best, and keeps its memory for the next
+/// call.
 ///
-/// The distribution of the best score is integrated numerically: the axis of scores is cut where candidates compete, and
-/// within a range all distribution functions are taken for straight lines of one another. Against an accurate integration
-/// (see the test) a probability is wrong by 0.0001 in the mean and by 0.005 at most. That changes how closely Thompson's
-/// rule is followed, not whether a logged propensity is true: what is drawn is drawn with these probabilities.
+/// The distribution of the best score is integrated numerically. The axis of scores is cut where candidates
+/// compete; within a range every distribution function is taken for a straight line of every other.
+/// Compared with an accurate integration (see the test), a probability is off by 0.0001 on average and by
+/// 0.005 at worst. This affects how closely Thompson's rule is followed. It does not affect the logged
+/// propensity, because the draw uses these same probabilities.
 #[derive(Debug, Default)]
 pub struct Thompson {
     probabilities: Vec<f64>,
-    /// Candidates looked at.
+    /// Indices of the candidates that are compared.
     chosen: Vec<u32>,
-    arms: Vec<Arm>,
-    /// Rows of one number for each arm: distribution functions at a score, or the arms' shares in a range of scores.
+    arms: Vec<Contender>,
+    /// Rows with one number for each contender: distribution functions at a score, or shares in a range of
+    /// scores.
     rows: Vec<f64>,
-    /// Ranges looked at.
+    /// Ranges looked at so far.
     ranges: usize,
 }
 
-/// A range of scores, on their logarithm, and where its rows are.
+/// A range of scores on a logarithmic axis, and where its rows begin.
 struct Range {
     start: f64,
     end: f64,
@@ -63,18 +67,18 @@ struct Range {
     shares: usize,
 }
 
-/// A candidate that may turn out the best.
+/// A candidate that may turn out to be the best.
 #[derive(Debug)]
-struct Arm {
+struct Contender {
     candidate: u32,
     weight: f64,
-    /// One over it.
+    /// One over `weight`, computed once.
     per_weight: f64,
     curve: Curve,
 }
 
 impl Candidate {
-    /// The expected score.
+    /// The expected score, at least 0.
     pub fn mean(self) -> f64 {
         match self {
             Candidate::Known(score) => sound(score),
@@ -84,10 +88,10 @@ impl Candidate {
 }
 
 impl Thompson {
-    /// The probability with which each candidate is to be chosen, which sum to 1. With `floor` f (from 0 to 1) and K
-    /// candidates each has at least f/K: p = (1 − f) × P(it is the best) + f/K.
+    /// The probability of choosing each candidate; they sum to 1. With `floor` f (0 to 1) and K candidates,
+    /// each has at least f/K: p = (1 − f) × P(it is the best) + f/K.
     ///
-    /// Those that are best together share: equal known scores, and candidates whose weights are all 0.
+    /// Candidates that are best together share: equal known scores, and candidates whose weights are all 0.
     pub fn probabilities(&mut self, candidates: &[Candidate], floor: f64) -> &[f64] {
         self.probabilities.clear();
         self.probabilities.resize(candidates.len(), 0.0);
@@ -104,7 +108,8 @@ impl Thompson {
         &self.probabilities
     }
 
-    /// One of the candidates, drawn by chance `u` (from 0 to below 1), and the probability that it had.
+    /// One candidate, drawn by chance `u` (0 ≤ `u` < 1), and the probability that it had. `None` if there
+    /// are none.
     pub fn choose(&mut self, candidates: &[Candidate], floor: f64, u: f64) -> Option<(usize, f64)> {
         let probabilities = self.probabilities(candidates, floor);
         let chosen = draw(probabilities, u);
@@ -123,13 +128,13 @@ impl Thompson {
         }
     }
 
-    /// The best known score. A chance that is worth nothing has a known score too: 0.
+    /// The best known score. A chance with weight 0 has a known score too: 0.
     fn best_known(&self, candidates: &[Candidate]) -> Option<f64> {
         let known = self.chosen.iter().filter_map(|i| known_score(candidates[*i as usize]));
         known.fold(None, |best, score| Some(best.map_or(score, |best: f64| best.max(score))))
     }
 
-    /// Gathers the arms: candidates to learn about that may be better than the surest of all.
+    /// Gathers the contenders: candidates still being learned that may beat the best known score.
     fn enter(&mut self, candidates: &[Candidate], known: Option<f64>) {
         self.arms.clear();
         let mut least = known.unwrap_or(0.0);
@@ -139,13 +144,18 @@ impl Thompson {
             let curve = Curve::new(posterior);
             if weight * curve.ends().1 > least {
                 least = least.max(weight * curve.ends().0);
-                self.arms.push(Arm { candidate: *candidate, weight, per_weight: weight.recip(), curve });
+                self.arms.push(Contender {
+                    candidate: *candidate,
+                    weight,
+                    per_weight: weight.recip(),
+                    curve,
+                });
             }
         }
         self.arms.retain(|arm| arm.weight * arm.curve.ends().1 > least);
     }
 
-    /// Shares out the probability of being the best: below the best known score it is that one's.
+    /// Shares out the probability of being the best. What lies below the best known score goes to that one.
     fn share(&mut self, candidates: &[Candidate], known: Option<f64>) {
         let rest = match (known, &mut self.arms[..]) {
             (None, [only]) => {
@@ -172,7 +182,7 @@ impl Thompson {
         }
     }
 
-    /// Adds for each arm the probability that its score is the best and over `from`.
+    /// Adds for each contender the probability that its score is the best and above `from`.
     fn integrate(&mut self, from: f64, to: f64) {
         self.rows.clear();
         let left = self.push_row(from);
@@ -184,8 +194,9 @@ impl Thompson {
         self.refine(&range, 0);
     }
 
-    /// Adds for each arm the probability that the best score is its own and in this range. The range is cut in half (by the
-    /// logarithm of the score); unless the halves say nearly what the whole did, each is looked at in turn.
+    /// Adds for each contender the probability that the best score is its own and in this range. The range
+    /// is cut in half on the logarithmic axis. Unless the halves say nearly what the whole said, each half
+    /// is refined in turn.
     fn refine(&mut self, range: &Range, depth: usize) {
         let arms = self.arms.len();
         self.ranges += 1;
@@ -209,7 +220,8 @@ impl Thompson {
         let told = stake <= SOME || (stake <= MUCH && (0..arms).all(|i| rises(i) <= STEEP));
         if told && (0..arms).all(|i| differ(i) <= CHANGE) {
             for (i, arm) in self.arms.iter().enumerate() {
-                // The error is of second order in a range's length: a third of the difference takes most of it away.
+                // The error is of second order in a range's length: a third of the difference removes most
+                // of it.
                 let share = halves(i) + (halves(i) - self.rows[range.shares + i]) / 3.0;
                 self.probabilities[arm.candidate as usize] += share.max(0.0);
             }
@@ -220,15 +232,16 @@ impl Thompson {
         self.rows.truncate(middle);
     }
 
-    /// Appends the distribution functions of all arms at a score.
+    /// Appends the distribution functions of all contenders at a score.
     fn push_row(&mut self, score: f64) -> usize {
         let row = self.rows.len();
         self.rows.extend(self.arms.iter().map(|arm| arm.below(score)));
         row
     }
 
-    /// Appends, for each arm, the probability that the best score is its own and lies in a range, given the rows of
-    /// distribution functions at the range's ends: as if they were straight lines of one another in between.
+    /// Appends for each contender the probability that the best score is its own and lies in a range.
+    /// `left` and `right` are the rows of distribution functions at the range's ends; between them they
+    /// count as straight lines.
     fn push_shares(&mut self, left: usize, right: usize) {
         let arms = self.arms.len();
         let shares = self.rows.len();
@@ -246,14 +259,14 @@ impl Thompson {
     }
 }
 
-impl Arm {
-    /// The probability that the score is at most this.
+impl Contender {
+    /// The probability that this contender's score is at most `score`.
     fn below(&self, score: f64) -> f64 {
         self.curve.below(score * self.per_weight)
     }
 }
 
-/// The sum of shares without the largest.
+/// The sum of the shares without the largest one.
 fn at_stake(shares: &[f64]) -> f64 {
     let (sum, most) =
         shares.iter().fold((0.0, 0.0_f64), |(sum, most), share| (sum + share, most.max(*share)));
@@ -267,7 +280,7 @@ fn known_score(candidate: Candidate) -> Option<f64> {
     }
 }
 
-/// A score or weight that can be reckoned with.
+/// The number itself, or 0 for a negative number or NaN.
 fn sound(x: f64) -> f64 {
     if x > 0.0 { x.min(1e100) } else { 0.0 }
 }
@@ -319,7 +332,7 @@ mod tests {
 
     #[test]
     fn closed_forms_come_out() {
-        // A uniform chance over a known score; two uniform chances, one worth twice as much.
+        // A uniform chance over a known score; two uniform chances, one worth twice the other.
         check(&[learned(1.0, 1.0, 1.0), Candidate::Known(0.7)], &[0.3, 0.7], 1e-4);
         check(&[learned(1.0, 1.0, 1.0), learned(1.0, 1.0, 2.0)], &[0.25, 0.75], 1e-3);
         // x^a against x^b: a / (a + b).
@@ -327,7 +340,7 @@ mod tests {
         // Counts that leave no doubt, and counts beyond all bounds.
         check(&[learned(1e5, 1e7, 1.0), learned(1.1e5, 1e7, 1.0)], &[0.0, 1.0], 1e-6);
         check(&[learned(1e17, 1e19, 1.0), learned(1.1e17, 1e19, 1.0)], &[0.0, 1.0], 1e-6);
-        // One that is known well against one that is not known at all: P(uniform > 0.01) = 0.99.
+        // One chance known well against one unknown: P(uniform > 0.01) = 0.99.
         check(&[learned(1e6, 99e6, 1.0), learned(1.0, 1.0, 1.0)], &[0.01, 0.99], 1e-3);
     }
 
@@ -368,7 +381,8 @@ mod tests {
         assert_eq!(thompson.choose(&[], 0.1, 0.5), None);
     }
 
-    /// The same probabilities by brute force: accurate densities and distribution functions on 4,000 points of a logit axis.
+    /// The same probabilities by brute force: accurate densities and distribution functions on 4,000 points
+    /// of a logit axis.
     fn reference(candidates: &[(f64, f64, f64)]) -> Vec<f64> {
         const STEPS: usize = 4_000;
         let mut probabilities = Vec::new();
@@ -395,7 +409,7 @@ mod tests {
         probabilities
     }
 
-    /// Random candidates: their number, how much is known of each, how near they are to one another.
+    /// Random candidates: how many, how much is known of each, and how close they are varies.
     fn random_case(case: u64) -> Vec<(f64, f64, f64)> {
         let mut rank = 0;
         let mut next = || {

@@ -21,7 +21,7 @@ use super::writer::{Shared, Submissions};
 use super::{Define, DefineError, Defined, Live, OfferChange, RuleSetVersion, Tried, Unavailable};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems};
-use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::decided::Decided;
 use crate::intake::computed::read_schema;
 use crate::rules::catalogue::Additions;
@@ -286,7 +286,7 @@ impl Prepared {
         let here = (&self.engine, &self.active);
         let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
         let sets: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
-        analyse(engine, &sets, &Known { about: Some(&brought), ..Known::at(clock::now()) })
+        analyse(engine, &sets, &AnalysisScope { about: Some(&brought), ..AnalysisScope::at(clock::now()) })
     }
 }
 

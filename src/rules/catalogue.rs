@@ -1,5 +1,7 @@
-//! The catalogue: numbers, the same for ever and on every node, for the names that outcomes refer to. Contacts, tokens and
-//! tallies hold numbers, so that they are small and outlive the versions of rule sets.
+//! The catalogue: numbers for the names that outcomes refer to, the same for ever and on every node.
+//!
+//! Contacts, tokens and tallies hold these numbers instead of names. So they are small, and they outlive
+//! the versions of rule sets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,101 +9,102 @@ use std::sync::Arc;
 use super::rule_set::RuleSet;
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
+use crate::customer::outcome::OutcomeKind;
 use crate::expression::experiment::Holdout;
 use crate::input::problem::Problems;
 use crate::schema::Schema;
 
-/// Treatments of one offer, over all its versions, at most.
+/// The most treatments one offer may have, over all its versions.
 pub const MAX_TREATMENT_NUMBERS: usize = 4_096;
-/// Rule sets, groups, placements, channels and arms over all versions at most, each.
+/// The most rule sets, groups, placements, channels and arms (of each kind) over all versions.
 pub const MAX_NAME_NUMBERS: usize = 1 << 14;
-/// Bytes of the names in one [`Additions`] at most, but for the names of a single offer.
+/// The most bytes of names in one [`Additions`]. A single offer's names may go beyond it.
 pub const MAX_ADDITION_BYTES: usize = 1 << 20;
 
-/// A list of names that only grows.
+/// A list of names that only grows; a name's number is its place in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
     names: Vec<Box<str>>,
     numbers: HashMap<Box<str>, u16>,
 }
 
-/// An offer as it was published last.
+/// An offer as it was last published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OfferEntry {
-    /// Its name.
+    /// The name that rule sets give the offer.
     pub name: Box<str>,
-    /// Its rule set's number.
+    /// The number of the rule set that has it.
     pub rule_set: u16,
-    /// Its group's number, if it has one.
+    /// The number of its group, if it has one.
     pub group: Option<u16>,
-    /// Its treatments, those that are gone included.
+    /// The names of its treatments, including those that are gone; a treatment's number is its place here.
     pub treatments: Vec<Box<str>>,
 }
 
 /// Where something can be shown: the numbers of a placement and a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlaceEntry {
-    /// The placement's number.
+    /// The placement's number, as in [`Catalogue::placements`].
     pub placement: u16,
-    /// The channel's number.
+    /// The channel's number, as in [`Catalogue::channels`].
     pub channel: u16,
 }
 
-/// All numbers.
+/// The numbers of all names that were ever published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalogue {
-    /// Rule sets.
+    /// Names of all rule sets.
     pub rule_sets: Names,
-    /// Groups of offers.
+    /// Names of all groups of offers.
     pub groups: Names,
-    /// Placements.
+    /// Names of all placements ever published.
     pub placements: Names,
-    /// Channels.
+    /// Names of all channels that placements use.
     pub channels: Names,
-    /// Variants of experiments as `experiment.variant`.
+    /// Arms of all experiments, named `experiment.variant`.
     pub arms: Names,
     offers: Vec<OfferEntry>,
     offer_numbers: HashMap<Box<str>, OfferNumber>,
     places: Vec<PlaceEntry>,
     place_numbers: HashMap<PlaceEntry, PlaceNumber>,
-    keep_s: [u32; 4],
+    keep_s: [u32; OutcomeKind::COUNT],
 }
 
-/// What is added to a catalogue. Numbers follow those that there are.
+/// What is added to a catalogue. New numbers follow the highest that exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Additions {
-    /// New names, by the order of [`Catalogue::names`].
+    /// New names, in the order of [`Catalogue::names`].
     pub names: [Vec<Box<str>>; 5],
-    /// New places.
+    /// New pairs of placement and channel.
     pub places: Vec<PlaceEntry>,
     /// Offers that are new or changed, each with its number.
     pub offers: Vec<(OfferNumber, OfferEntry)>,
-    /// How long contacts are kept from now on, as [`Catalogue::keep_s`].
-    pub keep_s: Option<[u32; 4]>,
+    /// How long contacts are kept from now on, as in [`Catalogue::keep_s`]; `None` if that does not change.
+    pub keep_s: Option<[u32; OutcomeKind::COUNT]>,
 }
 
 impl Names {
-    /// The number of this name.
+    /// The number of a name; `None` if it has none.
     pub fn number(&self, name: &str) -> Option<u16> {
         self.numbers.get(name).copied()
     }
 
-    /// The name of this number.
+    /// The name with a number; `None` if there is none.
     pub fn name(&self, number: u16) -> Option<&str> {
         self.names.get(usize::from(number)).map(|name| &**name)
     }
 
-    /// How many there are.
+    /// The number of names in the list.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list has no names.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The number of this name, which is added if it is new.
+    /// The number of a name; a new name is added.
     fn add(&mut self, name: &str) -> u16 {
         self.number(name).unwrap_or_else(|| {
             let number = self.names.len() as u16; // the bound is checked when additions are made
@@ -113,22 +116,22 @@ impl Names {
 }
 
 impl Catalogue {
-    /// No numbers yet.
+    /// A catalogue in which nothing has a number yet.
     pub fn new() -> Catalogue {
         Catalogue::default()
     }
 
-    /// The number of the offer of this name.
+    /// The number of an offer, by its name.
     pub fn offer_number(&self, name: &str) -> Option<OfferNumber> {
         self.offer_numbers.get(name).copied()
     }
 
-    /// The offer of this number, as it was published last.
+    /// The offer with a number, as it was last published.
     pub fn offer(&self, number: OfferNumber) -> Option<&OfferEntry> {
         self.offers.get(number.0 as usize)
     }
 
-    /// All offers by number.
+    /// All offers; an offer's place in the list is its number.
     pub fn offers(&self) -> &[OfferEntry] {
         &self.offers
     }
@@ -142,31 +145,32 @@ impl Catalogue {
         self.place_numbers.get(&place).copied()
     }
 
-    /// The place of this number.
+    /// The placement and channel with a number.
     pub fn place(&self, number: PlaceNumber) -> Option<PlaceEntry> {
         self.places.get(usize::from(number.0)).copied()
     }
 
-    /// All places by number.
+    /// All places; a place's number is its index.
     pub fn places(&self) -> &[PlaceEntry] {
         &self.places
     }
 
-    /// How long a contact is kept at least, in seconds, by its [outcome](crate::customer::outcome::OutcomeKind::index): the longest
-    /// window of the caps and suppressions in force. `u32::MAX` is for ever.
-    pub fn keep_s(&self) -> [u32; 4] {
+    /// How long a contact is kept at least, in seconds, for each [outcome](OutcomeKind::index): the longest
+    /// window of the caps and suppressions in force. `u32::MAX` means for ever.
+    pub fn keep_s(&self) -> [u32; OutcomeKind::COUNT] {
         self.keep_s
     }
 
-    /// What has to be added so that all names of these rule sets have numbers, and contacts are kept for `keep_s`.
+    /// What must be added so that all names of these rule sets have numbers and contacts are kept for
+    /// `keep_s`.
     ///
     /// # Errors
-    /// There are too many names.
+    /// There would be more names than a bound of this module allows.
     pub fn missing(
         &self,
         schema: &Schema,
         rule_sets: &[(Arc<RuleSet>, u32)],
-        keep_s: [u32; 4],
+        keep_s: [u32; OutcomeKind::COUNT],
     ) -> Result<Vec<Additions>, Problems> {
         let mut next = self.clone();
         for (set, _) in rule_sets {
@@ -177,7 +181,7 @@ impl Catalogue {
         Ok(next.since(self))
     }
 
-    /// This catalogue with what is added.
+    /// This catalogue with the additions made to it.
     #[must_use]
     pub fn with(&self, additions: &[Additions]) -> Catalogue {
         let mut next = self.clone();
@@ -185,7 +189,7 @@ impl Catalogue {
         next
     }
 
-    /// Takes over what is added.
+    /// Makes the additions to this catalogue.
     pub fn extend(&mut self, additions: &Additions) {
         let Catalogue { rule_sets, groups, placements, channels, arms, .. } = self;
         for (names, added) in
@@ -206,7 +210,7 @@ impl Catalogue {
         }
     }
 
-    /// All of it as additions to an empty catalogue, in pieces of bounded size.
+    /// The whole catalogue as additions to an empty one, in pieces of bounded size.
     pub fn whole(&self) -> Vec<Additions> {
         self.since(&Catalogue::new())
     }
@@ -217,7 +221,7 @@ impl Catalogue {
 
     fn check(&self) -> Result<(), Problems> {
         let too_many = |count: usize, most: usize, what: &str| {
-            (count > most).then(|| format!("with these there would be {count} {what} over all versions ever published, more than the {most} that outcomes can tell apart"))
+            (count > most).then(|| format!("these rule sets would bring the {what} of all versions ever published to {count}, more than the {most} that outcomes can tell apart"))
         };
         let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
         let [rule_sets, groups, placements, channels, arms] = self.names().map(Names::len);
@@ -292,7 +296,7 @@ impl Catalogue {
         }
     }
 
-    /// What `earlier`, from which this one has grown, does not have.
+    /// What this catalogue has and `earlier`, from which it has grown, has not.
     fn since(&self, earlier: &Catalogue) -> Vec<Additions> {
         let [rule_sets, groups, placements, channels, arms] = self.names().map(|names| &names.names);
         let known = earlier.names().map(Names::len);
@@ -348,10 +352,14 @@ offers:
     #[test]
     fn numbers_stay_and_new_names_follow() {
         let (schema, sets) = set(FIRST);
-        let added = Catalogue::new().missing(&schema, &sets, [7; 4]).unwrap();
+        let added = Catalogue::new().missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap();
         let first = Catalogue::new().with(&added);
-        assert_eq!(first.missing(&schema, &sets, [7; 4]).unwrap(), [], "nothing is missing any more");
-        assert_eq!(first.keep_s(), [7; 4]);
+        assert_eq!(
+            first.missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap(),
+            [],
+            "nothing is missing any more"
+        );
+        assert_eq!(first.keep_s(), [7; OutcomeKind::COUNT]);
         assert_eq!(first.offer_number("loan"), Some(OfferNumber(1)));
         assert_eq!(first.place_number("banner", "web"), Some(PlaceNumber(1)));
         assert_eq!(first.place_number("banner", "sms"), None);
@@ -360,7 +368,7 @@ offers:
                       loan: {placements: [banner], attributes: {group: credit}, treatments: [{placement: banner, id: new, content: {}}]}\n  \
                       gold: {placements: [banner], treatments: [{placement: banner, content: {}}]}\n";
         let (schema, sets) = set(second);
-        let grown = first.with(&first.missing(&schema, &sets, [7; 4]).unwrap());
+        let grown = first.with(&first.missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap());
         assert_eq!(grown.offer_number("card"), Some(OfferNumber(0)));
         assert_eq!(grown.offer_number("gold"), Some(OfferNumber(2)));
         assert_eq!(grown.place_number("banner", "app"), Some(PlaceNumber(0)));
@@ -375,15 +383,16 @@ offers:
             format!("rule_set: r\nexperiments: {{{experiments}}}\nholdout: {{percent: 1, salt: s}}\n")
         };
         let (schema, both) = set(&text("x: {variants: {a: 1, b: 1}}"));
-        let first = Catalogue::new().with(&Catalogue::new().missing(&schema, &both, [7; 4]).unwrap());
+        let first = Catalogue::new()
+            .with(&Catalogue::new().missing(&schema, &both, [7; OutcomeKind::COUNT]).unwrap());
         let names = |catalogue: &Catalogue| -> Vec<String> {
             (0..9).map_while(|number| catalogue.arms.name(number).map(str::to_owned)).collect()
         };
         assert_eq!(names(&first), ["x.a", "x.b", "holdout.in", "holdout.out"]);
         let (schema, other) = set(&text("y: {variants: {a: 1}}, x: {variants: {b: 1, c: 1}}"));
-        let second = first.with(&first.missing(&schema, &other, [7; 4]).unwrap());
+        let second = first.with(&first.missing(&schema, &other, [7; OutcomeKind::COUNT]).unwrap());
         assert_eq!(names(&second), ["x.a", "x.b", "holdout.in", "holdout.out", "y.a", "x.c"]);
-        assert_eq!(second.missing(&schema, &both, [7; 4]).unwrap(), []);
+        assert_eq!(second.missing(&schema, &both, [7; OutcomeKind::COUNT]).unwrap(), []);
     }
 
     #[test]
@@ -396,7 +405,8 @@ offers:
             .collect();
         let text = format!("rule_set: r\nplacements: {{banner: {{channels: [app]}}}}\noffers:\n{offers}");
         let (schema, sets) = set(&text);
-        let whole = Catalogue::new().with(&Catalogue::new().missing(&schema, &sets, [1; 4]).unwrap());
+        let whole = Catalogue::new()
+            .with(&Catalogue::new().missing(&schema, &sets, [1; OutcomeKind::COUNT]).unwrap());
         let pieces = whole.whole();
         assert!(pieces.len() > 1, "or the test says nothing");
         assert_eq!(Catalogue::new().with(&pieces), whole);

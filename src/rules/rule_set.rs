@@ -1,5 +1,5 @@
-//! A rule set: what one team has written in one file, checked against the schema. Immutable; the
-//! [engine](crate::engine) is compiled from all that are active.
+//! A rule set: what one team has written in one file, checked against the schema. It is immutable. The
+//! [engine](crate::engine) is compiled from all rule sets that are active.
 
 mod caps;
 mod learned;
@@ -25,27 +25,27 @@ use crate::input::problem::{Place, Problem, Source};
 use crate::schema::value::Value;
 use crate::schema::{ChannelId, MAX_NAME_BYTES};
 
-/// Propositions of one placement at most.
+/// The most propositions that one placement may show.
 pub const MAX_COUNT: usize = 30;
-/// Offers of one rule set at most.
+/// The most offers that one rule set may have.
 pub const MAX_OFFERS: usize = 20_000;
-/// Treatments of one offer at most.
+/// The most treatments that one offer may have.
 pub const MAX_TREATMENTS: usize = 500;
-/// Bytes of a treatment's name at most.
+/// The most bytes in a treatment's name.
 pub const MAX_TREATMENT_NAME_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
-/// Bytes of one treatment's content as JSON at most.
+/// The most bytes in one treatment's content, written as JSON.
 pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
-/// Tags, placements and groups of one rule set at most, each.
+/// The most tags, placements and groups (of each kind) in one rule set.
 pub const MAX_DEFINITIONS: usize = 2_000;
-/// Guardrails of one rule set at most; each is checked for every offer.
+/// The most guardrails in one rule set; each is checked for every offer.
 pub const MAX_GUARDRAILS: usize = 100;
 
-/// One rule set, checked.
+/// One rule set, checked against the schema.
 #[derive(Debug)]
 pub struct RuleSet {
-    /// Its name.
+    /// The name that `rule_set` gives it.
     pub name: Arc<str>,
-    /// What it is for.
+    /// What its team says it is for; may be empty.
     pub description: Box<str>,
     pub(crate) source: Arc<Source>,
     pub(crate) tag_names: TagNames,
@@ -61,7 +61,7 @@ pub struct RuleSet {
     pub(crate) guardrails: Vec<GuardrailRule>,
 }
 
-/// Where something stands in the rule set's text.
+/// A place in the rule set's text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spot {
     pub(crate) place: Option<Place>,
@@ -69,13 +69,13 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// Where the cursor stands.
+    /// The place that a cursor points at.
     pub(crate) fn of(cursor: &Cursor<'_, '_>) -> Spot {
         Spot { place: cursor.input.place, pointer: cursor.pointer() }
     }
 }
 
-/// A name that refers to something, and where it stands.
+/// A name that refers to something, and where it stands in the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) name: Box<str>,
@@ -86,7 +86,7 @@ pub(crate) struct Reference {
 pub(crate) struct ExperimentRule {
     pub(crate) name: Reference,
     pub(crate) experiment: Arc<Experiment>,
-    /// The exclusion group: no customer is in two of its experiments.
+    /// The exclusion group: a customer is in at most one of its experiments.
     pub(crate) exclusion: Option<Box<str>>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct GroupRule {
 pub(crate) struct GuardrailRule {
     pub(crate) name: Reference,
     pub(crate) syntax: Syntax,
-    /// The offer attributes it reads.
+    /// The offer attributes that the condition reads.
     pub(crate) reads: Vec<Box<str>>,
 }
 
@@ -126,11 +126,11 @@ pub(crate) struct OfferRule {
     pub(crate) placements: Vec<Reference>,
     pub(crate) attributes: Attributes,
     pub(crate) when: Option<Expression>,
-    /// The variant whose customers alone may see it.
+    /// The variant whose customers alone may see the offer.
     pub(crate) variant: Option<InVariant>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) propensity: Expression,
-    /// How its propensity is learned, if it is; the expression is of no meaning then.
+    /// How the propensity is learned, if it is. The expression above means nothing then.
     pub(crate) learned: Option<Arc<LearnedRule>>,
     pub(crate) boost: Expression,
     pub(crate) reason: Localized<Box<str>>,
@@ -159,17 +159,17 @@ pub(crate) struct TreatmentRule {
 }
 
 impl RuleSet {
-    /// Whether it defines placements (such rule sets are pushed before those that use them).
+    /// Whether it defines placements. Such rule sets must be pushed before those that use them.
     pub fn defines_placements(&self) -> bool {
         !self.placements.is_empty()
     }
 
-    /// Whether it carries guardrails (such rule sets are pushed first of all).
+    /// Whether it carries guardrails. Such rule sets must be pushed before all others.
     pub fn carries_guardrails(&self) -> bool {
         !self.guardrails.is_empty()
     }
 
-    /// How many offers it has.
+    /// The number of its offers.
     pub fn offer_count(&self) -> usize {
         self.offers.len()
     }
@@ -186,8 +186,8 @@ impl RuleSet {
 }
 
 impl OfferRule {
-    /// Whether another version says the same of this offer, wherever it stands in the text. The tags it uses may differ, the
-    /// parameters and variants may not.
+    /// Whether another version says the same about this offer, wherever it stands in the text. The tags it
+    /// uses may differ; its parameters and variants may not.
     pub(crate) fn says_the_same(&self, other: &OfferRule) -> bool {
         let text = |expression: &Expression| {
             let by_parameter = expression.text.contains("param");
@@ -222,7 +222,7 @@ impl TreatmentRule {
     }
 }
 
-/// Slots in percent.
+/// A number of slots as a percentage.
 pub(crate) fn shown_share(slots: u16) -> String {
     (f64::from(slots) / 100.0).to_string()
 }
@@ -236,7 +236,7 @@ impl Attributes {
             && self.own == other.own
     }
 
-    /// The attribute's value; `Null` where the offer does not give it.
+    /// The value of an attribute; `Null` if the offer does not give it.
     pub(crate) fn value(&self, name: &str) -> Value<'static> {
         match name {
             "id" => Value::Text(self.id.to_string().into()),

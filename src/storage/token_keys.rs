@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::input::problem::{Problem, Problems};
-use crate::intake::token::{KEY_BYTES, Key, Keys};
+use crate::intake::token::{KEY_BYTES, SigningKey, SigningKeys};
 
 /// The file's name in a data directory.
 pub const NAME: &str = "token.keys";
@@ -33,7 +33,7 @@ const HEAD: &str = "# Keys of Usher's proposition tokens; the first signs. Keep 
 /// A node's keys, and whether they are still to be written to its data directory.
 #[derive(Debug)]
 pub struct TokenKeys {
-    keys: Arc<Keys>,
+    keys: Arc<SigningKeys>,
     unwritten: Option<(PathBuf, KeyFile)>,
 }
 
@@ -88,7 +88,7 @@ impl TokenKeys {
     }
 
     /// The keys.
-    pub fn keys(&self) -> &Arc<Keys> {
+    pub fn keys(&self) -> &Arc<SigningKeys> {
         &self.keys
     }
 
@@ -231,13 +231,15 @@ impl KeyFile {
         text
     }
 
-    fn keys(&self) -> Keys {
-        let key = |(id, key): &(u8, [u8; KEY_BYTES])| Key::new(*id, key);
+    fn keys(&self) -> SigningKeys {
+        let key = |(id, key): &(u8, [u8; KEY_BYTES])| SigningKey::new(*id, key);
         let first = key(&self.keys[0]);
         match self.keys.get(1).map(key) {
             // Ids differ, or the file would not have been read.
-            Some(second) => Keys::two(first, second).unwrap_or_else(|| Keys::one(key(&self.keys[0]))),
-            None => Keys::one(first),
+            Some(second) => {
+                SigningKeys::two(first, second).unwrap_or_else(|| SigningKeys::one(key(&self.keys[0])))
+            }
+            None => SigningKeys::one(first),
         }
     }
 
@@ -359,7 +361,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use crate::intake::token::{DEFAULT_LIFE, Token, Wrong};
+    use crate::intake::token::{DEFAULT_LIFE, Token, TokenFault};
 
     const A: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
     const B: &str = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08";
@@ -385,7 +387,7 @@ mod tests {
         text
     }
 
-    fn check(keys: &TokenKeys, text: &str) -> Result<(), Wrong> {
+    fn check(keys: &TokenKeys, text: &str) -> Result<(), TokenFault> {
         keys.keys().check(text, "c", 100, DEFAULT_LIFE).map(drop)
     }
 
@@ -468,10 +470,10 @@ mod tests {
             assert_eq!(mode(&path), OWNER_ONLY);
             let now = TokenKeys::named(&path).unwrap();
             assert_eq!(check(&now, &before), Ok(()));
-            assert_eq!(check(&older, &signed(&now)), Err(Wrong::UnknownKey(new)));
+            assert_eq!(check(&older, &signed(&now)), Err(TokenFault::UnknownKey(new)));
             before = signed(&now);
         }
-        assert_eq!(check(&TokenKeys::named(&path).unwrap(), &signed(&first)), Err(Wrong::UnknownKey(1)));
+        assert_eq!(check(&TokenKeys::named(&path).unwrap(), &signed(&first)), Err(TokenFault::UnknownKey(1)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
@@ -540,7 +542,7 @@ mod tests {
         let [one, two] = [one, two].map(|path| TokenKeys::named(&path).unwrap());
         assert_eq!(check(&two, &signed(&one)), Ok(()));
         assert_eq!(signed(&one), signed(&two));
-        assert_eq!(check(&TokenKeys::random().unwrap(), &signed(&one)), Err(Wrong::Forged));
+        assert_eq!(check(&TokenKeys::random().unwrap(), &signed(&one)), Err(TokenFault::Forged));
         assert!(!format!("{one:?}").contains("[["), "{one:?}");
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::load::Rejection;
 use crate::cli::load::records::{Log as Lines, Records, records};
 use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
 use crate::input::problem::nearest;
-use crate::insight::evaluation::{Expected, Logged, Part};
+use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
 
 /// Names of columns that are listed at most, when one is missing.
 const MAX_LISTED: usize = 20;
@@ -221,12 +221,14 @@ impl Columns {
             Target::Always(probability) => *probability,
         };
         let model = match &self.model {
-            Some((logged, target)) => Some(Expected { logged: number(logged)?, target: number(target)? }),
+            Some((logged, target)) => {
+                Some(ExpectedReward { logged: number(logged)?, target: number(target)? })
+            }
             None => None,
         };
         let logged =
             Logged { reward: number(&self.reward)?, propensity: number(&self.propensity)?, target, model };
-        let wrong = |(part, detail): (Part, &str)| {
+        let wrong = |(part, detail): (LoggedPart, &str)| {
             let (name, value) = self.part(part, &logged);
             Rejection { line, column: Some(name), detail: format!("{detail}, found {value}") }
         };
@@ -234,18 +236,18 @@ impl Columns {
     }
 
     /// A part's column and value.
-    fn part(&self, part: Part, logged: &Logged) -> (String, f64) {
-        let expected = logged.model.unwrap_or(Expected { logged: 0.0, target: 0.0 });
+    fn part(&self, part: LoggedPart, logged: &Logged) -> (String, f64) {
+        let expected = logged.model.unwrap_or(ExpectedReward { logged: 0.0, target: 0.0 });
         let model = self.model.clone().unwrap_or_default();
         match part {
-            Part::Reward => (self.reward.clone(), logged.reward),
-            Part::Propensity => (self.propensity.clone(), logged.propensity),
-            Part::Target => match &self.target {
+            LoggedPart::Reward => (self.reward.clone(), logged.reward),
+            LoggedPart::Propensity => (self.propensity.clone(), logged.propensity),
+            LoggedPart::Target => match &self.target {
                 Target::Column(name) => (name.clone(), logged.target),
                 Target::Always(_) => ("target".into(), logged.target),
             },
-            Part::Expected => (model.0, expected.logged),
-            Part::ExpectedTarget => (model.1, expected.target),
+            LoggedPart::Expected => (model.0, expected.logged),
+            LoggedPart::ExpectedTarget => (model.1, expected.target),
         }
     }
 }

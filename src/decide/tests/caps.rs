@@ -1,5 +1,5 @@
-//! Caps and suppressions: what rule sets say of them, and random ones over random histories against a model that looks at one
-//! contact after the other.
+//! Caps and suppressions: what rule sets say about them, and random ones over random histories, compared
+//! with a model that looks at one contact after another.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,12 +28,12 @@ const OFFERS: [(&str, &str, Option<&str>); 8] = [
     ("a3", "a", Some("few")),
     ("b0", "b", Some("few")),
     ("b1", "b", None),
-    ("brand", "a", None), // a fallback only
+    ("brand", "a", None), // only a fallback
     ("gone", "a", Some("few")),
 ];
 const PLACES: [(&str, &str); 4] = [("slot", "app"), ("slot", "web"), ("other", "app"), ("other", "chatbot")];
 
-/// Where a cap stands.
+/// What a cap is written in.
 #[derive(Clone, PartialEq, Debug)]
 enum Stands {
     Offer(&'static str),
@@ -43,7 +43,7 @@ enum Stands {
     Everywhere,
 }
 
-/// By placement and offer, the contacts that stopped it.
+/// The contacts that stopped an offer, by placement and offer.
 type Stopped = HashMap<(&'static str, &'static str), Vec<Past>>;
 
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ struct Cap {
     zone: Option<&'static str>,
 }
 
-/// A contact by names.
+/// A contact with names for numbers.
 #[derive(Clone, Copy, Debug)]
 struct Past {
     offer: &'static str,
@@ -97,7 +97,7 @@ impl Cap {
         }
     }
 
-    /// As a rule set says it.
+    /// The cap as a rule set says it.
     fn yaml(&self) -> String {
         let zone = self.zone.map_or(String::new(), |zone| format!(", timezone: {zone}"));
         format!(
@@ -109,7 +109,7 @@ impl Cap {
         )
     }
 
-    /// As an explanation says it.
+    /// The cap as an explanation says it.
     fn text(&self) -> String {
         if self.max == 0 {
             return format!("{} {}", self.on.name(), self.per());
@@ -190,7 +190,7 @@ fn set_of(offer: &str) -> &'static str {
 /// Rule sets with caps.
 struct World {
     caps: Vec<Cap>,
-    /// How many of each group one decision shows.
+    /// How many offers of each group one decision shows.
     group_max: usize,
     engine: Engine,
 }
@@ -237,7 +237,8 @@ impl World {
         World { caps, group_max, engine }
     }
 
-    /// What is shown, and which offers caps stop on which placement after what: contact by contact.
+    /// What is shown, and which contacts let caps stop which offer on which placement, looked at one by
+    /// one.
     fn straightforward(
         &self,
         history: &mut Vec<Past>,
@@ -274,7 +275,7 @@ impl World {
         (all, stopped)
     }
 
-    /// Whether what an explanation says of a cap is so: what was counted, and that it would end just then.
+    /// Checks what an explanation says about a cap: what was counted, and that it would end exactly then.
     fn check_stop(
         &self,
         stop: &Stop<'_>,
@@ -301,7 +302,7 @@ impl World {
     }
 }
 
-/// Rule sets of these caps; with `gone`, one offer is in none of them any more.
+/// Rule sets with these caps. With `gone`, none of them has one of the offers any more.
 fn texts(caps: &[Cap], group_max: usize, gone: bool) -> [String; 3] {
     let list = |stands: &Stands| {
         let caps: Vec<String> =
@@ -340,7 +341,7 @@ fn texts(caps: &[Cap], group_max: usize, gone: bool) -> [String; 3] {
     [a, b, format!("rule_set: law\nguardrails: {{ok: 'true'}}\n{}", named(&Stands::Everywhere))]
 }
 
-/// Times around days' ends, so that they meet.
+/// Times around the ends of days, so that they meet.
 fn moment(rng: &mut Rng, days: i64) -> i64 {
     let midnight = 1_793_491_200 - rng.i64(0..days) * DAY; // 2026-11-01, when New York puts its clocks back
     midnight + [0, -8 * 3_600, 5 * 3_600, 4 * 3_600, -3_600][rng.usize(0..5)] + rng.i64(-2..3)
@@ -450,16 +451,16 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
         (offer("caps: [{max: 1, per: +1d}]"), "5: expected a time such as 30m, 12h or 7d, or forever, found \"+1d\""),
         (
             offer("caps: [{max: 1, per: 36h, timezone: UTC}]"),
-            "5: with `timezone` calendar days are counted, but `36h` is no whole day",
+            "5: `timezone` makes a cap count calendar days, but `36h` is not a number of whole days",
         ),
         (
             offer("caps: [{max: 1, per: forever, timezone: UTC}]"),
-            "5: with `timezone` calendar days are counted, but this is for ever",
+            "5: `timezone` makes a cap count calendar days, but this one counts for ever",
         ),
         (offer("caps: [{max: 1, per: 1d, timezone: Berlin}]"), "5: unknown time zone \"Berlin\""),
         (
             offer("caps: [{max: 1, per: 1d, scope: group}]"),
-            "5: the offer is in no group whose contacts could be counted",
+            "5: the offer has no group whose contacts could be counted",
         ),
         (offer("attributes: {group: g}, caps: [{max: 1, per: 1d, scope: group}]"), ""),
         (offer("caps: [{max: 1, per: 1d, scope: offers}]"), "5: unknown scope \"offers\""),
@@ -478,23 +479,23 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
         (top("budgets: {b: {max: 1000000001, on: click}}"), "2: expected a whole number from 1 to 1000000000, found 1000000001"),
         (top("budgets: {b: {max: 1}}"), "2: `on` is missing"),
         (top("budgets: {b: {max: 1, on: click, per: 7d}}"), "2: a budget is per 1d or forever, found \"7d\""),
-        (top("budgets: {b: {max: 1, on: click, hold: 5m}}"), "2: places are held for impressions only"),
+        (top("budgets: {b: {max: 1, on: click, hold: 5m}}"), "2: places are only held for impressions"),
         (top("budgets: {b: {max: 1, on: impression, hold: 2h}}"), "2: expected a time such as 5m, up to 1h, found \"2h\""),
-        (top("budgets: {b: {max: 1, on: click, timezone: UTC}}"), "2: `timezone` says when a day begins, but this budget is for ever"),
+        (top("budgets: {b: {max: 1, on: click, timezone: UTC}}"), "2: `timezone` says when a day begins, but this budget never begins anew"),
         (
             top("budgets: {b: {max: 1, on: click, per: 1d, customers: true}}"),
-            "2: a budget of customers is for ever: each is counted once only",
+            "2: a budget of `customers` never begins anew: each customer counts only once",
         ),
         (
             "rule_set: r\nplacements: {slot: {channels: [app], fallback: f}}\noffers:\n  f: {suppress: {click: 1d}, treatments: [{placement: slot, content: 1}]}\n".to_owned(),
-            "4: offer `f` is a fallback only, which is shown whatever caps say",
+            "4: offer `f` is only a fallback, which is shown whatever caps say",
         ),
     ] {
         assert_eq!(details(&[&text]).join(", "), expected, "{text}");
     }
 }
 
-/// Budgets of which so much is used up, and what was asked of them.
+/// Budgets that are used up to some extent, and what was asked of them.
 #[derive(Default)]
 struct Spent {
     used: Vec<(u64, u32)>,

@@ -13,12 +13,12 @@ experiments:
 ";
 const BRAND: &str = "  brand: {treatments: [{placement: slot, content: 1}]}\n";
 
-/// A customer with a slot for this salt in this range.
+/// A customer whose slot for this salt is in this range.
 fn customer(salt: &str, slots: std::ops::Range<u16>) -> String {
     (0..).map(|i| format!("c-{i}")).find(|customer| slots.contains(&slot(salt, customer))).unwrap()
 }
 
-/// Those in `style.plain`, in `style.photo` and in neither.
+/// One customer in `style.plain`, one in `style.photo`, one in neither.
 fn customers() -> [String; 3] {
     [customer("s", 0..4_000), customer("s", 4_000..8_000), customer("s", 8_000..10_000)]
 }
@@ -201,7 +201,7 @@ fn who_is_held_out_gets_fallbacks_alone() {
     assert!(engine.arms().iter().all(numbered), "{:?}", engine.arms());
     let other = "rule_set: q\nholdout: {percent: 1, salt: x}\n";
     let one = "rule_set: r\nholdout: {percent: 1, salt: y}\n";
-    assert_eq!(details(&[one, other]), ["2: rule set `q` has a holdout, and there is one for all"]);
+    assert_eq!(details(&[one, other]), ["2: rule set `q` has a holdout already, and there can be only one"]);
 }
 
 #[test]
@@ -254,10 +254,10 @@ fn no_customer_is_in_two_experiments_of_an_exclusion_group() {
         ]
     );
     let problems = compile(&[one, &near]).unwrap_err().to_string();
-    assert!(problems.contains("begin behind it: `from: 50`"), "{problems}");
+    assert!(problems.contains("begin after it: `from: 50`"), "{problems}");
     assert_eq!(
         details(&[one, &one.replace("rule_set: a", "rule_set: c").replace("home", "page")]),
-        ["2: experiment `x` is in rule set `a` too"]
+        ["2: experiment `x` is also in rule set `a`"]
     );
 }
 
@@ -297,16 +297,16 @@ fn what_is_wrong_with_an_experiment_is_said_where_it_stands() {
     for (text, expected) in [
         (style.to_owned(), vec![]),
         (experiment("variants: {a: 33.33, b: 33.33, c: 33.34}"), vec![]),
-        (experiment("variants: {a: 60, b: 40.01}"), vec!["2:40 \"40.01\" the variants come to 100.01 % with this one, of 100 %"]),
+        (experiment("variants: {a: 60, b: 40.01}"), vec!["2:40 \"40.01\" with this one, the variants add up to 100.01 %, more than 100 %"]),
         (
             experiment("variants: {a: 60}, exclusion: g, from: 40.5"),
-            vec!["2:33 \"60\" from 40.5 % on, the variants come to 100.5 % with this one, of 100 %"],
+            vec!["2:33 \"60\" with this one, the variants from 40.5 % on end at 100.5 %, beyond 100 %"],
         ),
         (
             experiment("variants: {a: 0.005}"),
             vec!["2:33 \"0.005\" expected a percentage from 0 to 100 with at most two decimals, found 0.005"],
         ),
-        (experiment("variants: {}"), vec!["2:29 \"{\" an experiment has 1 to 16 variants, this one 0"]),
+        (experiment("variants: {}"), vec!["2:29 \"{\" an experiment has 1 to 16 variants; this one has 0"]),
         (experiment("salt: x"), vec!["2:18 \"{\" `variants` is missing"]),
         (
             experiment("variants: {a: 5}, salt: 'a b'"),
@@ -314,7 +314,7 @@ fn what_is_wrong_with_an_experiment_is_said_where_it_stands() {
         ),
         (
             experiment("variants: {a: 5}, salt: y, exclusion: g"),
-            vec!["2:43 \"y\" the experiments of exclusion group `g` have its name as their salt"],
+            vec!["2:43 \"y\" experiments of an exclusion group use its name, `g`, as their salt"],
         ),
         (
             experiment("variants: {a: 5}, from: 50"),
@@ -352,7 +352,7 @@ fn what_is_wrong_with_an_experiment_is_said_where_it_stands() {
         ),
         (
             "experiments: {x: {variants: {a: 5}}, y: {variants: {a: 5}}}\nparameters: {p: {default: 1, x.a: 2, y.a: 3}}\n".to_owned(),
-            vec!["3:38 \"y.a\" experiment `x` changes this parameter already"],
+            vec!["3:38 \"y.a\" experiment `x` already changes this parameter"],
         ),
         ("tags: {t: age > param.leest}\nparameters: {least: {default: 1}}\n".to_owned(), vec!["2:17 \"param.leest\" there is no `param.leest`"]),
         ("tags: {t: age > least}\nparameters: {least: {default: 1}}\n".to_owned(), vec!["2:17 \"least\" there is no feature `least`"]),
@@ -366,11 +366,11 @@ fn what_is_wrong_with_an_experiment_is_said_where_it_stands() {
         ),
         (
             treated("{placement: slot, variant: style.photo, content: 1}"),
-            vec!["3:10 \"a\" offer `a` has no treatment for placement `slot` that does for customers in any variant"],
+            vec!["3:10 \"a\" offer `a` has no treatment for placement `slot` that serves customers in every variant"],
         ),
         (
             treated("{placement: slot, variant: style.photo, content: 1}, {placement: slot, variant: style.plain, content: 2}"),
-            vec!["3:10 \"a\" offer `a` has no treatment for placement `slot` that does for customers in any variant"],
+            vec!["3:10 \"a\" offer `a` has no treatment for placement `slot` that serves customers in every variant"],
         ),
         (treated("{placement: slot, variant: style.photo, content: 1}], variant: style.photo, boost: 1, schedule: {days: [mon]}, x: [").replace(", x: []", ""), vec![]),
         (

@@ -1,4 +1,5 @@
-//! Offers whose propensity is learned: the choice is drawn, the propensity is that of the draw, the same seed draws the same.
+//! Offers whose propensity is learned: the choice is drawn, the propensity is that of the draw, and the
+//! same seed draws the same.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ offers:
   f: {placements: [slot], priority: 9, treatments: [{placement: slot, content: {}}]}
 ";
 
-/// So many impressions and clicks of `a`, for old customers only.
+/// This many impressions and clicks of `a`, for old customers only.
 struct Taught(u32, u32);
 
 impl Lessons for Taught {
@@ -60,7 +61,7 @@ fn decided(
     shown.propositions.iter().map(|p| (p.offer.name.to_string(), p.propensity, p.segment)).collect()
 }
 
-/// How often each offer is first over many seeds, against the propensities that are told.
+/// How often each offer comes first over many seeds, and the propensities that are logged.
 fn frequencies(age: u64, lessons: &dyn Lessons) -> std::collections::BTreeMap<String, (f64, f64)> {
     const SEEDS: u64 = 4_000;
     let mut found = std::collections::BTreeMap::<String, (f64, f64)>::new();
@@ -112,7 +113,7 @@ fn the_same_seed_decides_the_same_explained_or_not() {
     }
 }
 
-/// No budget has a place left, or others hold them all.
+/// No budget has a place left, or others hold all places.
 struct NothingLeft;
 
 impl Budgets for NothingLeft {
@@ -136,7 +137,8 @@ fn what_has_no_place_in_its_budget_takes_no_part_in_the_draw() {
         let names = [&*first.offer.name, &*second.offer.name];
         assert!(["a", "c"].contains(&names[0]) && !names.contains(&"b"), "{names:?}");
         assert!(first.propensity < 1.0);
-        // Behind `a` the known offers are left, of which the best is certain; behind `c` the next known one competes.
+        // Behind `a`, the known offers are left, and the best of them is certain. Behind `c`, the next
+        // known one competes.
         assert_eq!(second.propensity == 1.0, names[0] == "a", "{names:?}: {}", second.propensity);
     }
 }

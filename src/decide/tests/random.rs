@@ -1,5 +1,5 @@
-//! The index against the straightforward evaluator: random schemas, rule sets, customers and requests, values missing and
-//! extreme. Both must name the same offers, and show the same.
+//! The index against the straightforward evaluator, over random schemas, rule sets, customers and requests,
+//! with missing and extreme values. Both must name the same offers and show the same.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::schema::value::Value;
 use crate::schema::{ChannelId, Kind};
 use crate::testing::rounds;
 
-/// Ints that conditions and customers have in common, so that they meet.
+/// Ints that conditions and customers share, so that they meet.
 const INTS: [i64; 10] = [-3, -1, 0, 1, 2, 3, 7, 9, 10, 12];
 const DOUBLES: [&str; 12] = [
     "-2.5",
@@ -35,14 +35,14 @@ const DOUBLES: [&str; 12] = [
 const WORDS: [&str; 4] = ["a", "b", "c", "d"];
 const TEXTS: [&str; 3] = ["home", "fx", ""];
 
-/// Writes expressions of a schema.
+/// Writes random expressions over a schema.
 struct Writer<'w> {
     rng: &'w mut Rng,
     kinds: &'w [Form],
     tags: usize,
 }
 
-/// What kind a feature has, as far as a writer must know.
+/// The kind of a feature, as far as a writer must know it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Form {
     Bool,
@@ -205,7 +205,7 @@ parameters:
   double: {default: 0.7, rate.a: 2.5}
 ";
 
-/// What customers of an id are in: `style` and `rate`.
+/// The variants of the customers of an id: of `style` and `rate`.
 fn variants(customer: &str) -> [&'static str; 2] {
     let style = match slot("s", customer) {
         0..4_000 => "plain",
@@ -215,7 +215,7 @@ fn variants(customer: &str) -> [&'static str; 2] {
     [style, if slot("home", customer) < 5_000 { "a" } else { "b" }]
 }
 
-/// A rule set's text. Most are small; some fill several blocks of the index.
+/// The text of a rule set. Most are small; some fill several blocks of the index.
 fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
     let tags = rng.usize(0..3);
     let mut text = format!("rule_set: r\n{EXPERIMENTS}");
@@ -255,7 +255,7 @@ fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
                 .unwrap();
         }
         let locale = if rng.u8(0..8) == 0 { ", locale: zh" } else { "" };
-        // Of variants that no offer is for, so that none of them could never be chosen.
+        // Only variants that no offer is for, because otherwise the treatment could never be chosen.
         let own = match rng.u8(0..12) {
             0 => {
                 "{placement: slot, variant: rate.b, content: 3}, {placement: slot, locale: zh, variant: rate.b, content: 4}, "
@@ -317,7 +317,7 @@ fn context(schema: &Schema, rng: &mut Rng) -> Context<'static> {
     context
 }
 
-/// The treatment for these variants: the language first, then the variant.
+/// The treatment for these variants: by language first, then by variant.
 fn treatment(offer: &Offer, placement: &str, request: &Request<'_>) -> Option<String> {
     let [style, rate] = variants(request.customer);
     let own = |name: &String| offer.treatments.iter().any(|treatment| *treatment.name == **name);
@@ -384,7 +384,7 @@ fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (V
     (may, shown.map(|shown| format!("{} as {}", shown.offer.name, shown.treatment.name)).collect())
 }
 
-/// Runs rule sets `first`, `first + step` … and says how many offers passed, and how many were looked at.
+/// Runs rule sets `first`, `first + step` … and counts the offers that passed and that did not.
 fn run(first: usize, step: usize) -> (usize, usize) {
     let (mut eligible, mut looked_at) = (0, 0);
     let (rule_sets, customers) = rounds((200, 100), (2_500, 400)); // customers of each rule set

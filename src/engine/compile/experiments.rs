@@ -1,4 +1,4 @@
-//! Experiments and holdout of all rule sets: their arms get numbers, and where two get in each other's way is found.
+//! Experiments and holdouts of all rule sets: their arms get numbers, and overlaps between them are found.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,7 +20,7 @@ impl<'r> Linker<'r> {
             let mut drawn = Vec::with_capacity(set.experiments.len());
             for rule in &set.experiments {
                 if let Some(owner) = owners.insert(&rule.name.name, &set.name) {
-                    let detail = format!("experiment `{}` is in rule set `{owner}` too", rule.name.name);
+                    let detail = format!("experiment `{}` is also in rule set `{owner}`", rule.name.name);
                     self.problems.push(set.problem(&rule.name.spot, detail));
                 }
                 if let Some(group) = &rule.exclusion {
@@ -45,7 +45,8 @@ impl<'r> Linker<'r> {
         for &set in sets {
             let Some(HoldoutRule { spot, holdout }) = &set.holdout else { continue };
             if let Some(owner) = owner {
-                let detail = format!("rule set `{}` has a holdout, and there is one for all", owner.name);
+                let detail =
+                    format!("rule set `{}` has a holdout already, and there can be only one", owner.name);
                 self.problems.push(set.problem(spot, detail));
                 continue;
             }
@@ -57,7 +58,7 @@ impl<'r> Linker<'r> {
         }
     }
 
-    /// Numbers the arms (name and share) of an experiment; the number of the first.
+    /// Numbers the arms of an experiment, given by name and share. Returns the number of the first.
     fn arms(&mut self, set: &RuleSet, of: &Reference, arms: impl Iterator<Item = (String, u16)>) -> ArmId {
         let first = self.engine.arms.len();
         let experiment = Arc::from(&*of.name);
@@ -68,12 +69,12 @@ impl<'r> Linker<'r> {
         }));
         if first <= MAX_ARMS && self.engine.arms.len() > MAX_ARMS {
             let detail = format!("with this one, the active rule sets have more than {MAX_ARMS} variants");
-            self.problems.push(set.problem(&of.spot, detail).hint("take experiments out that are over"));
+            self.problems.push(set.problem(&of.spot, detail).hint("remove experiments that are over"));
         }
         ArmId(first as u16)
     }
 
-    /// Experiments of one exclusion group may not have a slot in common.
+    /// Refuses experiments of one exclusion group that have a slot in common.
     fn overlap(&mut self, set: &RuleSet, rule: &ExperimentRule, others: &[(&RuleSet, &ExperimentRule)]) {
         let ours = rule.experiment.slots();
         let meets = |other: &ExperimentRule| {
@@ -97,7 +98,7 @@ impl<'r> Linker<'r> {
         let end = others.iter().map(|(_, other)| other.experiment.slots().end).max().unwrap_or(0);
         let free = SLOTS - end >= ours.end - ours.start;
         let hint = if free {
-            format!("begin behind it: `from: {}`", shown_share(end))
+            format!("begin after it: `from: {}`", shown_share(end))
         } else {
             "make one of them smaller, or give it an exclusion group of its own".to_owned()
         };

@@ -1,45 +1,48 @@
-//! Buckets: the constants that a term is compared with cut its keys into stretches within which no condition changes.
+//! Buckets: the constants that a term is compared with cut its keys into stretches within which no
+//! condition changes.
 
 use crate::expression::keys::Keys;
 use crate::expression::term::{Order, Term, bits_key};
 use crate::schema::Field;
 
-/// Keys up to which a bucket is looked up by key.
+/// The largest number of keys for which a bucket is looked up by key directly.
 const MAX_DIRECT: u64 = 1 << 12;
-/// Cells of the coarse table over the cuts of a term with more keys, at most.
+/// The most cells in the coarse table over the cuts of a term with more keys.
 const MAX_CELLS: usize = 1 << 12;
 
-/// How the keys of a term fall into buckets: bucket 0 is *no answer*, the others follow the order of the keys.
+/// How a term's keys fall into buckets. Bucket 0 means *no answer*; the others follow the order of the
+/// keys.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// The first key of each bucket from the third on; those of bucket 1 begin at 0.
+    /// The first key of each bucket from the third on. Bucket 1 begins at key 0.
     cuts: Box<[u64]>,
     table: Table,
-    /// The term's largest key.
+    /// The largest key that the term can have.
     last: u64,
     source: Source,
 }
 
-/// Where the key comes from.
+/// Where the term's key comes from.
 #[derive(Debug)]
 enum Source {
     Feature(Field, Order),
     /// Whether the set has one of these bits.
     Bits(Field, u64),
-    /// The term has to be evaluated.
+    /// The term must be evaluated.
     Evaluated,
 }
 
 #[derive(Debug)]
 enum Table {
-    /// The bucket of every key, behind that of *no answer*: for codes that are in order, the bucket of every code.
+    /// The bucket of every key, with *no answer* in front. For ordered codes, the bucket of every code.
     Direct(Box<[u16]>),
     /// Cells of `1 << shift` keys from the first cut on, with the number of cuts before each.
     Cells { shift: u32, before: Box<[u32]> },
 }
 
 impl Buckets {
-    /// Of a term with keys up to `last`, where `cuts` are the keys at which a condition changes, in any order.
+    /// The buckets of a term with keys up to `last`. `cuts` are the keys at which a condition changes, in
+    /// any order.
     pub(super) fn new(term: &Term, last: u64, mut cuts: Vec<u64>) -> Buckets {
         cuts.sort_unstable();
         cuts.dedup();
@@ -57,11 +60,11 @@ impl Buckets {
         Buckets { cuts: cuts.into(), table, last, source }
     }
 
-    /// The bucket of a customer, if the row tells; else the term has to be evaluated.
+    /// The bucket of a customer, if the row tells; otherwise the term must be evaluated.
     #[inline]
     pub(super) fn of_row(&self, row: &[u64]) -> Option<u32> {
         let bucket = match (&self.source, &self.table) {
-            // Codes beyond the last are those of a schema that has grown since.
+            // Codes beyond the last come from a schema that has grown since.
             (Source::Feature(field, Order::Plain), Table::Direct(buckets)) => {
                 u32::from(buckets[(field.read(row) as usize).min(buckets.len() - 1)])
             }
@@ -72,7 +75,7 @@ impl Buckets {
         Some(bucket)
     }
 
-    /// How many there are, *no answer* included.
+    /// The number of buckets, *no answer* included.
     pub(super) fn count(&self) -> usize {
         self.cuts.len() + 2
     }
@@ -85,7 +88,7 @@ impl Buckets {
         size_of::<Buckets>() + size_of_val(&*self.cuts) + table
     }
 
-    /// The bucket of a key.
+    /// The bucket that a key falls into.
     #[inline]
     pub(super) fn of(&self, key: Option<u64>) -> u32 {
         let Some(key) = key else { return 0 };
@@ -97,7 +100,7 @@ impl Buckets {
                 let cell = ((beyond >> shift) as usize).min(before.len() - 2);
                 let (from, to) = (before[cell] as usize, before[cell + 1] as usize);
                 let within = &self.cuts[from..to];
-                // Most cells have a cut or none: counting them spares the branches of a search.
+                // Most cells have one cut or none; counting them avoids the branches of a search.
                 let passed = if within.len() <= 4 {
                     within.iter().filter(|cut| **cut <= key).count()
                 } else {
@@ -108,7 +111,8 @@ impl Buckets {
         }
     }
 
-    /// The buckets of these keys: first and last of each stretch, in order. The ends of the keys' ranges must be cuts.
+    /// The buckets of these keys: first and last of each stretch, in order. The ends of the keys' ranges
+    /// must be cuts.
     pub(super) fn stretches(&self, keys: &Keys) -> Vec<(u32, u32)> {
         let mut stretches: Vec<(u32, u32)> = Vec::with_capacity(keys.ranges().len() + 1);
         let none = keys.has_none().then_some((0, 0));
@@ -123,8 +127,8 @@ impl Buckets {
         stretches
     }
 
-    /// The part of customers that these buckets are taken to have, 0 to 1: small domains are taken to be spread evenly over
-    /// their keys, large ones over the buckets; few customers have no answer.
+    /// The estimated share of customers in these buckets, 0 to 1. Small domains are taken to spread evenly
+    /// over their keys, large ones over the buckets. Few customers are taken to have no answer.
     pub(super) fn share(&self, stretches: &[(u32, u32)]) -> f64 {
         const NONE: f64 = 0.02;
         let keys_from = |bucket: u32| match bucket {

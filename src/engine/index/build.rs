@@ -1,11 +1,12 @@
-//! Building the index: forms of offers → buckets of terms → blocks of conjunctions with their columns and checks.
+//! Building the index: from the forms of offers to buckets of terms, then to blocks of conjunctions with
+//! columns and checks.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::{BLOCK, Block, Buckets, Check, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
+use super::{AtomCheck, BLOCK, Block, Buckets, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
 use crate::expression::alternatives::{Alternatives, Atom, Conjunction};
 use crate::expression::keys::Keys;
@@ -13,23 +14,24 @@ use crate::expression::normalise::MAX_SHARED_RANGES;
 use crate::expression::term::{Scoped, Term, TermId, Terms};
 use crate::schema::Schema;
 
-/// Buckets up to which a column has a row number for each; with more it has stretches of buckets.
+/// Up to this many buckets, a column has a row number for each. With more, it has stretches of buckets.
 const MAX_NUMBERED: usize = 1_024;
-/// Changes from bucket to bucket within one column at most; a term with more of them is checked atom by atom.
+/// The most changes from bucket to bucket within one column. A term with more of them is checked atom by
+/// atom.
 const MAX_CHANGES: usize = 8_192;
 
-// What things cost, in ANDs of a row (about 3 ns). Rough: they only weigh columns against checks.
-/// Going to a conjunction that is left.
+// Costs, in ANDs of a row (about 3 ns). They are rough: they only weigh columns against checks.
+/// Going to a conjunction that the columns left.
 const SURVIVOR: f64 = 2.0;
-/// One check, its branch mispredicted now and then.
+/// One check, with a branch that is mispredicted now and then.
 const CHECK: f64 = 1.5;
-/// Checks of a conjunction until one fails or all are done, at most.
+/// The number of checks of one conjunction that are paid for, until one fails or all are done.
 const CHECKS: usize = 2;
-/// Finding the bucket of a term that has to be evaluated.
+/// Finding the bucket of a term that must be evaluated.
 const EVALUATION: f64 = 15.0;
 
 impl Index {
-    /// Of all offers of all placements, which must be in rank order.
+    /// Builds the index for all offers of all placements, which must be in rank order.
     pub(crate) fn build(
         schema: &Schema,
         placements: &[Placement],
@@ -46,20 +48,20 @@ impl Index {
     }
 }
 
-/// All that each offer asks for, by [`OfferId`].
+/// Everything that each offer asks for, by [`OfferId`].
 struct Wants(Vec<Alternatives>);
 
 impl Wants {
     fn of(placements: &[Placement], offers: &[Offer], guardrails: &[Guardrail], terms: &mut Terms) -> Wants {
-        let mut shown = vec![0; offers.len()]; // on how many placements
+        let mut shown = vec![0; offers.len()]; // the number of placements that show it
         for id in placements.iter().flat_map(|placement| &placement.offers) {
             shown[id.0 as usize] += 1;
         }
         let evaluated = |terms: &mut Terms, guardrail: &Guardrail| {
             truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags))
         };
-        // A guardrail with alternatives would multiply those of every offer, a large one would be copied to all of them:
-        // these are evaluated once for all.
+        // Guardrails with alternatives would multiply every offer's conjunctions, and a large one would be
+        // copied to all of them. Such guardrails are evaluated once for all offers instead.
         let inlined: Vec<Cow<'_, Alternatives>> = guardrails
             .iter()
             .map(|guardrail| {
@@ -86,7 +88,7 @@ impl Wants {
         Wants(asked.collect())
     }
 
-    /// How the keys of each term fall into buckets.
+    /// Cuts the keys of each term into buckets.
     fn buckets(&self, schema: &Schema, terms: &Terms) -> Vec<Buckets> {
         let mut cuts: Vec<Vec<u64>> = vec![Vec::new(); terms.all().len()];
         for atom in self.0.iter().flat_map(|asked| &asked.0).flat_map(|conjunction| &conjunction.0) {
@@ -111,14 +113,14 @@ fn truth(terms: &mut Terms, scoped: Scoped) -> Alternatives {
     Alternatives(vec![Conjunction(vec![Atom { term, keys: Keys::one(1) }])])
 }
 
-/// An atom of a block.
+/// An atom of one conjunction in a block.
 struct BlockAtom {
     term: TermId,
-    /// Which conjunction of the block.
+    /// Which of the block's conjunctions.
     conjunction: usize,
-    /// The buckets that let it hold.
+    /// The stretches of buckets for which it holds.
     stretches: Vec<(u32, u32)>,
-    /// Of how many customers it is taken to hold.
+    /// The estimated share of customers for whom it holds.
     share: f64,
 }
 
@@ -191,14 +193,14 @@ impl Builder<'_> {
         BlockAtom { term: atom.term, conjunction, stretches, share }
     }
 
-    /// How many conjunctions the atoms of a term rule out for what the term costs.
+    /// How many conjunctions a term's atoms rule out, per unit of the term's cost.
     fn worth(&self, atoms: &[BlockAtom], blocks: f64) -> f64 {
         let ruled_out: f64 = atoms.iter().map(|atom| 1.0 - atom.share).sum();
         let term = atoms.first().map_or(0.0, |atom| self.cost(atom.term, blocks));
         ruled_out / term.max(1.0)
     }
 
-    /// What a column costs. All blocks share the cost of finding its bucket.
+    /// The cost of a column. All blocks share the cost of finding the term's bucket.
     fn cost(&self, term: TermId, blocks: f64) -> f64 {
         match self.terms.get(term) {
             Term::Feature(..) | Term::Bits(..) => 1.0,
@@ -208,11 +210,12 @@ impl Builder<'_> {
         }
     }
 
-    /// How many of the terms, most selective first, are worth a column: beyond them it costs less to check what is left.
+    /// How many of the terms, the most selective first, are worth a column. Beyond them, checking what is
+    /// left costs less.
     fn columns(&self, by_term: &[&[BlockAtom]], conjunctions: usize, blocks: f64) -> usize {
         let mut left = vec![0; conjunctions]; // atoms to check
         by_term.iter().copied().flatten().for_each(|atom| left[atom.conjunction] += 1);
-        let mut likely = vec![1.0; conjunctions]; // to be left by the columns so far
+        let mut likely = vec![1.0; conjunctions]; // the chance that the columns so far leave it
         let visit = |likely: f64, left: usize| likely * (SURVIVOR + CHECK * left.min(CHECKS) as f64);
         let mut visits: f64 = left.iter().map(|left| visit(1.0, *left)).sum();
         let (mut spent, mut best, mut least) = (0.0, 0, visits);
@@ -234,7 +237,7 @@ impl Builder<'_> {
         best
     }
 
-    /// The rows of a term: a conjunction's bit changes where its stretches begin and end.
+    /// Adds a term's column of rows. A conjunction's bit changes where its stretches begin and end.
     fn column(&self, atoms: &[BlockAtom], local: u32, all: &[u64; WORDS], placed: &mut Placed) {
         let Some(term) = atoms.first().map(|atom| atom.term) else { return };
         if local as usize == placed.terms.len() {
@@ -293,7 +296,7 @@ impl Placed {
         }
     }
 
-    /// The checks of the next conjunction, those first that rule out most for their cost.
+    /// Adds the checks of the next conjunction, those first that rule out most for their cost.
     fn checked(&mut self, mut atoms: Vec<&BlockAtom>, worth: impl Fn(&BlockAtom) -> f64) {
         atoms.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
         for BlockAtom { term, stretches, .. } in atoms {
@@ -304,7 +307,7 @@ impl Placed {
             if stretches.len() != 1 {
                 self.spans.extend_from_slice(stretches);
             }
-            self.checks.push(Check { term: term.0, first, last });
+            self.checks.push(AtomCheck { term: term.0, first, last });
         }
     }
 }

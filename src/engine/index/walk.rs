@@ -1,24 +1,24 @@
-//! Walking the index: the buckets of one customer and request, and the offers that they leave, best first.
+//! Walking the index: from one customer's and request's buckets to the offers that they leave, best first.
 
 use std::ops::ControlFlow;
 
-use super::{BLOCK, Check, Column, Index, Placed, Placing, WORDS};
+use super::{AtomCheck, BLOCK, Column, Index, Placed, Placing, WORDS};
 use crate::engine::PlacementId;
 use crate::expression::Facts;
 use crate::expression::term::{TermId, Terms};
 
-/// The buckets of one decision, each found when it is first asked for. Used again for the next decision, so that none has to
-/// allocate.
+/// The buckets of one decision, each found when first asked for. The next decision uses the memory again
+/// and allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Of each term: the decision for which it was found out, and the bucket.
+    /// For each term: the decision for which it was found, and its bucket.
     found: Vec<(u32, u32)>,
     decision: u32,
-    /// Of the placement that is walked: the bucket of each term that has columns.
+    /// For the placement being walked: the bucket of each term that has columns.
     columns: Vec<u32>,
 }
 
-/// What a decision looks terms up by.
+/// What a decision looks terms up with.
 pub(crate) struct Lookup<'k, 'f, F> {
     index: &'f Index,
     terms: &'f Terms,
@@ -28,21 +28,21 @@ pub(crate) struct Lookup<'k, 'f, F> {
 }
 
 impl Known {
-    /// Forgets the last decision.
+    /// Forgets what the last decision found.
     fn begin(&mut self, terms: usize) {
         if self.found.len() < terms {
             self.found.resize(terms, (0, 0));
         }
         self.decision = self.decision.wrapping_add(1);
         if self.decision == 0 {
-            self.found.fill((0, 0)); // the count has come round: no entry may look new
+            self.found.fill((0, 0)); // the count has wrapped: no old entry may look new
             self.decision = 1;
         }
     }
 }
 
 impl Index {
-    /// Looks terms up for one customer and request; `facts` says what the conditions of a rule set see.
+    /// Looks terms up for one customer and request. `facts` gives what the conditions of a rule set see.
     pub(crate) fn lookup<'k, 'f, F: Fn(usize) -> Facts<'f>>(
         &'f self,
         terms: &'f Terms,
@@ -56,8 +56,9 @@ impl Index {
 }
 
 impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
-    /// Calls `found` with each offer of the placement that may be shown (its place in the placement's order, rising) until
-    /// it has enough. Says how many offers were looked at, if `overdue` ended it before all were.
+    /// Calls `found` with each offer of the placement that may be shown, as its place in the placement's
+    /// order, rising, until `found` has enough. If `overdue` ends the walk early, returns how many offers
+    /// were looked at.
     pub(crate) fn walk(
         &mut self,
         placement: PlacementId,
@@ -71,7 +72,8 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
         found
     }
 
-    /// The bucket of each term that has columns, all found in one go: nearly every block needs nearly all of them.
+    /// The bucket of each term that has columns, all found in one go, because nearly every block needs
+    /// nearly all of them.
     fn buckets(&mut self, placed: &Placed) -> Vec<u32> {
         let mut buckets = std::mem::take(&mut self.known.columns);
         buckets.clear();
@@ -127,7 +129,7 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
     }
 
     #[inline]
-    fn passes(&mut self, placed: &Placed, checks: &[Check]) -> bool {
+    fn passes(&mut self, placed: &Placed, checks: &[AtomCheck]) -> bool {
         checks.iter().all(|check| placed.has(check, self.bucket(check.term)))
     }
 
@@ -168,7 +170,7 @@ impl Placed {
     }
 
     #[inline]
-    fn has(&self, check: &Check, bucket: u32) -> bool {
+    fn has(&self, check: &AtomCheck, bucket: u32) -> bool {
         if check.first <= check.last {
             return (check.first..=check.last).contains(&bucket);
         }

@@ -19,7 +19,7 @@ use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problem, Problems, quoted};
 use crate::insight::audience;
-use crate::insight::audience::{Audience, Count};
+use crate::insight::audience::{Audience, AudienceCount};
 use crate::node::Node;
 use crate::node::clock;
 
@@ -33,7 +33,7 @@ struct AudienceRequest {
 }
 
 struct Counted {
-    count: Count,
+    count: AudienceCount,
     took: Duration,
 }
 

@@ -15,7 +15,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warning};
 use crate::http::wire::{answer, query};
-use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
 use crate::node::Tried;
 use crate::node::clock;
@@ -81,7 +81,7 @@ fn warnings(tried: &Tried, name: &str, customers: &Customers) -> Warnings {
     let Some((engine, rule_sets)) = &tried.engine else { return Warnings::default() };
     let filled = filled(customers, engine.schema.row_words());
     let filled = if customers.is_empty() { None } else { Some(&filled[..]) };
-    analyse(engine, rule_sets, &Known { now: clock::now(), filled, about: Some(&[name]) })
+    analyse(engine, rule_sets, &AnalysisScope { now: clock::now(), filled, about: Some(&[name]) })
 }
 
 /// The words of all rows put together by *or*: a feature that is missing there is missing for everybody.

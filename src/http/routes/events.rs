@@ -16,7 +16,7 @@ use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems};
-use crate::intake::read::Reader;
+use crate::intake::read::EventReader;
 use crate::node::clock;
 
 /// Rejected events that are told at most; the others are counted.
@@ -109,7 +109,7 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
 fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> {
     let live = call.node.live();
     let (engine, intake) = (&live.engine, &*live.definitions.intake);
-    let reader = Reader { engine, intake, tokens: &call.worker.shared.tokens, now: clock::now() };
+    let reader = EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: clock::now() };
     let mut events = Events::default();
     let input = match media {
         Media::Lines => {

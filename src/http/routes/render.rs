@@ -8,7 +8,7 @@ use crate::expression::Read;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
-use crate::intake::token::{Keys, MAX_TOKEN_BYTES, Token};
+use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
 use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
@@ -23,7 +23,7 @@ pub(crate) struct Rendered<'d> {
     pub(crate) id: DecisionId,
     pub(crate) channel: ChannelId,
     /// What propositions are signed with.
-    pub(crate) keys: &'d Keys,
+    pub(crate) keys: &'d SigningKeys,
     /// When it was decided.
     pub(crate) now: Time,
 }

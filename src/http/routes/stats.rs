@@ -19,7 +19,8 @@ use crate::input::problem::{Problem, Problems, quoted};
 use crate::insight::decided::{Distinct, PlaceCounts, comparable};
 use crate::insight::sample_ratio::sample_ratio;
 use crate::insight::stats::{
-    Counted, Dimension, EARLIER, Experiment, Figures, MAX_ROWS, Query, Rate, Row, Stats, Tallied, Variant,
+    Dimension, EARLIER, ExperimentSplit, MAX_ROWS, OutcomeFigures, Query, Rate, Stats, StatsRow,
+    StatsSources, Tallied, VariantSplit,
 };
 use crate::node::{Live, Node};
 use crate::rules::catalogue::{Catalogue, Names};
@@ -47,12 +48,12 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// How the customers decided for were split over the arms of the experiments in force.
-fn experiments(live: &Live) -> Vec<Experiment> {
+fn experiments(live: &Live) -> Vec<ExperimentSplit> {
     let Live { engine, decided, .. } = live;
     let of_one = |arms: &[Arm]| {
         let customers: Vec<Option<&Distinct>> =
             arms.iter().map(|arm| decided.customers(arm.number)).collect();
-        let variant = |(arm, customers): (&Arm, &Option<&Distinct>)| Variant {
+        let variant = |(arm, customers): (&Arm, &Option<&Distinct>)| VariantSplit {
             name: arm.name.split_once('.').map_or(&*arm.name, |(_, variant)| variant).to_owned(),
             share: f64::from(arm.share) / f64::from(SLOTS),
             customers: customers.map_or(0, Distinct::estimate),
@@ -60,7 +61,7 @@ fn experiments(live: &Live) -> Vec<Experiment> {
         let shares: Vec<f64> = arms.iter().map(|arm| f64::from(arm.share)).collect();
         let counted: Option<Vec<&Distinct>> = customers.iter().copied().collect();
         let ratio = counted.and_then(|counted| sample_ratio(&comparable(&counted), &shares));
-        Experiment {
+        ExperimentSplit {
             name: arms.first().map_or_else(String::new, |arm| arm.experiment.to_string()),
             variants: arms.iter().zip(&customers).map(variant).collect(),
             p_value: ratio.map(|ratio| ratio.p_value),
@@ -77,7 +78,7 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
     let tallied_before = node.tallied_before().iter().copied();
     let live = node.live();
     let catalogue = &*live.definitions.catalogue;
-    let counted = Counted { chosen: live.decided.chosen(), tallied, tallied_before };
+    let counted = StatsSources { chosen: live.decided.chosen(), tallied, tallied_before };
     let document = Document {
         since: live.decided.since(),
         sequence,
@@ -203,7 +204,7 @@ struct Document<'d> {
     catalogue: &'d Catalogue,
     stats: Stats,
     places: Vec<(PlaceNumber, PlaceCounts)>,
-    experiments: Vec<Experiment>,
+    experiments: Vec<ExperimentSplit>,
     /// Combinations whose decisions are not counted, and outcomes that are not.
     left_out: (u64, u64),
 }
@@ -247,7 +248,7 @@ impl Document<'_> {
         out.end_map();
     }
 
-    fn write_row(&self, out: &mut dyn Encode, Row { group, figures }: &Row) {
+    fn write_row(&self, out: &mut dyn Encode, StatsRow { group, figures }: &StatsRow) {
         let catalogue = self.catalogue;
         out.map(self.query.by.len() + count(figures));
         let labels = [
@@ -297,7 +298,7 @@ impl Document<'_> {
     }
 }
 
-fn rates(figures: &Figures) -> [(&'static str, Option<Rate>); 4] {
+fn rates(figures: &OutcomeFigures) -> [(&'static str, Option<Rate>); 4] {
     [
         ("shown", figures.shown()),
         ("click_through", figures.click_through()),
@@ -307,12 +308,12 @@ fn rates(figures: &Figures) -> [(&'static str, Option<Rate>); 4] {
 }
 
 /// Entries that [`write_figures`] writes.
-fn count(figures: &Figures) -> usize {
+fn count(figures: &OutcomeFigures) -> usize {
     let decisions = if figures.decisions.is_some() { 2 } else { 0 };
     decisions + 5 + rates(figures).iter().filter(|(_, rate)| rate.is_some()).count()
 }
 
-fn write_figures(out: &mut dyn Encode, figures: &Figures) {
+fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     if let Some((decisions, fallbacks)) = figures.decisions {
         out.key("decisions");
         out.unsigned(decisions);
@@ -342,7 +343,7 @@ fn write_figures(out: &mut dyn Encode, figures: &Figures) {
     }
 }
 
-fn write_experiment(out: &mut dyn Encode, experiment: &Experiment) {
+fn write_experiment(out: &mut dyn Encode, experiment: &ExperimentSplit) {
     out.map(4);
     out.key("name");
     out.text(&experiment.name);

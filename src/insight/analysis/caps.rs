@@ -1,4 +1,4 @@
-//! Caps of an offer that never come into play because another one of the same offer always does first.
+//! Caps of an offer that never come into play, because another cap of the same offer always acts first.
 
 use super::{Analysis, Draft, WarningKind};
 use crate::rules::rule_set::{CapRule, CapScope, RuleSet, Window};
@@ -13,14 +13,14 @@ impl Analysis<'_> {
                 let offer = self.engine.offer(id);
                 let rules: Vec<&CapRule> = rule.caps.rules().collect();
                 for (i, cap) in rules.iter().enumerate() {
-                    // Of two that say the same the first one stays.
+                    // Of two caps that say the same, the first one stays.
                     let first = rules.iter().enumerate().find(|(j, other)| {
                         *j != i && other.comes_before(cap) && (*j < i || !cap.comes_before(other))
                     });
                     let Some((_, first)) = first else { continue };
                     let line = first.spot.place.map_or(0, |place| place.line);
                     let detail = format!(
-                        "`{}` of offer `{}` never comes into play: `{}` (line {line}) always does before it",
+                        "`{}` of offer `{}` never comes into play: `{}` (line {line}) always stops the offer first",
                         cap.text, rule.name.name, first.text
                     );
                     let draft = Draft::of(WarningKind::Cap, offer, detail).hint("leave it out");
@@ -33,7 +33,7 @@ impl Analysis<'_> {
 }
 
 impl CapRule {
-    /// Whether this one stops an offer whenever another of the same offer does.
+    /// Whether this cap stops an offer whenever another cap of the same offer does.
     fn comes_before(&self, other: &CapRule) -> bool {
         self.on == other.on
             && self.max.max(1) <= other.max.max(1)
@@ -43,7 +43,7 @@ impl CapRule {
 }
 
 impl Window {
-    /// Whether everything in another window is in this one.
+    /// Whether this window contains everything that another one does.
     fn spans(&self, other: &Window) -> bool {
         match (self, other) {
             (Window::Forever, _) => true,
@@ -55,7 +55,8 @@ impl Window {
 }
 
 impl CapScope {
-    /// Whether a cap of an offer with this scope counts everything that one with another scope does.
+    /// Whether a cap with this scope counts everything that a cap with another scope does, for the same
+    /// offer.
     fn holds(self, other: CapScope) -> bool {
         use CapScope::{All, Channel, Group, Offer, Placement, RuleSet};
         self == other

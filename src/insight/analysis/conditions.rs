@@ -6,9 +6,9 @@ use crate::expression::Expression;
 use crate::expression::faults::{Conflict, Fault, FaultKind, Finder};
 use crate::expression::term::TermId;
 
-/// Whose condition it is.
+/// What a condition belongs to.
 #[derive(Clone, Copy)]
-enum Owner<'o> {
+enum ConditionOwner<'o> {
     Offer(OfferId),
     Tag(&'o str),
     Guardrail(&'o str),
@@ -20,13 +20,13 @@ impl<'a> Analysis<'a> {
         for (tags, all) in engine.tags.iter().enumerate() {
             for (tag, [_, form]) in all.iter().zip(&engine.tag_forms[tags]) {
                 let faults = self.finder(tags).of_tag(&tag.condition, form);
-                self.tell(Owner::Tag(&tag.name), tags, &tag.condition, faults);
+                self.tell(ConditionOwner::Tag(&tag.name), tags, &tag.condition, faults);
             }
         }
         for (i, offer) in engine.offers().iter().enumerate() {
             let Some(when) = &offer.when else { continue };
             let faults = self.finder(offer.tags).of_condition(when, &offer.when_form);
-            self.tell(Owner::Offer(OfferId(i as u32)), offer.tags, when, faults);
+            self.tell(ConditionOwner::Offer(OfferId(i as u32)), offer.tags, when, faults);
             if offer.when_form.is_never() {
                 self.told[i] = true;
             }
@@ -34,7 +34,12 @@ impl<'a> Analysis<'a> {
         for guardrail in &engine.guardrails {
             if self.is_the_same_for_all(guardrail) {
                 let faults = self.finder(guardrail.tags).of_condition(&guardrail.condition, &guardrail.form);
-                self.tell(Owner::Guardrail(&guardrail.name), guardrail.tags, &guardrail.condition, faults);
+                self.tell(
+                    ConditionOwner::Guardrail(&guardrail.name),
+                    guardrail.tags,
+                    &guardrail.condition,
+                    faults,
+                );
             }
         }
     }
@@ -43,15 +48,16 @@ impl<'a> Analysis<'a> {
         Finder::new(&mut self.normaliser, &self.engine.schema, tags, &mut self.work)
     }
 
-    /// Whether a guardrail asks the same whatever an offer says of itself.
+    /// Whether a guardrail comes to the same condition for all offers.
     pub(super) fn is_the_same_for_all(&self, guardrail: &Guardrail) -> bool {
         let rules = &self.sets[guardrail.tags].guardrails;
         rules.iter().any(|rule| rule.name.name == guardrail.name && rule.reads.is_empty())
     }
 
-    fn tell(&mut self, owner: Owner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
+    fn tell(&mut self, owner: ConditionOwner<'_>, set: usize, condition: &Expression, faults: Vec<Fault>) {
         for fault in faults {
-            // To write `true` says what is meant. What an offer says of itself is folded away, rightly so.
+            // A condition of `true` is intended. What an offer says about itself is folded away, and
+            // rightly so.
             let meant = *condition.text == *"true" || condition.text.contains("offer.");
             if fault.kind == FaultKind::Always && meant {
                 continue;
@@ -61,9 +67,11 @@ impl<'a> Analysis<'a> {
             }
             let engine = self.engine;
             let (offer, path) = match owner {
-                Owner::Offer(id) => (Some(engine.offer(id)), vec!["offers", &*engine.offer(id).name, "when"]),
-                Owner::Tag(name) => (None, vec!["tags", name]),
-                Owner::Guardrail(name) => (None, vec!["guardrails", name]),
+                ConditionOwner::Offer(id) => {
+                    (Some(engine.offer(id)), vec!["offers", &*engine.offer(id).name, "when"])
+                }
+                ConditionOwner::Tag(name) => (None, vec!["tags", name]),
+                ConditionOwner::Guardrail(name) => (None, vec!["guardrails", name]),
             };
             let part = self.texts[set].part(&path, &fault.way);
             let shown = part.as_ref().map_or(&*condition.text, |part| &part.detail);
@@ -72,11 +80,10 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn draft(&self, owner: Owner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
+    fn draft(&self, owner: ConditionOwner<'_>, set: usize, fault: &Fault, shown: &str) -> Draft<'static> {
         let never = if fault.wanted { "is never true" } else { "is never false" };
-        let whole = fault.way.is_empty();
         let so = match owner {
-            Owner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
+            ConditionOwner::Offer(id) if self.engine.offer(id).when_form.is_never() => {
                 format!(", so offer `{}` is never shown", self.engine.offer(id).name)
             }
             _ => String::new(),
@@ -88,14 +95,14 @@ impl<'a> Analysis<'a> {
                 new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}: {why}"))
             }
             FaultKind::Never(None) => new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}"))
-                .hint("compare it with the bounds and words that the schema gives"),
-            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.passes_known(terms, shown, whole))
-                .hint("if that is meant, `… != null` says so"),
+                .hint("compare it with the bounds and words in the schema"),
+            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.holds_if_known(terms, shown))
+                .hint("if that is what you want, write `… != null`"),
             FaultKind::Always => new(WarningKind::AlwaysTrue, format!("`{shown}` holds for every customer"))
-                .hint("leave it out, or ask for what was meant"),
+                .hint("leave it out, or write the condition that you meant"),
             FaultKind::Implied => {
                 let detail =
-                    format!("`{shown}` can be left out: the rest of the condition asks for it already");
+                    format!("`{shown}` can be left out: the rest of the condition already requires it");
                 new(WarningKind::Redundant, detail)
             }
             FaultKind::Covered => {
@@ -106,15 +113,11 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn passes_known(&self, terms: &[TermId], shown: &str, whole: bool) -> String {
+    fn holds_if_known(&self, terms: &[TermId], shown: &str) -> String {
         let words = self.words();
         let names: Vec<String> = terms.iter().map(|term| format!("`{}`", words.term(*term))).collect();
-        let (names, known) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
-        let (who, passes) = match whole {
-            true => ("every customer", " passes"),
-            false => ("this part passes every customer", ""),
-        };
-        format!("{who} of whom {names} {known} known{passes}: `{shown}` asks for no more")
+        let (names, are) = (names.join(" and "), if terms.len() == 1 { "is" } else { "are" });
+        format!("`{shown}` holds for every customer whose {names} {are} known")
     }
 
     pub(super) fn contradiction(&self, conflict: &Conflict) -> String {

@@ -11,7 +11,7 @@ use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
 use crate::rules::rule_set::RuleSet;
 
-/// Offers or tags with the same hash that one is compared with at most.
+/// The most offers or tags with the same hash that one is compared with.
 const MAX_COMPARED: usize = 8;
 
 impl Analysis<'_> {
@@ -21,7 +21,8 @@ impl Analysis<'_> {
             let id = OfferId(i as u32);
             let offer = self.engine.offer(id);
             if self.told[i] || offer.when.is_none() || self.is_capped(id) {
-                continue; // two that are capped may take turns; offers for everybody are told apart by their place in the ranking alone
+                // Capped offers may take turns, and offers for everyone are meant to differ only in rank.
+                continue;
             }
             let same = known.entry(self.hash_of(offer)).or_default();
             let first =
@@ -45,7 +46,8 @@ impl Analysis<'_> {
         hasher.finish()
     }
 
-    /// Whether two offers are eligible for the same customers, at the same time, with the same score, in the same places.
+    /// Whether two offers are eligible for the same customers, at the same time, with the same score, in
+    /// the same places.
     fn is_twin(&self, a: &Offer, b: &Offer) -> bool {
         let places = |offer: &Offer| {
             let mut places: Vec<_> = offer
@@ -81,17 +83,17 @@ impl Analysis<'_> {
         self.told[behind.0 as usize] = true;
         let (before, behind) = (engine.offer(before), engine.offer(behind));
         let detail = format!(
-            "offer `{}` asks for the same as `{}` (line {}), with the same tier and score on the same placements: of the two, `{}` \
-             always comes first, by its name",
+            "offer `{}` asks for the same as `{}` (line {}), in the same tier, with the same score and on the same \
+             placements: `{}` always comes first, because of its name",
             behind.name, before.name, before.line, before.name
         );
         let draft = Draft::of(WarningKind::Duplicate, behind, detail)
             .by(before.tags)
-            .hint("give one of them another priority, propensity or condition, or make them one offer");
+            .hint("give one of them another priority, propensity or condition, or merge them into one offer");
         self.warn_at(draft, &["offers", &behind.name]);
     }
 
-    /// Tags that ask for the same, and those that nothing uses.
+    /// Finds tags that ask for the same, and tags that nothing uses.
     pub(super) fn tags(&mut self) {
         let used = used(&self.sets, "tag");
         for set in 0..self.sets.len() {
@@ -104,7 +106,7 @@ impl Analysis<'_> {
                 let yes = self.normaliser.condition(&tag.condition, set);
                 let no = self.normaliser.negation(&tag.condition, set);
                 if yes.is_never() || yes.is_always() {
-                    continue; // said of its condition
+                    continue; // its condition has a warning already
                 }
                 let mut hasher = FixedState::default().build_hasher();
                 hash_form(&yes, &mut hasher);
@@ -129,7 +131,7 @@ impl Analysis<'_> {
     }
 }
 
-/// The names behind `root.` in some text of their rule set, whether or not it comes to anything.
+/// The names behind `root.` anywhere in the texts of a rule set, whether they have an effect or not.
 pub(super) fn used<'a>(sets: &[&'a RuleSet], root: &str) -> HashSet<(usize, &'a str)> {
     let mut used = HashSet::new();
     for (set, rules) in sets.iter().enumerate() {
@@ -153,7 +155,7 @@ pub(super) fn used<'a>(sets: &[&'a RuleSet], root: &str) -> HashSet<(usize, &'a 
     used
 }
 
-/// Without the blanks and comments that may stand round a dot.
+/// The text after the blanks and comments that may stand around a dot.
 fn after_blanks(text: &str) -> &str {
     let mut text = text.trim_start();
     while let Some(comment) = text.strip_prefix("//") {

@@ -35,7 +35,8 @@ impl Analysis<'_> {
         self.same_salts();
     }
 
-    /// Experiments with one salt put the same customers together; only exclusion groups mean that.
+    /// Warns about experiments that share a salt: they put the same customers together, which only
+    /// exclusion groups intend.
     fn same_salts(&mut self) {
         let sets = self.sets.clone();
         let mut known: HashMap<&str, (usize, &str, Option<&str>)> = HashMap::new();
@@ -57,7 +58,7 @@ impl Analysis<'_> {
                 let what =
                     if other == HOLDOUT { "the holdout".to_owned() } else { format!("experiment `{other}`") };
                 let detail = format!(
-                    "experiment `{name}` and {what} have the salt `{}` in common: who is where in one tells where in the other",
+                    "experiment `{name}` and {what} share the salt `{}`: a customer's place in one tells their place in the other",
                     rule.experiment.salt
                 );
                 let draft = Draft::new(WarningKind::Duplicate, set, detail)

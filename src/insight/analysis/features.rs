@@ -1,4 +1,4 @@
-//! Features that are read and never known.
+//! Features that are read although they are missing for every customer.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,8 +6,8 @@ use super::{Analysis, Draft, WarningKind};
 use crate::expression::{Expression, Node};
 use crate::schema::FeatureId;
 
-/// Where a feature is read first, and how often in that rule set.
-struct Reader<'r> {
+/// Where a feature is first read, and how often in that rule set.
+struct FeatureReader<'r> {
     path: Vec<&'r str>,
     count: usize,
 }
@@ -15,7 +15,7 @@ struct Reader<'r> {
 impl<'a> Analysis<'a> {
     pub(super) fn features(&mut self) {
         let engine = self.engine;
-        let mut readers: BTreeMap<(usize, FeatureId), Reader<'a>> = BTreeMap::new();
+        let mut readers: BTreeMap<(usize, FeatureId), FeatureReader<'a>> = BTreeMap::new();
         for (set, tags) in engine.tags.iter().enumerate() {
             for tag in tags {
                 self.read(&tag.condition, set, &["tags", &tag.name], &mut readers);
@@ -32,7 +32,8 @@ impl<'a> Analysis<'a> {
                 }
             }
         }
-        // A rule is there once for each kind of offers; what it reads is counted in the first of these that reads it.
+        // A guardrail exists once for each kind of offer. What it reads is counted only in the first of
+        // these that reads it.
         let mut known = HashSet::new();
         for guardrail in &engine.guardrails {
             let mut reads = BTreeMap::new();
@@ -55,18 +56,19 @@ impl<'a> Analysis<'a> {
         expression: &'a Expression,
         set: usize,
         path: &[&'a str],
-        readers: &mut BTreeMap<(usize, FeatureId), Reader<'a>>,
+        readers: &mut BTreeMap<(usize, FeatureId), FeatureReader<'a>>,
     ) {
         expression.node.walk(&mut |node| {
             let (Node::Feature(id) | Node::Code(id)) = node else { return };
             if !self.is_filled(*id) {
-                let new = || Reader { path: path.to_vec(), count: 0 };
+                let new = || FeatureReader { path: path.to_vec(), count: 0 };
                 readers.entry((set, *id)).or_insert_with(new).count += 1;
             }
         });
     }
 
-    /// Whether somebody may have it; of events, somebody will.
+    /// Whether some customer may have it. Features computed from events count as filled, because events
+    /// will come.
     fn is_filled(&self, id: FeatureId) -> bool {
         match (self.engine.schema.feature(id).field, self.known.filled) {
             (Some(field), Some(row)) => field.read(row) != 0,
@@ -74,15 +76,15 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn unfilled(&mut self, set: usize, id: FeatureId, reader: &Reader<'_>) {
+    fn unfilled(&mut self, set: usize, id: FeatureId, reader: &FeatureReader<'_>) {
         let name = &self.engine.schema.feature(id).name;
         let more = match reader.count {
             1 => String::new(),
             count => format!(" (read {count} times in this rule set)"),
         };
-        let detail = format!("`{name}` is missing for every customer: it always reads as missing{more}");
+        let detail = format!("`{name}` is missing for every customer, so it always reads as missing{more}");
         let draft = Draft::new(WarningKind::Feature, set, detail);
-        let draft = draft.hint("load it, or say what holds without it");
+        let draft = draft.hint("load it, or say what should hold without it");
         self.warn(draft, &reader.path, |text| text.name(&reader.path, name));
     }
 }

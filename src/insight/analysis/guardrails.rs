@@ -6,7 +6,7 @@ use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Engine, Guardrail, GuardrailId, Offer};
 use crate::expression::faults::Conflict;
 
-/// Different lists of guardrails that are looked through for contradictions at most.
+/// The most different lists of guardrails that are searched for contradictions.
 const MAX_LISTS: usize = 1_000;
 
 type Pair<'e> = Option<(&'e Guardrail, &'e Guardrail)>;
@@ -22,7 +22,7 @@ impl Analysis<'_> {
             let mut all = offer.guardrails.iter().map(|id| &engine.guardrails[id.0 as usize]);
             if let Some(guardrail) = all.find(|guardrail| guardrail.form.excludes(&offer.when_form)) {
                 self.told[i] = true;
-                // Of a guardrail that stops everybody it was said already.
+                // A guardrail that stops everyone has a warning already.
                 if !(guardrail.form.is_never() && self.is_the_same_for_all(guardrail)) {
                     self.stopped(offer, guardrail);
                 }
@@ -50,9 +50,9 @@ impl Analysis<'_> {
 
     fn stopped(&mut self, offer: &Offer, guardrail: &Guardrail) {
         let why = match Conflict::between(&offer.when_form, &guardrail.form) {
-            _ if guardrail.form.is_never() => "with its attributes, no customer passes that".to_owned(),
+            _ if guardrail.form.is_never() => "with the offer's attributes, no customer passes it".to_owned(),
             Some(conflict) => self.contradiction(&conflict),
-            None => "that and its own condition contradict each other".to_owned(),
+            None => "it contradicts the offer's own condition".to_owned(),
         };
         let (name, text) = (&guardrail.name, &guardrail.condition.text);
         let detail = format!("offer `{}` is never shown: guardrail `{name}` stops it, {why}", offer.name);
@@ -64,7 +64,7 @@ impl Analysis<'_> {
     }
 }
 
-/// Two of these guardrails that nobody passes together.
+/// Two of these guardrails that no customer passes together.
 fn contradicting<'e>(engine: &'e Engine, guardrails: &[GuardrailId]) -> Pair<'e> {
     let all = || guardrails.iter().map(|id| &engine.guardrails[id.0 as usize]);
     let mut pairs = all().enumerate().flat_map(|(n, one)| all().skip(n + 1).map(move |other| (one, other)));

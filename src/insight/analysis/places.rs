@@ -1,5 +1,5 @@
-//! Where in a rule set's text something stands. Engines keep no places of conditions; a warning is worth reading the text once
-//! more.
+//! Finds where in a rule set's text something stands. Engines keep no places of conditions, so a warning
+//! reads the text once more.
 
 use std::cell::OnceCell;
 
@@ -22,18 +22,18 @@ impl<'a> Text<'a> {
         Text { set, tree: OnceCell::new() }
     }
 
-    /// A problem with the entry at `path`, at its key; with the whole text if there is none.
+    /// A problem at the key of the entry at `path`; with the whole text, if there is no such entry.
     pub(super) fn key(&self, path: &[&str]) -> Problem {
         let found = self.at(path, &|cursor| cursor.key_problem(""));
         found.unwrap_or_else(|| self.set.problem(&crate::rules::rule_set::Spot::default(), ""))
     }
 
-    /// A problem with a part of the condition at `path`, the part's text being its detail.
+    /// A problem at a part of the condition at `path`; its detail is the text of the part.
     pub(super) fn part(&self, path: &[&str], way: &Way) -> Option<Problem> {
         self.expression(path, &|syntax| syntax.part(way))
     }
 
-    /// A problem with the first place where a name stands in the expression at `path`.
+    /// A problem at the first place where a name stands in the expression at `path`.
     pub(super) fn name(&self, path: &[&str], name: &str) -> Option<Problem> {
         self.expression(path, &|syntax| {
             let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -66,7 +66,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Cursors are linked on the stack, so the way down is a recursion; no path has more than three names.
+/// Cursors are linked on the stack, so this is a recursion. No path has more than three names.
 fn descend<T>(cursor: &Cursor<'_, '_>, path: &[&str], found: &dyn Fn(&Cursor<'_, '_>) -> T) -> Option<T> {
     match path {
         [] => Some(found(cursor)),

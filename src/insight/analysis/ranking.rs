@@ -1,8 +1,11 @@
 //! Offers that can never win: wherever they may be shown, others that rank before them fill the placement.
 //!
-//! That is said only where it is certain as long as a request asks for no more than the placement's own count: an offer in the
-//! way must be eligible whenever this one is, must always rank before it, must speak its languages, and must not be used up
-//! elsewhere in the same decision, nor be kept back by a group that this offer is not in, or by caps or budgets.
+//! A warning is given only where this is certain, as long as a request asks for no more than the
+//! placement's own count. An offer in the way must meet all of these:
+//! - It is eligible whenever this offer is, and always ranks before it.
+//! - It has treatments for the same languages.
+//! - It is not used up on another placement of the same decision.
+//! - No cap or budget holds it back, and no group that this offer is not in.
 
 use std::collections::HashMap;
 
@@ -12,11 +15,11 @@ use crate::expression::alternatives::Alternatives;
 use crate::expression::term::TermId;
 use crate::schema::value::Value;
 
-/// Others that one offer is compared with on one placement at most.
+/// The most others that one offer is compared with on one placement.
 const MAX_COMPARED: usize = 256;
 
-/// Offers of a placement that may be in the way of others, best tier first: those for everybody, and the others by the rarest
-/// term that they read.
+/// Offers of a placement that may be in the way of others, the best tier first. Some are for everyone; the
+/// others are found by the rarest term that they read.
 struct Rivals {
     for_all: Vec<OfferId>,
     by_term: HashMap<TermId, Vec<OfferId>>,
@@ -66,7 +69,8 @@ impl Analysis<'_> {
         rivals
     }
 
-    /// Whether one decision may show both placements: an offer that is shown on one leaves its place on the other.
+    /// Whether one decision may show both placements: an offer that is shown on one leaves room on the
+    /// other.
     fn go_together(&self, one: PlacementId, other: PlacementId) -> bool {
         let channels = |id: PlacementId| &self.engine.placement(id).channels;
         one != other && channels(one).iter().any(|channel| channels(other).contains(channel))
@@ -82,7 +86,7 @@ impl Analysis<'_> {
     ) -> Option<Vec<OfferId>> {
         let (engine, offer) = (self.engine, self.engine.offer(id));
         let placement = engine.placement(place);
-        // What is implied by all alternatives is implied by the first.
+        // What all alternatives imply, the first one implies.
         let terms = form.0.first()?.0.iter();
         let near = terms.filter_map(|atom| rivals.by_term.get(&atom.term)).flatten();
         let (mut ungrouped, mut grouped) = (Vec::new(), Vec::new());
@@ -128,7 +132,7 @@ impl Analysis<'_> {
         let names = names.join(", ");
         let so = if before.len() == 1 { "ranks before it and leaves" } else { "rank before it and leave" };
         let detail = format!(
-            "offer `{}` never wins: whoever may see it may see {names} too, which {so} no place while a request asks for no \
+            "offer `{}` never wins: customers who may see it may also see {names}, which {so} no room while a request asks for no \
              more than the placement's `count`",
             offer.name
         );
@@ -147,7 +151,7 @@ fn readers(engine: &Engine) -> Vec<u32> {
     readers
 }
 
-/// The score, if it is the same for every customer, worked out as for a decision.
+/// The score, if it is the same for every customer, computed as in a decision.
 fn score(offer: &Offer) -> Option<f64> {
     let propensity = offer.propensity.constant().and_then(Value::number)?.clamp(0.0, 1.0);
     let boost = offer.boost.constant().and_then(Value::number)?.max(0.0);
@@ -163,9 +167,9 @@ fn largest_score(offer: &Offer) -> Option<f64> {
         return None; // it may be tried whatever its score
     }
     let boost = offer.boost.constant().and_then(Value::number)?.max(0.0);
-    // Of a propensity of 1; without an answer it is 0.
+    // With a propensity of 1; without an answer the propensity is 0.
     let largest = (offer.value * boost).max(0.0);
-    // A product that is too large counts as 0, and a smaller propensity may give one that is not.
+    // A product that is too large counts as 0, and a smaller propensity may give one that is not too large.
     largest.is_finite().then_some(largest)
 }
 

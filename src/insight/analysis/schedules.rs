@@ -1,4 +1,4 @@
-//! Offers whose time is over, or never comes.
+//! Offers whose time is over or never comes.
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::Offer;
@@ -23,15 +23,15 @@ impl Analysis<'_> {
         }
     }
 
-    /// Why an offer is never shown from now on.
+    /// Why an offer is never shown from now on, and what to try.
     fn never_open(&self, offer: &Offer, future: &Alternatives) -> Option<(String, Option<String>)> {
         let name = &offer.name;
         if let Some(schedule) = &offer.schedule {
             let at = |time: Option<Time>| time.map_or("…".to_owned(), |time| time.to_string());
             match schedule.window() {
                 (_, Some(until)) if until <= self.known.now => {
-                    let detail = format!("the schedule of offer `{name}` is over since {until}");
-                    return Some((detail, Some("extend it, or take the offer out".into())));
+                    let detail = format!("the schedule of offer `{name}` ended at {until}");
+                    return Some((detail, Some("extend it, or remove the offer".into())));
                 }
                 (from, until) if schedule.is_never_open(self.known.now) => {
                     let detail = format!(
@@ -45,8 +45,9 @@ impl Analysis<'_> {
             }
         }
         if offer.when_form.excludes(future) {
-            let detail =
-                format!("offer `{name}` is never shown again: the time that its condition asks for is over");
+            let detail = format!(
+                "offer `{name}` is never shown again: the time that its condition asks for has passed"
+            );
             return Some((detail, None));
         }
         if offer.when_form.excludes(&offer.schedule_form) {

@@ -34,7 +34,7 @@ fn compiled(texts: &[&str]) -> (Engine, Vec<Arc<RuleSet>>) {
 
 fn warnings(texts: &[&str]) -> Vec<String> {
     let (engine, sets) = compiled(texts);
-    let found = analyse(&engine, &sets, &Known::at(Time::parse(NOW).unwrap()));
+    let found = analyse(&engine, &sets, &AnalysisScope::at(Time::parse(NOW).unwrap()));
     let line = |warning: &Warning| {
         let Problem { detail, place, .. } = &warning.problem;
         let place = place.map_or("-".into(), |place| format!("{}:{}", place.line, place.column));
@@ -88,17 +88,14 @@ fn conditions_that_never_or_always_hold_are_named_with_the_reason() {
             "4:79 never_true: `context.page == 'a' && context.page == 'b'` is never true, so offer `a` is never shown: \
              `context.page` would have to be 'a' and 'b' at once",
         ),
-        (
-            "age >= 0",
-            "4:79 always_true: every customer of whom `age` is known passes: `age >= 0` asks for no more",
-        ),
+        ("age >= 0", "4:79 always_true: `age >= 0` holds for every customer whose `age` is known"),
         (
             "consent && (age > 30 || age <= 30)",
-            "4:91 always_true: this part passes every customer of whom `age` is known: `age > 30 || age <= 30` asks for no more",
+            "4:91 always_true: `age > 30 || age <= 30` holds for every customer whose `age` is known",
         ),
         (
             "age == null || age < 150",
-            "4:94 always_true: this part passes every customer of whom `age` is known: `age < 150` asks for no more",
+            "4:94 always_true: `age < 150` holds for every customer whose `age` is known",
         ),
         (
             "age == null || age < 50 || age > 40",
@@ -106,7 +103,7 @@ fn conditions_that_never_or_always_hold_are_named_with_the_reason() {
         ),
         (
             "age > 30 && consent && age > 20",
-            "4:102 redundant: `age > 20` can be left out: the rest of the condition asks for it already",
+            "4:102 redundant: `age > 20` can be left out: the rest of the condition already requires it",
         ),
         (
             "consent || (consent && age > 20)",
@@ -145,15 +142,15 @@ fn tags_are_looked_at_for_both_of_their_answers() {
     for (tags, expected) in [
         (
             "  x: age > 30 && age > 20\n  y: consent\n",
-            vec!["3:18 redundant: `age > 20` can be left out: the rest of the condition asks for it already"],
+            vec!["3:18 redundant: `age > 20` can be left out: the rest of the condition already requires it"],
         ),
         (
             "  x: age > 30 && (age > 20 || consent)\n  y: consent\n",
             vec![
-                "3:19 redundant: `age > 20 || consent` can be left out: the rest of the condition asks for it already",
+                "3:19 redundant: `age > 20 || consent` can be left out: the rest of the condition already requires it",
             ],
         ),
-        // Left out, `!tag.x` would have no answer for some for whom it is true now.
+        // Without it, `!tag.x` would have no answer for some customers for whom it is true now.
         ("  x: age > 30 && (age != null || consent)\n  y: consent\n", vec![]),
         ("  x: age > 30\n  y: age >= 31\n", vec!["4:3 duplicate: tag `y` says the same as `x` (line 3)"]),
         ("  x: age > 30\n  y: age >= 32\n", vec![]),
@@ -171,7 +168,9 @@ fn tags_are_looked_at_for_both_of_their_answers() {
 #[test]
 fn a_cap_that_another_one_always_comes_before_is_named() {
     let never = |cap: &str, first: &str| {
-        format!("cap: `{cap}` of offer `a` never comes into play: `{first}` (line 4) always does before it")
+        format!(
+            "cap: `{cap}` of offer `a` never comes into play: `{first}` (line 4) always stops the offer first"
+        )
     };
     for (caps, expected) in [
         ("caps: [{max: 3, per: 7d}, {max: 2, per: 1d}]", None),
@@ -249,7 +248,7 @@ fn experiments_and_parameters_that_nothing_depends_on_are_named() {
             text("  x: {variants: {a: 50}}\n  y: {variants: {a: 50}, salt: x}\n", &treated("x.a")),
             vec![
                 "5:3 unused_experiment: nothing depends on experiment `y`",
-                "5:3 duplicate: experiment `y` and experiment `x` have the salt `x` in common: who is where in one tells where in the other",
+                "5:3 duplicate: experiment `y` and experiment `x` share the salt `x`: a customer's place in one tells their place in the other",
             ],
         ),
         (
@@ -258,7 +257,7 @@ fn experiments_and_parameters_that_nothing_depends_on_are_named() {
                 &format!("holdout: {{percent: 5, salt: g}}\n{}", treated("x.a")),
             ),
             vec![
-                "4:3 duplicate: experiment `x` and the holdout have the salt `g` in common: who is where in one tells where in the other",
+                "4:3 duplicate: experiment `x` and the holdout share the salt `g`: a customer's place in one tells their place in the other",
             ],
         ),
     ] {
@@ -416,15 +415,15 @@ fn an_offer_that_never_wins_names_those_before_it() {
     assert_eq!(
         third(&offer("c", "priority: 4")),
         [
-            "4:3 never_wins: offer `a` never wins: whoever may see it may see `b` (line 5), `c` (line 6) too, which rank before it and leave no place while a request asks for no more than the placement's `count`"
+            "4:3 never_wins: offer `a` never wins: customers who may see it may also see `b` (line 5), `c` (line 6), which rank before it and leave no room while a request asks for no more than the placement's `count`"
         ]
     );
-    // Shown on the other placement of the same request, it leaves its place here.
+    // Shown on the other placement of the same request, it leaves room here.
     let wide = offer("b", "priority: 3")
         .replace("[slot]", "[slot, other]")
         .replace("1}]", "1}, {placement: other, content: 1}]");
     assert_eq!(warnings(&[&format!("{SLOT}{}{wide}", offer("a", ""))]), [""; 0]);
-    // It does not speak the other's language.
+    // It has no treatment for the other's language.
     let zh = offer("b", "priority: 3").replace("content", "locale: zh, content");
     assert_eq!(warnings(&[&format!("{SLOT}{}{zh}", offer("a", ""))]), [""; 0]);
 }
@@ -432,10 +431,7 @@ fn an_offer_that_never_wins_names_those_before_it() {
 #[test]
 fn schedules_that_are_over_or_never_open_are_told() {
     for (fields, expected) in [
-        (
-            "schedule: {until: 2026-11-19}",
-            Some("the schedule of offer `a` is over since 2026-11-20T00:00:00Z"),
-        ),
+        ("schedule: {until: 2026-11-19}", Some("the schedule of offer `a` ended at 2026-11-20T00:00:00Z")),
         ("schedule: {until: 2026-11-20}", None),
         (
             "schedule: {from: '2027-03-21T12:00:00Z', days: [sun], hours: '02:15-02:45', timezone: Europe/Berlin}",
@@ -450,7 +446,7 @@ fn schedules_that_are_over_or_never_open_are_told() {
         ("schedule: {from: 2026-12-01, until: 2026-12-07, days: [mon]}", None),
         (
             "when: \"now < timestamp('2026-11-01T00:00:00Z')\"",
-            Some("offer `a` is never shown again: the time that its condition asks for is over"),
+            Some("offer `a` is never shown again: the time that its condition asks for has passed"),
         ),
         ("when: \"now < timestamp('2026-12-01T00:00:00Z')\"", None),
         (
@@ -496,7 +492,7 @@ fn a_language_that_others_have_is_missed_unless_there_is_a_default() {
 
 #[test]
 fn features_that_are_never_known_are_told_once() {
-    // What is computed from events is known once there are some.
+    // Features computed from events are known once there are events.
     let set = format!(
         "{SLOT}{}{}",
         offer("a", "when: \"age > 3 && logins > 3\""),
@@ -508,16 +504,16 @@ fn features_that_are_never_known_are_told_once() {
         let mut row = vec![0; engine.schema.row_words()];
         let field = engine.schema.feature(engine.schema.feature_id("age").unwrap()).field.unwrap();
         field.write(&mut row, age);
-        let known = Known { filled: Some(&row), ..Known::at(Time::parse(NOW).unwrap()) };
+        let known = AnalysisScope { filled: Some(&row), ..AnalysisScope::at(Time::parse(NOW).unwrap()) };
         let found = analyse(&engine, &sets, &known);
         let told = found.iter().filter(|warning| warning.kind == WarningKind::Feature);
         told.map(|warning| warning.problem.detail.clone()).collect()
     };
     let told =
-        "`age` is missing for every customer: it always reads as missing (read 2 times in this rule set)";
+        "`age` is missing for every customer, so it always reads as missing (read 2 times in this rule set)";
     assert_eq!(found(&[&set], 0), [told]);
     assert_eq!(found(&[&set], 7), [""; 0]);
-    // Of a guardrail that is another one for each kind of offers it is counted once.
+    // A guardrail that differs for each kind of offer is counted once.
     let law = "rule_set: law\nguardrails:\n  calm: offer.risk != 'R2' || age > 3\n  quiet: offer.value > 5.0 || age > 3\n";
     let offers: String = (0..4)
         .map(|i| {
@@ -539,8 +535,8 @@ fn twins_are_told_apart_by_their_names_alone() {
     assert_eq!(
         twins("when: age > 30", "when: age >= 31"),
         [
-            "4:3 duplicate: offer `b` asks for the same as `a` (line 5), with the same tier and score on the same placements: of the \
-          two, `a` always comes first, by its name"
+            "4:3 duplicate: offer `b` asks for the same as `a` (line 5), in the same tier, with the same score and on the same \
+             placements: `a` always comes first, because of its name"
         ]
     );
     for (fields, other) in [
@@ -560,10 +556,10 @@ fn warnings_are_bounded_and_kept_to_the_rule_sets_asked_for() {
     let offers: String =
         (0..MAX_WARNINGS + 5).map(|i| offer(&format!("o{i}"), &format!("when: age > {}", 200 + i))).collect();
     let (engine, sets) = compiled(&[&format!("{SLOT}{offers}"), "rule_set: s\ntags: {x: age > 3}\n"]);
-    let known = Known::at(Time(0));
+    let known = AnalysisScope::at(Time(0));
     let found = analyse(&engine, &sets, &known);
     assert_eq!((found.iter().count(), found.count()), (MAX_WARNINGS, MAX_WARNINGS + 6));
-    let found = analyse(&engine, &sets, &Known { about: Some(&["s"]), ..known });
+    let found = analyse(&engine, &sets, &AnalysisScope { about: Some(&["s"]), ..known });
     assert_eq!(found.count(), 1);
     assert!(analyse(&engine, &sets[1..], &known).is_empty(), "not what it was compiled from");
 }

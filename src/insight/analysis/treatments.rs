@@ -1,4 +1,4 @@
-//! Offers that have no treatment for a language in which others of the same placement speak.
+//! Offers without a treatment for a language in which others of the same placement have one.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Offer, PlacementId};
 use crate::rules::rule_set::Locale;
 
-/// Languages looked at on one placement at most.
+/// The most languages that are looked at on one placement.
 const MAX_LOCALES: usize = 64;
 
 impl Analysis<'_> {
@@ -52,7 +52,7 @@ impl Analysis<'_> {
             missing.join(", ")
         );
         let draft = Draft::of(WarningKind::Treatment, offer, detail).hint(format!(
-            "add one without a locale, which does for all others: {{placement: {placement}, content: …}}"
+            "add one without a locale, which serves all others: {{placement: {placement}, content: …}}"
         ));
         self.warn_at(draft, &["offers", &offer.name, "treatments"]);
     }
@@ -64,8 +64,8 @@ fn locales(offer: &Offer, id: PlacementId) -> impl Iterator<Item = &Locale> {
 }
 
 impl Offer {
-    /// Whether it has a treatment on a placement in every language in which another offer has one there, whatever the
-    /// customer's variants.
+    /// Whether it has a treatment on a placement in every language in which another offer has one there,
+    /// whatever the customer's variants.
     pub(super) fn speaks_as(&self, other: &Offer, id: PlacementId) -> bool {
         let own = |locale| self.treatment(id, locale, |_| false).is_some();
         let any_language = other.treatment(id, None, |_| true).is_some();

@@ -1,4 +1,4 @@
-//! Terms of one customer without a request: what a request would bring reads as missing.
+//! The terms of one customer without a request: what a request would bring reads as missing.
 
 use crate::expression::term::{Scoped, Term};
 use crate::expression::{Facts, Node, Tag, TagMemo};
@@ -7,14 +7,14 @@ use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, FeatureId, Schema};
 
-/// No schema has so many channels.
+/// A channel that no schema has.
 const NO_CHANNEL: ChannelId = ChannelId(u16::MAX);
 
 /// Evaluates terms at one point in time.
 pub(super) struct Evaluator<'s> {
     pub(super) schema: &'s Schema,
     pub(super) now: Time,
-    /// The tags of each rule set, and what is known of them for the row being looked at.
+    /// The tags of each rule set, and which of them are known for the current row.
     tags: Vec<(&'s [Tag], TagMemo)>,
     context: Context<'static>,
 }
@@ -22,9 +22,9 @@ pub(super) struct Evaluator<'s> {
 /// What a term looks at.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    /// Each once.
+    /// The features that it reads, each once.
     pub(super) features: Vec<FeatureId>,
-    /// Whether it looks at what only a request knows: its context, or whose it is.
+    /// Whether it looks at what only a request knows: its context, channel or customer id.
     pub(super) request: bool,
 }
 
@@ -54,7 +54,7 @@ impl<'s> Evaluator<'s> {
         term.key(&facts, row)
     }
 
-    /// What a term looks at, through tags too.
+    /// What a term looks at, also through tags.
     pub(super) fn reads(&self, term: &Term) -> Reads {
         let mut reads = Reads::default();
         match term {
@@ -72,11 +72,11 @@ impl<'s> Evaluator<'s> {
 }
 
 impl Reads {
-    /// Adds what a node looks at; `known` are the tags that were gone into.
+    /// Adds what a node looks at; `known` are the tags already visited.
     fn add(&mut self, node: &Node, tags: &[Tag], known: &mut Vec<usize>) {
         node.walk(&mut |node| match node {
             Node::Feature(id) | Node::Code(id) if !self.features.contains(id) => self.features.push(*id),
-            // Columns have no ids, and an id is what tells the variant.
+            // Columns hold no ids, and the id determines the variant.
             Node::Context(_) | Node::Channel | Node::Variant(_) => self.request = true,
             Node::Tag(tag) if !known.contains(tag) => {
                 known.push(*tag);
@@ -88,7 +88,7 @@ impl Reads {
         });
     }
 
-    /// What a node looks at.
+    /// What a single node looks at.
     pub(super) fn of(node: &Node, tags: &[Tag]) -> Reads {
         let mut reads = Reads::default();
         reads.add(node, tags, &mut Vec::new());

@@ -1,47 +1,48 @@
-//! A test of one stored feature, on whole columns of words: loops without branches, which the compiler makes vector
-//! instructions of.
+//! A test of one stored feature on whole columns of words: loops without branches, which the compiler turns
+//! into vector instructions.
 
 use crate::expression::keys::Keys;
 use crate::expression::term::Order;
 use crate::schema::Field;
 use crate::state::store::{BATCH_ROWS, Batch};
 
-/// A lane for every row of a batch: all bits set if it is meant, else 0.
+/// One lane for each row of a batch: all bits set if the customer passes, else 0.
 pub(super) type Rows = [u32; BATCH_ROWS];
 
-/// Ranges that whole columns are compared with; where there are more, every row left is looked up.
+/// The most ranges that whole columns are compared with. With more, every row that is left is looked up.
 const MAX_COMPARED: usize = 8;
 
-/// What the bits of a feature must be.
+/// The test that the bits of a feature must pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Filter {
-    /// The place of the feature's word among the batch's columns.
+    /// Index of the feature's word among the batch's columns.
     column: usize,
     shift: u8,
-    /// What is looked at of the code, and what is turned over in it.
+    /// The bits of the code that matter, and those of them that are inverted.
     mask: u64,
     flip: u64,
-    /// First and last of what may be there then, in order.
+    /// First and last allowed value of these bits, in order.
     ranges: Vec<(u64, u64)>,
 }
 
 impl Filter {
-    /// Those whose feature has one of these codes.
+    /// Passes customers whose feature has one of these codes.
     pub(super) fn codes(column: usize, field: Field, codes: &Keys) -> Filter {
         let (_, shift, bits) = field.place();
         Filter { column, shift, mask: 0, flip: 0, ranges: Vec::new() }
             .looking_at(u64::MAX >> (64 - bits), codes)
     }
 
-    /// Those whose feature has one of these keys.
+    /// Passes customers whose feature has one of these keys.
     pub(super) fn feature(column: usize, field: Field, order: Order, keys: &Keys) -> Filter {
         let (flip, codes) = order.stored(keys);
         Filter { flip, ..Filter::codes(column, field, &codes) }
     }
 
-    /// Those whose set has (key 1) or has not (key 0) one of these words.
+    /// Passes customers whose set has (key 1) or lacks (key 0) one of these words.
     pub(super) fn bits(column: usize, field: Field, words: u64, keys: &Keys) -> Filter {
-        // The lowest bit of a set is there unless it is missing, so: 0 is missing, 1 is none of the words.
+        // The lowest bit of a set is 1 unless the set is missing. So 0 means missing and 1 means none of
+        // the words.
         let cases = [(None, (0, 0)), (Some(0), (1, 1)), (Some(1), (2, u64::MAX))];
         let found = cases.into_iter().filter(|(key, _)| keys.contains(*key)).map(|(_, codes)| codes);
         Filter::codes(column, field, &Keys::nothing()).looking_at(words << 1 | 1, &Keys::of(found))
@@ -52,13 +53,13 @@ impl Filter {
         Filter { mask, ranges: within.map(|(first, last)| (*first, *last.min(&mask))).collect(), ..self }
     }
 
-    /// Of all codes, the share that passes: who asks for least should be asked first.
+    /// The share of all codes that passes: the filter with the smallest share should come first.
     pub(super) fn share(&self) -> f64 {
         let passing = self.ranges.iter().map(|(first, last)| (last - first) as f64 + 1.0);
         passing.sum::<f64>() / (self.mask as f64 + 1.0)
     }
 
-    /// Takes those out of `rows` who do not pass.
+    /// Removes from `rows` the customers who do not pass.
     pub(super) fn narrow(&self, batch: &Batch, rows: &mut Rows) {
         let column = batch.column(self.column);
         let Filter { shift, mask, flip, .. } = *self;
@@ -66,7 +67,7 @@ impl Filter {
             return self.look_up(column, rows);
         }
         match u32::try_from(mask) {
-            // Half as wide, twice as many at once.
+            // Half as wide, so twice as many at once.
             Ok(mask) => self.compare(column, rows, |word, first, span| {
                 (((word >> shift) as u32 & mask) ^ flip as u32).wrapping_sub(first as u32) <= span as u32
             }),

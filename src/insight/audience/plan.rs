@@ -1,5 +1,5 @@
-//! A normal form made ready for a scan: what can be told from stored bits becomes [`Filter`]s, what does not depend on the
-//! customer is decided here, and the rest is evaluated for those who are left.
+//! A normal form made ready for a scan. What stored bits tell becomes [`Filter`]s. What does not depend on
+//! the customer is decided here. The rest is evaluated for the customers who are left.
 
 use super::evaluator::{Evaluator, Reads};
 use super::filter::{Filter, Rows};
@@ -10,29 +10,29 @@ use crate::expression::{Comparison, Node, Operator};
 use crate::schema::{FeatureId, Kind, RowPlace};
 use crate::state::store::Batch;
 
-/// What is computed from one feature of so many bits is computed once for each of its codes.
+/// A term over one feature of at most this many bits is computed once for each code.
 const MAX_TABLE_BITS: u32 = 8;
 
-/// What evaluating an atom costs, in filters.
+/// The cost of evaluating an atom, in filters.
 const EVALUATION: usize = 100;
 
-/// Whom a condition means.
+/// The customers that a condition selects.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Each on its own will do.
+    /// The alternatives: one that holds is enough.
     ways: Vec<Way>,
     /// Whether an atom reads what only a request knows; such an atom counts as passed.
     pub(super) depends_on_request: bool,
 }
 
-/// All must pass.
+/// One alternative: everything in it must hold.
 #[derive(Debug, Default)]
 struct Way {
     filters: Vec<Filter>,
     evaluated: Vec<Atom>,
 }
 
-/// What an atom comes to.
+/// What an atom is turned into.
 enum Step {
     Always,
     Never,
@@ -54,7 +54,7 @@ impl<'e, 's> Planner<'e, 's> {
         Planner { evaluator, terms, words: Vec::new() }
     }
 
-    /// The plan of a condition whose normal form over the terms this is.
+    /// The plan for a condition, given its normal form over the terms.
     pub(super) fn plan(&mut self, form: &Alternatives) -> Plan {
         let mut plan = Plan { ways: Vec::new(), depends_on_request: false };
         for conjunction in &form.0 {
@@ -111,7 +111,8 @@ impl<'e, 's> Planner<'e, 's> {
         Step::Evaluate
     }
 
-    /// The codes of the only feature that a term reads with which it has one of these keys, if they can be told.
+    /// The codes of the only feature that a term reads for which the term has one of these keys; `None` if
+    /// they cannot be told.
     fn codes(&self, term: &Term, keys: &Keys, only: FeatureId) -> Option<Keys> {
         let field = self.evaluator.schema.feature(only).field?;
         if field.bits() <= MAX_TABLE_BITS {
@@ -124,7 +125,7 @@ impl<'e, 's> Planner<'e, 's> {
             _ => return None,
         };
         is_monotonic(term, only).then_some(())?;
-        // Such a term goes up or down with its feature all the way, if it has an answer at both ends.
+        // Such a term rises or falls with its feature throughout, if it has an answer at both ends.
         let (low, high) = (self.key(term, only, 1)?, self.key(term, only, last)?);
         let up = low <= high;
         let first = |reached: &dyn Fn(u64) -> bool| {
@@ -161,7 +162,7 @@ impl<'e, 's> Planner<'e, 's> {
         }
     }
 
-    /// The column of a word.
+    /// The column that holds a word.
     fn column(&mut self, word: usize) -> usize {
         self.words.iter().position(|known| *known == word).unwrap_or_else(|| {
             self.words.push(word);
@@ -170,8 +171,8 @@ impl<'e, 's> Planner<'e, 's> {
     }
 }
 
-/// Whether a term is this feature with something added, or taken from something, that does not depend on the customer; or
-/// whether that is less or greater than something else of that kind.
+/// Whether a term is this feature plus or minus a constant, or compares such a sum with a constant. Constant
+/// is what does not depend on the customer.
 fn is_monotonic(term: &Term, feature: FeatureId) -> bool {
     match term {
         Term::Computed(Scoped { node, .. }, Number::Int | Number::Time | Number::Duration) => {
@@ -194,7 +195,7 @@ fn is_shift(node: &Node, feature: FeatureId) -> bool {
     }
 }
 
-/// Whether it is so for one side, and the other does not depend on the customer.
+/// Whether `is` holds for one side while the other does not depend on the customer.
 fn one_side(sides: &[Node; 2], is: impl Fn(&Node) -> bool) -> bool {
     let fixed = |side: &Node| {
         let mut reads = false;
@@ -219,12 +220,12 @@ fn first(from: u64, last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
 }
 
 impl Plan {
-    /// Filters and what takes as long: a measure of the time for one row.
+    /// The time for one row, measured in filters.
     pub(super) fn cost(&self) -> usize {
         self.ways.iter().map(|way| way.filters.len() + way.evaluated.len() * EVALUATION).sum()
     }
 
-    /// Those of the batch who are meant.
+    /// The customers of the batch whom the plan selects.
     pub(super) fn matching(&self, batch: &Batch, scan: &mut Scan<'_, '_>) -> Rows {
         if let [way] = &self.ways[..] {
             let mut rows = *batch.customers();
@@ -242,7 +243,7 @@ impl Plan {
     }
 }
 
-/// What evaluating rows of a scan needs; used again from row to row.
+/// Memory for evaluating the rows of a scan, used again from row to row.
 pub(super) struct Scan<'e, 's> {
     evaluator: &'e Evaluator<'s>,
     terms: &'e Terms,

@@ -1,4 +1,4 @@
-//! How many customers each offer of an engine can reach: what a rule set that goes live would come to.
+//! How many customers each offer of an engine can reach: what a rule set would do if it went live.
 
 use std::ops::ControlFlow;
 
@@ -9,37 +9,39 @@ use crate::engine::{Engine, Offer};
 use crate::schema::value::Time;
 use crate::state::store::{BATCH_ROWS, Customers};
 
-/// For the offers of an engine, whom they reach.
+/// How many customers each offer of an engine reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Customers there are.
+    /// The number of all customers.
     pub customers: u64,
     /// How many of them were looked at, spread evenly; all, if the limit allowed.
     pub sampled: u64,
-    /// By [`OfferId`](crate::engine::OfferId).
+    /// One entry per offer, by [`OfferId`](crate::engine::OfferId).
     pub offers: Vec<OfferReach>,
 }
 
-/// Whom an offer reaches.
+/// How many customers an offer reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfferReach {
-    /// Customers looked at who pass its condition and all its guardrails, whatever its schedule and its `variant` say.
+    /// Customers among those looked at who pass its condition and all its guardrails. Its schedule and its
+    /// `variant` do not matter here.
     pub passing: u64,
-    /// Some of these conditions read the context, the channel or a parameter that an experiment changes. What reads them was
-    /// taken for passed, so fewer may be reached than that, and never more.
+    /// Whether some of these conditions read the context, the channel or a parameter that an experiment
+    /// changes. Such a condition counts as passed, so the offer may reach fewer customers than `passing`,
+    /// never more.
     pub depends_on_request: bool,
-    /// Whether its schedule was open.
+    /// Whether the offer's schedule was open.
     pub open: bool,
 }
 
-/// Customers of a batch, a bit each.
+/// The customers of a batch, one bit each.
 type Bits = [u64; BATCH_ROWS / 64];
 
-/// Whom each offer reaches at this time, in one pass over the customers. At most about `limit` tests are made, one being a
-/// comparison of one customer with one atom, a nanosecond or less; where that is not enough for all customers, an even
-/// sample is looked at.
+/// How many customers each offer reaches at this time, in one pass over the customers. It makes about
+/// `limit` tests at most; a test compares one customer with one atom and takes a nanosecond or less. If
+/// that is not enough for all customers, it looks at an even sample.
 ///
-/// `None` if `stop` said so before it was through.
+/// The result is `None` if `stop` said true before the end.
 pub fn reach(
     engine: &Engine,
     customers: &Customers,

@@ -47,7 +47,7 @@ context:
 
 const NOW: Time = Time(1_790_000_000_000_000);
 
-/// Conditions, and pieces that larger ones are put together from.
+/// Conditions, and pieces from which larger ones are put together.
 const CONDITIONS: [&str; 59] = [
     "views >= 3",
     "views == 0 || place == 'low'",
@@ -133,7 +133,8 @@ fn read(schema: &Schema, tags: &TagNames, text: &str) -> Expression {
     Scope { tags, ..Scope::of(schema) }.condition(&syntax).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// A row whose features are missing, extreme, near the constants of the conditions, or anything; some end early.
+/// A row whose features are missing, extreme, near the constants of the conditions, or anything. Some rows
+/// end early.
 fn row(schema: &Schema, rng: &mut fastrand::Rng) -> Vec<u64> {
     let mut row = vec![0; schema.row_words()];
     let doubles = [0.0, -0.0, 0.1, 0.7, 1.0, 2.5, 1e301, -1e301, f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.7];
@@ -178,7 +179,7 @@ fn id(number: usize) -> CustomerId {
     CustomerId::new(&format!("c-{number}")).unwrap()
 }
 
-/// Customers with such rows, some of whom were erased again, and the rows of those who are there.
+/// Customers with such rows, some of them erased again; and the rows of those who are left.
 fn population(schema: &Schema, customers: usize, seed: u64) -> (CustomersWriter, Vec<Vec<u64>>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut writer, _) = store::customers();
@@ -214,7 +215,7 @@ fn check(world: &World, text: &str, writer: &CustomersWriter, rows: &[Vec<u64>])
     let condition = read(&world.schema, &world.names, text);
     let audience = Audience::new(&world.schema, &world.tags, &condition, NOW);
     let matching = rows.iter().filter(|row| holds(world, &condition, row)).count() as u64;
-    let expected = Count { matching, total: rows.len() as u64 };
+    let expected = AudienceCount { matching, total: rows.len() as u64 };
     assert_eq!(audience.count(writer.shared(), || false), Some(expected), "{text}: {:?}", audience.plan);
     matching
 }
@@ -307,8 +308,8 @@ fn a_count_that_nobody_waits_for_any_more_ends() {
     assert_eq!(asked.get(), 3);
 }
 
-/// A writer at full speed changes rows between states of which each or none is meant, and the words of which would be
-/// meant if they were mixed.
+/// A writer at full speed changes rows between states of which all match or none does. Mixing words of two
+/// states would change that.
 #[test]
 fn no_row_is_counted_in_a_state_it_never_had() {
     const CUSTOMERS: usize = 700;
@@ -342,8 +343,8 @@ fn no_row_is_counted_in_a_state_it_never_had() {
         });
         for _ in 0..1_000 {
             let total = CUSTOMERS as u64;
-            assert_eq!(never.count(&customers, || false), Some(Count { matching: 0, total }));
-            assert_eq!(always.count(&customers, || false), Some(Count { matching: total, total }));
+            assert_eq!(never.count(&customers, || false), Some(AudienceCount { matching: 0, total }));
+            assert_eq!(always.count(&customers, || false), Some(AudienceCount { matching: total, total }));
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -391,7 +392,7 @@ fn reach_is_what_conditions_and_guardrails_leave() {
         ("rich", "age >= 18 && consent && tag.rich && tier > 'mass'", false, true),
         ("asked", "age >= 18 && consent && score >= 0.7", true, true),
         ("evaluated", "age >= 18 && consent && visits > age", false, false),
-        // Columns have no ids: everybody who would pass in some variant.
+        // Columns hold no ids: this counts everyone who would pass in some variant.
         ("varied", "age >= 18 && consent && aum > 500.0", false, true),
         ("changed", "age >= 30 && consent && aum > 500.0", true, true),
     ] {

@@ -1,36 +1,39 @@
-//! How many different customers there were, estimated in fixed memory: linear counting (Whang, Vander-Zanden, Taylor, *A
-//! linear-time probabilistic counting algorithm*, ACM TODS 1990) on samples of several sizes, as in the multiresolution bitmaps
-//! of Estan, Varghese, Fisk (*Bitmap algorithms for counting active flows*, IMC 2003).
+//! The number of different customers, estimated in fixed memory. Each level is linear counting (Whang,
+//! Vander-Zanden, Taylor, *A linear-time probabilistic counting algorithm*, ACM TODS 1990). Sampling levels
+//! of several sizes follows the multiresolution bitmaps of Estan, Varghese, Fisk (*Bitmap algorithms for
+//! counting active flows*, IMC 2003).
 //!
-//! A customer sets the bit that his hash says. From the share of bits that are still zero follows how many there were. A
-//! bitmap tells badly once it is nearly full, so there are more: each takes a quarter of the customers of the one before.
+//! Each customer sets the bit that their hash names. The share of bits that are still zero tells how many
+//! customers there were. A bitmap tells little once it is nearly full. So there are several: each takes a
+//! quarter of the customers of the one before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::allocation::zeroed_slice_box;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bits of one bitmap.
+/// Number of bits in one bitmap.
 const BITS: usize = 1 << 17;
 const WORDS: usize = BITS / 64;
-/// Bitmaps: the last one is as full as there are bits with about 500,000,000 customers.
+/// Number of bitmaps. With about 500,000,000 customers, the last one has as many customers as bits.
 const LEVELS: usize = 7;
-/// Each level takes one customer of so many of the level before, in bits of the hash.
+/// Bits of the hash that pick the customers of the next level: two bits, so one customer in four.
 const QUARTER: u32 = 2;
 
-/// Different customers, counted without a lock. The standard error is 0.3 % up to 131,072 customers and 0.6 % beyond.
+/// Counts different customers without a lock. The standard error is 0.3 % up to 131,072 customers and 0.6 %
+/// beyond.
 #[derive(Debug)]
 pub struct Distinct {
-    /// Level by level. Untouched levels take no memory.
+    /// The bitmaps, level after level. Untouched levels take no memory.
     words: Box<[AtomicU64]>,
 }
 
-/// What one level tells.
+/// The estimate that one level gives.
 #[derive(Debug, Clone, Copy)]
-struct Level {
-    /// Customers in the sample.
+struct SampleLevel {
+    /// Estimated customers in the sample.
     customers: f64,
-    /// The variance of that, by Whang et al., theorem 2.
+    /// The variance of that estimate, by Whang et al., theorem 2.
     variance: f64,
 }
 
@@ -41,7 +44,7 @@ impl Default for Distinct {
 }
 
 impl Distinct {
-    /// Counts a customer; again does nothing.
+    /// Counts a customer; counting them again changes nothing.
     pub fn add(&self, customer: &str) {
         let hash = xxh3_64(customer.as_bytes());
         let bit = hash as usize % BITS;
@@ -49,40 +52,44 @@ impl Distinct {
         for level in 0..=deepest.min(LEVELS - 1) {
             let word = &self.words[level * WORDS + bit / 64];
             let mask = 1 << (bit % 64);
-            // Most customers come back: reading does not take the cache line from other cores.
+            // Most customers come back, and reading does not take the cache line from other cores.
             if word.load(Ordering::Relaxed) & mask == 0 {
                 word.fetch_or(mask, Ordering::Relaxed);
             }
         }
     }
 
-    /// About how many there were.
+    /// About how many different customers there were.
     pub fn estimate(&self) -> u64 {
         let level = self.finest();
         let scale = (1_u64 << (level as u32 * QUARTER)) as f64;
         (self.level(level).customers * scale).round() as u64
     }
 
-    /// The first level that is not too full to tell well: with at most as many customers as bits.
+    /// The first level that is not too full to tell well: it has at most as many customers as bits.
     fn finest(&self) -> usize {
         (0..LEVELS - 1).find(|level| self.level(*level).customers <= BITS as f64).unwrap_or(LEVELS - 1)
     }
 
-    fn level(&self, level: usize) -> Level {
+    fn level(&self, level: usize) -> SampleLevel {
         let words = &self.words[level * WORDS..(level + 1) * WORDS];
         let ones: usize = words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum();
-        let zeros = (BITS - ones).max(1) as f64; // none is left beyond about 12 customers a bit
+        let zeros = (BITS - ones).max(1) as f64; // beyond about 12 customers a bit, none is left
         let load = (BITS as f64 / zeros).ln();
-        Level { customers: load * BITS as f64, variance: BITS as f64 * (load.exp() - load - 1.0).max(0.0) }
+        SampleLevel {
+            customers: load * BITS as f64,
+            variance: BITS as f64 * (load.exp() - load - 1.0).max(0.0),
+        }
     }
 }
 
-/// Counts of customers in samples drawn alike for all of `arms`, for a test of their ratio that takes counts for exact: made
-/// smaller by the share of the variance that comes from estimating, so that the test is not surer than they are.
+/// Customers of each arm, for a ratio test that takes its counts for exact. All arms use the same sampling
+/// level. The counts are scaled down by the share of the variance that comes from estimating, so that the
+/// test is no surer than the estimates are.
 pub fn comparable(arms: &[&Distinct]) -> Vec<u64> {
     let level = arms.iter().map(|arm| arm.finest()).max().unwrap_or(0);
-    let counts: Vec<Level> = arms.iter().map(|arm| arm.level(level)).collect();
-    let exact = |count: &Level| match count.customers > 0.0 {
+    let counts: Vec<SampleLevel> = arms.iter().map(|arm| arm.level(level)).collect();
+    let exact = |count: &SampleLevel| match count.customers > 0.0 {
         true => count.customers / (count.customers + count.variance),
         false => 1.0,
     };
@@ -136,7 +143,7 @@ mod tests {
         assert_eq!(together.estimate(), of(0..40_000).estimate());
     }
 
-    /// Pearson's statistic for two arms of the same share.
+    /// Pearson's statistic for two arms with the same share.
     fn chi_square(counts: &[u64]) -> f64 {
         let [a, b] = [counts[0] as f64, counts[1] as f64];
         (a - b).powi(2) / (a + b)
@@ -144,8 +151,8 @@ mod tests {
 
     #[test]
     fn estimating_alone_does_not_look_like_a_mismatch() {
-        // Exactly the same number in both arms: all there is comes from estimating. One test in a thousand with one degree
-        // of freedom is beyond 10.83 by chance.
+        // Both arms have exactly the same number, so any difference comes from estimating. By chance, one
+        // test in a thousand with one degree of freedom is beyond 10.83.
         for (customers, rounds) in [(3_000, 20), (60_000, 4), (250_000, 2)] {
             for round in 0..rounds {
                 let first = round * 2 * customers;

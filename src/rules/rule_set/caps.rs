@@ -1,4 +1,4 @@
-//! How often something is shown, as a rule set says it: caps, suppressions and budgets.
+//! How often something may be shown, as a rule set says it: caps, suppressions and budgets.
 
 use jiff::tz::TimeZone;
 
@@ -12,30 +12,31 @@ use crate::schema::read_zone;
 use crate::schema::span::seconds;
 use crate::schema::value::DAY_SECONDS;
 
-/// Caps of one offer, group, placement or rule set at most, each.
+/// The most caps that one offer, group, placement or rule set may have.
 pub const MAX_CAPS_PER_OFFER: usize = 16;
-/// Budgets of one rule set at most.
+/// The most budgets that one rule set may have.
 pub const MAX_BUDGETS: usize = 200;
-/// Budgets of one offer at most; one outcome is counted in all of them.
+/// The most budgets that one offer may use; one outcome is counted in all of them.
 pub const MAX_BUDGETS_PER_OFFER: usize = MAX_BUDGETS_PER_OUTCOME;
-/// How often a cap may let something happen at most: there are only so many contacts to count.
+/// The largest `max` of a cap: no more contacts than these are kept to be counted.
 pub const MAX_CAP: u32 = 200;
-/// How much of a budget there may be at most.
+/// The largest `max` of a budget.
 pub const MAX_BUDGET: u32 = 1_000_000_000;
-/// How long a budget holds a place for what was decided but not seen yet at most, in seconds.
+/// The longest time, in seconds, that a budget may hold a place for an offer that was decided but not yet
+/// seen.
 pub const MAX_HOLD_S: u32 = 3_600;
 
 const DEFAULT_HOLD_S: u32 = 600;
 const _: () = assert!((MAX_CAP as usize) < crate::customer::contact::MAX_CONTACTS);
 
-/// Over which time something is counted.
+/// The time over which outcomes are counted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Window {
-    /// From the first day on.
+    /// All outcomes since the first day.
     Forever,
-    /// The last so many seconds.
+    /// The last seconds before the decision, this many.
     Sliding(u32),
-    /// Today and the days before it, so many in all, in this zone.
+    /// Calendar days in this zone, this many, today included.
     Days(u32, TimeZone),
 }
 
@@ -50,50 +51,50 @@ pub(crate) enum CapScope {
     All,
 }
 
-/// At most so many outcomes in a time.
+/// A cap: at most `max` outcomes of one customer in a window.
 #[derive(Debug, Clone)]
 pub(crate) struct CapRule {
-    /// What people call it: its name if it has one, and what it says.
+    /// What answers call it: its name, if it has one, and what it says.
     pub(crate) text: Box<str>,
-    /// Where it stands.
+    /// Its place in the rule set's text.
     pub(crate) spot: Spot,
-    /// How many there may be; 0 for a suppression.
+    /// How many outcomes there may be; 0 for a suppression.
     pub(crate) max: u32,
-    /// What is counted.
+    /// The outcome that is counted.
     pub(crate) on: OutcomeKind,
     pub(crate) window: Window,
     pub(crate) scope: CapScope,
 }
 
-/// At most so many outcomes of all customers together.
+/// A budget: at most `max` outcomes of all customers together.
 #[derive(Debug, Clone)]
 pub(crate) struct BudgetRule {
     pub(crate) name: Reference,
     pub(crate) max: u32,
-    /// What uses it up.
+    /// The outcome that uses it up.
     pub(crate) on: OutcomeKind,
-    /// Whether a customer uses it up once only.
+    /// Whether each customer counts only once.
     pub(crate) customers: bool,
-    /// The zone in which it begins anew every day, if it does.
+    /// The zone in which it begins anew every day; `None` if it never does.
     pub(crate) daily: Option<TimeZone>,
-    /// How long a place is held for what was decided, in seconds; 0 unless impressions use it up.
+    /// Seconds that a place is held for an offer that was decided; 0 unless impressions use it up.
     pub(crate) hold_s: u32,
 }
 
-/// What an offer says about how often it is shown.
+/// An offer's caps, suppressions and budgets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OfferCaps {
     pub(crate) caps: Vec<CapRule>,
-    /// Caps of 0 after an outcome of the offer itself.
+    /// Suppressions: caps of 0 after an outcome of the offer itself.
     pub(crate) suppress: Vec<CapRule>,
-    /// By name; all of them are budgets of its rule set.
+    /// Names of budgets that its rule set defines.
     pub(crate) budgets: Vec<Reference>,
 }
 
-/// What caps stand in.
+/// What a cap is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    /// An offer, with or without a group.
+pub(super) enum CapLevel {
+    /// An offer, which may be in a group.
     Offer {
         grouped: bool,
     },
@@ -112,7 +113,8 @@ const SCOPES: [(&str, CapScope); 6] = [
 ];
 
 impl Window {
-    /// How long contacts are kept for it at least, in seconds. A day more for calendar days: clocks are put forward and back.
+    /// How long contacts must be kept for it, in seconds. Calendar days get one more, because clocks go
+    /// forward and back.
     pub(crate) fn keep_s(&self) -> u32 {
         match self {
             Window::Forever => u32::MAX,
@@ -123,25 +125,25 @@ impl Window {
 }
 
 impl CapScope {
-    /// Its name in rule sets.
+    /// The scope's name in rule sets.
     pub(crate) fn name(self) -> &'static str {
         SCOPES.iter().find(|(_, scope)| *scope == self).map_or("", |(name, _)| name)
     }
 }
 
-impl Level {
+impl CapLevel {
     fn default_scope(self) -> CapScope {
         match self {
-            Level::Offer { .. } => CapScope::Offer,
-            Level::Group => CapScope::Group,
-            Level::Placement => CapScope::Placement,
-            Level::RuleSet => CapScope::RuleSet,
+            CapLevel::Offer { .. } => CapScope::Offer,
+            CapLevel::Group => CapScope::Group,
+            CapLevel::Placement => CapScope::Placement,
+            CapLevel::RuleSet => CapScope::RuleSet,
         }
     }
 }
 
 impl OfferCaps {
-    /// Suppressions, then caps: an explanation names what the customer did before what we did.
+    /// Suppressions first, then caps: an explanation names what the customer did before what the bank did.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &CapRule> {
         self.suppress.iter().chain(&self.caps)
     }
@@ -153,8 +155,8 @@ impl OfferCaps {
     }
 }
 
-/// Reads a list of caps.
-pub(super) fn read_caps(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) -> Vec<CapRule> {
+/// Reads a list of at most [`MAX_CAPS_PER_OFFER`] caps.
+pub(super) fn read_caps(cursor: &Cursor<'_, '_>, level: CapLevel, problems: &mut Problems) -> Vec<CapRule> {
     let mut caps = Vec::new();
     let Some(items) = cursor.items(problems) else { return caps };
     if items.len() > MAX_CAPS_PER_OFFER {
@@ -168,11 +170,11 @@ pub(super) fn read_caps(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Pr
     caps
 }
 
-/// Reads one cap.
+/// Reads one cap; `name` is its name, where caps have names.
 pub(super) fn read_cap(
     cursor: &Cursor<'_, '_>,
     name: Option<&str>,
-    level: Level,
+    level: CapLevel,
     problems: &mut Problems,
 ) -> Option<CapRule> {
     let fields = cursor.object(&["max", "per", "scope", "on", "timezone", "description"], problems)?;
@@ -206,7 +208,7 @@ pub(super) fn read_cap(
     Some(CapRule { text: text.into(), spot: Spot::of(cursor), max, on, window, scope })
 }
 
-/// Reads after what an offer is not shown for a while.
+/// Reads `suppress`: how long an offer is hidden after each outcome.
 pub(super) fn read_suppress(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<CapRule> {
     let kinds = [OutcomeKind::Dismiss, OutcomeKind::Click, OutcomeKind::Convert];
     let Some(fields) = cursor.object(&kinds.map(OutcomeKind::name), problems) else { return Vec::new() };
@@ -223,7 +225,7 @@ pub(super) fn read_suppress(cursor: &Cursor<'_, '_>, problems: &mut Problems) ->
     suppress
 }
 
-/// Reads a budget, but for its name.
+/// Reads everything about a budget except its name.
 pub(super) fn read_budget(
     name: Reference,
     cursor: &Cursor<'_, '_>,
@@ -252,11 +254,12 @@ pub(super) fn read_budget(
         },
     };
     if let (Some(cursor), Some(false)) = (fields.get("timezone"), daily) {
-        let problem = cursor.problem("`timezone` says when a day begins, but this budget is for ever");
+        let problem = cursor.problem("`timezone` says when a day begins, but this budget never begins anew");
         problems.push(problem.hint("add `per: 1d`, or leave it out"));
     }
     if let (Some(cursor), true, Some(true)) = (fields.get("customers"), customers, daily) {
-        let problem = cursor.problem("a budget of customers is for ever: each is counted once only");
+        let problem =
+            cursor.problem("a budget of `customers` never begins anew: each customer counts only once");
         problems.push(problem.hint("leave out `per: 1d`, or `customers`"));
     }
     let mut hold_s = if on == Some(OutcomeKind::Impression) { DEFAULT_HOLD_S } else { 0 };
@@ -270,7 +273,7 @@ pub(super) fn read_budget(
 fn read_hold(cursor: &Cursor<'_, '_>, on: Option<OutcomeKind>, problems: &mut Problems) -> Option<u32> {
     let text = cursor.text(problems)?;
     if on.is_some_and(|on| on != OutcomeKind::Impression) {
-        let problem = cursor.problem("places are held for impressions only");
+        let problem = cursor.problem("places are only held for impressions");
         problems.push(problem.hint("leave it out, or say `on: impression`"));
         return None;
     }
@@ -293,7 +296,7 @@ fn read_outcome(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Outc
     found
 }
 
-fn read_scope(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) -> Option<CapScope> {
+fn read_scope(cursor: &Cursor<'_, '_>, level: CapLevel, problems: &mut Problems) -> Option<CapScope> {
     let name = cursor.text(problems)?;
     let Some((_, scope)) = SCOPES.iter().find(|(known, _)| *known == name) else {
         let problem = cursor.problem(format!("unknown scope {}", quoted(name)));
@@ -301,15 +304,15 @@ fn read_scope(cursor: &Cursor<'_, '_>, level: Level, problems: &mut Problems) ->
         problems.push(problem.hint(format!("expected one of {}", names.join(", "))));
         return None;
     };
-    if *scope == CapScope::Group && level == (Level::Offer { grouped: false }) {
-        let problem = cursor.problem("the offer is in no group whose contacts could be counted");
+    if *scope == CapScope::Group && level == (CapLevel::Offer { grouped: false }) {
+        let problem = cursor.problem("the offer has no group whose contacts could be counted");
         problems.push(problem.hint("give it one: `attributes: {group: …}`, or choose another scope"));
         return None;
     }
     Some(*scope)
 }
 
-/// A stretch of time; with a zone, calendar days in it.
+/// Reads a window: a duration, or calendar days if there is a zone.
 fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut Problems) -> Option<Window> {
     let text = cursor.text(problems)?;
     match (seconds(text), zone) {
@@ -319,12 +322,15 @@ fn read_window(cursor: &Cursor<'_, '_>, zone: Option<TimeZone>, problems: &mut P
             Some(Window::Days(seconds / DAY_SECONDS, zone))
         }
         (None, Some(_)) if text == "forever" => {
-            let problem = cursor.problem("with `timezone` calendar days are counted, but this is for ever");
+            let problem =
+                cursor.problem("`timezone` makes a cap count calendar days, but this one counts for ever");
             problems.push(problem.hint("leave out `timezone`"));
             None
         }
         (Some(seconds), Some(_)) if seconds <= MAX_LATE_S => {
-            let detail = format!("with `timezone` calendar days are counted, but `{text}` is no whole day");
+            let detail = format!(
+                "`timezone` makes a cap count calendar days, but `{text}` is not a number of whole days"
+            );
             problems.push(cursor.problem(detail).hint("say 1d, 7d …, or leave out `timezone`"));
             None
         }

@@ -8,21 +8,21 @@ use crate::input::problem::{Problems, quoted};
 use crate::learning::{Pace, Posterior};
 use crate::schema::span::seconds;
 
-/// Conditions that customers are told apart by at most.
+/// The most conditions in `by`, which tell customers apart.
 pub const MAX_SEGMENT_CONDITIONS: usize = 3;
-/// Yeses and noes of a prior at most, together: beyond it nobody would learn anything.
+/// The largest sum of a prior's yeses and noes. With more, outcomes would never teach anything.
 const MAX_PRIOR: f64 = 1e6;
 const FIELDS: [&str; 6] = ["learned", "prior", "window", "half_life", "floor", "by"];
 
 /// How an offer's propensity is learned.
 #[derive(Debug)]
 pub(crate) struct LearnedRule {
-    /// What is believed before anything was seen.
+    /// The belief before anything was seen.
     pub(crate) prior: Posterior,
     pub(crate) pace: Pace,
-    /// The part of choices that is made evenly, whatever was learned; 0 to 1.
+    /// The share of choices that is made evenly, whatever was learned; 0 to 1.
     pub(crate) floor: f64,
-    /// For each combination of these conditions is learned apart.
+    /// Each combination of these conditions learns on its own.
     pub(crate) by: Vec<Expression>,
 }
 
@@ -38,7 +38,7 @@ impl Default for LearnedRule {
 }
 
 impl LearnedRule {
-    /// Reads all but `by`, whose conditions are the caller's to check.
+    /// Reads everything but `by`, whose conditions the caller checks.
     pub(super) fn read(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<LearnedRule> {
         let object = cursor.object(&FIELDS, problems)?;
         let mut rule = LearnedRule::default();
@@ -78,7 +78,7 @@ fn part_of_prior(prior: &Object<'_, '_>, name: &str, problems: &mut Problems) ->
     if number > 0.0 && number <= MAX_PRIOR {
         return Some(number);
     }
-    problems.push(cursor.problem(format!("expected a number over 0, at most {MAX_PRIOR}, found {number}")));
+    problems.push(cursor.problem(format!("expected a number above 0 and up to {MAX_PRIOR}, found {number}")));
     None
 }
 
@@ -94,7 +94,7 @@ fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
 }
 
 impl LearnedRule {
-    /// Whether another one learns the same.
+    /// Whether another rule learns the same.
     pub(super) fn says_the_same(&self, other: &LearnedRule) -> bool {
         let by =
             |rule: &LearnedRule| rule.by.iter().map(|condition| condition.text.clone()).collect::<Vec<_>>();

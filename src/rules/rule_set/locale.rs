@@ -2,12 +2,12 @@
 
 use crate::input::problem::quoted;
 
-/// A language tag as BCP 47 writes it, in lower case: `zh-cn`.
+/// A language tag in the form of BCP 47, in lower case: `zh-cn`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale(Box<str>);
 
 impl Locale {
-    /// Bytes of a locale at most.
+    /// The most bytes that a locale may have.
     pub const MAX_BYTES: usize = 35;
 
     /// Reads `zh`, `zh-CN`, `zh_cn`.
@@ -33,37 +33,38 @@ impl Locale {
         }
     }
 
-    /// The tag in lower case.
+    /// The language tag in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// This tag, then with one part after the other left off at the end.
+    /// This tag, then the tag without its last part, and so on: `zh-hans-cn`, `zh-hans`, `zh`.
     pub fn chain(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(&*self.0), |tag| tag.rsplit_once('-').map(|(wider, _)| wider))
     }
 }
 
-/// One value per locale, and perhaps one for all others.
+/// One value for each locale, and perhaps one for all others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Localized<T> {
     values: Vec<(Option<Locale>, T)>,
 }
 
 impl<T> Localized<T> {
-    /// With these values; `None` is for all locales that have no value of their own.
+    /// Takes these values; `None` stands for all locales without a value of their own.
     pub fn new(values: Vec<(Option<Locale>, T)>) -> Localized<T> {
         Localized { values }
     }
 
-    /// The value for `locale` as [`best`] finds it, else the first.
+    /// The value for `locale` that [`best`] finds; without one, the first value.
     pub fn for_locale(&self, locale: Option<&Locale>) -> Option<&T> {
         let found = best(locale, || self.values.iter(), |(own, _)| own.as_ref());
         found.or_else(|| self.values.first()).map(|(_, value)| value)
     }
 }
 
-/// Of things that each are for a locale or for none, the one for `locale`: its own, a wider one's, the one for none.
+/// From items that are each for one locale or for none, picks the best for `locale`: its own, else a wider
+/// one's, else the one for none.
 pub(crate) fn best<T, I: Iterator<Item = T>>(
     locale: Option<&Locale>,
     all: impl Fn() -> I,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Reader, key_reference};
+use super::{RuleSetReader, key_reference};
 use crate::expression::arm::SLOTS;
 use crate::expression::experiment::{
     Experiment, HOLDOUT, Holdout, InVariant, MAX_EXPERIMENTS, MAX_PARAMETERS, MAX_VARIANTS, Variant,
@@ -16,13 +16,13 @@ use crate::rules::rule_set::{ExperimentRule, HoldoutRule, TreatmentRule, shown_s
 use crate::schema::value::Value;
 use crate::schema::{MAX_NAME_BYTES, is_name, name_of_thing};
 
-impl Reader<'_> {
+impl RuleSetReader<'_> {
     pub(super) fn read_experiments(&mut self, object: &Object<'_, '_>) {
         for (name, cursor) in self.section(object, "experiments", MAX_EXPERIMENTS) {
             check_name(name, "an experiment", &cursor, &mut self.problems);
             if name == HOLDOUT {
                 let problem = cursor.key_problem(format!("an experiment cannot be called `{HOLDOUT}`"));
-                self.problems.push(problem.hint("the arms of the holdout are called so"));
+                self.problems.push(problem.hint("that name belongs to the holdout's arms"));
             }
             if let Some(rule) = self.experiment(name, &cursor) {
                 self.experiments.push(rule);
@@ -37,7 +37,7 @@ impl Reader<'_> {
         let exclusion = fields.get("exclusion").and_then(|at| name_of_thing(at, &mut self.problems));
         let salt = fields.get("salt").and_then(|at| salt(at, &mut self.problems));
         if let (Some(at), Some(group)) = (fields.get("salt"), exclusion) {
-            let detail = format!("the experiments of exclusion group `{group}` have its name as their salt");
+            let detail = format!("experiments of an exclusion group use its name, `{group}`, as their salt");
             self.problems.push(at.problem(detail).hint("leave `salt` out"));
         }
         let from = fields.get("from").and_then(|at| percent(at, 0, &mut self.problems)).unwrap_or(0);
@@ -57,12 +57,12 @@ impl Reader<'_> {
         })
     }
 
-    /// Variants with their shares, which take slots in the order written.
+    /// Variants with their shares. They take slots in the order in which they are written.
     fn variants(&mut self, cursor: &Cursor<'_, '_>, from: u16) -> Option<Vec<Variant>> {
         let entries = cursor.entries(&mut self.problems)?;
         if entries.is_empty() || entries.len() > MAX_VARIANTS {
             let detail =
-                format!("an experiment has 1 to {MAX_VARIANTS} variants, this one {}", entries.len());
+                format!("an experiment has 1 to {MAX_VARIANTS} variants; this one has {}", entries.len());
             self.problems.push(cursor.problem(detail));
             return None;
         }
@@ -71,12 +71,12 @@ impl Reader<'_> {
         for (name, at) in entries {
             check_name(name, "a variant", &at, &mut self.problems);
             let share = percent(&at, 0, &mut self.problems)?;
-            let end = start + share; // of numbers of at most 10,000, as is checked below
+            let end = start + share; // cannot overflow: both are at most 10,000
             if end > SLOTS {
                 let (end, from) = (shown_share(end), shown_share(from));
                 let detail = match from.as_str() {
-                    "0" => format!("the variants come to {end} % with this one, of 100 %"),
-                    _ => format!("from {from} % on, the variants come to {end} % with this one, of 100 %"),
+                    "0" => format!("with this one, the variants add up to {end} %, more than 100 %"),
+                    _ => format!("with this one, the variants from {from} % on end at {end} %, beyond 100 %"),
                 };
                 self.problems.push(at.problem(detail));
                 return None;
@@ -93,7 +93,7 @@ impl Reader<'_> {
         fields.refuse_blanks(&mut self.problems);
         let share = fields.required("percent", &mut self.problems).copied();
         let share = share.and_then(|at| percent(&at, 1, &mut self.problems));
-        // Not left to a default: one that was used before lets the same customers down again.
+        // There is no default: a salt used before would hold out the same customers again.
         let salt_at = fields.required("salt", &mut self.problems).copied();
         let salt = salt_at.and_then(|at| salt(&at, &mut self.problems));
         Some(HoldoutRule { spot: Spot::of(cursor), holdout: Holdout { salt: salt?, share: share? } })
@@ -113,7 +113,9 @@ impl Reader<'_> {
     fn parameter(&mut self, cursor: &Cursor<'_, '_>) -> Option<Parameter> {
         let entries = cursor.entries(&mut self.problems)?;
         let Some((_, default)) = entries.iter().find(|(name, _)| *name == "default") else {
-            self.problems.push(cursor.problem("`default` is missing").hint("what it is in no variant"));
+            self.problems.push(
+                cursor.problem("`default` is missing").hint("give the value for customers in no variant"),
+            );
             return None;
         };
         let mut parameter =
@@ -125,7 +127,7 @@ impl Reader<'_> {
             };
             match &parameter.experiment {
                 Some(other) if other.name != experiment.name => {
-                    let detail = format!("experiment `{}` changes this parameter already", other.name);
+                    let detail = format!("experiment `{}` already changes this parameter", other.name);
                     let problem = at.key_problem(detail);
                     self.problems.push(problem.hint("let each experiment have parameters of its own"));
                     continue;
@@ -152,7 +154,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Ints and doubles together are doubles; everything else must be alike.
+    /// Turns a mix of ints and doubles into doubles. Everything else must be of one type.
     fn of_one_type(&mut self, parameter: &mut Parameter, cursor: &Cursor<'_, '_>) -> Option<()> {
         let mut values: Vec<&mut Value<'static>> =
             parameter.variants.iter_mut().map(|(_, value)| value).collect();
@@ -173,14 +175,15 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// The variant that stands at `variant`.
+    /// The variant that the field `variant` names.
     pub(super) fn variant_of(&mut self, fields: &Object<'_, '_>) -> Option<InVariant> {
         let cursor = fields.get("variant")?;
         let name = cursor.text(&mut self.problems)?;
         self.find_variant(name).map_err(|problem| self.problems.push(cursor.placed(problem))).ok()
     }
 
-    /// The variant of a treatment, `Some(None)` if it has none. A treatment that the offer's own variant rules out is a mistake.
+    /// The variant of a treatment; `Some(None)` if it names none. A variant that the offer's own rules out
+    /// is a problem.
     pub(super) fn treatment_variant(
         &mut self,
         fields: &Object<'_, '_>,
@@ -197,7 +200,7 @@ impl Reader<'_> {
         Some(Some(variant))
     }
 
-    /// `EXPERIMENT.VARIANT` of this rule set.
+    /// Finds `EXPERIMENT.VARIANT` in this rule set.
     fn find_variant(&self, text: &str) -> Result<InVariant, Problem> {
         let wrong = |detail: String| Err(Problem::new(detail));
         let Some((experiment, name)) = text.split_once('.') else {
@@ -217,7 +220,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether some customers who may be shown the offer on a placement have no treatment there, whatever their language.
+/// Whether some customers who may be shown the offer on a placement have no treatment there, whatever their
+/// language.
 pub(super) fn leaves_out(treatments: &[TreatmentRule], placement: &str, offer: Option<&InVariant>) -> bool {
     let here = || treatments.iter().filter(|treatment| *treatment.placement.name == *placement);
     let variants = || here().filter_map(|treatment| treatment.variant.as_ref());
@@ -237,7 +241,7 @@ fn check_name(name: &str, what: &str, cursor: &Cursor<'_, '_>, problems: &mut Pr
     }
 }
 
-/// A share in percent as slots; up to two decimals.
+/// Reads a percentage with up to two decimals, as slots.
 fn percent(cursor: &Cursor<'_, '_>, least: u16, problems: &mut Problems) -> Option<u16> {
     let percent = cursor.number(problems)?;
     let slots = (percent * 100.0).round();
@@ -252,7 +256,7 @@ fn percent(cursor: &Cursor<'_, '_>, least: u16, problems: &mut Problems) -> Opti
     None
 }
 
-/// A salt: what every tool writes alike. A number such as a year does too.
+/// Reads a salt: characters that every tool writes alike. A whole number such as a year will do.
 fn salt(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Box<str>> {
     let text = match &cursor.input.value {
         InputValue::Int(i) => i.to_string(),
