@@ -432,7 +432,7 @@ mod tests {
                     }
                 });
             }
-            for round in 0..40 {
+            for round in 0..crate::testing::rounds(15, 40) {
                 let now = live.read().unwrap().clone();
                 let names: Vec<String> = (0..=round * 7).map(|at| format!("x{at}")).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).chain(["card"]).collect();

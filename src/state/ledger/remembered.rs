@@ -201,10 +201,24 @@ mod tests {
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
+    /// As many as there may be, dated 100. By default they are put in place as from a snapshot, which takes less long.
+    fn full() -> Remembered {
+        let all = 1..=MAX_REMEMBERED as u64;
+        if crate::testing::rounds(false, true) {
+            return filled(all, 100);
+        }
+        let hashes: Vec<u64> = all.map(mixed).collect();
+        let mut kept = RememberedIds::default();
+        for hashes in hashes.chunks(CHUNK_HASHES) {
+            kept.restore(Chunk { day: 0, newest: 100, hashes: Arc::new(hashes.to_vec()) }).unwrap();
+        }
+        Remembered::new(kept)
+    }
+
     #[test]
     fn of_too_many_the_oldest_is_forgotten_one_by_one() {
         let (most, step) = (MAX_REMEMBERED as u64, crate::testing::rounds(97, 1));
-        let mut remembered = filled(1..=most, 100);
+        let mut remembered = full();
         assert!((1..=most).step_by(step).all(|hash| remembered.contains(mixed(hash))));
         assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 0));
         for more in 1..=CHUNK_HASHES as u64 + 5 {

@@ -13,17 +13,23 @@ use crate::storage::data_dir::{Kind, identity};
 use crate::storage::disk::simulated::{Fault, Lasting, Simulated};
 use crate::storage::durability::SyncPolicy;
 use crate::storage::journal::{Journal, segment};
+use crate::testing::rounds;
 
-/// Ways to lose what was unsynced, per change of the disk.
-const WAYS: usize = 6;
+/// Ways to lose what was unsynced, per change of the disk. The second way is a kill.
+fn ways_to_lose() -> usize {
+    rounds(2, 6)
+}
+
 /// Lives of a directory, each ended by a crash or kill.
-const LIVES: usize = 4;
+fn lives_of_a_directory() -> usize {
+    rounds(2, 4)
+}
 
 #[test]
 fn whatever_a_crash_leaves_a_start_finds_all_that_was_acknowledged() {
     // Disks that a crash or kill left, each started; `USHER_CRASHES` asks for another number.
     let asked = std::env::var("USHER_CRASHES");
-    let wanted = asked.map_or(crate::testing::rounds(400, 20_000), |number| number.parse().unwrap());
+    let wanted = asked.map_or(rounds(600, 20_000), |number| number.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let counts: Vec<Counts> = std::thread::scope(|scope| {
         let start = |thread| {
@@ -100,7 +106,7 @@ fn lives(seed: u64, counts: &mut Counts) {
         1 => SyncPolicy::Interval(Duration::ZERO),
         _ => SyncPolicy::Always,
     };
-    for life in 0..LIVES {
+    for life in 0..lives_of_a_directory() {
         let case = format!("seed {seed}, life {life}, {sync:?}");
         let mut rng = world.rng.fork();
         disk.keep_moments();
@@ -183,7 +189,7 @@ fn check_moments(
     let (moments, log) = (disk.moments(), disk.log());
     for at in range {
         let (moment, promised) = (&moments[at], world.promised(at));
-        let ways = if moment.is_settled() { 1 } else { WAYS };
+        let ways = if moment.is_settled() { 1 } else { ways_to_lose() };
         for way in 0..ways {
             let after = log[..at].last().map_or("nothing", String::as_str);
             let case = format!("{case}, change {at} ({after}), way {way}");
