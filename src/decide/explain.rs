@@ -198,7 +198,7 @@ fn passed<'e>(seen: &Seen<'e, '_>, offer: &'e Offer, fate: Passed) -> Stop<'e> {
     match fate {
         Passed::Repeated => named(StopKind::Repeated, ""),
         Passed::Full => named(StopKind::Rank, ""),
-        Passed::Group => named(StopKind::Group, offer.group(seen.engine).map_or("", |group| &*group.name)),
+        Passed::Group => named(StopKind::Group, seen.engine.group_of(offer).map_or("", |group| &*group.name)),
         Passed::Capped(reached) => capped(seen, reached),
         Passed::Budget(nth) => {
             let budget = seen.engine.caps.budget(nth);

@@ -17,14 +17,15 @@ use self::check::CheckLevel;
 pub(crate) use self::check::{CapCheck, Note, Since, Who};
 pub(crate) use self::words::{OwnerWord, PlaceWord};
 use self::words::{UNKNOWN_HERE, UNKNOWN_THERE};
-use super::{Engine, Offer, OfferId, PlacementId};
+use super::offer::{Offer, OfferId};
+use super::placement::{Placement, PlacementId};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
-use crate::customer::outcome::{BudgetUse, OutcomeKind};
+use crate::customer::outcome::OutcomeKind;
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
 use crate::rules::rule_set::{CapRule, RuleSet, Window};
-use crate::schema::value::Time;
 use crate::schema::{ChannelId, Schema};
+use std::collections::HashMap;
 
 /// The most caps and suppressions that one engine may have.
 const MAX_CHECKS: usize = 1_000_000;
@@ -61,8 +62,18 @@ pub(crate) struct Caps {
     /// Indices of each offer's budgets, by [`OfferId`]; those that hold places come last.
     offer_budgets: Vec<SmallVec<[u32; 2]>>,
     /// Offers by the catalogue's number; `None` if no active rule set has it.
-    offer_ids: Vec<Option<OfferId>>,
-    keep_s: [u32; OutcomeKind::COUNT],
+    pub(super) offer_ids: Vec<Option<OfferId>>,
+    pub(super) keep_s: [u32; OutcomeKind::COUNT],
+}
+
+/// What is linked before caps are compiled.
+pub(super) struct Linked<'e> {
+    pub(super) schema: &'e Schema,
+    pub(super) catalogue: &'e Catalogue,
+    pub(super) placements: &'e [Placement],
+    pub(super) placement_ids: &'e HashMap<Box<str>, PlacementId>,
+    pub(super) offers: &'e [Offer],
+    pub(super) groups: &'e HashMap<Box<str>, usize>,
 }
 
 impl Caps {
@@ -87,25 +98,18 @@ impl Caps {
         keep_s
     }
 
-    /// Compiles the caps of a linked engine. `sets` come in the order of the engine's versions; `groups`
-    /// finds the engine's group of a name.
-    pub(super) fn new(
-        engine: &Engine,
-        sets: &[&RuleSet],
-        groups: impl Fn(&str) -> Option<usize>,
-        problems: &mut Problems,
-    ) -> Caps {
-        let catalogue = &engine.catalogue;
+    /// Compiles the caps of `sets`, which come in the order of the engine's versions.
+    pub(super) fn new(linked: &Linked<'_>, sets: &[&RuleSet], problems: &mut Problems) -> Caps {
         let mut caps = Caps {
             id: ENGINES.fetch_add(1, Ordering::Relaxed),
-            owners: owners(engine),
-            places: places(catalogue),
-            groups: vec![0..0; engine.groups.len()],
-            placements: vec![0..0; engine.placements.len()],
+            owners: owners(linked),
+            places: places(linked.catalogue),
+            groups: vec![0..0; linked.groups.len()],
+            placements: vec![0..0; linked.placements.len()],
             keep_s: Caps::keep_s(sets.iter().copied()),
             ..Caps::default()
         };
-        caps.number(engine);
+        caps.number(linked);
         let rules = sets.iter().flat_map(|set| &set.offers);
         for rule in rules {
             let own = caps.add(rule.caps.rules(), CheckLevel::Offer);
@@ -113,12 +117,12 @@ impl Caps {
         }
         for set in sets {
             for rule in &set.groups {
-                if let Some(group) = groups(&rule.name.name) {
+                if let Some(&group) = linked.groups.get(&*rule.name.name) {
                     caps.groups[group] = caps.add(&rule.caps, CheckLevel::Group);
                 }
             }
             for rule in &set.placements {
-                if let Some(placement) = engine.placement_id(&rule.name.name) {
+                if let Some(placement) = linked.placement_ids.get(&*rule.name.name) {
                     caps.placements[placement.0 as usize] = caps.add(&rule.caps, CheckLevel::Placement);
                 }
             }
@@ -138,13 +142,13 @@ impl Caps {
         caps
     }
 
-    fn number(&mut self, engine: &Engine) {
-        let Engine { schema, catalogue, .. } = engine;
+    fn number(&mut self, linked: &Linked<'_>) {
+        let Linked { schema, catalogue, .. } = linked;
         let placement = |name: &str| catalogue.placements.number(name).map_or(UNKNOWN_HERE, u32::from);
-        self.placement_numbers = engine.placements.iter().map(|p| placement(&p.name)).collect();
+        self.placement_numbers = linked.placements.iter().map(|p| placement(&p.name)).collect();
         self.channel_numbers = channel_numbers(schema, catalogue);
         self.offer_ids = vec![None; catalogue.offers().len()];
-        for (id, offer) in engine.offers.iter().enumerate() {
+        for (id, offer) in linked.offers.iter().enumerate() {
             if let Some(known) = self.offer_ids.get_mut(offer.number.0 as usize) {
                 *known = Some(OfferId(id as u32));
             }
@@ -269,38 +273,17 @@ impl Caps {
     }
 }
 
-impl Engine {
-    /// How long a contact must be kept so that every cap, suppression and budget in force can be counted:
-    /// seconds by [outcome](OutcomeKind::index). `u32::MAX` means for ever.
-    pub fn keep_s(&self) -> [u32; OutcomeKind::COUNT] {
-        self.caps.keep_s
-    }
-
-    /// The budgets that an outcome of an offer uses up at a time. For an impression with a token, give the
-    /// time of the decision: then it counts on the day for which its place was held.
-    pub fn budget_uses(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[BudgetUse; 2]> {
-        let Some(id) = self.offer_id(offer) else { return SmallVec::new() };
-        let budgets = self.caps.budgets(id).filter(|(_, budget)| budget.on == kind);
-        budgets.map(|(_, budget)| budget.use_at(at)).collect()
-    }
-
-    /// The offer with this number in the catalogue; `None` if no active rule set has it any more.
-    pub fn offer_id(&self, number: OfferNumber) -> Option<OfferId> {
-        self.caps.offer_ids.get(number.0 as usize).copied().flatten()
-    }
-}
-
 /// Owners by offer number. An offer that is only a fallback is left out: it is shown when nothing else may
 /// be, so it must not keep everything else from being shown.
-fn owners(engine: &Engine) -> Vec<OwnerWord> {
-    let entries = engine.catalogue.offers().iter();
+fn owners(linked: &Linked<'_>) -> Vec<OwnerWord> {
+    let entries = linked.catalogue.offers().iter();
     let mut owners: Vec<OwnerWord> =
         entries.map(|entry| OwnerWord::new(entry.rule_set, entry.group)).collect();
-    let mut ranked = vec![false; engine.offers.len()];
-    for id in engine.placements.iter().flat_map(|placement| &placement.offers) {
+    let mut ranked = vec![false; linked.offers.len()];
+    for id in linked.placements.iter().flat_map(|placement| &placement.offers) {
         ranked[id.0 as usize] = true;
     }
-    for (offer, _) in engine.offers.iter().zip(ranked).filter(|(_, ranked)| !ranked) {
+    for (offer, _) in linked.offers.iter().zip(ranked).filter(|(_, ranked)| !ranked) {
         if let Some(owner) = owners.get_mut(offer.number.0 as usize) {
             *owner = OwnerWord::UNCOUNTED;
         }

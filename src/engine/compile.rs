@@ -6,8 +6,9 @@ mod experiments;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::caps::{Caps, Linked};
 use super::{
-    Caps, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
+    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
     Treatment,
 };
 use crate::expression::alternatives::Alternatives;
@@ -224,8 +225,15 @@ impl<'r> Linker<'r> {
     /// Compiles caps and budgets, once all names have numbers.
     fn caps(&mut self) {
         if self.problems.is_empty() {
-            let group = |name: &str| self.group_ids.get(name).copied();
-            self.engine.caps = Caps::new(&self.engine, &self.sets, group, &mut self.problems);
+            let linked = Linked {
+                schema: &self.engine.schema,
+                catalogue: &self.engine.catalogue,
+                placements: &self.engine.placements,
+                placement_ids: &self.engine.placement_ids,
+                offers: &self.engine.offers,
+                groups: &self.group_ids,
+            };
+            self.engine.caps = Caps::new(&linked, &self.sets, &mut self.problems);
         }
     }
 

@@ -1,44 +1,38 @@
 //! The engine: all active rule sets compiled together. Names are resolved to numbers, and guardrails are
 //! narrowed to what each offer leaves open. An engine is immutable; a decision uses exactly one.
 
-pub(crate) mod caps;
-mod compile;
-mod index;
+mod offer;
+mod placement;
 mod score;
+pub(crate) mod caps;
+mod index;
+mod compile;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::customer::numbers::{OfferNumber, PlaceNumber};
-use crate::customer::outcome::Lesson;
+use crate::customer::numbers::OfferNumber;
+use crate::customer::outcome::{BudgetUse, OutcomeKind};
+use crate::expression::Tag;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::arm::{Arm, ArmId, slot};
-use crate::expression::experiment::{Experiment, Holdout, InVariant};
+use crate::expression::experiment::Holdout;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
-use crate::expression::{Expression, Tag};
 use crate::input::problem::{Problem, quoted};
-use crate::learning::Pace;
 use crate::rules::catalogue::Catalogue;
-use crate::rules::rule_set::{LearnedRule, Locale, Localized, Schedule, best};
+use crate::schema::value::Time;
 use crate::schema::{ChannelId, Schema};
+use smallvec::SmallVec;
 
 use self::caps::Caps;
 pub use self::index::IndexSize;
 pub(crate) use self::index::{Index, Known, Lookup};
+pub(crate) use self::offer::{Drawn, Group, Guardrail, GuardrailId};
+pub use self::offer::{Offer, OfferId, Treatment};
+pub(crate) use self::placement::Tier;
+pub use self::placement::{Placement, PlacementId};
 pub use self::score::Score;
-
-/// The number of a placement in one engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PlacementId(pub u32);
-
-/// The number of an offer in one engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OfferId(pub u32);
-
-/// The number of a narrowed guardrail in one engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct GuardrailId(pub(crate) u32);
 
 /// All active rule sets compiled together.
 #[derive(Debug)]
@@ -73,126 +67,6 @@ pub struct Engine {
     pub(crate) terms: Terms,
     pub(crate) index: Index,
     pub(crate) caps: Caps,
-}
-
-/// A slot that can show something, such as `home_banner`.
-#[derive(Debug)]
-pub struct Placement {
-    /// The name that requests use.
-    pub name: Box<str>,
-    /// The channels on which it exists.
-    pub channels: Vec<ChannelId>,
-    /// The placement's number in the catalogue.
-    pub number: u16,
-    /// Its numbers in the catalogue together with each of those channels.
-    pub places: Vec<PlaceNumber>,
-    /// How many propositions it shows unless the request says otherwise.
-    pub count: usize,
-    /// What it shows when no offer survives.
-    pub fallback: Option<OfferId>,
-    /// Offers that may be shown here, in the order in which they rank, as far as it is the same for all
-    /// customers: by tier, then score, then name.
-    pub offers: Vec<OfferId>,
-    /// The priority tiers of those offers.
-    pub(crate) tiers: Vec<Tier>,
-    /// Which of the offers have a treatment here in every language.
-    pub(crate) in_any_locale: Vec<bool>,
-}
-
-/// An experiment whose arms have numbers.
-#[derive(Debug)]
-pub(crate) struct Drawn {
-    pub(crate) experiment: Arc<Experiment>,
-    /// The arm of its first variant; the others follow.
-    pub(crate) first_arm: ArmId,
-}
-
-/// The offers of one placement that have the same priority.
-#[derive(Debug)]
-pub(crate) struct Tier {
-    /// Where it ends in the placement's order.
-    pub(crate) end: u32,
-    /// Whether all its scores are constant, so that its offers stand in their final order. Otherwise they
-    /// stand in order of name.
-    pub(crate) constant: bool,
-    /// Whether some of its propensities are learned. Then chance decides.
-    pub(crate) learned: bool,
-}
-
-/// Offers that share a limit: one decision shows at most `max` of them.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) name: Box<str>,
-    pub(crate) max: usize,
-}
-
-/// What is proposed, independent of how it looks.
-#[derive(Debug)]
-pub struct Offer {
-    /// The offer's name, unique over all rule sets.
-    pub name: Box<str>,
-    /// The offer's number in the catalogue.
-    pub number: OfferNumber,
-    /// The rule set that it comes from.
-    pub rule_set: Arc<str>,
-    /// Line of the offer in the rule set's text, from 1.
-    pub line: u32,
-    /// Priority tier, 1 (first) to 9.
-    pub priority: u8,
-    /// What a yes is worth to the bank, at least 0.
-    pub value: f64,
-    /// Index into the engine's tags: those of its rule set.
-    pub(crate) tags: usize,
-    pub(crate) group: Option<usize>,
-    pub(crate) when: Option<Expression>,
-    /// The offer's `when` in normal form.
-    pub(crate) when_form: Alternatives,
-    /// The variant whose customers alone may see it.
-    pub(crate) variant: Option<InVariant>,
-    /// The condition of being in that variant, in normal form.
-    pub(crate) variant_form: Alternatives,
-    pub(crate) guardrails: Vec<GuardrailId>,
-    pub(crate) schedule: Option<Schedule>,
-    /// The offer's schedule in normal form.
-    pub(crate) schedule_form: Alternatives,
-    pub(crate) propensity: Expression,
-    /// How its propensity is learned, if it is.
-    pub(crate) learned: Option<Arc<LearnedRule>>,
-    pub(crate) boost: Expression,
-    /// Its score, if that is the same for every customer.
-    pub(crate) constant_score: Option<Score>,
-    pub(crate) reason: Localized<Box<str>>,
-    /// Treatments of variants come first, so that they win over others for the same locale.
-    pub(crate) treatments: Vec<Treatment>,
-}
-
-/// What a guardrail comes to for offers that are alike in the attributes it reads. One that holds for every
-/// customer is left out.
-#[derive(Debug)]
-pub(crate) struct Guardrail {
-    pub(crate) name: Box<str>,
-    /// Index into the engine's tags: those of the guardrail's rule set.
-    pub(crate) tags: usize,
-    pub(crate) condition: Expression,
-    /// The condition in normal form.
-    pub(crate) form: Alternatives,
-}
-
-/// How an offer looks on a placement, in a language and a variant.
-#[derive(Debug)]
-pub struct Treatment {
-    /// The treatment's name, unique within the offer.
-    pub name: Box<str>,
-    /// Its place among the offer's treatments in the catalogue.
-    pub number: u16,
-    /// The content as JSON text.
-    pub json: Arc<[u8]>,
-    /// The same content as MessagePack.
-    pub msgpack: Arc<[u8]>,
-    pub(crate) placement: PlacementId,
-    pub(crate) locale: Option<Locale>,
-    /// The variant whose customers alone see it.
-    pub(crate) variant: Option<InVariant>,
 }
 
 impl Engine {
@@ -305,46 +179,28 @@ impl Engine {
     pub fn offer_count(&self) -> usize {
         self.offers.len()
     }
-}
 
-impl Placement {
-    /// Its number on a channel; `None` if it does not exist there.
-    pub fn place(&self, channel: ChannelId) -> Option<PlaceNumber> {
-        let nth = self.channels.iter().position(|here| *here == channel)?;
-        self.places.get(nth).copied()
-    }
-}
-
-impl Offer {
-    /// How outcomes teach its propensity, for customers of this segment; `None` if it is not learned.
-    pub fn lesson(&self, segment: u8) -> Option<Lesson> {
-        let Pace { window_s, half_life_s } = self.learned.as_ref()?.pace;
-        Some(Lesson { segment, window_s, half_life_s })
+    /// The group that an offer belongs to, if any.
+    pub(crate) fn group_of(&self, offer: &Offer) -> Option<&Group> {
+        offer.group.map(|group| &self.groups[group])
     }
 
-    /// How the offer looks on a placement in a language: the treatment of that language, else of a wider
-    /// one, else the one without a locale. Of two for the same language, it takes that of a variant which
-    /// the customer `is_in`. Language comes before variant.
-    pub(crate) fn treatment(
-        &self,
-        placement: PlacementId,
-        locale: Option<&Locale>,
-        is_in: impl Fn(&InVariant) -> bool,
-    ) -> Option<&Treatment> {
-        let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
-        let here =
-            || self.treatments.iter().filter(|treatment| treatment.placement == placement).filter(seen);
-        best(locale, here, |treatment| treatment.locale.as_ref())
+    /// How long a contact must be kept so that every cap, suppression and budget in force can be counted:
+    /// seconds by [outcome](OutcomeKind::index). `u32::MAX` means for ever.
+    pub fn keep_s(&self) -> [u32; OutcomeKind::COUNT] {
+        self.caps.keep_s
     }
 
-    /// Whether it has a treatment there for every language, whatever the customer's variants.
-    fn is_in_any_locale(&self, placement: PlacementId) -> bool {
-        let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
-        here.any(|treatment| treatment.locale.is_none() && treatment.variant.is_none())
+    /// The budgets that an outcome of an offer uses up at a time. For an impression with a token, give the
+    /// time of the decision: then it counts on the day for which its place was held.
+    pub fn budget_uses(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[BudgetUse; 2]> {
+        let Some(id) = self.offer_id(offer) else { return SmallVec::new() };
+        let budgets = self.caps.budgets(id).filter(|(_, budget)| budget.on == kind);
+        budgets.map(|(_, budget)| budget.use_at(at)).collect()
     }
 
-    /// The group that it belongs to, if any.
-    pub(crate) fn group<'e>(&self, engine: &'e Engine) -> Option<&'e Group> {
-        self.group.map(|group| &engine.groups[group])
+    /// The offer with this number in the catalogue; `None` if no active rule set has it any more.
+    pub fn offer_id(&self, number: OfferNumber) -> Option<OfferId> {
+        self.caps.offer_ids.get(number.0 as usize).copied().flatten()
     }
 }

@@ -35,9 +35,10 @@ use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::ring::Ring;
+use super::bounds::MAX_ROW_WORDS;
 use super::kind::unscaled;
 use super::value::{DAY_SECONDS, Time, Value};
-use super::{Computed, Function, Kind, MAX_ROW_WORDS, Period};
+use super::{Computed, Function, Kind, Period};
 
 /// The most buckets that a window may be cut into.
 pub const MAX_BUCKETS: u8 = 64;

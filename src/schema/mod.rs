@@ -8,6 +8,7 @@ mod computed;
 pub mod span;
 mod parse;
 mod layout;
+mod bounds;
 mod cells;
 pub mod vector;
 pub mod context;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_NAME_BYTES, MAX_ROW_WORDS};
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
 pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
@@ -29,16 +31,6 @@ pub use self::vocabulary::Vocabulary;
 
 use self::value::{Time, Value};
 use crate::input::problem::{Problem, Problems, quoted};
-
-/// The most features of one schema.
-pub const MAX_FEATURES: usize = 2_000;
-/// The most words (of 8 bytes) of one row, its header included.
-pub const MAX_ROW_WORDS: usize = 1_000;
-/// How many words at the beginning of every row describe what follows the features. The features begin after
-/// them.
-pub const HEADER_WORDS: usize = 1;
-/// The most bytes of a name.
-pub const MAX_NAME_BYTES: usize = 64;
 
 /// The number of a feature: its place in the order of declaration, for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

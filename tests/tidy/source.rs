@@ -146,9 +146,13 @@ impl Source {
             functions: Vec::new(),
             named: BTreeSet::new(),
             offered: BTreeMap::new(),
+            bare: BTreeSet::new(),
         };
         reader.visit_file(file);
-        let Reader { tests, functions, named, offered, .. } = reader;
+        let Reader { tests, functions, mut named, offered, bare, .. } = reader;
+        // What a head both offers and uses itself, it names.
+        let used = offered.iter().filter(|(here, _)| here.last().is_some_and(|name| bare.contains(name)));
+        named.extend(used.map(|(_, target)| target.clone()));
         let is_production = |line: usize| tests.iter().all(|(first, last)| line < *first || line > *last);
         let lines: Vec<&str> =
             (1..).zip(text.lines()).filter(|(line, _)| is_production(*line)).map(|(_, text)| text).collect();
@@ -166,6 +170,8 @@ struct Reader<'s> {
     functions: Vec<(String, usize)>,
     named: BTreeSet<Module>,
     offered: BTreeMap<Module, Module>,
+    /// First names of paths.
+    bare: BTreeSet<String>,
 }
 
 impl Reader<'_> {
@@ -211,7 +217,8 @@ impl Reader<'_> {
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.uses(tree, before, offered)),
             UseTree::Glob(_) => self.names(before),
             UseTree::Name(name) => {
-                self.used(&name.ident.to_string(), &name.ident.to_string(), before, offered)
+                let name = name.ident.to_string();
+                self.used(&name, &name, before, offered);
             }
             UseTree::Rename(name) => {
                 self.used(&name.ident.to_string(), &name.rename.to_string(), before, offered);
@@ -277,6 +284,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Module = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.bare.extend(segments.first().cloned());
         if segments.len() > 1 {
             self.names(&segments);
         }

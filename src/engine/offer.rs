@@ -1,0 +1,135 @@
+//! What can be shown: an offer with everything its rule set says of it, resolved.
+
+use std::sync::Arc;
+
+use super::placement::PlacementId;
+use super::score::Score;
+use crate::customer::numbers::OfferNumber;
+use crate::customer::outcome::Lesson;
+use crate::expression::Expression;
+use crate::expression::alternatives::Alternatives;
+use crate::expression::arm::ArmId;
+use crate::expression::experiment::{Experiment, InVariant};
+use crate::learning::Pace;
+use crate::rules::rule_set::{LearnedRule, Locale, Localized, Schedule, best};
+
+/// The number of an offer in one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OfferId(pub u32);
+
+/// The number of a narrowed guardrail in one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GuardrailId(pub(crate) u32);
+
+/// What is proposed, independent of how it looks.
+#[derive(Debug)]
+pub struct Offer {
+    /// The offer's name, unique over all rule sets.
+    pub name: Box<str>,
+    /// The offer's number in the catalogue.
+    pub number: OfferNumber,
+    /// The rule set that it comes from.
+    pub rule_set: Arc<str>,
+    /// Line of the offer in the rule set's text, from 1.
+    pub line: u32,
+    /// Priority tier, 1 (first) to 9.
+    pub priority: u8,
+    /// What a yes is worth to the bank, at least 0.
+    pub value: f64,
+    /// Index into the engine's tags: those of its rule set.
+    pub(crate) tags: usize,
+    pub(crate) group: Option<usize>,
+    pub(crate) when: Option<Expression>,
+    /// The offer's `when` in normal form.
+    pub(crate) when_form: Alternatives,
+    /// The variant whose customers alone may see it.
+    pub(crate) variant: Option<InVariant>,
+    /// The condition of being in that variant, in normal form.
+    pub(crate) variant_form: Alternatives,
+    pub(crate) guardrails: Vec<GuardrailId>,
+    pub(crate) schedule: Option<Schedule>,
+    /// The offer's schedule in normal form.
+    pub(crate) schedule_form: Alternatives,
+    pub(crate) propensity: Expression,
+    /// How its propensity is learned, if it is.
+    pub(crate) learned: Option<Arc<LearnedRule>>,
+    pub(crate) boost: Expression,
+    /// Its score, if that is the same for every customer.
+    pub(crate) constant_score: Option<Score>,
+    pub(crate) reason: Localized<Box<str>>,
+    /// Treatments of variants come first, so that they win over others for the same locale.
+    pub(crate) treatments: Vec<Treatment>,
+}
+
+/// What a guardrail comes to for offers that are alike in the attributes it reads. One that holds for every
+/// customer is left out.
+#[derive(Debug)]
+pub(crate) struct Guardrail {
+    pub(crate) name: Box<str>,
+    /// Index into the engine's tags: those of the guardrail's rule set.
+    pub(crate) tags: usize,
+    pub(crate) condition: Expression,
+    /// The condition in normal form.
+    pub(crate) form: Alternatives,
+}
+
+/// How an offer looks on a placement, in a language and a variant.
+#[derive(Debug)]
+pub struct Treatment {
+    /// The treatment's name, unique within the offer.
+    pub name: Box<str>,
+    /// Its place among the offer's treatments in the catalogue.
+    pub number: u16,
+    /// The content as JSON text.
+    pub json: Arc<[u8]>,
+    /// The same content as MessagePack.
+    pub msgpack: Arc<[u8]>,
+    pub(crate) placement: PlacementId,
+    pub(crate) locale: Option<Locale>,
+    /// The variant whose customers alone see it.
+    pub(crate) variant: Option<InVariant>,
+}
+
+/// Offers that share a limit: one decision shows at most `max` of them.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: Box<str>,
+    pub(crate) max: usize,
+}
+
+/// An experiment whose arms have numbers.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) experiment: Arc<Experiment>,
+    /// The arm of its first variant; the others follow.
+    pub(crate) first_arm: ArmId,
+}
+
+impl Offer {
+    /// How outcomes teach its propensity, for customers of this segment; `None` if it is not learned.
+    pub fn lesson(&self, segment: u8) -> Option<Lesson> {
+        let Pace { window_s, half_life_s } = self.learned.as_ref()?.pace;
+        Some(Lesson { segment, window_s, half_life_s })
+    }
+
+    /// How the offer looks on a placement in a language: the treatment of that language, else of a wider
+    /// one, else the one without a locale. Of two for the same language, it takes that of a variant which
+    /// the customer `is_in`. Language comes before variant.
+    pub(crate) fn treatment(
+        &self,
+        placement: PlacementId,
+        locale: Option<&Locale>,
+        is_in: impl Fn(&InVariant) -> bool,
+    ) -> Option<&Treatment> {
+        let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
+        let here =
+            || self.treatments.iter().filter(|treatment| treatment.placement == placement).filter(seen);
+        best(locale, here, |treatment| treatment.locale.as_ref())
+    }
+
+    /// Whether it has a treatment there for every language, whatever the customer's variants.
+    pub(super) fn is_in_any_locale(&self, placement: PlacementId) -> bool {
+        let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
+        here.any(|treatment| treatment.locale.is_none() && treatment.variant.is_none())
+    }
+}
