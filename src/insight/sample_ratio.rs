@@ -192,7 +192,8 @@ mod tests {
     fn chance_is_called_a_mismatch_as_seldom_as_said() {
         // Each salt is an experiment with an even split of 2,000 customers. At 1 %, about 5 of 500 are
         // beyond.
-        let beyond = (0..500).filter(|salt| {
+        let (salts, most) = crate::testing::rounds((200, 8), (500, 14));
+        let beyond = (0..salts).filter(|salt| {
             let salt = salt.to_string();
             let ones = (0..2_000)
                 .filter(|i| crate::expression::arm::slot(&salt, &format!("c-{i}")) < 5_000)
@@ -200,6 +201,6 @@ mod tests {
             sample_ratio(&[ones, 2_000 - ones], &[1.0, 1.0]).unwrap().p_value < 0.01
         });
         let beyond = beyond.count();
-        assert!((0..=14).contains(&beyond), "{beyond}");
+        assert!(beyond <= most, "{beyond}");
     }
 }

@@ -61,14 +61,19 @@ fn decided(
     shown.propositions.iter().map(|p| (p.offer.name.to_string(), p.propensity, p.segment)).collect()
 }
 
+/// How many decisions frequencies are counted over.
+fn seeds() -> u64 {
+    crate::testing::rounds(1_000, 4_000)
+}
+
 /// How often each offer comes first over many seeds, and the propensities that are logged.
 fn frequencies(age: u64, lessons: &dyn Lessons) -> std::collections::BTreeMap<String, (f64, f64)> {
-    const SEEDS: u64 = 4_000;
     let mut found = std::collections::BTreeMap::<String, (f64, f64)>::new();
-    for seed in 0..SEEDS {
+    let seeds = seeds();
+    for seed in 0..seeds {
         let (offer, propensity, _) = decided(age, lessons, seed, 1, false).remove(0);
         let entry = found.entry(offer).or_insert((0.0, propensity));
-        entry.0 += 1.0 / SEEDS as f64;
+        entry.0 += 1.0 / seeds as f64;
         assert!((entry.1 - propensity).abs() < 1e-12, "the same facts, the same propensity");
     }
     found
@@ -81,7 +86,7 @@ fn each_offer_is_chosen_as_often_as_its_propensity_says() {
         let sum: f64 = found.values().map(|(_, propensity)| propensity).sum();
         assert!((sum - 1.0).abs() < 1e-9, "{found:?}");
         for (offer, (share, propensity)) in &found {
-            let error = (propensity * (1.0 - propensity) / 4_000.0).sqrt();
+            let error = (propensity * (1.0 - propensity) / seeds() as f64).sqrt();
             assert!((share - propensity).abs() < 4.5 * error, "{offer}: {share} of {propensity}");
             assert!(*propensity >= 0.1 / 3.0 - 1e-9, "{offer} has its part of the floor: {propensity}");
         }

@@ -387,7 +387,7 @@ fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (V
 /// Runs rule sets `first`, `first + step` … and counts the offers that passed and that did not.
 fn run(first: usize, step: usize) -> (usize, usize) {
     let (mut eligible, mut looked_at) = (0, 0);
-    let (rule_sets, customers) = rounds((200, 100), (2_500, 400)); // customers of each rule set
+    let (rule_sets, customers) = rounds((200, 50), (2_500, 400)); // customers of each rule set
     for seed in (first..rule_sets).step_by(step) {
         let mut rng = Rng::with_seed(seed as u64);
         let (schema, kinds) = schema(&mut rng);

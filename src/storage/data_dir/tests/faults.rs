@@ -133,7 +133,7 @@ fn live(
 #[test]
 fn a_disk_that_runs_full_refuses_writes_until_there_is_room_again() {
     let (_, clean) = run(SEED, None);
-    let sectors = (0..=clean.used() / 512).step_by(crate::testing::rounds(7, 1));
+    let sectors = (0..=clean.used() / 512).step_by(crate::testing::rounds(9, 1));
     let capacities: Vec<u64> = sectors.map(|sectors| sectors * 512).collect();
     each_in_parallel(&capacities, |capacity| {
         let (mut world, disk) = (World::new(SEED), Simulated::new());

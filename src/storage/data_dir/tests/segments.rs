@@ -148,7 +148,7 @@ fn every_bit_that_flips_in_the_identity_or_the_mark_is_refused_or_harmless() {
     for (name, slot_bytes) in [(identity::NAME, 40), (mark::NAME, 48)] {
         let length = disk.bytes(name).len();
         // Every bit that says something (by default a sample of them), and some of those between.
-        let slots = (0..slot_bytes * 8).chain(4096 * 8..(4096 + slot_bytes) * 8).step_by(rounds(7, 1));
+        let slots = (0..slot_bytes * 8).chain(4096 * 8..(4096 + slot_bytes) * 8).step_by(rounds(13, 1));
         for bit in slots.chain((slot_bytes * 8..length * 8).step_by(997)) {
             disk.flip_bit(name, bit);
             refused += usize::from(check(&disk.kill(), last(&world), &format!("bit {bit} of {name}")));
