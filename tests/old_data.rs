@@ -39,8 +39,7 @@ impl Copy {
     }
 
     fn start(&self) -> Process {
-        let process =
-            Process::spawn(program(&["serve", "--listen", "127.0.0.1:0", "--data", self.path()]));
+        let process = Process::spawn(program(&["serve", "--listen", "127.0.0.1:0", "--data", self.path()]));
         process.wait_until_ready();
         process
     }
@@ -86,7 +85,8 @@ fn shown(connection: &mut Connection, who: &str, placement: &str) -> Value {
     let answer = get(connection, &path);
     let placement = &answer["placements"][0];
     let steady = |proposition: &Value| {
-        let fields = ["offer", "treatment", "rank", "content"].map(|it| (it.to_owned(), proposition[it].clone()));
+        let fields =
+            ["offer", "treatment", "rank", "content"].map(|it| (it.to_owned(), proposition[it].clone()));
         Value::Object(Map::from_iter(fields))
     };
     let propositions: Vec<Value> = placement["propositions"].as_array().unwrap().iter().map(steady).collect();
