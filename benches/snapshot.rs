@@ -25,7 +25,7 @@ use usher::state::record::Record;
 use usher::state::store::Customers;
 use usher::storage::disk::{Disk, Folder, read_exact_at, write_all_at};
 use usher::storage::snapshot;
-use usher::storage::snapshot::Written;
+use usher::storage::snapshot::WrittenSnapshot;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -144,7 +144,7 @@ impl Bench<'_> {
         }
     }
 
-    fn write(&mut self, what: &'static str, figures: &mut Figures, compress: bool) -> Written {
+    fn write(&mut self, what: &'static str, figures: &mut Figures, compress: bool) -> WrittenSnapshot {
         let memory = resident("VmRSS:");
         reset_peak();
         let started = Instant::now();
@@ -161,7 +161,7 @@ impl Bench<'_> {
     }
 
     /// Writes a loaded state: its memory already lies in the order in which it is written.
-    fn write_loaded(&mut self, figures: &mut Figures, written: &Written) {
+    fn write_loaded(&mut self, figures: &mut Figures, written: &WrittenSnapshot) {
         let loaded = snapshot::load(&self.disk, SALT, &written.name, &|_, _| {}).unwrap().state;
         let grown = std::mem::replace(&mut self.state, loaded);
         self.write("write, after a load", figures, false);
@@ -180,7 +180,7 @@ impl Bench<'_> {
         fs::remove_file(self.place.join("plain")).unwrap();
     }
 
-    fn verify(&self, figures: &mut Figures, written: &Written) {
+    fn verify(&self, figures: &mut Figures, written: &WrittenSnapshot) {
         let started = Instant::now();
         let checked = snapshot::verify(&self.disk, SALT, &written.name).unwrap();
         figures.add("verify, warm", started.elapsed().as_secs_f64());
@@ -199,7 +199,7 @@ impl Bench<'_> {
         figures.add(what, started.elapsed().as_secs_f64());
     }
 
-    fn load(&self, what: &'static str, figures: &mut Figures, written: &Written) {
+    fn load(&self, what: &'static str, figures: &mut Figures, written: &WrittenSnapshot) {
         let started = Instant::now();
         let loaded = snapshot::load(&self.disk, SALT, &written.name, &|_, _| {}).unwrap();
         figures.add(what, started.elapsed().as_secs_f64());

@@ -37,7 +37,7 @@ pub(crate) fn open_with_bundle(folder: &Path) -> Arc<Node> {
 }
 
 pub(crate) fn digest(node: &Node) -> u64 {
-    state::digest(&node.live().definitions, node.customers(), &Content::default())
+    state::digest::of(&node.live().definitions, node.customers(), &Content::default())
 }
 
 pub(crate) struct InProcess {

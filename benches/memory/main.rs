@@ -23,7 +23,7 @@ use usher::customer::outcome::OutcomeKind;
 use usher::customer::row;
 use usher::customer::row::Row;
 use usher::state::store;
-use usher::state::store::{Customers, CustomersWriter, Found};
+use usher::state::store::{Customers, CustomersWriter, KnownSlot};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -169,7 +169,7 @@ fn contact_all(writer: &mut CustomersWriter, count: usize) {
                 row::add(row, contact);
                 true
             };
-            writer.change(&id(number), Found::default(), &mut row, add).unwrap();
+            writer.change(&id(number), KnownSlot::default(), &mut row, add).unwrap();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::input::problem::{Problem, Problems};
-use crate::storage::data_dir::Refused;
+use crate::storage::refused::Refused;
 
 /// What a command that ended without failure found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

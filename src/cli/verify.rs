@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::ending::{Ending, Failure};
 use super::terminal::{Progress, thousands};
-use crate::storage::data_dir::Refused;
 use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verify};
 use crate::storage::durability::SnapshotInfo;
+use crate::storage::refused::Refused;
 
 /// Check every byte of a data directory, and say what is in it; nothing is changed
 #[derive(Debug, clap::Args)]

@@ -588,7 +588,7 @@ offers:
         let replayed = replayed(&journal.records());
         assert_eq!(
             replayed.digest(),
-            state::digest(&live.definitions, node.customers(), &ledger::Content::default())
+            state::digest::of(&live.definitions, node.customers(), &ledger::Content::default())
         );
     }
 

@@ -614,7 +614,7 @@ mod tests {
     }
 
     fn digest(node: &Node) -> u64 {
-        state::digest(&node.live().definitions, node.customers(), &ledger::Content::default())
+        state::digest::of(&node.live().definitions, node.customers(), &ledger::Content::default())
     }
 
     #[test]

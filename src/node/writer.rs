@@ -31,7 +31,7 @@ use crate::schema::FeatureId;
 use crate::state::ledger::Figures;
 use crate::state::record::Record;
 use crate::state::store::Customers;
-use crate::state::{Fates, Frozen, State};
+use crate::state::{Fates, FrozenState, State};
 use crate::storage::codec;
 use crate::storage::journal::{Journal, JournalError};
 
@@ -87,7 +87,7 @@ pub(crate) struct Applied {
 pub(crate) enum Message {
     Write(Submission),
     /// For a snapshot: begin a new segment and freeze the state, with the checksum of the last record.
-    Freeze(SyncSender<Result<(Frozen, u64), FreezeError>>),
+    Freeze(SyncSender<Result<(FrozenState, u64), FreezeError>>),
     Stop,
 }
 
@@ -183,7 +183,7 @@ impl Submissions {
     }
 
     /// Freezes the state between two submissions, and waits for it; for the snapshotter, of which there is one.
-    pub(crate) fn freeze(&self) -> Result<(Frozen, u64), FreezeError> {
+    pub(crate) fn freeze(&self) -> Result<(FrozenState, u64), FreezeError> {
         let (done, reply) = sync_channel(1);
         self.queue.send(Message::Freeze(done)).map_err(|_| FreezeError::Stopped)?;
         reply.recv().unwrap_or(Err(FreezeError::Stopped))
@@ -318,7 +318,7 @@ impl Writer {
     }
 
     /// Freezes the state for a snapshot. The journal goes on in a new segment, so that the older ones can go.
-    fn freeze(&mut self, done: &SyncSender<Result<(Frozen, u64), FreezeError>>) -> Result<(), Ended> {
+    fn freeze(&mut self, done: &SyncSender<Result<(FrozenState, u64), FreezeError>>) -> Result<(), Ended> {
         let frozen = match self.journal.rotate() {
             Ok(checksum) => self.state.freeze().map(|frozen| (frozen, checksum)).ok_or(FreezeError::Frozen),
             Err(JournalError::Full(_)) => Err(FreezeError::Full),

@@ -1,5 +1,5 @@
-//! What data teams have defined: the schema, the rule sets with their versions, and which are active. Data only; the
-//! [engine](crate::engine) is compiled from it.
+//! What data teams have defined: the schema, the rule sets with their versions, and which of them are
+//! active. This is data only; the [engine](crate::engine) is compiled from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,36 +10,37 @@ use crate::intake::computed::Intake;
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::schema::Schema;
 
-/// Versions kept of one rule set; when there are more, the oldest goes that is neither active nor was so before.
+/// The most versions kept of one rule set. Beyond that the oldest goes that is neither active, nor the
+/// one a rollback goes to, nor the last.
 pub const MAX_VERSIONS: usize = 100;
-/// Bytes of the texts kept of one rule set, if more than three versions are.
+/// The most bytes of text kept of one rule set, if more than three versions are kept.
 pub const MAX_HISTORY_BYTES: usize = 32 * 1024 * 1024;
-/// Activations remembered for rolling back.
+/// The most activations remembered for rolling back.
 pub const MAX_EARLIER: usize = 100;
 
 /// Schema and rule sets. Cloning is cheap: texts are shared.
 #[derive(Debug, Clone)]
 pub struct Definitions {
-    /// The schema.
+    /// What there is to know about a customer.
     pub schema: Arc<Schema>,
     /// What its computed features take from events.
     pub intake: Arc<Intake>,
-    /// The numbers of names.
+    /// Which numbers offers, places and other names have.
     pub catalogue: Arc<Catalogue>,
-    rule_sets: BTreeMap<Arc<str>, History>,
+    pub(super) rule_sets: BTreeMap<Arc<str>, History>,
 }
 
 /// The versions of one rule set.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    versions: BTreeMap<u32, Arc<str>>,
-    active: Option<u32>,
-    earlier: Vec<u32>,
-    last: u32,
+    pub(super) versions: BTreeMap<u32, Arc<str>>,
+    pub(super) active: Option<u32>,
+    pub(super) earlier: Vec<u32>,
+    pub(super) last: u32,
 }
 
 impl Definitions {
-    /// Nothing defined yet.
+    /// An empty schema, and no rule sets.
     pub fn new() -> Definitions {
         Definitions {
             schema: Arc::new(Schema::empty()),
@@ -49,10 +50,11 @@ impl Definitions {
         }
     }
 
-    /// Definitions as they were kept.
+    /// Definitions as a snapshot kept them.
     ///
     /// # Errors
-    /// A condition of a computed feature does not compile; a schema that was parsed has none such.
+    /// A condition of a computed feature does not compile. A schema that was parsed has no such
+    /// condition.
     pub fn restore(
         schema: Schema,
         catalogue: Catalogue,
@@ -72,7 +74,7 @@ impl Definitions {
         self.rule_sets.iter()
     }
 
-    /// The versions of this rule set.
+    /// The versions of this rule set; `None` if it was never published.
     pub fn history(&self, name: &str) -> Option<&History> {
         self.rule_sets.get(name)
     }
@@ -90,11 +92,11 @@ impl Definitions {
         self.history(name).map_or(1, |history| history.last + 1)
     }
 
-    /// Takes over what a record defines; records about customers change nothing here.
+    /// Takes over what a record defines. Records about customers change nothing here.
     ///
     /// # Errors
-    /// A schema text that does not parse or would not be growth. Such a record is never made by a server; replaying one
-    /// means that the text was altered.
+    /// The schema's text does not parse, or would not be growth. A server never makes such a record; in
+    /// a replay it means that the text was altered.
     pub fn apply(&mut self, record: &Record) -> Result<(), Problems> {
         match record {
             Record::Customers(_) => {}
@@ -146,10 +148,10 @@ impl Default for Definitions {
 }
 
 impl History {
-    /// A history as it was kept.
+    /// A history as a snapshot kept it.
     ///
     /// # Errors
-    /// A sentence: there are too many versions, or one is meant that is not among them.
+    /// A sentence: there are too many versions, or one is referred to that is not among them.
     pub fn restore(
         versions: BTreeMap<u32, Arc<str>>,
         active: Option<u32>,
@@ -173,27 +175,27 @@ impl History {
         self.active
     }
 
-    /// Versions kept, with their texts.
+    /// The versions that are kept, with their texts, oldest first.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<str>)> {
         self.versions.iter().map(|(version, text)| (*version, text))
     }
 
-    /// The text of a version.
+    /// The text of this version, if it is kept.
     pub fn text(&self, version: u32) -> Option<&Arc<str>> {
         self.versions.get(&version)
     }
 
-    /// The version that was active before, if it is still kept.
+    /// The version that a rollback goes to: the one that was active before.
     pub fn previous(&self) -> Option<u32> {
         self.earlier.last().copied()
     }
 
-    /// The versions that were active before, the last one last: the way that rolling back goes.
+    /// The versions that were active before, the latest last. Rolling back goes this way.
     pub fn earlier(&self) -> &[u32] {
         &self.earlier
     }
 
-    /// The greatest number that a version ever had.
+    /// The greatest number that a version of this rule set ever had; 0 before the first.
     pub fn last(&self) -> u32 {
         self.last
     }
@@ -202,12 +204,12 @@ impl History {
         if self.versions.contains_key(&version) && self.active != Some(version) {
             let before = self.active.replace(version);
             self.left(before);
-            // After retiring, the version itself may be the last step of the way.
+            // After a rule set was retired, its own version may be the last step of the way back.
             self.earlier.pop_if(|last| *last == version);
         }
     }
 
-    /// Goes one step back: the step is taken off the way, so that rolling back twice goes back two steps.
+    /// Goes one step back. The step is taken off the way, so rolling back twice goes back two steps.
     fn roll_back(&mut self) {
         if let Some(version) = self.earlier.pop() {
             self.active = Some(version);
@@ -222,7 +224,8 @@ impl History {
         }
     }
 
-    /// Keeps to the bounds. What is active, and what a rollback goes back to, stays in any case.
+    /// Forgets the oldest versions until the bounds hold. The active version, the one a rollback goes
+    /// to, and the last always stay.
     fn forget_oldest(&mut self) {
         let mut bytes: usize = self.versions.values().map(|text| text.len()).sum();
         while self.versions.len() > MAX_VERSIONS || bytes > MAX_HISTORY_BYTES {
@@ -233,7 +236,8 @@ impl History {
             };
             bytes -= self.versions.remove(&oldest).map_or(0, |text| text.len());
             self.earlier.retain(|version| *version != oldest);
-            // What stood between two stays at one version is gone: going back must not stay where it is.
+            // The step between two stays at one version is gone. A rollback must not go from a version
+            // to itself.
             self.earlier.dedup();
         }
     }
@@ -303,7 +307,7 @@ mod tests {
         let back_to_2 = Record::Activate { name: "wealth".into(), version: 2 };
         let mut records =
             vec![publish(1, true), publish(2, true), publish(3, true), back_to_2, publish(4, true)];
-        // Until 1 and 3 are forgotten: what is left of the way is 2 alone, once.
+        // Until 1 and 3 are forgotten: version 2 alone is left of the way back, once.
         records.extend((5..=104).map(|version| publish(version, false)));
         records.push(Record::Rollback { name: "wealth".into() });
         for record in &records {

@@ -13,11 +13,12 @@ use crate::customer::outcome::OutcomeKind;
 use crate::customer::outcome::{BudgetUse, Lesson};
 use crate::decide::Lessons;
 use crate::learning::lesson::LessonKey;
+use crate::rules::catalogue::Additions;
 use crate::storage::codec;
 
 const DAY: u32 = 86_400;
 
-/// Time, kind, place, offer.
+/// A contact: time, kind, place, offer.
 type Told = (u32, usize, u16, u32);
 
 /// What events mean, told plainly.
@@ -63,7 +64,7 @@ impl Naive {
         fate
     }
 
-    /// In how many budgets it was counted; none if one of them is used up.
+    /// How many budgets counted it; `None` if one of them is used up.
     fn outcome(
         &mut self,
         customer: &CustomerId,
@@ -74,7 +75,7 @@ impl Naive {
         let known = self.contacts.get(customer).cloned().unwrap_or_default();
         let kind = outcome.kind.index();
         let first = !known.iter().any(|told| (told.1, told.3) == (kind, outcome.offer.0));
-        // Of budgets named twice the first one is meant.
+        // Of budgets that are named twice, the first counts.
         let counted: BTreeMap<_, _> = outcome
             .budgets
             .iter()
@@ -143,11 +144,11 @@ fn keeping(keep_s: [u32; 4]) -> Record {
     Record::Catalogue(Box::new(Additions { keep_s: Some(keep_s), ..Additions::default() }))
 }
 
-/// A state as a snapshot brings it back: rows, definitions and ledger, and nothing else.
+/// A state as a snapshot brings it back: rows, definitions and ledger alone.
 fn brought_back(state: &mut State) -> State {
     let mut frozen = state.freeze().unwrap();
     let loader = store::Loader::new(7, frozen.customers.customers(), 0, 3).unwrap();
-    let (mut part, mut slot) = (store::Part::default(), 0);
+    let (mut part, mut slot) = (store::FrozenPart::default(), 0);
     while frozen.customers.next_part(&mut part).unwrap() {
         for (id, row) in part.iter() {
             loader.put(slot, id.clone(), row).unwrap();
@@ -228,7 +229,7 @@ fn happens(who: u32, received: u32, outcome: Outcome) -> Update {
     Update { customer: id(who), change: Change::Event(Box::new(event)) }
 }
 
-/// What becomes of these updates in a new state, and the state.
+/// The state after these updates, and what became of each of them.
 fn after(updates: Vec<Update>) -> (State, Vec<Option<Fate>>) {
     let mut state = State::new();
     let count = updates.len();
@@ -269,7 +270,7 @@ fn a_proposition_counts_once_even_when_it_was_forgotten() {
     assert_eq!(apply(happens(1, BEGIN, click(1, BEGIN))), Some(Fate::Duplicate));
     let other_kind = Outcome { kind: OutcomeKind::Convert, ..click(1, BEGIN) };
     assert_eq!(apply(happens(1, BEGIN, other_kind)), None);
-    // Forty days later the first ones are forgotten when something comes.
+    // 42 days later, something new arrives and the first ones are forgotten.
     let later = BEGIN + 42 * DAY;
     assert_eq!(apply(happens(1, later, click(2, later))), None);
     for (nonce, decided, fate) in [

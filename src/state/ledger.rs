@@ -1,24 +1,23 @@
-//! The ledger: the part of the state that is not of one customer. What was taken already, how much of budgets is used,
-//! what became of offers, and what was learned of them.
+//! The ledger: the part of the state that belongs to no single customer. It says which events were
+//! taken already, how much of each budget is used, what became of offers, and what was learned of them.
 //!
-//! No customer is in it: ids of events are hashes, everything else is counts. So erasing a customer changes nothing here,
-//! and what the customer did stays counted.
+//! No customer is in it: ids of events are hashes, everything else is counts. So erasing a customer
+//! changes nothing here, and what the customer did stays counted.
 //!
 //! # Once, and never twice
-//! An event with an id that is remembered changes nothing. Nor does an outcome of a proposition (by its token) whose like is
-//! remembered; and one that is not remembered is refused if it was decided before something was forgotten, since it may have
-//! been counted. So one token's outcomes count once each, always. The two have separate memories, so that no flood of page
-//! views makes the ledger forget outcomes.
+//! An event whose id is remembered changes nothing. Nor does an outcome of a proposition (by its token)
+//! that is remembered. An outcome that is not remembered may have been counted and forgotten: if it was
+//! decided before something was forgotten, it is refused. So each outcome of a token counts once,
+//! always. Ids and outcomes have separate memories, so no flood of page views makes the ledger forget
+//! outcomes.
 
+mod budgets;
 mod content;
 mod lessons;
-mod budgets;
 mod remembered;
 mod shared;
 mod tallies;
 
-use crate::learning::lesson::LessonKey;
-use crate::schema::value::DAY_SECONDS;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,51 +26,54 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub use self::budgets::{BUDGET_DAYS, BudgetUsed, MAX_BUDGETS_COUNTED};
 pub use self::content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
 pub use self::lessons::MAX_LESSONS;
-pub use self::remembered::{CHUNK_HASHES, Chunk, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS, RememberedIds};
+pub use self::remembered::{
+    CHUNK_HASHES, HashChunk, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS, RememberedIds,
+};
 pub use self::tallies::{EARLIER, MAX_TALLIES, TALLY_DAYS, Tallies, Tally, TallyKey, TallyRow};
 
 use self::budgets::BudgetCounts;
-use self::lessons::Lessons;
+use self::lessons::LearnedLessons;
 use self::remembered::Remembered;
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate};
-use crate::customer::outcome::OutcomeKind;
-use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome};
+use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind};
+use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, Pace};
+use crate::schema::value::DAY_SECONDS;
 
-/// All of it; the one thread that folds owns it.
+/// The ledger of the one thread that folds.
 pub struct Ledger {
     ids: Remembered,
     outcomes: Remembered,
     figures: Arc<Figures>,
 }
 
-/// What others than the fold may read of it. Decisions read budgets and lessons without a lock.
+/// What other threads may read of a ledger. Decisions read budgets and lessons without a lock.
 pub struct Figures {
     budgets: BudgetCounts,
-    lessons: Lessons,
-    // For statistics alone. Who reads holds it for as long as it takes to count a reference per day.
+    lessons: LearnedLessons,
+    // For statistics alone. A reader holds the lock while it counts one reference for each day.
     tallies: Mutex<Tallies>,
 }
 
-/// Which of an outcome's budgets it uses up: a bit each, by their places.
+/// Which of its budgets an outcome uses up: a bit each, by their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetSet(u16);
 
 const _: () = assert!(MAX_BUDGETS_PER_OUTCOME <= u16::BITS as usize);
 
 impl BudgetSet {
-    /// None of them.
+    /// The set without any budget.
     pub const NONE: BudgetSet = BudgetSet(0);
 
-    /// How many they are.
+    /// How many budgets are in it.
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
     }
 }
 
 impl Ledger {
-    /// Nothing happened yet.
+    /// The ledger before the first event.
     pub fn new() -> Ledger {
         Ledger::restore(Content::default())
     }
@@ -81,14 +83,15 @@ impl Ledger {
         let Content { ids, outcomes, budgets, tallies, lessons } = content;
         let figures = Figures {
             budgets: BudgetCounts::new(&budgets),
-            lessons: Lessons::new(&lessons),
+            lessons: LearnedLessons::new(&lessons),
             tallies: Mutex::new(tallies),
         };
         Ledger { ids: Remembered::new(ids), outcomes: Remembered::new(outcomes), figures: Arc::new(figures) }
     }
 
-    /// What it holds now. Chunks and days are shared, budgets and lessons are copied: some 5 ms where all bounds are
-    /// reached, a few microseconds as a rule. Each chunk or day that is shared is copied when it changes first.
+    /// What the ledger holds now. Chunks and days are shared, budgets and lessons are copied. That
+    /// takes a few microseconds as a rule, and 5 ms where all bounds are reached. A chunk or day that
+    /// is shared is copied when it changes.
     pub fn content(&self) -> Content {
         Content {
             ids: self.ids.kept().clone(),
@@ -99,33 +102,34 @@ impl Ledger {
         }
     }
 
-    /// The read side.
+    /// What other threads may read of it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
     }
 
-    /// Why this event is not to be taken, if it was taken already or may have been.
+    /// Why this event is not taken: it was taken already, or may have been. `None` if it is to be
+    /// taken.
     pub fn refusal(&self, event: &Event) -> Option<Fate> {
         if event.id != 0 && self.ids.contains(event.id) {
             return Some(Fate::Duplicate);
         }
         let outcome = event.outcome.as_deref().filter(|outcome| outcome.nonce != 0)?;
-        if self.outcomes.contains(of_proposition(outcome.nonce, outcome.kind as u64)) {
+        if self.outcomes.contains(of_proposition(outcome.nonce, Taken::Outcome(outcome.kind))) {
             return Some(Fate::Duplicate);
         }
         let until = self.outcomes.kept().forgotten_until;
         (until > 0 && outcome.decided <= until).then_some(Fate::Forgotten)
     }
 
-    /// Brings near what looking these events up, and forgetting others for them, will look at: side by side, while one by one
-    /// each would wait for memory.
+    /// Brings into the cache what these events will look at when they are looked up, and when others
+    /// are forgotten for them. Side by side the loads wait once for memory; one by one each would wait.
     pub fn touch<'e>(&self, events: impl Iterator<Item = &'e Event>) {
         let (mut known, mut ids, mut outcomes) = (0, 0, 0);
         for event in events {
             known += usize::from(event.id != 0 && self.ids.contains(event.id));
             ids += usize::from(event.id != 0);
             if let Some(outcome) = event.outcome.as_deref().filter(|outcome| outcome.nonce != 0) {
-                let hash = of_proposition(outcome.nonce, outcome.kind as u64);
+                let hash = of_proposition(outcome.nonce, Taken::Outcome(outcome.kind));
                 known += usize::from(self.outcomes.contains(hash));
                 outcomes += 1;
             }
@@ -133,7 +137,8 @@ impl Ledger {
         black_box(known + self.ids.touch_oldest(ids) + self.outcomes.touch_oldest(outcomes));
     }
 
-    /// Which budgets this outcome of a customer with these contacts uses up; `None` if one of them is used up already.
+    /// Which budgets an outcome of a customer with these contacts uses up; `None` if one of them has
+    /// nothing left.
     pub fn budgets(&self, outcome: &Outcome, contacts: &[u64]) -> Option<BudgetSet> {
         let alike = |word: &u64| {
             let contact = Contact::of_word(*word);
@@ -155,15 +160,15 @@ impl Ledger {
         Some(BudgetSet(counted))
     }
 
-    /// Takes an event in that is not refused: remembers it, and counts its outcome, which uses up `budgets` and was on a
-    /// placement of this number.
+    /// Takes in an event that is not refused: remembers it and counts its outcome. The outcome uses up
+    /// `budgets` and was on the placement of this number.
     pub fn take(&mut self, event: &Event, budgets: BudgetSet, placement: u16) {
         if event.id != 0 {
             self.ids.add(event.id, event.received, event.received);
         }
         let Some(outcome) = &event.outcome else { return };
         if outcome.nonce != 0 {
-            self.remember(of_proposition(outcome.nonce, outcome.kind as u64), event, outcome);
+            self.remember(of_proposition(outcome.nonce, Taken::Outcome(outcome.kind)), event, outcome);
         }
         for (at, budget) in outcome.budgets.iter().enumerate().take(MAX_BUDGETS_PER_OUTCOME) {
             if budgets.0 & 1 << at != 0 {
@@ -174,13 +179,15 @@ impl Ledger {
         self.learn(event, outcome, placement);
     }
 
-    /// Dated by the later of two clocks: another node's may be ahead of ours, and what was decided after everything that was
-    /// forgotten was dated must not be among it.
+    /// Remembers an outcome under the later of two dates. The clock of the node that decided may be
+    /// ahead of ours: what was decided after all that is forgotten must not itself be among what is
+    /// forgotten.
     fn remember(&mut self, hash: u64, event: &Event, outcome: &Outcome) {
         self.outcomes.add(hash, event.received, event.received.max(outcome.decided));
     }
 
-    /// An impression is one that may become a yes; the first click or conversion of its proposition makes it one.
+    /// Teaches what an outcome says of its offer. An impression may become a yes; the first click or
+    /// conversion of its proposition makes it one.
     fn learn(&mut self, event: &Event, outcome: &Outcome, placement: u16) {
         let Some(lesson) = outcome.lesson else { return };
         let key = LessonKey { offer: outcome.offer, placement, segment: lesson.segment };
@@ -190,7 +197,7 @@ impl Ledger {
                 self.figures.lessons.teach(key, |learned| learned.shown(decided, now, pace));
             }
             OutcomeKind::Click | OutcomeKind::Convert => {
-                let yes = of_proposition(outcome.nonce, YES);
+                let yes = of_proposition(outcome.nonce, Taken::Yes);
                 if outcome.nonce != 0 && self.outcomes.contains(yes) {
                     return;
                 }
@@ -217,19 +224,20 @@ impl crate::decide::Lessons for Figures {
 }
 
 impl Figures {
-    /// How much of this budget is used; of `day` 0 for one that is not by the day.
+    /// How much of this budget is used on `day`, in days since 1970; day 0 for a budget that is not by
+    /// the day.
     pub fn used(&self, key: u64, day: u32) -> u32 {
         self.budgets.used(key, day)
     }
 
-    /// What became of offers until now: a copy that stays as it is.
+    /// What has become of offers until now: a copy that no longer changes.
     pub fn tallies(&self) -> Tallies {
         self.lock().clone()
     }
 
     fn tally(&self, event: &Event, outcome: &Outcome) {
         let Outcome { kind, offer, place, value, .. } = *outcome;
-        let day = (event.at / DAY_SECONDS) as u16; // the last of them is day 49,710
+        let day = (event.at / DAY_SECONDS) as u16; // u32 seconds end on day 49,710
         let mut tallies = self.lock();
         tallies.count(day, TallyKey::new(offer, place, None), kind, value);
         for arm in &outcome.arms {
@@ -242,10 +250,49 @@ impl Figures {
     }
 }
 
-/// Beside the kinds of outcomes: that there was a yes.
-const YES: u64 = 4;
+/// What was taken of a proposition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// An outcome of this kind.
+    Outcome(OutcomeKind),
+    /// A yes, by the first click or conversion: it teaches once.
+    Yes,
+}
 
-/// What an outcome of a proposition is remembered by.
-fn of_proposition(nonce: u64, what: u64) -> u64 {
-    xxh3_64_with_seed(&nonce.to_le_bytes(), what + 1)
+impl Taken {
+    /// Tells this from all else that may be taken of the same proposition. Snapshots hold hashes of
+    /// these numbers, so they stay. Something new gets a number that none of them has.
+    fn number(self) -> u64 {
+        match self {
+            Taken::Outcome(OutcomeKind::Impression) => 1,
+            Taken::Outcome(OutcomeKind::Click) => 2,
+            Taken::Outcome(OutcomeKind::Dismiss) => 3,
+            Taken::Outcome(OutcomeKind::Convert) => 4,
+            Taken::Yes => 5,
+        }
+    }
+}
+
+/// The hash by which it is remembered that this was taken of the proposition with this nonce.
+fn of_proposition(nonce: u64, taken: Taken) -> u64 {
+    xxh3_64_with_seed(&nonce.to_le_bytes(), taken.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_taken_of_a_proposition_is_told_apart_by_the_hashes_it_always_had() {
+        let all = OutcomeKind::ALL.map(Taken::Outcome).into_iter().chain([Taken::Yes]);
+        let numbers: HashSet<u64> = all.map(Taken::number).collect();
+        assert_eq!(numbers.len(), OutcomeKind::COUNT + 1);
+        for kind in OutcomeKind::ALL {
+            let before = xxh3_64_with_seed(&7_u64.to_le_bytes(), kind as u64 + 1);
+            assert_eq!(of_proposition(7, Taken::Outcome(kind)), before);
+        }
+        assert_eq!(of_proposition(7, Taken::Yes), xxh3_64_with_seed(&7_u64.to_le_bytes(), 5));
+    }
 }

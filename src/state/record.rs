@@ -1,23 +1,24 @@
-//! Every change to a node's state, as one of few kinds of record: what the journal holds and the fold takes.
+//! Every change to a node's state, as one of a few kinds of record. The journal keeps records, the fold
+//! takes them.
 
 use crate::customer::update::Update;
 use crate::rules::catalogue::Additions;
 use crate::schema::MAX_FEATURES;
 
-/// Updates of one record at most; a longer write becomes several records.
+/// The most updates one record may have; a longer write becomes several records.
 pub const MAX_UPDATES_PER_RECORD: usize = 512;
-/// Features of one update at most.
+/// The most features one update may have.
 pub const MAX_FIELDS_PER_UPDATE: usize = MAX_FEATURES;
-/// Bytes of a schema's or rule set's text at most.
+/// The most bytes that the text of a schema or rule set may have.
 pub const MAX_TEXT_BYTES: usize = 8 << 20;
 
-/// One change. Made only after it was checked, so that applying it cannot fail; self-contained, so that replaying the same
-/// records gives the same state on any machine.
+/// One change. It was checked when it was made, so applying it cannot fail. It needs nothing from
+/// outside, so the same records make the same state on any machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// Changes to customers, in order; at most [`MAX_UPDATES_PER_RECORD`].
     Customers(Vec<Update>),
-    /// Names get numbers, before what uses them is published.
+    /// Names get numbers. This comes before what uses them is published.
     Catalogue(Box<Additions>),
     /// The schema grows to this text.
     Schema {
@@ -26,30 +27,30 @@ pub enum Record {
     },
     /// A rule set gets a new version.
     Publish {
-        /// The rule set.
+        /// The name of the rule set.
         name: String,
-        /// The version's number; one more than the last.
+        /// The version's number: one more than the last.
         version: u32,
-        /// Its whole text.
+        /// The whole text of the version.
         text: String,
-        /// Whether it is the active version from now on.
+        /// Whether this version is active from now on.
         activate: bool,
     },
     /// A version that was published becomes the active one.
     Activate {
-        /// The rule set.
+        /// The name of the rule set.
         name: String,
-        /// The version.
+        /// The number of the version.
         version: u32,
     },
     /// The rule set goes back to the version that was active before.
     Rollback {
-        /// The rule set.
+        /// The name of the rule set.
         name: String,
     },
     /// No version of the rule set is active any more.
     Retire {
-        /// The rule set.
+        /// The name of the rule set.
         name: String,
     },
 }

@@ -1,13 +1,16 @@
 //! The customers in memory: a map from id to a slot in an arena of rows.
 //!
-//! One thread writes, through the only [`CustomersWriter`]; any number read, through [`Customers`]. A reader takes its
-//! shard's read lock and copies the whole row, so no guard leaves this module and a row is never seen half written.
+//! One thread writes, through the only [`CustomersWriter`]. Any number of threads read, through
+//! [`Customers`]. A reader takes its shard's read lock and copies the whole row, so no guard leaves
+//! this module and no row is seen half written.
 //!
-//! Why a reader can never see another customer's row, although slots are used again: it copies while it holds the read
-//! lock under which it found the slot. The writer frees a slot only after it removed the map entry, which takes the
-//! same shard's write lock and so waits for every such reader; whoever looks later does not find the entry. The writer
-//! overwrites a known row without a lock (the row's own sequence guards it), so a reader that waits for it inside the
-//! read lock waits for somebody who needs nothing from that reader.
+//! # Why a reader never sees another customer's row
+//! Slots are used again. But a reader copies while it holds the read lock under which it found the
+//! slot. The writer frees a slot only after it removed the map entry. That takes the same shard's write
+//! lock, so it waits for every such reader. A later reader no longer finds the entry.
+//!
+//! The writer overwrites a known row without a lock: the row's own sequence guards it. So a reader that
+//! waits for the writer inside the read lock holds nothing that the writer needs.
 
 mod arena;
 mod frozen;
@@ -27,29 +30,32 @@ use foldhash::fast::{FixedState, RandomState};
 
 use self::arena::Arena;
 use self::frozen::Preserved;
-pub use self::frozen::{Frozen, GivenUp, Part};
-pub use self::loader::{LoadError, Loader};
+pub use self::frozen::{FrozenCustomers, FrozenPart, GivenUp};
+pub use self::loader::{Loader, LoaderError};
 pub use self::scan::{BATCH_ROWS, Batch};
 use crate::customer::id::CustomerId;
 use crate::customer::row::Row;
 
-/// Customers that one store can hold.
+/// The most customers that one store can hold.
 pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
 
-/// A shard that is full is rehashed in one go under its write lock, 10,000 entries of 10 million. `DashMap`'s own
-/// choice, four shards per core, would rehash over a million of them at once on two cores. The locks fit the L2 cache.
+/// How many shards the map has. A full shard is rehashed in one go under its write lock: 10,000 entries
+/// of 10 million. `DashMap`'s own choice, four shards per core, would rehash over a million of them at
+/// once on two cores. The locks fit the L2 cache.
 const SHARDS: usize = 1024;
 
-/// Words of a new row until the writer is told better: a header and 64 mixed features.
+/// How many words a new row has until the writer is told: a header and 64 mixed features.
 const DEFAULT_ROW_WORDS: usize = 13;
 
 /// An empty store: its one writer, and what all readers share.
 ///
 /// ```
-/// use usher::{customer::CustomerId, store};
+/// use usher::customer::id::CustomerId;
+/// use usher::customer::row::Row;
+/// use usher::state::store;
 /// let (mut writer, customers) = store::customers();
 /// writer.put(&CustomerId::new("c-1001").unwrap(), &[7, 8, 0]).unwrap();
-/// let mut row = store::Row::new();
+/// let mut row = Row::new();
 /// assert!(customers.read("c-1001", &mut row));
 /// assert_eq!(row[..], [7, 8]);
 /// ```
@@ -57,15 +63,16 @@ pub fn customers() -> (CustomersWriter, Arc<Customers>) {
     with_room_for(0)
 }
 
-/// An empty store with room in its map for `expected` customers; more may come. To be used where the number is known:
-/// a map that grows leaves its outgrown tables to the allocator, which keeps them for a while.
+/// An empty store with room in its map for `expected` customers; more may come. Use it where the number
+/// is known: a map that grows leaves its outgrown tables to the allocator, which keeps them for a
+/// while.
 pub fn with_room_for(expected: usize) -> (CustomersWriter, Arc<Customers>) {
     let writer = CustomersWriter::new(Customers::new(RandomState::default().hash_one(0), expected));
     let shared = writer.shared.clone();
     (writer, shared)
 }
 
-/// The read side, for any thread.
+/// The customers, for readers of any thread.
 pub struct Customers {
     slots: DashMap<CustomerId, u32, FixedState>,
     seed: u64,
@@ -76,40 +83,43 @@ pub struct Customers {
     free_bytes: AtomicUsize,
 }
 
-/// The write side. There is one per store, so writes need no lock among themselves.
+/// The customers, for the one thread that writes. There is one writer for each store, so writes need no
+/// lock among themselves.
 pub struct CustomersWriter {
     shared: Arc<Customers>,
     row_words: usize,
-    /// Slots from here on were never used.
+    /// The first slot that was never used, and so were none after it.
     opened: u32,
-    /// Slots below `opened` that nobody owns.
+    /// Slots below `opened` that no customer owns.
     free: Vec<u32>,
     /// What a view frozen earlier still needs, as long as somebody holds it.
     frozen: Option<Weak<Preserved>>,
 }
 
-/// Where a customer was found. Good until somebody is erased; who was not found is looked up again.
+/// The slot in which a customer was found, if they were. It is good until somebody is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Found(Option<u32>);
+pub struct KnownSlot(Option<u32>);
 
-/// There is no room for another customer or a longer row: [`MAX_CUSTOMERS`] is reached, or the system has no memory.
+/// There is no room for another customer or a longer row: there are [`MAX_CUSTOMERS`], or the system
+/// has no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// What the store holds and what it takes.
+/// How many customers the store holds, and how much memory it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Customers known.
+    /// How many customers are known.
     pub customers: usize,
-    /// Map tables, ids too long for them, rows in pages that were touched, and the fixed tables. Without what the
-    /// allocator loses between blocks; after many erasures the map may take a little more than is said here.
+    /// Bytes of the map's tables, of ids too long for them, of rows in pages that were touched, and of
+    /// the fixed tables. What the allocator loses between blocks is left out. After many erasures the
+    /// map may take a little more.
     pub bytes: usize,
 }
 
 impl Customers {
-    /// `seed` decides which shard a customer is in: it should be hard to guess from outside.
+    /// `seed` decides in which shard a customer is. It should be hard to guess from outside.
     fn new(seed: u64, expected: usize) -> Customers {
-        // Shards fill unevenly; three standard deviations more and hardly one has to grow.
+        // Shards fill unevenly. With three standard deviations more, hardly any has to grow.
         let expected = expected.min(MAX_CUSTOMERS);
         let capacity = expected + 3 * (expected * SHARDS).isqrt();
         let hasher = FixedState::with_seed(seed);
@@ -123,41 +133,45 @@ impl Customers {
         }
     }
 
-    /// Copies the words of `customer` into `row`, which is cleared first; false when nobody has that id.
+    /// Copies the words of `customer` into `row`, which is cleared first. False if there is no such
+    /// customer.
     ///
-    /// Zero words at the end are left out, so what comes back depends on what was put and not on how it is kept.
+    /// Zero words at the end are left out, so the result depends on what was put and not on how it is
+    /// kept.
     pub fn read(&self, customer: &str, row: &mut Row) -> bool {
         row.clear();
         self.slots.view(customer, |_, slot| self.arena.read(*slot, row)).is_some()
     }
 
-    /// Whether somebody has that id.
+    /// Whether there is a customer with this id.
     pub fn contains(&self, customer: &str) -> bool {
         self.slots.contains_key(customer)
     }
 
-    /// Customers known.
+    /// How many customers are known.
     pub fn len(&self) -> usize {
         self.customers.load(Ordering::Relaxed)
     }
 
-    /// Whether there are none.
+    /// Whether no customer is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What it takes now. Asks every shard for its size, so it is for metrics, not for every request.
+    /// How much memory the store takes now. Asks every shard for its size, so it is for metrics and not
+    /// for every request.
     pub fn memory(&self) -> Memory {
         let tables = map_bytes(self.slots.capacity()) + SHARDS * SHARD_BYTES;
         let counted = [&self.id_bytes, &self.free_bytes].map(|bytes| bytes.load(Ordering::Relaxed));
         Memory { customers: self.len(), bytes: tables + self.arena.bytes() + counted.iter().sum::<usize>() }
     }
 
-    /// Calls `each` with every customer and its words (as [`read`](Customers::read) gives them), in no order and not
-    /// as of one point in time: who comes or goes meanwhile may be seen or not.
+    /// Calls `each` with every customer and their words, as [`read`](Customers::read) gives them. There
+    /// is no order, and no single point in time: a customer who comes or goes meanwhile may be seen or
+    /// not.
     ///
-    /// New and erased customers of a shard wait until `each` is through with that shard, so it must be short, and it
-    /// must not call this store or wait for its writer.
+    /// Adding and erasing customers of a shard waits until `each` is done with that shard. So `each`
+    /// must be short, and must neither call this store nor wait for its writer.
     pub fn for_each(&self, mut each: impl FnMut(&CustomerId, &[u64])) {
         let mut row = Row::new();
         for entry in &self.slots {
@@ -173,10 +187,11 @@ impl CustomersWriter {
         CustomersWriter { shared, row_words: DEFAULT_ROW_WORDS, opened: 0, free: Vec::new(), frozen: None }
     }
 
-    /// Puts a whole row; words beyond it read as missing, that is zero. A customer not known yet is added.
+    /// Puts a whole row; words beyond it read as zero, that is missing. A customer who is not known yet
+    /// is added.
     ///
     /// # Errors
-    /// When there is no room; nothing was changed then.
+    /// [`Full`]; nothing was changed then.
     pub fn put(&mut self, customer: &CustomerId, row: &[u64]) -> Result<(), Full> {
         if self.frozen.is_some() {
             self.preserve(customer);
@@ -200,26 +215,28 @@ impl CustomersWriter {
         Ok(())
     }
 
-    /// Looks customers up and brings their rows near, so that they are there when they are changed: first all look-ups, each of
-    /// which has to wait for the one before because of the shards' locks, then all rows, which come from memory side by side.
-    pub fn find_all<'c>(&self, customers: impl Iterator<Item = &'c CustomerId>, found: &mut Vec<Found>) {
+    /// Looks customers up and brings their rows into the cache before they are changed. The look-ups
+    /// come first: each waits for the one before, because of the shards' locks. Then all rows come from
+    /// memory side by side.
+    pub fn find_all<'c>(&self, customers: impl Iterator<Item = &'c CustomerId>, found: &mut Vec<KnownSlot>) {
         found.clear();
-        found.extend(customers.map(|customer| Found(self.shared.slots.view(customer, |_, slot| *slot))));
+        found.extend(customers.map(|customer| KnownSlot(self.shared.slots.view(customer, |_, slot| *slot))));
         let slots = || found.iter().filter_map(|found| found.0);
         let arena = &self.shared.arena;
         black_box(slots().fold(0, |all, slot| all ^ arena.touch(slot)));
         black_box(slots().fold(0, |all, slot| all ^ arena.touch_further(slot)));
     }
 
-    /// Reads the row of `customer` into `row` (empty if nobody has that id), lets `change` change it, and puts it if that says
-    /// so: one look into the map for both, or none if `found` says where the row is.
+    /// Reads the row of `customer` into `row` (empty if there is no such customer), lets `change`
+    /// change it, and puts it if `change` returns true. It looks into the map once, or not at all if
+    /// `found` says where the row is.
     ///
     /// # Errors
     /// As [`put`](CustomersWriter::put).
     pub fn change(
         &mut self,
         customer: &CustomerId,
-        found: Found,
+        found: KnownSlot,
         row: &mut Row,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), Full> {
@@ -244,11 +261,12 @@ impl CustomersWriter {
         Ok(())
     }
 
-    /// Calls `change` with every row and puts those of which it says so. Takes about a second for 10 million customers, and
-    /// more for what is put; a row with nothing in its first word is left out at the pace of memory.
+    /// Calls `change` with every row that has something in its first word, and puts the row if `change`
+    /// returns true. That takes about a second for 10 million customers, and more for rows that are
+    /// put. Other rows are passed over at the speed of memory.
     ///
     /// # Errors
-    /// As [`put`](CustomersWriter::put); rows before it are changed.
+    /// As [`put`](CustomersWriter::put); the rows before it are changed.
     pub fn change_all_with_header(&mut self, mut change: impl FnMut(&mut Row) -> bool) -> Result<(), Full> {
         let mut any = false;
         self.shared.scan(&[0], 1, |batch| {
@@ -260,7 +278,7 @@ impl CustomersWriter {
         for shard in 0..if any { SHARDS } else { 0 } {
             customers.clear();
             let shared = self.shared.clone();
-            // The guard lives to the end of the statement, before anything is written.
+            // The guard lives to the end of the statement, so nothing is locked when rows are written.
             customers.extend(shared.slots.shards()[shard].read().clone());
             for (customer, slot) in &customers {
                 shared.arena.read(*slot.get(), &mut row);
@@ -272,14 +290,15 @@ impl CustomersWriter {
         Ok(())
     }
 
-    /// Forgets a customer and zeroes the row; false when nobody has that id.
+    /// Forgets a customer and zeroes the row. False if there is no such customer.
     pub fn erase(&mut self, customer: &str) -> bool {
         if self.frozen.is_some()
             && let Some(id) = self.shared.slots.view(customer, |id, _| id.clone())
         {
             self.preserve(&id);
         }
-        // Removal first: it waits for the readers of the row, and only then is the slot anybody else's.
+        // The entry is removed first. That waits for the readers of the row; only then may another
+        // customer have the slot.
         let Some((id, slot)) = self.shared.slots.remove(customer) else { return false };
         self.shared.arena.clear(slot);
         self.free.push(slot);
@@ -294,18 +313,19 @@ impl CustomersWriter {
         self.shared.read(customer, row)
     }
 
-    /// How many words new rows have room for from the start; rows may be put longer or shorter. Tell it when the
-    /// schema grows: a row that outgrows its room goes on elsewhere, one cache line further to read.
+    /// Sets for how many words new rows have room. Rows may still be put longer or shorter. Call it
+    /// when the schema grows: a row that outgrows its room goes on elsewhere, and costs one cache line
+    /// more to read.
     pub fn set_row_words(&mut self, words: usize) {
         self.row_words = words;
     }
 
-    /// As told by [`set_row_words`](CustomersWriter::set_row_words).
+    /// For how many words new rows have room.
     pub fn row_words(&self) -> usize {
         self.row_words
     }
 
-    /// The read side.
+    /// What the writer shares with all readers.
     pub fn shared(&self) -> &Arc<Customers> {
         &self.shared
     }
@@ -316,7 +336,7 @@ fn trimmed(row: &[u64]) -> &[u64] {
     &row[..row.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)]
 }
 
-/// The words as little-endian bytes, which is how most machines keep them: nothing is copied there.
+/// The words as little-endian bytes. Most machines keep them so, and nothing is copied there.
 pub(crate) fn bytes_of(row: &[u64]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         Cow::Borrowed(bytemuck::cast_slice(row))
@@ -326,7 +346,7 @@ pub(crate) fn bytes_of(row: &[u64]) -> Cow<'_, [u8]> {
 }
 
 impl Memory {
-    /// Bytes divided by customers; 0 without any.
+    /// Bytes for each customer on average; 0 without customers.
     pub fn bytes_per_customer(&self) -> f64 {
         if self.customers == 0 { 0.0 } else { self.bytes as f64 / self.customers as f64 }
     }
@@ -336,18 +356,18 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "no room for another customer or a longer row: out of memory, or {MAX_CUSTOMERS} customers are known"
+            "there is no room for another customer or a longer row: memory is used up, or {MAX_CUSTOMERS} customers are known"
         )
     }
 }
 
 impl std::error::Error for Full {}
 
-/// A shard of `DashMap` is its lock and its table's head, padded to two cache lines.
+/// Bytes of a shard of `DashMap`: its lock and its table's head, padded to two cache lines.
 const SHARD_BYTES: usize = 128;
 
-/// Bytes of hash tables that have room for `capacity` entries: they keep one bucket in eight free, and one control byte
-/// per bucket.
+/// Bytes of hash tables with room for `capacity` entries. They keep one bucket in eight free, and one
+/// control byte for each bucket.
 fn map_bytes(capacity: usize) -> usize {
     let buckets = capacity * 8 / 7;
     buckets * (size_of::<(CustomerId, u32)>() + 1)
@@ -428,7 +448,7 @@ mod tests {
                 row.extend(add);
                 add.is_some()
             };
-            writer.change(&id(1), Found::default(), &mut row, change).unwrap();
+            writer.change(&id(1), KnownSlot::default(), &mut row, change).unwrap();
         };
         change(&mut writer, None);
         assert_eq!(read(&customers, &id(1)), None, "nobody was added");
@@ -436,7 +456,7 @@ mod tests {
         change(&mut writer, Some(6));
         let mut frozen = writer.freeze().unwrap();
         change(&mut writer, Some(7));
-        let mut part = Part::default();
+        let mut part = FrozenPart::default();
         assert!(frozen.next_part(&mut part).unwrap());
         assert_eq!(part.iter().next().unwrap().1, [5, 6]);
         assert_eq!(read(&customers, &id(1)).unwrap(), [5, 6, 7]);
@@ -485,7 +505,7 @@ mod tests {
         assert!(customers.free_bytes.load(Ordering::Relaxed) >= 4);
     }
 
-    /// What a data team may do to the store.
+    /// What a writer may do to the store.
     #[derive(Debug, Clone)]
     enum Step {
         Put(u8, Vec<u64>),
@@ -503,7 +523,7 @@ mod tests {
         prop::collection::vec(step, 0..80)
     }
 
-    /// The same, told plainly.
+    /// The same step on a plain map.
     fn model(model: &mut HashMap<String, Vec<u64>>, step: &Step) {
         match step {
             Step::Put(who, row) => {
@@ -547,17 +567,17 @@ mod tests {
         }
     }
 
-    /// A row that tells whose it is, and whether all of it is of one write.
+    /// A row that shows whose it is, and whether all of it comes from one write.
     fn pattern(who: u64, version: u64) -> Vec<u64> {
-        let length = 3 + version % 30; // growing past the first band and back
+        let length = 3 + version % 30; // longer than the first band, and shorter again
         let mix = |at: u64| (who << 32 ^ version).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         [who, version].into_iter().chain((2..length).map(mix)).collect()
     }
 
     #[test]
     fn readers_see_whole_rows_of_the_right_customer_while_the_writer_writes() {
-        const STAY: u64 = 4; // overwritten all the time
-        const COME_AND_GO: u64 = 16; // erased and added again, half of them there at a time
+        const STAY: u64 = 4; // customers who are overwritten all the time
+        const COME_AND_GO: u64 = 16; // customers who are erased and added again, half of them known at any time
         let (mut writer, customers) = customers();
         let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {

@@ -1,18 +1,17 @@
-//! A data directory: what a node keeps on disk, and how it is found again.
+//! A data directory: what a node keeps on disk, and how a start finds it again.
 //!
 //! ```text
-//! usher.id                            who this directory is; its presence says that it was initialised
-//! mark                                how far the journal is known to be durable
-//! 00000000000000000001.journal        records from that sequence on
-//! 00000000000000000900.snapshot       the state after the record of that sequence
-//! token.keys                          by which proposition tokens are signed, of no concern here (`token_keys.rs`)
+//! usher.id                        which directory this is; it also says that the directory was initialised
+//! mark                            how far the journal is known to be durable
+//! 00000000000000000001.journal    records from that sequence on
+//! 00000000000000000900.snapshot   the state after the record of that sequence
+//! token.keys                      the keys that sign proposition tokens; read elsewhere (`token_keys.rs`)
 //! ```
-//! A start loads the newest snapshot that is whole, replays the records after it, and only then takes part. A directory
-//! that was initialised never starts empty: whatever is missing or damaged is refused with the file, the place, the
-//! record, and the command that goes on without it knowingly.
+//!
+//! A start loads the newest snapshot that is whole and replays the records after it. A directory that
+//! was initialised never starts empty. Whatever is missing or damaged is refused, with the file, the
+//! place, the record, and the command that goes on without it.
 
-pub(crate) mod identity;
-pub mod refused;
 pub mod repair;
 pub mod verify;
 
@@ -23,23 +22,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use self::identity::Identity;
-pub use self::refused::{Kind, Refused};
-
 use super::codec;
 use super::disk;
 use super::disk::{Disk, Folder};
 use super::durability::BytesRead;
 use super::durability::{Recovery, SnapshotInfo};
-use super::journal::append::{End, Last, Segments};
+use super::identity;
+use super::identity::Identity;
+use super::journal::append::{JournalEnd, Last, Segments};
 use super::journal::mark;
 use super::journal::mark::Mark;
 use super::journal::replay;
-use super::journal::replay::Found;
+use super::journal::replay::Replayed;
 use super::journal::segment;
 use super::journal::settings::JournalSettings;
+use super::refused::{Refused, RefusedKind};
 use super::snapshot;
-use super::snapshot::{Checked, LoadError, Loaded};
+use super::snapshot::{CheckedSnapshot, LoadError, LoadedSnapshot};
 use crate::state::{ApplyError, State};
 
 /// An open data directory: the state in it, and the journal to go on with.
@@ -48,27 +47,28 @@ pub struct Opened {
     pub(crate) identity: Identity,
     pub(crate) state: State,
     pub(crate) journal: Segments,
-    /// The snapshot the start began with, if there was one.
+    /// The snapshot that the start began with, if there was one.
     pub(crate) snapshot: Option<SnapshotInfo>,
     pub(crate) recovery: Recovery,
 }
 
 impl Opened {
-    /// What was found.
+    /// What the start found and did.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 }
 
-/// A directory that nobody else has; locked until it, or the node that gets it, is gone.
+/// A directory that no other process uses. It is locked until this, or the node that gets it, is gone.
 pub struct Claimed {
     disk: Arc<dyn Disk>,
 }
 
-/// Takes the directory at `path`, which is made if it is not there; nobody but its owner may look into it then.
+/// Takes the directory at `path` for this process. If there is none it is made, and only its owner may
+/// look into it.
 ///
 /// # Errors
-/// [`Refused`]: in use, or the system has something against it.
+/// [`Refused`]: it is in use, or the system refuses.
 pub fn claim(path: &Path) -> Result<Claimed, Refused> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     let synced = made.and_then(|()| sync_parents(path));
@@ -77,10 +77,10 @@ pub fn claim(path: &Path) -> Result<Claimed, Refused> {
 }
 
 impl Claimed {
-    /// Loads what is in it, or makes it a data directory if nothing is.
+    /// Loads what is in the directory, or makes it a data directory if it is empty.
     ///
     /// # Errors
-    /// [`Refused`]: nothing was changed then.
+    /// [`Refused`]; nothing was changed then.
     pub fn open(
         self,
         settings: JournalSettings,
@@ -90,11 +90,11 @@ impl Claimed {
     }
 }
 
-/// The names on the way to `path` are durable, so that what is kept there is not lost with one of them.
+/// Makes the names on the way to `path` durable, so that the directory is not lost with one of them.
 fn sync_parents(path: &Path) -> io::Result<()> {
     let path = path.canonicalize()?;
     for parent in path.ancestors().skip(1) {
-        // Where we may not look we made nothing.
+        // Where we may not look, we made nothing.
         match std::fs::File::open(parent) {
             Ok(directory) => directory.sync_all()?,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
@@ -104,7 +104,7 @@ fn sync_parents(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The directory at `path`, which nobody else has.
+/// The directory at `path`, locked for this process.
 pub(crate) fn lock(path: &Path) -> Result<Arc<dyn Disk>, Refused> {
     let refused = |e| Refused::io(&path.display().to_string(), e);
     let folder = Folder::open(path).map_err(refused)?;
@@ -135,7 +135,7 @@ pub(crate) fn open_disk(
     mend(&*disk, &found, &mut mark).map_err(|e| Refused::io("the end of the journal", e))?;
     let file = segment::name(found.first);
     let file = disk.open(&file).map_err(|e| Refused::io(&file, e))?;
-    let end = End { file, first: found.first, length: found.length, last: found.last };
+    let end = JournalEnd { file, first: found.first, length: found.length, last: found.last };
     let recovery = Recovery {
         snapshot_sequence: from.sequence,
         damaged_snapshots: damaged,
@@ -147,7 +147,8 @@ pub(crate) fn open_disk(
     Ok(Opened { disk, identity, state, journal, snapshot, recovery })
 }
 
-/// Makes an empty directory one of ours. The identity comes last: without it nothing was ever kept.
+/// Makes an empty directory a data directory. The identity comes last: without it nothing was ever
+/// kept.
 fn initialise(disk: &dyn Disk) -> Result<Identity, Refused> {
     remove_unfinished(disk)?;
     let identity = Identity::random();
@@ -161,7 +162,8 @@ fn initialise(disk: &dyn Disk) -> Result<Identity, Refused> {
     Ok(identity)
 }
 
-/// What a start left that ended before the identity was there. Anything else is somebody's data.
+/// Removes what is left of a start that ended before the identity was there. Anything else is
+/// somebody's data, and is refused.
 fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
     let refused = |e| Refused::io("the data directory", e);
     let first = segment::name(1);
@@ -172,22 +174,23 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
         let holds_records = *name == first && length > segment::HEAD_BYTES as u64
             || name == mark::NAME && mark::speaks_of_records(disk).map_err(refused)?;
         if !ours || holds_records || length > mark::FILE_BYTES {
-            return Err(Refused::no_identity(name));
+            return Err(identity::missing_beside(name));
         }
     }
     names.iter().try_for_each(|name| disk.remove(name)).map_err(refused)
 }
 
-/// The state of the newest whole snapshot.
+/// Where a start begins: the state of the newest whole snapshot, or an empty one.
 struct Begun {
     state: State,
-    /// The record up to which it goes.
+    /// The last record in that state.
     from: Last,
     snapshot: Option<SnapshotInfo>,
-    /// Snapshots that were newer but damaged.
+    /// How many newer snapshots were damaged.
     damaged: u64,
 }
 
+/// Loads the newest snapshot that is whole. Without any, a start begins with an empty state.
 fn begin_with_snapshot(
     disk: &dyn Disk,
     identity: &Identity,
@@ -199,16 +202,17 @@ fn begin_with_snapshot(
     for sequence in snapshots(disk)? {
         let name = snapshot::name(sequence);
         match snapshot::load(disk, identity.salt(), &name, &report) {
-            Ok(Loaded { head, .. }) if head.sequence != sequence => {
+            Ok(LoadedSnapshot { head, .. }) if head.sequence != sequence => {
                 let what = format!("it is the snapshot of record {}: it was renamed", head.sequence);
                 return Err(Refused::damaged(&name, 0, 0, what));
             }
-            Ok(Loaded { state, head, digest, bytes }) => {
+            Ok(LoadedSnapshot { state, head, digest, bytes }) => {
                 let from = Last { sequence: head.sequence, checksum: head.chain };
-                let snapshot = Checked { head, digest, bytes }.info();
+                let snapshot = CheckedSnapshot { head, digest, bytes }.info();
                 return Ok(Begun { state, from, snapshot: Some(snapshot), damaged });
             }
-            // Nothing of this says that it is damaged: the one before must not take its place.
+            // These errors do not say that the snapshot is damaged, so the one before must not take its
+            // place.
             Err(error @ (LoadError::Newer { .. } | LoadError::Disk { .. } | LoadError::Full(_))) => {
                 return Err(refused_snapshot(&name, &error));
             }
@@ -219,22 +223,22 @@ fn begin_with_snapshot(
             }
         }
     }
-    // Without a snapshot the journal must go back to its beginning; where it does not, this is why.
+    // Without a snapshot the journal must have its first record. Where it does not, the damage to the
+    // snapshot is the reason.
     match why {
         Some(why) if segment::list(disk).ok().and_then(|firsts| firsts.first().copied()) != Some(1) => {
             Err(why)
         }
-        _ => Ok(Begun {
-            state: State::new(),
-            from: Last { sequence: 0, checksum: 0 },
-            snapshot: None,
-            damaged,
-        }),
+        _ => {
+            let from = Last { sequence: 0, checksum: 0 };
+            Ok(Begun { state: State::new(), from, snapshot: None, damaged })
+        }
     }
 }
 
+/// The refusal of a snapshot that cannot be loaded.
 pub(crate) fn refused_snapshot(name: &str, error: &LoadError) -> Refused {
-    let of_it = |what| Refused { file: Some(name.to_owned()), ..Refused::of_all(Kind::Io, what) };
+    let of_it = |what| Refused { file: Some(name.to_owned()), ..Refused::of_all(RefusedKind::Io, what) };
     match error {
         LoadError::Newer { version, .. } => Refused::newer(name, *version, snapshot::VERSION),
         LoadError::Damaged { offset, expected, found, .. } => {
@@ -278,19 +282,20 @@ pub(crate) fn replay_into(
     from: Last,
     mark: Last,
     progress: &(dyn Fn(BytesRead) + Sync),
-) -> Result<Found, Refused> {
+) -> Result<Replayed, Refused> {
     let total = journal_bytes(disk, from.sequence)?;
     let mut done = 0;
     let mut each = |sequence, bytes: &[u8]| {
-        // Its checksum was right, so it is as somebody wrote it: what cannot be read is of another release.
-        let record =
-            codec::decode(bytes).map_err(|e| (Kind::Newer, format!("{e}; this release does not know it")))?;
+        // Its checksum was right, so it is as it was written. If it cannot be read, another release
+        // wrote it.
+        let record = codec::decode(bytes)
+            .map_err(|e| (RefusedKind::Newer, format!("{e}; another release wrote it")))?;
         state.apply(sequence, &record).map(drop).map_err(|e| match e {
-            ApplyError::Full(_) => (Kind::Io, e.to_string()),
+            ApplyError::Full(_) => (RefusedKind::Io, e.to_string()),
             ApplyError::Definitions(_) => {
-                (Kind::Newer, format!("{e}; this release understands it otherwise"))
+                (RefusedKind::Newer, format!("{e}; the release that wrote it understood it otherwise"))
             }
-            ApplyError::OutOfOrder { .. } => (Kind::Damaged, e.to_string()),
+            ApplyError::OutOfOrder { .. } => (RefusedKind::Damaged, e.to_string()),
         })
     };
     let mut read = |bytes| {
@@ -308,19 +313,19 @@ fn journal_bytes(disk: &dyn Disk, sequence: u64) -> Result<u64, Refused> {
     firsts[start..].iter().map(length).sum::<io::Result<u64>>().map_err(|e| Refused::io("the journal", e))
 }
 
-/// Makes the end of the journal one to go on from: what was torn is cut, and what the mark does not say is durable is
-/// written once more. After a failed sync the system may show bytes that the disk does not have; written again they are
-/// synced for certain.
-fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
+/// Prepares the end of the journal for appending. A torn end is cut. Records that the mark does not
+/// call durable are written once more: after a failed sync the system may show bytes that the disk does
+/// not have, and only what is written again is synced for certain.
+fn mend(disk: &dyn Disk, found: &Replayed, mark: &mut Mark) -> io::Result<()> {
     if let Some(leftover) = found.leftover {
         disk.remove(&segment::name(leftover))?;
     }
-    disk.sync()?; // a name that is there may not be durable yet
+    disk.sync()?; // a name may not be durable yet
     let file = disk.open(&segment::name(found.first))?;
     if found.torn > 0 {
         tracing::warn!(
             bytes = found.torn,
-            "the journal's end was torn: bytes cut that were never acknowledged"
+            "the end of the journal was torn: bytes are cut that were never acknowledged"
         );
     }
     if file.length()? > found.length {
@@ -329,8 +334,9 @@ fn mend(disk: &dyn Disk, found: &Found, mark: &mut Mark) -> io::Result<()> {
     let is_new = found.length == segment::HEAD_BYTES as u64;
     let unmarked = if is_new { 0 } else { found.unmarked };
     disk::copy(&*file, &*file, unmarked..found.length)?;
-    // In any case: a start that was killed may have cut it and not come as far as here. The mark for the same reason: what
-    // the system shows of it may never have reached the disk. Twice, so that both slots are whole.
+    // Synced in any case: a start that was killed may have cut the file and gone no further. The mark
+    // is written for the same reason: what the system shows of it may never have reached the disk. It
+    // is written twice, so that both slots are whole.
     file.sync()?;
     mark.write_both(found.last.sequence, found.last.checksum)
 }

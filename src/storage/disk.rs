@@ -1,13 +1,15 @@
-//! Files: the one small trait through which everything durable goes, so that tests can fail it, crash it and slow it
-//! down, and share the code with the real disk.
+//! Files, behind one small trait through which everything durable goes. Tests can fail it, crash it and
+//! slow it down, and share the code with the real disk.
 //!
 //! # What is assumed of a disk
-//! - After [`File::sync`] returned without an error, what was written to that file before stays, also when power is cut.
-//!   After [`Disk::sync`] the same holds for names: creations, renames, removals.
-//! - What was not synced may be there or not, sector by sector (512 bytes) and in any order; a sector may be torn. But
-//!   bytes of a sector that are overwritten with what they were stay what they are ("powersafe overwrite").
-//! - After a failed sync nothing is known: Linux marks the pages clean, so a second sync says nothing about them
-//!   (A. Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020). So nobody syncs twice.
+//! - After [`File::sync`] returned without an error, what was written to that file before stays, also
+//!   when power is cut. After [`Disk::sync`] the same holds for names: creations, renames, removals.
+//! - What was not synced may be there or not, sector by sector (512 bytes) and in any order. A sector
+//!   may be torn. But bytes of a sector that are overwritten with what they were stay what they are
+//!   ("powersafe overwrite").
+//! - After a failed sync nothing is known. Linux marks the pages clean, so a second sync says nothing
+//!   about them (A. Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020).
+//!   So nothing is synced again after a failure.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::io;
@@ -18,82 +20,83 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 pub(crate) mod simulated;
 
-/// A flat directory of files.
+/// A directory of files, without directories in it.
 pub trait Disk: Send + Sync {
     /// The names of all files, in no order.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// Makes a file that does not exist yet.
     ///
     /// # Errors
-    /// Of the system; `AlreadyExists`.
+    /// `AlreadyExists`, and what else the system reports.
     fn create(&self, name: &str) -> io::Result<Box<dyn File>>;
 
     /// Opens a file for reading and writing.
     ///
     /// # Errors
-    /// Of the system; `NotFound`.
+    /// `NotFound`, and what else the system reports.
     fn open(&self, name: &str) -> io::Result<Box<dyn File>>;
 
-    /// Renames, in place of a file that has the new name already.
+    /// Gives a file another name. A file that has that name already is replaced.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Returns when names are durable.
+    /// Returns when all names are durable.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// An open file. Several threads may read at once.
+/// An open file. Several threads may read it at once.
 pub trait File: Send + Sync {
-    /// Its length in bytes.
+    /// The length in bytes.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn length(&self) -> io::Result<u64>;
 
-    /// Reads at most as much as fits `bytes`; 0 at the end.
+    /// Reads into `bytes`, perhaps less than fits. Returns how many bytes were read: 0 at the end of
+    /// the file.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes at most all of `bytes`, and says how much of it.
+    /// Writes `bytes`, perhaps only the first part. Returns how many bytes were written.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Cuts it, or fills it up with zeros.
+    /// Cuts the file to this length in bytes, or fills it up with zeros.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
-    /// Returns when its content and length are durable; never called again after it failed.
+    /// Returns when content and length are durable. It is never called again after it failed.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// Fills `bytes` from `offset`; false if the file ends before.
+/// Fills `bytes` from `offset` on; false if the file ends before.
 ///
 /// # Errors
-/// Of the system.
+/// What the system reports.
 pub fn read_exact_at(file: &dyn File, mut offset: u64, mut bytes: &mut [u8]) -> io::Result<bool> {
     while !bytes.is_empty() {
         match file.read_at(offset, bytes) {
@@ -112,7 +115,7 @@ pub fn read_exact_at(file: &dyn File, mut offset: u64, mut bytes: &mut [u8]) -> 
 /// Writes all of `bytes` at `offset`.
 ///
 /// # Errors
-/// Of the system; any part of it may have been written then.
+/// What the system reports; any part of `bytes` may have been written then.
 pub fn write_all_at(file: &dyn File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(offset, bytes) {
@@ -128,10 +131,10 @@ pub fn write_all_at(file: &dyn File, mut offset: u64, mut bytes: &[u8]) -> io::R
     Ok(())
 }
 
-/// Writes the bytes of `from` in this range to `to`, at the same place; the two may be one file.
+/// Copies this range of bytes of `from` to the same place in `to`. The two may be one file.
 ///
 /// # Errors
-/// Of the system; `UnexpectedEof` when `from` ends before.
+/// `UnexpectedEof` when `from` ends before the range does, and what else the system reports.
 pub fn copy(from: &dyn File, to: &dyn File, range: Range<u64>) -> io::Result<()> {
     const STEP_BYTES: u64 = 1 << 20;
     let mut bytes = vec![0; STEP_BYTES.min(range.end.saturating_sub(range.start)) as usize];
@@ -147,17 +150,17 @@ pub fn copy(from: &dyn File, to: &dyn File, range: Range<u64>) -> io::Result<()>
     Ok(())
 }
 
-/// The little-endian number of 8 bytes at this place of a head, which has that many.
+/// The little-endian number of 8 bytes at this place. `bytes` must be long enough.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// As [`u64_at`], of 4 bytes.
+/// The little-endian number of 4 bytes at this place. `bytes` must be long enough.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-/// All of a small file, for tests; `InvalidData` when it has more than `most` bytes.
+/// All of a small file, for tests. `InvalidData` when it has more than `most` bytes.
 #[cfg(test)]
 pub(crate) fn read_all(disk: &dyn Disk, name: &str, most: usize) -> io::Result<Vec<u8>> {
     let file = disk.open(name)?;
@@ -175,13 +178,14 @@ pub(crate) fn read_all(disk: &dyn Disk, name: &str, most: usize) -> io::Result<V
     Ok(bytes)
 }
 
-/// Whether the disk has no room (or the user no more of it): nothing is wrong with what was written before.
+/// Whether the disk, or the user's share of it, has no room. What was written before is still right
+/// then.
 pub fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Files hold what banks know of their customers.
+/// Files hold what banks know of their customers, so only their owner may read them.
 const OWNER_ONLY: u32 = 0o600;
 
 /// A directory of the real file system.
@@ -192,15 +196,15 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The directory at `path`, which exists.
+    /// The directory at `path`, which must exist.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     pub fn open(path: &Path) -> io::Result<Folder> {
         Ok(Folder { path: path.to_owned(), directory: std::fs::File::open(path)? })
     }
 
-    /// What is to be known of the file system before data is entrusted to it.
+    /// What an operator must know of this file system before they entrust data to it.
     pub fn warning(&self) -> Option<&'static str> {
         const TMPFS: u32 = 0x0102_1994;
         const NETWORK: [u32; 4] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42]; // NFS, SMB, CIFS, SMB 2; statfs(2)
@@ -208,17 +212,17 @@ impl Folder {
         if kind == TMPFS {
             Some("this is a file system in memory: what is kept here is gone after a reboot")
         } else if NETWORK.contains(&kind) {
-            Some("this is a network file system: whether what it says is synced survives is up to its server")
+            Some("this is a network file system: whether synced data survives depends on its server")
         } else {
             None
         }
     }
 
-    /// Takes it for this value alone; false if another process, or another value, has it. Given back when this is dropped
-    /// or the process ends, however it ends.
+    /// Takes the directory for this value alone; false if another process, or another value, has it.
+    /// The lock ends when this is dropped, or when the process ends in whatever way.
     ///
     /// # Errors
-    /// Of the system.
+    /// What the system reports.
     pub fn lock(&self) -> io::Result<bool> {
         match self.directory.try_lock() {
             Ok(()) => Ok(true),
@@ -241,7 +245,7 @@ impl Disk for Folder {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                names.extend(entry.file_name().into_string()); // a name that is not UTF-8 is none of ours
+                names.extend(entry.file_name().into_string()); // no file of ours has a name that is not UTF-8
             }
         }
         Ok(names)

@@ -1,63 +1,64 @@
-//! How durable a node is, in facts: for `/readyz`, `/metrics` and `/v1/snapshots`.
+//! How durable a node is, as facts for `/readyz`, `/metrics` and `/v1/snapshots`.
 
 use std::fmt;
 use std::time::Duration;
 
-/// When a write counts as kept. What may be lost is said where each is described; nothing that was written is lost when
-/// only the process dies.
+/// When a write counts as kept. Each policy says what may be lost when power is cut. When only the
+/// process dies, nothing that was written is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SyncPolicy {
-    /// Acknowledged after the disk was synced: nothing acknowledged is lost, also when power is cut.
+    /// Acknowledged after the disk was synced. Nothing acknowledged is lost, also when power is cut.
     #[default]
     Always,
-    /// Synced this often: what was acknowledged within that time is lost when power is cut or the system crashes.
+    /// Synced this often. What was acknowledged within that time is lost when power is cut or the
+    /// system crashes.
     Interval(Duration),
-    /// Synced when the system likes, for a snapshot, and at the end: what was acknowledged since the last snapshot may be
-    /// lost when power is cut.
+    /// Synced when the system likes, for a snapshot, and at the end. What was acknowledged since the
+    /// last snapshot may be lost when power is cut.
     Never,
 }
 
-/// A node's durability now.
+/// How durable a node is now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Durability {
-    /// None: memory only, everything is lost with the process.
+    /// When a write counts as kept. `None` in memory only: everything is lost with the process.
     pub sync: Option<SyncPolicy>,
-    /// Of the last record that is known to be durable.
+    /// The sequence of the last record that is known to be durable.
     pub durable_sequence: u64,
-    /// Files of the journal, and their bytes.
+    /// How many files the journal has.
     pub journal_segments: u64,
-    /// Bytes of them.
+    /// How many bytes these files have.
     pub journal_bytes: u64,
-    /// Syncs of the journal since the start.
+    /// How often the journal was synced since the start.
     pub syncs: u64,
-    /// How long they took in all.
+    /// How long all these syncs took together.
     pub sync_time: Duration,
-    /// The longest.
+    /// How long the longest of them took.
     pub longest_sync: Duration,
-    /// Why the journal takes no more writes, if so.
+    /// Why the journal takes no more writes, if it failed.
     pub journal_failure: Option<String>,
     /// The snapshots kept, newest first.
     pub snapshots: Vec<SnapshotInfo>,
-    /// Snapshots that failed since the start.
+    /// How many snapshots failed since the start.
     pub snapshot_failures: u64,
-    /// Why the last one failed, if it did.
+    /// Why the last snapshot failed, if it did.
     pub snapshot_failure: Option<String>,
     /// Whether files still hold customers who were erased from memory.
     pub erasure_pending: bool,
-    /// What the start found.
+    /// What the start found and did.
     pub recovery: Recovery,
 }
 
 /// A snapshot that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotInfo {
-    /// Of the last record it holds.
+    /// The sequence of the last record in it.
     pub sequence: u64,
-    /// Customers in it.
+    /// How many customers are in it.
     pub customers: u64,
-    /// Bytes of its file.
+    /// How many bytes its file has.
     pub bytes: u64,
-    /// The digest of the state in it, as [`state::digest`](crate::state::digest) counts it.
+    /// The digest of the state in it, see [`state::digest`](crate::state::digest).
     pub digest: u64,
     /// When it was taken, in seconds since 1970.
     pub taken_at_s: u64,
@@ -66,15 +67,15 @@ pub struct SnapshotInfo {
 /// What a start found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
-    /// The sequence of the snapshot it began with; 0 for none.
+    /// The sequence of the snapshot that the start began with; 0 for none.
     pub snapshot_sequence: u64,
-    /// Snapshots that were newer but damaged.
+    /// How many newer snapshots were damaged.
     pub damaged_snapshots: u64,
-    /// Records replayed.
+    /// How many records were replayed.
     pub replayed: u64,
-    /// Bytes of a torn tail that were cut; none of them was acknowledged.
+    /// How many bytes of a torn end were cut. None of them was acknowledged.
     pub cut_bytes: u64,
-    /// How long it took.
+    /// How long the start took.
     pub took: Duration,
 }
 
@@ -87,7 +88,7 @@ pub enum SnapshotError {
     Stopped,
     /// The disk is full; everything else is as it was.
     DiskFull(String),
-    /// Something else, as text.
+    /// Anything else, as a sentence.
     Failed(String),
 }
 
@@ -117,8 +118,8 @@ impl std::error::Error for SnapshotError {}
 /// How far a start is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BytesRead {
-    /// Bytes read.
+    /// How many bytes were read.
     pub done: u64,
-    /// Bytes there are to read; 0 while that is not known.
+    /// How many bytes there are to read; 0 while that is not known.
     pub total: u64,
 }

@@ -1,8 +1,9 @@
 //! Where records are kept before they are applied.
 //!
-//! [`Journal`] is the seam; [`append::Segments`] keeps records in files. A record's bytes are described in `frame`, a
-//! file's in `segment`; `mark` says how far everything is durable, `replay` reads it all back and tells a torn end (cut)
-//! from rot (refused). What is assumed of disks is said in [`disk`](super::disk).
+//! [`Journal`] is the seam, and [`append::Segments`] keeps records in files. `frame` describes the
+//! bytes of a record, `segment` those of a file. `mark` says how far everything is durable. `replay`
+//! reads it all back, and tells a torn end, which is cut, from rot, which is refused.
+//! [`disk`](super::disk) says what is assumed of disks.
 
 pub(crate) mod append;
 pub(crate) mod frame;
@@ -10,29 +11,30 @@ pub(crate) mod mark;
 pub(crate) mod replay;
 pub(crate) mod segment;
 pub mod settings;
+mod window;
 
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// A segment that has this many bytes is followed by a new one.
+/// A segment with this many bytes is followed by a new one.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
-/// A segment grows by so many zeros ahead of its records: syncing what only overwrites spares the file system a write of
-/// its own journal. On ext4 a sync of 128 bytes took 12 % less, one of 4 to 64 KiB 35 to 45 % less. Only the last segment
-/// ends in zeros.
+/// By how many zeros a segment grows ahead of its records. Syncing what only overwrites spares the file
+/// system a write of its own journal. On ext4 a sync of 128 bytes took 12 % less time, one of 4 to 64
+/// KiB 35 to 45 % less. Only the last segment ends in zeros.
 pub const AHEAD_BYTES: u64 = 1 << 20;
-/// Bytes a batch takes in memory when it is done; more is given back.
+/// How many bytes of memory a batch keeps when it is done; the rest is given back.
 pub const KEPT_BATCH_BYTES: usize = 1 << 20;
-/// How long the journal rests before the mark is written.
+/// How long after the last batch the mark is written, if nothing else comes.
 pub const MARK_AFTER: Duration = Duration::from_millis(20);
 /// A sync that takes longer is worth a warning.
 pub const SLOW_SYNC: Duration = Duration::from_secs(1);
 
-/// A place for records, in the order of their sequences. The writer thread owns it; after [`JournalError::Failed`] it is
-/// never called again, because what it holds is unknown from then on.
+/// A place for records, in the order of their sequences. The writer thread owns it. After
+/// [`JournalError::Failed`] it is never called again, because nobody knows what it holds.
 pub trait Journal: Send {
-    /// Takes one encoded record into the batch. `more`: the next record belongs to the same submission, and a crash
-    /// leaves both or none.
+    /// Takes one encoded record into the batch. With `more` the next record belongs to the same
+    /// submission: after a crash both are there, or neither.
     fn append(&mut self, sequence: u64, record: &[u8], more: bool);
 
     /// Returns when the batch is as durable as this journal makes it before an acknowledgement.
@@ -41,35 +43,36 @@ pub trait Journal: Send {
     /// [`JournalError`]; nothing of the batch may be acknowledged or applied.
     fn commit(&mut self) -> Result<(), JournalError>;
 
-    /// Makes everything durable and lets the next record begin a new file, so that the older ones can go once a snapshot
-    /// holds what is in them. Returns the checksum of the last record.
+    /// Makes everything durable and lets the next record begin a new file. So older files can go once a
+    /// snapshot holds what is in them. Returns the checksum of the last record.
     ///
     /// # Errors
     /// [`JournalError`]; after `Full` everything is as it was.
     fn rotate(&mut self) -> Result<u64, JournalError>;
 
-    /// When [`settle`](Journal::settle) wants to be called if nothing else comes.
+    /// When [`settle`](Journal::settle) wants to be called if nothing else comes before; `None` for
+    /// never.
     fn due(&self) -> Option<Instant>;
 
-    /// Does what was put off.
+    /// Does what was put off: syncs, or writes the mark.
     ///
     /// # Errors
     /// [`JournalError::Failed`].
     fn settle(&mut self) -> Result<(), JournalError>;
 
-    /// The last call: everything is made durable.
+    /// Makes everything durable. This is the last call.
     ///
     /// # Errors
     /// [`JournalError::Failed`].
     fn close(&mut self) -> Result<(), JournalError>;
 }
 
-/// Why records were not kept.
+/// Why a batch of records was not kept.
 #[derive(Debug)]
 pub enum JournalError {
     /// The disk is full. Nothing of the batch is kept; the next batch may be tried.
     Full(io::Error),
-    /// What the journal holds is unknown: it must not be used any more.
+    /// Nobody knows what the journal holds. It must not be used any more.
     Failed(io::Error),
 }
 
@@ -84,8 +87,8 @@ impl fmt::Display for JournalError {
 
 impl std::error::Error for JournalError {}
 
-/// Keeps nothing: **what is acknowledged over it is lost with the process**. For tests, demonstrations, and nodes that
-/// are filled again from elsewhere at every start.
+/// Keeps nothing: **what is acknowledged over it is lost with the process**. It is for tests, for
+/// demonstrations, and for nodes that are filled from elsewhere at every start.
 #[derive(Debug, Default)]
 pub struct Volatile;
 
@@ -121,7 +124,7 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// Nothing is ever put off, nothing rotated.
+    /// For journals that put nothing off and rotate nothing.
     macro_rules! rests {
         () => {
             fn rotate(&mut self) -> Result<u64, JournalError> {
@@ -139,7 +142,7 @@ pub(crate) mod testing {
         };
     }
 
-    /// Sequence and bytes of each record.
+    /// The sequence and the bytes of each record.
     pub(crate) type Records = Vec<(u64, Vec<u8>)>;
 
     /// Keeps the bytes, for a replay.
@@ -162,7 +165,7 @@ pub(crate) mod testing {
         rests!();
     }
 
-    /// Fails at the commit of this number, from 1, and counts them.
+    /// Fails at the commit of this number, counted from 1, and counts all commits.
     #[derive(Debug, Clone)]
     pub(crate) struct FailsAt {
         pub(crate) call: u64,
@@ -174,7 +177,7 @@ pub(crate) mod testing {
         pub(crate) fn new(call: u64) -> FailsAt {
             FailsAt { call, full: false, calls: Arc::default() }
         }
-        /// The same, for want of room only.
+        /// As [`new`](FailsAt::new), but only because there is no room.
         pub(crate) fn full_at(call: u64) -> FailsAt {
             FailsAt { call, full: true, calls: Arc::default() }
         }
@@ -193,14 +196,14 @@ pub(crate) mod testing {
         rests!();
     }
 
-    /// Tells when a commit begins, and ends it only when it is let; then it is good or not.
+    /// Says when a commit begins, and ends it when the [`Gate`] lets go: well or badly.
     pub(crate) struct Gated {
         good: bool,
         began: Sender<()>,
         let_go: Receiver<()>,
     }
 
-    /// The other side of [`Gated`]; dropped, it lets everything go.
+    /// The other side of [`Gated`]. When it is dropped, every commit ends.
     pub(crate) struct Gate {
         pub(crate) began: Receiver<()>,
         _let_go: Sender<()>,

@@ -4,6 +4,8 @@ pub mod codec;
 pub mod data_dir;
 pub mod disk;
 pub mod durability;
+pub(crate) mod identity;
 pub mod journal;
+pub mod refused;
 pub mod snapshot;
 pub mod token_keys;

@@ -1,12 +1,14 @@
-//! Where the keys of proposition tokens are kept: a text file for its owner's eyes only.
+//! Where the keys of proposition tokens are kept: in a text file that only its owner may read.
 //!
 //! ```text
 //! # one key a line, an id (0 to 255) and 64 hex digits; one or two, the first signs
 //! 2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //! 1:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 //! ```
-//! Nodes that check each other's tokens have copies of one file. A node that was given none keeps one of its own in its
-//! data directory; one in memory makes a key that is gone when it stops. What a file holds is in no message and no log.
+//!
+//! Nodes that check each other's tokens have copies of one file. A node that was given none keeps a
+//! file of its own in its data directory. A node in memory makes a key that is gone when it stops. No
+//! message and no log shows what a file holds.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -22,11 +24,11 @@ use crate::intake::token::{KEY_BYTES, SigningKey, SigningKeys};
 
 /// The file's name in a data directory.
 pub const NAME: &str = "token.keys";
-/// Bytes of a file at most.
+/// The most bytes a file may have.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024;
-/// Keys in a file at most.
+/// The most keys a file may have.
 pub const MAX_KEYS: usize = 2;
-/// Nobody but its owner reads or writes it.
+/// Only its owner may read and write it.
 const OWNER_ONLY: u32 = 0o600;
 const HEAD: &str = "# Keys of Usher's proposition tokens; the first signs. Keep this file secret. `usher keys rotate FILE` renews it.\n";
 
@@ -37,36 +39,37 @@ pub struct TokenKeys {
     unwritten: Option<(PathBuf, KeyFile)>,
 }
 
-/// What a file says, in its order: at least one key, at most [`MAX_KEYS`].
+/// What a file holds, in its order: at least one key, at most [`MAX_KEYS`].
 struct KeyFile {
     keys: Vec<(u8, [u8; KEY_BYTES])>,
 }
 
-/// What became of the keys of a file.
+/// What a rotation did to the keys of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
     /// The id of the key that signs from now on.
     pub new: u8,
-    /// The one that signed before, and is still accepted.
+    /// The id of the key that signed before. It is still accepted.
     pub former: u8,
-    /// The one that is not accepted any more.
+    /// The id of the key that is no longer accepted, if there was a second one.
     pub dropped: Option<u8>,
 }
 
 impl TokenKeys {
-    /// Those of a file that somebody made.
+    /// The keys of a file that somebody made.
     ///
     /// # Errors
-    /// That it cannot be read, or everything that is wrong in it.
+    /// The file cannot be read, or everything that is wrong in it.
     pub fn named(path: &Path) -> Result<TokenKeys, Problems> {
         let file = KeyFile::read(path).map_err(|unread| unread.into_problems(path))?;
         Ok(TokenKeys { keys: Arc::new(file.keys()), unwritten: None })
     }
 
-    /// Those of a data directory that this process has; where it has none yet, new ones that [`TokenKeys::keep`] writes.
+    /// The keys of a data directory that this process holds. If it has none yet, they are new, and
+    /// [`TokenKeys::keep`] writes them.
     ///
     /// # Errors
-    /// As [`TokenKeys::named`]; that the system has no randomness.
+    /// As [`TokenKeys::named`]; or the system gives no random numbers.
     pub fn of_directory(directory: &Path) -> Result<TokenKeys, Problems> {
         let path = directory.join(NAME);
         match KeyFile::read(&path) {
@@ -79,23 +82,24 @@ impl TokenKeys {
         }
     }
 
-    /// One that nobody else has and nobody keeps.
+    /// A new key that no other node has and no file keeps.
     ///
     /// # Errors
-    /// Of the system, when it has no randomness.
+    /// The system gives no random numbers.
     pub fn random() -> io::Result<TokenKeys> {
         Ok(TokenKeys { keys: Arc::new(KeyFile::random()?.keys()), unwritten: None })
     }
 
-    /// The keys.
+    /// The keys that sign and check tokens.
     pub fn keys(&self) -> &Arc<SigningKeys> {
         &self.keys
     }
 
-    /// Writes new keys of a data directory; to be called once the directory is initialised, and before a token is signed.
+    /// Writes the new keys of a data directory. Call it once the directory is initialised, and before a
+    /// token is signed.
     ///
     /// # Errors
-    /// That the file cannot be written.
+    /// The file cannot be written.
     pub fn keep(&mut self) -> Result<(), Problems> {
         let Some((path, file)) = self.unwritten.take() else { return Ok(()) };
         file.write_whole(&path).map_err(|e| unwritable(&path, &e))?;
@@ -107,7 +111,7 @@ impl TokenKeys {
 /// Makes a file with one new key.
 ///
 /// # Errors
-/// That there is a file of this name already, or it cannot be written.
+/// There is a file of this name already, or it cannot be written.
 pub fn create(path: &Path) -> Result<(), Problems> {
     let file = KeyFile::random().map_err(|e| no_randomness(&e))?;
     write_new(path, &file.text()).map_err(|e| match e.kind() {
@@ -119,37 +123,38 @@ pub fn create(path: &Path) -> Result<(), Problems> {
     })
 }
 
-/// Puts a new key before the one that signs, which stays second; what was second is dropped.
+/// Puts a new key before the one that signs, which stays second. What was second is dropped.
 ///
 /// # Errors
-/// What is wrong with the file; that it cannot be written. It is as it was then.
+/// What is wrong with the file, or that it cannot be written. It is as it was then.
 pub fn rotate(path: &Path) -> Result<Rotated, Problems> {
     let mut file = KeyFile::read(path).map_err(|unread| unread.into_problems(path))?;
     let (former, dropped) = (file.keys[0].0, file.keys.get(1).map(|(id, _)| *id));
-    // An id that none of them has, so that a token of the dropped one is not taken for one of the new.
+    // The new id is neither of the two, so that no token of the dropped key is taken for one of the new
+    // key.
     let mut new = former.wrapping_add(1);
     if Some(new) == dropped {
         new = new.wrapping_add(1);
     }
     file.keys.insert(0, (new, random_key().map_err(|e| no_randomness(&e))?));
     file.keys.truncate(MAX_KEYS);
-    // Where the name is a link, what it leads to is what others read.
+    // If the name is a link, other nodes read the file that it leads to.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     file.replace(&target).map_err(|e| unwritable(&target, &e))?;
     Ok(Rotated { new, former, dropped })
 }
 
-/// What is to be said of a file whose keys others on this machine may read.
+/// A warning, if other users of this machine may read the keys.
 pub fn warning(path: &Path) -> Option<String> {
     const OTHERS: u32 = 0o004;
     let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
     (mode & OTHERS != 0).then(|| {
         let path = path.display();
-        format!("everybody on this machine may read {path} (mode {mode:03o}): `chmod 600 {path}`")
+        format!("every user of this machine may read {path} (mode {mode:03o}): `chmod 600 {path}`")
     })
 }
 
-/// Why there are no keys of a file.
+/// Why the keys of a file cannot be used.
 enum Unread {
     System(io::Error),
     Wrong(Problems),
@@ -188,7 +193,8 @@ impl KeyFile {
         KeyFile::parse(&name, &String::from_utf8_lossy(&bytes)).map_err(Unread::Wrong)
     }
 
-    /// Reads a text. Problems say the line but not what is in it, which may be most of a key.
+    /// Reads the text of a file. Problems give the line, but not its content, which may be most of a
+    /// key.
     fn parse(name: &str, text: &str) -> Result<KeyFile, Problems> {
         let mut problems = Problems::new();
         let mut keys: Vec<(u8, [u8; KEY_BYTES])> = Vec::new();
@@ -198,10 +204,10 @@ impl KeyFile {
             }
             let wrong = match read_line(line) {
                 Ok((id, _)) if keys.iter().any(|(known, _)| *known == id) => {
-                    format!("a second key with id {id}; each has an id of its own")
+                    format!("a second key with id {id}; give each key an id of its own")
                 }
                 Ok((_, key)) if keys.iter().any(|(_, known)| *known == key) => {
-                    "the same key a second time; each is made anew".to_owned()
+                    "the same key a second time; make each key anew".to_owned()
                 }
                 Ok(_) if keys.len() == MAX_KEYS => format!("more than {MAX_KEYS} keys; remove the oldest"),
                 Ok(key) => {
@@ -214,7 +220,7 @@ impl KeyFile {
         }
         if keys.is_empty() && problems.is_empty() {
             let problem = Problem::new(format!("{name}: there is no key in it"));
-            problems.push(problem.hint("remove it, and `usher keys new FILE` makes one"));
+            problems.push(problem.hint("remove it and make one with `usher keys new FILE`"));
         }
         problems.or(KeyFile { keys })
     }
@@ -222,7 +228,7 @@ impl KeyFile {
     fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         for (id, key) in &self.keys {
-            let _ = write!(text, "{id}:"); // to a text: cannot fail
+            let _ = write!(text, "{id}:"); // writing to a text cannot fail
             for byte in key {
                 let _ = write!(text, "{byte:02x}");
             }
@@ -235,7 +241,7 @@ impl KeyFile {
         let key = |(id, key): &(u8, [u8; KEY_BYTES])| SigningKey::new(*id, key);
         let first = key(&self.keys[0]);
         match self.keys.get(1).map(key) {
-            // Ids differ, or the file would not have been read.
+            // Ids differ, or the file would have been refused.
             Some(second) => {
                 SigningKeys::two(first, second).unwrap_or_else(|| SigningKeys::one(key(&self.keys[0])))
             }
@@ -243,24 +249,25 @@ impl KeyFile {
         }
     }
 
-    /// Writes it under a name that is free, all of it or nothing, into a directory that is ours alone.
+    /// Writes the file, whole or not at all, under a name that must be free. The directory must be ours
+    /// alone.
     fn write_whole(&self, path: &Path) -> io::Result<()> {
         if path.try_exists()? {
             return Err(ErrorKind::AlreadyExists.into());
         }
         match std::fs::remove_file(temporary(path)) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => self.replace(path), // what a start left that was killed is gone
+            _ => self.replace(path), // what a killed start left is gone
         }
     }
 
-    /// Writes it in place of what is there, all of it or nothing.
+    /// Writes the file, whole or not at all, in place of what is there.
     fn replace(&self, path: &Path) -> io::Result<()> {
         let temporary = temporary(path);
         write_new(&temporary, &self.text())?;
         let renamed = std::fs::rename(&temporary, path);
         if renamed.is_err() {
-            let _ = std::fs::remove_file(&temporary); // the error is told; a key nobody has is left at worst
+            let _ = std::fs::remove_file(&temporary); // the first error is told; at worst a key that nobody has is left
         }
         renamed?;
         sync_directory(path)
@@ -273,7 +280,7 @@ impl std::fmt::Debug for KeyFile {
     }
 }
 
-/// One key, or what is wrong with the line.
+/// The key in a line, or what is wrong with the line.
 fn read_line(line: &str) -> Result<(u8, [u8; KEY_BYTES]), String> {
     const EXPECTED: &str = "expected ID:KEY, an id from 0 to 255 and 64 hex digits";
     let (id, digits) = line.split_once(':').ok_or_else(|| format!("{EXPECTED}, found no colon"))?;
@@ -293,7 +300,7 @@ fn read_line(line: &str) -> Result<(u8, [u8; KEY_BYTES]), String> {
     Ok((id, key))
 }
 
-/// What a hex digit is worth.
+/// The value of a hex digit.
 fn nibble(digit: u8) -> u8 {
     char::from(digit).to_digit(16).map_or(0, |worth| worth as u8)
 }
@@ -311,12 +318,12 @@ fn random_key() -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// A durable file that was not there.
+/// Makes a file, and returns when it is durable. It must not exist.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
-        let _ = std::fs::remove_file(path); // the first error is the one to be told
+        let _ = std::fs::remove_file(path); // the first error is told
     }
     written?;
     sync_directory(path)
@@ -349,7 +356,7 @@ fn unwritable(path: &Path, e: &io::Error) -> Problems {
     one(if e.kind() == ErrorKind::AlreadyExists && temporary.exists() {
         let temporary = temporary.display();
         problem
-            .hint(format!("{temporary} is of a rotation that did not end, or is under way: remove it if not"))
+            .hint(format!("{temporary} belongs to a rotation that is under way or did not end: if none is under way, remove it"))
     } else {
         problem
     })
@@ -498,7 +505,7 @@ mod tests {
         fs::write(&path, format!("1:{A}")).unwrap();
         fs::write(temporary(&path), "").unwrap();
         let refused = rotate(&path).unwrap_err().to_string();
-        assert!(refused.contains("a rotation that did not end"), "{refused}");
+        assert!(refused.contains("a rotation that is under way or did not end"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("1:{A}"));
         fs::write(&path, vec![b'#'; MAX_FILE_BYTES as usize + 1]).unwrap();
         assert!(rotate(&path).unwrap_err().to_string().contains("more than 65536 bytes"));

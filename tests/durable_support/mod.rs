@@ -182,7 +182,8 @@ impl Reply {
 }
 
 impl Process {
-    fn spawn(mut command: Command) -> Process {
+    /// Runs this command, which serves, and reads from its first line where it listens.
+    pub fn spawn(mut command: Command) -> Process {
         let errors = tempfile::tempfile().unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone().unwrap());
         let mut child = command.spawn().unwrap();

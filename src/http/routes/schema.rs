@@ -13,7 +13,7 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::node::Define;
 use crate::schema::Schema;
-use crate::state::Fnv;
+use crate::state::digest::Fnv;
 
 /// `GET`.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::shared::SharedMap;
 use crate::customer::outcome::BudgetUse;
 
-/// Budgets, by the day where they are, that are counted at most. What comes beyond is refused as if it were used up: a
-/// budget that is not counted could be exceeded.
+/// The most budgets that are counted, each day of a daily one by itself. A budget beyond these is
+/// refused as if it were used up, because a budget that is not counted could be exceeded.
 pub const MAX_BUDGETS_COUNTED: usize = 65_536;
-/// Days before the newest for which a budget by the day is counted; what comes later than that is refused.
+/// How many days before the newest a daily budget is still counted for. An outcome of an earlier day is
+/// refused.
 pub const BUDGET_DAYS: u32 = 2;
 
-/// Budgets and how much of them is used. Written by one thread, read by any without a lock.
+/// How much of each budget is used. One thread writes it, any thread reads it without a lock.
 pub(super) struct BudgetCounts {
     used: SharedMap<(u64, u32), AtomicU32>,
     newest: AtomicU32,
@@ -21,11 +22,11 @@ pub(super) struct BudgetCounts {
 /// How much of a budget is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BudgetUsed {
-    /// [`BudgetUse::key`].
+    /// Which budget it is, as [`BudgetUse::key`].
     pub key: u64,
-    /// [`BudgetUse::day`].
+    /// The day it is of, as [`BudgetUse::day`].
     pub day: u32,
-    /// How much.
+    /// How many outcomes were counted in it.
     pub used: u32,
 }
 
@@ -45,7 +46,7 @@ impl BudgetCounts {
         self.used.with(&(key, day), |used| used.load(Ordering::Relaxed))
     }
 
-    /// Whether one more fits.
+    /// Whether the budget has room for one more outcome.
     pub(super) fn has_room(&self, budget: &BudgetUse) -> bool {
         let newest = self.newest.load(Ordering::Relaxed);
         let too_late = budget.day != 0 && budget.day.saturating_add(BUDGET_DAYS) < newest;
@@ -55,7 +56,7 @@ impl BudgetCounts {
         !too_late && counted && used.unwrap_or_default() < budget.max
     }
 
-    /// Counts one.
+    /// Counts one outcome in the budget.
     pub(super) fn count(&self, budget: &BudgetUse) {
         let key = (budget.key, budget.day);
         if self.used.with(&key, |used| used.fetch_add(1, Ordering::Relaxed)).is_some() {

@@ -1,69 +1,69 @@
-//! A ledger as data: what a snapshot keeps of it, in pieces of bounded size, and what its digest is of.
+//! A ledger as data: what its digest is of, and what a snapshot keeps of it, in pieces of bounded size.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::budgets::{BudgetUsed, MAX_BUDGETS_COUNTED};
 use super::lessons::MAX_LESSONS;
-use super::remembered::{Chunk, RememberedIds};
-use super::tallies::{Tallies, TallyRow};
+use super::remembered::{HashChunk, RememberedIds};
+use super::tallies::{Tallies, Tally, TallyKey, TallyRow};
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
 use crate::state::store::bytes_of;
 
-/// Rows of tallies, or lessons, in one piece at most.
+/// The most rows (budgets, tallies or lessons) in one piece.
 pub const MAX_PIECE_ROWS: usize = 8_192;
-/// Pieces at most.
+/// The most pieces that a ledger comes to.
 pub const MAX_PIECES: usize = 2 * super::remembered::MAX_CHUNKS
     + 2
     + super::tallies::MAX_TALLIES / MAX_PIECE_ROWS
     + MAX_LESSONS / MAX_PIECE_ROWS
     + MAX_BUDGETS_COUNTED / MAX_PIECE_ROWS;
 
-/// All of a ledger. There is no customer in it: ids of events are hashes.
+/// All that a ledger holds. There is no customer in it: ids of events are hashes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Content {
-    /// Ids of events.
+    /// Which events were taken, by their ids.
     pub ids: RememberedIds,
-    /// Outcomes of propositions.
+    /// Which outcomes of propositions were taken.
     pub outcomes: RememberedIds,
-    /// Budgets, in no order.
+    /// How much of budgets is used, in no order.
     pub budgets: Vec<BudgetUsed>,
-    /// Counts.
+    /// What became of offers, day by day.
     pub tallies: Tallies,
     /// What was learned, in no order.
     pub lessons: Vec<(LessonKey, Learned)>,
 }
 
-/// A piece of it.
+/// A part of a ledger's content, small enough for a block of a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
-    /// Of the ids of events.
-    Ids(Chunk),
-    /// Of the outcomes of propositions.
-    Outcomes(Chunk),
-    /// Budgets.
+    /// Some of the ids of events.
+    Ids(HashChunk),
+    /// Some of the outcomes of propositions.
+    Outcomes(HashChunk),
+    /// Some of the budgets, at most [`MAX_PIECE_ROWS`].
     Budgets(Vec<BudgetUsed>),
-    /// Counts.
+    /// Some of the tallies, at most [`MAX_PIECE_ROWS`].
     Tallies(Vec<TallyRow>),
-    /// What was learned.
+    /// Some of what was learned, at most [`MAX_PIECE_ROWS`].
     Lessons(Vec<(LessonKey, Learned)>),
-    /// The last one.
+    /// What closes a ledger: always its last piece.
     Totals(Totals),
 }
 
-/// What is left to say when all pieces are there.
+/// What the other pieces of a ledger do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
-    /// [`RememberedIds::gone`] and [`RememberedIds::forgotten_until`] of the ids of events.
+    /// Of the ids of events: [`RememberedIds::gone`] and [`RememberedIds::forgotten_until`].
     pub ids: (u32, u32),
-    /// And of the outcomes of propositions.
+    /// The same two of the outcomes of propositions.
     pub outcomes: (u32, u32),
-    /// [`Tallies::uncounted`].
+    /// How many outcomes no tally has, as [`Tallies::uncounted`].
     pub uncounted: u64,
 }
 
 impl Content {
-    /// It in pieces; none if there is nothing in it.
+    /// The content in pieces, with the totals last; no piece if it is empty.
     pub fn pieces(&self) -> Vec<Piece> {
         if *self == Content::default() {
             return Vec::new();
@@ -79,10 +79,10 @@ impl Content {
         pieces
     }
 
-    /// Takes a piece in.
+    /// Takes in a piece of a snapshot.
     ///
     /// # Errors
-    /// A sentence: it does not go with what is there.
+    /// A sentence: the piece breaks a bound, or does not fit those before it.
     pub fn take_in(&mut self, piece: Piece) -> Result<(), String> {
         match piece {
             Piece::Ids(chunk) => self.ids.restore(chunk)?,
@@ -103,37 +103,46 @@ impl Content {
     }
 
     fn totals(&self) -> Totals {
-        let of = |kept: &RememberedIds| (kept.gone, kept.forgotten_until);
-        Totals { ids: of(&self.ids), outcomes: of(&self.outcomes), uncounted: self.tallies.uncounted() }
+        Totals {
+            ids: self.ids.totals(),
+            outcomes: self.outcomes.totals(),
+            uncounted: self.tallies.uncounted(),
+        }
     }
 
-    /// A number that is the same for the same content, whatever the order in which it is kept. Reads all of it: some 10 ms
+    /// A number that is the same for the same content, in whatever order it is kept. Snapshots hold it,
+    /// see [`digest`](crate::state::digest): it must not change. Reads all of the content, some 10 ms
     /// where all bounds are reached.
     pub fn digest(&self) -> u64 {
-        let Totals { ids, outcomes, uncounted } = self.totals();
-        let pair = |(low, high): (u32, u32)| u64::from(low) | u64::from(high) << 32;
-        let mut sum = hash(0, &[pair(ids), pair(outcomes), uncounted]);
-        for (kind, kept) in [(1 << 32, &self.ids), (2 << 32, &self.outcomes)] {
-            for (at, chunk) in (0..).zip(&kept.chunks) {
-                let inner = hash(kind | at, &chunk.hashes);
-                sum = sum.wrapping_add(hash(kind | at, &[inner, pair((chunk.day, chunk.newest))]));
+        let Content { ids, outcomes, budgets, tallies, lessons } = self;
+        let Totals { ids: of_ids, outcomes: of_outcomes, uncounted } = self.totals();
+        let mut sum = hash(0, &[pair(of_ids), pair(of_outcomes), uncounted]);
+        for (kind, kept) in [(1 << 32, ids), (2 << 32, outcomes)] {
+            for (at, HashChunk { day, newest, hashes }) in (0..).zip(&kept.chunks) {
+                let inner = hash(kind | at, hashes);
+                sum = sum.wrapping_add(hash(kind | at, &[inner, pair((*day, *newest))]));
             }
         }
-        for BudgetUsed { key, day, used } in &self.budgets {
+        for BudgetUsed { key, day, used } in budgets {
             sum = sum.wrapping_add(hash(3 << 32, &[*key, pair((*day, *used))]));
         }
-        for (day, key, tally) in self.tallies.rows() {
-            let [impressions, clicks, dismissals, conversions] = tally.outcomes;
-            let key = [key.offer.0.into(), key.place.0.into(), key.arm.into(), day.into()];
-            let counts = [impressions, clicks, dismissals, conversions, tally.value.cast_unsigned()];
+        for (day, TallyKey { offer, place, arm }, Tally { outcomes, value }) in tallies.rows() {
+            let [impressions, clicks, dismissals, conversions] = outcomes;
+            let key = [offer.0.into(), place.0.into(), arm.into(), day.into()];
+            let counts = [impressions, clicks, dismissals, conversions, value.cast_unsigned()];
             sum = sum.wrapping_add(hash(hash(4 << 32, &key), &counts));
         }
-        for (key, learned) in &self.lessons {
-            let key = [key.offer.0.into(), key.placement.into(), key.segment.into()];
+        for (LessonKey { offer, placement, segment }, learned) in lessons {
+            let key = [offer.0.into(), (*placement).into(), (*segment).into()];
             sum = sum.wrapping_add(hash(hash(5 << 32, &key), &learned.words()));
         }
         sum
     }
+}
+
+/// Two numbers in one word, the first in its low half.
+fn pair((low, high): (u32, u32)) -> u64 {
+    u64::from(low) | u64::from(high) << 32
 }
 
 fn hash(seed: u64, words: &[u64]) -> u64 {

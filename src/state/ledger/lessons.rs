@@ -8,25 +8,26 @@ use super::shared::SharedMap;
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
 
-/// Of so many something is learned at most; outcomes of others teach nothing.
+/// The most combinations of offer, placement and segment that something is learned of. Outcomes of
+/// others teach nothing.
 pub const MAX_LESSONS: usize = 65_536;
 
-/// All that was learned. Written by one thread, read by any without a lock.
-pub(super) struct Lessons {
+/// All that was learned. One thread writes it, any thread reads it without a lock.
+pub(super) struct LearnedLessons {
     learned: SharedMap<LessonKey, ArcSwap<Learned>>,
 }
 
-impl Lessons {
-    pub(super) fn new(all: &[(LessonKey, Learned)]) -> Lessons {
+impl LearnedLessons {
+    pub(super) fn new(all: &[(LessonKey, Learned)]) -> LearnedLessons {
         let learned = all.iter().map(|(key, learned)| (*key, ArcSwap::from_pointee(learned.clone())));
-        Lessons { learned: SharedMap::new(learned) }
+        LearnedLessons { learned: SharedMap::new(learned) }
     }
 
     pub(super) fn learned(&self, key: &LessonKey) -> Option<Arc<Learned>> {
         self.learned.with(key, ArcSwap::load_full)
     }
 
-    /// Changes what was learned of this, if there is room for it.
+    /// Changes what was learned of this combination, if it is known or there is room for it.
     pub(super) fn teach(&self, key: LessonKey, teach: impl FnOnce(&mut Learned)) {
         let before = self.learned(&key);
         if before.is_none() && self.learned.len() >= MAX_LESSONS {

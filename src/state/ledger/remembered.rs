@@ -1,27 +1,32 @@
-//! What was taken already: hashes in the order in which they came, the oldest forgotten first.
+//! Which events and outcomes were taken: hashes in the order in which they came. The oldest are
+//! forgotten first.
 
-use crate::schema::value::DAY_SECONDS;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-/// Hashes that are remembered at most.
+use crate::schema::value::DAY_SECONDS;
+
+/// The most hashes that are remembered.
 pub const MAX_REMEMBERED: usize = 4_194_304;
-/// Days for which they are remembered; for longer where little happens.
+/// For how many days hashes are remembered at least, unless there are too many; longer where little
+/// happens.
 pub const REMEMBERED_DAYS: u32 = 40;
-/// Hashes of one chunk at most.
+/// The most hashes of one chunk.
 pub const CHUNK_HASHES: usize = 65_536;
-/// Chunks at most: those that are full, and those that a new day closed.
+/// The most chunks: the full ones, and those that a new day closed.
 pub const MAX_CHUNKS: usize = MAX_REMEMBERED / CHUNK_HASHES + 1 + MAX_DAY_CHUNKS;
 const MAX_DAY_CHUNKS: usize = 64;
 
-/// Hashes past their days that go with each that comes: a whole chunk at once would take milliseconds.
+/// How many hashes that are past their days go with each that comes. A whole chunk at once would take
+/// milliseconds.
 const FORGOTTEN_AT_ONCE: usize = 16;
-/// The look-up is in so many parts, so that none takes more than half a millisecond to grow.
+/// How many parts the look-up has: none of them takes more than half a millisecond to grow.
 const PARTS: usize = 256;
 
-/// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, whatever there is.
+/// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, however many
+/// there are.
 pub(super) struct Remembered {
     parts: Box<[HashSet<u64, FixedState>]>,
     kept: RememberedIds,
@@ -30,28 +35,28 @@ pub(super) struct Remembered {
 /// The hashes in their order. A clone is cheap: chunks are shared until they change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RememberedIds {
-    /// Oldest first.
-    pub chunks: VecDeque<Chunk>,
-    /// Hashes of the first chunk that are forgotten.
+    /// The chunks of hashes, oldest first.
+    pub chunks: VecDeque<HashChunk>,
+    /// How many hashes of the first chunk are forgotten.
     pub gone: u32,
-    /// Whatever was forgotten was dated so, in seconds since 1970, or before; 0 if nothing was.
+    /// The latest date of anything that was forgotten, in seconds since 1970; 0 if nothing was.
     pub forgotten_until: u32,
     len: usize,
 }
 
-/// A stretch of hashes.
+/// Hashes that came one after the other, at most [`CHUNK_HASHES`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// The day of the latest, since 1970.
+pub struct HashChunk {
+    /// The day of the latest one, in days since 1970.
     pub day: u32,
-    /// The latest date of one, in seconds since 1970.
+    /// The latest date of any of them, in seconds since 1970.
     pub newest: u32,
-    /// In the order in which they came.
+    /// The hashes in the order in which they came.
     pub hashes: Arc<Vec<u64>>,
 }
 
 impl Remembered {
-    /// These and no others.
+    /// Remembers what was kept, and nothing else.
     pub(super) fn new(kept: RememberedIds) -> Remembered {
         let mut parts: Box<[_]> = (0..PARTS).map(|_| HashSet::default()).collect();
         for hash in kept.hashes() {
@@ -64,7 +69,7 @@ impl Remembered {
         self.parts[(hash >> 56) as usize % PARTS].contains(&hash)
     }
 
-    /// Brings near what forgetting the next hashes, so many, will look at.
+    /// Brings into the cache what forgetting the next `count` hashes will look at.
     pub(super) fn touch_oldest(&self, count: usize) -> usize {
         if self.kept.len + count < MAX_REMEMBERED {
             return 0;
@@ -72,7 +77,8 @@ impl Remembered {
         self.kept.hashes().take(count).filter(|hash| self.contains(*hash)).count()
     }
 
-    /// Remembers a hash that is not remembered yet, received at `received` and dated `dated`, in seconds since 1970.
+    /// Remembers a hash that is not remembered yet. It was received at `received` and is dated `dated`,
+    /// both in seconds since 1970.
     pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
         let day = received / DAY_SECONDS;
         if self.kept.len >= MAX_REMEMBERED {
@@ -99,13 +105,13 @@ impl Remembered {
     }
 }
 
-/// The part that a hash is in. Its first bits say so; tables go by their own hash of it.
+/// The part of the look-up that a hash is in, by its first bits. The tables go by a hash of their own.
 fn part(parts: &mut [HashSet<u64, FixedState>], hash: u64) -> &mut HashSet<u64, FixedState> {
     &mut parts[(hash >> 56) as usize % PARTS]
 }
 
 impl RememberedIds {
-    /// Those that are remembered, oldest first.
+    /// The hashes that are remembered, oldest first.
     pub fn hashes(&self) -> impl Iterator<Item = u64> {
         let first = self.chunks.front().map_or(&[][..], |chunk| &chunk.hashes[..]);
         let left = first.get(self.gone as usize..).unwrap_or_default();
@@ -113,41 +119,48 @@ impl RememberedIds {
         left.iter().chain(others).copied()
     }
 
-    /// How many they are.
+    /// How many hashes are remembered.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether no hash is remembered.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds a chunk that was kept.
+    /// What a snapshot keeps of it besides its chunks: [`gone`](Self::gone) and
+    /// [`forgotten_until`](Self::forgotten_until).
+    pub(super) fn totals(&self) -> (u32, u32) {
+        let RememberedIds { chunks: _, gone, forgotten_until, len: _ } = self;
+        (*gone, *forgotten_until)
+    }
+
+    /// Adds a chunk that a snapshot kept.
     ///
     /// # Errors
-    /// A sentence: there are too many, or it is of no size that a chunk has.
-    pub(super) fn restore(&mut self, chunk: Chunk) -> Result<(), String> {
+    /// A sentence: there are too many chunks or hashes, or the chunk is empty or too long.
+    pub(super) fn restore(&mut self, chunk: HashChunk) -> Result<(), String> {
         let hashes = chunk.hashes.len();
         if hashes == 0 || hashes > CHUNK_HASHES || self.chunks.len() >= MAX_CHUNKS {
-            return Err(format!("a chunk of {hashes} after {}", self.chunks.len()));
+            return Err(format!("a chunk of {hashes} hashes after {} chunks", self.chunks.len()));
         }
         if self.len + hashes > MAX_REMEMBERED + CHUNK_HASHES {
-            return Err(format!("more than {MAX_REMEMBERED} remembered"));
+            return Err(format!("more than {MAX_REMEMBERED} remembered hashes"));
         }
         self.len += hashes;
         self.chunks.push_back(chunk);
         Ok(())
     }
 
-    /// Takes off what of the first chunk, now that all chunks are there, is forgotten.
+    /// Forgets the first `gone` hashes of the first chunk, once all chunks are there.
     ///
     /// # Errors
-    /// A sentence: that is more than it has, or leaves too many.
+    /// A sentence: the first chunk has too few, or too many hashes are left.
     pub(super) fn restored(&mut self, gone: u32, forgotten_until: u32) -> Result<(), String> {
         let first = self.chunks.front().map_or(1, |chunk| chunk.hashes.len());
         if gone as usize >= first || self.len.saturating_sub(gone as usize) > MAX_REMEMBERED {
-            return Err(format!("{gone} of {first} forgotten, {} remembered", self.len));
+            return Err(format!("{gone} of the first {first} hashes forgotten, of {} in all", self.len));
         }
         self.len -= gone as usize;
         (self.gone, self.forgotten_until) = (gone, forgotten_until);
@@ -157,7 +170,7 @@ impl RememberedIds {
     fn push(&mut self, hash: u64, day: u32, dated: u32) {
         let room_for_a_day = self.chunks.len() < MAX_DAY_CHUNKS;
         let goes_on =
-            |last: &&mut Chunk| last.hashes.len() < CHUNK_HASHES && (day <= last.day || !room_for_a_day);
+            |last: &&mut HashChunk| last.hashes.len() < CHUNK_HASHES && (day <= last.day || !room_for_a_day);
         match self.chunks.back_mut().filter(goes_on) {
             Some(last) => {
                 Arc::make_mut(&mut last.hashes).push(hash);
@@ -165,7 +178,7 @@ impl RememberedIds {
             }
             None => {
                 let day = self.chunks.back().map_or(day, |last| last.day.max(day));
-                self.chunks.push_back(Chunk { day, newest: dated, hashes: Arc::new(vec![hash]) });
+                self.chunks.push_back(HashChunk { day, newest: dated, hashes: Arc::new(vec![hash]) });
             }
         }
         self.len += 1;
@@ -261,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_is_restored_keeps_to_the_bounds() {
-        let chunk = |hashes: usize| Chunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) };
+        let chunk = |hashes: usize| HashChunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) };
         assert!(RememberedIds::default().restore(chunk(0)).is_err());
         assert!(RememberedIds::default().restore(chunk(CHUNK_HASHES + 1)).is_err());
         let mut many = RememberedIds::default();

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 
-/// A new key copies its shard: some 20 µs where there are 65,536 keys.
+/// How many shards there are. A new key copies its shard, which takes some 20 µs where there are 65,536
+/// keys.
 const SHARDS: usize = 64;
 
 type Shard<K, V> = HashMap<K, Arc<V>, FixedState>;
 
-/// Keys with values that change in place. Only the one writer may call what changes keys.
+/// Keys with values that change in place. Only the one writer may call what adds or removes keys.
 pub(super) struct SharedMap<K, V> {
     shards: Box<[ArcSwap<Shard<K, V>>]>,
 }
@@ -37,7 +38,7 @@ impl<K: Copy + Eq + Hash, V> SharedMap<K, V> {
         shard.store(Arc::new(next));
     }
 
-    /// Takes away all that need not stay; walks all.
+    /// Removes all keys that need not stay; walks all of them.
     pub(super) fn retain(&self, stays: impl Fn(&K) -> bool) {
         for shard in &self.shards {
             let now = shard.load();

@@ -8,56 +8,57 @@ use foldhash::fast::FixedState;
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
 
-/// Rows at most, over all days.
+/// The most tallies, over all days.
 pub const MAX_TALLIES: usize = 262_144;
-/// Days before the newest that are counted day by day; what is older is counted together as day [`EARLIER`].
+/// How many days before the newest are counted day by day. Older ones are counted together as day
+/// [`EARLIER`].
 pub const TALLY_DAYS: u16 = 90;
-/// The day of all that was earlier.
+/// The day under which everything earlier is counted.
 pub const EARLIER: u16 = 0;
 
 /// What is counted together within a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TallyKey {
-    /// The offer.
+    /// Which offer it is of.
     pub offer: OfferNumber,
-    /// Placement and channel.
+    /// On which placement and channel.
     pub place: PlaceNumber,
-    /// The number of the arm plus one; 0 for all, under whatever arm or none.
+    /// The number of the arm plus one; 0 for the total over all arms and none.
     pub arm: u16,
 }
 
 impl TallyKey {
-    /// Of everything, or of one arm.
+    /// The key of the total, or of one arm.
     pub fn new(offer: OfferNumber, place: PlaceNumber, arm: Option<ArmNumber>) -> TallyKey {
         TallyKey { offer, place, arm: arm.map_or(0, |arm| arm.0.saturating_add(1)) }
     }
 
-    /// The arm, if it is of one.
+    /// The arm this is of; `None` for the total.
     pub fn arm(self) -> Option<ArmNumber> {
         self.arm.checked_sub(1).map(ArmNumber)
     }
 }
 
-/// How often.
+/// How often each outcome happened, and what it was worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// By [`OutcomeKind::index`].
-    pub outcomes: [u64; 4],
-    /// What they were worth, in thousandths.
+    /// How often each happened, by [`OutcomeKind::index`].
+    pub outcomes: [u64; OutcomeKind::COUNT],
+    /// What these outcomes were worth, in thousandths.
     pub value: i64,
 }
 
-/// A row of all days.
+/// A tally with its day since 1970, or [`EARLIER`].
 pub type TallyRow = (u16, TallyKey, Tally);
 
 type Day = HashMap<TallyKey, Tally, FixedState>;
 
-/// All of it. A clone is cheap: days are shared until they change.
+/// The tallies of all days. A clone is cheap: days are shared until they change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tallies {
     days: BTreeMap<u16, Arc<Day>>,
     len: usize,
-    /// Outcomes for which there was no row any more.
+    /// Outcomes that had no room for a tally.
     uncounted: u64,
 }
 
@@ -71,22 +72,22 @@ impl Tally {
 }
 
 impl Tallies {
-    /// Every row with its day since 1970 in UTC, or [`EARLIER`], day by day.
+    /// Every tally with its day since 1970 in UTC, or [`EARLIER`], day by day.
     pub fn rows(&self) -> impl Iterator<Item = TallyRow> {
         self.days.iter().flat_map(|(day, rows)| rows.iter().map(|(key, tally)| (*day, *key, *tally)))
     }
 
-    /// How many rows there are.
+    /// How many tallies there are.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there is no tally.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Outcomes that were not counted, because there was no room for another row.
+    /// How many outcomes were not counted, because there was no room for another tally.
     pub fn uncounted(&self) -> u64 {
         self.uncounted
     }
@@ -105,17 +106,19 @@ impl Tallies {
         }
     }
 
-    /// Takes over rows as they were kept.
+    /// Takes over the tallies that a snapshot kept.
     ///
     /// # Errors
-    /// A sentence: there are too many, or one is there twice.
+    /// A sentence: there are too many, or one occurs twice.
     pub(super) fn restore(&mut self, rows: Vec<TallyRow>) -> Result<(), String> {
         for (day, key, tally) in rows {
             if self.len >= MAX_TALLIES {
                 return Err(format!("more than {MAX_TALLIES} tallies"));
             }
             if Arc::make_mut(self.days.entry(day).or_default()).insert(key, tally).is_some() {
-                return Err(format!("the tally of {key:?} on day {day} is there twice"));
+                let TallyKey { offer, place, arm } = key;
+                let key = format!("offer {}, place {}, arm {arm}, day {day}", offer.0, place.0);
+                return Err(format!("the tally of {key} occurs twice"));
             }
             self.len += 1;
         }
@@ -126,7 +129,7 @@ impl Tallies {
         self.uncounted = uncounted;
     }
 
-    /// Adds to a row; false if there is no room for it.
+    /// Adds to a tally; false if there is no room for it.
     fn add(&mut self, day: u16, key: TallyKey, tally: &Tally) -> bool {
         if let Some(rows) = self.days.get_mut(&day)
             && let Some(row) = Arc::make_mut(rows).get_mut(&key)
@@ -141,7 +144,7 @@ impl Tallies {
                 _ => return false,
             }
         }
-        // Merging may have made its row, if it is of earlier days.
+        // Merging a day may have made this tally, if it is of earlier days.
         let rows = Arc::make_mut(self.days.entry(day).or_default());
         let before = rows.len();
         rows.entry(key).or_default().add(tally);
@@ -157,7 +160,7 @@ impl Tallies {
         }
     }
 
-    /// Counts a day among those that were earlier.
+    /// Moves what was counted on a day to [`EARLIER`].
     fn merge(&mut self, day: u16) {
         let Some(rows) = self.days.remove(&day) else { return };
         let earlier = Arc::make_mut(self.days.entry(EARLIER).or_default());

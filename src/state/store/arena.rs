@@ -1,16 +1,18 @@
-//! Rows of atomic words in chunks, each row under its own sequence lock: one writer, any number of readers, no
-//! `unsafe`, and no waiting for the writer.
+//! Rows of atomic words in chunks, each row under its own sequence lock. There is one writer and any
+//! number of readers, no `unsafe`, and the writer never waits.
 //!
 //! ```text
-//! chunk   first band, rows of 1 + 12 words     next band, rows of 6 words (only once a row outgrew the first)
+//! chunk   first band, rows of 1 + 12 words     next band, rows of 6 words (once a row outgrew the first)
 //! row 0   sequence w0 w1 ... w11               w12 w13 ... w17
 //! row 1   sequence w0 w1 ... w11               w12 w13 ... w17
 //! ```
 //!
-//! The sequence is odd while the writer is inside the row; its next bit tells whether a customer owns the row, so that who
-//! goes through the rows needs no map to know; the next 16 bits are the row's length, so that nobody touches what a short row
-//! does not use of the bands that a long one needs. What is beyond a row's length is zero. The orderings are those of
-//! H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.
+//! The sequence is odd while the writer is inside the row. Its next bit says whether a customer owns
+//! the row, so a scan of the rows needs no map. The next 16 bits are the row's length, so a short row
+//! costs no look into bands that only long rows need. What is beyond a row's length is zero.
+//!
+//! The orderings of memory accesses are those of H.-J. Boehm, "Can seqlocks get along with programming
+//! language memory models?", MSPC 2012.
 
 use std::iter;
 use std::sync::OnceLock;
@@ -25,49 +27,52 @@ use crate::customer::row::Row;
 const ROWS_PER_CHUNK: usize = 1 << 16;
 const MAX_CHUNKS: usize = 1 << 12;
 
-/// Slots there can be: 268,435,456.
+/// How many slots there can be: 268,435,456.
 pub(super) const MAX_SLOTS: usize = ROWS_PER_CHUNK * MAX_CHUNKS;
 
-/// A reader that met a writer looks again this often before it gives up its turn. A row is written in some 20 ns, so a
-/// writer still there after this many looks was most likely put off its core.
+/// How often a reader that meets the writer looks again before it yields its core. A row is written in
+/// some 20 ns, so a writer who is still there was most likely put off its own core.
 const LOOKS_BEFORE_YIELD: u32 = 64;
 
-// The parts of a sequence: the writer is inside, a customer owns the row, the row's words, and what each write adds.
+// The parts of a sequence: the writer is inside, a customer owns the row, the row's length in words,
+// and what each write adds.
 const WRITING: u64 = 1;
 const OWNED: u64 = 2;
 const LENGTH_SHIFT: u32 = 2;
 const LENGTH_BITS: u32 = 16;
 const STEP: u64 = 1 << (LENGTH_SHIFT + LENGTH_BITS);
 
-/// Words of one row at most.
+/// The most words of one row.
 const MAX_LENGTH: usize = (1 << LENGTH_BITS) - 1;
 
-/// Words of a further band at least. Rows grow by a contact at a time: five of them and one to come take 6 words and one
-/// cache line or two.
+/// The fewest words of a further band. Rows grow by one contact at a time. Five contacts and one to
+/// come take 6 words, in one cache line or two.
 const MIN_BAND_WORDS: usize = 6;
 
-/// What the system hands out at a time; memory that is untouched costs nothing, a page touched costs all of it.
+/// Bytes that the system hands out at a time. Untouched memory costs nothing, and a page that is
+/// touched costs all of it.
 const PAGE_BYTES: usize = 4096;
 
-/// Words of a cache line.
+/// How many words a cache line has.
 const LINE_WORDS: usize = 64 / size_of::<u64>();
 
-/// All rows. A slot names one; who owns which is the map's business. Only the one writer may call what writes.
+/// The rows of all slots. The map says who owns which slot. Only the one writer may call what writes.
 pub(super) struct Arena {
-    // A fixed table, so that readers find a chunk without a lock while others are added.
-    chunks: Box<[OnceLock<Chunk>]>,
+    // A table of fixed length, so that readers find a chunk without a lock while others are added.
+    chunks: Box<[OnceLock<RowChunk>]>,
 }
 
 /// The rows of [`ROWS_PER_CHUNK`] slots.
-struct Chunk {
-    /// Slots ever opened, from the front; the rest was never touched.
+struct RowChunk {
+    /// How many slots were ever opened, from the front. The rest was never touched.
     used: AtomicU32,
     /// The sequence and the first words of each row.
     band: Band,
 }
 
-/// The same stretch of words of every row of a chunk. A row that grows goes on in the next band and never moves: a
-/// moved row would leave a hole that no row of the new length fits, in the end a second copy of all rows.
+/// The same stretch of words of every row of a chunk. A row that grows goes on in the next band and
+/// never moves. A moved row would leave a hole that no row of the new length fits, and in the end there
+/// would be a second copy of all rows.
 struct Band {
     words: Box<[AtomicU64]>,
     stride: usize,
@@ -75,8 +80,8 @@ struct Band {
     touched: Touched,
 }
 
-/// Which pages of a further band rows have come to, a bit each, and how many these are. Rows that never grew leave theirs
-/// to the system.
+/// Which pages of a further band hold parts of rows, a bit each, and how many do. The others stay with
+/// the system.
 struct Touched {
     pages: Box<[AtomicU64]>,
     count: AtomicUsize,
@@ -87,16 +92,16 @@ impl Arena {
         Arena { chunks: iter::repeat_with(OnceLock::new).take(MAX_CHUNKS).collect() }
     }
 
-    /// Makes `slot` usable for a row of `words` words. Slots are first opened in the order 0, 1, 2, ...; a chunk's
-    /// first one decides how long rows its first band takes.
+    /// Makes `slot` usable for a row of `words` words. Slots are first opened in the order 0, 1, 2, ...
+    /// The first slot of a chunk decides how long the rows of its first band are.
     pub(super) fn open(&self, slot: u32, words: usize) -> Result<(), Full> {
         let chunk = self.chunk_or_new(slot, words)?;
         chunk.used.fetch_max(offset(slot) as u32 + 1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Writes the row of a slot that nobody else opens or writes; [`opened`](Arena::opened) has to follow. For several
-    /// threads at once, which must not meet at a common counter.
+    /// Writes the row of a slot that nobody else opens or writes; [`opened`](Arena::opened) has to
+    /// follow. For several threads at once, so there is no counter for all of them to wait for.
     pub(super) fn place(&self, slot: u32, words: usize, row: &[u64]) -> Result<(), Full> {
         let chunk = self.chunk_or_new(slot, words)?;
         chunk.fit(row.len())?;
@@ -112,12 +117,12 @@ impl Arena {
         }
     }
 
-    fn chunk_or_new(&self, slot: u32, words: usize) -> Result<&Chunk, Full> {
+    fn chunk_or_new(&self, slot: u32, words: usize) -> Result<&RowChunk, Full> {
         let cell = self.chunks.get(slot as usize / ROWS_PER_CHUNK).ok_or(Full)?;
         if cell.get().is_none() {
-            // Whoever comes second drops what it made; it is untouched memory.
+            // Of two threads, the second drops the chunk it made. That is untouched memory.
             let first = Band::new(words.checked_add(1).ok_or(Full)?)?;
-            let _ = cell.set(Chunk { used: AtomicU32::new(0), band: first });
+            let _ = cell.set(RowChunk { used: AtomicU32::new(0), band: first });
         }
         cell.get().ok_or(Full)
     }
@@ -127,7 +132,8 @@ impl Arena {
         self.chunk(slot).map_or(Err(Full), |chunk| chunk.fit(words))
     }
 
-    /// Overwrites the row of `slot`, which fits `row`: first its words, then zeros to where it ended before.
+    /// Overwrites the row of `slot`, which is long enough: first the words of `row`, then zeros to
+    /// where the old row ended.
     pub(super) fn write(&self, slot: u32, row: &[u64]) {
         if let Some(chunk) = self.chunk(slot) {
             debug_assert!(row.len() <= chunk.words());
@@ -135,15 +141,15 @@ impl Arena {
         }
     }
 
-    /// Zeroes the row of `slot`, which nobody owns any more.
+    /// Zeroes the row of `slot`, which no customer owns any more.
     pub(super) fn clear(&self, slot: u32) {
         if let Some(chunk) = self.chunk(slot) {
             chunk.write(offset(slot), &[], 0);
         }
     }
 
-    /// Fills `batch` with these words of the rows from `first` on, a multiple of [`BATCH_ROWS`]; false when there were
-    /// never customers there.
+    /// Fills `batch` with these words of the rows from `first` on, a multiple of [`BATCH_ROWS`]. False
+    /// if no slot there was ever opened.
     pub(super) fn gather(&self, first: usize, words: &[usize], batch: &mut Batch) -> bool {
         let chunk = self.chunks.get(first / ROWS_PER_CHUNK).and_then(OnceLock::get);
         let used = chunk.map_or(0, |chunk| chunk.used.load(Ordering::Relaxed) as usize);
@@ -179,8 +185,8 @@ impl Arena {
         }
     }
 
-    /// Looks into every cache line of a row's first band, so that it is near when it is read: many such looks, none of which
-    /// depends on another, go to memory at once.
+    /// Looks into every cache line of a row's first band, to bring it into the cache. Such looks do not
+    /// depend on each other, so many go to memory at once.
     pub(super) fn touch(&self, slot: u32) -> u64 {
         let Some(chunk) = self.chunk(slot) else { return 0 };
         let row = chunk.band.row(offset(slot));
@@ -190,7 +196,7 @@ impl Arena {
             .fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
     }
 
-    /// Looks into what a row that has grown has in further bands; quick after [`touch`](Arena::touch).
+    /// Looks into the further bands of a row that has grown; quick after [`touch`](Arena::touch).
     pub(super) fn touch_further(&self, slot: u32) -> u64 {
         let Some(chunk) = self.chunk(slot) else { return 0 };
         let length = length(chunk.sequence(offset(slot)).load(Ordering::Relaxed));
@@ -200,19 +206,19 @@ impl Arena {
             .fold(0, |all, (first, last)| all ^ first.load(Ordering::Relaxed) ^ last.load(Ordering::Relaxed))
     }
 
-    /// Slots that were opened.
+    /// How many slots were ever opened.
     pub(super) fn slots(&self) -> usize {
-        let used = |chunk: &Chunk| chunk.used.load(Ordering::Relaxed) as usize;
+        let used = |chunk: &RowChunk| chunk.used.load(Ordering::Relaxed) as usize;
         self.chunks.iter().map_while(OnceLock::get).map(used).sum()
     }
 
-    /// Bytes of the pages touched, and of the table.
+    /// Bytes of the pages that were touched, and of the table of chunks.
     pub(super) fn bytes(&self) -> usize {
-        let rows: usize = self.chunks.iter().map_while(OnceLock::get).map(Chunk::bytes).sum();
+        let rows: usize = self.chunks.iter().map_while(OnceLock::get).map(RowChunk::bytes).sum();
         rows + size_of_val(&*self.chunks)
     }
 
-    fn chunk(&self, slot: u32) -> Option<&Chunk> {
+    fn chunk(&self, slot: u32) -> Option<&RowChunk> {
         self.chunks.get(slot as usize / ROWS_PER_CHUNK)?.get()
     }
 }
@@ -222,7 +228,7 @@ fn lane(sequence: u64) -> u32 {
     ((sequence & OWNED) as u32 >> OWNED.trailing_zeros()).wrapping_neg()
 }
 
-/// Words of the row with this sequence.
+/// How many words the row with this sequence has.
 fn length(sequence: u64) -> usize {
     (sequence >> LENGTH_SHIFT) as usize & MAX_LENGTH
 }
@@ -231,10 +237,10 @@ fn offset(slot: u32) -> usize {
     slot as usize % ROWS_PER_CHUNK
 }
 
-impl Chunk {
-    /// Words that a row has room for.
+impl RowChunk {
+    /// For how many words a row has room.
     fn words(&self) -> usize {
-        self.band.chain().map(|band| band.stride).sum::<usize>() - 1 // the sequence
+        self.band.chain().map(|band| band.stride).sum::<usize>() - 1 // less the sequence
     }
 
     fn fit(&self, words: usize) -> Result<(), Full> {
@@ -246,12 +252,13 @@ impl Chunk {
             if words <= have {
                 return Ok(());
             }
-            // Twice as much beyond the first band as there is: seven bands more take 384 words, as many as a row with all
-            // its contacts needs. It costs no memory that rows do not use, but for the rest of pages.
+            // Each new band doubles what lies beyond the first. Seven bands more take 384 words, as
+            // many as a row with all its contacts needs. Rows that do not use them cost no memory,
+            // except for the rest of a page.
             let beyond = have + 1 - self.band.stride;
             let band = Box::new(Band::new((words - have).max(beyond).max(MIN_BAND_WORDS))?);
             if let Some(last) = self.band.chain().last() {
-                let _ = last.next.set(band); // while loading, another thread may be faster, so look again
+                let _ = last.next.set(band); // while loading, another thread may come first, so look again
             }
         }
     }
@@ -281,7 +288,7 @@ impl Chunk {
                 break;
             }
         }
-        let length = (row.len() as u64) << LENGTH_SHIFT; // `fit` has seen to it
+        let length = (row.len() as u64) << LENGTH_SHIFT; // `fit` made sure that it is in bounds
         sequence
             .store((before / STEP).wrapping_add(1).wrapping_mul(STEP) | length | owned, Ordering::Release);
     }
@@ -303,8 +310,8 @@ impl Chunk {
         });
     }
 
-    /// Each step over many rows, so that the steps are short loops: first all sequences, then word by word, and then the
-    /// sequences again. They only grow, so if their sum is the same, each of them is.
+    /// Reads words of many rows in short loops: first all sequences, then word by word, and then the
+    /// sequences again. Sequences only grow, so if their sum is the same, each of them is.
     fn gather(&self, first: usize, rows: usize, words: &[usize], batch: &mut Batch) {
         batch.touched = self.band.touch(first, rows);
         batch.owned[rows..].fill(0);
@@ -346,9 +353,9 @@ impl Chunk {
         }
     }
 
-    /// The band of a word, and where in its rows the word is.
+    /// The band that a word is in, and its place in a row of that band.
     fn place(&self, word: usize) -> Option<(&Band, usize)> {
-        let mut at = word + 1; // the sequence
+        let mut at = word + 1; // behind the sequence
         for band in self.band.chain() {
             if at < band.stride {
                 return Some((band, at));
@@ -358,7 +365,7 @@ impl Chunk {
         None
     }
 
-    /// Calls `copy` with the row's length until no writer came in between; the sequence it found.
+    /// Calls `copy` with the row's length until no writer came in between. Returns the row's sequence.
     fn look(&self, offset: usize, mut copy: impl FnMut(usize)) -> u64 {
         let sequence = self.sequence(offset);
         let mut looks = 0;
@@ -375,7 +382,8 @@ impl Chunk {
         }
     }
 
-    /// The first `length` words of a row as they are now, band by band; only the sequence tells whether they belong together.
+    /// The first `length` words of a row as they are now, band by band. Only the sequence shows whether
+    /// they belong together.
     fn bands(&self, offset: usize, mut length: usize) -> impl Iterator<Item = &[AtomicU64]> {
         self.band.chain().enumerate().map_while(move |(at, band)| {
             if length == 0 {
@@ -406,7 +414,7 @@ impl Band {
         Ok(Band { words, stride, next: OnceLock::new(), touched: Touched::new(length) })
     }
 
-    /// This band and those after it.
+    /// This band and all further ones.
     fn chain(&self) -> impl Iterator<Item = &Band> {
         iter::successors(Some(self), |band| band.next.get().map(|next| &**next))
     }
@@ -415,13 +423,14 @@ impl Band {
         &self.words[offset * self.stride..][..self.stride]
     }
 
-    /// Looks into every cache line of these rows, front to back: that is how memory is fastest.
+    /// Looks into every cache line of these rows from front to back, which is the order in which memory
+    /// is fastest.
     fn touch(&self, first: usize, rows: usize) -> u64 {
         let words = &self.words[first * self.stride..][..rows * self.stride];
         words.iter().step_by(LINE_WORDS).fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
     }
 
-    /// The word at this place of each of `rows` rows from `first` on.
+    /// The word at this place in each of `rows` rows from `first` on.
     fn column(&self, first: usize, rows: usize, at: usize) -> impl Iterator<Item = &AtomicU64> {
         let rows = &self.words[first * self.stride..][..rows * self.stride];
         rows.chunks_exact(self.stride).map(move |row| &row[at])
@@ -429,7 +438,7 @@ impl Band {
 }
 
 impl Touched {
-    /// For a band of so many words.
+    /// Nothing touched, in a band of `words` words.
     fn new(words: usize) -> Touched {
         let pages = (words * size_of::<u64>()).div_ceil(PAGE_BYTES);
         let pages = iter::repeat_with(|| AtomicU64::new(0)).take(pages.div_ceil(64)).collect();

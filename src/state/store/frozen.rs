@@ -1,17 +1,23 @@
 //! All customers as they were at one moment, while the writer goes on.
 //!
-//! A *part* is the customers of one shard of the map. Before the writer changes a customer for the first time since the
-//! freeze, it preserves the old row, or that there was none, unless the part has been taken. [`Frozen`] takes a part so:
+//! A *part* is the customers of one shard of the map. Before the writer changes a customer for the
+//! first time since the freeze, it preserves the old row, or that there was none. It need not once the
+//! part has been taken. [`FrozenCustomers`] takes a part in four steps:
 //!
-//! 1. under the shard's read lock, copy who is in it and in which slot;
-//! 2. without a lock, read those rows;
-//! 3. under the lock of what is preserved, take what is preserved of the part and mark the part as taken;
-//! 4. of customers preserved, give the old row, or nothing, whatever was read; of all others what was read.
+//! 1. Under the shard's read lock, copy who is in it and in which slot.
+//! 2. Without a lock, read those rows.
+//! 3. Under the lock of what is preserved, take what is preserved of the part, and mark the part as
+//!    taken.
+//! 4. For preserved customers, give the old row, or nothing, whatever was read. For all others, give
+//!    what was read.
 //!
-//! Why that is the state at the freeze: whoever changes between the freeze and (3) was preserved before the change, so
-//! (4) does not use what was read, which may be torn between two customers of one slot. Whoever was not preserved
-//! before (3) is changed only after the writer found the part taken, hence after (1) and (2), which saw it as it was at
-//! the freeze. The lock of (3) orders the two.
+//! # Why that is the state at the freeze
+//! A customer who changes between the freeze and step 3 was preserved before the change. Step 4 does
+//! not use what was read of them, which may be torn between two customers of one slot.
+//!
+//! A customer who was not preserved before step 3 changes only after the writer found the part taken.
+//! That is after steps 1 and 2, which saw the customer as at the freeze. The lock of step 3 puts the
+//! two in order.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,20 +30,22 @@ use super::{Customers, CustomersWriter, SHARDS};
 use crate::customer::id::CustomerId;
 use crate::customer::row::Row;
 
-/// Bytes preserved at most, if that is more than the share of the store below.
+/// How many bytes may be preserved at least, even if the share below is smaller.
 const MIN_PRESERVED_BYTES: usize = 48 << 20;
-/// Of the store's bytes, one in so many: with the buffers of whoever takes the view, less than a twentieth.
+/// How many bytes may be preserved: one in this many of the store's bytes. With the buffers of whoever
+/// reads the view, that is less than a twentieth.
 const PRESERVED_SHARE: usize = 32;
 
-/// What a preserved customer takes besides its words and a long id: its entry in a table that is half full, and what
-/// the allocator adds.
+/// Bytes that a preserved customer takes besides their words and a long id: an entry in a table that is
+/// half full, and what the allocator adds.
 const ENTRY_BYTES: usize = 2 * size_of::<(CustomerId, Option<Box<[u64]>>)>() + 16;
 
-/// Rows that are fetched from memory at once: few enough that all stay in the first cache.
+/// How many rows are fetched from memory at once. All of them stay in the first-level cache.
 const ROWS_AHEAD: usize = 128;
 
-/// All customers as they were at [`CustomersWriter::freeze`]. Dropping it ends the freeze and frees everything.
-pub struct Frozen {
+/// All customers as they were at [`CustomersWriter::freeze`]. Dropping it ends the freeze and frees
+/// everything.
+pub struct FrozenCustomers {
     shared: Arc<Customers>,
     preserved: Arc<Preserved>,
     customers: usize,
@@ -45,9 +53,9 @@ pub struct Frozen {
     slots: Vec<u32>, // of the part being read
 }
 
-/// The customers of one shard, at the freeze. Customers of later parts are in other shards.
+/// The customers of one shard, as they were at the freeze.
 #[derive(Default)]
-pub struct Part {
+pub struct FrozenPart {
     ids: Vec<CustomerId>,
     ends: Vec<usize>,
     words: Vec<u64>,
@@ -60,11 +68,11 @@ pub struct GivenUp;
 /// The old rows of customers that changed since the freeze.
 pub(super) struct Preserved(Mutex<Old>);
 
-/// Old rows of one part, or that there was none.
+/// The old rows of one part; `None` for a customer who was not known.
 type OldRows = HashMap<CustomerId, Option<Box<[u64]>>, FixedState>;
 
 struct Old {
-    /// Parts below were taken; nobody needs their old rows any more.
+    /// Parts below this one were taken. Their old rows are needed no more.
     taken: usize,
     parts: Vec<OldRows>,
     bytes: usize,
@@ -73,10 +81,11 @@ struct Old {
 }
 
 impl CustomersWriter {
-    /// A view of all customers as they are now; `None` while another one lives. Writing goes on at once: it preserves
-    /// each row that it changes first, up to the larger of 48 MiB and 1/32 of the store's bytes. When there is
-    /// more to preserve, the view is given up; the writer never waits for it.
-    pub fn freeze(&mut self) -> Option<Frozen> {
+    /// A view of all customers as they are now; `None` while another one lives. Writing goes on at
+    /// once, and first preserves each row that it changes. It preserves up to 48 MiB or 1/32 of the
+    /// store's bytes, whichever is more. Beyond that the view is given up; the writer never waits for
+    /// it.
+    pub fn freeze(&mut self) -> Option<FrozenCustomers> {
         if self.frozen.as_ref().is_some_and(|frozen| frozen.strong_count() > 0) {
             return None;
         }
@@ -85,16 +94,16 @@ impl CustomersWriter {
         Some(self.freeze_keeping(most))
     }
 
-    fn freeze_keeping(&mut self, most: usize) -> Frozen {
+    fn freeze_keeping(&mut self, most: usize) -> FrozenCustomers {
         let parts = (0..SHARDS).map(|_| HashMap::default()).collect();
         let old = Old { taken: 0, parts, bytes: 0, most, given_up: false };
         let preserved = Arc::new(Preserved(Mutex::new(old)));
         self.frozen = Some(Arc::downgrade(&preserved));
         let (shared, customers) = (self.shared.clone(), self.shared.len());
-        Frozen { shared, preserved, customers, next: 0, slots: Vec::new() }
+        FrozenCustomers { shared, preserved, customers, next: 0, slots: Vec::new() }
     }
 
-    /// Preserves `customer` as it is now, if it is its first change since the freeze.
+    /// Preserves `customer` as they are now, if this is their first change since the freeze.
     #[cold]
     pub(super) fn preserve(&mut self, customer: &CustomerId) {
         let Some(preserved) = self.frozen.as_ref().and_then(Weak::upgrade) else {
@@ -110,7 +119,7 @@ impl CustomersWriter {
 }
 
 impl Preserved {
-    /// Keeps the row of `customer`, of this part, unless it is kept or the part is taken.
+    /// Keeps the row of `customer`, who is in this part, unless it is kept or the part was taken.
     fn keep(&self, part: usize, customer: &CustomerId, row: impl FnOnce() -> Option<Box<[u64]>>) {
         let mut old = self.lock();
         if part < old.taken || old.given_up || old.parts[part].contains_key(customer) {
@@ -119,7 +128,7 @@ impl Preserved {
         let row = row();
         old.bytes += entry_bytes(customer, row.as_deref());
         old.parts[part].insert(customer.clone(), row);
-        // What is kept goes with the view, in a thread that has the time to free it.
+        // What is kept is freed together with the view, by a thread that has time for it.
         old.given_up = old.bytes > old.most;
     }
 
@@ -132,22 +141,23 @@ fn entry_bytes(customer: &CustomerId, row: Option<&[u64]>) -> usize {
     ENTRY_BYTES + customer.heap_bytes() + row.map_or(0, size_of_val)
 }
 
-impl Frozen {
+impl FrozenCustomers {
     /// How many customers there are in all parts.
     pub fn customers(&self) -> usize {
         self.customers
     }
 
-    /// What decides in which part a customer is, for [`Loader::new`](super::Loader::new).
+    /// The seed that decides in which part a customer is, for [`Loader::new`](super::Loader::new).
     pub fn seed(&self) -> u64 {
         self.shared.seed
     }
 
-    /// Puts the next part that is not empty into `part`, whatever that held; false after the last.
+    /// Puts the next part that is not empty into `part`, in place of what it held. False after the last
+    /// part.
     ///
     /// # Errors
-    /// [`GivenUp`]: what came before is of no use without the rest.
-    pub fn next_part(&mut self, part: &mut Part) -> Result<bool, GivenUp> {
+    /// [`GivenUp`]; the parts before are of no use without the rest.
+    pub fn next_part(&mut self, part: &mut FrozenPart) -> Result<bool, GivenUp> {
         part.clear();
         while part.ids.is_empty() && self.next < SHARDS {
             self.read_part(part);
@@ -160,8 +170,9 @@ impl Frozen {
         Ok(!part.ids.is_empty())
     }
 
-    fn read_part(&mut self, part: &mut Part) {
-        // The guard lives to the end of the statement: only the writer adding or erasing in this shard waits, no reader.
+    fn read_part(&mut self, part: &mut FrozenPart) {
+        // The guard lives to the end of the statement. Only adding and erasing in this shard waits, and
+        // no reader does.
         let listed = self.shared.slots.shards()[self.next].read().clone();
         part.clear();
         self.slots.clear();
@@ -191,9 +202,9 @@ impl Frozen {
     }
 }
 
-/// What was read, with what was preserved in place of it.
-fn overlaid(read: &Part, mut preserved: OldRows) -> Part {
-    let mut part = Part::default();
+/// The part that was read, with what was preserved in place of what was read.
+fn overlaid(read: &FrozenPart, mut preserved: OldRows) -> FrozenPart {
+    let mut part = FrozenPart::default();
     for (id, row) in read.iter() {
         match preserved.remove(id) {
             None => part.push(id.clone(), row),
@@ -209,7 +220,7 @@ fn overlaid(read: &Part, mut preserved: OldRows) -> Part {
     part
 }
 
-impl Part {
+impl FrozenPart {
     /// The customers with their words, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&CustomerId, &[u64])> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -231,7 +242,7 @@ impl Part {
 
 impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("more was written meanwhile than may be kept aside; the next attempt may fare better")
+        f.write_str("too much was written while the snapshot was taken; the next attempt may succeed")
     }
 }
 
@@ -252,7 +263,7 @@ mod tests {
         CustomerId::new(&format!("c-{number}")).unwrap()
     }
 
-    /// A writer, and plainly what it should hold.
+    /// A writer, and a plain map of what it should hold.
     struct Pair {
         writer: CustomersWriter,
         model: Model,
@@ -272,9 +283,9 @@ mod tests {
         }
     }
 
-    /// Adds up to `parts` parts of `frozen` to `seen`; whether there may be more.
-    fn drain(frozen: &mut Frozen, parts: usize, seen: &mut Model) -> bool {
-        let mut part = Part::default();
+    /// Adds up to `parts` parts of `frozen` to `seen`. Returns whether there may be more.
+    fn drain(frozen: &mut FrozenCustomers, parts: usize, seen: &mut Model) -> bool {
+        let mut part = FrozenPart::default();
         for _ in 0..parts {
             if !frozen.next_part(&mut part).unwrap() {
                 return false;
@@ -312,7 +323,7 @@ mod tests {
         #[test]
         fn a_frozen_view_is_the_state_at_the_freeze(steps in steps()) {
             let mut pair = Pair::new();
-            let mut view: Option<(Frozen, Model, Model)> = None;
+            let mut view: Option<(FrozenCustomers, Model, Model)> = None;
             for step in steps.into_iter().chain([Step::Drain(SHARDS)]) {
                 match step {
                     Step::Put(who, row) => pair.put(who, row),
@@ -336,7 +347,7 @@ mod tests {
         }
     }
 
-    /// Not zero at its end, and growing past the first band and back.
+    /// A row without zeros at its end, of one band or two.
     fn row(who: usize, version: usize) -> Vec<u64> {
         (0..3 + version % 30).map(|at| (who << 32 | version << 8 | at | 1) as u64).collect()
     }
@@ -347,7 +358,7 @@ mod tests {
         let views_drained = crate::testing::rounds(2, 8);
         let mut pair = Pair::new();
         (0..CUSTOMERS).for_each(|who| pair.put(who, row(who, 0)));
-        let (to_drain, views) = sync_channel::<(Frozen, Model)>(0);
+        let (to_drain, views) = sync_channel::<(FrozenCustomers, Model)>(0);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for (mut frozen, expected) in views.iter().take(views_drained) {
@@ -379,7 +390,7 @@ mod tests {
         let mut frozen = writer.freeze_keeping(10_000);
         assert!(writer.freeze().is_none());
         (0..1000).for_each(|who| writer.put(&id(who), &[2; 12]).unwrap());
-        assert_eq!(frozen.next_part(&mut Part::default()), Err(GivenUp));
+        assert_eq!(frozen.next_part(&mut FrozenPart::default()), Err(GivenUp));
         drop(frozen);
         let mut frozen = writer.freeze_keeping(10_000);
         let mut seen = Model::new();

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use super::{Customers, CustomersWriter, Full, MAX_CUSTOMERS, trimmed};
 use crate::customer::id::CustomerId;
 
-/// Takes customers into slots that the caller counts out, each of `0..customers` once, in any order and from any
-/// thread. Fast where neighbouring slots are of customers in few shards, as a frozen store hands them out.
+/// Puts customers into slots that the caller counts out: each of `0..customers` once, in any order and
+/// from any thread. It is fast where customers in neighbouring slots are in few shards, as a frozen
+/// store gives them.
 pub struct Loader {
     shared: Customers,
     row_words: usize,
@@ -16,55 +17,61 @@ pub struct Loader {
 
 /// Why a customer cannot be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadError {
-    /// There is no memory for it.
+pub enum LoaderError {
+    /// There is no memory for the customer.
     Full(Full),
     /// The id was loaded before.
     Twice,
-    /// The slot is not one of those that were announced, or not as many customers came.
+    /// The slot is not among those announced, or fewer customers came.
     Count,
 }
 
 impl Loader {
-    /// For `customers` customers, whose rows have `row_words` words from the start. Of those, `room_for` get room in the
-    /// map at once; where the number comes from outside, that bounds what is allocated for it.
+    /// A loader for `customers` customers, whose rows have room for `row_words` words. The map has room
+    /// for `room_for` of them at once. Where the number of customers comes from outside, that bounds
+    /// what is allocated.
     ///
     /// # Errors
-    /// More than [`MAX_CUSTOMERS`].
-    pub fn new(seed: u64, customers: usize, room_for: usize, row_words: usize) -> Result<Loader, LoadError> {
+    /// [`LoaderError::Full`] for more than [`MAX_CUSTOMERS`].
+    pub fn new(
+        seed: u64,
+        customers: usize,
+        room_for: usize,
+        row_words: usize,
+    ) -> Result<Loader, LoaderError> {
         if customers > MAX_CUSTOMERS {
-            return Err(LoadError::Full(Full));
+            return Err(LoaderError::Full(Full));
         }
         Ok(Loader { shared: Customers::new(seed, customers.min(room_for)), row_words, customers })
     }
 
-    /// Puts a customer into its slot.
+    /// Puts a customer into their slot.
     ///
     /// # Errors
-    /// [`LoadError`]. The store is of no use then.
-    pub fn put(&self, slot: u32, customer: CustomerId, row: &[u64]) -> Result<(), LoadError> {
+    /// [`LoaderError`]; the store is of no use then.
+    pub fn put(&self, slot: u32, customer: CustomerId, row: &[u64]) -> Result<(), LoaderError> {
         if slot as usize >= self.customers {
-            return Err(LoadError::Count);
+            return Err(LoaderError::Count);
         }
         let row = trimmed(row);
-        self.shared.arena.place(slot, row.len().max(self.row_words), row).map_err(LoadError::Full)?;
+        self.shared.arena.place(slot, row.len().max(self.row_words), row).map_err(LoaderError::Full)?;
         let heap = customer.heap_bytes();
         if heap > 0 {
             self.shared.id_bytes.fetch_add(heap, Ordering::Relaxed);
         }
         match self.shared.slots.insert(customer, slot) {
             None => Ok(()),
-            Some(_) => Err(LoadError::Twice),
+            Some(_) => Err(LoaderError::Twice),
         }
     }
 
-    /// The store, when all customers are in it.
+    /// The store with all customers in it.
     ///
     /// # Errors
-    /// [`LoadError::Count`] when they are not.
-    pub fn finish(self) -> Result<CustomersWriter, LoadError> {
+    /// [`LoaderError::Count`] if some are missing.
+    pub fn finish(self) -> Result<CustomersWriter, LoaderError> {
         if self.shared.slots.len() != self.customers {
-            return Err(LoadError::Count);
+            return Err(LoaderError::Count);
         }
         self.shared.arena.opened(self.customers);
         self.shared.customers.store(self.customers, Ordering::Relaxed);
@@ -75,17 +82,17 @@ impl Loader {
     }
 }
 
-impl fmt::Display for LoadError {
+impl fmt::Display for LoaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoadError::Full(full) => full.fmt(f),
-            LoadError::Twice => f.write_str("the same customer is there twice"),
-            LoadError::Count => f.write_str("there are not as many customers as announced"),
+            LoaderError::Full(full) => full.fmt(f),
+            LoaderError::Twice => f.write_str("a customer occurs twice"),
+            LoaderError::Count => f.write_str("there are more or fewer customers than announced"),
         }
     }
 }
 
-impl std::error::Error for LoadError {}
+impl std::error::Error for LoaderError {}
 
 #[cfg(test)]
 mod tests {
@@ -144,12 +151,12 @@ mod tests {
     fn what_is_loaded_must_be_what_was_announced() {
         let loader = Loader::new(7, 3, 0, 1).unwrap();
         assert_eq!(loader.put(0, id(0), &[1]), Ok(()));
-        assert_eq!(loader.put(3, id(3), &[1]), Err(LoadError::Count));
-        assert_eq!(loader.put(1, id(0), &[1]), Err(LoadError::Twice));
+        assert_eq!(loader.put(3, id(3), &[1]), Err(LoaderError::Count));
+        assert_eq!(loader.put(1, id(0), &[1]), Err(LoaderError::Twice));
         assert_eq!(loader.put(2, id(2), &[1; 70]), Ok(()));
-        assert_eq!(loader.finish().map(drop), Err(LoadError::Count));
-        assert!(matches!(Loader::new(7, MAX_CUSTOMERS + 1, 0, 1), Err(LoadError::Full(Full))));
+        assert_eq!(loader.finish().map(drop), Err(LoaderError::Count));
+        assert!(matches!(Loader::new(7, MAX_CUSTOMERS + 1, 0, 1), Err(LoaderError::Full(Full))));
         let loader = Loader::new(7, 1, 0, usize::MAX / 32).unwrap();
-        assert_eq!(loader.put(0, id(0), &[1]), Err(LoadError::Full(Full)));
+        assert_eq!(loader.put(0, id(0), &[1]), Err(LoaderError::Full(Full)));
     }
 }

@@ -1,51 +1,56 @@
-//! Giving up the end of a journal knowingly. The only thing that discards what was acknowledged; what it cuts is kept
+//! Giving up the end of a journal. Nothing else discards what was acknowledged. What is cut is kept
 //! beside, under names that end in `.cut-N`.
 
 use std::io;
 use std::path::Path;
 
 use super::verify::verify_disk;
-use super::{Kind, Refused, identity, lock, refused_snapshot, snapshots};
+use super::{lock, refused_snapshot, snapshots};
 use crate::storage::disk;
 use crate::storage::disk::Disk;
+use crate::storage::identity;
+use crate::storage::identity::Identity;
 use crate::storage::journal::append::Last;
 use crate::storage::journal::mark;
 use crate::storage::journal::mark::Mark;
 use crate::storage::journal::replay;
 use crate::storage::journal::replay::RecordSpan;
 use crate::storage::journal::segment;
+use crate::storage::refused::{Refused, RefusedKind};
 use crate::storage::snapshot;
 
-/// What stands in the name of a file that holds what was cut, before a number.
+/// Stands in the name of a file that holds what was cut, before a number.
 pub const CUT: &str = ".cut-";
-/// Copies of the same cut at most.
+/// The most copies of the same cut.
 const MAX_COPIES: u32 = 1_000;
 
-/// What was done.
+/// What a repair left, and where it put the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// The last record that is left. Less than was asked for if that would have left part of a submission.
+    /// The sequence of the last record that is left. It is less than asked for if that would have left
+    /// part of a submission.
     pub last: u64,
-    /// The files that hold what was cut.
+    /// The names of the files that hold what was cut.
     pub kept: Vec<String>,
 }
 
-/// Discards record `cut_at` and everything after it, snapshots that hold it included.
+/// Discards the record `cut_at` and everything after it, with the snapshots that hold it.
 ///
 /// # Errors
-/// When a start would succeed as it is, when a record before it is damaged too, or nothing is left to start from; nothing
-/// was changed then. When the system refuses: running it again goes on.
+/// [`Refused`] when a start would succeed as it is, when a record before is damaged too, or when
+/// nothing would be left to start from. Nothing was changed then. When the system refuses half-way,
+/// running it again goes on.
 pub fn repair(path: &Path, cut_at: u64) -> Result<Repaired, Refused> {
     repair_disk(&*lock(path)?, cut_at)
 }
 
 pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refused> {
     let Some(identity) = identity::read(disk)? else {
-        return Err(Refused::not_a_data_directory());
+        return Err(identity::missing());
     };
-    if verify_disk(disk, &|_| {})?.problems.iter().all(|problem| problem.kind == Kind::Spare) {
+    if verify_disk(disk, &|_| {})?.problems.iter().all(|problem| problem.kind == RefusedKind::Spare) {
         let what = "a start needs nothing that is damaged: there is nothing to give up".to_owned();
-        return Err(Refused::of_all(Kind::Io, what));
+        return Err(Refused::of_all(RefusedKind::Io, what));
     }
     let cut = match replay::locate(disk, &identity, cut_at)? {
         Some(place) => Cut { place, is_new: false },
@@ -60,12 +65,13 @@ pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refu
 /// Where the journal will end.
 struct Cut {
     place: RecordSpan,
-    /// In a segment that is to be made, because the one before is gone.
+    /// Whether that is in a segment that is still to be made, because the one before is gone.
     is_new: bool,
 }
 
-/// Without the segment before, the journal can go on behind a snapshot of the record before, or begin anew.
-fn begin_at(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> Result<Cut, Refused> {
+/// Where the journal ends if the segment before is gone: behind a snapshot of the record before, or at
+/// the very beginning.
+fn begin_at(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<Cut, Refused> {
     let sequence = cut_at - 1;
     let checksum = if sequence == 0 {
         0
@@ -79,8 +85,9 @@ fn begin_at(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> Resu
     Ok(Cut { place, is_new: true })
 }
 
-/// There must be something to start from before the cut: a whole snapshot with all records after it, or all records.
-fn check_basis(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> Result<(), Refused> {
+/// Makes sure that there is something to start from before the cut: a whole snapshot with all records
+/// after it, or all records.
+fn check_basis(disk: &dyn Disk, identity: &Identity, cut_at: u64) -> Result<(), Refused> {
     let oldest = segment::list(disk).ok().and_then(|firsts| firsts.first().copied()).unwrap_or(u64::MAX);
     let whole = |sequence: &u64| {
         *sequence < cut_at
@@ -91,26 +98,21 @@ fn check_basis(disk: &dyn Disk, identity: &identity::Identity, cut_at: u64) -> R
         return Ok(());
     }
     let what = format!(
-        "nothing would be left to start from: no whole snapshot before record {cut_at}, and no first record"
+        "nothing would be left to start from: no whole snapshot before record {cut_at}, and the first records are gone"
     );
-    Err(Refused::of_all(Kind::Damaged, what))
+    Err(Refused::of_all(RefusedKind::Damaged, what))
 }
 
 impl Cut {
-    /// Snapshots of records that are given up.
+    /// The sequences of the snapshots that are given up.
     fn snapshots(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
         let mut all = snapshots(disk).map_err(io::Error::other)?;
         all.retain(|sequence| *sequence > self.place.last.sequence);
         Ok(all)
     }
 
-    /// Puts aside what is given up, then cuts; the files that hold it.
-    fn make(
-        &self,
-        disk: &dyn Disk,
-        identity: &identity::Identity,
-        snapshots: &[u64],
-    ) -> io::Result<Vec<String>> {
+    /// Puts aside what is given up, then cuts. Returns the names of the files that hold it.
+    fn make(&self, disk: &dyn Disk, identity: &Identity, snapshots: &[u64]) -> io::Result<Vec<String>> {
         let Cut { place, is_new } = self;
         let mut kept = vec![];
         let name = segment::name(place.first);
@@ -129,7 +131,7 @@ impl Cut {
             let head = segment::SegmentHead { first: place.first, previous: place.last.checksum };
             drop(segment::create(disk, identity, head)?);
         }
-        // First the mark, which names what is given up; then what it named.
+        // First the mark, which names what is given up; then what it names.
         let mut mark = make_mark(disk, identity)?;
         mark.write_both(place.last.sequence, place.last.checksum)?;
         disk.sync()?;
@@ -141,7 +143,7 @@ impl Cut {
 }
 
 /// The mark, or a new one in place of one that is gone or damaged.
-fn make_mark(disk: &dyn Disk, identity: &identity::Identity) -> io::Result<Mark> {
+fn make_mark(disk: &dyn Disk, identity: &Identity) -> io::Result<Mark> {
     match Mark::open(disk, identity.salt()) {
         Ok(Some(mark)) => Ok(mark),
         Ok(None) => {
@@ -153,7 +155,7 @@ fn make_mark(disk: &dyn Disk, identity: &identity::Identity) -> io::Result<Mark>
     }
 }
 
-/// A durable copy of a file; its name.
+/// Makes a durable copy of a file. Returns the name of the copy.
 fn copy(disk: &dyn Disk, name: &str) -> io::Result<String> {
     let aside = unused(disk, name)?;
     let (from, to) = (disk.open(name)?, disk.create(&aside)?);
@@ -163,7 +165,7 @@ fn copy(disk: &dyn Disk, name: &str) -> io::Result<String> {
     Ok(aside)
 }
 
-/// A name for what is cut from this file.
+/// A free name for what is cut from this file.
 fn unused(disk: &dyn Disk, name: &str) -> io::Result<String> {
     let names = disk.list()?;
     let free = (1..=MAX_COPIES).map(|n| format!("{name}{CUT}{n}")).find(|free| !names.contains(free));

@@ -1,8 +1,9 @@
-//! Crashes, faults and rot: a data directory on a [simulated disk](crate::storage::disk::simulated), used as the writer uses it.
+//! Crashes, faults and rot: a data directory on a [simulated disk](crate::storage::disk::simulated),
+//! used as the writer uses it.
 //!
-//! A [`World`] knows every submission that may be on the disk, in order, and the state after each. Whatever happened to
-//! the disk, a start must come to one of these states: one that has everything acknowledged, and nothing but whole
-//! submissions.
+//! A [`World`] knows every submission that may be on the disk, in order, and the state after each.
+//! Whatever happened to the disk, a start must come to one of these states. It must hold everything
+//! acknowledged, and nothing but whole submissions.
 
 mod crash;
 mod faults;
@@ -16,17 +17,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 
-use super::{Opened, Refused, open_disk, snapshots};
+use super::{Opened, open_disk, snapshots};
 use crate::customer::update::{Change, Update};
 use crate::schema::FeatureId;
 use crate::state::record::Record;
 use crate::state::testing::id;
-use crate::state::{Frozen, State};
+use crate::state::{FrozenState, State};
 use crate::storage::codec;
 use crate::storage::disk::simulated::Simulated;
 use crate::storage::durability::SyncPolicy;
 use crate::storage::journal::settings::JournalSettings;
 use crate::storage::journal::{Journal, JournalError, segment};
+use crate::storage::refused::Refused;
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
 
@@ -36,40 +38,40 @@ const SETTINGS: JournalSettings =
 /// Few features, so that a start takes little time.
 const SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n";
 const GROWN_SCHEMA: &str = "schema: s\nfeatures:\n  a: {kind: int, min: 0, max: 9}\n  b: {kind: bool}\n";
-/// Longest text of a rule set; records longer than a segment occur.
+/// The longest text of a rule set. So there are records longer than a segment.
 const MAX_TEXT: usize = 4_000;
 
 /// What may be on the disk, and what must be.
 struct World {
     rng: Rng,
-    /// What may be there, in order.
+    /// The submissions that may be there, in order.
     submissions: Vec<Vec<Record>>,
-    /// After so many submissions.
+    /// The state after each number of submissions, from none on.
     ends: Vec<End>,
-    /// The state after all of them.
+    /// The state after all submissions.
     state: State,
-    /// So many submissions must be there, whatever happens.
+    /// How many submissions must be there, whatever happens.
     durable: usize,
-    /// So many must be there as long as the system does not crash.
+    /// How many must be there as long as the system does not crash.
     written: usize,
-    /// What must and may be there after so many changes of the disk.
+    /// What must and may be there after each change of the disk.
     promises: Vec<Promise>,
     /// The state that a snapshot is to be taken of, and the checksum of its last record.
-    frozen: Option<(Frozen, u64)>,
+    frozen: Option<(FrozenState, u64)>,
     /// Snapshots that were taken.
     snapshots: usize,
     /// Batches that were refused because the disk was full.
     refused: usize,
 }
 
-/// A state: its sequence tells it from the others, its digest what is in it.
+/// A state: its sequence tells it from the others, its digest stands for what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     sequence: u64,
     digest: u64,
 }
 
-/// From this change of the disk on, so many submissions must and may be there.
+/// How many submissions must and may be there, from this change of the disk on.
 #[derive(Debug, Clone, Copy)]
 struct Promise {
     changes: usize,
@@ -81,18 +83,18 @@ struct Promise {
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// So many submissions in one batch.
+    /// This many submissions come in one batch.
     Commit(usize),
-    /// Nothing else came for a while.
+    /// Nothing else comes for a while.
     Settle,
     /// A snapshot begins.
     Freeze,
-    /// A snapshot is written, and what is not needed any more removed.
+    /// A snapshot is written, and what is no longer needed is removed.
     Snapshot,
     Close,
 }
 
-/// The journal failed: the node ends.
+/// The journal failed, and the node ends.
 #[derive(Debug)]
 struct Ended;
 
@@ -156,7 +158,7 @@ impl World {
         Record::Publish { name: name.into(), version, text, activate: self.rng.bool() }
     }
 
-    /// Only the first `count` submissions are, or may be, there.
+    /// Keeps only the first `count` submissions: no others are, or may be, there.
     fn cut(&mut self, count: usize) {
         self.ends.truncate(count + 1);
         if self.submissions.len() > count {
@@ -170,7 +172,7 @@ impl World {
         self.written = self.written.min(count);
     }
 
-    /// A start found so many, and somebody saw it.
+    /// Notes that a start found `count` submissions, and somebody saw it.
     fn seen(&mut self, count: usize) {
         self.cut(count);
         (self.durable, self.written) = (count, count);
@@ -183,12 +185,12 @@ impl World {
         self.promises.push(Promise { changes: disk.changes(), durable, written, submitted });
     }
 
-    /// What must and may be there after so many changes of the disk.
+    /// What must and may be there after this many changes of the disk.
     fn promised(&self, changes: usize) -> Promise {
         *self.promises.iter().rfind(|promise| promise.changes <= changes).unwrap()
     }
 
-    /// Lets a node on `disk` do something, as the writer does it.
+    /// Makes a node on `disk` do something, as the writer does it.
     fn step(&mut self, step: Step, node: &mut Opened, disk: &Simulated) -> Result<(), Ended> {
         let done = match step {
             Step::Commit(submissions) => return self.commit(submissions, node, disk),
@@ -205,7 +207,7 @@ impl World {
         Ok(())
     }
 
-    /// What the journal says is durable must be there from now on.
+    /// Notes that what the journal calls durable must be there from now on.
     fn note_durable(&mut self, node: &Opened) {
         let durable = node.journal.facts().durable.load(Ordering::Relaxed);
         let ends = self.ends.iter().skip(1);
@@ -219,7 +221,8 @@ impl World {
         Ok(())
     }
 
-    /// As the snapshotter does it. A snapshot that fails is none; everything else goes on.
+    /// Takes a snapshot as the snapshotter does. If it fails there is none, and everything else goes
+    /// on.
     fn snapshot(&mut self, node: &mut Opened) -> Result<(), JournalError> {
         if self.frozen.is_none() {
             self.freeze(node)?;
@@ -233,7 +236,7 @@ impl World {
         let older = snapshots(disk).unwrap_or_default().into_iter();
         let older = older.filter(|older| *older < written.head.sequence && is_whole(&snapshot::name(*older)));
         let kept: Vec<u64> = [written.head.sequence].into_iter().chain(older).take(KEPT).collect();
-        let _ = prune(node, &kept); // tried again after the next one
+        let _ = prune(node, &kept); // tried again after the next snapshot
         Ok(())
     }
 
@@ -266,7 +269,8 @@ impl World {
         Ok(())
     }
 
-    /// The number of submissions in `state`, which must be one of those that may be there, and has what must be.
+    /// The number of submissions in `state`. It must be a state that may be there, and hold what must
+    /// be there.
     #[track_caller]
     fn find(&self, state: &State, promised: Promise, case: &dyn Fn() -> String) -> usize {
         let Promise { durable, submitted, .. } = promised;
@@ -311,7 +315,7 @@ impl End {
     }
 }
 
-/// A directory that was closed, with so many bytes of journal at least and no snapshot.
+/// A directory that was closed, with at least `bytes` bytes of journal and no snapshot.
 fn closed(seed: u64, bytes: usize, settings: JournalSettings) -> (World, Simulated) {
     let (mut world, disk) = (World::new(seed), Simulated::new());
     let mut node = start_with(&disk, settings).unwrap();

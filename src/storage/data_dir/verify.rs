@@ -1,98 +1,85 @@
-//! Everything in a data directory checked, and nothing changed.
+//! Checking everything in a data directory. Nothing is changed.
 
 use std::path::Path;
 
-use super::{Refused, identity, lock, open_mark, refused_snapshot, replay_into, snapshots};
+use super::{lock, open_mark, refused_snapshot, replay_into, snapshots};
 use crate::state::State;
 use crate::storage::disk::Disk;
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::SnapshotInfo;
+use crate::storage::identity;
+use crate::storage::identity::Identity;
 use crate::storage::journal::append::Last;
 use crate::storage::journal::{mark, replay, segment};
+use crate::storage::refused::Refused;
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
-use crate::storage::snapshot::Loaded;
+use crate::storage::snapshot::LoadedSnapshot;
 
-/// What is there.
+/// What a data directory holds.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Snapshots that are whole, newest first.
     pub snapshots: Vec<SnapshotInfo>,
     /// The journal, if it can be read.
     pub journal: Option<JournalReport>,
-    /// What a start would come to, if it would.
+    /// The state that a start would come to, if it would succeed.
     pub state: Option<StateReport>,
-    /// What is damaged.
+    /// What is damaged, one refusal each.
     pub problems: Vec<Refused>,
 }
 
 /// The journal as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalReport {
-    /// The first record that is kept.
+    /// The sequence of the first record that is kept.
     pub first: u64,
-    /// The last record of a whole submission.
+    /// The sequence of the last record of a whole submission.
     pub last: u64,
-    /// Files.
+    /// How many files the journal has.
     pub segments: u64,
-    /// Bytes of them.
+    /// How many bytes these files have, without zeros at the end.
     pub bytes: u64,
-    /// Bytes at the end that a start would cut: they were never acknowledged.
+    /// How many bytes at the end a start would cut. They were never acknowledged.
     pub torn: u64,
-    /// Everything up to this record is marked as durable.
+    /// The sequence up to which the mark says that records are durable.
     pub marked: u64,
 }
 
 /// The state that a start would come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateReport {
-    /// Of the last record.
+    /// The sequence of the last record.
     pub sequence: u64,
-    /// Customers.
+    /// How many customers are known.
     pub customers: u64,
-    /// Its digest.
+    /// The digest of the state.
     pub digest: u64,
-    /// Features of the schema.
+    /// How many features the schema has.
     pub features: u64,
-    /// Each rule set's name, versions that are kept, and the active one.
+    /// For each rule set its name, how many versions are kept, and the active one.
     pub rule_sets: Vec<(String, u64, Option<u32>)>,
 }
 
-/// Checks the directory at `path`: every byte of every snapshot and segment, and whether they belong together.
+/// Checks the directory at `path`: every byte of every snapshot and segment, and whether they belong
+/// together.
 ///
 /// # Errors
-/// When it cannot be looked at: in use, not a data directory, of a later release, unreadable.
+/// [`Refused`] when it cannot be checked: it is in use, no data directory, of a later release, or
+/// unreadable.
 pub fn verify(path: &Path, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Report, Refused> {
     verify_disk(&*lock(path)?, progress)
 }
 
 pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Report, Refused> {
     let Some(identity) = identity::read(disk)? else {
-        return Err(Refused::not_a_data_directory());
+        return Err(identity::missing());
     };
     let mut report = Report::default();
-    let mut joints = vec![];
-    let mut all = snapshots(disk)?;
-    all.truncate(KEPT); // older ones are only not removed yet
-    for sequence in all {
-        let name = snapshot::name(sequence);
-        match snapshot::verify(disk, identity.salt(), &name) {
-            Ok(checked) => {
-                joints.push(Last { sequence: checked.head.sequence, checksum: checked.head.chain });
-                report.snapshots.push(checked.info());
-            }
-            Err(error) => report.problems.push(refused_snapshot(&name, &error)),
-        }
-    }
-    let marked = match open_mark(disk, &identity) {
-        Ok(mark) => Last { sequence: mark.sequence, checksum: mark.checksum },
-        Err(problem) => {
-            report.problems.push(problem);
-            Last { sequence: 0, checksum: 0 }
-        }
-    };
+    let joints = report.check_snapshots(disk, &identity)?;
     let start = Last { sequence: 0, checksum: 0 };
-    // Every record that is kept for one of the snapshots, then those of the state.
+    let marked = report.check_mark(disk, &identity).unwrap_or(start);
+    // First all records that one of the snapshots needs, then those of the state.
     let oldest = joints.last().copied().unwrap_or(start);
     match replay::replay(disk, &identity, oldest, marked, &mut |_, _| Ok(()), &mut |_| {}) {
         Ok(found) => {
@@ -113,7 +100,7 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
     match state(disk, &identity, newest, marked, progress) {
         Ok(state) => {
             report.state = Some(state);
-            // A start would begin so too: what is damaged besides is not in its way.
+            // A start would begin with this too, so the other damage is not in its way.
             if has_mark {
                 report.problems.iter_mut().for_each(Refused::spare);
             }
@@ -124,9 +111,41 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
     Ok(report)
 }
 
+impl Report {
+    /// Checks the snapshots that are kept. Returns the last record of each that is whole, newest first.
+    fn check_snapshots(&mut self, disk: &dyn Disk, identity: &Identity) -> Result<Vec<Last>, Refused> {
+        let mut joints = vec![];
+        let mut all = snapshots(disk)?;
+        all.truncate(KEPT); // older ones were only not removed yet
+        for sequence in all {
+            let name = snapshot::name(sequence);
+            match snapshot::verify(disk, identity.salt(), &name) {
+                Ok(checked) => {
+                    joints.push(Last { sequence: checked.head.sequence, checksum: checked.head.chain });
+                    self.snapshots.push(checked.info());
+                }
+                Err(error) => self.problems.push(refused_snapshot(&name, &error)),
+            }
+        }
+        Ok(joints)
+    }
+
+    /// The record up to which the mark calls the journal durable; `None` if the mark is damaged.
+    fn check_mark(&mut self, disk: &dyn Disk, identity: &Identity) -> Option<Last> {
+        match open_mark(disk, identity) {
+            Ok(mark) => Some(Last { sequence: mark.sequence, checksum: mark.checksum }),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+}
+
+/// The state that a start would come to from this snapshot.
 fn state(
     disk: &dyn Disk,
-    identity: &identity::Identity,
+    identity: &Identity,
     newest: Last,
     mark: Last,
     progress: &(dyn Fn(BytesRead) + Sync),
@@ -136,7 +155,7 @@ fn state(
         let name = snapshot::name(newest.sequence);
         let report = |done, total| progress(BytesRead { done, total });
         let loaded = snapshot::load(disk, identity.salt(), &name, &report);
-        let Loaded { state: loaded, .. } = loaded.map_err(|error| refused_snapshot(&name, &error))?;
+        let LoadedSnapshot { state: loaded, .. } = loaded.map_err(|error| refused_snapshot(&name, &error))?;
         state = loaded;
     }
     replay_into(&mut state, disk, identity, newest, mark, progress)?;

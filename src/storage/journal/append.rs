@@ -1,4 +1,4 @@
-//! The journal in files: appending.
+//! Appending to the journal in files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,10 +11,10 @@ use super::mark::Mark;
 use super::segment;
 use super::settings::JournalSettings;
 use super::{Journal, JournalError, KEPT_BATCH_BYTES, MARK_AFTER, SLOW_SYNC};
-use crate::storage::data_dir::Identity;
 use crate::storage::disk;
 use crate::storage::disk::{Disk, File};
 use crate::storage::durability::SyncPolicy;
+use crate::storage::identity::Identity;
 
 /// The journal of a data directory, open at its end.
 pub(crate) struct Segments {
@@ -22,42 +22,42 @@ pub(crate) struct Segments {
     identity: Identity,
     settings: JournalSettings,
     file: Box<dyn File>,
-    /// Of the segment that is written.
+    /// The first sequence of the segment that is written.
     first: u64,
-    /// Bytes of it that hold records; what comes next is written here.
+    /// Bytes of the segment that hold records. What comes next is written here.
     length: u64,
-    /// Bytes of its file: zeros behind what holds records.
+    /// Bytes of the segment's file: behind the records it has zeros.
     grown: u64,
     last: Last,
-    /// The last record that was synced.
+    /// The sequence of the last record that was synced.
     durable: u64,
     mark: Mark,
     batch: Vec<u8>,
-    /// The last record of the batch.
+    /// The last record of the batch, or of the journal if the batch is empty.
     batched: Last,
     last_commit: Instant,
     last_sync: Instant,
     facts: Arc<JournalStatus>,
 }
 
-/// A record, as the next one refers to it.
+/// A record, as the next record refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Last {
     pub(crate) sequence: u64,
     pub(crate) checksum: u64,
 }
 
-/// Where appending goes on.
-pub(crate) struct End {
+/// Where appending to a journal goes on.
+pub(crate) struct JournalEnd {
     pub(crate) file: Box<dyn File>,
-    /// Of the segment that is written.
+    /// The first sequence of the segment that is written.
     pub(crate) first: u64,
     pub(crate) length: u64,
-    /// Durable, as is everything before it.
+    /// The last record. It is durable, as is everything before it.
     pub(crate) last: Last,
 }
 
-/// What others may know of the journal while it is written.
+/// What other threads may read of the journal while it is written.
 #[derive(Debug, Default)]
 pub(crate) struct JournalStatus {
     pub(crate) durable: AtomicU64,
@@ -89,19 +89,20 @@ impl JournalStatus {
         if took > SLOW_SYNC {
             tracing::warn!(
                 took_ms = took.as_millis() as u64,
-                "the disk took long to sync the journal; writes waited"
+                "the disk took long to sync the journal, and writes waited"
             );
         }
     }
 }
 
 impl Segments {
-    /// The journal of `disk`, to go on at `end`; `segments` are those there are, with their bytes.
+    /// The journal of `disk`, to go on at `end`. `segments` has the bytes of every segment, by its
+    /// first sequence.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         identity: Identity,
         settings: JournalSettings,
-        end: End,
+        end: JournalEnd,
         mark: Mark,
         segments: BTreeMap<u64, u64>,
     ) -> Segments {
@@ -135,14 +136,15 @@ impl Segments {
         self.settings.sync
     }
 
-    /// Writes what is batched behind what is there. When there is no room, the file is as it was.
+    /// Writes the batch behind the records. Without room for it, the file is as it was.
     fn write(&mut self) -> Result<(), JournalError> {
         let end = self.length + self.batch.len() as u64;
         match disk::write_all_at(&*self.file, self.length, &self.batch) {
             Ok(()) if end > self.grown => self.grow_ahead(end),
             Ok(()) => Ok(()),
             Err(e) if disk::is_full(&e) => {
-                // What came through must not come back after a crash: it is refused, and the next batch has its sequences.
+                // The batch is refused, and the next one gets its sequences. What was written of it
+                // must not come back after a crash.
                 self.cut(self.length)?;
                 self.sync()?;
                 Err(JournalError::Full(e))
@@ -151,8 +153,8 @@ impl Segments {
         }
     }
 
-    /// Adds zeros behind `end`, up to which the file was written. Without room for them it goes on as it can. A batch
-    /// that is not small beside them grows the file by itself.
+    /// Adds zeros behind `end`, up to which the file was written. Without room for them it goes on
+    /// without. A batch that is not small beside them grows the file by itself.
     fn grow_ahead(&mut self, end: u64) -> Result<(), JournalError> {
         self.grown = end;
         let ahead = self.settings.ahead_bytes.min(self.settings.segment_bytes.saturating_sub(end));
@@ -173,7 +175,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Everything written to this segment is durable from here on.
+    /// Makes durable all that was written to this segment.
     fn sync(&mut self) -> Result<(), JournalError> {
         let begin = Instant::now();
         self.file.sync().map_err(JournalError::Failed)?;
@@ -198,7 +200,7 @@ impl Segments {
         self.write_mark()
     }
 
-    /// Takes away the zeros behind the records. Whether that is durable does not matter.
+    /// Cuts off the zeros behind the records. Whether the cut is durable does not matter.
     fn trim(&mut self) -> Result<(), JournalError> {
         if self.grown > self.length { self.cut(self.length) } else { Ok(()) }
     }
@@ -233,7 +235,7 @@ impl Segments {
     }
 }
 
-/// A file that could not be made: for want of room only if nothing of it is left.
+/// Why a file could not be made. It is for want of room only if nothing of the file is left.
 fn refused(e: io::Error) -> JournalError {
     if disk::is_full(&e) { JournalError::Full(e) } else { JournalError::Failed(e) }
 }

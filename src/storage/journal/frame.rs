@@ -15,8 +15,9 @@
 //!      …  0-7 zeros to a multiple of 8
 //!      …  8   checksum of everything above
 //! ```
-//! Numbers are little-endian. Checksums are XXH3 (64 bits) seeded with the directory's salt, so that no bytes from
-//! elsewhere (another directory's, or sent by somebody as part of a text) are ever taken for a record.
+//!
+//! Numbers are little-endian. Checksums are XXH3 (64 bits) seeded with the directory's salt. So no bytes
+//! from elsewhere, such as another directory's or a text that somebody sent, are ever taken for a record.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,46 +29,47 @@ pub(crate) const VERSION: u8 = 1;
 const MORE: u8 = 1;
 pub(crate) const HEAD_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 8;
-/// Records begin at multiples of this.
+/// Every record begins at a multiple of this many bytes.
 pub(crate) const ALIGNMENT: usize = 8;
-/// A frame with the longest payload.
+/// Bytes of a frame with the longest payload.
 pub(crate) const MAX_FRAME_BYTES: usize = frame_bytes(MAX_RECORD_BYTES);
 
-/// What a frame says beside its payload.
+/// What a frame says besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordHead {
     pub(crate) sequence: u64,
     pub(crate) durable: u64,
     pub(crate) previous: u64,
-    /// The next record belongs to the same submission.
+    /// Whether the next record belongs to the same submission.
     pub(crate) more: bool,
-    /// Bytes of the payload.
+    /// How many bytes the payload has.
     pub(crate) length: usize,
 }
 
 /// What is wrong with bytes that should be a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// They end before the frame does.
+pub(crate) enum BadFrame {
+    /// The bytes end before the frame does.
     Short,
-    /// All that is left are zeros.
+    /// They are zeros, and nothing else.
     Zeros,
-    /// No record begins here.
+    /// The bytes do not begin as a record does.
     Magic,
-    /// The head was altered.
-    RecordHead,
-    /// It was written by a later version.
+    /// The head does not match its checksum, or breaks a bound.
+    Head,
+    /// A later release wrote it; this is its version.
     Version(u8),
-    /// The payload was altered.
+    /// The payload does not match its checksum.
     Payload,
 }
 
-/// Bytes of a frame with a payload of this length.
+/// How many bytes a frame has whose payload has this many.
 pub(crate) const fn frame_bytes(length: usize) -> usize {
     (HEAD_BYTES + length).next_multiple_of(ALIGNMENT) + CHECKSUM_BYTES
 }
 
-/// Appends the frame of `payload` to `bytes`; returns its checksum. `head.length` is the payload's.
+/// Appends the frame of `payload` to `bytes`, and returns its checksum. `head.length` must be the
+/// length of the payload.
 pub(crate) fn write(head: &RecordHead, payload: &[u8], salt: u64, bytes: &mut Vec<u8>) -> u64 {
     let start = bytes.len();
     bytes.extend_from_slice(&MAGIC);
@@ -86,22 +88,22 @@ pub(crate) fn write(head: &RecordHead, payload: &[u8], salt: u64, bytes: &mut Ve
 }
 
 /// The head at the start of `bytes`.
-pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<RecordHead, Wrong> {
+pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<RecordHead, BadFrame> {
     let Some(head) = bytes.first_chunk::<HEAD_BYTES>() else {
-        return Err(if bytes.iter().all(|byte| *byte == 0) { Wrong::Zeros } else { Wrong::Short });
+        return Err(if bytes.iter().all(|byte| *byte == 0) { BadFrame::Zeros } else { BadFrame::Short });
     };
     if head[..4] != MAGIC {
-        return Err(if bytes.iter().all(|byte| *byte == 0) { Wrong::Zeros } else { Wrong::Magic });
+        return Err(if bytes.iter().all(|byte| *byte == 0) { BadFrame::Zeros } else { BadFrame::Magic });
     }
     if u32_at(head, 36) != xxh3_64_with_seed(&head[..36], salt) as u32 {
-        return Err(Wrong::RecordHead);
+        return Err(BadFrame::Head);
     }
     if head[4] != VERSION {
-        return Err(Wrong::Version(head[4]));
+        return Err(BadFrame::Version(head[4]));
     }
     let length = u32_at(head, 32) as usize;
     if head[5] & !MORE != 0 || head[6..8] != [0, 0] || length == 0 || length > MAX_RECORD_BYTES {
-        return Err(Wrong::RecordHead);
+        return Err(BadFrame::Head);
     }
     Ok(RecordHead {
         sequence: u64_at(head, 8),
@@ -112,29 +114,32 @@ pub(crate) fn read_head(bytes: &[u8], salt: u64) -> Result<RecordHead, Wrong> {
     })
 }
 
-/// The frame at the start of `bytes`: its head, its payload, its checksum.
-pub(crate) fn read(bytes: &[u8], salt: u64) -> Result<(RecordHead, &[u8], u64), Wrong> {
+/// The frame at the start of `bytes`: its head, its payload, and its checksum.
+pub(crate) fn read(bytes: &[u8], salt: u64) -> Result<(RecordHead, &[u8], u64), BadFrame> {
     let head = read_head(bytes, salt)?;
-    let frame = bytes.get(..frame_bytes(head.length)).ok_or(Wrong::Short)?;
+    let frame = bytes.get(..frame_bytes(head.length)).ok_or(BadFrame::Short)?;
     let (content, checksum) = frame.split_at(frame.len() - CHECKSUM_BYTES);
     let checksum = u64_at(checksum, 0);
     if checksum != xxh3_64_with_seed(content, salt) {
-        return Err(Wrong::Payload);
+        return Err(BadFrame::Payload);
     }
     Ok((head, &content[HEAD_BYTES..][..head.length], checksum))
 }
 
-impl std::fmt::Display for Wrong {
+impl std::fmt::Display for BadFrame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Wrong::Short => f.write_str("the file ends within a record"),
-            Wrong::Zeros => f.write_str("there are only zeros where a record is expected"),
-            Wrong::Magic => f.write_str("no record begins here"),
-            Wrong::RecordHead => f.write_str("the head of the record does not match its checksum"),
-            Wrong::Version(version) => {
-                write!(f, "the record was written by a later release (version {version}, known is {VERSION})")
+            BadFrame::Short => f.write_str("the file ends within a record"),
+            BadFrame::Zeros => f.write_str("there are only zeros where a record is expected"),
+            BadFrame::Magic => f.write_str("no record begins here"),
+            BadFrame::Head => f.write_str("the head of the record does not match its checksum"),
+            BadFrame::Version(version) => {
+                write!(
+                    f,
+                    "the record was written by a later release (version {version}, this release knows {VERSION})"
+                )
             }
-            Wrong::Payload => f.write_str("the content of the record does not match its checksum"),
+            BadFrame::Payload => f.write_str("the content of the record does not match its checksum"),
         }
     }
 }
@@ -178,11 +183,11 @@ mod tests {
 
     #[test]
     fn zeros_are_no_record_and_an_empty_payload_is_none_either() {
-        assert_eq!(read(&[0; 100], SALT), Err(Wrong::Zeros));
-        assert_eq!(read(&[], SALT), Err(Wrong::Zeros));
+        assert_eq!(read(&[0; 100], SALT), Err(BadFrame::Zeros));
+        assert_eq!(read(&[], SALT), Err(BadFrame::Zeros));
         let mut bytes = vec![];
         write(&head(0), b"", SALT, &mut bytes);
-        assert_eq!(read(&bytes, SALT), Err(Wrong::RecordHead));
+        assert_eq!(read(&bytes, SALT), Err(BadFrame::Head));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! How far the journal is known to be durable: a small file beside the segments.
 //!
-//! Damage at the journal's end looks the same whether it was never whole (power was cut while it was written: cut it) or
-//! was whole and acknowledged once (the disk lost it: do not start as if nothing had been). Records say how far the
-//! journal was durable when they were written, which settles it for all but the last batch; the mark settles it for that
-//! one. It is written as soon as nothing else waits, so it lags behind an acknowledgement by [`super::MARK_AFTER`].
+//! The end of a journal may be damaged for two reasons that look alike. Power was cut while it was
+//! written, so it was never whole: then it is cut. Or it was whole and acknowledged once, and the disk
+//! lost it: then a start must not go on as if nothing had been.
+//!
+//! Each record says how far the journal was durable when it was written. That settles it for all but
+//! the last batch, and the mark settles it for the last one. The mark is written as soon as nothing
+//! else waits, so it lags behind an acknowledgement by [`super::MARK_AFTER`].
 //!
 //! ```text
 //! two slots, at 0 and 4096, written by turns, so that a write that is cut short leaves the other
@@ -36,25 +39,26 @@ pub(crate) struct Mark {
     file: Box<dyn File>,
     salt: u64,
     written: u64,
-    /// Everything up to this record is durable.
+    /// The sequence up to which everything is durable.
     pub(crate) sequence: u64,
-    /// Its checksum.
+    /// The checksum of that record.
     pub(crate) checksum: u64,
 }
 
 impl Mark {
-    /// A new file that says that nothing is there; durable once the directory is synced.
+    /// Makes a file that says that nothing is durable yet. The file itself is durable once the
+    /// directory is synced.
     pub(crate) fn create(disk: &dyn Disk, salt: u64) -> io::Result<Mark> {
         let file = disk.create(NAME)?;
         file.set_length(FILE_BYTES)?;
-        // Both slots, so that later writes need no room.
+        // Both slots are written, so that later writes need no room.
         disk::write_all_at(&*file, 0, &vec![0; FILE_BYTES as usize])?;
         let mut mark = Mark { file, salt, written: 0, sequence: 0, checksum: 0 };
         mark.write_both(0, 0)?;
         Ok(mark)
     }
 
-    /// The file that is there; none if no slot is whole.
+    /// Opens the file; `None` if neither slot is whole.
     pub(crate) fn open(disk: &dyn Disk, salt: u64) -> io::Result<Option<Mark>> {
         let file = disk.open(NAME)?;
         let mut best: Option<(u64, u64, u64)> = None;
@@ -67,13 +71,14 @@ impl Mark {
         Ok(best.map(|(written, sequence, checksum)| Mark { file, salt, written, sequence, checksum }))
     }
 
-    /// As [`write`](Mark::write), in both slots: neither holds what an earlier process left.
+    /// As [`write`](Mark::write), in both slots, so that neither holds what an earlier process left.
     pub(crate) fn write_both(&mut self, sequence: u64, checksum: u64) -> io::Result<()> {
         self.write(sequence, checksum)?;
         self.write(sequence, checksum)
     }
 
-    /// Says, durably, that everything up to the record of this sequence and checksum is.
+    /// Notes that everything up to the record of this sequence and checksum is durable. Returns when
+    /// the note itself is.
     pub(crate) fn write(&mut self, sequence: u64, checksum: u64) -> io::Result<()> {
         let written = self.written + 1;
         let mut slot = [0; SLOT_BYTES];
@@ -91,7 +96,7 @@ impl Mark {
     }
 }
 
-/// Whether the file speaks of records, as far as that can be told without knowing whose it is.
+/// Whether the file names any record. This can be told without knowing to which directory it belongs.
 pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
     let file = disk.open(NAME)?;
     for offset in [0, SECOND_SLOT] {
@@ -103,7 +108,7 @@ pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
     Ok(false)
 }
 
-/// How often it was written, sequence, checksum.
+/// What a slot says, if it is whole: how often it was written, the sequence, and the checksum.
 fn read(slot: &[u8; SLOT_BYTES], salt: u64) -> Option<(u64, u64, u64)> {
     let whole = slot[..8] == *MAGIC
         && u64_at(slot, 8) == u64::from(VERSION)

@@ -1,56 +1,57 @@
-//! The journal read back: every record after a snapshot, in order; and where appending goes on.
+//! Reading the journal back: every record after a snapshot, in order, and the place where appending
+//! goes on.
 //!
 //! # Torn or rotten
-//! Where a record should be and is not, the journal either ends (power was cut before the record was durable; nobody was
-//! told that it is kept) or is damaged. It is damaged, and refused, if any of this says that the record was durable once:
-//! - the mark names it or a later one;
-//! - a later record says that it was durable when that one was written;
-//! - a later segment begins after it: a segment is synced before the next one is made.
+//! Where a record is due and not found, the journal either ends or is damaged. It ends if power was cut
+//! before the record was durable; nobody was told then that it is kept. It is damaged, and refused, if
+//! anything says that the record was durable once:
+//! - The mark names it or a later record.
+//! - A later record says that it was durable when that one was written.
+//! - A later segment begins after it: a segment is synced before the next one is made.
 //!
-//! Otherwise what is there from the bad place on was never acknowledged and is cut, back to the end of a whole submission.
-//! Zeros up to the end of the file are room that was made ahead; whether records should be there is asked just the same.
-//! Records of one batch reach the disk in any order, so a whole record behind a bad one proves nothing by itself.
+//! Otherwise all from the bad place on was never acknowledged. It is cut, back to the end of a whole
+//! submission. Zeros up to the end of the file are room that was made ahead; the same is asked of them.
+//! Records of one batch reach the disk in any order, so a whole record behind a bad one proves nothing
+//! by itself.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use super::append::Last;
 use super::frame;
-use super::frame::{ALIGNMENT, MAX_FRAME_BYTES};
+use super::frame::ALIGNMENT;
 use super::segment;
-use crate::storage::data_dir::{Identity, Kind, Refused};
+use super::window::FileWindow;
 use crate::storage::disk;
 use crate::storage::disk::{Disk, File};
+use crate::storage::identity::Identity;
+use crate::storage::refused::{Refused, RefusedKind};
 
-/// Bytes read at a time.
-const STEP_BYTES: usize = 1 << 20;
-
-/// What was found; nothing was changed.
+/// What a journal held, and where it ends. Nothing was changed.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Replayed {
     /// The last record of the last whole submission.
     pub(crate) last: Last,
-    /// The segment where appending goes on.
+    /// The first sequence of the segment where appending goes on.
     pub(crate) first: u64,
-    /// Bytes of it up to there.
+    /// Bytes of that segment up to there.
     pub(crate) length: u64,
-    /// Bytes behind that, of records that were never acknowledged; zeros behind them are not counted.
+    /// Bytes behind that, of records that were never acknowledged, without the zeros behind them.
     pub(crate) torn: u64,
-    /// Where in that segment the records begin that the mark does not say are durable.
+    /// From which byte of that segment on the mark does not call records durable.
     pub(crate) unmarked: u64,
-    /// A segment that was being made when the process ended, to be removed.
+    /// The first sequence of a segment that was being made when the process ended. It is to be removed.
     pub(crate) leftover: Option<u64>,
     /// Bytes of each segment by its first sequence, as appending will find them.
     pub(crate) segments: BTreeMap<u64, u64>,
-    /// Records given to `each`.
+    /// How many records were given to `each`.
     pub(crate) replayed: u64,
 }
 
-/// Who takes the records: sequence and bytes. An error refuses the journal.
-pub(crate) type Each<'e> = dyn FnMut(u64, &[u8]) -> Result<(), (Kind, String)> + 'e;
+/// Takes the records: sequence and bytes. An error refuses the journal.
+pub(crate) type Each<'e> = dyn FnMut(u64, &[u8]) -> Result<(), (RefusedKind, String)> + 'e;
 
-/// Gives every record after `from` (of a snapshot; zeros before the first record) to `each`. `read` is told how many
-/// bytes were read.
+/// Gives every record after `from` to `each`. `from` is the last record of a snapshot, or zeros for all
+/// records. `read` is told how many bytes were read.
 ///
 /// # Errors
 /// What is damaged, missing, too new, or cannot be read.
@@ -61,7 +62,7 @@ pub(crate) fn replay(
     mark: Last,
     each: &mut Each<'_>,
     read: &mut dyn FnMut(u64),
-) -> Result<Found, Refused> {
+) -> Result<Replayed, Refused> {
     let firsts = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
     let due = from.sequence + 1;
     let Some(start) = firsts.iter().rposition(|first| *first <= due) else {
@@ -91,22 +92,22 @@ pub(crate) fn replay(
     Ok(found)
 }
 
-/// Where a journal is cut.
+/// The part of a journal before a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordSpan {
-    /// The segment.
+    /// The first sequence of the segment that is cut.
     pub(crate) first: u64,
-    /// Bytes of it that stay.
+    /// How many bytes of that segment stay.
     pub(crate) length: u64,
     /// The last record that stays.
     pub(crate) last: Last,
 }
 
-/// Where the record before `cut_at` ends, or that of the submission before, if it is not the first of its own; `None` if
-/// that record is in no file any more.
+/// Where the submission ends that holds the record before `cut_at`, or the submission before that if
+/// the cut would leave only part of it. `None` if no file holds that record any more.
 ///
 /// # Errors
-/// When a record of that segment is damaged before.
+/// A record before it in the same segment is damaged.
 pub(crate) fn locate(
     disk: &dyn Disk,
     identity: &Identity,
@@ -118,7 +119,7 @@ pub(crate) fn locate(
     let mut replay = Replay {
         disk,
         identity,
-        from: Last { sequence: u64::MAX, checksum: 0 }, // nothing is given to anybody
+        from: Last { sequence: u64::MAX, checksum: 0 }, // so no record is given to `each`
         mark: nobody,
         each: &mut |_, _| Ok(()),
         read: &mut |_| {},
@@ -134,7 +135,12 @@ pub(crate) fn locate(
     }
     let due = replay.last.sequence + 1;
     let (offset, why) = reached.wrong.unwrap_or((reached.length, "the journal ends here".to_owned()));
-    Err(Refused::damaged(&segment::name(first), offset, due, format!("{why}; it cannot be cut after that")))
+    Err(Refused::damaged(
+        &segment::name(first),
+        offset,
+        due,
+        format!("{why}; the journal can only be cut before that"),
+    ))
 }
 
 struct Replay<'r> {
@@ -146,33 +152,34 @@ struct Replay<'r> {
     read: &'r mut dyn FnMut(u64),
     /// The last record that was whole.
     last: Last,
-    /// Records of a submission that is not whole yet; as large as it was in memory when it was made.
+    /// Records of a submission whose end was not read yet. They take as much memory as when the
+    /// submission was made.
     pending: Vec<(u64, Vec<u8>)>,
     replayed: u64,
-    /// Reading ends before this record.
+    /// Reading ends before the record of this sequence.
     cut_at: u64,
 }
 
 /// How far a segment could be read.
-struct Reached {
+struct SegmentRead {
     /// Where the last whole submission ends, and its last record.
     whole: (u64, Last),
     unmarked: u64,
-    /// Bytes, without the zeros at the end.
+    /// Bytes of the segment, without the zeros at its end.
     length: u64,
-    /// Why reading ended before the end of the file.
+    /// At which byte reading ended before the end of the segment, and why.
     wrong: Option<(u64, String)>,
 }
 
-impl Reached {
-    /// Whether it ends as a segment does that is followed by this one.
+impl SegmentRead {
+    /// Whether the segment ends where one ends that is followed by the segment `next`.
     fn goes_on(&self, last: Last, next: u64) -> bool {
         self.whole.1 == last && last.sequence + 1 == next
     }
 }
 
 impl Replay<'_> {
-    fn all(&mut self, firsts: &[u64]) -> Result<Found, Refused> {
+    fn all(&mut self, firsts: &[u64]) -> Result<Replayed, Refused> {
         let mut segments = BTreeMap::new();
         let mut at = 0;
         loop {
@@ -182,7 +189,8 @@ impl Replay<'_> {
             match firsts.get(at + 1) {
                 None => return self.end(first, &reached, None, segments),
                 Some(next) if reached.goes_on(self.last, *next) && self.follows(*next, &reached)? => at += 1,
-                // It was being made when there was no room for it, or when the process ended: nothing is in it.
+                // It was being made when there was no room for it, or when the process ended. Nothing
+                // is in it.
                 Some(next)
                     if at + 2 == firsts.len()
                         && self.last.sequence + 1 >= *next
@@ -195,29 +203,30 @@ impl Replay<'_> {
         }
     }
 
-    /// Whether the segment goes on where `reached` ends. What lies behind its last record is no matter then: the head
-    /// says that nothing was kept in between. One that cannot be read does not follow if nothing is in it.
-    fn follows(&self, first: u64, reached: &Reached) -> Result<bool, Refused> {
+    /// Whether the segment goes on where `reached` ends. If it does, what lies behind the last record
+    /// there does not matter: the head says that nothing was kept in between. A segment that cannot be
+    /// read does not follow if nothing is in it.
+    fn follows(&self, first: u64, reached: &SegmentRead) -> Result<bool, Refused> {
         let file = self.open(first)?;
         let mut head = [0; segment::HEAD_BYTES];
         let whole =
             disk::read_exact_at(&*file, 0, &mut head).map_err(|e| Refused::io(&segment::name(first), e))?;
         match segment::SegmentHead::read(&head, self.identity) {
             Ok(head) if whole && reached.wrong.is_some() => Ok(head.previous == self.last.checksum),
-            Err(segment::Wrong::Damaged) => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
+            Err(segment::BadHead::Damaged) => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
             _ if !whole => Ok(reached.wrong.is_none() && !self.is_empty(first)?),
             _ => Ok(reached.wrong.is_none()),
         }
     }
 
-    /// The journal ends in this segment.
+    /// The journal, if it ends in this segment.
     fn end(
         &self,
         first: u64,
-        reached: &Reached,
+        reached: &SegmentRead,
         leftover: Option<u64>,
         segments: BTreeMap<u64, u64>,
-    ) -> Result<Found, Refused> {
+    ) -> Result<Replayed, Refused> {
         let name = segment::name(first);
         let (length, last) = reached.whole;
         let due = self.last.sequence + 1;
@@ -240,7 +249,7 @@ impl Replay<'_> {
         if last.sequence < self.from.sequence {
             return Err(older_than_snapshot(&name, last.sequence, self.from.sequence));
         }
-        Ok(Found {
+        Ok(Replayed {
             last,
             first,
             length,
@@ -252,8 +261,8 @@ impl Replay<'_> {
         })
     }
 
-    /// Why the journal cannot go on in `next`.
-    fn damaged_before(&self, first: u64, reached: &Reached, next: u64) -> Refused {
+    /// Why the journal cannot go on in the segment `next`.
+    fn damaged_before(&self, first: u64, reached: &SegmentRead, next: u64) -> Refused {
         let due = self.last.sequence + 1;
         let name = segment::name(first);
         match &reached.wrong {
@@ -274,11 +283,11 @@ impl Replay<'_> {
         }
     }
 
-    fn segment(&mut self, first: u64, is_first: bool) -> Result<Reached, Refused> {
+    fn segment(&mut self, first: u64, is_first: bool) -> Result<SegmentRead, Refused> {
         let name = segment::name(first);
         let file = self.open(first)?;
         let length = file.length().map_err(|e| Refused::io(&name, e))?;
-        let mut window = Window::new(&*file, length);
+        let mut window = FileWindow::new(&*file, length);
         let head = segment::SegmentHead::read(
             window.at(0, segment::HEAD_BYTES).map_err(|e| Refused::io(&name, e))?,
             self.identity,
@@ -298,16 +307,16 @@ impl Replay<'_> {
         self.records(&name, window)
     }
 
-    /// The records of one segment, until its end or the first that is not right.
-    fn records(&mut self, name: &str, mut window: Window<'_>) -> Result<Reached, Refused> {
+    /// Reads the records of one segment, until its end or the first record that is wrong.
+    fn records(&mut self, name: &str, mut window: FileWindow<'_>) -> Result<SegmentRead, Refused> {
         let mut offset = segment::HEAD_BYTES as u64;
         let mut reached =
-            Reached { whole: (offset, self.last), unmarked: offset, length: window.length, wrong: None };
+            SegmentRead { whole: (offset, self.last), unmarked: offset, length: window.length, wrong: None };
         while offset < window.length && self.last.sequence + 1 < self.cut_at {
             let bytes = window.frame(offset, self.identity.salt()).map_err(|e| Refused::io(name, e))?;
             let (head, payload, checksum) = match frame::read(bytes, self.identity.salt()) {
                 Ok(frame) => frame,
-                Err(frame::Wrong::Version(version)) => {
+                Err(frame::BadFrame::Version(version)) => {
                     return Err(Refused::newer(name, u32::from(version), u32::from(frame::VERSION)));
                 }
                 Err(wrong) => {
@@ -319,8 +328,10 @@ impl Replay<'_> {
             };
             if (head.sequence, head.previous) != (self.last.sequence + 1, self.last.checksum) {
                 reached.length = window.written_end(offset).map_err(|e| Refused::io(name, e))?;
-                reached.wrong =
-                    Some((offset, format!("record {} lies here, or one of another history", head.sequence)));
+                reached.wrong = Some((
+                    offset,
+                    format!("record {} lies here, or a record of another journal", head.sequence),
+                ));
                 break;
             }
             let frame_bytes = frame::frame_bytes(head.length) as u64;
@@ -340,12 +351,12 @@ impl Replay<'_> {
         Ok(reached)
     }
 
-    /// Snapshot and mark name records by their checksums: this journal must hold the same.
+    /// Snapshot and mark name records by their checksums. This journal must hold the same records.
     fn check_joints(&self, name: &str, offset: u64) -> Result<(), Refused> {
         for (who, joint) in [("snapshot", self.from), ("mark", self.mark)] {
             let is_here = joint.sequence == self.last.sequence && joint.sequence > 0;
             if is_here && joint.checksum != self.last.checksum {
-                let what = format!("the {who} belongs to another history: record {} differs", joint.sequence);
+                let what = format!("the {who} belongs to another journal: record {} differs", joint.sequence);
                 return Err(Refused::damaged(name, offset, joint.sequence, what));
             }
         }
@@ -372,7 +383,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A whole record at `offset` or behind it that says that `due` was durable when it was written.
+    /// The sequence of a whole record, from `offset` on, that says that `due` was durable when it was
+    /// written.
     fn durable_later(&self, first: u64, offset: u64, due: u64) -> Result<Option<u64>, Refused> {
         self.search(first, offset, |head| head.durable >= due)
     }
@@ -381,7 +393,8 @@ impl Replay<'_> {
         Ok(self.search(first, 0, |_| true)?.is_none())
     }
 
-    /// The sequence of the first whole record from `offset` on, wherever it begins, that is `wanted`.
+    /// The sequence of the first whole record that is `wanted`, from `offset` on, at whatever byte it
+    /// begins.
     fn search(
         &self,
         first: u64,
@@ -391,7 +404,7 @@ impl Replay<'_> {
         let file = self.open(first)?;
         let name = segment::name(first);
         let length = file.length().map_err(|e| Refused::io(&name, e))?;
-        let mut window = Window::new(&*file, length);
+        let mut window = FileWindow::new(&*file, length);
         let mut offset = offset.next_multiple_of(ALIGNMENT as u64);
         while offset < length {
             let bytes = window.frame(offset, self.identity.salt()).map_err(|e| Refused::io(&name, e))?;
@@ -414,68 +427,23 @@ fn missing(due: u64, next: u64) -> Refused {
         0 => "there is no segment of the journal".to_owned(),
         _ => format!("records {due} to {} are missing: the file that held them is gone", next - 1),
     };
-    Refused { kind: Kind::Damaged, file: None, offset: None, sequence: Some(due), what }
+    Refused { kind: RefusedKind::Damaged, file: None, offset: None, sequence: Some(due), what }
 }
 
 fn older_than_snapshot(name: &str, last: u64, snapshot: u64) -> Refused {
     let what = format!("the journal ends with record {last}, but a snapshot holds record {snapshot}");
-    Refused { kind: Kind::Damaged, file: Some(name.to_owned()), offset: None, sequence: Some(last + 1), what }
+    Refused {
+        kind: RefusedKind::Damaged,
+        file: Some(name.to_owned()),
+        offset: None,
+        sequence: Some(last + 1),
+        what,
+    }
 }
 
-fn refused_head(name: &str, first: u64, wrong: segment::Wrong) -> Refused {
+fn refused_head(name: &str, first: u64, wrong: segment::BadHead) -> Refused {
     match wrong {
-        segment::Wrong::Version(version) => Refused::newer(name, version, segment::VERSION),
+        segment::BadHead::Version(version) => Refused::newer(name, version, segment::VERSION),
         wrong => Refused::damaged(name, 0, first, wrong.to_string()),
-    }
-}
-
-/// A stretch of a file in memory, moved forward.
-struct Window<'f> {
-    file: &'f dyn File,
-    length: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'f> Window<'f> {
-    fn new(file: &'f dyn File, length: u64) -> Window<'f> {
-        Window { file, length, start: 0, bytes: Vec::new() }
-    }
-
-    /// `wanted` bytes from `offset` on, or fewer at the end of the file.
-    fn at(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
-        let end = self.start + self.bytes.len() as u64;
-        let wanted = wanted.min((self.length - offset.min(self.length)) as usize);
-        if offset < self.start || offset + wanted as u64 > end {
-            self.start = offset;
-            let fill = wanted.max(STEP_BYTES).min((self.length - offset) as usize);
-            self.bytes.resize(fill, 0);
-            if !disk::read_exact_at(self.file, offset, &mut self.bytes)? {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let from = (offset - self.start) as usize;
-        Ok(&self.bytes[from..][..wanted])
-    }
-
-    /// Where the last byte from `offset` on ends that is not zero: `offset` if there is none.
-    fn written_end(&mut self, offset: u64) -> io::Result<u64> {
-        let (mut end, mut at) = (offset, offset);
-        while at < self.length {
-            let bytes = self.at(at, STEP_BYTES)?;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-                end = at + last as u64 + 1;
-            }
-            at += bytes.len() as u64;
-        }
-        Ok(end)
-    }
-
-    /// The frame at `offset`, if there is one; else what tells what is wrong with it.
-    fn frame(&mut self, offset: u64, salt: u64) -> io::Result<&[u8]> {
-        let head = frame::read_head(self.at(offset, frame::HEAD_BYTES)?, salt);
-        let wanted = head.map_or(frame::HEAD_BYTES, |head| frame::frame_bytes(head.length));
-        debug_assert!(wanted <= MAX_FRAME_BYTES);
-        self.at(offset, wanted)
     }
 }

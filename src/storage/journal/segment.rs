@@ -1,5 +1,5 @@
-//! A segment: one file of the journal, named by its first sequence. It begins with a head of 64 bytes; records follow
-//! without a gap.
+//! A segment: one file of the journal, named by its first sequence. It begins with a head of 64 bytes.
+//! Records follow without a gap.
 //!
 //! ```text
 //! offset  bytes
@@ -17,9 +17,9 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::storage::data_dir::Identity;
 use crate::storage::disk;
 use crate::storage::disk::{Disk, File, u32_at, u64_at};
+use crate::storage::identity::Identity;
 
 const MAGIC: &[u8; 8] = b"USHERJNL";
 pub(crate) const VERSION: u32 = 1;
@@ -29,20 +29,20 @@ const SUFFIX: &str = ".journal";
 /// What a segment says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHead {
-    /// Of its first record.
+    /// The sequence of its first record.
     pub(crate) first: u64,
-    /// Checksum of the record before that.
+    /// The checksum of the record before that; 0 if there is none.
     pub(crate) previous: u64,
 }
 
-/// What is wrong with a head.
+/// What is wrong with the head of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub(crate) enum BadHead {
     /// It is not whole, or was altered.
     Damaged,
-    /// It belongs to another directory.
+    /// It belongs to another data directory.
     Foreign,
-    /// It was written by a later version.
+    /// A later release wrote it; this is its version.
     Version(u32),
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn name(first: u64) -> String {
     format!("{first:020}{SUFFIX}")
 }
 
-/// The sequence in a segment's file name.
+/// The sequence in the file name of a segment; `None` if it is another file.
 pub(crate) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     digits.parse().ok().filter(|first| (1..u64::MAX).contains(first) && self::name(*first) == name)
@@ -64,8 +64,9 @@ pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
-/// Makes a segment that is durable, its name included, before anything is written to it. When there is no room for it,
-/// nothing is left of it, durably: a segment that came back after a crash would stand in the way of those after it.
+/// Makes a segment. It is durable, its name included, before anything is written to it. Without room
+/// for it nothing is left of it, durably: a segment that came back after a crash would stand in the way
+/// of later ones.
 pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: SegmentHead) -> io::Result<Box<dyn File>> {
     let name = name(head.first);
     let file = disk.create(&name)?;
@@ -83,7 +84,8 @@ pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: SegmentHead) ->
     Ok(file)
 }
 
-/// An error after which nobody knows what the disk has, whatever it says: more room does not mend it.
+/// An error after which nobody knows what the disk has. More room does not mend it, whatever the error
+/// says.
 fn lasting(e: io::Error) -> io::Error {
     io::Error::other(e)
 }
@@ -101,35 +103,35 @@ impl SegmentHead {
         bytes
     }
 
-    pub(crate) fn read(bytes: &[u8], identity: &Identity) -> Result<SegmentHead, Wrong> {
-        let bytes = bytes.first_chunk::<HEAD_BYTES>().ok_or(Wrong::Damaged)?;
+    pub(crate) fn read(bytes: &[u8], identity: &Identity) -> Result<SegmentHead, BadHead> {
+        let bytes = bytes.first_chunk::<HEAD_BYTES>().ok_or(BadHead::Damaged)?;
         if bytes[..8] != *MAGIC {
-            return Err(Wrong::Damaged);
+            return Err(BadHead::Damaged);
         }
         let id = bytes[16..32].first_chunk::<16>().copied().unwrap_or_default();
         let writer = Identity { id };
         if u64_at(bytes, 56) != xxh3_64_with_seed(&bytes[..56], writer.salt()) {
-            return Err(Wrong::Damaged);
+            return Err(BadHead::Damaged);
         }
         let version = u32_at(bytes, 8);
         if version != VERSION {
-            return Err(Wrong::Version(version));
+            return Err(BadHead::Version(version));
         }
         if id != identity.id {
-            return Err(Wrong::Foreign);
+            return Err(BadHead::Foreign);
         }
         Ok(SegmentHead { first: u64_at(bytes, 32), previous: u64_at(bytes, 40) })
     }
 }
 
-impl std::fmt::Display for Wrong {
+impl std::fmt::Display for BadHead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Wrong::Damaged => f.write_str("the head of the segment is damaged"),
-            Wrong::Foreign => f.write_str("the segment belongs to another data directory"),
-            Wrong::Version(version) => write!(
+            BadHead::Damaged => f.write_str("the head of the segment is damaged"),
+            BadHead::Foreign => f.write_str("the segment belongs to another data directory"),
+            BadHead::Version(version) => write!(
                 f,
-                "the segment was written by a later release (version {version}, known is {VERSION})"
+                "the segment was written by a later release (version {version}, this release knows {VERSION})"
             ),
         }
     }
@@ -162,8 +164,8 @@ mod tests {
         let head = SegmentHead { first: 42, previous: 7 };
         let mut bytes = head.bytes(&identity);
         assert_eq!(SegmentHead::read(&bytes, &identity), Ok(head));
-        assert_eq!(SegmentHead::read(&bytes, &other), Err(Wrong::Foreign));
-        assert_eq!(SegmentHead::read(&bytes[..63], &identity), Err(Wrong::Damaged));
+        assert_eq!(SegmentHead::read(&bytes, &other), Err(BadHead::Foreign));
+        assert_eq!(SegmentHead::read(&bytes[..63], &identity), Err(BadHead::Damaged));
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHead::read(&bytes, &identity).is_err(), "bit {bit}");

@@ -1,16 +1,16 @@
-//! How a journal is written.
+//! Settings of a journal.
 
 use super::{AHEAD_BYTES, SEGMENT_BYTES};
 use crate::storage::durability::SyncPolicy;
 
-/// When records count as kept, and how its files grow.
+/// When records count as kept, and how the files of a journal grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalSettings {
     /// When a write counts as kept.
     pub sync: SyncPolicy,
-    /// Bytes of a segment after which the next begins.
+    /// How many bytes a segment has before the next one begins.
     pub segment_bytes: u64,
-    /// Bytes by which a segment grows ahead of its records.
+    /// By how many bytes a segment grows ahead of its records.
     pub ahead_bytes: u64,
 }
 

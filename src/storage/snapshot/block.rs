@@ -11,18 +11,18 @@ pub(super) const PREAMBLE_BYTES: usize = 20;
 pub(super) const HEADER_BYTES: usize = 40;
 pub(super) const END_BYTES: usize = 40;
 
-/// Bytes of customers after which a block ends with its shard.
+/// With this many bytes of customers, a block ends at the end of a shard.
 pub(super) const ENOUGH_BYTES: usize = 1 << 19;
-/// Bytes of customers in a block at most.
+/// The most bytes of customers in a block.
 pub(super) const MAX_CUSTOMERS_BYTES: usize = 1 << 21;
-/// Bytes of one customer at most.
+/// The most bytes of one customer.
 pub(super) const MAX_CUSTOMER_BYTES: usize = 1 + 2 + MAX_ID_BYTES + 8 * MAX_WORDS;
 
 const MAGIC: &[u8; 8] = b"ushersnp";
 
-/// What a block holds.
+/// What sort of payload a block has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BlockKind {
     Head,
     Schema,
     RuleSet,
@@ -32,10 +32,10 @@ pub(super) enum Kind {
     End,
 }
 
-/// A block's header.
+/// The header of a block, without its own checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
-    pub(super) kind: Kind,
+    pub(super) kind: BlockKind,
     pub(super) index: u32,
     pub(super) first: u32,
     pub(super) count: u32,
@@ -44,30 +44,50 @@ pub(super) struct Block {
     pub(super) checksum: u64,
 }
 
-impl Kind {
-    pub(super) const ALL: [Kind; 7] =
-        [Kind::Head, Kind::Schema, Kind::RuleSet, Kind::Catalogue, Kind::Ledger, Kind::Customers, Kind::End];
+impl BlockKind {
+    pub(super) const ALL: [BlockKind; 7] = [
+        BlockKind::Head,
+        BlockKind::Schema,
+        BlockKind::RuleSet,
+        BlockKind::Catalogue,
+        BlockKind::Ledger,
+        BlockKind::Customers,
+        BlockKind::End,
+    ];
 
     fn tag(self) -> &'static [u8; 4] {
         match self {
-            Kind::Head => b"head",
-            Kind::Schema => b"schm",
-            Kind::RuleSet => b"rule",
-            Kind::Catalogue => b"ctlg",
-            Kind::Ledger => b"ldgr",
-            Kind::Customers => b"cust",
-            Kind::End => b"end.",
+            BlockKind::Head => b"head",
+            BlockKind::Schema => b"schm",
+            BlockKind::RuleSet => b"rule",
+            BlockKind::Catalogue => b"ctlg",
+            BlockKind::Ledger => b"ldgr",
+            BlockKind::Customers => b"cust",
+            BlockKind::End => b"end.",
         }
     }
 
-    /// Bytes of a payload of this kind at most.
+    /// The name of this kind in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            BlockKind::Head => "head",
+            BlockKind::Schema => "schema",
+            BlockKind::RuleSet => "rule set",
+            BlockKind::Catalogue => "catalogue",
+            BlockKind::Ledger => "ledger",
+            BlockKind::Customers => "customers",
+            BlockKind::End => "end",
+        }
+    }
+
+    /// The most bytes that a payload of this kind may have unpacked.
     pub(super) fn max_bytes(self) -> usize {
         match self {
-            Kind::Head => 1024,
-            Kind::Schema | Kind::RuleSet | Kind::Catalogue => MAX_STORED_DEFINITION_BYTES,
-            Kind::Ledger => MAX_PIECE_BYTES,
-            Kind::Customers => MAX_CUSTOMERS_BYTES,
-            Kind::End => END_BYTES,
+            BlockKind::Head => 1024,
+            BlockKind::Schema | BlockKind::RuleSet | BlockKind::Catalogue => MAX_STORED_DEFINITION_BYTES,
+            BlockKind::Ledger => MAX_PIECE_BYTES,
+            BlockKind::Customers => MAX_CUSTOMERS_BYTES,
+            BlockKind::End => END_BYTES,
         }
     }
 }
@@ -91,7 +111,7 @@ impl Block {
         if checksum(&bytes[..32], salt) != number(&bytes[32..]) {
             return None;
         }
-        let kind = Kind::ALL.into_iter().find(|kind| bytes[..4] == *kind.tag())?;
+        let kind = BlockKind::ALL.into_iter().find(|kind| bytes[..4] == *kind.tag())?;
         let at = |at: usize| number(&bytes[at..at + 4]) as u32;
         let [index, first, count, unpacked, packed] = [at(4), at(8), at(12), at(16), at(20)];
         let block = Block { kind, index, first, count, unpacked, packed, checksum: number(&bytes[24..32]) };
@@ -99,7 +119,7 @@ impl Block {
     }
 }
 
-/// The first bytes of a file.
+/// The first bytes of a snapshot's file.
 pub(super) fn preamble(salt: u64) -> [u8; PREAMBLE_BYTES] {
     let mut bytes = [0; PREAMBLE_BYTES];
     bytes[..8].copy_from_slice(MAGIC);
@@ -109,7 +129,7 @@ pub(super) fn preamble(salt: u64) -> [u8; PREAMBLE_BYTES] {
     bytes
 }
 
-/// The version in a preamble, if it is one. Preambles stay alike in all versions.
+/// The version in a preamble, if it is one. Preambles are alike in all versions of the format.
 pub(super) fn version(bytes: &[u8; PREAMBLE_BYTES], salt: u64) -> Option<u32> {
     let right = bytes[..8] == *MAGIC && checksum(&bytes[..12], salt) == number(&bytes[12..]);
     right.then(|| number(&bytes[8..12]) as u32)

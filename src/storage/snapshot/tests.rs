@@ -5,20 +5,23 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::block::{Block, HEADER_BYTES, Kind, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES, checksum, preamble};
+use super::block::{Block, BlockKind, HEADER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES, checksum, preamble};
 use super::*;
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
 use crate::customer::update::{Change, Update};
 use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry};
 use crate::state::definitions::Definitions;
+use crate::state::digest::Digest;
 use crate::state::ledger;
 use crate::state::ledger::{
-    BudgetUsed, Chunk, MAX_BUDGETS_COUNTED, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals,
+    BudgetUsed, HashChunk, MAX_BUDGETS_COUNTED, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals,
 };
 use crate::state::record::Record;
+use crate::state::store::{FrozenPart, Loader};
 use crate::state::testing::{Model, SCHEMA, events, grown_schema, happening, id, merge, updates};
-use crate::state::{Digest, State};
+use crate::state::{FrozenState, State};
 use crate::storage::codec;
+use crate::storage::codec::SnapshotHead;
 use crate::storage::disk::{Disk, File};
 
 const SALT: u64 = 0x5a17;
@@ -94,12 +97,12 @@ impl File for Arc<Content> {
     }
 }
 
-fn write_to(disk: &Memory, state: &mut State, compress: bool) -> Written {
+fn write_to(disk: &Memory, state: &mut State, compress: bool) -> WrittenSnapshot {
     let frozen = state.freeze().unwrap();
     write(disk, SALT, frozen, 77, 1_700_000_000, compress, &AtomicBool::new(false)).unwrap()
 }
 
-fn loaded(disk: &Memory, name: &str) -> Result<Loaded, LoadError> {
+fn loaded(disk: &Memory, name: &str) -> Result<LoadedSnapshot, LoadError> {
     load(disk, SALT, name, &|_, _| {})
 }
 
@@ -142,17 +145,17 @@ fn eventful() -> State {
     state
 }
 
-/// Writes, verifies and loads; everything must come back.
+/// Writes, verifies and loads a snapshot. Everything must come back.
 fn check_round_trip(state: &mut State, compress: bool) -> State {
     let disk = Memory::default();
     let written = write_to(&disk, state, compress);
     assert_eq!(disk.list().unwrap(), [written.name.as_str()]);
     assert_eq!(written.digest, state.digest());
     assert_eq!(written.bytes, disk.bytes(&written.name).len() as u64);
-    let Written { bytes, head, digest, .. } = written;
+    let WrittenSnapshot { bytes, head, digest, .. } = written;
     assert_eq!((head.sequence, head.chain, head.taken_at_s), (state.sequence(), 77, 1_700_000_000));
     assert_eq!((head.erased, head.customers), (state.erased(), state.customers().len() as u64));
-    assert_eq!(verify(&disk, SALT, &written.name).unwrap(), Checked { head, digest, bytes });
+    assert_eq!(verify(&disk, SALT, &written.name).unwrap(), CheckedSnapshot { head, digest, bytes });
     let loaded = loaded(&disk, &written.name).unwrap();
     assert_eq!((loaded.head, loaded.digest, loaded.bytes), (head, digest, bytes));
     assert_eq!(loaded.state.digest(), digest);
@@ -246,7 +249,7 @@ fn names_are_of_sequences_and_back() {
     }
 }
 
-/// What verifying and loading say of these bytes; they must agree.
+/// What verifying these bytes says. Loading them must fail too.
 #[track_caller]
 fn refusal(bytes: Vec<u8>) -> LoadError {
     let disk = Memory::default();
@@ -269,7 +272,8 @@ fn bytes_of(state: &mut State, compress: bool) -> Vec<u8> {
     disk.bytes(&name)
 }
 
-/// A state of nothing but this many customers: quick to read back, as there is no schema to parse.
+/// A state of nothing but this many customers. It is quick to read back, as there is no schema to
+/// parse.
 fn plain(customers: u64) -> State {
     let mut store = crate::state::store::customers().0;
     for number in 0..customers {
@@ -339,7 +343,7 @@ fn blocks_swapped_repeated_missing_or_of_another_snapshot_are_refused() {
     let bytes = bytes_of(&mut state, false);
     let places: Vec<_> = blocks(&bytes).into_iter().map(|(_, place)| place).collect();
     let kinds: Vec<_> = blocks(&bytes).into_iter().map(|(block, _)| block.kind).collect();
-    let customers: Vec<usize> = (0..kinds.len()).filter(|at| kinds[*at] == Kind::Customers).collect();
+    let customers: Vec<usize> = (0..kinds.len()).filter(|at| kinds[*at] == BlockKind::Customers).collect();
     assert!(customers.len() >= 3, "{kinds:?}");
     let ordered = |order: &[usize]| {
         let blocks = order.iter().map(|at| &bytes[places[*at].clone()]);
@@ -369,12 +373,12 @@ fn blocks_swapped_repeated_missing_or_of_another_snapshot_are_refused() {
 }
 
 /// A file of these blocks, all of whose checksums are right.
-fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
+fn sealed(blocks: &[(BlockKind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
     let mut file = preamble(SALT).to_vec();
     let mut headers = xxhash_rust::xxh3::Xxh3::with_seed(SALT);
     headers.update(&file);
     let mut first = 0;
-    let mut add = |file: &mut Vec<u8>, index: usize, (kind, count, payload): &(Kind, u32, Vec<u8>)| {
+    let mut add = |file: &mut Vec<u8>, index: usize, (kind, count, payload): &(BlockKind, u32, Vec<u8>)| {
         let length = payload.len() as u32;
         let block = Block {
             kind: *kind,
@@ -397,7 +401,7 @@ fn sealed(blocks: &[(Kind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
     }
     let totals = [blocks.len() as u64, u64::from(totals.0), file.len() as u64, digest, totals.1];
     let end = totals.into_iter().flat_map(u64::to_le_bytes).collect();
-    add(&mut file, blocks.len(), &(Kind::End, 0, end));
+    add(&mut file, blocks.len(), &(BlockKind::End, 0, end));
     file
 }
 
@@ -418,10 +422,10 @@ fn with_customers(customers: u64, blocks: &[(u32, &[u8])], digest: u64) -> Vec<u
     let head = SnapshotHead { customers, ..HEAD };
     let schema = Definitions::new().schema;
     let mut all = vec![
-        (Kind::Head, 0, codec::encode_head(&head).unwrap()),
-        (Kind::Schema, 0, codec::encode_schema(&schema).unwrap()),
+        (BlockKind::Head, 0, codec::encode_head(&head).unwrap()),
+        (BlockKind::Schema, 0, codec::encode_schema(&schema).unwrap()),
     ];
-    all.extend(blocks.iter().map(|(count, payload)| (Kind::Customers, *count, payload.to_vec())));
+    all.extend(blocks.iter().map(|(count, payload)| (BlockKind::Customers, *count, payload.to_vec())));
     sealed(&all, digest)
 }
 
@@ -469,7 +473,10 @@ fn hostile_bytes_with_right_checksums_are_refused_and_take_no_memory() {
     assert!(error.contains("twice"), "{error}");
     let long = vec![0; MAX_CUSTOMERS_BYTES + 1];
     check_refused(with_customers(1, &[(1, &long)], digest), "the header of a block");
-    check_refused(sealed(&[(Kind::Schema, 0, Vec::new())], 0), "expected a Head block, found a Schema block");
+    check_refused(
+        sealed(&[(BlockKind::Schema, 0, Vec::new())], 0),
+        "expected a head block, found a schema block",
+    );
 }
 
 #[test]
@@ -482,21 +489,21 @@ fn a_ledger_that_does_not_keep_to_its_bounds_is_refused() {
         })
         .unwrap();
         let schema = codec::encode_schema(&Definitions::new().schema).unwrap();
-        let mut blocks = vec![(Kind::Head, 0, head), (Kind::Schema, 0, schema)];
+        let mut blocks = vec![(BlockKind::Head, 0, head), (BlockKind::Schema, 0, schema)];
         let additions = codec::encode_additions(&Additions::default()).unwrap();
-        blocks.extend((0..catalogue_blocks).map(|_| (Kind::Catalogue, 0, additions.clone())));
-        blocks.extend(ledger.iter().map(|piece| (Kind::Ledger, 0, codec::encode_piece(piece).unwrap())));
+        blocks.extend((0..catalogue_blocks).map(|_| (BlockKind::Catalogue, 0, additions.clone())));
+        blocks.extend(ledger.iter().map(|piece| (BlockKind::Ledger, 0, codec::encode_piece(piece).unwrap())));
         sealed(&blocks, Digest::default().of_state(&Definitions::new(), &ledger::Content::default()))
     };
     let totals = |gone| Piece::Totals(Totals { ids: (gone, 0), outcomes: (0, 0), uncounted: 0 });
-    let chunk = |hashes| Piece::Ids(Chunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) });
+    let chunk = |hashes| Piece::Ids(HashChunk { day: 1, newest: 2, hashes: Arc::new(vec![7; hashes]) });
     let disk = Memory::default();
     disk.put("s", file(3, &[totals(0)]));
     assert!(loaded(&disk, "s").is_ok(), "what is right is loaded");
     check_refused(file(0, &[totals(0), totals(0)]), "totals that are not the last");
     check_refused(file(0, &[chunk(1)]), "totals that are not the last");
     check_refused(file(0, &[chunk(0), totals(0)]), "a chunk of 0");
-    check_refused(file(0, &[chunk(3), totals(3)]), "3 of 3 forgotten");
+    check_refused(file(0, &[chunk(3), totals(3)]), "3 of the first 3 hashes forgotten");
     let row = (5, TallyKey::new(OfferNumber(1), PlaceNumber(1), None), Tally::default());
     check_refused(file(0, &[Piece::Tallies(vec![row, row]), totals(0)]), "twice");
     let budgets = Piece::Budgets(vec![BudgetUsed { key: 1, day: 0, used: 1 }; MAX_PIECE_ROWS]);
@@ -510,7 +517,7 @@ fn a_ledger_that_does_not_keep_to_its_bounds_is_refused() {
 fn a_packed_block_never_unpacks_to_more_than_it_says() {
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
     let head = codec::encode_head(&HEAD).unwrap();
-    let mut file = sealed(&[(Kind::Head, 0, head), (Kind::Schema, 0, bomb)], 0);
+    let mut file = sealed(&[(BlockKind::Head, 0, head), (BlockKind::Schema, 0, bomb)], 0);
     let (mut block, place) = blocks(&file)[1].clone();
     block.unpacked = codec::MAX_STORED_DEFINITION_BYTES as u32;
     file[place.start..place.start + HEADER_BYTES].copy_from_slice(&block.to_bytes(SALT));
@@ -528,9 +535,9 @@ proptest! {
 
     #[test]
     fn any_payloads_never_panic(
-        payloads in prop::collection::vec((0..Kind::ALL.len(), 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
+        payloads in prop::collection::vec((0..BlockKind::ALL.len(), 0..3_u32, prop::collection::vec(any::<u8>(), 0..60)), 0..4)
     ) {
-        let kinds = Kind::ALL;
+        let kinds = BlockKind::ALL;
         let blocks: Vec<_> = payloads.into_iter().map(|(kind, count, bytes)| (kinds[kind], count, bytes)).collect();
         refusal(sealed(&blocks, 0));
     }
@@ -594,4 +601,37 @@ fn progress_goes_to_the_end() {
     };
     load(&disk, SALT, &written.name, &progress).unwrap();
     assert_eq!(most.into_inner(), written.bytes);
+}
+
+/// The same state with its customers in a store of this seed. Otherwise a store draws its own.
+fn seeded(state: &mut State, seed: u64) -> State {
+    let FrozenState { sequence, erased, definitions, mut customers, ledger } = state.freeze().unwrap();
+    let loader = Loader::new(seed, customers.customers(), 0, 3).unwrap();
+    let (mut part, mut slot) = (FrozenPart::default(), 0);
+    while customers.next_part(&mut part).unwrap() {
+        for (id, row) in part.iter() {
+            loader.put(slot, id.clone(), row).unwrap();
+            slot += 1;
+        }
+    }
+    State::restore(sequence, erased, definitions, loader.finish().unwrap(), ledger)
+}
+
+/// Length, hash and digest were written down before the source was put into rooms.
+#[test]
+fn small_snapshots_have_the_bytes_and_digests_they_always_had() {
+    let mut eventful = eventful();
+    apply(&mut eventful, &Record::Schema { text: grown_schema() });
+    let text = "text of 4: \"quoted\", 客户, e\u{301}, \n and \u{7f}".to_owned();
+    for activate in [false, true] {
+        let (name, version) = ("wealth".into(), u32::from(activate) + 1);
+        apply(&mut eventful, &Record::Publish { name, version, text: text.clone(), activate });
+    }
+    for (mut state, length, hash, digest) in [
+        (filled(3), 715, 0x70d2_b92c_07e8_cd60, 0x15bb_8468_5cdc_28ae),
+        (eventful, 1273, 0x170e_4bcc_db29_3599, 0xff93_7950_8133_a6fc),
+    ] {
+        let bytes = bytes_of(&mut seeded(&mut state, 7), false);
+        assert_eq!((bytes.len(), checksum(&bytes, 0), state.digest()), (length, hash, digest));
+    }
 }

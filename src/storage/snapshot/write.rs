@@ -1,4 +1,5 @@
-//! Writing: one thread reads the frozen customers, one encodes and writes them, one syncs on the way.
+//! Writing a snapshot: one thread reads the frozen customers, one encodes and writes them, one syncs on
+//! the way.
 
 use std::fmt;
 use std::io;
@@ -9,41 +10,43 @@ use std::thread;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::block::{
-    Block, ENOUGH_BYTES, HEADER_BYTES, Kind, MAX_CUSTOMER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES,
+    Block, BlockKind, ENOUGH_BYTES, HEADER_BYTES, MAX_CUSTOMER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES,
     checksum, preamble,
 };
-use super::{SnapshotHead, UNFINISHED, name};
+use super::{UNFINISHED, name};
 use crate::customer::id::CustomerId;
 use crate::customer::row::MAX_WORDS;
 use crate::rules::catalogue::Additions;
 use crate::state;
-use crate::state::Digest;
 use crate::state::definitions::Definitions;
+use crate::state::digest::Digest;
 use crate::state::ledger::Piece;
 use crate::state::store;
-use crate::state::store::{GivenUp, Part, bytes_of};
+use crate::state::store::{FrozenPart, GivenUp, bytes_of};
 use crate::storage::codec;
+use crate::storage::codec::SnapshotHead;
 use crate::storage::disk::{Disk, File, write_all_at};
 
-/// Parts that wait to be written at most, besides the one being read and the one being written. A part is a thousandth of
-/// the store.
+/// The most parts that wait to be written, besides the one being read and the one being written. A part
+/// is a thousandth of the store.
 const MAX_WAITING: usize = 2;
 
-/// Bytes after which the file is synced on the way. The disk works while rows are read, and the journal beside it never
-/// waits for much more than this to become durable first (ext4 writes a file's data before the names of all).
+/// After how many bytes the file is synced on the way. So the disk works while rows are read. And the
+/// journal beside it never waits for much more than this: ext4 makes a file's data durable before the
+/// names of all files.
 const SYNC_BYTES: u64 = 16 << 20;
 
-/// Of zstd: the fastest of its ordinary levels.
+/// The fastest of zstd's ordinary levels.
 const COMPRESSION_LEVEL: i32 = 1;
 
 /// A snapshot that was written and is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// Its file.
+pub struct WrittenSnapshot {
+    /// The name of its file.
     pub name: String,
-    /// Bytes of the file.
+    /// How many bytes the file has.
     pub bytes: u64,
-    /// What it is of.
+    /// Its head: what the snapshot is of.
     pub head: SnapshotHead,
     /// The digest of the state in it.
     pub digest: u64,
@@ -52,35 +55,35 @@ pub struct Written {
 /// Why no snapshot was written. Nothing of it is left, if the disk still lets us remove a file.
 #[derive(Debug)]
 pub enum WriteError {
-    /// The disk refused.
+    /// The disk refused to do something.
     Disk {
-        /// What was tried.
+        /// What was being done, such as "writing".
         what: &'static str,
-        /// What it said.
+        /// What the system said of it.
         error: io::Error,
     },
-    /// More was written meanwhile than may be kept aside.
+    /// Too much was written to the state meanwhile, see [`GivenUp`].
     GivenUp,
-    /// It was told to stop.
+    /// It was told to stop, or another of its threads failed.
     Stopped,
-    /// The state has something that does not keep to the bounds, so that it could not be read back.
+    /// Something in the state breaks a bound, so that it could not be read back.
     TooLong,
 }
 
-/// Writes a snapshot of `frozen` and returns when it is durable under its [`name`], in place of one that was there.
-/// `chain` is [`SnapshotHead::chain`]. It ends soon after `stop` is set.
+/// Writes a snapshot of `frozen`. Returns when it is durable under its [`name`], in place of a file
+/// that had that name. `chain` is [`SnapshotHead::chain`]. It ends soon after `stop` is set.
 ///
 /// # Errors
 /// [`WriteError`].
 pub fn write(
     disk: &dyn Disk,
     salt: u64,
-    frozen: state::Frozen,
+    frozen: state::FrozenState,
     chain: u64,
     taken_at_s: u64,
     compress: bool,
     stop: &AtomicBool,
-) -> Result<Written, WriteError> {
+) -> Result<WrittenSnapshot, WriteError> {
     let (catalogue, ledger) = (frozen.definitions.catalogue.whole(), frozen.ledger.pieces());
     let head = SnapshotHead {
         sequence: frozen.sequence,
@@ -109,9 +112,9 @@ pub fn write(
             Ok(written)
         });
     match written {
-        Ok((bytes, digest)) => Ok(Written { name, bytes, head, digest }),
+        Ok((bytes, digest)) => Ok(WrittenSnapshot { name, bytes, head, digest }),
         Err(error) => {
-            let _ = disk.remove(&temporary); // as well as we can; the next attempt removes it otherwise
+            let _ = disk.remove(&temporary); // the next attempt removes what is left
             Err(error)
         }
     }
@@ -121,20 +124,20 @@ fn failed(what: &'static str, error: io::Error) -> WriteError {
     WriteError::Disk { what, error }
 }
 
-/// Writes and syncs the whole file; its length and the digest of what is in it.
+/// Writes and syncs the whole file. Returns its length and the digest of what is in it.
 fn write_file(
     file: &dyn File,
     salt: u64,
     head: SnapshotHead,
-    frozen: state::Frozen,
+    frozen: state::FrozenState,
     (catalogue, ledger): (&[Additions], &[Piece]),
     compress: bool,
     stop: &AtomicBool,
 ) -> Result<(u64, u64), WriteError> {
-    let state::Frozen { definitions, customers, ledger: content, .. } = frozen;
+    let state::FrozenState { definitions, customers, ledger: content, .. } = frozen;
     let mut output = Output::new(file, salt, compress)?;
     output.head_and_definitions(&head, &definitions, catalogue)?;
-    ledger.iter().try_for_each(|piece| output.block(Kind::Ledger, 0, &codec::encode_piece(piece)?))?;
+    ledger.iter().try_for_each(|piece| output.block(BlockKind::Ledger, 0, &codec::encode_piece(piece)?))?;
     let (filled, to_write) = sync_channel(MAX_WAITING);
     let (emptied, to_fill) = channel();
     let (wanted, to_sync) = sync_channel(1);
@@ -146,7 +149,7 @@ fn write_file(
         })?;
         let read = read_parts(customers, &filled, &to_fill, stop);
         drop(filled);
-        // Whatever is wrong with the disk stops the others, so it is the reason.
+        // A fault of the disk stops the other threads, so it is the reason to report.
         let (written, synced) = (joined(writing), joined(syncing));
         synced?;
         let output = written?;
@@ -175,9 +178,9 @@ fn joined<T>(running: Running<'_, T>) -> Result<T, WriteError> {
 
 /// Hands over the customers part by part, in buffers that come back.
 fn read_parts(
-    mut customers: store::Frozen,
-    filled: &SyncSender<Part>,
-    to_fill: &Receiver<Part>,
+    mut customers: store::FrozenCustomers,
+    filled: &SyncSender<FrozenPart>,
+    to_fill: &Receiver<FrozenPart>,
     stop: &AtomicBool,
 ) -> Result<(), WriteError> {
     loop {
@@ -189,17 +192,17 @@ fn read_parts(
             return Ok(());
         }
         if filled.send(part).is_err() {
-            return Err(WriteError::Stopped); // the thread that writes says why
+            return Err(WriteError::Stopped); // the writing thread says why
         }
     }
 }
 
-/// Syncs whenever it is wanted. After a failure nobody syncs again: the thread that writes finds nobody to tell.
+/// Syncs whenever it is asked to. After a failure it ends, and so does the thread that asks.
 fn sync_on_the_way(file: &dyn File, wanted: &Receiver<()>) -> Result<(), WriteError> {
     wanted.iter().try_for_each(|()| file.sync().map_err(|error| failed("syncing", error)))
 }
 
-/// The file being written.
+/// The file being written, with what its end block will need.
 struct Output<'f> {
     file: &'f dyn File,
     salt: u64,
@@ -245,21 +248,21 @@ impl Output<'_> {
         definitions: &Definitions,
         catalogue: &[Additions],
     ) -> Result<(), WriteError> {
-        self.block(Kind::Head, 0, &codec::encode_head(head)?)?;
-        self.block(Kind::Schema, 0, &codec::encode_schema(&definitions.schema)?)?;
+        self.block(BlockKind::Head, 0, &codec::encode_head(head)?)?;
+        self.block(BlockKind::Schema, 0, &codec::encode_schema(&definitions.schema)?)?;
         definitions.rule_sets().try_for_each(|(name, history)| {
-            self.block(Kind::RuleSet, 0, &codec::encode_rule_set(name, history)?)
+            self.block(BlockKind::RuleSet, 0, &codec::encode_rule_set(name, history)?)
         })?;
-        catalogue
-            .iter()
-            .try_for_each(|additions| self.block(Kind::Catalogue, 0, &codec::encode_additions(additions)?))
+        catalogue.iter().try_for_each(|additions| {
+            self.block(BlockKind::Catalogue, 0, &codec::encode_additions(additions)?)
+        })
     }
 
     /// Writes the parts that come, and gives their buffers back.
     fn parts(
         &mut self,
-        parts: &Receiver<Part>,
-        emptied: &Sender<Part>,
+        parts: &Receiver<FrozenPart>,
+        emptied: &Sender<FrozenPart>,
         sync: &SyncSender<()>,
     ) -> Result<(), WriteError> {
         for part in parts {
@@ -271,7 +274,7 @@ impl Output<'_> {
             if self.offset - self.synced >= SYNC_BYTES {
                 self.synced = self.offset;
                 if let Err(TrySendError::Disconnected(())) = sync.try_send(()) {
-                    return Err(WriteError::Stopped); // the thread that syncs says why
+                    return Err(WriteError::Stopped); // the syncing thread says why
                 }
             }
         }
@@ -294,24 +297,24 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Writes the customers so far, if there are any.
+    /// Writes a block of the customers so far, if there are any.
     fn customers(&mut self) -> Result<(), WriteError> {
         if self.count == 0 {
             return Ok(());
         }
         let mut payload = std::mem::take(&mut self.payload);
         let count = std::mem::take(&mut self.count);
-        self.block(Kind::Customers, count, &payload)?;
+        self.block(BlockKind::Customers, count, &payload)?;
         payload.clear();
         self.payload = payload;
         Ok(())
     }
 
-    fn block(&mut self, kind: Kind, count: u32, payload: &[u8]) -> Result<(), WriteError> {
+    fn block(&mut self, kind: BlockKind, count: u32, payload: &[u8]) -> Result<(), WriteError> {
         if payload.len() > kind.max_bytes() {
             return Err(WriteError::TooLong);
         }
-        let packed = pack(self.packer.as_mut().filter(|_| kind != Kind::End), payload, &mut self.packed);
+        let packed = pack(self.packer.as_mut().filter(|_| kind != BlockKind::End), payload, &mut self.packed);
         let block = Block {
             kind,
             index: self.index,
@@ -332,17 +335,17 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Writes the end and syncs; the file's length.
+    /// Writes the end and syncs. Returns the length of the file.
     fn finish(mut self, digest: u64) -> Result<u64, WriteError> {
         let (blocks, customers) = (u64::from(self.index), u64::from(self.customers));
         let totals = [blocks, customers, self.offset, digest, self.headers.digest()];
-        self.block(Kind::End, 0, &bytes_of(&totals))?;
+        self.block(BlockKind::End, 0, &bytes_of(&totals))?;
         self.file.sync().map_err(|error| failed("syncing", error))?;
         Ok(self.offset)
     }
 }
 
-/// The payload packed into `room`, or as it is where that is not shorter.
+/// The payload packed into `room`, or unpacked if that is no longer.
 fn pack<'p>(
     packer: Option<&mut zstd::bulk::Compressor<'static>>,
     payload: &'p [u8],
@@ -374,7 +377,7 @@ impl fmt::Display for WriteError {
         match self {
             WriteError::Disk { what, error } => write!(f, "{what} the snapshot: {error}"),
             WriteError::GivenUp => GivenUp.fmt(f),
-            WriteError::Stopped => f.write_str("stopped"),
+            WriteError::Stopped => f.write_str("the snapshot was stopped"),
             WriteError::TooLong => f.write_str("something in the state is longer than a snapshot can hold"),
         }
     }

@@ -1,5 +1,5 @@
-//! Power cuts and kills: after every change of the disk, with any part of what was not synced lost, also while a start
-//! recovers from an earlier one.
+//! Power cuts and kills after every change of the disk, with any part of what was not synced lost. They
+//! also come while a start recovers from an earlier one.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,18 +9,19 @@ use fastrand::Rng;
 use super::{End, JournalSettings, Opened, Promise, SETTINGS, Step, World, closed, start, start_with};
 use crate::state::record::Record;
 use crate::storage::codec;
-use crate::storage::data_dir::{Kind, identity};
 use crate::storage::disk::simulated::{Fault, Lasting, Simulated};
 use crate::storage::durability::SyncPolicy;
+use crate::storage::identity;
 use crate::storage::journal::{Journal, segment};
+use crate::storage::refused::RefusedKind;
 use crate::testing::rounds;
 
-/// Ways to lose what was unsynced, per change of the disk. The second way is a kill.
+/// In how many ways unsynced data is lost after each change of the disk. The second way is a kill.
 fn ways_to_lose() -> usize {
     rounds(2, 6)
 }
 
-/// Lives of a directory, each ended by a crash or kill.
+/// How many lives a directory has, each ended by a crash or kill.
 fn lives_of_a_directory() -> usize {
     rounds(2, 4)
 }
@@ -93,7 +94,7 @@ struct Counts {
     torn: usize,
     more: usize,
     from_snapshots: usize,
-    /// Lives that ended because the disk failed.
+    /// How many lives ended because the disk failed.
     failed: usize,
 }
 
@@ -129,8 +130,8 @@ fn lives(seed: u64, counts: &mut Counts) {
     }
 }
 
-/// A start, and what a node does then. Some end because the disk fails, some within the start. Returns after how many
-/// changes it was no start any more.
+/// A start, and what a node does then. Some end because the disk fails, some of them within the start.
+/// Returns after how many changes the start was over.
 fn live(
     world: &mut World,
     disk: &Simulated,
@@ -146,14 +147,14 @@ fn live(
     let mut node = match start_with(disk, settings) {
         Ok(node) => node,
         Err(refused) => {
-            assert!(disk.struck() > 0 && refused.kind == Kind::Io, "{refused}: {case}");
+            assert!(disk.struck() > 0 && refused.kind == RefusedKind::Io, "{refused}: {case}");
             counts.failed += 1;
             return 0;
         }
     };
     let found = world.find(&node.state, world.promised(0).after(true), &|| case.to_owned());
     if rng.u8(0..3) == 0 {
-        return 0; // it ends before it has told anybody what it found
+        return 0; // it ended before it said what it found
     }
     let lived_from = disk.changes();
     check_moments(world, disk, 0..lived_from, rng, counts, case);
@@ -252,7 +253,8 @@ fn check_start(
     node
 }
 
-/// What a start found was seen, so it must stay, whatever the node did before the next crash.
+/// Goes on after a start. What it found was seen, so it must stay, whatever the node did before the
+/// next crash.
 fn go_on(mut node: Opened, disk: &Simulated, rng: &mut Rng, case: &str) {
     let mut seen = End::of(&node.state);
     match rng.u8(0..4) {

@@ -1,14 +1,14 @@
-//! Errors of the disk at every call of a script: what was acknowledged is there after a restart, nothing is invented, and
-//! a full disk is no failure.
+//! Errors of the disk at every call of a script. What was acknowledged is there after a restart,
+//! nothing is invented, and a full disk is no failure.
 
 use fastrand::Rng;
 
 use super::{End, Step, World, each_in_parallel, start};
 use crate::state::record::Record;
 use crate::storage::codec;
-use crate::storage::data_dir::Kind;
 use crate::storage::disk::simulated::{Fault, Lasting, Simulated};
 use crate::storage::journal::Journal;
+use crate::storage::refused::RefusedKind;
 
 /// Two lives of a directory; the second begins with a snapshot.
 const SCRIPT: [&[Step]; 2] = {
@@ -42,7 +42,7 @@ fn whatever_call_fails_what_was_acknowledged_is_there_after_a_restart() {
     println!("{} faults in a script of {} calls", cases.len(), clean.calls(Fault::Eio));
 }
 
-/// Calls that are interrupted for ever are none of ours.
+/// Leaves out calls that are interrupted for ever: no program can go on from these.
 fn is_worth_it(case: &(u64, Fault, Lasting)) -> bool {
     !matches!(case, (_, Fault::Interrupted, Lasting::FromThenOn))
 }
@@ -58,7 +58,7 @@ fn check_fault(fault: (u64, Fault, Lasting)) {
     }
 }
 
-/// Everything acknowledged is there, and one more write makes it whole.
+/// Checks that everything acknowledged is there, and that the directory takes one more write.
 fn check_restart(world: &World, left: &Simulated, case: &str) {
     let names: Vec<_> = left.image().into_keys().collect();
     let mut node = start(left).unwrap_or_else(|refused| panic!("{refused}: {case}, of {names:?}"));
@@ -79,7 +79,8 @@ fn check_crashes(world: &World, disk: &Simulated, case: &str) {
     }
 }
 
-/// Runs the script; whenever a node ends for a fault, the disk is whole from then on and the next life begins.
+/// Runs the script. Whenever a fault ends a node, the disk is whole from then on and the next life
+/// begins.
 fn run(seed: u64, fault: Option<(u64, Fault, Lasting)>) -> (World, Simulated) {
     let (mut world, disk) = (World::new(seed), Simulated::new());
     if let Some((nth, fault, lasting)) = fault {
@@ -98,7 +99,7 @@ fn run(seed: u64, fault: Option<(u64, Fault, Lasting)>) -> (World, Simulated) {
     (world, disk)
 }
 
-/// None: it ended before the script did.
+/// One life of a directory; `None` if it ended before the script did.
 fn live(
     world: &mut World,
     disk: &Simulated,
@@ -108,7 +109,7 @@ fn live(
     let mut node = match start(disk) {
         Ok(node) => node,
         Err(refused) => {
-            assert!(refused.kind == Kind::Io, "{refused}: {fault:?}");
+            assert!(refused.kind == RefusedKind::Io, "{refused}: {fault:?}");
             return None;
         }
     };
@@ -123,7 +124,7 @@ fn live(
             check_crashes(world, disk, &format!("{fault:?}, refused"));
         }
     }
-    // Only a full disk got us here, and that is over now: writing goes on.
+    // Only a full disk stops us here. Now there is room, and writing goes on.
     disk.heal();
     world.step(Step::Commit(1), &mut node, disk).unwrap();
     assert_eq!(world.written, world.submissions.len(), "{fault:?}");

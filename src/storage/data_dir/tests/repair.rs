@@ -1,22 +1,23 @@
-//! What a refusal says to try works: after the repair it names, a start comes to the records before.
+//! The repair that a refusal recommends works: after it, a start comes to the records before.
 
 use super::segments::with_snapshots;
 use super::*;
-use crate::storage::data_dir::Kind;
 use crate::storage::data_dir::repair::repair_disk;
 use crate::storage::journal::mark;
+use crate::storage::refused::RefusedKind;
 
-/// Between two bytes that are altered; a prime, so that all parts of records are hit.
+/// How many bytes lie between two that are altered; a prime, so that all parts of records are hit.
 const STRIDE: usize = 23;
 
-/// Starts; if that is refused with a record, gives up what it says and starts again. True if it was.
+/// Starts. If that is refused with a record, gives it up as the hint says and starts again. True if it
+/// was refused.
 fn check(world: &World, disk: &Simulated, case: &str) -> bool {
     let refused = match start(disk) {
         Ok(_) => return false,
         Err(refused) => refused,
     };
     assert!(refused.hint().is_some(), "{case}: {refused}");
-    let (Kind::Damaged, Some(cut_at)) = (refused.kind, refused.sequence) else { return false };
+    let (RefusedKind::Damaged, Some(cut_at)) = (refused.kind, refused.sequence) else { return false };
     let before = total(disk);
     let repaired = repair_disk(disk, cut_at).unwrap_or_else(|e| panic!("{case}: {refused}; repair: {e}"));
     assert!(repaired.last < cut_at, "{case}");
@@ -59,7 +60,7 @@ fn what_a_start_does_not_need_is_not_given_up() {
     let (_, disk) = with_snapshots(6);
     let last = start(&disk.kill()).unwrap().state.sequence();
     for cut_at in [1, last / 2, last, last + 1] {
-        assert_eq!(repair_disk(&disk, cut_at).unwrap_err().kind, Kind::Io, "{cut_at}");
+        assert_eq!(repair_disk(&disk, cut_at).unwrap_err().kind, RefusedKind::Io, "{cut_at}");
     }
     let oldest = segment::name(segment::list(&disk).unwrap()[0]);
     disk.flip_bit(&oldest, 8 * 100);
@@ -73,13 +74,13 @@ fn a_mark_that_is_gone_is_made_anew_and_nothing_given_up() {
     let (_, disk) = with_snapshots(7);
     let end = End::of(&start(&disk.kill()).unwrap().state);
     disk.lose(mark::NAME);
-    assert_eq!(start(&disk).map(drop).unwrap_err().kind, Kind::Damaged);
+    assert_eq!(start(&disk).map(drop).unwrap_err().kind, RefusedKind::Damaged);
     let repaired = repair_disk(&disk, end.sequence + 1).unwrap();
     assert_eq!((repaired.last, repaired.kept.len()), (end.sequence, 0));
     assert_eq!(End::of(&start(&disk).unwrap().state), end);
 }
 
-/// Bytes of all files of records and snapshots, put aside or not.
+/// Bytes of all files of records and snapshots, those put aside included.
 fn total(disk: &Simulated) -> usize {
     disk.image().values().map(Vec::len).sum()
 }

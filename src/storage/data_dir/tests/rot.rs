@@ -1,5 +1,5 @@
-//! Bits that flip and files that get shorter: what was durable is never changed or lost without being noticed, and what
-//! was not acknowledged is no reason not to start.
+//! Bits that flip and files that get shorter. What was durable never changes or gets lost unnoticed,
+//! and what was not acknowledged is no reason not to start.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,24 +7,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fastrand::Rng;
 
 use super::{JournalSettings, Promise, SETTINGS, Step, World, closed, each_in_parallel, start, start_with};
-use crate::storage::data_dir::{Identity, Kind, Refused, identity, open_mark};
+use crate::storage::data_dir::open_mark;
 use crate::storage::disk::simulated::Simulated;
 use crate::storage::durability::SyncPolicy;
+use crate::storage::identity;
+use crate::storage::identity::Identity;
 use crate::storage::journal::append::Last;
 use crate::storage::journal::{replay, segment};
+use crate::storage::refused::{Refused, RefusedKind};
 use crate::testing::rounds;
 
 /// All records in one segment.
 const ONE_SEGMENT: JournalSettings =
     JournalSettings { sync: SyncPolicy::Always, segment_bytes: 1 << 20, ahead_bytes: 600 };
 
-/// A segment on a disk of its own, and one with the segment behind it as well: as a directory looks from which everything
-/// before was removed.
+/// A segment on a disk of its own, and the same with the segment behind it. So a directory looks if
+/// everything before was removed.
 struct Stretch {
     name: String,
     identity: Identity,
     from: Last,
-    /// Each with the last record that is there, which the mark names.
+    /// The disks, each with the last record on it, which the mark names.
     disks: Vec<(Simulated, Last)>,
 }
 
@@ -56,7 +59,7 @@ fn stretches(disk: &Simulated) -> Vec<Stretch> {
 }
 
 impl Stretch {
-    fn replay(&self, (disk, mark): &(Simulated, Last)) -> Result<replay::Found, Refused> {
+    fn replay(&self, (disk, mark): &(Simulated, Last)) -> Result<replay::Replayed, Refused> {
         replay::replay(disk, &self.identity, self.from, *mark, &mut |_, _| Ok(()), &mut |_| {})
     }
 
@@ -79,11 +82,11 @@ impl Stretch {
     }
 }
 
-/// It says which file, where in it, and which record.
+/// Checks that a refusal says which file, where in it, and which record.
 fn check_place(refused: &Refused, file: &str, byte: usize) {
     assert_eq!(
         (refused.kind, refused.file.as_deref()),
-        (Kind::Damaged, Some(file)),
+        (RefusedKind::Damaged, Some(file)),
         "byte {byte}: {refused}"
     );
     assert!(refused.offset.is_some_and(|offset| offset <= byte as u64), "byte {byte}: {refused}");
@@ -92,7 +95,7 @@ fn check_place(refused: &Refused, file: &str, byte: usize) {
 
 #[test]
 fn every_bit_that_flips_in_a_journal_is_noticed() {
-    let (_, disk) = closed(5, 65 << 10, SETTINGS); // zeros that go when it is closed included
+    let (_, disk) = closed(5, 65 << 10, SETTINGS); // zeros that a close cuts off are included
     let bits = AtomicUsize::new(0);
     let stretches = stretches(&disk);
     each_in_parallel(&stretches, |stretch| {
@@ -120,8 +123,8 @@ fn a_start_refuses_a_flipped_bit_and_touches_nothing() {
     }
 }
 
-/// The disk of a node that was killed while it wrote its last batch, of at least so many bytes, to its only segment; what
-/// was promised then; and where that batch lies.
+/// The disk of a node that was killed while it wrote its last batch, of at least `bytes` bytes, to its
+/// only segment. Also what was promised then, and where that batch lies.
 fn killed_while_writing(bytes: usize) -> (World, Promise, Simulated, Range<usize>) {
     let (mut world, disk) = closed(7, 4 << 10, ONE_SEGMENT);
     let (start, durable) = (journal_end(&disk), world.durable);

@@ -1,16 +1,18 @@
-//! Files that are gone, swapped, renamed, copied, or from another directory: a start refuses, or comes to the state that
-//! it would have come to anyway. It never comes to another one, and never to an empty one.
+//! Files that are gone, swapped, renamed, copied, or from another directory. A start refuses, or comes
+//! to the state that it would have come to anyway. It never comes to another state, and never to an
+//! empty one.
 
 use std::collections::BTreeMap;
 
 use super::{End, SETTINGS, Step, World, closed, start};
-use crate::storage::data_dir::identity;
 use crate::storage::disk::simulated::Simulated;
+use crate::storage::identity;
 use crate::storage::journal::{mark, segment};
 use crate::storage::snapshot;
 use crate::testing::rounds;
 
-/// Starts on a damaged directory: it is refused and left as it is, or comes to `end`. Whether it is refused.
+/// Starts on a damaged directory. It must be refused and left as it is, or come to `end`. Returns
+/// whether it is refused.
 #[track_caller]
 fn check(disk: &Simulated, end: End, case: &str) -> bool {
     let damaged = disk.image();
@@ -27,7 +29,8 @@ fn check_refused(disk: &Simulated, case: &str) {
     assert!(check(disk, end, case), "{case}");
 }
 
-/// A closed directory with two snapshots, and segments between and behind them. Those of other identities hold the same.
+/// A closed directory with two snapshots, and segments between and behind them. Directories of other
+/// identities hold the same.
 pub(super) fn with_snapshots(identity: u64) -> (World, Simulated) {
     let (mut world, disk) = (World::new(13), Simulated::new());
     fastrand::seed(identity);
@@ -47,7 +50,7 @@ fn segments(disk: &Simulated) -> Vec<String> {
     disk.image().into_keys().filter(|name| segment::first_of(name).is_some()).collect()
 }
 
-/// The newest last.
+/// The names of all snapshots, newest last.
 fn snapshots(disk: &Simulated) -> Vec<String> {
     disk.image().into_keys().filter(|name| snapshot::sequence_of(name).is_some()).collect()
 }

@@ -1,4 +1,5 @@
-//! Who a data directory is: a random id that every one of its files carries, in them or in their checksums.
+//! The identity of a data directory: a random id. Every file of the directory carries it, in its
+//! content or in its checksums.
 //!
 //! ```text
 //! two copies, at 0 and 4096
@@ -14,7 +15,7 @@ use std::io;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::refused::Refused;
+use super::refused::{Refused, RefusedKind};
 use crate::storage::disk;
 use crate::storage::disk::{Disk, u32_at, u64_at};
 
@@ -25,7 +26,7 @@ const VERSION: u32 = 1;
 const COPY_BYTES: usize = 40;
 const SECOND_COPY: u64 = 4096;
 
-/// The id.
+/// The random id of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) id: [u8; 16],
@@ -44,7 +45,7 @@ impl Identity {
     }
 }
 
-/// The identity; none if there is no such file.
+/// The identity of this directory; `None` if there is no such file.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Identity>, Refused> {
     let file = match disk.open(NAME) {
         Ok(file) => file,
@@ -65,7 +66,7 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Identity>, Refused> {
     Err(Refused::damaged(NAME, 0, 0, "neither of its two copies is whole".to_owned()))
 }
 
-/// Makes it durable.
+/// Writes the identity, and returns when it is durable.
 pub(crate) fn write(disk: &dyn Disk, identity: &Identity) -> io::Result<()> {
     let mut copy = [0; COPY_BYTES];
     copy[..8].copy_from_slice(MAGIC);
@@ -82,7 +83,20 @@ pub(crate) fn write(disk: &dyn Disk, identity: &Identity) -> io::Result<()> {
     disk.sync()
 }
 
-/// Version and identity, if it is whole.
+/// Why a directory without an identity is no data directory.
+pub(crate) fn missing() -> Refused {
+    Refused::of_all(RefusedKind::Io, format!("there is no `{NAME}`: this is not a data directory"))
+}
+
+/// Why a directory without an identity, but with this file, is neither opened nor made a data directory.
+pub(crate) fn missing_beside(file: &str) -> Refused {
+    let what = format!(
+        "there is no `{NAME}`, but there is `{file}`: this is not an empty directory, and not a whole data directory"
+    );
+    Refused::of_all(RefusedKind::Damaged, what)
+}
+
+/// Version and identity, if this copy is whole.
 fn read_copy(copy: &[u8; COPY_BYTES]) -> Option<(u32, Identity)> {
     if copy[..8] != *MAGIC || u64_at(copy, 32) != xxh3_64_with_seed(&copy[..32], 0) {
         return None;
@@ -92,7 +106,6 @@ fn read_copy(copy: &[u8; COPY_BYTES]) -> Option<(u32, Identity)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
     use super::*;
     use crate::storage::disk::Folder;
 
@@ -111,6 +124,6 @@ mod tests {
         damage(0);
         assert_eq!(read(&disk).unwrap(), Some(identity));
         damage(SECOND_COPY);
-        assert_eq!(read(&disk).unwrap_err().kind, Kind::Damaged);
+        assert_eq!(read(&disk).unwrap_err().kind, RefusedKind::Damaged);
     }
 }

@@ -1,66 +1,67 @@
-//! Why a data directory is not opened.
+//! Why a data directory is refused: where it is wrong, what was found, and what to try.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// Where, what was expected and found, and what to try.
+/// A refusal to open, verify or repair a data directory. Unless it says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which sort of reason.
-    pub kind: Kind,
-    /// The file it is about.
+    /// What sort of reason it is; it decides the hint.
+    pub kind: RefusedKind,
+    /// The file that it is about, or the directory.
     pub file: Option<String>,
-    /// The byte in it.
+    /// At which byte of the file.
     pub offset: Option<u64>,
     /// The first record that cannot be trusted.
     pub sequence: Option<u64>,
-    /// What was found.
+    /// What was expected and found, as a sentence.
     pub what: String,
 }
 
-/// Sorts of reasons.
+/// What sort of reason there is to refuse a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusedKind {
     /// Something that was durable is altered or gone.
     Damaged,
-    /// The same, but a start has another way.
+    /// Something is damaged, but a start does not need it.
     Spare,
-    /// Written by a later release.
+    /// A later release wrote it.
     Newer,
-    /// Another process has it.
+    /// Another process uses the directory.
     InUse,
     /// The system refused to read or write.
     Io,
 }
 
 impl Refused {
-    /// Of the directory as a whole.
-    pub(crate) fn of_all(kind: Kind, what: String) -> Refused {
+    /// A refusal that is about the directory as a whole.
+    pub(crate) fn of_all(kind: RefusedKind, what: String) -> Refused {
         Refused { kind, file: None, offset: None, sequence: None, what }
-    }
-
-    pub(crate) fn not_a_data_directory() -> Refused {
-        let what = format!("there is no `{}`: this is not a data directory", super::identity::NAME);
-        Refused::of_all(Kind::Io, what)
     }
 
     pub(crate) fn damaged(file: &str, offset: u64, sequence: u64, what: String) -> Refused {
         let sequence = Some(sequence).filter(|sequence| *sequence > 0);
-        Refused { kind: Kind::Damaged, file: Some(file.to_owned()), offset: Some(offset), sequence, what }
+        Refused {
+            kind: RefusedKind::Damaged,
+            file: Some(file.to_owned()),
+            offset: Some(offset),
+            sequence,
+            what,
+        }
     }
 
     pub(crate) fn newer(file: &str, found: u32, known: u32) -> Refused {
         let what = format!(
-            "it was written by a later release (version {found}, known is {known}); nothing was touched"
+            "it was written by a later release (version {found}, this release knows {known}); nothing was touched"
         );
-        Refused { kind: Kind::Newer, file: Some(file.to_owned()), offset: None, sequence: None, what }
+        Refused { kind: RefusedKind::Newer, file: Some(file.to_owned()), offset: None, sequence: None, what }
     }
 
     pub(crate) fn in_use(path: &Path) -> Refused {
         let what = "another process has this data directory".to_owned();
         Refused {
-            kind: Kind::InUse,
+            kind: RefusedKind::InUse,
             file: Some(path.display().to_string()),
             offset: None,
             sequence: None,
@@ -68,18 +69,10 @@ impl Refused {
         }
     }
 
-    pub(crate) fn no_identity(name: &str) -> Refused {
-        let what = format!(
-            "there is no `{}`, but there is `{name}`: this is not an empty directory, and not a whole data directory",
-            super::identity::NAME
-        );
-        Refused::of_all(Kind::Damaged, what)
-    }
-
     #[expect(clippy::needless_pass_by_value)] // as `map_err` gives it
     pub(crate) fn io(file: &str, e: io::Error) -> Refused {
         Refused {
-            kind: Kind::Io,
+            kind: RefusedKind::Io,
             file: Some(file.to_owned()),
             offset: None,
             sequence: None,
@@ -87,32 +80,32 @@ impl Refused {
         }
     }
 
-    /// It turned out that a start has another way.
+    /// Notes that a start does not need what is damaged.
     pub(crate) fn spare(&mut self) {
-        if self.kind == Kind::Damaged {
-            self.kind = Kind::Spare;
+        if self.kind == RefusedKind::Damaged {
+            self.kind = RefusedKind::Spare;
         }
     }
 
-    /// What to try, if there is something.
+    /// What to try, if anything is known to help.
     pub fn hint(&self) -> Option<String> {
         match (self.kind, self.sequence) {
-            (Kind::Damaged, Some(sequence)) => Some(format!(
-                "restore the directory from a copy, or give up record {sequence} and everything after it knowingly: \
+            (RefusedKind::Damaged, Some(sequence)) => Some(format!(
+                "restore the directory from a copy, or give up record {sequence} and everything after it: \
                  usher repair DIR --cut-at {sequence}"
             )),
-            (Kind::Damaged, None) => {
+            (RefusedKind::Damaged, None) => {
                 Some("restore the directory from a copy; `usher verify DIR` shows what is whole".into())
             }
-            (Kind::Spare, _) => Some(
+            (RefusedKind::Spare, _) => Some(
                 "a start does not need it: start the server and run `usher compact`, which makes new files in its place"
                     .into(),
             ),
-            (Kind::Newer, _) => Some("start it with the release that wrote it, or a later one".into()),
-            (Kind::InUse, _) => {
+            (RefusedKind::Newer, _) => Some("start it with the release that wrote it, or a later one".into()),
+            (RefusedKind::InUse, _) => {
                 Some("stop that process first; each node needs a directory of its own".into())
             }
-            (Kind::Io, _) => None,
+            (RefusedKind::Io, _) => None,
         }
     }
 }
