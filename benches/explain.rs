@@ -15,7 +15,8 @@ use usher::decide::{Decision, Request, decide};
 use usher::http;
 use usher::http::Settings;
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
+use usher::node::Node;
+use usher::node::define::Define;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 

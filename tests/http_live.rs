@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use support::{Client, Running, block_on, settings};
 use usher::http;
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
+use usher::node::Node;
+use usher::node::define::Define;
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 12;

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{RULES, Running, block_on, running};
-use usher::node::Define;
+use usher::node::define::Define;
 
 const CLIENTS: u64 = 8;
 const EACH: u64 = 150;

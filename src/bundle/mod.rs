@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::intake::computed::read_schema;
-use crate::node::Define;
+use crate::node::define::Define;
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 use crate::schema::value::Time;

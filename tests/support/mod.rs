@@ -9,7 +9,8 @@ use std::time::Duration;
 use usher::http;
 use usher::http::{Server, Settings};
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
+use usher::node::Node;
+use usher::node::define::Define;
 
 pub const SCHEMA: &str = "\
 schema: test

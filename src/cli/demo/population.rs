@@ -7,7 +7,8 @@ use crate::bundle::population::Population;
 use crate::cli::ending::Failure;
 use crate::cli::terminal::{Progress, thousands};
 use crate::customer::update::Update;
-use crate::node::{Node, Unavailable};
+use crate::node::Node;
+use crate::node::unavailable::Unavailable;
 use crate::schema::Schema;
 use crate::schema::value::Time;
 

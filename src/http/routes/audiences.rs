@@ -66,7 +66,7 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
         failed()
     })??;
     Ok(answer::document(call.format, |out| {
-        out.map(3);
+        out.map();
         out.key("matching");
         out.unsigned(count.matching);
         out.key("total");

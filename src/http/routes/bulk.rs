@@ -66,13 +66,13 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
     drop(rows.share); // what it stands for was there until now
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("accepted");
         out.unsigned(accepted as u64);
         out.key("rejected");
         out.unsigned(rows.rejected as u64);
         out.key("errors");
-        out.list(rows.errors.iter().count());
+        out.list();
         for problem in &rows.errors {
             write_error(out, problem);
         }
@@ -121,17 +121,16 @@ async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
 
 fn write_error(out: &mut dyn Encode, problem: &Problem) {
     let place = problem.place.unwrap_or_default();
-    let (column, hint) = (place.column > 0, problem.hint.as_deref());
-    out.map(2 + usize::from(column) + usize::from(hint.is_some()));
+    out.map();
     out.key("line");
     out.unsigned(u64::from(place.line));
-    if column {
+    if place.column > 0 {
         out.key("column");
         out.unsigned(u64::from(place.column));
     }
     out.key("detail");
     out.text(&problem.detail);
-    if let Some(hint) = hint {
+    if let Some(hint) = &problem.hint {
         out.key("hint");
         out.text(hint);
     }

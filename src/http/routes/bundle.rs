@@ -14,7 +14,7 @@ use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::node::compiler::MAX_RULE_SETS;
-use crate::node::{Define, RuleSetVersion};
+use crate::node::define::{Define, RuleSetVersion};
 
 /// Checks, compiles, swaps.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
@@ -31,16 +31,16 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
         change.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the body failed"))??;
     let defined = define(call, change).await?;
     Ok(answer::document(call.format, |out| {
-        out.map(4 + usize::from(defined.warnings.omitted > 0));
+        out.map();
         out.key("sequence");
         out.unsigned(defined.sequence);
         out.key("compiled_in_us");
         out.unsigned(defined.compiled_in_us);
         write_warnings(out, &defined.warnings);
         out.key("rule_sets");
-        out.list(defined.rule_sets.len());
+        out.list();
         for RuleSetVersion { name, version, active } in &defined.rule_sets {
-            out.map(3);
+            out.map();
             out.key("name");
             out.text(name);
             out.key("version");

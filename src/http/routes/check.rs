@@ -17,7 +17,7 @@ use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warn
 use crate::http::wire::{answer, query};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
-use crate::node::Tried;
+use crate::node::define::Tried;
 use crate::node::clock;
 use crate::state::store::Customers;
 
@@ -99,12 +99,11 @@ fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
 }
 
 fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, reached: Option<&Reached>) {
-    let omitted = usize::from(tried.errors.omitted > 0) + usize::from(warnings.omitted > 0);
-    out.map(5 + omitted + 2 * usize::from(reached.is_some()));
+    out.map();
     out.key("name");
     out.text(name);
     out.key("errors");
-    out.list(tried.errors.iter().count());
+    out.list();
     tried.errors.iter().for_each(|problem| write_problem(out, problem));
     out.end_list();
     if tried.errors.omitted > 0 {
@@ -127,7 +126,7 @@ fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, r
 /// `warnings`, and `warnings_omitted` if there are more.
 pub(crate) fn write_warnings(out: &mut dyn Encode, warnings: &Warnings) {
     out.key("warnings");
-    out.list(warnings.iter().count());
+    out.list();
     warnings.iter().for_each(|warning| write_warning(out, warning));
     out.end_list();
     if warnings.omitted > 0 {
@@ -138,17 +137,17 @@ pub(crate) fn write_warnings(out: &mut dyn Encode, warnings: &Warnings) {
 
 fn write_offers(out: &mut dyn Encode, tried: &Tried, reached: Option<&Reached>) {
     out.key("offers");
-    out.list(tried.offers.len());
+    out.list();
     for (nth, (name, change)) in tried.offers.iter().enumerate() {
         let reach = reached.and_then(|reached| Some(reached.reach.offers[reached.ids[nth]?]));
-        out.map(2 + usize::from(reach.is_some()));
+        out.map();
         out.key("name");
         out.text(name);
         out.key("change");
         out.text(change.name());
         if let Some(reach) = reach {
             out.key("reach");
-            out.map(3);
+            out.map();
             out.key("passing");
             out.unsigned(reach.passing);
             out.key("depends_on_request");

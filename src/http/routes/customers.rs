@@ -46,21 +46,21 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
     let tags = tags_of(&live.engine, &row, id.as_str(), now);
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("customer");
         out.text(id.as_str());
         out.key("features");
-        out.map(given.len());
+        out.map();
         for (name, value) in &given {
             out.any_key(name);
             encode::value(out, value);
         }
         out.end_map();
         out.key("tags");
-        out.map(tags.len());
+        out.map();
         for (rule_set, names) in &tags {
             out.any_key(rule_set);
-            out.list(names.len());
+            out.list();
             names.iter().for_each(|name| out.text(name));
             out.end_list();
         }
@@ -88,12 +88,12 @@ fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Ve
 
 /// Contacts, oldest first, in names.
 fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64]) {
-    out.list(contacts.len());
+    out.list();
     for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
         let place = catalogue.place(contact.place());
         let placement = place.and_then(|place| catalogue.placements.name(place.placement));
         let channel = place.and_then(|place| catalogue.channels.name(place.channel));
-        out.map(5);
+        out.map();
         out.key("offer");
         out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
         out.key("placement");
@@ -159,7 +159,7 @@ async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
     let id = update.customer.clone();
     let sequence = call.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
     Ok(answer::document(call.format, |out| {
-        out.map(2);
+        out.map();
         out.key("customer");
         out.text(id.as_str());
         out.key("sequence");

@@ -28,7 +28,7 @@ use crate::engine::{Engine, PlacementId};
 use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems};
-use crate::node::Live;
+use crate::node::live::Live;
 use crate::node::clock;
 use crate::rules::rule_set::Locale;
 use crate::rules::rule_set::MAX_COUNT;

@@ -65,22 +65,20 @@ const FORGOTTEN: &str =
 
 fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {
     let omitted = events.rejected_count - events.rejected.len();
-    let over_budget = !events.over_budget.is_empty();
-    out.map(4 + usize::from(omitted > 0) + usize::from(over_budget));
+    out.map();
     out.key("accepted");
     out.unsigned(accepted as u64);
     out.key("duplicates");
     out.unsigned(duplicates as u64);
     out.key("rejected");
-    out.list(events.rejected.len());
+    out.list();
     for (index, problem) in &events.rejected {
-        let pointer = !problem.pointer.is_empty();
-        out.map(2 + usize::from(pointer) + usize::from(problem.hint.is_some()));
+        out.map();
         out.key("index");
         out.unsigned(u64::from(*index));
         out.key("detail");
         out.text(&problem.detail);
-        if pointer {
+        if !problem.pointer.is_empty() {
             out.key("pointer");
             out.text(&problem.pointer);
         }
@@ -95,9 +93,9 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
         out.key("omitted");
         out.unsigned(omitted as u64);
     }
-    if over_budget {
+    if !events.over_budget.is_empty() {
         out.key("over_budget");
-        out.list(events.over_budget.len());
+        out.list();
         events.over_budget.iter().for_each(|index| out.unsigned(u64::from(*index)));
         out.end_list();
     }

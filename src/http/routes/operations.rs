@@ -89,7 +89,7 @@ impl Ready {
     fn write(&self, out: &mut dyn Encode) {
         let Durability { sync, durable_sequence, snapshots, journal_failure, recovery, .. } =
             &self.durability;
-        out.map(8 + usize::from(!self.takes_writes));
+        out.map();
         out.key("ready");
         out.boolean(true);
         out.key("takes_writes");
@@ -119,7 +119,7 @@ impl Ready {
 
 fn write_recovery(out: &mut dyn Encode, recovery: &Recovery) {
     let Recovery { snapshot_sequence, damaged_snapshots, replayed, cut_bytes, took } = recovery;
-    out.map(5);
+    out.map();
     out.key("snapshot_sequence");
     out.unsigned(*snapshot_sequence);
     out.key("damaged_snapshots");

@@ -30,7 +30,7 @@ pub(crate) struct Rendered<'d> {
 
 /// Writes the whole answer.
 pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map(6 + usize::from(rendered.decision.holdout));
+    out.map();
     out.key("decision_id");
     out.text(rendered.id.as_str());
     out.key("customer");
@@ -38,7 +38,7 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.key("known");
     out.boolean(rendered.known);
     out.key("rule_sets");
-    out.map(rendered.engine.versions.len());
+    out.map();
     for (name, version) in &rendered.engine.versions {
         out.any_key(name);
         out.unsigned(u64::from(*version));
@@ -51,7 +51,7 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
         out.boolean(true);
     }
     out.key("placements");
-    out.list(rendered.decision.placements.len());
+    out.list();
     let mut token = String::with_capacity(MAX_TOKEN_BYTES);
     for (nth, shown) in rendered.decision.placements.iter().enumerate() {
         placement(out, shown, nth, rendered, &mut token);
@@ -67,13 +67,13 @@ fn placement(
     rendered: &Rendered<'_>,
     token: &mut String,
 ) {
-    out.map(3 + usize::from(rendered.explain));
+    out.map();
     out.key("id");
     out.text(&shown.placement.name);
     out.key("fallback");
     out.boolean(shown.fallback);
     out.key("propositions");
-    out.list(shown.propositions.len());
+    out.list();
     for each in &shown.propositions {
         token.clear();
         sign(each, shown, nth, rendered, token);
@@ -82,7 +82,7 @@ fn placement(
     out.end_list();
     if rendered.explain {
         out.key("explanations");
-        out.list(shown.explanations.len());
+        out.list();
         for each in &shown.explanations {
             explanation(out, each, rendered.engine);
         }
@@ -112,7 +112,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
 }
 
 fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
-    out.map(7 + usize::from(of.reason.is_some()));
+    out.map();
     out.key("offer");
     out.text(&of.offer.name);
     out.key("treatment");
@@ -135,7 +135,7 @@ fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
 }
 
 fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
-    out.map(5 + usize::from(of.rank.is_some()) + usize::from(of.stopped_by.is_some()));
+    out.map();
     out.key("offer");
     out.text(&of.offer.name);
     out.key("rule_set");
@@ -158,18 +158,7 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
 }
 
 fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
-    let opens = of.opens();
-    let given = [
-        of.condition.is_some(),
-        of.line.is_some(),
-        !of.values.is_empty(),
-        !of.lacks.is_empty(),
-        opens.is_some(),
-        of.count.is_some(),
-        of.max.is_some(),
-        of.ends.is_some(),
-    ];
-    out.map(2 + given.into_iter().filter(|given| *given).count());
+    out.map();
     out.key("kind");
     out.text(of.kind.name());
     out.key("name");
@@ -184,7 +173,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     }
     if !of.values.is_empty() {
         out.key("values");
-        out.map(of.values.len());
+        out.map();
         for (read, value) in &of.values {
             match read {
                 Read::Feature(feature) => out.any_key(&feature.name),
@@ -198,7 +187,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
         out.key("lacks");
         lacks(out, &of.lacks, engine);
     }
-    if let Some(opens) = opens {
+    if let Some(opens) = of.opens() {
         out.key("opens");
         out.text(&opens.to_string());
     }
@@ -217,11 +206,11 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
 
 /// Alternatives, each a list of terms with what they are and what they would have to be.
 fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
-    out.list(ways.len());
+    out.list();
     for way in ways {
-        out.list(way.len());
+        out.list();
         for lack in way {
-            out.map(3 + usize::from(lack.tag.is_some()));
+            out.map();
             out.key("term");
             out.text(&lack.term(engine));
             out.key("is");
@@ -240,7 +229,7 @@ fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
 }
 
 fn score(out: &mut impl Encode, of: &Score) {
-    out.map(4);
+    out.map();
     out.key("propensity");
     out.number(of.propensity);
     out.key("value");

@@ -15,9 +15,9 @@ use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
-use crate::input::document::{Input, InputValue};
-use crate::input::problem::{Problem, Problems, nearest, quoted};
-use crate::node::{Define, DefineError, Defined};
+use crate::input::cursor::{Input, InputValue, quoted};
+use crate::input::problem::{Problem, Problems, nearest};
+use crate::node::define::{Define, DefineError, Defined};
 use crate::schema::MAX_NAME_BYTES;
 use crate::state::definitions::{Definitions, History};
 
@@ -27,11 +27,11 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     let live = call.node.live();
     let all: Vec<_> = live.definitions.rule_sets().collect();
     Ok(answer::document(call.format, |out| {
-        out.map(1);
+        out.map();
         out.key("rule_sets");
-        out.list(all.len());
+        out.list();
         for (name, history) in &all {
-            out.map(4);
+            out.map();
             out.key("name");
             out.text(name);
             write_active(out, history);
@@ -76,7 +76,7 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
     let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("name");
         out.text(&name);
         write_active(out, history);
@@ -86,9 +86,9 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
             None => out.null(),
         }
         out.key("versions");
-        out.list(history.versions().count());
+        out.list();
         for (version, text) in history.versions() {
-            out.map(3);
+            out.map();
             out.key("version");
             out.unsigned(u64::from(version));
             out.key("active");
@@ -125,7 +125,7 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
     let answer = match media::text_or_document(&call.parts.headers)? {
         None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(text.as_bytes())),
         Some(format) => answer::document(format, |out| {
-            out.map(3);
+            out.map();
             out.key("name");
             out.text(name);
             out.key("version");
@@ -193,7 +193,7 @@ pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Retire { name: name.clone(), if_active }).await?;
     Ok(answer::document(format, |out| {
-        out.map(3);
+        out.map();
         out.key("name");
         out.text(&name);
         out.key("active");
@@ -211,8 +211,7 @@ fn format(call: &Call<'_>) -> Format {
 
 fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, published: bool) -> Answer {
     let answer = answer::document(format, |out| {
-        let warnings = if published { 1 + usize::from(defined.warnings.omitted > 0) } else { 0 };
-        out.map(5 + warnings);
+        out.map();
         out.key("name");
         out.text(name);
         out.key("version");
@@ -383,12 +382,12 @@ fn write_input(out: &mut Json<'_>, input: &Input<'_>) {
         InputValue::Float(x) => out.number(*x),
         InputValue::Text(text) => out.text(text),
         InputValue::List(items) => {
-            out.list(items.len());
+            out.list();
             items.iter().for_each(|item| write_input(out, item));
             out.end_list();
         }
         InputValue::Map(entries) => {
-            out.map(entries.len());
+            out.map();
             for (key, value) in entries {
                 out.any_key(&key.text);
                 write_input(out, value);

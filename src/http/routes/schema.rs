@@ -11,7 +11,7 @@ use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
-use crate::node::Define;
+use crate::node::define::Define;
 use crate::schema::Schema;
 use crate::state::Fnv;
 
@@ -33,11 +33,11 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 fn write(out: &mut dyn Encode, schema: &Schema) {
     let features = schema.features().iter().map(|f| (&*f.name, f.kind.name(), &*f.description)).collect();
     let context = schema.context().iter().map(|c| (&*c.name, c.kind.name(), &*c.description)).collect();
-    out.map(5);
+    out.map();
     out.key("schema");
     out.text(&schema.name);
     out.key("channels");
-    out.list(schema.channels().words().len());
+    out.list();
     schema.channels().words().iter().for_each(|word| out.text(word));
     out.end_list();
     out.key("features");
@@ -50,9 +50,9 @@ fn write(out: &mut dyn Encode, schema: &Schema) {
 }
 
 fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
-    out.list(declared.len());
+    out.list();
     for (name, kind, description) in declared {
-        out.map(3);
+        out.map();
         out.key("name");
         out.text(name);
         out.key("kind");
@@ -82,7 +82,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let defined = define(call, Define::Schema { text }).await?;
     let schema = node.live().definitions.schema.clone();
     let answer = answer::document(media::format_or_json(&call.parts.headers), |out| {
-        out.map(4);
+        out.map();
         out.key("schema");
         out.text(&schema.name);
         out.key("features");

@@ -65,9 +65,9 @@ fn refused(why: SnapshotError) -> Refusal {
 }
 
 fn write_all(out: &mut dyn Encode, durability: &Durability) {
-    out.map(4);
+    out.map();
     out.key("snapshots");
-    out.list(durability.snapshots.len());
+    out.list();
     durability.snapshots.iter().for_each(|info| write(out, info));
     out.end_list();
     out.key("erasure_pending");
@@ -84,7 +84,7 @@ fn write_all(out: &mut dyn Encode, durability: &Durability) {
 
 fn write(out: &mut dyn Encode, info: &SnapshotInfo) {
     let SnapshotInfo { sequence, customers, bytes, digest, taken_at_s } = *info;
-    out.map(5);
+    out.map();
     out.key("sequence");
     out.unsigned(sequence);
     out.key("customers");

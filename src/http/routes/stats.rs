@@ -22,7 +22,8 @@ use crate::insight::stats::{
     Dimension, EARLIER, ExperimentSplit, MAX_ROWS, OutcomeFigures, Query, Rate, Stats, StatsRow,
     StatsSources, Tallied, VariantSplit,
 };
-use crate::node::{Live, Node};
+use crate::node::Node;
+use crate::node::live::Live;
 use crate::rules::catalogue::{Catalogue, Names};
 use crate::schema::value::{DAY_SECONDS, Time};
 
@@ -211,35 +212,35 @@ struct Document<'d> {
 
 impl Document<'_> {
     fn write(&self, out: &mut dyn Encode) {
-        out.map(9);
+        out.map();
         out.key("since");
         out.text(&self.since.to_string());
         out.key("sequence");
         out.unsigned(self.sequence);
         out.key("by");
-        out.list(self.query.by.len());
+        out.list();
         self.query.by.iter().for_each(|dimension| out.text(dimension.name()));
         out.end_list();
         out.key("rows");
-        out.list(self.stats.rows.len());
+        out.list();
         self.stats.rows.iter().for_each(|row| self.write_row(out, row));
         out.end_list();
         out.key("omitted");
         out.unsigned(self.stats.omitted as u64);
         out.key("funnel");
-        out.map(count(&self.stats.total));
+        out.map();
         write_figures(out, &self.stats.total);
         out.end_map();
         out.key("places");
-        out.list(self.places.len());
+        out.list();
         self.places.iter().for_each(|(place, asked)| self.write_place(out, *place, asked));
         out.end_list();
         out.key("experiments");
-        out.list(self.experiments.len());
+        out.list();
         self.experiments.iter().for_each(|experiment| write_experiment(out, experiment));
         out.end_list();
         out.key("uncounted");
-        out.map(2);
+        out.map();
         out.key("combinations");
         out.unsigned(self.left_out.0);
         out.key("outcomes");
@@ -250,7 +251,7 @@ impl Document<'_> {
 
     fn write_row(&self, out: &mut dyn Encode, StatsRow { group, figures }: &StatsRow) {
         let catalogue = self.catalogue;
-        out.map(self.query.by.len() + count(figures));
+        out.map();
         let labels = [
             (
                 "offer",
@@ -282,7 +283,7 @@ impl Document<'_> {
         let name = |number: Option<u16>, names: &Names| {
             number.and_then(|number| names.name(number)).unwrap_or_default().to_owned()
         };
-        out.map(6);
+        out.map();
         out.key("placement");
         out.text(&name(at.map(|at| at.placement), &self.catalogue.placements));
         out.key("channel");
@@ -307,13 +308,7 @@ fn rates(figures: &OutcomeFigures) -> [(&'static str, Option<Rate>); 4] {
     ]
 }
 
-/// Entries that [`write_figures`] writes.
-fn count(figures: &OutcomeFigures) -> usize {
-    let decisions = if figures.decisions.is_some() { 2 } else { 0 };
-    decisions + 5 + rates(figures).iter().filter(|(_, rate)| rate.is_some()).count()
-}
-
-fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
+fn write_figures(out: &mut dyn Encode, figures: &Figures) {
     if let Some((decisions, fallbacks)) = figures.decisions {
         out.key("decisions");
         out.unsigned(decisions);
@@ -334,7 +329,7 @@ fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     for (key, rate) in rates(figures) {
         let Some(Rate { rate, low, high }) = rate else { continue };
         out.key(key);
-        out.map(3);
+        out.map();
         for (key, number) in [("rate", rate), ("low", low), ("high", high)] {
             out.key(key);
             out.number(number);
@@ -343,14 +338,14 @@ fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     }
 }
 
-fn write_experiment(out: &mut dyn Encode, experiment: &ExperimentSplit) {
-    out.map(4);
+fn write_experiment(out: &mut dyn Encode, experiment: &Experiment) {
+    out.map();
     out.key("name");
     out.text(&experiment.name);
     out.key("variants");
-    out.list(experiment.variants.len());
+    out.list();
     for variant in &experiment.variants {
-        out.map(3);
+        out.map();
         out.key("variant");
         out.text(&variant.name);
         out.key("share");

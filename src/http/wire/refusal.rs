@@ -9,7 +9,7 @@ use super::encode::Encode;
 use super::media::Format;
 use crate::input::problem::{Problem, Problems};
 use crate::insight::analysis::Warning;
-use crate::node::Unavailable;
+use crate::node::unavailable::Unavailable;
 
 /// Why a request is refused; each has its own `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,8 +198,7 @@ impl Refusal {
     fn write(&self, out: &mut dyn Encode) {
         let Inner { kind, detail, errors, applied, .. } = &*self.0;
         let (status, name, title) = kind.parts();
-        let omitted = errors.omitted > 0;
-        out.map(4 + usize::from(!errors.is_empty()) + usize::from(omitted) + usize::from(applied.is_some()));
+        out.map();
         out.key("type");
         out.text(&format!("urn:usher:problem:{name}"));
         out.key("title");
@@ -210,13 +209,13 @@ impl Refusal {
         out.text(detail);
         if !errors.is_empty() {
             out.key("errors");
-            out.list(errors.iter().count());
+            out.list();
             for problem in errors {
                 write_problem(out, problem);
             }
             out.end_list();
         }
-        if omitted {
+        if errors.omitted > 0 {
             out.key("errors_omitted");
             out.unsigned(errors.omitted as u64);
         }
@@ -246,11 +245,7 @@ pub(crate) fn write_warning(out: &mut dyn Encode, warning: &Warning) {
 
 fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     let place = problem.place.filter(|place| place.line > 0);
-    let source = problem.source.as_ref();
-    let length = place.map(|place| place.length).filter(|length| *length > 0);
-    let optional =
-        [source.is_some(), place.is_some(), place.is_some(), length.is_some(), problem.hint.is_some()];
-    out.map(2 + usize::from(kind.is_some()) + optional.into_iter().filter(|given| *given).count());
+    out.map();
     if let Some(kind) = kind {
         out.key("kind");
         out.text(kind);
@@ -259,7 +254,7 @@ fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     out.text(&problem.detail);
     out.key("pointer");
     out.text(&problem.pointer);
-    if let Some(source) = source {
+    if let Some(source) = &problem.source {
         out.key("source");
         out.text(&source.name);
     }
@@ -268,10 +263,10 @@ fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
         out.unsigned(u64::from(place.line));
         out.key("column");
         out.unsigned(u64::from(place.column));
-    }
-    if let Some(length) = length {
-        out.key("length");
-        out.unsigned(u64::from(length));
+        if place.length > 0 {
+            out.key("length");
+            out.unsigned(u64::from(place.length));
+        }
     }
     if let Some(hint) = &problem.hint {
         out.key("hint");
