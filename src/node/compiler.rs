@@ -391,7 +391,7 @@ offers:
         change
     }
 
-    /// What came of it in few words: `3: v2 active`, `invalid: ...`.
+    /// The result in a few words: `3: v2 active`, `invalid: ...`.
     fn told(result: Result<Defined, DefineError>) -> String {
         match result {
             Ok(Defined { sequence, version, active, .. }) => {
@@ -403,8 +403,9 @@ offers:
         }
     }
 
-    /// Makes the changes one after the other; what is told must begin as expected, and what is refused (or `as before`)
-    /// must leave the very same value in force. At the end engine, definitions and a replay of the journal agree.
+    /// Makes the changes in order. The result of each, in words, must begin as expected. A change that is refused (or is
+    /// `as before`) must leave the very same value in force. At the end, engine, definitions and a replay of the
+    /// journal must agree.
     #[track_caller]
     fn check(steps: Vec<(Define, &str)>) {
         let journal = Kept::default();

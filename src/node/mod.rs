@@ -268,12 +268,14 @@ impl Node {
     pub async fn snapshot(&self) -> Result<SnapshotInfo, SnapshotError> {
         let Some(kept) = &self.kept else { return Err(SnapshotError::InMemory) };
         let (done, reply) = oneshot::channel();
-        kept.requests.try_send(snapshotter::SnapshotRequest::Take(done)).map_err(|refused| match refused {
-            TrySendError::Full(_) => {
-                SnapshotError::Failed("too many requests for a snapshot are waiting".into())
-            }
-            TrySendError::Disconnected(_) => SnapshotError::Stopped,
-        })?;
+        kept.requests.try_send(snapshotter::SnapshotRequest::Take(done)).map_err(
+            |refused| match refused {
+                TrySendError::Full(_) => {
+                    SnapshotError::Failed("too many requests for a snapshot are waiting".into())
+                }
+                TrySendError::Disconnected(_) => SnapshotError::Stopped,
+            },
+        )?;
         reply.await.unwrap_or(Err(SnapshotError::Stopped))
     }
 

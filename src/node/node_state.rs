@@ -33,7 +33,7 @@ pub(crate) struct NodeState {
     pub(crate) erased: AtomicU64,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,
-    /// Why `failed` is set.
+    /// The first reason for which `failed` was set.
     pub(crate) failure: OnceLock<String>,
     waiting_bytes: AtomicUsize,
 }

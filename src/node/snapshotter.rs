@@ -102,7 +102,7 @@ pub(crate) enum SnapshotRequest {
     Stop,
 }
 
-/// The thread's own state.
+/// What the snapshotter's thread works with.
 pub(crate) struct Snapshotter {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) identity: Identity,
@@ -217,8 +217,9 @@ impl Snapshotter {
     fn cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
         self.tried = Instant::now();
         let taken = catch_unwind(AssertUnwindSafe(|| self.try_cycle()));
-        let taken = taken
-            .unwrap_or_else(|_| Err(SnapshotError::Failed("the server had a fault; its log says which".into())));
+        let taken = taken.unwrap_or_else(|_| {
+            Err(SnapshotError::Failed("the server had a fault; its log says which".into()))
+        });
         self.failed = taken.is_err();
         if let Err(error) = &taken {
             let why = format!("{error}");

@@ -10,9 +10,9 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -97,12 +97,16 @@ impl Submissions {
             return Err(Unavailable::Overloaded);
         }
         let (done, reply) = oneshot::channel();
-        let refused =
-            match self.queue.try_send(WriterMessage::Write(Submission { records, engine: None, bytes, done })) {
-                Ok(()) => return Ok(reply),
-                Err(TrySendError::Full(_)) => Unavailable::Overloaded,
-                Err(TrySendError::Disconnected(_)) => Unavailable::Stopped,
-            };
+        let refused = match self.queue.try_send(WriterMessage::Write(Submission {
+            records,
+            engine: None,
+            bytes,
+            done,
+        })) {
+            Ok(()) => return Ok(reply),
+            Err(TrySendError::Full(_)) => Unavailable::Overloaded,
+            Err(TrySendError::Disconnected(_)) => Unavailable::Stopped,
+        };
         self.shared.release(bytes);
         Err(refused)
     }
@@ -234,7 +238,11 @@ impl Writer {
 
     /// Writes `first` and the submissions waiting behind it. Returns the message that ended the batch, if it
     /// is no write.
-    fn batch(&mut self, first: Submission, messages: &Receiver<WriterMessage>) -> Result<Option<WriterMessage>, Ended> {
+    fn batch(
+        &mut self,
+        first: Submission,
+        messages: &Receiver<WriterMessage>,
+    ) -> Result<Option<WriterMessage>, Ended> {
         let mut batch = Batch { next: self.state.sequence() + 1, appended: Vec::new(), bytes: 0, added: 0 };
         self.append(first, &mut batch);
         let mut other = None;

@@ -1,4 +1,5 @@
-//! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
+//! Writes a decision as a document in one pass. The contents of treatments were serialized when they were
+//! compiled.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -13,7 +14,7 @@ use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
-/// What there is to say.
+/// Everything that the answer is made of.
 pub(crate) struct Rendered<'d> {
     pub(crate) decision: &'d Decision<'d>,
     pub(crate) customer: &'d str,
@@ -22,13 +23,13 @@ pub(crate) struct Rendered<'d> {
     pub(crate) explain: bool,
     pub(crate) id: DecisionId,
     pub(crate) channel: ChannelId,
-    /// What propositions are signed with.
-    pub(crate) keys: &'d SigningKeys,
-    /// When it was decided.
+    /// Signs the tokens of the propositions.
+    pub(crate) keys: &'d Keys,
+    /// The time of the decision.
     pub(crate) now: Time,
 }
 
-/// Writes the whole answer.
+/// Writes the whole answer to a decision request.
 pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.map();
     out.key("decision_id");
@@ -91,10 +92,10 @@ fn placement(
     out.end_map();
 }
 
-/// Writes what an outcome of the proposition must bring back.
+/// Signs the token that an outcome of the proposition must bring back.
 fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered<'_>, token: &mut String) {
     let Rendered { engine, id, keys, now, .. } = rendered;
-    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // a placement that is asked is on the channel
+    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // each placement asked for is on the channel
     let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
     let content = Token {
         decided: now.stored_seconds(),
@@ -204,7 +205,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     out.end_map();
 }
 
-/// Alternatives, each a list of terms with what they are and what they would have to be.
+/// Writes the alternatives, each a list of terms with their values and what these would have to be.
 fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
     out.list();
     for way in ways {

@@ -1,4 +1,4 @@
-//! `/v1/schema`: what there is to know about customers, requests and events.
+//! `/v1/schema`: declares what customers, requests and events may hold.
 
 use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
@@ -15,7 +15,7 @@ use crate::node::define::Define;
 use crate::schema::Schema;
 use crate::state::Fnv;
 
-/// `GET`.
+/// `GET`: the text of the schema, or a document about it.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let schema = call.node.live().definitions.schema.clone();
@@ -64,8 +64,9 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
     out.end_list();
 }
 
-/// `PUT`: the schema grows. A schema that takes away what another just added is a conflict by itself, so `If-Match`
-/// is only looked at here and not again when the change is made.
+/// `PUT`: grows the schema. `If-Match` is checked here, and not again when the change is made. That is
+/// enough, because a
+/// schema that takes away what somebody else just added is a conflict anyway.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let node = call.node;
@@ -75,7 +76,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     {
         return Err(Refusal::new(
             ProblemKind::Precondition,
-            format!("the schema is another one by now, its tag is {current}"),
+            format!("the schema has changed; its tag is now {current}"),
         ));
     }
     let text = read_text(call, body).await?;
@@ -96,7 +97,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     Ok(answer::tagged(answer, &tag(&schema)))
 }
 
-/// The text's hash: the same on every node, which is all a tag needs.
+/// The entity tag: a hash of the text, the same on every node.
 fn tag(schema: &Schema) -> String {
     let mut hash = Fnv::new();
     hash.text(&schema.text);

@@ -1,4 +1,4 @@
-//! `/v1/stats`: how often offers were decided on, and what came of it.
+//! `/v1/stats`: how often offers were chosen, and with what outcomes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::schema::value::{DAY_SECONDS, Time};
 
 const PARAMETERS: [&str; 7] = ["by", "offer", "placement", "channel", "variant", "from", "to"];
 
-/// `GET /v1/stats`. Joining what was counted takes a while when there is much of it, so it is done off the threads that
-/// decide, one after the other.
+/// `GET /v1/stats`. Joining many counts takes a while, so it runs off the threads that decide, one request at
+/// a time.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = query::known(call.parts.uri.query(), PARAMETERS)?;
     let query = asked(&given, &call.node.live().definitions.catalogue)?;
@@ -43,13 +43,13 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     });
     let document = work.await.map_err(|_| {
         call.worker.counters().panics.add(1);
-        Refusal::new(ProblemKind::Internal, "putting the statistics together failed")
+        Refusal::new(ProblemKind::Internal, "computing the statistics failed")
     })?;
     Ok(answer::with(StatusCode::OK, format.content_type(), document))
 }
 
-/// How the customers decided for were split over the arms of the experiments in force.
-fn experiments(live: &Live) -> Vec<ExperimentSplit> {
+/// How the customers with decisions are split over the arms of the experiments in force.
+fn experiments(live: &Live) -> Vec<Experiment> {
     let Live { engine, decided, .. } = live;
     let of_one = |arms: &[Arm]| {
         let customers: Vec<Option<&Distinct>> =
@@ -93,8 +93,9 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
     answer::render(format, |out| document.write(out))
 }
 
-/// Placements by channel as far as they were asked for, the busiest first. They know no offers, variants and days, so that what
-/// is asked of these does not narrow them.
+/// The requested placements by channel, busiest first. Their counts know no offer, variant or day, so filters
+/// on these
+/// do not narrow them.
 fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     let catalogue = &live.definitions.catalogue;
     let is_asked = |place: &PlaceNumber| {
@@ -109,7 +110,7 @@ fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     places
 }
 
-/// Reads the question.
+/// Reads the parameters; names must be in the catalogue.
 fn asked(given: &[Option<Cow<'_, str>>; 7], catalogue: &Catalogue) -> Result<Query, Refusal> {
     let mut problems = Problems::new();
     let [by, offer, placement, channel, variant, from, to] = given.each_ref().map(Option::as_deref);
@@ -153,7 +154,7 @@ fn dimensions(text: &str, problems: &mut Problems) -> Vec<Dimension> {
     by
 }
 
-/// The number of what is called so; unknown names are told with the nearest one.
+/// The number of this name. An unknown name is reported with the nearest known one.
 fn known<'n, T, N: Iterator<Item = &'n str>>(
     name: &str,
     text: Option<&str>,
@@ -166,14 +167,14 @@ fn known<'n, T, N: Iterator<Item = &'n str>>(
     if found.is_none() {
         let problem = query::problem(name, format!("unknown {name} {}", quoted(text))).nearest(text, all());
         problems.push(match all().next() {
-            None => problem.hint(format!("no rule set that was ever published has a {name}")),
+            None => problem.hint(format!("no published rule set has ever had a {name}")),
             Some(_) => problem,
         });
     }
     found
 }
 
-/// A day as days since 1970.
+/// A day, as days since 1970.
 fn day(name: &str, text: Option<&str>, problems: &mut Problems) -> Option<u32> {
     let text = text?;
     let found: Option<Problem> = match Time::parse(text).filter(|_| text.len() == 10) {
@@ -197,7 +198,7 @@ fn day_text(day: u32) -> String {
     text.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// The answer.
+/// The parts of the answer.
 struct Document<'d> {
     since: Time,
     sequence: u64,
@@ -205,8 +206,8 @@ struct Document<'d> {
     catalogue: &'d Catalogue,
     stats: Stats,
     places: Vec<(PlaceNumber, PlaceCounts)>,
-    experiments: Vec<ExperimentSplit>,
-    /// Combinations whose decisions are not counted, and outcomes that are not.
+    experiments: Vec<Experiment>,
+    /// How many combinations have uncounted decisions, and how many outcomes were not counted.
     left_out: (u64, u64),
 }
 

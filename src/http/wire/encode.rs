@@ -28,7 +28,8 @@ impl Write for Out {
     }
 }
 
-/// A document that is being written. Each `map` and `list` must be ended; in a map a key comes before each value.
+/// A document that is being written. Each `map` and `list` must be ended; in a map a key comes before each
+/// value.
 pub(crate) trait Encode {
     fn map(&mut self);
     fn end_map(&mut self);
@@ -48,7 +49,7 @@ pub(crate) trait Encode {
     fn content(&mut self, treatment: &Treatment);
 }
 
-/// Writes JSON, without spaces.
+/// Writes JSON without spaces or line ends.
 pub(crate) struct Json<'o> {
     out: &'o mut Out,
     /// Whether the next value needs no comma before it.
@@ -141,8 +142,8 @@ impl Encode for Json<'_> {
     }
 }
 
-/// Writes MessagePack. Its maps and lists begin with their length, which nobody counts by hand: each begins with the
-/// header of an empty one, and its end replaces the header by the right one.
+/// Writes MessagePack. Its maps and lists begin with their length, which nobody counts by hand: each begins
+/// with the header of an empty one, and its end replaces the header by the right one.
 pub(crate) struct MessagePack<'o> {
     out: &'o mut Out,
     /// The maps and lists around the place where writing goes on, outermost first.
@@ -214,7 +215,10 @@ impl Encode for MessagePack<'_> {
     }
     fn end_map(&mut self) {
         let open = self.open.pop();
-        debug_assert!(open.as_ref().is_some_and(|open| open.values % 2 == 0), "a key without a value, or no map");
+        debug_assert!(
+            open.as_ref().is_some_and(|open| open.values % 2 == 0),
+            "a key without a value, or no map"
+        );
         if let Some(Open { at, values }) = open {
             self.put_header(at, EMPTY_MAP, values / 2);
         }
@@ -258,8 +262,8 @@ impl Encode for MessagePack<'_> {
     }
 }
 
-/// Writes a value: missing as null, times as RFC 3339, durations in seconds, sets as lists of words. Values that no
-/// feature, attribute or context field can have are written as in the language of conditions.
+/// Writes a value: missing as null, times as RFC 3339, durations in seconds, sets as lists of words. Values
+/// that no feature, attribute or context field can have are written as in the language of conditions.
 pub(crate) fn value(out: &mut (impl Encode + ?Sized), of: &Value<'_>) {
     match of {
         Value::Missing | Value::Null => out.null(),
@@ -327,7 +331,8 @@ mod tests {
         assert_eq!(json["a \"key\""][2].as_f64(), Some(1.7e308));
     }
 
-    /// Around the bounds between the three kinds of headers, nested, so that an inner header moves before an outer one.
+    /// Around the bounds between the three kinds of headers, nested, so that an inner header moves before an
+    /// outer one.
     #[test]
     fn lengths_are_counted_and_headers_are_as_short_as_can_be() {
         for count in [0, 1, 15, 16, 17, 65_535, 65_536] {

@@ -1,4 +1,4 @@
-//! A request that is refused: RFC 9457 problem details, with every problem found.
+//! A refused request: RFC 9457 problem details with every problem that was found.
 
 use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
@@ -11,7 +11,7 @@ use crate::input::problem::{Problem, Problems};
 use crate::insight::analysis::Warning;
 use crate::node::unavailable::Unavailable;
 
-/// Why a request is refused; each has its own `type`.
+/// Why a request is refused. Each kind has its own `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProblemKind {
     Invalid,
@@ -32,7 +32,7 @@ pub(crate) enum ProblemKind {
 }
 
 impl ProblemKind {
-    /// Status, last part of the type, title.
+    /// Status, last part of the `type`, and title.
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             ProblemKind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
@@ -68,7 +68,7 @@ impl ProblemKind {
     }
 }
 
-/// What is said instead of an answer. Boxed inside, so that results stay small.
+/// A refusal, written instead of an answer. Boxed inside, so that results stay small.
 #[derive(Debug)]
 pub(crate) struct Refusal(Box<Inner>);
 
@@ -82,7 +82,7 @@ struct Inner {
 }
 
 impl Refusal {
-    /// A refusal of this kind.
+    /// A refusal of this kind, without further problems.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Refusal {
         let headers = Vec::new();
         Refusal(Box::new(Inner {
@@ -94,38 +94,38 @@ impl Refusal {
         }))
     }
 
-    /// Input that is wrong, with all its problems.
+    /// Input with errors, and all of them.
     pub(crate) fn problems(kind: ProblemKind, problems: Problems) -> Refusal {
         let mut refusal = Refusal::new(kind, problems.summary());
         refusal.0.errors = problems;
         refusal
     }
 
-    /// Input with one problem.
+    /// A request with this one error.
     pub(crate) fn problem(problem: Problem) -> Refusal {
         let mut problems = Problems::new();
         problems.push(problem);
         Refusal::problems(ProblemKind::Invalid, problems)
     }
 
-    /// The path is there, the method is not.
+    /// The path exists, but not with this method.
     pub(crate) fn method(found: &Method, known: &[&str]) -> Refusal {
         let mut allow = known.join(", ");
         if known.contains(&"GET") {
             allow.push_str(", HEAD");
         }
-        let refusal = Refusal::new(ProblemKind::Method, format!("{found} is not possible here, {allow} is"));
+        let refusal = Refusal::new(ProblemKind::Method, format!("this path has no {found}; it has {allow}"));
         match HeaderValue::from_str(&allow) {
             Ok(value) => refusal.header(ALLOW, value),
             Err(_) => refusal,
         }
     }
 
-    /// Why the node takes no writes.
+    /// Why the node takes no writes now.
     pub(crate) fn unavailable(why: Unavailable) -> Refusal {
         match why {
             Unavailable::Overloaded => {
-                Refusal::new(ProblemKind::Overloaded, "too many writes are waiting, try again in a second")
+                Refusal::new(ProblemKind::Overloaded, "too many writes are waiting; try again in a second")
                     .header(RETRY_AFTER, HeaderValue::from_static("1"))
             }
             Unavailable::Stopped => Refusal::new(
@@ -148,13 +148,13 @@ impl Refusal {
         self
     }
 
-    /// How many rows of a bulk load were applied before this.
+    /// States how many rows of a bulk load had been applied.
     #[must_use]
     pub(crate) fn applied(mut self, rows: usize) -> Refusal {
         if rows > 0 && self.0.kind == ProblemKind::DiskFull {
             self.0.detail =
-                "the disk is full: the rows after those applied changed nothing, send them again when there \
-                             is room"
+                "the disk is full: the rows after the applied ones changed nothing; send them again when there is \
+                             room"
                     .into();
         }
         self.0.applied = Some(rows);
@@ -165,7 +165,7 @@ impl Refusal {
         self.0.kind == ProblemKind::Overloaded
     }
 
-    /// Whether the body was given up while it may still be coming.
+    /// Whether the body was abandoned while the client may still be sending it.
     pub(crate) fn closes(&self) -> bool {
         matches!(self.0.kind, ProblemKind::TooLarge | ProblemKind::Timeout | ProblemKind::MediaType)
     }
@@ -180,7 +180,7 @@ impl Refusal {
         &self.0.detail
     }
 
-    /// The answer that says so.
+    /// The answer that states this refusal.
     pub(crate) fn answer(self, format: Format, method: &Method) -> Answer {
         let (status, ..) = self.0.kind.parts();
         let closes = self.closes() && *method != Method::HEAD;
@@ -233,12 +233,12 @@ impl From<Problems> for Refusal {
     }
 }
 
-/// A problem as a document.
+/// Writes a problem as a document.
 pub(crate) fn write_problem(out: &mut dyn Encode, problem: &Problem) {
     write_entry(out, None, problem);
 }
 
-/// A warning: a problem that says of what kind it is.
+/// Writes a warning: a problem with its kind.
 pub(crate) fn write_warning(out: &mut dyn Encode, warning: &Warning) {
     write_entry(out, Some(warning.kind.name()), &warning.problem);
 }
