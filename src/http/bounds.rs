@@ -30,14 +30,12 @@ pub const MAX_ROW_LINES: usize = 100;
 /// 503.
 pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 /// Most large bodies at once, counted apart for bulk loads and for definitions. A body is large once more
-/// than
-/// [`MAX_CUSTOMER_BYTES`] of it have arrived. One more is answered 503.
+/// than [`MAX_CUSTOMER_BYTES`] of it have arrived. One more is answered 503.
 pub const MAX_LARGE_BODIES: usize = 16;
 /// Most requests for a snapshot that may be unanswered at once. One more is answered 503.
 pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
 /// Most audiences that are being counted or wait for their turn. One more is answered 503. The same number
-/// bounds
-/// requests for statistics, which have turns of their own.
+/// bounds requests for statistics, which have turns of their own.
 pub const MAX_AUDIENCES: usize = 8;
 /// Longest time to count one audience. After that the answer is 503.
 pub const MAX_AUDIENCE_TIME: Duration = Duration::from_secs(30);

@@ -62,7 +62,8 @@ pub(crate) struct ServerState {
     pub(crate) stop: Vec<Notify>,
     pub(crate) connections: AtomicUsize,
     pub(crate) room: Arc<BodyRoom>,
-    /// One permit for each of the [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS) that may be open.
+    /// One permit for each of the [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS) that may be
+    /// open.
     pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) audiences: Queue,
     pub(crate) stats: Queue,

@@ -1,6 +1,5 @@
 //! Metrics in the OpenMetrics format. Each thread has its own counters, so counting takes no lock and touches
-//! no cache
-//! line of another core. A scrape adds them up.
+//! no cache line of another core. A scrape adds them up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -254,8 +253,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
 }
 
 /// A node without a journal reports 0 everywhere. Without a snapshot its age is left out, since any number
-/// would be
-/// wrong.
+/// would be wrong.
 fn encode_durability(
     encoder: &mut DescriptorEncoder<'_>,
     of: &Durability,

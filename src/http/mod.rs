@@ -1,12 +1,10 @@
 //! The HTTP shell: sockets, limits, routes, and the shapes on the wire. Nothing else in the crate knows HTTP.
 //!
 //! Each core has one thread with one runtime and one listener (`SO_REUSEPORT`). The thread that reads a
-//! request also
-//! decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all problems that
-//! were found.
-//! There are two exceptions: a head that hyper cannot read gets 400 or 431 without a body, and a connection
-//! over the
-//! limit gets a fixed 503. Every queue, body and number of connections has a named bound in [`bounds`].
+//! request also decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all
+//! problems that were found. There are two exceptions: a head that hyper cannot read gets 400 or 431 without
+//! a body, and a connection over the limit gets a fixed 503. Every queue, body and number of connections has
+//! a named bound in [`bounds`].
 
 pub mod bounds;
 mod call;
@@ -44,8 +42,7 @@ use crate::node::startup::Startup;
 ///
 /// # Errors
 /// The address is in use, or belongs to another machine. It is not loopback while `settings.allow_anonymous`
-/// is off.
-/// The system has no memory or threads left.
+/// is off. The system has no memory or threads left.
 pub fn serve(address: SocketAddr, startup: Arc<Startup>, settings: Settings) -> Result<Server, ListenError> {
     serve::listen::serve(address, startup, settings)
 }

@@ -19,10 +19,9 @@ pub struct Settings {
     /// Time from the first byte of a request's head to its last.
     pub head_timeout: Duration,
     /// Time from one answer (or the start of the connection) to the end of the next head. hyper's
-    /// `header_read_timeout`
-    /// starts when hyper begins to wait for a head, so it covers the idle time too. The default is longer
-    /// than the 60
-    /// seconds of usual load balancers, so that they close idle connections before this server does.
+    /// `header_read_timeout` starts when hyper begins to wait for a head, so it covers the idle time too. The
+    /// default is longer than the 60 seconds of usual load balancers, so that they close idle connections
+    /// before this server does.
     pub idle_timeout: Duration,
     /// Time from a request's head to the end of its body. After that the answer is 408.
     pub body_timeout: Duration,

@@ -1,10 +1,8 @@
 //! The compiler: the one thread that changes definitions.
 //!
 //! It takes one change at a time, then checks and compiles everything that would be active after it. It hands
-//! the
-//! records and the engine to the [writer](super::writer), which swaps them in. If the change has errors, it
-//! reports
-//! all of them and changes nothing.
+//! the records and the engine to the [writer](super::writer), which swaps them in. If the change has errors,
+//! it reports all of them and changes nothing.
 //!
 //! Engines that were swapped out are dropped here, once no request reads them: freeing one may take
 //! milliseconds.
@@ -147,8 +145,7 @@ impl Compiler {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // No new reader can appear for a value that was swapped out, so a count of one stays one. Readers
-            // hold it for
-            // one request at most, so there are never many.
+            // hold it for one request at most, so there are never many.
             self.retired.retain(|live| Arc::strong_count(live) > 1);
         }
     }
@@ -232,8 +229,7 @@ impl Compiler {
     }
 
     /// Compiles versions that are published without being activated as if they were. So a version that could
-    /// not be
-    /// activated now is refused now.
+    /// not be activated now is refused now.
     fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<Option<(Engine, Sets)>, Broken> {
         let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
         if !plan.records.iter().any(waits) {
@@ -314,8 +310,7 @@ fn after(definitions: &Definitions, records: &[Record]) -> Result<Definitions, P
 }
 
 /// Runs `work` and turns a panic in it into the answer to this one change. The compiler goes on, because
-/// `work`
-/// changes nothing.
+/// `work` changes nothing.
 fn surviving<T>(work: impl FnOnce() -> Result<T, DefineError>) -> Result<T, DefineError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(DefineError::Internal(fault(panic.as_ref()))))
@@ -403,9 +398,9 @@ offers:
         }
     }
 
-    /// Makes the changes in order. The result of each, in words, must begin as expected. A change that is refused (or is
-    /// `as before`) must leave the very same value in force. At the end, engine, definitions and a replay of the
-    /// journal must agree.
+    /// Makes the changes in order. The result of each, in words, must begin as expected. A change that is
+    /// refused (or is `as before`) must leave the very same value in force. At the end, engine, definitions
+    /// and a replay of the journal must agree.
     #[track_caller]
     fn check(steps: Vec<(Define, &str)>) {
         let journal = Kept::default();

@@ -1,14 +1,10 @@
 //! Leases: places in a budget that a decision holds until its impression arrives. Many threads give a budget
-//! away at once,
-//! yet used and held places together never exceed it.
+//! away at once, yet used and held places together never exceed it.
 //!
 //! Why that holds: a thread first adds its own place to those held, and only then reads how many are used. An
-//! impression
-//! is first counted as used, and only then is its place given back. So a place on its way from held to used
-//! is seen as
-//! one or the other, or as both, but never as neither. When two threads want the last place, the one that
-//! added its place
-//! later sees the other's.
+//! impression is first counted as used, and only then is its place given back. So a place on its way from
+//! held to used is seen as one or the other, or as both, but never as neither. When two threads want the last
+//! place, the one that added its place later sees the other's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -57,9 +53,8 @@ impl Leases {
     }
 
     /// Takes a place and holds it for `hold_s` seconds (at most [`MAX_HOLD_S`]). With `hold_s` 0 it holds
-    /// none and only
-    /// checks that one is free. `used` returns how many places are used up; it is called after this place was
-    /// added.
+    /// none and only checks that one is free. `used` returns how many places are used up; it is called after
+    /// this place was added.
     pub fn take(&self, budget: &BudgetUse, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
         if hold_s == 0 {
             let held = self.held_now(budget, now_s);
@@ -72,8 +67,7 @@ impl Leases {
     }
 
     /// Gives back the place of a decision made in this second. Call it once for each impression that used up
-    /// a place, after
-    /// that impression was counted.
+    /// a place, after that impression was counted.
     pub fn settle(&self, key: u64, day: u32, decided_s: u32) {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(ring) = rings.get(&(key, day)) {
@@ -104,8 +98,7 @@ impl Leases {
         }
         let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
         // A new day or a new budget: drop the rings that hold nothing. A ring that only the map refers to
-        // cannot get a new
-        // place meanwhile.
+        // cannot get a new place meanwhile.
         rings.retain(|_, ring| {
             ring.sweep(now_s);
             ring.held.load(Ordering::SeqCst) > 0 || Arc::strong_count(ring) > 1

@@ -173,28 +173,22 @@ impl Node {
     }
 
     /// Writes changes to customers, in order. Completes when they are journalled and applied, so the next
-    /// decision sees
-    /// them. Returns the sequence of the last record.
+    /// decision sees them. Returns the sequence of the last record.
     ///
     /// The updates must have been made against a schema of this node; they stay valid when the schema grows
-    /// meanwhile.
-    /// Up to [`MAX_UPDATES_PER_RECORD`] updates become one record, which a crash keeps whole or loses whole.
-    /// More
-    /// updates become several records in a row. An empty list changes nothing. Dropping the future does not
-    /// undo the
-    /// write.
+    /// meanwhile. Up to [`MAX_UPDATES_PER_RECORD`] updates become one record, which a crash keeps whole or
+    /// loses whole. More updates become several records in a row. An empty list changes nothing. Dropping the
+    /// future does not undo the write.
     ///
     /// # Errors
     /// [`Unavailable`]. After `Overloaded`, `Full` and `DiskFull` nothing was changed. After `Stopped` the
-    /// write may
-    /// reappear when the node starts again, as after a crash.
+    /// write may reappear when the node starts again, as after a crash.
     pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
         self.take_in(updates).await.map(|taken| taken.sequence)
     }
 
     /// As [`write`](Node::write). Also tells which events changed nothing: duplicates, possible duplicates,
-    /// and events
-    /// whose budget is used up.
+    /// and events whose budget is used up.
     ///
     /// # Errors
     /// As [`write`](Node::write).
@@ -220,13 +214,12 @@ impl Node {
     }
 
     /// Changes definitions: checks, compiles, journals, swaps. Completes when decisions use the change.
-    /// Changes are made
-    /// one at a time, in the order they arrive. Dropping the future does not undo the change.
+    /// Changes are made one at a time, in the order they arrive. Dropping the future does not undo the
+    /// change.
     ///
     /// - A version that is published without being activated must still compile with the active rule sets.
     /// - A schema equal to the one in force makes no record, and neither does a bundle that is in force
-    ///   entirely. Any
-    /// other publication makes a new version.
+    ///   entirely. Any other publication makes a new version.
     ///
     /// # Errors
     /// [`DefineError`]; then nothing was changed.
@@ -237,8 +230,7 @@ impl Node {
     }
 
     /// Compiles a rule set with the active ones as if it were published, and changes nothing. Waits its turn
-    /// among the
-    /// changes of definitions.
+    /// among the changes of definitions.
     ///
     /// # Errors
     /// [`DefineError`], but never for errors in the text: those are the answer.
@@ -260,8 +252,7 @@ impl Node {
     }
 
     /// Takes a snapshot now and describes it. If files still hold erased customers, takes as many snapshots
-    /// as it needs
-    /// to get rid of them.
+    /// as it needs to get rid of them.
     ///
     /// # Errors
     /// [`SnapshotError`]; everything else is as it was.
@@ -308,8 +299,7 @@ impl Node {
     }
 
     /// Finishes the waiting writes, then stops the threads. Blocks until they have ended. Later writes are
-    /// refused, and
-    /// decisions go on. A second call does nothing.
+    /// refused, and decisions go on. A second call does nothing.
     pub fn stop(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Threads { compiler, writer, snapshotter }) = threads.take() else { return };
@@ -357,8 +347,7 @@ impl Budgets for NodeBudgets<'_> {
 }
 
 /// The held places that the impressions in `updates` return once they are counted: index of the update,
-/// budget, and
-/// second of the decision.
+/// budget, and second of the decision.
 fn held_places(updates: &[Update]) -> Vec<(usize, BudgetUse, u32)> {
     let mut places = Vec::new();
     for (at, update) in updates.iter().enumerate() {

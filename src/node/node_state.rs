@@ -16,8 +16,7 @@ use crate::state::ledger::Figures;
 use crate::state::store::Customers;
 
 /// Most memory, in bytes, that all waiting submissions of request threads may hold together. A larger one is
-/// taken
-/// when nothing else waits.
+/// taken when nothing else waits.
 pub(crate) const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// What request threads, the compiler, the snapshotter and the writer share.

@@ -1,14 +1,12 @@
 //! The snapshotter: the one thread that takes snapshots and removes files that are no longer needed.
 //!
 //! A cycle has four steps. The writer begins a new segment and freezes the state between two submissions. The
-//! frozen
-//! state is written while writes and decisions go on. The file is read back. Only then are older files
-//! removed. The
-//! newest [`KEPT`] snapshots stay, with every record after the older one, so a start has two ways.
+//! frozen state is written while writes and decisions go on. The file is read back. Only then are older files
+//! removed. The newest [`KEPT`] snapshots stay, with every record after the older one, so a start has two
+//! ways.
 //!
 //! Files may hold an erased customer until [`KEPT`] snapshots were taken after the erasure. In that case a
-//! cycle takes
-//! as many snapshots as it needs.
+//! cycle takes as many snapshots as it needs.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -212,8 +210,7 @@ impl Snapshotter {
     }
 
     /// Takes a snapshot, or as many as it takes until no file holds an erased customer. Returns the newest,
-    /// which may be
-    /// an existing one if nothing changed since.
+    /// which may be an existing one if nothing changed since.
     fn cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
         self.tried = Instant::now();
         let taken = catch_unwind(AssertUnwindSafe(|| self.try_cycle()));
@@ -302,8 +299,7 @@ impl Snapshotter {
     }
 
     /// Removes snapshots that are not kept, damaged ones included, and segments that no kept snapshot needs.
-    /// With fewer
-    /// than [`KEPT`] snapshots the whole journal stays, as the other way to start.
+    /// With fewer than [`KEPT`] snapshots the whole journal stays, as the other way to start.
     fn prune(&self) -> io::Result<()> {
         let kept: Vec<u64> = self.facts.kept().iter().map(|snapshot| snapshot.sequence).collect();
         let snapshots = data_dir::snapshots(&*self.disk).map_err(io::Error::other)?;

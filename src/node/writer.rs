@@ -1,12 +1,10 @@
 //! The writer: the one thread that changes a node's state.
 //!
 //! It takes the waiting submissions, encodes and appends them, syncs once for all, applies them in order, and
-//! then
-//! acknowledges. So an acknowledged write is journalled, and the next decision sees it.
+//! then acknowledges. So an acknowledged write is journalled, and the next decision sees it.
 //!
 //! After one failure it stops for good, because the contents of the journal are unknown then. All waiting and
-//! later
-//! writes get [`Unavailable::Stopped`]. A full disk is no such failure: only that batch is refused.
+//! later writes get [`Unavailable::Stopped`]. A full disk is no such failure: only that batch is refused.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -177,8 +175,8 @@ pub(crate) fn start(
         Writer { state, journal, shared: shared.clone(), bytes: Vec::new(), ends: Vec::new(), room };
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         // A panic may have left the state half changed, so it ends writing just as a failed journal does. The
-        // queue goes
-        // with the closure: senders find it closed, and submissions still in it are answered `Stopped`.
+        // queue goes with the closure: senders find it closed, and submissions still in it are answered
+        // `Stopped`.
         let ended = catch_unwind(AssertUnwindSafe(move || writer.run(&messages)));
         if !matches!(ended, Ok(Ok(()))) {
             shared.failed.store(true, Ordering::Release);

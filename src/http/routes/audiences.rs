@@ -39,8 +39,8 @@ struct Counted {
 }
 
 /// `POST /v1/audiences/count`. The count runs on a thread of its own, so decisions go on. It stops when it
-/// takes too
-/// long, or when its connection has ended. A client that closes only its sending side does not stop it.
+/// takes too long, or when its connection has ended. A client that closes only its sending side does not stop
+/// it.
 pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;

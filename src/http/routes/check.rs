@@ -22,8 +22,7 @@ use crate::node::define::Tried;
 use crate::state::store::Customers;
 
 /// Most work to find the reach, in comparisons of one customer with one atom: about half a second. If all
-/// customers
-/// would need more, an even sample is used.
+/// customers would need more, an even sample is used.
 const MAX_TESTS: u64 = 500_000_000;
 /// Longest time to find the reach when conditions are expensive. After that the answer comes without it.
 const MAX_REACH_TIME: Duration = Duration::from_secs(5);

@@ -91,8 +91,7 @@ fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
 }
 
 /// Decides with the engine in force. A row that was written after the schema had grown may hold codes that an
-/// earlier
-/// engine does not know. In that case the newer engine is used.
+/// earlier engine does not know. In that case the newer engine is used.
 fn decided<'a>(
     call: &Call<'_>,
     begun: Instant,
@@ -166,8 +165,7 @@ fn answered(
 }
 
 /// Counts what is shown. Also counts the customer in their arms, whether or not an arm's offer is shown: who
-/// is counted
-/// must not depend on the arm.
+/// is counted must not depend on the arm.
 fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<'_>) {
     let Live { engine, decided, .. } = live;
     decided.count(channel, decision, |proposition| {

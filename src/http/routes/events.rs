@@ -1,6 +1,5 @@
 //! `POST /v1/events`: one event, a list of events, or one event per line. Each event is checked on its own. A
-//! wrong event
-//! is reported by its index, and the others are accepted.
+//! wrong event is reported by its index, and the others are accepted.
 
 use hyper::body::Incoming;
 

@@ -40,8 +40,7 @@ pub(crate) struct Route {
     /// The path as in the contract, with variable parts in braces.
     pub(crate) path: &'static str,
     /// Whether the client may choose JSON or MessagePack for answers. Other routes have one form, or choose
-    /// among their
-    /// own.
+    /// among their own.
     pub(crate) formats: bool,
     /// The methods of the path. `HEAD` goes with `GET` and is not listed.
     pub(crate) methods: &'static [Method],

@@ -40,8 +40,7 @@ pub(crate) fn openapi() -> Answer {
 }
 
 /// `GET /readyz`: 503 while starting and while stopping. A node with a failed journal stays ready, because it
-/// still
-/// decides, and reports that it takes no writes.
+/// still decides, and reports that it takes no writes.
 pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     if worker.shared.unready.load(Ordering::Relaxed) {
         return Err(Refusal::new(ProblemKind::Unavailable, "not ready: the server is stopping"));

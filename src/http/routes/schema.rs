@@ -65,8 +65,7 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
 }
 
 /// `PUT`: grows the schema. `If-Match` is checked here, and not again when the change is made. That is
-/// enough, because a
-/// schema that takes away what somebody else just added is a conflict anyway.
+/// enough, because a schema that takes away what somebody else just added is a conflict anyway.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let node = call.node;

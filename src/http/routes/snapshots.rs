@@ -22,8 +22,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// `POST`: takes a snapshot. It runs in a task of its own, so a client that leaves does not stop it half way.
-/// The task
-/// holds its place to the end, so that such clients cannot pile up work.
+/// The task holds its place to the end, so that such clients cannot pile up work.
 pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let place = Arc::clone(&call.worker.shared.snapshots).try_acquire_owned().map_err(|_| crowded())?;

@@ -94,8 +94,7 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
 }
 
 /// The requested placements by channel, busiest first. Their counts know no offer, variant or day, so filters
-/// on these
-/// do not narrow them.
+/// on these do not narrow them.
 fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     let catalogue = &live.definitions.catalogue;
     let is_asked = |place: &PlaceNumber| {

@@ -91,8 +91,7 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
 }
 
 /// Tells the client that the server is full, then closes the connection in any case. It writes without the
-/// runtime,
-/// which does not know yet that a new socket can be written.
+/// runtime, which does not know yet that a new socket can be written.
 fn decline(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
         let _ = socket.write(FULL);

@@ -81,8 +81,7 @@ impl Server {
     }
 
     /// Stops in order and returns when all threads have ended. Reports *not ready*, waits `settings.notice`,
-    /// refuses
-    /// connections, and gives requests in flight `settings.drain_timeout` to finish.
+    /// refuses connections, and gives requests in flight `settings.drain_timeout` to finish.
     pub fn stop(mut self) {
         self.shared.unready.store(true, Ordering::Relaxed);
         std::thread::sleep(self.shared.settings.notice);
@@ -168,8 +167,7 @@ fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
 }
 
 /// Binds `count` listeners to one address. With `SO_REUSEPORT` the system would let a second server take half
-/// of the
-/// connections. So the address is first bound without it, which fails if anybody listens there.
+/// of the connections. So the address is first bound without it, which fails if anybody listens there.
 fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(address),

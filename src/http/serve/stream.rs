@@ -1,14 +1,10 @@
 //! A socket with three things that hyper lacks. Answers to pipelined requests leave in one write. A head that
-//! has begun
-//! must end in time. A client that does not read its answers is given up.
+//! has begun must end in time. A client that does not read its answers is given up.
 //!
 //! hyper's `pipeline_flush` will not do. It holds back all answers while its read buffer holds any part of a
-//! further
-//! request, without a bound. A client that always sends one half of a request too many would never get an
-//! answer, and
-//! could grow the buffer at will. Here answers are held back only until hyper reads again or waits for the
-//! handler, or
-//! until [`HELD_BYTES`] are held.
+//! further request, without a bound. A client that always sends one half of a request too many would never
+//! get an answer, and could grow the buffer at will. Here answers are held back only until hyper reads again
+//! or waits for the handler, or until [`HELD_BYTES`] are held.
 
 use std::future::Future;
 use std::io;
@@ -209,8 +205,7 @@ impl AsyncWrite for Stream {
     }
 
     /// hyper flushes after every answer. The bytes must leave only if hyper then waits for a handler. If it
-    /// reads instead,
-    /// [`poll_read`](AsyncRead::poll_read) writes them.
+    /// reads instead, [`poll_read`](AsyncRead::poll_read) writes them.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         if stream.pulse.busy.load(Ordering::Relaxed) { stream.poll_held(cx) } else { Poll::Ready(Ok(())) }

@@ -24,8 +24,7 @@ thread_local! {
 }
 
 /// The bytes that `write` writes, in this thread's buffer. The answer shares them without a copy, and the
-/// buffer is
-/// used again once the answer is sent.
+/// buffer is used again once the answer is sent.
 pub(crate) fn buffered(write: impl FnOnce(&mut Out)) -> Bytes {
     let mut out = Out(BUFFER.take());
     if out.0.capacity() == 0 {

@@ -1,12 +1,10 @@
 //! Reads CSV row by row. A quote that is never closed costs its own row and not all that follow. All other
-//! rows read as
-//! the csv crate reads them; its [`ByteRecord`] keeps the cells.
+//! rows read as the csv crate reads them; its [`ByteRecord`] keeps the cells.
 //!
 //! `usher load` has a second splitter, in `cli/load/records.rs`, for good reason. This one has the whole body
-//! in memory
-//! and cuts cells itself. That one reads a stream of any length, knows other separators than commas, and
-//! hands whole
-//! records on to the csv crate, because a chunk of them becomes the next request as it stands.
+//! in memory and cuts cells itself. That one reads a stream of any length and knows other separators than
+//! commas. It hands whole records on to the csv crate, because a chunk of them becomes the next request as it
+//! stands.
 
 use ::csv::ByteRecord;
 
@@ -54,8 +52,7 @@ impl<'b> CsvRows<'b> {
     }
 
     /// The next row that is not empty, with its first line. After a broken row, reading continues with the
-    /// line after the
-    /// one that broke it.
+    /// line after the one that broke it.
     pub(crate) fn next(&mut self) -> Option<(u32, Result<&ByteRecord, Broken>)> {
         while let Some(byte @ (b'\r' | b'\n')) = self.bytes.get(self.at) {
             self.line += u32::from(*byte == b'\n');

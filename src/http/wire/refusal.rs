@@ -134,7 +134,7 @@ impl Refusal {
             ),
             Unavailable::DiskFull => Refusal::new(
                 ProblemKind::DiskFull,
-                "the disk is full: nothing was changed, try again when there is room",
+                "the disk is full: nothing was changed; try again when there is room",
             ),
             Unavailable::Full => {
                 Refusal::new(ProblemKind::Unavailable, "there is no room for more customers")

@@ -98,8 +98,7 @@ impl Share {
     }
 
     /// Takes a place among the large bodies once `length` bytes have arrived. Not earlier: a client that only
-    /// announces a
-    /// large body holds nothing.
+    /// announces a large body holds nothing.
     ///
     /// # Errors
     /// 503 without a free place.
