@@ -171,13 +171,13 @@ impl Collector for Scrape {
         for (name, help, count) in [
             ("decisions", "Decisions made", metrics.sum(|c| &c.decisions)),
             ("decisions_degraded", "Decisions that ran out of time", metrics.sum(|c| &c.degraded)),
-            ("decisions_unknown_customer", "Decisions for customers not known", metrics.sum(|c| &c.unknown)),
+            ("decisions_unknown_customer", "Decisions for unknown customers", metrics.sum(|c| &c.unknown)),
             ("placements_fallback", "Placements that showed their fallback", metrics.sum(|c| &c.fallbacks)),
             ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
-            ("events_accepted", "Events taken in", metrics.sum(|c| &c.events_accepted)),
-            ("events_duplicate", "Events that were taken before", metrics.sum(|c| &c.events_duplicate)),
-            ("events_rejected", "Events that were not taken", metrics.sum(|c| &c.events_rejected)),
+            ("events_accepted", "Events accepted", metrics.sum(|c| &c.events_accepted)),
+            ("events_duplicate", "Events that had been accepted before", metrics.sum(|c| &c.events_duplicate)),
+            ("events_rejected", "Events rejected", metrics.sum(|c| &c.events_rejected)),
             ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
         ] {
             encode_counter(&mut encoder, name, help, count)?;
@@ -239,7 +239,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
         ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
         ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),
         ("index_conjunctions", "Conjunctions in the index of the engine in force", index.conjunctions as f64),
-        ("index_terms", "Different things that its conditions look at", index.terms as f64),
+        ("index_terms", "Different terms in its conditions", index.terms as f64),
     ] {
         encode_gauge(encoder, name, help, value)?;
     }

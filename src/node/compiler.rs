@@ -329,6 +329,7 @@ fn fault(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Node;
+    use super::super::define::RuleSetVersion;
     use super::super::writer;
     use super::*;
     use crate::decide::{Request, decide};
@@ -338,6 +339,7 @@ mod tests {
     use crate::state;
     use crate::state::State;
     use crate::state::ledger;
+    use crate::state::record::MAX_TEXT_BYTES;
     use crate::state::testing::{SCHEMA, grown_schema, replayed};
     use crate::storage::journal::testing::Kept;
 

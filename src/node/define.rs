@@ -135,7 +135,7 @@ pub enum DefineError {
     Invalid(Problems),
     /// The text is correct by itself but conflicts with what is defined already.
     Conflict(Problems),
-    /// Not the expected version is active but this one (`None`: no version is).
+    /// Another version is active than expected: this one, or none.
     OtherActive(Option<u32>),
     /// The rule set, the version, or an earlier version does not exist.
     NotFound(String),

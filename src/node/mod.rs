@@ -387,6 +387,8 @@ fn without_repetition(fields: &[(FeatureId, u64)]) -> Vec<(FeatureId, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use proptest::prelude::*;
 
     use super::writer::MAX_WAITING;
