@@ -176,7 +176,11 @@ impl Collector for Scrape {
             ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
             ("events_accepted", "Events accepted", metrics.sum(|c| &c.events_accepted)),
-            ("events_duplicate", "Events that had been accepted before", metrics.sum(|c| &c.events_duplicate)),
+            (
+                "events_duplicate",
+                "Events that had been accepted before",
+                metrics.sum(|c| &c.events_duplicate),
+            ),
             ("events_rejected", "Events rejected", metrics.sum(|c| &c.events_rejected)),
             ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
         ] {

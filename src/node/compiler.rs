@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 pub(crate) mod plan;
 
-use self::plan::{Plan, Sets, plan, plan_publish};
+use self::plan::{ChangePlan, Sets, plan, plan_publish};
 use super::clock;
 use super::define::{Define, DefineError, Defined, OfferChange, Tried};
 use super::live::{Live, counted};
@@ -104,7 +104,7 @@ struct Parsed {
 
 /// A change that compiled, ready for the writer.
 struct Prepared {
-    plan: Plan,
+    plan: ChangePlan,
     /// Numbers for the names that have none yet.
     additions: Vec<Additions>,
     engine: Engine,
@@ -160,7 +160,7 @@ impl Compiler {
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
         let Prepared { plan, additions, engine, active: sets, .. } = prepared;
-        let Plan { mut records, version, active, rule_sets, .. } = plan;
+        let ChangePlan { mut records, version, active, rule_sets, .. } = plan;
         if records.is_empty() {
             let sequence = self.shared.sequence.load(Ordering::Acquire);
             return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
@@ -230,7 +230,11 @@ impl Compiler {
 
     /// Compiles versions that are published without being activated as if they were. So a version that could
     /// not be activated now is refused now.
-    fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<Option<(Engine, Sets)>, Broken> {
+    fn try_out(
+        &self,
+        definitions: &Definitions,
+        plan: &ChangePlan,
+    ) -> Result<Option<(Engine, Sets)>, Broken> {
         let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
         if !plan.records.iter().any(waits) {
             return Ok(None);

@@ -15,7 +15,7 @@ use crate::state::record::{MAX_TEXT_BYTES, Record};
 pub(crate) type Sets = BTreeMap<(Arc<str>, u32), Arc<RuleSet>>;
 
 /// A change as records, after all checks that need no compiling.
-pub(crate) struct Plan {
+pub(crate) struct ChangePlan {
     pub(crate) records: Vec<Record>,
     /// Rule sets parsed from the change's texts.
     pub(crate) parsed: Sets,
@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     pub(crate) rule_sets: Vec<RuleSetVersion>,
 }
 
-pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<Plan, DefineError> {
+pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
     match change {
         Define::Schema { text } => plan_schema(text, definitions),
         Define::Publish { name, text, activate, if_active } => {
@@ -38,7 +38,7 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<Plan, De
             if history.text(version).is_none() {
                 return Err(DefineError::NotFound(format!("rule set `{name}` has no version {version}")));
             }
-            Ok(Plan::of(Record::Activate { name, version }, version, true))
+            Ok(ChangePlan::of(Record::Activate { name, version }, version, true))
         }
         Define::Rollback { name, if_active } => {
             let history = history_of(&name, definitions)?;
@@ -48,7 +48,7 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<Plan, De
                     "rule set `{name}` has no earlier version to go back to"
                 )));
             };
-            Ok(Plan::of(Record::Rollback { name }, version, true))
+            Ok(ChangePlan::of(Record::Rollback { name }, version, true))
         }
         Define::Retire { name, if_active } => {
             let history = history_of(&name, definitions)?;
@@ -56,7 +56,7 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<Plan, De
             if history.active().is_none() {
                 return Err(DefineError::NotFound(format!("rule set `{name}` has no active version")));
             }
-            Ok(Plan::of(Record::Retire { name }, 0, false))
+            Ok(ChangePlan::of(Record::Retire { name }, 0, false))
         }
         Define::Bundle { schema, rule_sets, activate } => {
             plan_bundle(schema, rule_sets, activate, definitions)
@@ -64,9 +64,9 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<Plan, De
     }
 }
 
-impl Plan {
-    fn of(record: Record, version: u32, active: bool) -> Plan {
-        Plan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
+impl ChangePlan {
+    fn of(record: Record, version: u32, active: bool) -> ChangePlan {
+        ChangePlan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
     }
 }
 
@@ -99,9 +99,9 @@ fn grown(file: &str, text: &str, current: &Arc<Schema>) -> Result<Arc<Schema>, D
     Ok(Arc::new(current.grow(&newer).map_err(DefineError::Conflict)?))
 }
 
-fn plan_schema(text: String, definitions: &Definitions) -> Result<Plan, DefineError> {
+fn plan_schema(text: String, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
     let schema = grown("schema", &text, &definitions.schema)?;
-    let mut plan = Plan::of(Record::Schema { text }, 0, true);
+    let mut plan = ChangePlan::of(Record::Schema { text }, 0, true);
     if Arc::ptr_eq(&schema, &definitions.schema) {
         plan.records.clear();
     }
@@ -113,7 +113,7 @@ pub(crate) fn plan_publish(
     text: String,
     activate: bool,
     definitions: &Definitions,
-) -> Result<Plan, DefineError> {
+) -> Result<ChangePlan, DefineError> {
     let set = check_length(&name, &text).and_then(|()| RuleSet::parse(&name, &text, &definitions.schema));
     let set = set.map_err(DefineError::Invalid)?;
     if *set.name != *name {
@@ -126,7 +126,7 @@ pub(crate) fn plan_publish(
     let version = definitions.next_version(&name);
     let parsed = Sets::from([((name.as_str().into(), version), Arc::new(set))]);
     let records = vec![Record::Publish { name, version, text, activate }];
-    Ok(Plan { records, parsed, version, active: activate, rule_sets: Vec::new() })
+    Ok(ChangePlan { records, parsed, version, active: activate, rule_sets: Vec::new() })
 }
 
 fn plan_bundle(
@@ -134,14 +134,19 @@ fn plan_bundle(
     rule_sets: Vec<(String, String)>,
     activate: bool,
     definitions: &Definitions,
-) -> Result<Plan, DefineError> {
+) -> Result<ChangePlan, DefineError> {
     let grown = grown("schema.yaml", &schema, &definitions.schema)?;
     let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
     // Half of these may be journalled when a node dies. In this order the half fits together, as far as
     // possible.
     sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
-    let mut plan =
-        Plan { records: Vec::new(), parsed: Sets::new(), version: 0, active: true, rule_sets: Vec::new() };
+    let mut plan = ChangePlan {
+        records: Vec::new(),
+        parsed: Sets::new(),
+        version: 0,
+        active: true,
+        rule_sets: Vec::new(),
+    };
     if !Arc::ptr_eq(&grown, &definitions.schema) {
         plan.records.push(Record::Schema { text: schema });
     }
