@@ -10,16 +10,15 @@ use usher::bundle::Bundle;
 use usher::customer::id::CustomerId;
 use usher::customer::row;
 use usher::customer::row::Row;
-use usher::customer::update::{Change, Update, read_fields};
+use usher::customer::update::{Change, Update};
 use usher::decide::{Context, Request, decide};
-use usher::input::cursor::{Cursor, Input};
-use usher::input::problem::Problems;
 use usher::node::Node;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 
 const CUSTOMER: &str = "c-1";
-const FEATURES: &[u8] =
+const FEATURES: [(&str, &str); 4] =
+    [("age", "41"), ("aum", "600000"), ("risk_tolerance", "steady"), ("consent_marketing", "true")];
     br#"{"age": 41, "aum": 600000, "risk_tolerance": "steady", "consent_marketing": true}"#;
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,13 +28,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bundle = Bundle::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/retail-bank"))?;
     node.define(bundle.define()).await.map_err(|e| format!("the bundle was refused: {e:?}"))?;
 
-    // Features come as JSON and are checked against the schema. The next decision sees them.
+    // The schema checks each value and gives its code. The next decision sees the write.
     let schema = node.live().engine.schema.clone();
-    let mut problems = Problems::new();
-    let features = Input::from_json(FEATURES)?;
-    let fields = read_fields(&Cursor::root(&features, None), &schema, None, &mut problems);
-    let change = Change::Merge(problems.or(fields)?);
-    let update = Update { customer: CustomerId::new(CUSTOMER)?, change };
+    let mut codes = Vec::new();
+    for (name, text) in FEATURES {
+        let id = schema.feature_id(name).ok_or("no such feature")?;
+        let kind = &schema.feature(id).kind;
+        codes.push((id, kind.encode(&kind.read_text(text)?)));
+    }
+    let update = Update { customer: CustomerId::new(CUSTOMER)?, change: Change::Merge(codes) };
     node.write(vec![update]).await.map_err(|why| format!("the write was refused: {why:?}"))?;
 
     // A decision reads the engine once, copies the customer's row, and is then a plain function of its inputs.

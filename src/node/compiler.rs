@@ -30,7 +30,7 @@ use super::unavailable::Unavailable;
 use super::writer::Submissions;
 use crate::engine::Engine;
 use crate::input::problem::Problems;
-use crate::insight::analysis::{Known, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::rules::catalogue::Additions;
 use crate::rules::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;

@@ -237,8 +237,8 @@ impl Columns {
     }
 
     /// The column of a part, and its value.
-    fn part(&self, part: Part, logged: &Logged) -> (String, f64) {
-        let expected = logged.model.unwrap_or(Expected { logged: 0.0, target: 0.0 });
+    fn part(&self, part: LoggedPart, logged: &Logged) -> (String, f64) {
+        let expected = logged.model.unwrap_or(ExpectedReward { logged: 0.0, target: 0.0 });
         let model = self.model.clone().unwrap_or_default();
         match part {
             LoggedPart::Reward => (self.reward.clone(), logged.reward),

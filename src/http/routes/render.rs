@@ -24,7 +24,7 @@ pub(crate) struct Rendered<'d> {
     pub(crate) id: DecisionId,
     pub(crate) channel: ChannelId,
     /// Signs the tokens of the propositions.
-    pub(crate) keys: &'d Keys,
+    pub(crate) keys: &'d SigningKeys,
     /// The time of the decision.
     pub(crate) now: Time,
 }

@@ -49,7 +49,7 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// How the customers with decisions are split over the arms of the experiments in force.
-fn experiments(live: &Live) -> Vec<Experiment> {
+fn experiments(live: &Live) -> Vec<ExperimentSplit> {
     let Live { engine, decided, .. } = live;
     let of_one = |arms: &[Arm]| {
         let customers: Vec<Option<&Distinct>> =
@@ -205,7 +205,7 @@ struct Document<'d> {
     catalogue: &'d Catalogue,
     stats: Stats,
     places: Vec<(PlaceNumber, PlaceCounts)>,
-    experiments: Vec<Experiment>,
+    experiments: Vec<ExperimentSplit>,
     /// How many combinations have uncounted decisions, and how many outcomes were not counted.
     left_out: (u64, u64),
 }
@@ -308,7 +308,7 @@ fn rates(figures: &OutcomeFigures) -> [(&'static str, Option<Rate>); 4] {
     ]
 }
 
-fn write_figures(out: &mut dyn Encode, figures: &Figures) {
+fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     if let Some((decisions, fallbacks)) = figures.decisions {
         out.key("decisions");
         out.unsigned(decisions);
@@ -338,7 +338,7 @@ fn write_figures(out: &mut dyn Encode, figures: &Figures) {
     }
 }
 
-fn write_experiment(out: &mut dyn Encode, experiment: &Experiment) {
+fn write_experiment(out: &mut dyn Encode, experiment: &ExperimentSplit) {
     out.map();
     out.key("name");
     out.text(&experiment.name);
