@@ -19,7 +19,6 @@ use usher::schema::vector::FeatureVector;
 const CUSTOMER: &str = "c-1";
 const FEATURES: [(&str, &str); 4] =
     [("age", "41"), ("aum", "600000"), ("risk_tolerance", "steady"), ("consent_marketing", "true")];
-    br#"{"age": 41, "aum": 600000, "risk_tolerance": "steady", "consent_marketing": true}"#;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
