@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_rotation_says_which_tokens_are_refused_and_what_to_do() {
         let text = told(&Rotated { new: 3, former: 2, dropped: Some(1) });
-        for part in ["key 3 is new", "key 2 are accepted", "Key 1 is dropped", "one after the other"] {
+        for part in ["key 3 is new", "key 2 are still accepted", "Key 1 is dropped", "one after the other"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!told(&Rotated { new: 2, former: 1, dropped: None }).contains("dropped"));

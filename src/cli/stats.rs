@@ -256,7 +256,7 @@ decisions since 2026-11-01T06:00:00Z, outcomes up to record 9
         let text = text_of(&answer);
         for part in [
             "\ntotal ",
-            "and 1,234 rows more",
+            "and 1,234 more rows",
             "experiment hero: a 9,000 customers of 50.00 %, b 7,000 customers of 50.00 %\n  the split is WRONG (p = 1.00e-9)",
             "as it should be (p = 0.500)",
             "too few customers",
