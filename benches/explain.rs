@@ -14,8 +14,9 @@ use synthetic::{COUNT, Distribution, Ranked, Synthetic, number_of};
 use usher::decide::{Decision, Request, decide};
 use usher::http;
 use usher::http::Settings;
+use usher::node::Node;
+use usher::node::define::Define;
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 

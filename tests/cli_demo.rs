@@ -14,7 +14,7 @@ fn the_demo_tells_the_truth_and_ends() {
     assert!(!run.out.contains('\x1b'), "no colour where nobody looks");
     run.says(&[
         "built in",
-        "2,004 made-up customers",
+        "2,004 synthetic customers",
         "steady_r2",
         "study_finance",
         "flash_note",
@@ -29,7 +29,7 @@ fn the_demo_serves_any_bundle() {
     let path = bundle.path().to_str().unwrap();
     let run =
         run(&["demo", "--once", "--customers", "10", "--listen", "127.0.0.1:0", "--models", path]).ended(0);
-    run.says(&["4 features", "11 made-up customers"]);
+    run.says(&["4 features", "11 synthetic customers"]);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_log_that_is_not_one_is_refused() {
     evaluate("click,propensity_score\n1,0.5\n", &["--reward", "clik"])
         .ended(2)
         .says(&["no column `clik`; did you mean `click`?", "--reward COLUMN"]);
-    evaluate("a,b\n1,0.5\n", &[]).ended(2).says(&["there is no column `reward`; there are `a`, `b`"]);
+    evaluate("a,b\n1,0.5\n", &[]).ended(2).says(&["there is no column `reward`; the columns are `a`, `b`"]);
     evaluate("reward,reward,propensity,target\n", &[]).ended(2).says(&["more than one column `reward`"]);
     evaluate("", &[]).ended(2).says(&["it is empty", "begins with a header line"]);
     evaluate("reward,propensity,target\n", &[]).ended(1).says(&["two decisions or more"]);

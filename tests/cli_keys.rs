@@ -44,7 +44,7 @@ fn a_file_is_made_once_and_rotated_as_often_as_wanted() {
     assert_eq!(text(&path), made);
     run(&["keys", "rotate", file]).ended(0).says(&[
         "key 2 is new",
-        "key 1 are accepted",
+        "key 1 are still accepted",
         "one after the other",
     ]);
     assert_eq!(ids(&path), ["2", "1"]);

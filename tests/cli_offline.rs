@@ -75,8 +75,8 @@ fn empty_variables_count_as_not_set() {
     run_command(command, b"").ended(2).says(&["--listen: expected an address"]);
     let mut command = program(&["health"]); // whoever listens on the usual port, it is asked
     command.env("USHER_SERVER", "");
-    assert!(!run_command(command, b"").err.contains("no server's address"));
-    run(&["health", "--server", ""]).ended(2).says(&["no server's address"]);
+    assert!(!run_command(command, b"").err.contains("not the address of a server"));
+    run(&["health", "--server", ""]).ended(2).says(&["not the address of a server"]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
     server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
     write(bundle.path(), "rule-sets/rails.yaml", GUARDRAILS.replace("consent ||", "age > 17 ||"));
     write(bundle.path(), "rule-sets/slots.yaml", PLACEMENTS);
-    server.run(&["push", path]).ended(1).says(&["a_wealth.yaml:", "start_banner", "nothing of"]);
+    server.run(&["push", path]).ended(1).says(&["a_wealth.yaml:", "start_banner", "nothing in"]);
     server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
     let explained = server.run(&["decide", "c-1", "start_banner", "--explain"]).ended(0);
     assert!(!explained.out.contains("age"), "the guardrails are as before: {}", explained.out);
@@ -296,7 +296,7 @@ fn problems_of_a_bundle_are_shown_in_their_files() {
             "slots.yaml:3:3: there already\n  3 |   home_banner",
             "other:3:3: also here\n2 problems",
         ]);
-        assert!(run.says(&["nothing of"]).out.is_empty());
+        assert!(run.says(&["nothing in"]).out.is_empty());
     }
 }
 

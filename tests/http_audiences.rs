@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::{Reply, Running, block_on, running};
 use usher::http::bounds::MAX_AUDIENCES;
-use usher::node::Define;
+use usher::node::define::Define;
 
 const COUNT: &str = "/v1/audiences/count";
 

@@ -11,8 +11,9 @@ use std::thread;
 use serde_json::{Value, json};
 use support::{Client, Running, block_on, settings};
 use usher::http;
+use usher::node::Node;
+use usher::node::define::Define;
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 12;

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{RULES, Running, block_on, running};
-use usher::node::Define;
+use usher::node::define::Define;
 
 const CLIENTS: u64 = 8;
 const EACH: u64 = 150;
@@ -123,7 +123,12 @@ fn a_question_that_is_wrong_is_told_all_of_it() {
         ("offer=staedy", "/offer", r#"unknown offer "staedy""#, "did you mean `steady`?"),
         ("placement=hom", "/placement", r#"unknown placement "hom""#, "did you mean `home`?"),
         ("channel=ap", "/channel", r#"unknown channel "ap""#, "did you mean `app`?"),
-        ("variant=e.a", "/variant", r#"unknown variant "e.a""#, "no rule set that was ever published"),
+        (
+            "variant=e.a",
+            "/variant",
+            r#"unknown variant "e.a""#,
+            "no published rule set has ever had a variant",
+        ),
         ("from=yesterday", "/from", "expected a day such as 2026-11-01", ""),
         ("to=2026-02-30", "/to", "expected a day", ""),
         ("to=1969-12-31", "/to", "before 1970", ""),

@@ -1,5 +1,5 @@
-//! Column mappings: how the columns of a foreign file become features. Translated where the file is; a server knows only
-//! its own names.
+//! Column mappings: they turn the columns of a foreign file into features. The file is translated where it is
+//! read; a server knows only its own names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,13 +10,13 @@ use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
 use crate::schema::Schema;
 
-/// The column of a customer's id in Usher's own files.
+/// The column with the customer's id in Usher's own files.
 pub const CUSTOMER_COLUMN: &str = "customer";
 
-/// A mapping, checked against a schema; not yet bound to a file's columns.
+/// A mapping, checked against a schema but not yet bound to the columns of a file.
 #[derive(Debug)]
 pub struct Mapping {
-    /// Its name.
+    /// The mapping's name, as its file gives it.
     pub name: Box<str>,
     customer: Vec<Piece<Box<str>>>,
     columns: Vec<Column>,
@@ -24,14 +24,14 @@ pub struct Mapping {
     source: Arc<Source>,
 }
 
-/// A mapping bound to the columns of one file.
+/// A mapping, bound to the columns of one file.
 #[derive(Debug)]
 pub struct Translation<'m> {
     customer: Vec<Piece<usize>>,
     columns: Vec<(usize, &'m Column)>,
 }
 
-/// What one column becomes.
+/// What one foreign column becomes: a feature, with its values translated.
 #[derive(Debug)]
 struct Column {
     name: Box<str>,
@@ -40,7 +40,7 @@ struct Column {
     missing: Vec<Box<str>>,
 }
 
-/// A part of the template of customer ids.
+/// A part of the template for customer ids.
 #[derive(Debug, Clone, PartialEq)]
 enum Piece<C> {
     Text(Box<str>),
@@ -50,10 +50,10 @@ enum Piece<C> {
 }
 
 impl Mapping {
-    /// Reads `imports/NAME.yaml`.
+    /// Reads the text of an `imports/NAME.yaml`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with line and column.
+    /// All errors in the text, each with line and column.
     pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<Mapping, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
@@ -66,11 +66,11 @@ impl Mapping {
         }
     }
 
-    /// Finds the columns in a file's header.
+    /// Finds the mapping's columns in the header of a file.
     ///
     /// # Errors
-    /// Every column of the mapping that the file does not have, and every column of the file that is neither mapped nor
-    /// ignored: nothing is dropped unseen.
+    /// All columns of the mapping that the file lacks, and all columns of the file that are neither mapped
+    /// nor ignored. So no column is dropped unseen.
     pub fn bind<'h>(&self, header: impl IntoIterator<Item = &'h str>) -> Result<Translation<'_>, Problems> {
         let header: Vec<&str> = header.into_iter().collect();
         let mut problems = Problems::new();
@@ -120,12 +120,13 @@ impl<'m> Translation<'m> {
         std::iter::once(CUSTOMER_COLUMN).chain(self.columns.iter().map(|(_, column)| &*column.feature))
     }
 
-    /// The foreign file's name of a column of the translated file, counted from 0; none for the customer's id.
+    /// The foreign name of a column of the translated file, counted from 0. `None` for the customer's id.
     pub fn foreign_name(&self, column: usize) -> Option<&'m str> {
         self.columns.get(column.checked_sub(1)?).map(|(_, column)| &*column.name)
     }
 
-    /// One row, translated; `line` is the number of the data row, from 1. A cell that the row does not have is empty.
+    /// Translates one row. `line` is the number of the data row, from 1. A cell that the row lacks counts as
+    /// empty.
     pub fn row<'a>(&'a self, cells: &'a [&'a str], line: u64) -> impl Iterator<Item = Cow<'a, str>> {
         let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
         let mut customer = String::new();
@@ -205,7 +206,7 @@ fn read_column(
     Some(Column { name: name.into(), feature: feature.into(), values, missing })
 }
 
-/// A value as the text of a CSV cell.
+/// Writes a value as the text of a CSV cell.
 fn cell_text(value: &InputValue<'_>) -> String {
     match value {
         InputValue::Text(text) => text.to_string(),
@@ -224,7 +225,7 @@ fn read_texts(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>>
     texts
 }
 
-/// `uci-{line}`, `{branch}-{number}`.
+/// Reads a template such as `uci-{line}` or `{branch}-{number}`.
 fn read_template(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Piece<Box<str>>>> {
     let mut rest = cursor.text(problems)?;
     let mut pieces = Vec::new();
@@ -250,10 +251,10 @@ fn read_template(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec
     Some(pieces)
 }
 
-/// Whether a header is one of Usher's own files; if not, what to try.
+/// Checks that a header belongs to one of Usher's own files.
 ///
 /// # Errors
-/// A header without the column `customer`.
+/// The header has no column `customer`. The text says what to try.
 pub fn check_native<'h>(header: impl IntoIterator<Item = &'h str> + Clone) -> Result<(), String> {
     if header.clone().into_iter().any(|column| column == CUSTOMER_COLUMN) {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A bundle: the folder of files that a data team writes (see `models/README.md`), read and checked as a whole.
+//! A bundle: the folder of files that a data team writes, read and checked as a whole. `models/README.md`
+//! shows the folder, and `docs/reference/` describes each file.
 
 pub mod golden;
 pub mod import;
@@ -14,12 +15,12 @@ use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::intake::computed::read_schema;
-use crate::node::Define;
+use crate::node::define::Define;
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 use crate::schema::value::Time;
 
-/// A file of `models/retail-bank` as it was when this program was built.
+/// A file of `models/retail-bank`, as it was when this program was built.
 macro_rules! embedded {
     ($file:literal) => {
         (concat!("retail-bank/", $file), include_str!(concat!("../../models/retail-bank/", $file)))
@@ -36,43 +37,44 @@ const EMBEDDED_RULE_SETS: [(&str, &str); 6] = [
     embedded!("rule-sets/wealth.yaml"),
 ];
 
-/// The texts of a bundle, not checked yet. Each is named by its path, so that problems can be clicked.
+/// The texts of a bundle before any check. Each is named by its path, so that terminals can link to a
+/// problem's place.
 #[derive(Debug)]
 pub struct Bundle {
-    /// `schema.yaml`
+    /// The text of `schema.yaml`, which every bundle has.
     pub schema: Source,
-    /// `rule-sets/*.yaml`, by file name.
+    /// The texts of `rule-sets/*.yaml`, in the order of their names.
     pub rule_sets: Vec<Source>,
-    /// `golden.yaml`
+    /// The text of `golden.yaml`, if there is one.
     pub golden: Option<Source>,
-    /// `population.yaml`
+    /// The text of `population.yaml`, if there is one.
     pub population: Option<Source>,
-    /// `imports/*.yaml`, by file name.
+    /// The texts of `imports/*.yaml`, in the order of their names.
     pub imports: Vec<Source>,
 }
 
-/// A bundle in which nothing is wrong.
+/// A bundle without errors, parsed and compiled.
 #[derive(Debug)]
-pub struct Checked {
-    /// The schema.
+pub struct CheckedBundle {
+    /// The schema, as parsed from `schema.yaml`.
     pub schema: Arc<Schema>,
-    /// All rule sets compiled together, as their first versions.
+    /// All rule sets compiled together, each as its first version.
     pub engine: Engine,
-    /// The rule sets.
+    /// The parsed rule sets, in the order of their files.
     pub rule_sets: Vec<Arc<RuleSet>>,
-    /// The decisions that came out as expected.
+    /// The golden decisions, all of which came out as expected.
     pub golden: Golden,
-    /// How to make customers.
+    /// How `usher demo` makes customers.
     pub population: Option<Population>,
-    /// Column mappings.
+    /// The column mappings in `imports/`.
     pub imports: Vec<Mapping>,
 }
 
 impl Bundle {
-    /// Reads a bundle's files.
+    /// Reads the files of a bundle.
     ///
     /// # Errors
-    /// A file or folder that is missing or cannot be read.
+    /// A file or folder is missing or cannot be read.
     pub fn read(folder: &Path) -> Result<Bundle, Problems> {
         let schema_file = folder.join("schema.yaml");
         if folder.is_dir() && !schema_file.exists() {
@@ -90,7 +92,7 @@ impl Bundle {
         })
     }
 
-    /// The `retail-bank` bundle as it was when this program was built, so that `usher demo` works from anywhere.
+    /// The `retail-bank` bundle as it was when this program was built. It lets `usher demo` run anywhere.
     pub fn embedded() -> Bundle {
         let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
         Bundle {
@@ -102,24 +104,24 @@ impl Bundle {
         }
     }
 
-    /// What a node is told to start with it.
+    /// The change that puts all of it in force at a node.
     pub fn define(&self) -> Define {
         let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
         Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect(), activate: true }
     }
 
-    /// The schema.
+    /// Parses the schema.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors in the schema.
     pub fn parse_schema(&self) -> Result<Arc<Schema>, Problems> {
         read_schema(&self.schema.name, &self.schema.text)
     }
 
-    /// All rule sets, each checked against the schema, compiled together as their first versions.
+    /// Checks each rule set against the schema, then compiles all together, each as its first version.
     ///
     /// # Errors
-    /// Everything that is wrong with the rule sets, or else with how they fit together.
+    /// All errors in the rule sets. Without any, all conflicts between them.
     fn compile(&self, schema: &Arc<Schema>) -> Result<(Engine, Vec<Arc<RuleSet>>), Problems> {
         let mut problems = Problems::new();
         let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
@@ -130,12 +132,12 @@ impl Bundle {
         Ok((Engine::compile(schema, &versions)?, rule_sets))
     }
 
-    /// Checks everything: that it compiles, that the golden decisions come out, that population and imports fit the
+    /// Checks everything: the bundle compiles, the golden decisions come out, population and mappings fit the
     /// schema.
     ///
     /// # Errors
-    /// Everything that is wrong with the schema; or else with all other files.
-    pub fn check(&self) -> Result<Checked, Problems> {
+    /// All errors in the schema. Without any, all errors in the other files.
+    pub fn check(&self) -> Result<CheckedBundle, Problems> {
         let schema = self.parse_schema()?;
         let mut problems = Problems::new();
         let engine = keep(self.compile(&schema), &mut problems);
@@ -150,21 +152,21 @@ impl Bundle {
         }
         match engine {
             Some((engine, rule_sets)) => {
-                problems.or(Checked { schema, engine, rule_sets, golden, population, imports })
+                problems.or(CheckedBundle { schema, engine, rule_sets, golden, population, imports })
             }
             None => Err(problems),
         }
     }
 }
 
-impl Checked {
-    /// What is right but hardly meant, at this time.
+impl CheckedBundle {
+    /// Findings at this time that are allowed but look like mistakes.
     pub fn warnings(&self, now: Time) -> Warnings {
         analyse(&self.engine, &self.rule_sets, &AnalysisScope::at(now))
     }
 }
 
-/// The value, or its problems among all the others.
+/// Returns the value, or adds its problems to the others.
 fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
     result.map_err(|found| problems.extend(found)).ok()
 }
@@ -172,7 +174,7 @@ fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
 /// Reads a text file.
 ///
 /// # Errors
-/// That it cannot be read, and why.
+/// The file cannot be read; the problem says why.
 pub fn read_file(path: &Path) -> Result<Source, Problems> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Source { name: path.display().to_string(), text }),
@@ -184,7 +186,7 @@ fn read_optional(path: &Path) -> Result<Option<Source>, Problems> {
     if path.exists() { read_file(path).map(Some) } else { Ok(None) }
 }
 
-/// The `.yaml` files of a folder by name; none if there is no such folder.
+/// Reads the `.yaml` files of a folder in the order of their names. A missing folder counts as empty.
 fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
     if !folder.exists() {
         return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! A made-up population: customers drawn from segments, the same for the same seed on every machine.
+//! A synthetic population: customers drawn from segments. The same seed gives the same customers on every
+//! machine. `docs/reference/mapping.md` describes the file.
 
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ use crate::schema::{FeatureId, Kind, Schema, Vocabulary};
 
 const DAY: i64 = 86_400 * SECOND;
 
-/// How customers are made.
+/// A recipe for customers, checked against a schema.
 #[derive(Debug)]
 pub struct Population {
-    /// Its name.
+    /// The population's name, as its file gives it.
     pub name: Box<str>,
     seed: u64,
     schema: Arc<Schema>,
@@ -25,7 +26,7 @@ pub struct Population {
     named: Vec<Update>,
 }
 
-/// Customers of one kind.
+/// A kind of customer: how frequent it is, and how its features are drawn.
 #[derive(Debug)]
 struct Segment {
     weight: f64,
@@ -36,7 +37,7 @@ struct Segment {
 #[derive(Debug, Clone)]
 struct Recipe {
     draw: Draw,
-    /// The share of customers without a value.
+    /// How customers with a value get it. Share of customers without a value, from 0 to 1.
     missing: f64,
 }
 
@@ -44,21 +45,21 @@ struct Recipe {
 enum Draw {
     /// One of these codes, by weight.
     Choose(Vec<(u64, f64)>),
-    /// Uniform over whole numbers.
+    /// A whole number, uniform between the two bounds, both included.
     Whole(i64, i64),
-    /// Uniform over numbers; in the logarithm if asked.
+    /// A number, uniform between the bounds; with `log`, its logarithm is uniform.
     Number { low: f64, high: f64, log: bool },
-    /// Each word of a set with its own chance.
+    /// A set to which each word belongs with its own chance.
     Each(Vec<(u32, f64)>),
-    /// A time that many days before now, uniform.
+    /// A time this many days ago, uniform between the two bounds.
     DaysAgo(f64, f64),
 }
 
 impl Population {
-    /// Reads `population.yaml` against the schema.
+    /// Reads the text of a `population.yaml` against the schema.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with line and column.
+    /// All errors in the text, each with line and column.
     pub fn parse(file: &str, text: &str, schema: &Arc<Schema>) -> Result<Population, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let input = Input::from_yaml(&source)?;
@@ -76,8 +77,9 @@ impl Population {
         &self.named
     }
 
-    /// The first `count` customers of the seed, `c-000001` upwards; made one at a time, so that memory stays bounded.
-    /// Times are counted back from the beginning of `now`'s day, so that a population is the same all day long.
+    /// The first `count` customers of the seed, from `c-000001` upwards. They are made one at a time, so
+    /// memory stays bounded. Times count back from the start of `now`'s day, so the population stays the same
+    /// all day.
     pub fn customers(&self, count: usize, now: Time) -> impl Iterator<Item = Update> + '_ {
         let mut rng = Rng::with_seed(self.seed);
         let today = Time(now.0.div_euclid(DAY) * DAY);
@@ -91,7 +93,7 @@ impl Population {
         let Some(segment) = pick(rng, &self.segments, |segment| segment.weight) else { return Vec::new() };
         let mut features = Vec::with_capacity(segment.recipes.len());
         for (id, recipe) in &segment.recipes {
-            // Drawn even when missing, so that changing one share leaves all other features as they were.
+            // Drawn even if missing, so that a change of one share leaves all other features as they were.
             let missing = rng.f64() < recipe.missing;
             let code = recipe.draw.code(rng, &self.schema.feature(*id).kind, now);
             if !missing && code != 0 {
@@ -127,7 +129,7 @@ impl Draw {
 fn number(rng: &mut Rng, low: f64, high: f64, log: bool, kind: &Kind) -> Value<'static> {
     let share = rng.f64();
     let x = if log { (low.ln() + share * (high.ln() - low.ln())).exp() } else { low + share * (high - low) };
-    let x = x.clamp(low, high); // the logarithm and back may end a hair outside
+    let x = x.clamp(low, high); // logarithm and exponential may end slightly outside
     match kind {
         Kind::Int { .. } => Value::Int(x.round() as i64),
         _ => Value::Double(x),
@@ -141,14 +143,14 @@ fn set_code(kind: &Kind, bits: u64) -> u64 {
     }
 }
 
-/// One of `items` by weight.
+/// Picks one of `items` by weight.
 fn pick<'i, T>(rng: &mut Rng, items: &'i [T], weight: impl Fn(&T) -> f64) -> Option<&'i T> {
     let mut rest = rng.f64() * items.iter().map(&weight).sum::<f64>();
     let found = items.iter().find(|item| {
         rest -= weight(item);
         rest < 0.0
     });
-    found.or(items.last()) // rounding may leave a hair over
+    found.or(items.last()) // rounding may leave a small rest
 }
 
 fn read_population(
@@ -197,7 +199,7 @@ fn read_segments(
         let own = object.get("features").and_then(|c| read_recipes(c, schema, problems)).unwrap_or_default();
         recipes.retain(|(id, _)| own.iter().all(|(own, _)| own != id));
         recipes.extend(own);
-        recipes.sort_by_key(|(id, _)| *id); // the order of drawing, and so the population, is the schema's
+        recipes.sort_by_key(|(id, _)| *id); // drawn in the schema's order, whatever the file's order
         segments.push(Segment { weight, recipes });
     }
     if segments.iter().map(|segment| segment.weight).sum::<f64>() <= 0.0 {
@@ -238,7 +240,7 @@ fn read_recipes(
     Some(recipes)
 }
 
-/// A time is at most a century ago.
+/// Furthest time in the past, in days: about a century.
 const MAX_DAYS_AGO: f64 = 36_500.0;
 
 const WAYS: [&str; 7] = ["between", "log_between", "choose", "each", "days_ago", "chance", "is"];
@@ -300,7 +302,7 @@ fn refuse<T>(cursor: &Cursor<'_, '_>, why: String, problems: &mut Problems) -> O
     None
 }
 
-/// `[low, high]`, both values of the kind.
+/// Reads `[low, high]`, both values of the kind.
 fn read_bounds(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<(f64, f64)> {
     for item in cursor.items(problems)? {
         if let Err(why) = kind.read(&item.input.value) {
@@ -321,7 +323,7 @@ fn read_pair(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<(f64, f
     }
 }
 
-/// `{value: weight, …}`; the values are texts, as in a CSV cell.
+/// Reads `{value: weight, …}`. The values are texts, as in a CSV cell.
 fn read_choice(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<Vec<(u64, f64)>> {
     let mut codes = Vec::new();
     let mut total = 0.0;

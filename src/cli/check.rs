@@ -1,11 +1,11 @@
-//! `usher check`: is a bundle, or one file of it, right?
+//! `usher check`: checks a bundle, or one file of it, without a server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::definition::Definition;
 use super::ending::{Ending, Failure, problem_json, report};
-use crate::bundle::{Bundle, Checked, read_file};
+use crate::bundle::{Bundle, CheckedBundle, read_file};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warning, Warnings, analyse};
@@ -14,16 +14,17 @@ use crate::node::clock;
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 
-/// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a server
+/// Check a bundle (schema, rule sets, golden decisions, population, imports) or one of its files, without a
+/// server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher check models/retail-bank
   usher check models/retail-bank/rule-sets/wealth.yaml")]
 pub(super) struct Args {
-    /// A bundle's folder, a rule set's file or a schema's file
+    /// The folder of a bundle, or the file of a rule set or a schema
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
-    /// The schema that a single rule set is checked against [default: schema.yaml in the folder above it]
+    /// The schema to check a single rule set against [default: schema.yaml in the folder above it]
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
     /// Print the findings as one JSON document
@@ -33,7 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let checked = if args.path.is_dir() {
-        let bundle = Bundle::read(&args.path)?; // cannot be read: not the same as wrong
+        let bundle = Bundle::read(&args.path)?; // an unreadable bundle is a failure, not a finding
         bundle.check().map(|checked| (summary(&bundle, &checked), checked.warnings(clock::now())))
     } else {
         check_file(args)?
@@ -49,10 +50,10 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// What there is, in the order it is told.
+/// Names and counts of what the bundle has, in the order of printing.
 type Summary = Vec<(&'static str, usize)>;
 
-fn summary(bundle: &Bundle, checked: &Checked) -> Summary {
+fn summary(bundle: &Bundle, checked: &CheckedBundle) -> Summary {
     let mut summary = schema_summary(&checked.schema);
     summary.extend([
         ("rule_sets", bundle.rule_sets.len()),
@@ -64,7 +65,7 @@ fn summary(bundle: &Bundle, checked: &Checked) -> Summary {
     summary
 }
 
-/// One file by itself: whether a rule set fits the others is only known when they are compiled together.
+/// Checks one file by itself. Whether a rule set fits the others shows only when they are compiled together.
 fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Failure> {
     let file = match Definition::of(read_file(&args.path)?) {
         Ok(file) => file,
@@ -75,7 +76,7 @@ fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Fail
     }
     let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
         let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));
-        failure.hint("say --schema FILE, or check the whole bundle's folder")
+        failure.hint("add --schema FILE, or check the whole bundle's folder")
     })?;
     let schema = match parse_schema(&read_file(&schema_path)?) {
         Ok(schema) => Arc::new(schema),
@@ -85,7 +86,7 @@ fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Fail
     Ok(rule_set.map(|rule_set| (vec![("rule_sets", 1)], warnings_alone(Arc::new(rule_set), &schema))))
 }
 
-/// The warnings about a rule set that stands for itself; one that needs others is analysed with them, in its bundle.
+/// The warnings about a rule set that compiles by itself. One that needs others is analysed in its bundle.
 fn warnings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Warnings {
     match Engine::compile(schema, &[(Arc::clone(&rule_set), 1)]) {
         Ok(engine) => analyse(&engine, &[rule_set], &AnalysisScope::at(clock::now())),
@@ -93,7 +94,7 @@ fn warnings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Warnings {
     }
 }
 
-/// Tells warnings as problems are told.
+/// Prints warnings in the form of problems.
 fn tell(warnings: &Warnings) {
     for warning in warnings.iter() {
         let detail = format!("warning: {}", warning.problem.detail);
@@ -112,7 +113,7 @@ fn schema_summary(schema: &Schema) -> Summary {
     vec![("features", schema.features().len()), ("row_bytes", schema.row_words() * 8)]
 }
 
-/// `../schema.yaml` of a file in `rule-sets/`.
+/// The file `../schema.yaml` beside a file in `rule-sets/`, if it exists.
 fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
     let folder = rule_set.parent()?;
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

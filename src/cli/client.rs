@@ -1,4 +1,4 @@
-//! The client of a running server: one connection, kept alive, with a bound on every wait.
+//! The client of a running server. It keeps one connection alive, and every wait has a bound.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,18 +17,19 @@ use super::ending::{Failure, variable};
 use crate::input::problem::{Place, Problem, Problems, Source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a patient client waits for a server that is only starting: `usher serve & usher load customers.csv`.
+/// How long a patient client waits for a server that is just starting: `usher serve & usher load
+/// customers.csv`.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_EVERY: Duration = Duration::from_millis(50);
-/// Compiling thousands of rules or taking in a bulk of customers takes seconds, not minutes.
+/// Longest wait for an answer. Compiling thousands of rules or a large bulk load takes seconds, not minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Answers beyond this are not ours.
+/// Most bytes of an answer. No server of ours sends more.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
-/// Where the server is unless told otherwise; see `config::DEFAULT_LISTEN`.
+/// The server's address by default; the same as `config::DEFAULT_LISTEN`.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
-/// Which server.
+/// The flag that names the server.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServerArgs {
     /// The server to talk to [env: USHER_SERVER] [default: http://127.0.0.1:8080]
@@ -37,33 +38,33 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// The flag, or else the variable, or else the usual place.
+    /// The server's address: from the flag, the variable, or the default.
     pub(super) fn url(&self) -> String {
         self.server.clone().or_else(|| variable("USHER_SERVER")).unwrap_or_else(|| DEFAULT_SERVER.to_owned())
     }
 }
 
-/// A server, and the connection to it once there is one.
+/// A client for one server, with its connection once there is one.
 pub(super) struct Client {
     authority: String,
-    /// How long a refused connection is tried again.
+    /// How long to retry while the connection is refused.
     patience: Duration,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
-/// What the server answered.
-pub(super) struct Answer {
+/// An answer of the server, read to its end.
+pub(super) struct ServerAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
 impl Client {
-    /// For the server at `url`; nothing is sent yet.
+    /// A client for the server at `url`. Nothing is sent yet.
     pub(super) fn new(url: &str) -> Result<Client, Failure> {
         let refuse = |why: &str| {
-            let failure = Failure::new(format!("{url:?} is no server's address: {why}"));
-            Err(failure.hint("a server's address looks like http://127.0.0.1:8080"))
+            let failure = Failure::new(format!("{url:?} is not the address of a server: {why}"));
+            Err(failure.hint("an address looks like http://127.0.0.1:8080"))
         };
         let uri: Uri = match url.parse() {
             Ok(uri) => uri,
@@ -78,13 +79,13 @@ impl Client {
                     connection: None,
                 })
             }
-            (Some("https"), _) => refuse("only http is spoken; let a proxy do TLS"),
+            (Some("https"), _) => refuse("only http is supported; use a proxy for TLS"),
             (Some("http"), Some(_)) => refuse("it has a path"),
             _ => refuse("it does not begin with http://"),
         }
     }
 
-    /// For the server at `url`, which may be starting right now.
+    /// A client for the server at `url`, which may be just starting.
     pub(super) fn patient(url: &str) -> Result<Client, Failure> {
         Ok(Client { patience: PATIENCE, ..Client::new(url)? })
     }
@@ -96,7 +97,7 @@ impl Client {
         path: &str,
         headers: &[(header::HeaderName, &str)],
         body: impl Into<Bytes>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServerAnswer, Failure> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
         for (name, value) in headers {
             request = request.header(name, *value);
@@ -115,22 +116,22 @@ impl Client {
         }
     }
 
-    /// Sends JSON.
+    /// Sends a `POST` with a JSON body.
     pub(super) async fn post_json(
         &mut self,
         path: &str,
         body: &serde_json::Value,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServerAnswer, Failure> {
         let json = [(header::CONTENT_TYPE, "application/json")];
         self.send(Method::POST, path, &json, body.to_string()).await
     }
 
-    /// Asks.
-    pub(super) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+    /// Sends a `GET` without headers of its own.
+    pub(super) async fn get(&mut self, path: &str) -> Result<ServerAnswer, Failure> {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
-    /// The connection of the request before, or a new one where there is none any more.
+    /// The connection of the request before. If that has closed, opens a new one.
     async fn connection(&mut self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         if let Some(mut connection) = self.connection.take()
             && connection.ready().await.is_ok()
@@ -145,7 +146,7 @@ impl Client {
         Ok(sender)
     }
 
-    /// Again and again while the connection is refused and there is patience.
+    /// Connects. While the connection is refused, retries until the patience ends.
     async fn connect(&self) -> Result<TcpStream, Failure> {
         let started = Instant::now();
         loop {
@@ -166,7 +167,7 @@ impl Client {
 
     fn nobody(&self, why: &str) -> Failure {
         let failure = Failure::new(format!("no server at http://{}: {why}", self.authority));
-        failure.hint("start one with `usher serve`, or say where it is with --server or USHER_SERVER")
+        failure.hint("start one with `usher serve`, or give its address with --server or USHER_SERVER")
     }
 
     fn failure(&self, why: &str) -> Failure {
@@ -177,31 +178,31 @@ impl Client {
 async fn receive(
     connection: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<ServerAnswer, Box<dyn std::error::Error + Send + Sync>> {
     let (parts, body) = connection.send_request(request).await?.into_parts();
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    Ok(ServerAnswer { status: parts.status, headers: parts.headers, body })
 }
 
-impl Answer {
-    /// The body as JSON.
+impl ServerAnswer {
+    /// Reads the body as JSON.
     pub(super) fn json(&self) -> Result<serde_json::Value, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|e| Failure::new(format!("the answer ({}) is not JSON: {e}", self.status)))
     }
 
-    /// The body as JSON if the request succeeded, else what the server says is wrong.
+    /// The body as JSON if the request succeeded. If not, the server's problems are the failure.
     pub(super) fn success(self) -> Result<serde_json::Value, Failure> {
         if self.status.is_success() { self.json() } else { Err(Failure::new(self.problems(&[]).to_string())) }
     }
 
-    /// What the server says is wrong with a text that was sent under this name and is no file.
+    /// The server's problems with a text that was sent as `name` and is no file.
     pub(super) fn problems_in(&self, name: &str, text: &str) -> Problems {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         self.problems_of(|found| found.filter(|found| *found == name).map(|_| Arc::clone(&source)))
     }
 
-    /// What the server says is wrong. Lines are shown of the files that were sent.
+    /// The server's problems. Those in files that were sent show the line.
     pub(super) fn problems(&self, sent: &[Definition]) -> Problems {
         self.problems_of(|name| source_of(name, sent))
     }
@@ -226,7 +227,7 @@ impl Answer {
     }
 }
 
-/// An error of the server, shown in the text that it is about if that was sent.
+/// Reads a problem from the server. If its text was sent, the problem shows the line.
 fn problem_of(error: &serde_json::Value, source: &impl Fn(Option<&str>) -> Option<Arc<Source>>) -> Problem {
     let text = |field: &str| error[field].as_str().map(str::to_owned);
     let number = |field: &str| error[field].as_u64().and_then(|n| u32::try_from(n).ok());
@@ -245,8 +246,8 @@ fn problem_of(error: &serde_json::Value, source: &impl Fn(Option<&str>) -> Optio
     }
 }
 
-/// The text that the server means by `name`. One that was not sent has its name only, so that no line of another file is
-/// shown for it. Without a name it is what was sent, if that was one file.
+/// The text that the server calls `name`. If it was not sent, only the name is known, and no line is shown.
+/// Without a name it is the file that was sent, if there was just one.
 fn source_of(name: Option<&str>, sent: &[Definition]) -> Option<Arc<Source>> {
     match (name, sent) {
         (None, [only]) => Some(Arc::clone(&only.source)),
@@ -265,7 +266,7 @@ fn offset_of(text: &str, line: u32, column: u32) -> u32 {
     (start + within) as u32
 }
 
-/// A path segment or query value, percent-encoded.
+/// Percent-encodes a path segment or a query value.
 pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -300,16 +301,22 @@ mod tests {
     fn problems_of_the_server_are_shown_in_the_local_file() {
         let body = r#"{"title": "wrong", "errors": [{"detail": "unknown feature `riks`", "pointer": "/offers/a",
             "line": 2, "column": 7, "hint": "did you mean `risk`?"}]}"#;
-        let answer =
-            Answer { status: StatusCode::UNPROCESSABLE_ENTITY, headers: HeaderMap::new(), body: body.into() };
+        let answer = ServerAnswer {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            headers: HeaderMap::new(),
+            body: body.into(),
+        };
         let text = "rule_set: wealth\nwhen: riks > 1\n".to_owned();
         let sent = [Definition::of(Source { name: "wealth.yaml".into(), text }).unwrap()];
         let text = answer.problems(&sent).to_string();
         let expected =
             "wealth.yaml:2:7: unknown feature `riks`\n  2 | when: riks > 1\n    |       ^\n  = did you mean";
         assert!(text.starts_with(expected), "{text}");
-        let answer =
-            Answer { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body: "<html>".into() };
+        let answer = ServerAnswer {
+            status: StatusCode::BAD_GATEWAY,
+            headers: HeaderMap::new(),
+            body: "<html>".into(),
+        };
         assert!(answer.problems(&[]).to_string().contains("502 Bad Gateway: <html>"));
     }
 

@@ -1,4 +1,4 @@
-//! `usher compact`: a running server takes a snapshot now, and older files go.
+//! `usher compact`: has a running server take a snapshot and remove older files.
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -7,14 +7,14 @@ use super::client::{Client, ServerArgs};
 use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::thousands;
 
-/// Have a running server take a snapshot now: older files go, and with them everybody who was erased
+/// Have a running server take a snapshot now and remove older files, and with them all erased customers
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher compact
 
-What was acknowledged before is in it, and no file that the server uses holds anybody who was erased before; what `usher \
-    repair` put aside is not touched.")]
+The snapshot holds everything that was acknowledged before. After it no file that the server uses holds a customer who was \
+    erased before. Files that `usher repair` kept are not touched.")]
 pub(super) struct Args {
-    /// Print the server's answer, or what is wrong, as one JSON document
+    /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The server's settings: as typed on the command line, in variables and in `usher.toml`; and as meant.
+//! The server's settings, first as typed (command line, variables, `usher.toml`) and then as meant.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -15,82 +15,83 @@ use crate::node::snapshotter::SnapshotSchedule;
 use crate::schema::span;
 use crate::storage::durability::SyncPolicy;
 
-/// Where the server listens unless told otherwise.
+/// The address on which the server listens by default.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
-/// The settings file that is read if it exists.
+/// The settings file that is read if it exists and no other is named.
 pub const DEFAULT_FILE: &str = "usher.toml";
-/// More threads than this are refused as a slip of the finger.
+/// Most threads. A larger number is refused as a typing mistake.
 pub const MAX_THREADS: usize = 1_024;
-/// Where others can reach the server there may be a load balancer, which asks every few seconds whether it is ready.
+/// Default notice when other machines can reach the server. A load balancer may ask for readiness every few
+/// seconds.
 pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
-/// A longer notice than this is refused as a slip of the finger.
+/// Longest notice. A larger number is refused as a typing mistake.
 pub const MAX_STOP_NOTICE_SECONDS: u64 = 600;
 
-/// A longer interval between syncs is refused as a slip of the finger.
+/// Longest interval between syncs. A larger number is refused as a typing mistake.
 pub const MAX_SYNC_INTERVAL_MS: u64 = 60_000;
-/// Erased customers stay in files for this long at most, so there is a longest: a week.
+/// Longest time between snapshots: a week. It bounds how long files hold erased customers.
 pub const MAX_SNAPSHOT_EVERY_SECONDS: u64 = 7 * 24 * 3600;
-/// The journal may grow to this many MiB between snapshots at most: a start has to read it.
+/// Most MiB that the journal may grow between snapshots, because a start reads all of it.
 pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
 
-/// A token must live as long as an outcome takes to come back: a minute at least.
+/// Shortest life of a token. Outcomes need time to come back.
 pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
-/// A key that got out is dropped in time: 90 days.
+/// Longest life of a token: 90 days. It bounds how long a key that leaked stays useful.
 pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Given as meant.
+/// The settings as meant: complete, typed and within their bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The bundle to start with.
+    /// The bundle that a fresh node starts with.
     pub models: Option<PathBuf>,
-    /// Where state is kept; none: in memory only.
+    /// The directory that keeps the state. `None`: everything is in memory only.
     pub data: Option<PathBuf>,
-    /// When a write counts as kept.
+    /// When a write counts as durable.
     pub sync: SyncPolicy,
-    /// When snapshots are taken.
+    /// When snapshots are taken without a request.
     pub snapshots: SnapshotSchedule,
-    /// The keys of proposition tokens that nodes share; none: the node has its own.
+    /// The file of keys for proposition tokens that nodes share. `None`: the node has its own.
     pub token_keys: Option<PathBuf>,
-    /// How long a proposition token is accepted.
+    /// How long after a decision its tokens are accepted.
     pub token_life: Duration,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
     /// How many threads answer requests.
     pub threads: NonZeroUsize,
-    /// Whether requests without a key are answered from other machines too.
+    /// Whether other machines may send requests although there are no keys.
     pub allow_anonymous: bool,
-    /// On stopping, how long to say *not ready* before connections are refused.
+    /// On stopping: time to report *not ready* before connections are refused.
     pub stop_notice: Duration,
-    /// What is logged, as a filter of the `tracing` kind.
+    /// What is logged, as a filter of the `tracing` crate.
     pub log: String,
-    /// How it is logged.
+    /// The form of log lines.
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// The form of log lines on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people, coloured on a terminal.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object on each line, for machines.
     Json,
 }
 
-/// Given as typed in one place: the command line, the variables, or the file.
+/// The settings typed in one place: the command line, the variables or the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Given {
     values: Vec<(&'static str, Typed)>,
 }
 
-/// A setting's text and where it was typed, for messages.
+/// The text of a setting, and where it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Typed {
     text: String,
     origin: String,
 }
 
-/// All settings by their names in the file; the variable is `USHER_` and the name in capitals.
+/// The names of all settings in the file. Their variables are `USHER_` and the name in capitals.
 const NAMES: [&str; 14] = [
     "models",
     "data",
@@ -107,11 +108,11 @@ const NAMES: [&str; 14] = [
     "log",
     "log_format",
 ];
-/// Variables of this prefix that other commands read.
+/// Variables that begin with `USHER_` but are no settings: other commands read them.
 const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
 
 impl Given {
-    /// Adds a setting from the command line. `name` is one of the settings' names.
+    /// Adds a setting from the command line. `name` must be in `NAMES`.
     pub fn flag(&mut self, name: &'static str, value: Option<impl ToString>) {
         if let Some(value) = value {
             let origin = format!("--{}", name.replace('_', "-"));
@@ -119,7 +120,7 @@ impl Given {
         }
     }
 
-    /// The settings among the process's variables, and a warning for each `USHER_*` that is none.
+    /// Reads the settings in the process's variables. Warns of each other variable that begins with `USHER_`.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> (Given, Vec<String>) {
         let mut settings = Given::default();
         let mut warnings = Vec::new();
@@ -137,10 +138,10 @@ impl Given {
         (settings, warnings)
     }
 
-    /// The settings of a file.
+    /// Reads the settings in a file.
     ///
     /// # Errors
-    /// What is not TOML; unknown settings, each with the nearest known one.
+    /// The text is not TOML, or it has unknown settings or values of a wrong type. All are reported.
     pub fn from_file(file: &str, text: &str) -> Result<Given, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
         let problem = |detail: String, span: Option<std::ops::Range<usize>>| Problem {
@@ -175,7 +176,7 @@ impl Given {
                     settings.values.push((name, Typed { text, origin: format!("{file}:{line}: {name}") }));
                 }
                 None => {
-                    let detail = format!("`{name}` is a text, a whole number or true or false");
+                    let detail = format!("expected a text, a whole number, or true or false for `{name}`");
                     problems.push(problem(detail, Some(value.span())));
                 }
             }
@@ -189,10 +190,10 @@ impl Given {
 }
 
 impl Config {
-    /// Puts the places together, first come first served: flags, variables, file.
+    /// Merges the places. The first that has a setting counts: flags, then variables, then the file.
     ///
     /// # Errors
-    /// Every setting that cannot be meant like that, with the place where it was typed.
+    /// All values that are not allowed, each with the place where it was typed.
     pub fn resolve(places: &[&Given]) -> Result<Config, Problems> {
         let get = |name: &str| places.iter().find_map(|settings| settings.get(name));
         let mut problems = Problems::new();
@@ -219,7 +220,7 @@ impl Config {
                 config.listen
             ));
             problems
-                .push(problem.hint("listen on 127.0.0.1, or say --allow-anonymous if the network is closed"));
+                .push(problem.hint("listen on 127.0.0.1, or add --allow-anonymous if the network is closed"));
         }
         problems.or(config)
     }
@@ -227,7 +228,7 @@ impl Config {
     /// Reads the settings file: `named`, or else [`DEFAULT_FILE`] if it exists.
     ///
     /// # Errors
-    /// That a named file cannot be read, or what is wrong in it.
+    /// A named file cannot be read, or the file has errors.
     pub fn read_file(named: Option<&Path>) -> Result<Given, Problems> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         if named.is_none() && !path.exists() {
@@ -240,10 +241,11 @@ impl Config {
 
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
-/// An address as a person types it: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for loopback.
+/// Reads an address as a person types it: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for
+/// loopback.
 ///
 /// # Errors
-/// What was expected.
+/// The text is no address with a port; the message says what was expected.
 pub fn read_listen(text: &str) -> Result<SocketAddr, String> {
     let meant = match text.strip_prefix("localhost:").or(text.strip_prefix(':')) {
         Some(port) => format!("127.0.0.1:{port}"),
@@ -306,7 +308,7 @@ fn read_journal_mb(text: &str) -> Result<u64, String> {
     })
 }
 
-/// A whole number with one unit: `30d`, `12h`, `90m`, `3600s`.
+/// Reads a whole number with one unit: `30d`, `12h`, `90m`, `3600s`.
 fn read_token_life(text: &str) -> Result<Duration, String> {
     let seconds = match text.strip_suffix('s') {
         Some(number) => number.parse().ok(),
@@ -376,8 +378,8 @@ fn place_of(text: &str, span: std::ops::Range<usize>) -> Place {
 fn unknown_variable(variable: &str) -> String {
     let name = variable.trim_start_matches("USHER_").to_lowercase();
     match nearest(&name, NAMES) {
-        Some(near) => format!("{variable} is no setting; did you mean USHER_{}?", near.to_uppercase()),
-        None => format!("{variable} is no setting"),
+        Some(near) => format!("{variable} is not a setting; did you mean USHER_{}?", near.to_uppercase()),
+        None => format!("{variable} is not a setting"),
     }
 }
 
@@ -421,7 +423,7 @@ mod tests {
         let text = Given::from_file("usher.toml", "listen = \n").unwrap_err().to_string();
         assert!(text.starts_with("usher.toml:1:"), "{text}");
         let (_, warnings) = variables(&[("USHER_LISTN", "x"), ("USHER_SERVER", "x")]);
-        assert_eq!(warnings, ["USHER_LISTN is no setting; did you mean USHER_LISTEN?"]);
+        assert_eq!(warnings, ["USHER_LISTN is not a setting; did you mean USHER_LISTEN?"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `usher count`: how many customers of a running server a condition means.
+//! `usher count`: counts the customers of a running server for whom a condition holds.
 
 use hyper::StatusCode;
 use serde_json::json;
@@ -6,18 +6,18 @@ use serde_json::json;
 use super::client::{Client, ServerArgs};
 use super::ending::{Ending, Failure, block_on, report};
 
-/// Ask a running server how many customers a condition means
+/// Ask a running server for how many customers a condition holds
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher count 'age >= 60'
   usher count 'tag.affluent && consent_marketing' --rule-set wealth")]
 pub(super) struct Args {
-    /// The condition
+    /// The condition to count for, such as age >= 60
     condition: String,
     /// The rule set whose tags the condition may use as `tag.NAME`
     #[arg(long, value_name = "NAME")]
     rule_set: Option<String>,
-    /// Print the server's answer, or what is wrong, as one JSON document
+    /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

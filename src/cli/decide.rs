@@ -12,12 +12,12 @@ use super::terminal::{bold, colours, dim};
   usher decide c-1001 home_banner
   usher decide c-1001 home_banner --locale zh-CN --explain")]
 pub(super) struct Args {
-    /// The customer's id
+    /// The id of the customer to decide for
     customer: String,
-    /// The placements
+    /// One or more placements to fill
     #[arg(required = true, value_name = "PLACEMENT")]
     placements: Vec<String>,
-    /// The channel
+    /// The channel that the placements are on
     #[arg(long, default_value = "app")]
     channel: String,
     /// How many propositions for each placement [default: the placement's own count]
@@ -26,13 +26,13 @@ pub(super) struct Args {
     /// The language of the treatments, such as zh-CN
     #[arg(long)]
     locale: Option<String>,
-    /// What only this request knows; may be given several times
+    /// A context field of this request; may be given several times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = read_pair)]
     context: Vec<(String, String)>,
-    /// Say for every offer why it is or is not shown
+    /// Tell for every offer why it is or is not shown
     #[arg(long)]
     explain: bool,
-    /// Print the server's answer as it came, or what is wrong, as one JSON document
+    /// Print the server's answer unchanged, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -79,7 +79,7 @@ fn read_pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Numbers, truth values and lists as such; everything else is a text.
+/// Reads numbers, booleans and lists as JSON. Everything else is a text.
 fn context_value(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::String(_))) => value,
@@ -87,7 +87,7 @@ fn context_value(text: &str) -> Value {
     }
 }
 
-/// The answer as a person reads it.
+/// The answer in a form for people.
 pub(super) fn text_of(answer: &Value, colours: bool) -> String {
     let mut out = String::new();
     if answer["known"] == false {
@@ -95,7 +95,7 @@ pub(super) fn text_of(answer: &Value, colours: bool) -> String {
         out.push('\n');
     }
     if answer["degraded"] == true {
-        out.push_str("degraded: the time was over before everything was decided\n");
+        out.push_str("degraded: the deadline passed before everything was decided\n");
     }
     if answer["holdout"] == true {
         out.push_str(&dim("this customer is in the holdout", colours));
@@ -128,7 +128,7 @@ fn proposition_text(proposition: &Value, colours: bool) -> String {
     out
 }
 
-/// Every offer of the placement with why it was or was not shown.
+/// The explanations of a placement: for every offer, why it was or was not shown.
 pub(super) fn explanations(placement: &Value) -> impl Iterator<Item = &Value> {
     placement["explanations"].as_array().into_iter().flatten()
 }
@@ -140,12 +140,12 @@ fn explanation_text(explanation: &Value, colours: bool) -> String {
     dim(&format!("  {mark} {}: {why}", text(&explanation["offer"])), colours) + "\n"
 }
 
-/// What stopped an offer, in one line; nothing if nothing did.
+/// What stopped an offer, in one line. `None` if nothing did.
 pub(super) fn stop_text(stop: &Value) -> Option<String> {
     let mut out = match stop["kind"].as_str()? {
         "rank" => "others rank higher".to_owned(),
         "holdout" => "the customer is in the holdout".to_owned(),
-        "repeated" => "shown in another placement already".to_owned(),
+        "repeated" => "already shown in another placement".to_owned(),
         kind => kind.to_owned(),
     };
     if let Some(name) = stop["name"].as_str().filter(|name| !name.is_empty()) {
@@ -179,7 +179,7 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
     Some(out)
 }
 
-/// What lacks in one way to pass.
+/// What is missing for one way to pass.
 fn way_text(way: &Value) -> String {
     let lacks = way.as_array().into_iter().flatten();
     let lacks: Vec<String> =

@@ -1,4 +1,4 @@
-//! A file that defines something: a schema or a rule set.
+//! A file that defines a schema or a rule set.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problems, Source};
 
-/// Such a file, with what tells where it is pushed.
+/// The file, with what decides where it is pushed.
 pub(super) struct Definition {
     /// The rule set's name; `None` for the schema.
     pub(super) rule_set: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// Only what is needed to send the file to the right place: the server checks the rest.
+    /// Reads only as much as pushing needs. The server checks the rest.
     pub(super) fn of(source: Source) -> Result<Definition, Problems> {
         let source = Arc::new(source);
         let input = Input::from_yaml(&source)?;
@@ -38,12 +38,12 @@ impl Definition {
         Ok(Definition { rule_set: Some(name.to_owned()), source: Arc::clone(&source) })
     }
 
-    /// The file's name without its folders.
+    /// The name of the file without its folders.
     pub(super) fn file_name(&self) -> &str {
         base_name(&self.source.name)
     }
 
-    /// Whether a server that was sent this file means it by `name`: the file's, or what it defines.
+    /// Whether a server may call this file `name`: by its file name, its path, or what it defines.
     pub(super) fn is_called(&self, name: &str) -> bool {
         name == self.source.name
             || name == self.file_name()

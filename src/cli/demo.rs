@@ -1,4 +1,4 @@
-//! `usher demo`: the main job in one command, told as it happens. Every answer is checked: the demo must not lie.
+//! `usher demo`: shows the main job in one command. It checks every answer against what it tells.
 
 mod population;
 mod story;
@@ -23,16 +23,16 @@ use crate::node::startup::Startup;
 /// The bundle that the stories are about.
 const BUNDLE: &str = "retail-bank";
 
-/// See it work: the example bank's bundle, a made-up population, a server, and telling requests with their answers
+/// See it work: the example bank's bundle, synthetic customers, a server, and requests with their answers
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many customers to make
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
     customers: u32,
-    /// End when everything was shown, instead of serving on; exit code 1 if an answer was not what the story says
+    /// End when everything was shown, instead of serving on; exit code 1 if an answer differs from the story
     #[arg(long)]
     once: bool,
-    /// Where to listen [default: 127.0.0.1:8080, or a free port if that is taken]
+    /// The address to listen on [default: 127.0.0.1:8080, or a free port if that is taken]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// The bundle [default: models/retail-bank if it exists, else the one built in]
@@ -73,12 +73,12 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let address = server.address();
     let right = if is_told { block_on(tell(&node, address, args.customers, colours))? } else { true };
     if !is_told {
-        say!("\nThe stories are about the {BUNDLE} bundle; this one just serves.");
+        say!("\nThe stories are about the {BUNDLE} bundle; with this one the demo only serves.");
     }
     say!("\n{}", bold("Try it", colours));
     say!("{}", story::to_try(address, &node));
     if !args.once {
-        say!("\nServing until Ctrl-C; everything is in memory and gone then.");
+        say!("\nServing until Ctrl-C. Everything is in memory only.");
         serve::StopSignals::watch()?.wait();
     }
     server.stop();
@@ -92,16 +92,16 @@ async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bo
     let right = story::tell(&mut client, colours).await?;
     say!("\n{}", bold("How fast", colours));
     if cfg!(debug_assertions) {
-        say!("  This is a debug build, many times slower than `cargo build --release` makes it.");
+        say!("  This is a debug build, many times slower than one by `cargo build --release`.");
     }
     timing::show(node, &mut client, customers).await?;
     if !right {
-        say!("\nAn answer was not what the story says; see above.");
+        say!("\nAn answer differs from the story; see WRONG above.");
     }
     Ok(right)
 }
 
-/// The bundle and what to call it.
+/// The bundle, and its name for people.
 fn bundle(args: &Args) -> Result<(Bundle, String), Failure> {
     let folder = Path::new("models").join(BUNDLE);
     match &args.models {
@@ -113,7 +113,8 @@ fn bundle(args: &Args) -> Result<(Bundle, String), Failure> {
     }
 }
 
-/// Serves where it was told to, or else on the usual port, or else on a free one; then also which one was taken.
+/// Serves on the given address, or else on the default port. If that port is taken, serves on a free one and
+/// returns the address that was taken.
 fn listen(args: &Args, node: &Arc<Node>) -> Result<(Server, Option<SocketAddr>), Failure> {
     let serve_on = |address| http::serve(address, Startup::done(Arc::clone(node)), http::Settings::default());
     let address = read_listen(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN)).map_err(Failure::new)?;

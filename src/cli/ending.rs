@@ -1,16 +1,16 @@
-//! How a command ends: what it found, or why it could not run.
+//! How a command ends: done, something found wrong, or a failure that kept it from running.
 
 use std::fmt;
 
 use crate::input::problem::{Problem, Problems};
 use crate::storage::refused::Refused;
 
-/// What a command that ended without failure found.
+/// The result of a command that could run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Exit code 0.
+    /// The command succeeded: exit code 0.
     Done,
-    /// Exit code 1; the command has said what.
+    /// Something is wrong, and the command has said what: exit code 1.
     FoundWrong,
 }
 
@@ -18,16 +18,16 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(super) message: String,
-    /// What to try.
+    /// What the person may try.
     hint: Option<String>,
 }
 
-/// A variable of the process; one that is empty counts as not set.
+/// A variable of the process. An empty one counts as not set.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A runtime for a command that talks to a server: one thread is enough.
+/// Runs the work of a command on this thread.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| Failure::new(format!("cannot start: {e}")))?.block_on(work)
@@ -45,7 +45,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Problems end with a line feed of their own.
+        // Problems end with a line feed of their own, which is removed.
         writeln!(f, "error: {}", self.message.trim_end())?;
         match &self.hint {
             Some(hint) => writeln!(f, "  = {hint}"),
@@ -66,7 +66,7 @@ impl From<Problems> for Failure {
     }
 }
 
-/// A problem as JSON, as the server writes it, with its file.
+/// A problem as JSON, with the server's field names, and the file in `file`.
 pub(crate) fn problem_json(problem: &Problem) -> serde_json::Value {
     let mut json = serde_json::json!({"detail": problem.detail, "pointer": problem.pointer});
     if let Some(source) = &problem.source {
@@ -82,14 +82,20 @@ pub(crate) fn problem_json(problem: &Problem) -> serde_json::Value {
     json
 }
 
-/// Tells what was found wrong: one JSON document on standard output for programs, else on standard error with a count
-/// when there are several.
+/// Reports problems: for programs as one JSON document on standard output, for people on standard error, with
+/// a count if there are several. A problem that is not about a file begins with `error:`, as failures do.
 pub(crate) fn report(problems: &Problems, json: bool) -> Ending {
     if json {
         let list: Vec<serde_json::Value> = problems.iter().map(problem_json).collect();
         say!("{}", serde_json::json!({"right": false, "problems": list, "omitted": problems.omitted}));
     } else {
-        complain!("{problems}");
+        for problem in problems {
+            let prefix = if problem.source.is_none() { "error: " } else { "" };
+            complain!("{prefix}{problem}");
+        }
+        if problems.omitted > 0 {
+            complain!("and at least {} more", problems.omitted);
+        }
         if problems.count() > 1 {
             complain!("{} problems", problems.count());
         }

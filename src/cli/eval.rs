@@ -1,4 +1,4 @@
-//! `usher eval`: evaluates conditions and numbers one by one, for trying out and for tests of the language.
+//! `usher eval`: evaluates single conditions and numbers, for experiments and for tests of the language.
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -23,27 +23,27 @@ use crate::schema::{ChannelId, Schema};
 /// on each line of standard output
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Values: ints, uints and doubles are numbers (NaN, Infinity and -Infinity texts), bytes are base64, timestamps RFC 3339,
-durations seconds with an s (90s), sets lists, maps objects whose keys are texts, types their names. JSON does not tell
-all of them apart; the language does: [type(x), x].
+Values: ints, uints and doubles are numbers (NaN, Infinity and -Infinity are texts), bytes are base64, timestamps are
+RFC 3339, durations are seconds with an s (90s), sets are lists, maps are objects with texts as keys, and types are their
+names. JSON does not tell all of them apart, but the language does: [type(x), x].
 
 Example:
   echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]
 pub(super) struct Args {
-    /// A bundle whose schema says what features there are; without it the types are those of the JSON values:
-    /// whole numbers are ints (uints beyond their range), others doubles, objects maps
+    /// A bundle whose schema declares the features. Without it the JSON values decide on types: whole numbers
+    /// are ints (uints beyond their range), other numbers doubles, and objects maps
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 
-    /// Take names and types that do not fit as values without an answer, as CEL without its checker does
+    /// Accept unknown names and wrong types as values without an answer, as CEL does without its checker
     #[arg(long)]
     unchecked: bool,
 }
 
-/// Bytes of a line at most; a longer one is answered with an error.
+/// Most bytes in a line. A longer one is answered with an error.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// One line of input.
+/// One line of input: an expression and the values for it.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -52,7 +52,7 @@ struct Line {
     variables: Map<String, Json>,
 }
 
-/// What is given to an expression, whether as features or as free variables.
+/// The values for an expression, as features with a schema, or as free variables without one.
 struct Given {
     row: Row,
     variables: Vec<(String, Value<'static>)>,
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     Ok(outcome)
 }
 
-/// Reads a line, of one that is too long only as much as shows it; `false` at the end.
+/// Reads a line; `false` at the end. Of a line that is too long, it keeps only enough to show that.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     line.clear();
     input.take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', line)?;
@@ -103,7 +103,7 @@ fn text_of(line: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".into())
 }
 
-/// `{"value"}`; no answer is an error of the expression, as in CEL.
+/// Evaluates a line to `{"value"}`. An expression without an answer is an error, as in CEL.
 fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json, String> {
     let line: Line =
         serde_json::from_str(line).map_err(|e| format!("expected {{\"expression\", \"variables\"}}: {e}"))?;
@@ -137,7 +137,7 @@ fn evaluate(line: &str, schema: Option<&Schema>, unchecked: bool) -> Result<Json
     }
 }
 
-/// Features by the schema's kinds; null is a feature that is not known.
+/// A row of features, by the schema's kinds. `null` is an unknown feature.
 fn row_of(given: &Map<String, Json>, schema: &Schema) -> Result<Row, String> {
     let text = Json::Object(given.clone()).to_string();
     let input =
@@ -158,7 +158,8 @@ fn variables_of(given: &Map<String, Json>) -> Result<Vec<(String, Value<'static>
         .collect()
 }
 
-/// Whole numbers are ints or, beyond their range, uints; others doubles.
+/// A JSON value as a value of the language. Whole numbers are ints, or uints beyond their range; others are
+/// doubles.
 fn value_of(json: &Json) -> Result<Value<'static>, String> {
     Ok(match json {
         Json::Null => Value::Null,
@@ -182,7 +183,7 @@ fn text_value(text: &str) -> Value<'static> {
     Value::Text(text.to_owned().into())
 }
 
-/// Times and durations as the texts that the language reads them from.
+/// A value as JSON. Times and durations are the texts from which the language reads them.
 fn json_of(value: &Value<'_>) -> Json {
     match value {
         Value::Missing | Value::Error(_) | Value::Null => Json::Null,
@@ -211,7 +212,7 @@ fn not_finite(x: f64) -> &'static str {
     }
 }
 
-/// A map's key as a text.
+/// The key of a map, as a text.
 fn key_of(key: &Value<'_>) -> String {
     match json_of(key) {
         Json::String(text) => text,

@@ -1,4 +1,4 @@
-//! `usher evaluate`: what another policy would have brought, from a data team's log.
+//! `usher evaluate`: estimates from a data team's log what another policy would have earned.
 
 mod log;
 
@@ -13,56 +13,58 @@ use super::load::rows::Format;
 use super::terminal::{Progress, thousands};
 use crate::insight::evaluation::{Estimate, Estimates, Evaluation};
 
-/// Errors shown at most; the rest is counted.
+/// Most errors that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 100;
-/// A log that is worth fewer decisions than this is warned of: a mean of so few is not normally distributed yet.
+/// Smallest effective number of decisions without a warning. A mean of fewer is not normally distributed yet.
 const FEW: f64 = 100.0;
-/// So is one whose largest weight is more than this share of all.
+/// Largest share of all weight that one line may have without a warning.
 const LARGE_SHARE: f64 = 0.05;
-/// And one whose mean weight is this many standard errors away from 1.
+/// Largest distance of the mean weight from 1 without a warning, in standard errors.
 const FAR: f64 = 4.0;
 
-/// Estimate from a log of decisions (CSV or NDJSON, plain, .gz or .zst) what another policy would have brought
+/// Estimate from a log of decisions (CSV or NDJSON, plain, .gz or .zst) what another policy would have earned
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A line of the log is one decision: what came of it (reward), with what probability what was
-chosen was chosen (propensity) and with what probability the other policy would have chosen it
-(target). With a model of the reward also what that expects of the choice (expected) and of the
-other policy (expected_target: over all choices, weighted by its probabilities).
+Each line of the log is one decision. It has what the choice earned (reward), the probability with
+which it was chosen (propensity), and the probability with which the other policy would have chosen
+it (target). With a model of the reward it also has the reward that the model expects of the choice
+(expected) and of the other policy (expected_target: over all choices, weighted by its probabilities).
 
 With weight = target / propensity:
   IPS    inverse propensity score: the mean of weight × reward
   SNIPS  self-normalised: the same over the mean weight
   DR     doubly robust: the mean of expected_target + weight × (reward - expected)
-Standard errors are those of independent decisions (SNIPS: to the first order), intervals are
-±1.96 of them.
+Standard errors assume independent decisions (SNIPS: to the first order). Intervals are ±1.96 of
+them.
 
 Examples:
   printf 'reward,propensity,target\\n1,0.5,0.9\\n0,0.5,0.1\\n' | usher evaluate - --format csv
   usher evaluate log.ndjson.zst --reward clicked --propensity p --json
   usher evaluate all.csv --reward click --propensity propensity_score --target-uniform 80")]
 pub(super) struct Args {
-    /// The log; - is standard input
+    /// The log to read; - is standard input
     log: PathBuf,
-    /// Column of what the choice brought; true and false are 1 and 0
+    /// Column with what the choice earned; true and false count as 1 and 0
     #[arg(long, value_name = "COLUMN", default_value = "reward")]
     reward: String,
-    /// Column of the probability with which it was chosen
+    /// Column with the probability of the choice
     #[arg(long, value_name = "COLUMN", default_value = "propensity")]
     propensity: String,
-    /// Column of the probability with which the other policy chooses it
+    /// Column with the probability that the other policy makes this choice
     #[arg(long, value_name = "COLUMN", default_value = "target")]
     target: String,
-    /// The other policy chooses evenly among so many; no column is needed
+    /// The other policy chooses evenly among N; then no target column is needed
     #[arg(long, value_name = "N", conflicts_with = "target", value_parser = clap::value_parser!(u32).range(1..))]
     target_uniform: Option<u32>,
-    /// Column of the reward that a model expects of the choice [default: expected, if there is such a column]
+    /// Column with the reward that a model expects of the choice [default: expected, if there is such a
+    /// column]
     #[arg(long, value_name = "COLUMN")]
     expected: Option<String>,
-    /// Column of the reward that it expects of the other policy [default: expected_target, if there is such a column]
+    /// Column with the reward it expects of the other policy [default: expected_target, if there is such a
+    /// column]
     #[arg(long, value_name = "COLUMN")]
     expected_target: Option<String>,
-    /// The file's format [default: by its name]
+    /// The file's format [default: from its name]
     #[arg(long)]
     format: Option<Format>,
     /// Print the result as one JSON document
@@ -70,7 +72,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What was read.
+/// What was read from the log.
 #[derive(Default)]
 struct Total {
     evaluation: Evaluation,
@@ -119,7 +121,7 @@ fn read(args: &Args) -> Result<Total, Failure> {
 }
 
 impl Total {
-    /// An estimate from the lines that happen to be right would be of another log.
+    /// Prints the errors and no estimate: one from the correct lines alone would be of another log.
     fn reject(&self, args: &Args) -> Ending {
         if args.json {
             let errors = self.errors.iter();
@@ -144,7 +146,7 @@ impl Total {
 
 fn nothing_said(rows: u64, json: bool) -> Ending {
     let why = match rows {
-        0 | 1 => "an estimate takes two decisions or more",
+        0 | 1 => "an estimate needs two decisions or more",
         _ => "the other policy would have made none of the choices in the log (target is 0 everywhere)",
     };
     if json {
@@ -161,20 +163,20 @@ fn warnings_of(estimates: &Estimates) -> Vec<String> {
     let mut warnings = Vec::new();
     if (weight.value - 1.0).abs() > FAR * weight.error.max(1e-9) {
         warnings.push(format!(
-            "the mean weight is {:.3} ± {:.3} and should be 1: are these the propensities with which was chosen, and does \
+            "the mean weight is {:.3} ± {:.3} but should be 1: are these the propensities of the actual choices, and does \
              the other policy choose only what could have been chosen?",
             weight.value, weight.error
         ));
     }
     if *effective < FEW {
         warnings.push(format!(
-            "the log is worth {effective:.1} decisions of the other policy; with so few, intervals are too narrow"
+            "the log is worth only {effective:.1} decisions of the other policy; with so few, the intervals are too narrow"
         ));
     }
     let share = largest / (weight.value * *count as f64);
     if share > LARGE_SHARE {
         warnings.push(format!(
-            "line {largest_at} has {:.1} % of all weight (its weight is {largest:.1}); the estimates hang on it",
+            "line {largest_at} has {:.1} % of all weight (its weight is {largest:.1}); the estimates depend on it",
             100.0 * share
         ));
     }

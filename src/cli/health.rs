@@ -1,11 +1,11 @@
-//! `usher health`: is a server ready? For container health checks.
+//! `usher health`: tells whether a server is ready, for container health checks.
 
 use hyper::StatusCode;
 
 use super::client::{Client, ServerArgs};
 use super::ending::{Ending, Failure, block_on};
 
-/// Ask whether a server is ready (exit code 0) or not (1)
+/// Tell whether a server is ready (exit code 0) or not (1)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher health --server http://127.0.0.1:8080")]
 pub(super) struct Args {
@@ -17,7 +17,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::new(&args.server.url())?;
     let answer = match block_on(client.get("/readyz")) {
         Ok(answer) => answer,
-        // Nobody there is an answer too, and Docker knows 0 and 1 only.
+        // An unreachable server is not ready either. Docker knows exit codes 0 and 1 only.
         Err(failure) => {
             complain!("{failure}");
             return Ok(Ending::FoundWrong);

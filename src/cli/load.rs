@@ -1,4 +1,4 @@
-//! `usher load`: customers from a file to a running server, in chunks below the server's limit.
+//! `usher load`: sends customers from a file to a running server, in chunks below the server's limit.
 
 mod chunk;
 pub(super) mod records;
@@ -11,18 +11,18 @@ use std::time::Duration;
 use hyper::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use self::chunk::Chunk;
-use self::rows::{Format, Rows};
-use super::client::{Answer, Client, ServerArgs};
+use self::chunk::LoadChunk;
+use self::rows::{FileRows, Format};
+use super::client::{Client, ServerAnswer, ServerArgs};
 use super::ending::{Ending, Failure, block_on};
 use super::terminal::{Progress, thousands};
 use crate::bundle::import::Mapping;
 use crate::bundle::read_file;
 use crate::schema::Schema;
 
-/// Errors shown at most; the rest is counted.
+/// Most errors that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 100;
-/// A chunk that an overloaded server does not take is sent again this often.
+/// Most times that one chunk is sent to an overloaded server.
 const MAX_ATTEMPTS: u32 = 10;
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -33,24 +33,25 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
   usher load customers.csv.gz --dry-run
   usher load bank-full.csv --mapping models/bank-marketing/imports/bank-full.yaml")]
 pub(super) struct Args {
-    /// The file; - is standard input
+    /// The file to load; - is standard input
     file: PathBuf,
     /// A column mapping (imports/NAME.yaml of a bundle) for a foreign CSV file
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// The file's format [default: by its name]
+    /// The file's format [default: from its name]
     #[arg(long)]
     format: Option<Format>,
-    /// What separates the cells of a CSV file [default: found in the header]
+    /// The character between the cells of a CSV file [default: found in the header]
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<char>,
-    /// Whether features that the file does not name stay (upsert) or are cleared (replace)
+    /// Whether to keep (upsert) or clear (replace) features that the file does not name
     #[arg(long, default_value = "upsert")]
     mode: Mode,
-    /// Check every row, change nothing
+    /// Check every row, but change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Stop when more rows than this are rejected; a chunk that goes over it is not applied [default: no limit]
+    /// Stop when more rows than this are rejected; the chunk that exceeds it is not applied [default: no
+    /// limit]
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
     /// Print the result as one JSON document
@@ -66,18 +67,18 @@ enum Mode {
     Replace,
 }
 
-/// What has become of the rows so far.
+/// What has happened to the rows so far.
 #[derive(Default)]
 struct Total {
     accepted: u64,
     rejected: u64,
     errors: Vec<Rejection>,
     sequence: Option<u64>,
-    /// Whether loading ended early, for too many errors.
+    /// Whether loading stopped early because of too many errors.
     stopped: bool,
 }
 
-/// Why a row was not taken.
+/// Why a row was rejected, and where it is in the file.
 pub(super) struct Rejection {
     pub(super) line: u64,
     pub(super) column: Option<String>,
@@ -104,7 +105,7 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
         }
         None => None,
     };
-    let mut rows = Rows::open(&args.file, args.format, args.delimiter, mapping.as_ref())?;
+    let mut rows = FileRows::open(&args.file, args.format, args.delimiter, mapping.as_ref())?;
     let mut total = Total::default();
     while !total.stopped {
         let Some(mut chunk) = rows.next_chunk()? else { break };
@@ -122,7 +123,7 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
     Ok(total)
 }
 
-/// The schema in force, so that a mapping is checked against what the server will check the rows against.
+/// The schema in force. A mapping is checked against the same schema as the rows.
 async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
     let answer = client.send(Method::GET, "/v1/schema", &[(header::ACCEPT, "application/yaml")], "").await?;
     if !answer.status.is_success() {
@@ -132,10 +133,10 @@ async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
     Ok(Schema::parse("the server's schema", &text)?)
 }
 
-/// Sends a chunk, again and again while the server says that it is overloaded.
+/// Sends a chunk, and repeats it while the server is overloaded.
 async fn send(
     client: &mut Client,
-    chunk: &Chunk,
+    chunk: &LoadChunk,
     args: &Args,
     max_errors: Option<u64>,
 ) -> Result<Value, Failure> {
@@ -159,8 +160,9 @@ async fn send(
     }
 }
 
-/// What became of a chunk. More errors than allowed is an answer too: nothing was applied, and these are the errors.
-fn understood(answer: Answer, limited: bool, sent: u64) -> Result<Value, Failure> {
+/// The result of a chunk. More errors than allowed is a result too: nothing was applied, and the errors are
+/// listed.
+fn understood(answer: ServerAnswer, limited: bool, sent: u64) -> Result<Value, Failure> {
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
         let refused = answer.json()?;
         if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
@@ -171,14 +173,15 @@ fn understood(answer: Answer, limited: bool, sent: u64) -> Result<Value, Failure
     answer.success()
 }
 
-/// How many rows these errors are about, for a server that does not count them: a row may have several.
+/// The number of rows with these errors, for a server that does not count them. A row may have several
+/// errors.
 fn distinct_lines(errors: &[Value]) -> u64 {
     let lines: HashSet<Option<u64>> = errors.iter().map(|error| error["line"].as_u64()).collect();
     lines.len() as u64
 }
 
-/// How long an overloaded server wants to be left alone; a 503 that does not say so will not be another answer soon.
-fn retry_after(answer: &Answer) -> Option<Duration> {
+/// How long an overloaded server asks to wait. A 503 without `Retry-After` will not pass soon.
+fn retry_after(answer: &ServerAnswer) -> Option<Duration> {
     let header =
         answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
     let seconds = header?.to_str().ok()?.parse().ok()?;
@@ -202,8 +205,8 @@ impl Total {
         }
     }
 
-    /// Takes in what the server says of a chunk, with its lines as those of the file.
-    fn add(&mut self, answer: &Value, chunk: &Chunk, rows: &Rows<'_>, args: &Args) {
+    /// Adds the server's result of a chunk. Lines in the chunk become lines in the file.
+    fn add(&mut self, answer: &Value, chunk: &LoadChunk, rows: &FileRows<'_>, args: &Args) {
         self.accepted += answer["accepted"].as_u64().unwrap_or(0);
         self.rejected += answer["rejected"].as_u64().unwrap_or(0);
         self.sequence = answer["sequence"].as_u64().or(self.sequence);
@@ -263,7 +266,7 @@ mod tests {
     fn a_refused_chunk_counts_rows_not_errors() {
         let rejected = |body: Value, sent| {
             let (status, headers) = (StatusCode::UNPROCESSABLE_ENTITY, hyper::HeaderMap::new());
-            let answer = Answer { status, headers, body: body.to_string().into() };
+            let answer = ServerAnswer { status, headers, body: body.to_string().into() };
             understood(answer, true, sent).map_err(|f| f.to_string()).unwrap()["rejected"].clone()
         };
         let errors = json!([{"line": 2, "column": 1}, {"line": 2, "column": 2}, {"line": 7}]);

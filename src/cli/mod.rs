@@ -1,13 +1,13 @@
-//! The command line: one command per file, and what they share: how they fail, and the client of a running server.
+//! The command line. Each command has a file. They share how they end, and the client of a running server.
 //!
-//! Exit codes: 0 done, 1 something was found wrong, 2 could not run.
+//! Exit codes: 0 done, 1 something is wrong, 2 could not run.
 
-/// Prints to standard output; one line feed ends it, whether the text has one or not.
+/// Prints to standard output as lines. The last line is ended exactly once, whether the text ends it or not.
 macro_rules! say {
     ($($arg:tt)*) => { $crate::cli::terminal::print(&mut std::io::stdout().lock(), &format!($($arg)*)) };
 }
 
-/// Prints to standard error, as [`say`] does.
+/// Prints to standard error, in the same way as [`say`].
 macro_rules! complain {
     ($($arg:tt)*) => { $crate::cli::terminal::print(&mut std::io::stderr().lock(), &format!($($arg)*)) };
 }
@@ -51,19 +51,19 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   usher demo                                         see it work: example bank, 100,000 customers
-  usher check models/retail-bank                     is everything in this bundle right?
+  usher check models/retail-bank                     check this bundle: is everything correct?
   usher serve --models models/retail-bank --data data   start a server with it that keeps its state in `data`
-  usher load customers.csv                           give it customers: a column `customer`, others by feature
-  usher decide c-1001 home_banner --locale zh-CN     ask it
-  usher count 'age >= 60 && consent_marketing'       how many customers does that mean?
-  usher stats --by offer,channel                     what was decided, and what came of it?
-  usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while it runs
-  usher rollback wealth                              and back to the version before
-  usher evaluate log.csv                             what would another policy have brought?
-  usher verify data                                  is everything in this data directory whole?
-  usher keys new token.keys                          a key for several nodes: each is started with --token-keys
+  usher load customers.csv                           load customers: a column `customer`, others by feature
+  usher decide c-1001 home_banner --locale zh-CN     ask what a customer is shown
+  usher count 'age >= 60 && consent_marketing'       count the customers for whom this condition holds
+  usher stats --by offer,channel                     show how often offers were chosen, and with what outcomes
+  usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while the server runs
+  usher rollback wealth                              go back to the version before
+  usher evaluate log.csv                             estimate what another policy would have earned
+  usher verify data                                  check every byte of a data directory
+  usher keys new token.keys                          make a key for several nodes, used with --token-keys
 
-Exit codes: 0 done, 1 something was found wrong, 2 could not run.";
+Exit codes: 0 done, 1 something is wrong, 2 could not run.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -85,12 +85,12 @@ enum Command {
     Keys(keys::Args),
 }
 
-/// Stack of a command's thread: parsing a deeply nested condition takes more than a process begins with.
+/// Stack of the command's thread. A deeply nested condition needs more than a process's first thread has.
 const STACK_BYTES: usize = 16 << 20;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse(); // prints help or a usage error by itself, and ends with 0 or 2
+    let arguments = Arguments::parse(); // prints help and usage errors itself, and then ends with 0 or 2
     let thread = std::thread::Builder::new().name("usher".into()).stack_size(STACK_BYTES);
     let code = thread.spawn(move || execute(arguments.command)).map(std::thread::JoinHandle::join);
     match code {

@@ -1,11 +1,11 @@
-//! `usher push`: a bundle's schema and rule sets as one, or one of these files, to a running server.
+//! `usher push`: sends a bundle's schema and rule sets together, or one of these files, to a running server.
 
 use std::path::PathBuf;
 
 use hyper::{Method, header};
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client, ServerArgs, encoded};
+use super::client::{Client, ServerAnswer, ServerArgs, encoded};
 use super::definition::Definition;
 use super::ending::{Ending, Failure, block_on, report};
 use crate::bundle::{Bundle, read_file};
@@ -17,13 +17,13 @@ use crate::input::problem::{Problems, Source};
   usher push models/retail-bank
   usher push models/retail-bank/rule-sets/wealth.yaml --no-activate")]
 pub(super) struct Args {
-    /// A bundle's folder, a rule set's file or a schema's file
+    /// The folder of a bundle, or the file of a rule set or a schema
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
-    /// Publish the rule sets without letting them decide yet
+    /// Publish the rule sets, but do not let them decide yet
     #[arg(long)]
     no_activate: bool,
-    /// Print the server's answer, or what is wrong, as one JSON document
+    /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     if !answer.status.is_success() {
         let outcome = report(&answer.problems(&files), args.json);
         if is_bundle && !args.json {
-            complain!("nothing of {} was taken", args.path.display());
+            complain!("nothing in {} was published", args.path.display());
         }
         return Ok(outcome);
     }
@@ -72,9 +72,13 @@ fn definitions(sources: Vec<Source>) -> Result<Vec<Definition>, Problems> {
     problems.or(files)
 }
 
-/// In one request, because the files build on each other: a server that takes some of them only may be left with what
-/// nobody wrote.
-async fn push_bundle(client: &mut Client, files: &[Definition], activate: bool) -> Result<Answer, Failure> {
+/// Sends all files in one request, because they depend on each other. A server that took only some of them
+/// would hold a combination that nobody wrote.
+async fn push_bundle(
+    client: &mut Client,
+    files: &[Definition],
+    activate: bool,
+) -> Result<ServerAnswer, Failure> {
     let schema = files.first().map_or("", |file| &file.source.text);
     let rule_sets = files.iter().skip(1);
     let rule_sets: Vec<Value> =
@@ -84,7 +88,7 @@ async fn push_bundle(client: &mut Client, files: &[Definition], activate: bool) 
     client.send(Method::PUT, &format!("/v1/bundle?activate={activate}"), &headers, body).await
 }
 
-async fn push_file(client: &mut Client, file: &Definition, activate: bool) -> Result<Answer, Failure> {
+async fn push_file(client: &mut Client, file: &Definition, activate: bool) -> Result<ServerAnswer, Failure> {
     let path = match &file.rule_set {
         Some(name) => format!("/v1/rule-sets/{}?activate={activate}", encoded(name)),
         None => "/v1/schema".to_owned(),
@@ -111,7 +115,7 @@ fn tell_file(file: &Definition, answer: &Value) {
     tell_warnings(answer);
 }
 
-/// Warnings as problems are told, without the line they are about: the server has that, too, but does not send it.
+/// Prints warnings in the form of problems. The server does not send the lines that they are about.
 fn tell_warnings(answer: &Value) {
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         let text = |field: &str| warning[field].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `usher rollback`: back to the version that was active before.
+//! `usher rollback`: makes the previously active version of a rule set active again.
 
 use hyper::{Method, StatusCode};
 
@@ -9,9 +9,9 @@ use super::ending::{Ending, Failure, block_on, report};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher rollback wealth")]
 pub(super) struct Args {
-    /// The rule set
+    /// The name of the rule set
     name: String,
-    /// Print the server's answer, or what is wrong, as one JSON document
+    /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

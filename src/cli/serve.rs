@@ -1,4 +1,4 @@
-//! `usher serve`: the server.
+//! `usher serve`: runs the server.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,9 @@ use crate::http;
 use crate::http::{ListenError, Server};
 use crate::input::problem::Problems;
 use crate::intake::token::Tokens;
+use crate::node::Node;
+use crate::node::define::DefineError;
 use crate::node::startup::Startup;
-use crate::node::{DefineError, Node};
 use crate::storage::data_dir;
 use crate::storage::data_dir::Claimed;
 use crate::storage::durability::BytesRead;
@@ -25,57 +26,58 @@ use crate::storage::journal::settings::JournalSettings;
 use crate::storage::token_keys;
 use crate::storage::token_keys::TokenKeys;
 
-/// Start a server
+/// Start a server and run it until SIGTERM or Ctrl-C
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
-Given may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
+Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
     USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
-    /// The bundle to start with; without one the server waits for a schema and rule sets to be pushed
+    /// The bundle to start with; without it the server waits until a schema and rule sets are pushed
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Keep customers and rule sets in this directory, so that they survive restarts and crashes; without it they live in
-    /// memory only. Once it holds something, --models is not looked at any more
+    /// Keep customers and rule sets in this directory, so that they survive restarts and crashes; without it
+    /// they are in memory only. Once the directory has contents, --models is ignored
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// When a write is acknowledged: `always` after the disk was synced, nothing acknowledged is ever lost; `interval=MS`
-    /// before, a power cut loses up to that much; `never` leaves it to the system. [default: always]
+    /// When a write is acknowledged. `always`: after the disk was synced, so that no acknowledged write is
+    /// lost. `interval=MS`: earlier, so that a power cut may lose the last MS milliseconds. `never`: earlier,
+    /// and the system syncs when it likes. [default: always]
     #[arg(long, value_name = "always|interval=MS|never")]
     sync: Option<String>,
-    /// Take a snapshot this often, if something changed; erased customers leave the disk then [default: 3600]
+    /// Take a snapshot this often if anything changed; erased customers then leave the disk [default: 3600]
     #[arg(long, value_name = "SECONDS")]
     snapshot_every: Option<String>,
-    /// Take a snapshot when the journal grew by so much [default: 1024]
+    /// Take a snapshot when the journal has grown by this much [default: 1024]
     #[arg(long, value_name = "MIB")]
     snapshot_journal_mb: Option<String>,
-    /// Compress snapshots (zstd): smaller, slower
+    /// Compress snapshots (zstd): smaller, but slower
     #[arg(long)]
     snapshot_compress: bool,
-    /// The keys by which proposition tokens are signed and checked, made by `usher keys new`; all nodes that get each
-    /// other's outcomes have the same. Without it a node has a key of its own: in the data directory, or, in memory, until it
-    /// stops
+    /// The file of keys for proposition tokens, made by `usher keys new`. All nodes that receive each other's
+    /// outcomes need the same keys. Without it a node has a key of its own, in the data directory or else in
+    /// memory until it stops
     #[arg(long, value_name = "FILE")]
     token_keys: Option<PathBuf>,
     /// How long after a decision its tokens are accepted, from 1m to 90d [default: 30d]
     #[arg(long, value_name = "DURATION")]
     token_life: Option<String>,
-    /// Where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
+    /// The address to listen on [default: 127.0.0.1:8080]; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// How many threads answer requests [default: as many as cores]
+    /// How many threads answer requests [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
-    /// Let other machines in although there are no keys
+    /// Accept requests from other machines although there are no keys
     #[arg(long)]
     allow_anonymous: bool,
-    /// On SIGTERM, how long to answer 503 on /readyz before connections are refused, so that load balancers look
-    /// elsewhere [default: 0 on loopback, else 5]
+    /// On SIGTERM, how long /readyz answers 503 before connections are refused, so that load balancers turn
+    /// away [default: 0 on loopback, else 5]
     #[arg(long, value_name = "SECONDS")]
     stop_notice: Option<String>,
-    /// How log lines look on standard error [default: text]
+    /// The form of log lines on standard error [default: text]
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
     /// The settings file [env: USHER_CONFIG] [default: usher.toml, if it exists]
@@ -85,7 +87,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let (variables, warnings) = Given::from_variables(std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?)) // not UTF-8: not one of ours
+        Some((name.into_string().ok()?, value.into_string().ok()?)) // settings are UTF-8
     }));
     let file = args.config.clone().or_else(|| variable("USHER_CONFIG").map(PathBuf::from));
     let file = Config::read_file(file.as_deref())?;
@@ -97,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let bundle = config.models.as_deref().map(Bundle::read).transpose()?;
     let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
     let mut token_keys = find_token_keys(&config)?;
-    let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days at most
+    let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days or less
     let settings = http::Settings {
         tokens: Some(Tokens { keys: Arc::clone(token_keys.keys()), life }),
         threads: config.threads.get(),
@@ -108,32 +110,33 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let startup = Startup::new();
     if claimed.is_none() {
         tracing::warn!(
-            "customers and pushed rule sets live in memory only: they are gone when this server stops; --data DIR keeps \
+            "customers and pushed rule sets are in memory only and are lost when this server stops; --data DIR keeps \
              them"
         );
         startup.finish(begun(start_node()?, bundle.as_ref())?);
     }
     let server =
         http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
-    // Before anybody is told that we are here: whoever knows may ask us to stop.
+    // Before the address is announced: whoever reads it may send a signal at once.
     let stop = StopSignals::watch()?;
     announce(&server);
-    // What is on disk may take a while to read: meanwhile `/readyz` says how far that is.
+    // Reading the directory may take a while. Meanwhile `/readyz` reports the progress.
     if let Some(claimed) = claimed {
         let node = open_node(claimed, &config, &startup)?;
-        token_keys.keep()?; // before a decision may sign with them
+        token_keys.keep()?; // before any decision signs with them
         startup.finish(begun(node, bundle.as_ref())?);
     }
     let Some(node) = startup.node() else { return Err(Failure::new("there is no node")) };
     tell_what_decides(node);
     stop.wait();
-    tracing::info!("stopping: requests in flight are finished first");
+    tracing::info!("stopping; requests in flight finish first");
     server.stop();
     node.stop();
     Ok(Ending::Done)
 }
 
-/// The keys it was told to use, or else its own. The data directory, if there is one, is claimed.
+/// The token keys: those of the settings, or else the node's own. A data directory must have been claimed
+/// before.
 fn find_token_keys(config: &Config) -> Result<TokenKeys, Failure> {
     match (&config.token_keys, &config.data) {
         (Some(file), _) => {
@@ -148,7 +151,7 @@ fn find_token_keys(config: &Config) -> Result<TokenKeys, Failure> {
     }
 }
 
-/// The node of a data directory, with everything that is in it.
+/// Opens the node of a data directory with everything in it.
 fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc<Node>, Failure> {
     let progress = Mutex::new(Progress::start());
     let report = |now: BytesRead| {
@@ -162,7 +165,7 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
     let opened = opened?;
     let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
     let node = Node::open(opened, config.snapshots).map_err(|error| {
-        Failure::new(format!("the data directory is whole, but: {error}"))
+        Failure::new(format!("the data directory is undamaged, but its node cannot start: {error}"))
             .hint("start it with the release that wrote it")
     })?;
     let customers = node.customers().len();
@@ -174,17 +177,17 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
         replayed,
         cut_bytes,
         took_ms,
-        "state is back"
+        "state restored"
     );
     Ok(node)
 }
 
-/// The node with the bundle, if it is fresh: what was pushed since is newer than a bundle.
+/// Gives a fresh node the bundle. A node with state ignores it: everything pushed since then is newer.
 fn begun(node: Arc<Node>, bundle: Option<&Bundle>) -> Result<Arc<Node>, Failure> {
     match bundle {
         Some(bundle) if node.sequence() == 0 => define(&node, bundle)?,
         Some(_) => tracing::info!(
-            "the data directory has a schema and rule sets: --models is not looked at; `usher push` changes them"
+            "the data directory has a schema and rule sets already, so --models is ignored; `usher push` changes them"
         ),
         None => {}
     }
@@ -211,7 +214,8 @@ impl Args {
     }
 }
 
-/// The first line on standard output, always: programs that start a server with port 0 read it.
+/// Prints the address. This is always the first line on standard output, for programs that start a server on
+/// port 0.
 pub(super) fn announce(server: &Server) {
     say!("listening on http://{}", server.address());
 }
@@ -220,7 +224,7 @@ pub(super) fn start_node() -> Result<Arc<Node>, Failure> {
     Node::start().map_err(|e| Failure::new(format!("cannot start: {e}")))
 }
 
-/// Tells a fresh node everything of a bundle.
+/// Publishes a bundle on a fresh node.
 pub(super) fn define(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
     block_on(async { node.define(bundle.define()).await.map_err(define_failure) })?;
     Ok(())
@@ -229,7 +233,7 @@ pub(super) fn define(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
 fn define_failure(error: DefineError) -> Failure {
     let problems = match error {
         DefineError::Invalid(problems) | DefineError::Conflict(problems) => problems,
-        other => Problems::one(format!("the bundle was not taken: {other:?}")),
+        other => Problems::one(format!("the bundle was refused: {other:?}")),
     };
     Failure::from(problems).hint("`usher check DIR` finds this without starting a server")
 }
@@ -252,7 +256,7 @@ fn tell_what_decides(node: &Node) {
     }
 }
 
-/// The signals that ask the process to stop, from when they are watched.
+/// The signals that ask the process to stop. They are watched from the moment this is made.
 pub(super) struct StopSignals {
     runtime: Runtime,
     terminate: Signal,
@@ -266,13 +270,13 @@ impl StopSignals {
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate()).map_err(refused)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
-        // A file that may not grow any more is an error to be handled, not the end of the process.
+        // So a write to a file at its size limit is an error to handle, and not the end of the process.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map_err(refused)?);
         drop(entered);
         Ok(StopSignals { runtime, terminate, interrupt })
     }
 
-    /// Waits for one; one that came since they are watched counts.
+    /// Waits for a signal. One that arrived since the watch began counts.
     pub(super) fn wait(mut self) {
         self.runtime.block_on(async {
             tokio::select! {
@@ -286,7 +290,7 @@ impl StopSignals {
 fn start_logging(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let filter: EnvFilter = filter.parse().map_err(|e| {
         Failure::new(format!("cannot read the log filter {filter:?}: {e}"))
-            .hint("such as info, or usher=debug,hyper=warn")
+            .hint("examples: info, or usher=debug,hyper=warn")
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

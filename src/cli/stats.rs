@@ -1,4 +1,4 @@
-//! `usher stats`: what a running server decided, and what came of it, as tables.
+//! `usher stats`: shows what a running server decided, and with what outcomes, as tables.
 
 use serde_json::Value;
 
@@ -6,35 +6,35 @@ use super::client::{Client, ServerArgs, encoded};
 use super::ending::{Ending, Failure, block_on};
 use super::terminal::thousands;
 
-/// Ask a running server how often offers were decided on, and what came of it
+/// Ask a running server how often offers were chosen, and with what outcomes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher stats
   usher stats --by offer,channel --placement home_banner
   usher stats --by day --offer gold_accumulation --from 2026-11-01
 
-Decisions are those of this process since it began, outcomes all that were kept. Intervals are of 95 %.
-Exit code 1: the customers of an experiment are not split as they should be.")]
+Decisions are counted since the process began; outcomes are all that were kept. Intervals are of 95 %.
+Exit code 1: the customers of an experiment are not split over its variants as they should be.")]
 pub(super) struct Args {
-    /// What rows are told apart by: offer, placement, channel, variant, day, separated by commas
+    /// What to group rows by: offer, placement, channel, variant, day, separated by commas
     #[arg(long, value_name = "LIST", default_value = "offer")]
     by: String,
-    /// Of this offer only
+    /// Only rows of this offer
     #[arg(long, value_name = "NAME")]
     offer: Option<String>,
-    /// Of this placement only
+    /// Only rows of this placement
     #[arg(long, value_name = "NAME")]
     placement: Option<String>,
-    /// Of this channel only
+    /// Only rows of this channel
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// Of customers in this variant only, as EXPERIMENT.VARIANT
+    /// Only customers in this variant, written EXPERIMENT.VARIANT
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// Outcomes from this day on, as 2026-11-01 (UTC)
+    /// Only outcomes from this day on, such as 2026-11-01 (UTC)
     #[arg(long, value_name = "DAY")]
     from: Option<String>,
-    /// Outcomes up to the end of this day
+    /// Only outcomes up to the end of this day
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
     /// Print the server's answer as one JSON document
@@ -44,9 +44,9 @@ pub(super) struct Args {
     server: ServerArgs,
 }
 
-/// Names and numbers in columns: names to the left, numbers to the right.
+/// A table with names on the left and numbers on the right.
 struct Table {
-    /// How many columns are names.
+    /// Number of columns with names; they are aligned to the left.
     names: usize,
     lines: Vec<Vec<String>>,
 }
@@ -85,7 +85,10 @@ fn text_of(answer: &Value) -> String {
     match answer["omitted"].as_u64() {
         None | Some(0) => {}
         Some(omitted) => {
-            text.push_str(&format!("and {} rows more; ask for less, as by --offer\n", thousands(omitted)));
+            text.push_str(&format!(
+                "and {} more rows; narrow the question, for instance with --offer\n",
+                thousands(omitted)
+            ));
         }
     }
     let places = places(answer);
@@ -100,7 +103,7 @@ fn text_of(answer: &Value) -> String {
     text.push_str(&format!("\ndecisions since {since}, outcomes up to record {}\n", answer["sequence"]));
     for (key, what) in [("combinations", "combinations of names"), ("outcomes", "outcomes")] {
         if let Some(count) = answer["uncounted"][key].as_u64().filter(|count| *count > 0) {
-            text.push_str(&format!("not counted for want of room: {} {what}\n", thousands(count)));
+            text.push_str(&format!("not counted for lack of room: {} {what}\n", thousands(count)));
         }
     }
     text
@@ -177,10 +180,10 @@ fn experiment(of: &Value) -> String {
     let variants: Vec<String> = list(of, "variants").map(variant).collect();
     let said = match (of["mismatch"].as_bool(), of["p_value"].as_f64()) {
         (Some(true), Some(p)) => {
-            format!("the split is WRONG (p = {p:.2e}): believe no difference between variants")
+            format!("the split is WRONG (p = {p:.2e}): do not trust any difference between variants")
         }
         (_, Some(p)) => format!("the split is as it should be (p = {p:.3})"),
-        _ => "too few customers to tell whether the split is right".into(),
+        _ => "too few customers to check the split".into(),
     };
     format!("experiment {}: {}\n  {said}\n", of["name"].as_str().unwrap_or("?"), variants.join(", "))
 }
@@ -253,11 +256,11 @@ decisions since 2026-11-01T06:00:00Z, outcomes up to record 9
         let text = text_of(&answer);
         for part in [
             "\ntotal ",
-            "and 1,234 rows more",
+            "and 1,234 more rows",
             "experiment hero: a 9,000 customers of 50.00 %, b 7,000 customers of 50.00 %\n  the split is WRONG (p = 1.00e-9)",
             "as it should be (p = 0.500)",
             "too few customers",
-            "not counted for want of room: 5 outcomes",
+            "not counted for lack of room: 5 outcomes",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }

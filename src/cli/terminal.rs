@@ -1,34 +1,35 @@
-//! Printing, and what is only for people at a terminal: colour, used sparingly, and progress.
+//! Printing, and what only a terminal gets: sparing colour, and progress.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Between two updates of a progress line.
+/// Time between two updates of a progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Prints a text as lines. Nobody listening any more (`usher check … | head`) is no reason to fail: a server serves on.
+/// Prints a text as lines. A closed pipe (`usher check … | head`) is no error, so that a server keeps
+/// serving.
 pub(super) fn print(out: &mut dyn Write, text: &str) {
     let _ = writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text));
     let _ = out.flush();
 }
 
-/// Whether standard output may be coloured: a terminal, and the user did not object (`NO_COLOR`).
+/// Whether to colour standard output: it is a terminal, and `NO_COLOR` is not set.
 pub(super) fn colours() -> bool {
     let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stdout().is_terminal() && !objected
 }
 
-/// `text` in bold, if colours are on.
+/// `text` in bold if `colours` is set.
 pub(super) fn bold(text: &str, colours: bool) -> String {
     if colours { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// `text` dimmed, if colours are on.
+/// `text` dimmed if `colours` is set.
 pub(super) fn dim(text: &str, colours: bool) -> String {
     if colours { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// A line on standard error that is written over and over; silent where standard error is no terminal.
+/// A line on standard error that shows progress and replaces itself. Nothing is shown if that is no terminal.
 pub(super) struct Progress {
     shown: bool,
     last: Instant,
@@ -41,29 +42,29 @@ impl Progress {
         Progress { shown: std::io::stderr().is_terminal(), last: now, started: now }
     }
 
-    /// How long it has been going on.
+    /// How long the work has taken so far.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Things done per second so far.
+    /// Items done per second, from the start until now.
     pub(super) fn rate(&self, done: u64) -> f64 {
         done as f64 / self.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// Shows how much is done, if it is time to.
+    /// Shows how much is done, at most every [`PROGRESS_EVERY`].
     pub(super) fn update(&mut self, done: u64, what: &str) {
         if self.shown && self.last.elapsed() >= PROGRESS_EVERY {
             self.last = Instant::now();
             let mut out = std::io::stderr().lock();
             let rate = thousands(self.rate(done) as u64);
-            // Progress that cannot be shown is no reason to stop.
+            // A failed write of progress does not stop the work.
             let _ = write!(out, "\r\x1b[K{} {what}, {rate}/s", thousands(done));
             let _ = out.flush();
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line from the terminal.
     pub(super) fn clear(&self) {
         if self.shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
@@ -71,7 +72,7 @@ impl Progress {
     }
 }
 
-/// `1,234,567`
+/// Writes a number with commas: `1,234,567`.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,4 +1,4 @@
-//! `usher verify`: is everything in a data directory whole?
+//! `usher verify`: checks every byte of a data directory.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verif
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::refused::Refused;
 
-/// Check every byte of a data directory, and say what is in it; nothing is changed
+/// Check every byte of a data directory and describe its contents; nothing is changed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher verify data
 
-The server must not run: ask a running one with GET /v1/snapshots. The digest is the same for the same customers with \
-    their contacts, schema, rule sets, budgets and counts, wherever and however they are kept. Exit code 1 if anything is damaged.")]
+The server must not be running; for a running one, use GET /v1/snapshots. Two directories have the same digest if they hold \
+    the same customers with their contacts, the same schema, rule sets, budgets and counts. Exit code 1 if anything is damaged.")]
 pub(super) struct Args {
-    /// The data directory
+    /// The data directory to check
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Print one JSON document
+    /// Print the report as one JSON document
     #[arg(long)]
     json: bool,
 }
@@ -62,7 +62,7 @@ fn tell(report: &Report) {
         }
         if *torn > 0 {
             say!(
-                "          {torn} bytes at the end are torn; nobody was told that they are kept, a start cuts them"
+                "          {torn} bytes at the end are torn; their writes were never acknowledged, and a start cuts them"
             );
         }
     }

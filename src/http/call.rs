@@ -1,4 +1,4 @@
-//! One request as its handler gets it, and what all threads of a server share.
+//! A request as its handler sees it, and what the threads of a server share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -12,7 +12,7 @@ use super::metrics::{Counters, Metrics};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::wire::body;
-use super::wire::body::Content;
+use super::wire::body::ReceivedBody;
 use super::wire::media::Format;
 use super::wire::refusal::Refusal;
 use super::wire::room::{BodyRoom, Size};
@@ -20,60 +20,62 @@ use crate::intake::token::Tokens;
 use crate::node::Node;
 use crate::node::startup::Startup;
 
-/// The most variable parts that a path has.
+/// Most variable parts that a path has.
 pub(crate) const MAX_VARIABLES: usize = 2;
 
-/// What a handler gets. Borrowed for one request.
+/// What a handler gets, borrowed for one request.
 pub(crate) struct Call<'c> {
     pub(crate) worker: &'c Worker,
     pub(crate) node: &'c Arc<Node>,
     pub(crate) parts: &'c Parts,
-    /// The variable parts of the path in its order, still percent-encoded; empty beyond the last.
+    /// The variable parts of the path in order, still percent-encoded. Unused places are empty.
     pub(crate) variables: [&'c str; MAX_VARIABLES],
-    /// How large the body may be, as the table of routes says.
+    /// Bound of the body, from the table of routes.
     pub(crate) size: Size,
-    /// When the head was read.
+    /// The moment at which the head had been read.
     pub(crate) started: Instant,
-    /// How the answer is to be written.
+    /// The form in which to write the answer.
     pub(crate) format: Format,
 }
 
 /// One thread's view of its server.
 #[derive(Clone)]
 pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ServerState>,
     pub(crate) index: usize,
-    /// The thread's open connections.
+    /// Connections that this thread has open.
     pub(crate) open: Arc<AtomicUsize>,
 }
 
-/// What all threads of a server share.
-pub(crate) struct Shared {
+/// What the threads of a server share.
+pub(crate) struct ServerState {
     pub(crate) startup: Arc<Startup>,
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Arc<Metrics>,
-    /// Set first when the server stops: `/readyz` answers 503 from then on.
+    /// Set first when the server stops. From then on `/readyz` answers 503.
     pub(crate) unready: AtomicBool,
-    /// Set after the notice: no new connections, and open ones close after the request in flight.
+    /// Set after the notice: no new connections are accepted, and open ones close after the request in
+    /// flight.
     pub(crate) stopping: AtomicBool,
     /// One for each thread; wakes its accepting task.
     pub(crate) stop: Vec<Notify>,
     pub(crate) connections: AtomicUsize,
     pub(crate) room: Arc<BodyRoom>,
-    /// Places for [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS).
+    /// One permit for each of the [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS) that may be
+    /// open.
     pub(crate) snapshots: Arc<Semaphore>,
     pub(crate) audiences: Queue,
     pub(crate) stats: Queue,
 }
 
 impl Call<'_> {
-    /// Reads the whole body, up to the bound that the table of routes gives this one.
+    /// Reads the whole body, up to the bound in `size`.
     ///
     /// # Errors
     /// Those of [`body::read`].
-    pub(crate) async fn body(&self, body: Incoming) -> Result<Content, Refusal> {
-        let Shared { room, settings, .. } = &*self.worker.shared;
+    pub(crate) async fn body(&self, body: Incoming) -> Result<ReceivedBody, Refusal> {
+        let ServerState { room, settings, .. } = &*self.worker.shared;
         body::read(&self.parts.headers, body, self.size, room, self.started, settings.body_timeout).await
     }
 }

@@ -1,5 +1,5 @@
-//! What the server counts, as OpenMetrics. Every thread has counters of its own, so that counting takes no lock and no
-//! cache line of another core; they are added up when somebody asks.
+//! Metrics in the OpenMetrics format. Each thread has its own counters, so counting takes no lock and touches
+//! no cache line of another core. A scrape adds them up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +22,11 @@ const BOUNDS_US: [u64; 12] = [5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000,
 /// Status classes: 1xx to 5xx.
 const CLASSES: usize = 5;
 
-/// A number that only goes up.
+/// A number that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl Count {
-    /// Adds.
+impl Counter {
     pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
@@ -36,58 +35,58 @@ impl Count {
     }
 }
 
-/// What one thread counts. Aligned, so that no two threads share a cache line (or the pair that is fetched at once).
+/// The counters of one thread. Aligned to 128 bytes, because processors fetch cache lines in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    decisions: Count,
-    degraded: Count,
-    unknown: Count,
-    fallbacks: Count,
-    duration_ns: Count,
-    duration: [Count; BOUNDS_US.len() + 1],
-    /// By route; the last stands for paths that are not there.
+    decisions: Counter,
+    degraded: Counter,
+    unknown: Counter,
+    fallbacks: Counter,
+    duration_ns: Counter,
+    duration: [Counter; BOUNDS_US.len() + 1],
+    /// Requests by route. The last entry counts paths that no route has.
     requests: Box<[Requests]>,
     /// Connections refused because too many were open.
-    pub rejected_connections: Count,
-    /// Handlers that panicked.
-    pub panics: Count,
+    pub rejected_connections: Counter,
+    /// Requests whose handler panicked; each was answered 500.
+    pub panics: Counter,
     /// Requests refused because too much was waiting.
-    pub overloads: Count,
-    /// Events taken in.
-    pub events_accepted: Count,
-    /// Events that were taken before.
-    pub events_duplicate: Count,
-    /// Events that were not taken.
-    pub events_rejected: Count,
+    pub overloads: Counter,
+    /// Events that were accepted, including those over a budget.
+    pub events_accepted: Counter,
+    /// Events that had been accepted before.
+    pub events_duplicate: Counter,
+    /// Events that were rejected as wrong or too old.
+    pub events_rejected: Counter,
 }
 
-/// The requests of one route by status class, apart from those of other threads as [`Counters`] are.
+/// The requests of one route by class of status. Aligned as [`Counters`] are.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Requests([Count; CLASSES]);
+struct Requests([Counter; CLASSES]);
 
 impl Counters {
-    /// Counters that stand at zero, for this many routes.
+    /// Counters at zero, for this many routes.
     fn new(routes: usize) -> Counters {
         Counters {
-            decisions: Count::default(),
-            degraded: Count::default(),
-            unknown: Count::default(),
-            fallbacks: Count::default(),
-            duration_ns: Count::default(),
+            decisions: Counter::default(),
+            degraded: Counter::default(),
+            unknown: Counter::default(),
+            fallbacks: Counter::default(),
+            duration_ns: Counter::default(),
             duration: Default::default(),
             requests: (0..=routes).map(|_| Requests::default()).collect(),
-            rejected_connections: Count::default(),
-            panics: Count::default(),
-            overloads: Count::default(),
-            events_accepted: Count::default(),
-            events_duplicate: Count::default(),
-            events_rejected: Count::default(),
+            rejected_connections: Counter::default(),
+            panics: Counter::default(),
+            overloads: Counter::default(),
+            events_accepted: Counter::default(),
+            events_duplicate: Counter::default(),
+            events_rejected: Counter::default(),
         }
     }
 
-    /// A decision was made and rendered.
+    /// Counts a decision that was made and rendered.
     pub(crate) fn decided(&self, took: Duration, known: bool, degraded: bool, fallbacks: u64) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.decisions.add(1);
@@ -104,44 +103,44 @@ impl Counters {
         }
     }
 
-    /// Events were sent: some were taken, some were before, some are wrong or too late for a budget.
+    /// Counts the events of one request.
     pub(crate) fn events(&self, accepted: usize, duplicates: usize, rejected: usize) {
         self.events_accepted.add(accepted as u64);
         self.events_duplicate.add(duplicates as u64);
         self.events_rejected.add(rejected as u64);
     }
 
-    /// A request was answered.
+    /// Counts an answered request by its route and class of status.
     pub(crate) fn count(&self, route: usize, status: u16) {
         let route = route.min(self.requests.len() - 1);
         self.requests[route].0[usize::from(status / 100).clamp(1, CLASSES) - 1].add(1);
     }
 }
 
-/// All threads' counters, and the node they are about once it is there.
+/// The counters of all threads, and the node once it has started.
 pub(crate) struct Metrics {
     threads: Box<[Counters]>,
-    /// The paths by which requests are counted.
+    /// The paths by which requests are counted, in the order of the table of routes.
     routes: Vec<&'static str>,
     startup: Arc<Startup>,
 }
 
 impl Metrics {
-    /// Counters for this many threads (one at least) and for these paths.
+    /// Counters for this many threads (at least one) and for these paths.
     pub(crate) fn new(threads: usize, routes: Vec<&'static str>, startup: Arc<Startup>) -> Arc<Metrics> {
         let threads = (0..threads.max(1)).map(|_| Counters::new(routes.len())).collect();
         Arc::new(Metrics { threads, routes, startup })
     }
 
-    /// The counters of a thread.
+    /// The counters of one thread.
     pub(crate) fn thread(&self, index: usize) -> &Counters {
         &self.threads[index % self.threads.len()]
     }
 
-    /// Everything as OpenMetrics text; `connections` are open now.
+    /// All metrics as OpenMetrics text. `connections` is the number of open connections.
     ///
     /// # Errors
-    /// None that is known: writing into a string does not fail.
+    /// None is known: writing to a string does not fail.
     pub(crate) fn text(self: &Arc<Self>, connections: u64) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("usher");
         registry.register_collector(Box::new(Scrape { metrics: Arc::clone(self), connections }));
@@ -150,7 +149,7 @@ impl Metrics {
         Ok(text)
     }
 
-    fn sum(&self, of: impl Fn(&Counters) -> &Count) -> u64 {
+    fn sum(&self, of: impl Fn(&Counters) -> &Counter) -> u64 {
         self.threads.iter().map(|counters| of(counters).get()).sum()
     }
 }
@@ -172,13 +171,17 @@ impl Collector for Scrape {
         for (name, help, count) in [
             ("decisions", "Decisions made", metrics.sum(|c| &c.decisions)),
             ("decisions_degraded", "Decisions that ran out of time", metrics.sum(|c| &c.degraded)),
-            ("decisions_unknown_customer", "Decisions for customers not known", metrics.sum(|c| &c.unknown)),
+            ("decisions_unknown_customer", "Decisions for unknown customers", metrics.sum(|c| &c.unknown)),
             ("placements_fallback", "Placements that showed their fallback", metrics.sum(|c| &c.fallbacks)),
             ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
-            ("events_accepted", "Events taken in", metrics.sum(|c| &c.events_accepted)),
-            ("events_duplicate", "Events that were taken before", metrics.sum(|c| &c.events_duplicate)),
-            ("events_rejected", "Events that were not taken", metrics.sum(|c| &c.events_rejected)),
+            ("events_accepted", "Events accepted", metrics.sum(|c| &c.events_accepted)),
+            (
+                "events_duplicate",
+                "Events that had been accepted before",
+                metrics.sum(|c| &c.events_duplicate),
+            ),
+            ("events_rejected", "Events rejected", metrics.sum(|c| &c.events_rejected)),
             ("overloads", "Requests refused because too much was waiting", metrics.sum(|c| &c.overloads)),
         ] {
             encode_counter(&mut encoder, name, help, count)?;
@@ -199,7 +202,7 @@ impl Scrape {
         let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
         let buckets: Vec<_> =
             bounds.enumerate().map(|(i, bound)| (bound, metrics.sum(|c| &c.duration[i]))).collect();
-        // The buckets' own sum, so that a scrape between two additions still adds up.
+        // Summed from the buckets, so that a scrape between two additions is consistent.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let help = "From a complete request to its rendered decision";
         let mut metric =
@@ -240,7 +243,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
         ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
         ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),
         ("index_conjunctions", "Conjunctions in the index of the engine in force", index.conjunctions as f64),
-        ("index_terms", "Different things that its conditions look at", index.terms as f64),
+        ("index_terms", "Different terms in its conditions", index.terms as f64),
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
@@ -253,7 +256,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     Ok(())
 }
 
-/// Of a node without a journal everything here is 0. The age of a snapshot is left out while there is none: any number
+/// A node without a journal reports 0 everywhere. Without a snapshot its age is left out, since any number
 /// would be wrong.
 fn encode_durability(
     encoder: &mut DescriptorEncoder<'_>,

@@ -1,9 +1,10 @@
-//! The HTTP shell: sockets, limits, routes, and the wire shapes. Nothing else in the crate knows HTTP.
+//! The HTTP shell: sockets, limits, routes, and the shapes on the wire. Nothing else in the crate knows HTTP.
 //!
-//! One thread, one runtime and one listener per core (`SO_REUSEPORT`): a request is parsed, decided and rendered on the
-//! thread that read it. What is wrong with a request is said as RFC 9457 `application/problem+json`, every problem at
-//! once. The exceptions: a head that hyper itself cannot read is answered 400 or 431 without a body, and a connection
-//! over the cap 503 as text. Every queue, body and connection count has a bound with a name, below.
+//! Each core has one thread with one runtime and one listener (`SO_REUSEPORT`). The thread that reads a
+//! request also decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all
+//! problems that were found. There are two exceptions: a head that hyper cannot read gets 400 or 431 without
+//! a body, and a connection over the limit gets a fixed 503. Every queue, body and number of connections has
+//! a named bound in [`bounds`].
 
 pub mod bounds;
 mod call;
@@ -22,23 +23,26 @@ pub use self::settings::Settings;
 
 use crate::node::startup::Startup;
 
-/// Binds `address` (port 0 takes a free one) and serves the node of `startup` on it until the server is stopped. While
-/// the node is not there yet, `/livez`, `/readyz`, `/metrics` and `/openapi.json` are answered, everything else is 503.
+/// Binds `address` (port 0 takes a free one) and serves the node of `startup` there until the server is
+/// stopped.
+///
+/// Until the node has started, only `/livez`, `/readyz`, `/metrics` and `/openapi.json` are served. Other
+/// paths get 503.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use usher::{http, node::Node, startup::Startup};
+/// use usher::{http, node::Node, node::startup::Startup};
 /// let startup = Startup::done(Node::start()?);
 /// let server = http::serve("127.0.0.1:0".parse()?, startup, http::Settings::default())?;
 /// let at = server.address(); // listening already
-/// server.stop(); // readiness first, then no new connections, then those in flight
+/// server.stop(); // first not ready, then no new connections, then the requests in flight end
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// An address that is in use, is not this machine's, or is not loopback while `settings.allow_anonymous` is off; no
-/// memory or threads.
+/// The address is in use, or belongs to another machine. It is not loopback while `settings.allow_anonymous`
+/// is off. The system has no memory or threads left.
 pub fn serve(address: SocketAddr, startup: Arc<Startup>, settings: Settings) -> Result<Server, ListenError> {
     serve::listen::serve(address, startup, settings)
 }

@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::bounds::MAX_AUDIENCES;
 use super::wire::refusal::{ProblemKind, Refusal};
 
-/// Whose turn it is to do what takes a core for as long as it lasts, such as going through all customers: one at a time.
+/// Lets one job at a time do work that occupies a core, such as a scan of all customers.
 pub(crate) struct Queue {
-    /// What is going on when there is no place left.
+    /// What the jobs do, for the refusal when no place is left.
     busy: &'static str,
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
@@ -21,7 +21,7 @@ impl Queue {
         Queue { busy, places: Arc::new(Semaphore::new(MAX_AUDIENCES)), turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Waits for the turn, if there is a place to wait; holds both until they are dropped.
+    /// Waits for the turn if a place to wait is left. The caller holds both until it drops them.
     pub(crate) async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.crowded())?;
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| self.crowded())?;
@@ -29,7 +29,7 @@ impl Queue {
     }
 
     fn crowded(&self) -> Refusal {
-        let detail = format!("{MAX_AUDIENCES} {} already, try again in a second", self.busy);
+        let detail = format!("{MAX_AUDIENCES} {} already; try again in a second", self.busy);
         Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 }

@@ -1,34 +1,35 @@
-//! How to serve.
+//! The settings of a server.
 
 use std::time::Duration;
 
 use super::bounds::MAX_CONNECTIONS;
 use crate::intake::token::Tokens;
 
-/// How to serve. `Settings::default()` is right for a server on loopback.
+/// The settings of a server. `Settings::default()` suits a server on loopback.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Threads, each with its own listener; the cores by default.
+    /// Number of threads, each with its own listener. The default is the number of cores.
     pub threads: usize,
-    /// Whether an address other than loopback may be served although nobody has to show a key.
+    /// Whether to serve an address other than loopback, although requests need no key.
     pub allow_anonymous: bool,
-    /// By which proposition tokens are signed and checked; none: a key of this server alone, gone when it stops.
+    /// Signs and checks proposition tokens. `None`: a random key that is lost when the server stops.
     pub tokens: Option<Tokens>,
-    /// Connections open at once.
+    /// Most connections that may be open at once.
     pub max_connections: usize,
-    /// From the first byte of a request's head to its last.
+    /// Time from the first byte of a request's head to its last.
     pub head_timeout: Duration,
-    /// From one answer (or the connection's beginning) to the end of the next head. hyper's `header_read_timeout` runs
-    /// from when it begins to wait for a head, so it is the idle time too; it is longer than the 60 seconds after which
-    /// usual load balancers give up idle connections, so that they and not we close first.
+    /// Time from one answer (or the start of the connection) to the end of the next head. hyper's
+    /// `header_read_timeout` starts when hyper begins to wait for a head, so it covers the idle time too. The
+    /// default is longer than the 60 seconds of usual load balancers, so that they close idle connections
+    /// before this server does.
     pub idle_timeout: Duration,
-    /// From a request's head to the end of its body; over it the answer is 408.
+    /// Time from a request's head to the end of its body. After that the answer is 408.
     pub body_timeout: Duration,
-    /// How long a client may take no byte of an answer.
+    /// Time that a client may spend without taking a byte of an answer.
     pub write_timeout: Duration,
-    /// On stopping, how long to say *not ready* before connections are refused.
+    /// On stopping: time to report *not ready* before connections are refused.
     pub notice: Duration,
-    /// On stopping, how long requests in flight may take.
+    /// On stopping: time that requests in flight may take.
     pub drain_timeout: Duration,
 }
 

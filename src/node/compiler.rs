@@ -1,8 +1,11 @@
-//! The compiler: the one thread that changes what is defined. It takes one change at a time, checks and compiles
-//! everything that would be active after it, and hands records and engine to the [writer](super::writer), which swaps
-//! them in. If anything is wrong, all of it is reported and nothing changes.
+//! The compiler: the one thread that changes definitions.
 //!
-//! What was swapped out is dropped here too, once no request reads it any more: freeing an engine may take milliseconds.
+//! It takes one change at a time, then checks and compiles everything that would be active after it. It hands
+//! the records and the engine to the [writer](super::writer), which swaps them in. If the change has errors,
+//! it reports all of them and changes nothing.
+//!
+//! Engines that were swapped out are dropped here, once no request reads them: freeing one may take
+//! milliseconds.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,32 +19,36 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub(crate) mod plan;
+
+use self::plan::{ChangePlan, Sets, plan, plan_publish};
 use super::clock;
-use super::writer::{Shared, Submissions};
-use super::{Define, DefineError, Defined, Live, OfferChange, RuleSetVersion, Tried, Unavailable};
+use super::define::{Define, DefineError, Defined, OfferChange, Tried};
+use super::live::{Live, counted};
+use super::node_state::NodeState;
+use super::unavailable::Unavailable;
+use super::writer::Submissions;
 use crate::engine::Engine;
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::Problems;
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
-use crate::insight::decided::Decided;
-use crate::intake::computed::read_schema;
 use crate::rules::catalogue::Additions;
 use crate::rules::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;
-use crate::state::definitions::{Definitions, History};
-use crate::state::record::{MAX_TEXT_BYTES, Record};
+use crate::state::definitions::Definitions;
+use crate::state::record::Record;
 
-/// Changes of definitions that wait at most; one more is refused as [`Unavailable::Overloaded`].
+/// Most changes of definitions that may wait. One more is refused as [`Unavailable::Overloaded`].
 pub(crate) const MAX_WAITING: usize = 16;
-/// Rule sets there may be, retired ones included.
+/// Most rule sets a node may have, retired ones included.
 pub(crate) const MAX_RULE_SETS: usize = 1_000;
 
-/// How soon to look again whether somebody still reads what was swapped out.
+/// How often to check whether a request still reads an engine that was swapped out.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Parsers recurse; their own limits end them long before this does.
+/// Parsers recurse. Their own limits stop them long before this stack is used up.
 const STACK_BYTES: usize = 16 << 20;
 
-/// What the compiler is sent.
-pub(crate) enum Message {
+/// What other threads ask of the compiler.
+pub(crate) enum CompileRequest {
     Define(Define, oneshot::Sender<Result<Defined, DefineError>>),
     Try { name: String, text: String, done: oneshot::Sender<Result<Tried, DefineError>> },
     Stop,
@@ -50,11 +57,11 @@ pub(crate) enum Message {
 /// Starts the compiler.
 ///
 /// # Errors
-/// When the system has no thread to give.
+/// When the system cannot start a thread.
 pub(crate) fn start(
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     submissions: Submissions,
-) -> io::Result<(SyncSender<Message>, JoinHandle<()>)> {
+) -> io::Result<(SyncSender<CompileRequest>, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
     let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: BTreeMap::new() };
     let compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
@@ -62,10 +69,11 @@ pub(crate) fn start(
     Ok((queue, thread.spawn(move || compiler.run(&messages))?))
 }
 
-/// The engine of the active rule sets, from their texts.
+/// Compiles the engine of the active rule sets from their texts.
 ///
 /// # Errors
-/// What is wrong in them: a server never activates such rule sets, but another release may have understood them otherwise.
+/// All errors in those texts. A node never activates such rule sets, but another release may have accepted
+/// them.
 pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Problems> {
     let mut problems = Problems::new();
     let mut sets = Vec::new();
@@ -79,67 +87,49 @@ pub(crate) fn compile_active(definitions: &Definitions) -> Result<Engine, Proble
     compiled.map(|(engine, _)| engine)
 }
 
-/// Where decisions of this engine are counted: where those of the engine before were.
-pub(crate) fn counted(decided: &Arc<Decided>, engine: &Engine) -> Arc<Decided> {
-    decided.grown(engine, |offer| engine.arms_on(offer).map(|arm| arm.number).collect::<Vec<_>>())
-}
-
 struct Compiler {
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     submissions: Submissions,
     parsed: Parsed,
-    /// Swapped out, but somebody may read it still.
+    /// Swapped out, but perhaps still read by requests.
     retired: Vec<Arc<Live>>,
 }
 
-type Sets = BTreeMap<(Arc<str>, u32), Arc<RuleSet>>;
-
-/// The active rule sets, so that a change of one does not parse the others again.
+/// The parsed active rule sets. A change of one need not parse the others again.
 struct Parsed {
-    /// They hold for this very value only.
+    /// The rule sets were parsed against this very value; against any other they are stale.
     schema: Arc<Schema>,
     rule_sets: Sets,
 }
 
-/// A change as records, checked as far as that goes without compiling.
-struct Plan {
-    records: Vec<Record>,
-    /// Parsed from texts of the change.
-    parsed: Sets,
-    version: u32,
-    active: bool,
-    /// Of a bundle: what becomes of its rule sets.
-    rule_sets: Vec<RuleSetVersion>,
-}
-
-/// A plan that holds.
+/// A change that compiled, ready for the writer.
 struct Prepared {
-    plan: Plan,
-    /// Numbers for names that have none yet.
+    plan: ChangePlan,
+    /// Numbers for the names that have none yet.
     additions: Vec<Additions>,
     engine: Engine,
     active: Sets,
-    /// Of what is published without being activated: what there would be if it were.
+    /// For versions published without being activated: the engine and rule sets as if they were.
     tried: Option<(Engine, Sets)>,
 }
 
-/// The engine of what would be active, and the rule sets in it.
+/// The engine of the rule sets that would be active, and those rule sets.
 struct Compiled {
     engine: Engine,
     additions: Vec<Additions>,
     active: Sets,
 }
 
-/// What keeps active rule sets from making an engine.
+/// Why the active rule sets do not make an engine.
 enum Broken {
-    /// Texts that were right before are not any more.
+    /// Texts that were correct before are not any more.
     Stale(Problems),
-    /// They do not fit together.
+    /// Each is correct, but they do not fit together.
     Together(Problems),
 }
 
 impl Compiler {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(mut self, messages: &Receiver<CompileRequest>) {
         loop {
             let message = if self.retired.is_empty() {
                 messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -147,15 +137,15 @@ impl Compiler {
                 messages.recv_timeout(LOOK_AGAIN)
             };
             match message {
-                Ok(Message::Define(change, done)) => drop(done.send(self.define(change))),
-                Ok(Message::Try { name, text, done }) => {
+                Ok(CompileRequest::Define(change, done)) => drop(done.send(self.define(change))),
+                Ok(CompileRequest::Try { name, text, done }) => {
                     drop(done.send(surviving(|| self.tried(&name, text))));
                 }
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(CompileRequest::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // Nobody can begin to read what was swapped out, so a count of one stays one. Readers hold it for one
-            // request at most, so there are never many.
+            // No new reader can appear for a value that was swapped out, so a count of one stays one. Readers
+            // hold it for one request at most, so there are never many.
             self.retired.retain(|live| Arc::strong_count(live) > 1);
         }
     }
@@ -170,12 +160,12 @@ impl Compiler {
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
         let Prepared { plan, additions, engine, active: sets, .. } = prepared;
-        let Plan { mut records, version, active, rule_sets, .. } = plan;
+        let ChangePlan { mut records, version, active, rule_sets, .. } = plan;
         if records.is_empty() {
             let sequence = self.shared.sequence.load(Ordering::Acquire);
             return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
         }
-        // First the numbers, then what uses them.
+        // The numbers come first, because the other records use them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
         records.splice(..0, additions);
         let decided = counted(&live.decided, &engine);
@@ -186,7 +176,8 @@ impl Compiler {
     }
 
     fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
-        // Who brings a text brought what is wrong with it; any other change met what is there.
+        // An author's text is at fault for its own errors. Any other change conflicts with what is defined
+        // already.
         let brings_rules = matches!(change, Define::Publish { .. } | Define::Bundle { .. });
         let plan = plan(change, definitions)?;
         let refused = |broken| match broken {
@@ -203,7 +194,7 @@ impl Compiler {
         Ok(Prepared { plan, additions, engine, active, tried })
     }
 
-    /// Compiles a rule set as if it were published, and says what would become of its offers.
+    /// Compiles a rule set as if it were published, and compares its offers with the active version.
     fn tried(&self, name: &str, text: String) -> Result<Tried, DefineError> {
         let begin = Instant::now();
         let live = self.shared.live.load_full();
@@ -230,16 +221,20 @@ impl Compiler {
         }
     }
 
-    /// The version of a rule set that decides now.
+    /// The active version of a rule set, parsed.
     fn active_version(&self, name: &str, definitions: &Definitions) -> Option<Arc<RuleSet>> {
         let (name, version, text) = definitions.active().find(|(active, ..)| ***active == *name)?;
         let known = self.parsed.get(&definitions.schema, &(Arc::clone(name), version)).cloned();
         known.or_else(|| RuleSet::parse(name, text, &definitions.schema).ok().map(Arc::new))
     }
 
-    /// Compiles versions that are published without being activated as if they were: what could not be activated now is
-    /// refused now.
-    fn try_out(&self, definitions: &Definitions, plan: &Plan) -> Result<Option<(Engine, Sets)>, Broken> {
+    /// Compiles versions that are published without being activated as if they were. So a version that could
+    /// not be activated now is refused now.
+    fn try_out(
+        &self,
+        definitions: &Definitions,
+        plan: &ChangePlan,
+    ) -> Result<Option<(Engine, Sets)>, Broken> {
         let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
         if !plan.records.iter().any(waits) {
             return Ok(None);
@@ -277,7 +272,7 @@ impl Compiler {
 }
 
 impl Prepared {
-    /// What is hardly meant in the rule sets that were brought, or comes of them for others.
+    /// Findings that look like mistakes in the change's rule sets, or that these cause in others.
     fn warnings(&self) -> Warnings {
         let brought: Vec<&str> = self.plan.parsed.keys().map(|(name, _)| &**name).collect();
         if brought.is_empty() {
@@ -290,7 +285,8 @@ impl Prepared {
     }
 }
 
-/// What becomes of each offer when `new` takes the place of `old`: in the order of the new text, then those that go.
+/// How each offer changes when `new` replaces `old`: in the order of `new`, then the offers that only `old`
+/// has.
 fn changes(old: Option<&RuleSet>, new: &RuleSet) -> Vec<(String, OfferChange)> {
     let known: HashMap<&str, &OfferRule> =
         old.iter().flat_map(|set| &set.offers).map(|rule| (&*rule.name.name, rule)).collect();
@@ -317,164 +313,8 @@ fn after(definitions: &Definitions, records: &[Record]) -> Result<Definitions, P
     Ok(next)
 }
 
-fn plan(change: Define, definitions: &Definitions) -> Result<Plan, DefineError> {
-    match change {
-        Define::Schema { text } => plan_schema(text, definitions),
-        Define::Publish { name, text, activate, if_active } => {
-            check_active(definitions.history(&name), if_active)?;
-            plan_publish(name, text, activate, definitions)
-        }
-        Define::Activate { name, version, if_active } => {
-            let history = history_of(&name, definitions)?;
-            check_active(Some(history), if_active)?;
-            if history.text(version).is_none() {
-                return Err(DefineError::NotFound(format!("rule set `{name}` has no version {version}")));
-            }
-            Ok(Plan::of(Record::Activate { name, version }, version, true))
-        }
-        Define::Rollback { name, if_active } => {
-            let history = history_of(&name, definitions)?;
-            check_active(Some(history), if_active)?;
-            let Some(version) = history.previous() else {
-                return Err(DefineError::NotFound(format!(
-                    "rule set `{name}` has no earlier version to go back to"
-                )));
-            };
-            Ok(Plan::of(Record::Rollback { name }, version, true))
-        }
-        Define::Retire { name, if_active } => {
-            let history = history_of(&name, definitions)?;
-            check_active(Some(history), if_active)?;
-            if history.active().is_none() {
-                return Err(DefineError::NotFound(format!("rule set `{name}` has no active version")));
-            }
-            Ok(Plan::of(Record::Retire { name }, 0, false))
-        }
-        Define::Bundle { schema, rule_sets, activate } => {
-            plan_bundle(schema, rule_sets, activate, definitions)
-        }
-    }
-}
-
-impl Plan {
-    fn of(record: Record, version: u32, active: bool) -> Plan {
-        Plan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
-    }
-}
-
-fn history_of<'d>(name: &str, definitions: &'d Definitions) -> Result<&'d History, DefineError> {
-    definitions.history(name).ok_or_else(|| DefineError::NotFound(format!("there is no rule set `{name}`")))
-}
-
-fn check_active(history: Option<&History>, if_active: Option<u32>) -> Result<(), DefineError> {
-    let active = history.and_then(History::active);
-    match if_active {
-        Some(version) if version != active.unwrap_or(0) => Err(DefineError::OtherActive(active)),
-        _ => Ok(()),
-    }
-}
-
-fn check_length(file: &str, text: &str) -> Result<(), Problems> {
-    if text.len() <= MAX_TEXT_BYTES {
-        return Ok(());
-    }
-    Err(Problems::one(format!("`{file}` has {} bytes; at most {MAX_TEXT_BYTES} are allowed", text.len())))
-}
-
-/// The schema grown to `text`; the same as before for the same text.
-fn grown(file: &str, text: &str, current: &Arc<Schema>) -> Result<Arc<Schema>, DefineError> {
-    if *text == *current.text {
-        return Ok(current.clone());
-    }
-    check_length(file, text).map_err(DefineError::Invalid)?;
-    let newer = read_schema(file, text).map_err(DefineError::Invalid)?;
-    Ok(Arc::new(current.grow(&newer).map_err(DefineError::Conflict)?))
-}
-
-fn plan_schema(text: String, definitions: &Definitions) -> Result<Plan, DefineError> {
-    let schema = grown("schema", &text, &definitions.schema)?;
-    let mut plan = Plan::of(Record::Schema { text }, 0, true);
-    if Arc::ptr_eq(&schema, &definitions.schema) {
-        plan.records.clear();
-    }
-    Ok(plan)
-}
-
-fn plan_publish(
-    name: String,
-    text: String,
-    activate: bool,
-    definitions: &Definitions,
-) -> Result<Plan, DefineError> {
-    let set = check_length(&name, &text).and_then(|()| RuleSet::parse(&name, &text, &definitions.schema));
-    let set = set.map_err(DefineError::Invalid)?;
-    if *set.name != *name {
-        let problem =
-            Problem::new(format!("the text says `rule_set: {}`, but it is published as `{name}`", set.name));
-        let mut problems = Problems::new();
-        problems.push(problem.hint("use the same name in both places"));
-        return Err(DefineError::Invalid(problems));
-    }
-    let version = definitions.next_version(&name);
-    let parsed = Sets::from([((name.as_str().into(), version), Arc::new(set))]);
-    let records = vec![Record::Publish { name, version, text, activate }];
-    Ok(Plan { records, parsed, version, active: activate, rule_sets: Vec::new() })
-}
-
-fn plan_bundle(
-    schema: String,
-    rule_sets: Vec<(String, String)>,
-    activate: bool,
-    definitions: &Definitions,
-) -> Result<Plan, DefineError> {
-    let grown = grown("schema.yaml", &schema, &definitions.schema)?;
-    let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
-    // So that a node that starts again after half of them finds what fits together, as far as that can be.
-    sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
-    let mut plan =
-        Plan { records: Vec::new(), parsed: Sets::new(), version: 0, active: true, rule_sets: Vec::new() };
-    if !Arc::ptr_eq(&grown, &definitions.schema) {
-        plan.records.push(Record::Schema { text: schema });
-    }
-    for (set, text) in sets {
-        let name = set.name.to_string();
-        let unchanged = active_with_text(&name, &text, definitions);
-        let version = unchanged.unwrap_or_else(|| definitions.next_version(&name));
-        let active = unchanged.is_some() || activate;
-        plan.parsed.insert((name.as_str().into(), version), set);
-        plan.rule_sets.push(RuleSetVersion { name: name.clone(), version, active });
-        if unchanged.is_none() {
-            plan.records.push(Record::Publish { name, version, text, activate });
-        }
-    }
-    Ok(plan)
-}
-
-/// The active version of this rule set, if it has just this text.
-fn active_with_text(name: &str, text: &str, definitions: &Definitions) -> Option<u32> {
-    let history = definitions.history(name)?;
-    history.active().filter(|version| history.text(*version).is_some_and(|known| **known == *text))
-}
-
-/// Every rule set (file name and text) with its text, or the problems of all.
-fn parse_all(files: Vec<(String, String)>, schema: &Schema) -> Result<Vec<(Arc<RuleSet>, String)>, Problems> {
-    let mut problems = Problems::new();
-    let mut sets: Vec<(Arc<RuleSet>, String)> = Vec::new();
-    for (file, text) in files {
-        match check_length(&file, &text).and_then(|()| RuleSet::parse(&file, &text, schema)) {
-            Ok(set) if sets.iter().any(|(other, _)| other.name == set.name) => {
-                let what =
-                    format!("`{file}`: another file of the bundle has the rule set `{}` already", set.name);
-                problems.push(Problem { source: Some(set.source.clone()), ..Problem::new(what) });
-            }
-            Ok(set) => sets.push((Arc::new(set), text)),
-            Err(found) => problems.extend(found),
-        }
-    }
-    problems.or(sets)
-}
-
-/// What `work` returns. A panic in it is the answer to this one change; the compiler goes on, for `work` changes nothing.
+/// Runs `work` and turns a panic in it into the answer to this one change. The compiler goes on, because
+/// `work` changes nothing.
 fn surviving<T>(work: impl FnOnce() -> Result<T, DefineError>) -> Result<T, DefineError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(DefineError::Internal(fault(panic.as_ref()))))
@@ -485,14 +325,15 @@ fn fault(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
     tracing::error!(reason = text, "compiling panicked");
     format!(
-        "compiling this ended in a fault of Usher itself: {text}; nothing was changed, please report it together with \
-         the text"
+        "this text made Usher fail while compiling: {text}; nothing was changed. Please report this fault of Usher \
+         together with the text"
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Node;
+    use super::super::define::RuleSetVersion;
     use super::super::writer;
     use super::*;
     use crate::decide::{Request, decide};
@@ -502,6 +343,7 @@ mod tests {
     use crate::state;
     use crate::state::State;
     use crate::state::ledger;
+    use crate::state::record::MAX_TEXT_BYTES;
     use crate::state::testing::{SCHEMA, grown_schema, replayed};
     use crate::storage::journal::testing::Kept;
 
@@ -550,7 +392,7 @@ offers:
         change
     }
 
-    /// What came of it in few words: `3: v2 active`, `invalid: ...`.
+    /// The result in a few words: `3: v2 active`, `invalid: ...`.
     fn told(result: Result<Defined, DefineError>) -> String {
         match result {
             Ok(Defined { sequence, version, active, .. }) => {
@@ -562,8 +404,9 @@ offers:
         }
     }
 
-    /// Makes the changes one after the other; what is told must begin as expected, and what is refused (or `as before`)
-    /// must leave the very same value in force. At the end engine, definitions and a replay of the journal agree.
+    /// Makes the changes in order. The result of each, in words, must begin as expected. A change that is
+    /// refused (or is `as before`) must leave the very same value in force. At the end, engine, definitions
+    /// and a replay of the journal must agree.
     #[track_caller]
     fn check(steps: Vec<(Define, &str)>) {
         let journal = Kept::default();
@@ -710,7 +553,7 @@ offers:
     fn a_panic_while_compiling_is_an_answer() {
         let refused = surviving::<()>(|| panic!("index {} out of bounds", 7)).unwrap_err();
         let DefineError::Internal(why) = refused else { panic!("{refused:?}") };
-        assert!(why.contains("fault of Usher itself: index 7 out of bounds"), "{why}");
+        assert!(why.contains("made Usher fail while compiling: index 7 out of bounds"), "{why}");
     }
 
     #[test]
@@ -804,7 +647,7 @@ offers:
     fn publishing_one_rule_set_does_not_parse_the_others_again() {
         let state = State::new();
         let engine = Engine::empty(&state.definitions().schema);
-        let shared = Arc::new(Shared::new(&state, engine));
+        let shared = Arc::new(NodeState::new(&state, engine));
         let (submissions, _writer) =
             writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
         let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };

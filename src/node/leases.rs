@@ -1,9 +1,10 @@
-//! Places in budgets that are held for what was decided but not seen yet. A budget that impressions use up is given out by many
-//! threads at once; what is used up and what is held together never exceed it.
+//! Leases: places in a budget that a decision holds until its impression arrives. Many threads give a budget
+//! away at once, yet used and held places together never exceed it.
 //!
-//! Why it holds: who wants a place holds one more first and looks only then at what is used up. An impression is counted as
-//! used first and its place is given back only then. So a place that is on its way from held to used is seen as one or the
-//! other, or as both, never as neither; and of two who want the last place, the one who held later sees the other.
+//! Why that holds: a thread first adds its own place to those held, and only then reads how many are used. An
+//! impression is first counted as used, and only then is its place given back. So a place on its way from
+//! held to used is seen as one or the other, or as both, but never as neither. When two threads want the last
+//! place, the one that added its place later sees the other's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,45 +13,48 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::MAX_HOLD_S;
 
-/// Budgets (each day of a daily one is another) of which places are held at most; places of one more are refused.
+/// Most budgets of which places may be held; each day of a daily budget counts as one. A further budget gets
+/// no place.
 pub const MAX_LEASED: usize = 10_000;
 
-/// What a place is held beyond its time, in seconds: an impression that came in time is still on its way to be counted.
+/// Seconds that a place is held beyond its time: an impression that came in time may still be on its way to
+/// be counted.
 const GRACE_S: u32 = 30;
 
-/// Places are held and given up by stretches of so many seconds, so one may be held that much longer.
+/// Width of a bucket in seconds. Places expire by whole buckets, so one may be held this much longer.
 const BUCKET_S: u32 = 16;
-/// Enough buckets for the longest time.
+/// Enough buckets for the longest hold; the next line checks it.
 const BUCKETS: usize = 256;
 const _: () = assert!(BUCKETS as u32 * BUCKET_S > MAX_HOLD_S + GRACE_S + 2 * BUCKET_S);
 
-/// The places held of all budgets.
+/// The places held of all budgets, by budget key and day.
 #[derive(Debug, Default)]
 pub struct Leases {
     rings: RwLock<HashMap<(u64, u32), Arc<Ring>>>,
 }
 
-/// The places held of one budget by when they were.
+/// The places held of one budget, in buckets by the time of the decision.
 #[derive(Debug)]
 struct Ring {
-    /// All of them, and for moments more: those that somebody is about to find not to be there.
+    /// All held places. For moments it also counts attempts that are about to find the budget used up.
     held: AtomicU32,
-    /// How long a place was held at most.
+    /// The longest time that any of these places is held, in seconds.
     hold_s: AtomicU32,
-    /// The stretch of time in which it was looked last for places that nobody holds any more.
+    /// Bucket number of the time at which expired places were last removed.
     swept: AtomicU32,
-    /// Number of the stretch of time in the upper half, places in the lower.
+    /// Upper half: the bucket's number since 1970. Lower half: the places held in it.
     buckets: [AtomicU64; BUCKETS],
 }
 
 impl Leases {
-    /// No place is held.
+    /// No budget has a held place.
     pub fn new() -> Leases {
         Leases::default()
     }
 
-    /// Takes a place that is held for `hold_s` seconds (at most [`MAX_HOLD_S`]); with 0 none is held, it is only looked whether
-    /// there is one. `used` says how many are used up; it is called when this place is held already.
+    /// Takes a place and holds it for `hold_s` seconds (at most [`MAX_HOLD_S`]). With `hold_s` 0 it holds
+    /// none and only checks that one is free. `used` returns how many places are used up; it is called after
+    /// this place was added.
     pub fn take(&self, budget: &BudgetUse, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
         if hold_s == 0 {
             let held = self.held_now(budget, now_s);
@@ -62,8 +66,8 @@ impl Leases {
         }
     }
 
-    /// Gives back the place of what was decided at this second. To be called once for each impression that has used up one,
-    /// after it was counted as used.
+    /// Gives back the place of a decision made in this second. Call it once for each impression that used up
+    /// a place, after that impression was counted.
     pub fn settle(&self, key: u64, day: u32, decided_s: u32) {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(ring) = rings.get(&(key, day)) {
@@ -71,7 +75,7 @@ impl Leases {
         }
     }
 
-    /// How many places of a budget are held by somebody whose time is not over.
+    /// Places of a budget that are held and have not expired.
     fn held_now(&self, budget: &BudgetUse, now_s: u32) -> u32 {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
         rings.get(&(budget.key, budget.day)).map_or(0, |ring| {
@@ -80,7 +84,7 @@ impl Leases {
         })
     }
 
-    /// How many places of a budget are held, those whose time may be over included.
+    /// Places of a budget that are held, including expired ones.
     #[cfg(test)]
     fn held(&self, key: u64, day: u32) -> u32 {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
@@ -93,8 +97,8 @@ impl Leases {
             return Some(Arc::clone(ring));
         }
         let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
-        // A new day, or a new budget: what nobody holds any more goes. Nobody can be about to hold a place of a ring that only
-        // the map has.
+        // A new day or a new budget: drop the rings that hold nothing. A ring that only the map refers to
+        // cannot get a new place meanwhile.
         rings.retain(|_, ring| {
             ring.sweep(now_s);
             ring.held.load(Ordering::SeqCst) > 0 || Arc::strong_count(ring) > 1
@@ -137,13 +141,14 @@ impl Ring {
         fits
     }
 
-    /// Notes when a place was held.
+    /// Records in its bucket that a place was taken.
     fn put(&self, stretch: u32) {
         let bucket = &self.buckets[stretch as usize % BUCKETS];
         let mut old = bucket.load(Ordering::SeqCst);
         loop {
             let (of, count) = parts(old);
-            // A clock that was put back leaves places of a later stretch here: they are held on as if of now.
+            // If the clock was set back, this bucket may hold places of a later time. They stay, counted with
+            // the new one.
             let (next, given_up) = if of >= stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
             match bucket.compare_exchange_weak(old, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
@@ -166,7 +171,7 @@ impl Ring {
         }
     }
 
-    /// Gives up places whose time is over. Says whether there were any.
+    /// Removes expired places. Returns whether there were any.
     fn sweep(&self, now_s: u32) -> bool {
         let now = now_s / BUCKET_S;
         if self.swept.swap(now, Ordering::SeqCst) == now {
@@ -259,7 +264,7 @@ mod tests {
         assert!(leases.rings.read().unwrap().len() < 10);
     }
 
-    /// Threads take places, see some of what they took, and let the rest lapse. The ledger is one number.
+    /// Threads take places, confirm some of them, and let the rest expire. The ledger is one number.
     #[test]
     fn what_is_used_and_held_never_exceeds_the_budget() {
         const MAX: u32 = 500;

@@ -1,21 +1,25 @@
-//! A running node: the engine in force, the customers, and the one road for writes.
+//! A running node: the engine in force, the customers, and the one path that every write takes.
 //!
 //! ```text
 //! write  ────────────────────────────► writer: journal, sync once, apply in order, acknowledge
 //! define ─► compiler: check, compile ────►│ ─► swap one Arc<Live>
 //! ```
 //!
-//! Reading takes no part in this: [`Node::live`] is one load, [`Node::customers`] the store's read side.
+//! Reads bypass this path: [`Node::live`] is one atomic load, [`Node::customers`] reads the store.
 
 pub(crate) mod clock;
-pub(crate) mod compiler;
+pub mod unavailable;
+pub mod live;
+pub mod define;
 pub mod leases;
-pub mod snapshotter;
-pub mod startup;
+pub(crate) mod node_state;
 pub(crate) mod writer;
+pub(crate) mod compiler;
+pub mod snapshotter;
+pub mod start_error;
+pub mod startup;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -25,23 +29,23 @@ use std::thread::JoinHandle;
 use arc_swap::Guard;
 use tokio::sync::oneshot;
 
+use self::define::{Define, DefineError, Defined, Tried};
 use self::leases::Leases;
+use self::live::Live;
+use self::node_state::NodeState;
 use self::snapshotter::{SnapshotSchedule, SnapshotStatus, Snapshotter};
-use self::writer::{Shared, Submissions};
+use self::start_error::StartError;
+use self::unavailable::Unavailable;
+use self::writer::Submissions;
 use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::update::{Change, Update};
 use crate::decide::Budgets;
 use crate::engine::Engine;
-use crate::input::problem::Problems;
-use crate::insight::analysis::Warnings;
-use crate::insight::decided::Decided;
 use crate::insight::stats::Tallied;
-use crate::rules::rule_set::RuleSet;
 use crate::schema::value::Time;
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::state::MAX_FATES;
-use crate::state::definitions::Definitions;
 use crate::state::ledger::Figures;
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
 use crate::state::store;
@@ -52,22 +56,12 @@ use crate::storage::durability::{Durability, Recovery, SnapshotError, SnapshotIn
 use crate::storage::journal::append::JournalStatus;
 use crate::storage::journal::{Journal, Volatile};
 
-/// What must agree with each other, swapped as one value: definitions and the engine compiled from them.
-pub struct Live {
-    /// Schema and rule sets.
-    pub definitions: Definitions,
-    /// Compiled from them; its schema has the same content as theirs.
-    pub engine: Engine,
-    /// Where decisions of that engine are counted; engines before it counted there too.
-    pub decided: Arc<Decided>,
-}
-
-/// A running node; shared by all request threads.
+/// A running node, which all request threads share.
 pub struct Node {
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     leases: Leases,
     submissions: Submissions,
-    changes: SyncSender<compiler::Message>,
+    changes: SyncSender<compiler::CompileRequest>,
     kept: Option<OnDisk>,
     threads: Mutex<Option<Threads>>,
 }
@@ -78,204 +72,29 @@ struct Threads {
     snapshotter: Option<JoinHandle<()>>,
 }
 
-/// What a node over a data directory has beside.
+/// What a node has in addition when it keeps its state in a data directory.
 struct OnDisk {
     sync: SyncPolicy,
     journal: Arc<JournalStatus>,
     snapshots: Arc<SnapshotStatus>,
-    requests: SyncSender<snapshotter::Message>,
+    requests: SyncSender<snapshotter::SnapshotRequest>,
     recovery: Recovery,
 }
 
-/// A change of definitions that is asked for.
-#[derive(Debug)]
-pub enum Define {
-    /// The schema grows to this text.
-    Schema {
-        /// Whole text.
-        text: String,
-    },
-    /// A new version of a rule set; with `if_active` only if that version is the active one (0: if none is).
-    Publish {
-        /// The rule set.
-        name: String,
-        /// Whole text, YAML or JSON.
-        text: String,
-        /// Whether it decides from now on.
-        activate: bool,
-        /// The version that must be active for this to happen.
-        if_active: Option<u32>,
-    },
-    /// A version becomes the active one.
-    Activate {
-        /// The rule set.
-        name: String,
-        /// The version.
-        version: u32,
-        /// The version that must be active for this to happen.
-        if_active: Option<u32>,
-    },
-    /// Back to the version that was active before.
-    Rollback {
-        /// The rule set.
-        name: String,
-        /// The version that must be active for this to happen.
-        if_active: Option<u32>,
-    },
-    /// No version is active any more.
-    Retire {
-        /// The rule set.
-        name: String,
-        /// The version that must be active for this to happen.
-        if_active: Option<u32>,
-    },
-    /// Everything of a bundle at once: schema and rule sets, compiled together. The schema grows in any case.
-    Bundle {
-        /// Schema text.
-        schema: String,
-        /// File name and text of each rule set.
-        rule_sets: Vec<(String, String)>,
-        /// Whether the rule sets decide from now on; else they are compiled as if they did.
-        activate: bool,
-    },
-}
-
-/// What came of it.
-#[derive(Debug, Clone)]
-pub struct Defined {
-    /// The record's sequence; of several the last one's.
-    pub sequence: u64,
-    /// The rule set's version that was published or activated; 0 for a schema or bundle or retirement.
-    pub version: u32,
-    /// Whether that version is the active one now.
-    pub active: bool,
-    /// How long parsing and compiling took.
-    pub compiled_in_us: u64,
-    /// Of a bundle: its rule sets, those that stayed as they were included.
-    pub rule_sets: Vec<RuleSetVersion>,
-    /// What is hardly meant in the rule sets that were brought.
-    pub warnings: Warnings,
-}
-
-/// A rule set that was tried out: compiled with those that are active, without changing anything.
-#[derive(Debug)]
-pub struct Tried {
-    /// What is wrong with it, or with how it fits the others.
-    pub errors: Problems,
-    /// If nothing is wrong: the engine there would be, and the rule sets it was compiled from.
-    pub engine: Option<(Engine, Vec<Arc<RuleSet>>)>,
-    /// Its offers with what becomes of each, against the active version.
-    pub offers: Vec<(String, OfferChange)>,
-    /// How long parsing and compiling took.
-    pub compiled_in_us: u64,
-}
-
-/// What becomes of an offer when a version takes the place of the active one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfferChange {
-    /// It is new.
-    Added,
-    /// It says something else.
-    Changed,
-    /// It stays as it is; the tags it uses may have changed.
-    Unchanged,
-    /// It goes.
-    Removed,
-}
-
-impl OfferChange {
-    /// Its name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            OfferChange::Added => "added",
-            OfferChange::Changed => "changed",
-            OfferChange::Unchanged => "unchanged",
-            OfferChange::Removed => "removed",
-        }
-    }
-}
-
-/// A rule set of a bundle, as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleSetVersion {
-    /// The rule set.
-    pub name: String,
-    /// The version with the bundle's text.
-    pub version: u32,
-    /// Whether it is the active one.
-    pub active: bool,
-}
-
-/// Why nothing was changed.
-#[derive(Debug)]
-pub enum DefineError {
-    /// The text is wrong: every problem found.
-    Invalid(Problems),
-    /// It is right by itself but does not fit what is there.
-    Conflict(Problems),
-    /// Another version is active than the caller thought.
-    OtherActive(Option<u32>),
-    /// There is no such rule set, version, or earlier version.
-    NotFound(String),
-    /// A fault of the compiler itself, as text.
-    Internal(String),
-    /// Not possible now.
-    Unavailable(Unavailable),
-}
-
-/// What came of updates among which there are events.
+/// The result of writing updates among which there may be events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenIn {
-    /// The sequence of the last record.
+    /// Sequence of the last record.
     pub sequence: u64,
-    /// Events that changed nothing, by their places among the updates.
+    /// Events that changed nothing, by index in the list of updates.
     pub fates: Fates,
 }
 
-/// Why a write cannot be taken now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unavailable {
-    /// Too many writes are waiting: try again shortly.
-    Overloaded,
-    /// The journal failed or the node is stopping.
-    Stopped,
-    /// There is no room for more customers.
-    Full,
-    /// The disk is full: nothing was changed, try again when there is room.
-    DiskFull,
-}
-
-/// Why a node does not start over a data directory that is whole.
-#[derive(Debug)]
-pub enum StartError {
-    /// Rule sets that are active there do not compile: this release understands them differently.
-    RuleSets(Problems),
-    /// The system has no threads to give.
-    Io(io::Error),
-}
-
-impl From<io::Error> for StartError {
-    fn from(e: io::Error) -> StartError {
-        StartError::Io(e)
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::RuleSets(problems) => problems.fmt(f),
-            StartError::Io(e) => e.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
 impl Node {
-    /// Starts an empty node over a journal that keeps nothing: its writer and compiler threads.
+    /// Starts an empty node, with its writer and compiler threads, over a journal that keeps nothing.
     ///
     /// # Errors
-    /// When the system has no threads to give.
+    /// When the system cannot start a thread.
     pub fn start() -> io::Result<Arc<Node>> {
         Node::start_with(Box::new(Volatile))
     }
@@ -283,22 +102,23 @@ impl Node {
     /// Starts an empty node over an empty `journal`.
     ///
     /// # Errors
-    /// When the system has no threads to give.
+    /// When the system cannot start a thread.
     pub fn start_with(journal: Box<dyn Journal>) -> io::Result<Arc<Node>> {
         let state = State::new();
         let engine = Engine::empty(&state.definitions().schema);
         Node::start_over(state, engine, journal, store::MAX_CUSTOMERS)
     }
 
-    /// Starts a node over what a data directory holds: compiles its rule sets, and takes snapshots by `schedule`.
+    /// Starts a node over the contents of a data directory. Compiles its rule sets, and takes snapshots by
+    /// `schedule`.
     ///
     /// # Errors
-    /// [`StartError`]; the directory is as it was.
+    /// [`StartError`]; the directory is left as it was.
     pub fn open(opened: Opened, schedule: SnapshotSchedule) -> Result<Arc<Node>, StartError> {
         let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
         let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
         let (sync, facts) = (journal.policy(), journal.facts().clone());
-        let shared = Arc::new(Shared::new(&state, engine));
+        let shared = Arc::new(NodeState::new(&state, engine));
         let room = store::MAX_CUSTOMERS;
         let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone(), room)?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
@@ -318,56 +138,57 @@ impl Node {
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept, threads }))
     }
 
-    /// Starts a node over what is there already and kept nowhere; `engine` is compiled from it.
+    /// Starts a node over `state`, without a data directory. `engine` must be compiled from `state`.
     fn start_over(
         state: State,
         engine: Engine,
         journal: Box<dyn Journal>,
         room: usize,
     ) -> io::Result<Arc<Node>> {
-        let shared = Arc::new(Shared::new(&state, engine));
+        let shared = Arc::new(NodeState::new(&state, engine));
         let (submissions, writer) = writer::start(state, journal, shared.clone(), room)?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
     }
 
-    /// Engine and definitions in force. Keep for one request only.
+    /// Engine and definitions in force. Hold the guard for one request only.
     pub fn live(&self) -> Guard<Arc<Live>> {
         self.shared.live.load()
     }
 
-    /// The customers.
+    /// The read side of the customer store.
     pub fn customers(&self) -> &Customers {
         &self.shared.customers
     }
 
-    /// What of the state is of no customer: budgets, counts, what was learned.
+    /// State that belongs to no single customer: budgets, counts, lessons.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.shared.figures
     }
 
-    /// What had become of offers when the process began, without days.
+    /// Outcomes of all offers up to the start of this process, summed over days.
     pub fn tallied_before(&self) -> &[Tallied] {
         &self.shared.tallied_before
     }
 
-    /// Writes changes to customers, in order; done when they are journalled and applied, so that the next decision sees
-    /// them. Returns the sequence of the last record. Made against a schema of this node: a schema that grew meanwhile
-    /// changes nothing for them.
+    /// Writes changes to customers, in order. Completes when they are journalled and applied, so the next
+    /// decision sees them. Returns the sequence of the last record.
     ///
-    /// Up to [`MAX_UPDATES_PER_RECORD`] updates are one record, which a crash leaves whole or not at all; more become
-    /// several, one after the other. An empty list changes nothing. Whoever drops the future does not undo the write.
+    /// The updates must have been made against a schema of this node; they stay valid when the schema grows
+    /// meanwhile. Up to [`MAX_UPDATES_PER_RECORD`] updates become one record, which a crash keeps whole or
+    /// loses whole. More updates become several records in a row. An empty list changes nothing. Dropping the
+    /// future does not undo the write.
     ///
     /// # Errors
-    /// [`Unavailable`]. `Overloaded` and `Full`: nothing was changed. `Stopped`: it may come back when the node starts
-    /// again, as after a crash.
+    /// [`Unavailable`]. After `Overloaded`, `Full` and `DiskFull` nothing was changed. After `Stopped` the
+    /// write may reappear when the node starts again, as after a crash.
     pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
         self.take_in(updates).await.map(|taken| taken.sequence)
     }
 
-    /// As [`write`](Node::write), and tells which events changed nothing: those that were taken before, or may have been,
-    /// and those whose budget is used up.
+    /// As [`write`](Node::write). Also tells which events changed nothing: duplicates, possible duplicates,
+    /// and events whose budget is used up.
     ///
     /// # Errors
     /// As [`write`](Node::write).
@@ -378,7 +199,7 @@ impl Node {
         let places = held_places(&updates);
         let reply = self.submissions.offer(records_of(updates))?;
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
-        // Counted as used by now; whoever left before holds the place until its time is over.
+        // These are counted as used by now. If the caller left early, the lease expires by itself.
         let refused = |at: usize| applied.fates.refused.binary_search_by_key(&at, |(at, _)| *at).is_ok();
         for (at, budget, decided) in places.iter().filter(|(at, ..)| !refused(*at)) {
             debug_assert!(*at < MAX_FATES, "beyond it fates are only counted");
@@ -387,72 +208,76 @@ impl Node {
         Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
     }
 
-    /// What is left of budgets, for decisions.
+    /// Remaining budgets, as decisions ask for them.
     pub fn budgets(&self) -> impl Budgets + '_ {
         NodeBudgets { figures: self.figures(), leases: &self.leases }
     }
 
-    /// Changes definitions: checks, compiles, journals, swaps; done when decisions use it. Changes are made one at a
-    /// time, in the order they come. Whoever drops the future does not undo the change.
+    /// Changes definitions: checks, compiles, journals, swaps. Completes when decisions use the change.
+    /// Changes are made one at a time, in the order they arrive. Dropping the future does not undo the
+    /// change.
     ///
-    /// - A version that is published without being activated must compile with the active rule sets too.
-    /// - A schema equal to the one in force, or a bundle of which every part is in force, makes no record; any other
-    ///   publishing makes a new version.
+    /// - A version that is published without being activated must still compile with the active rule sets.
+    /// - A schema equal to the one in force makes no record, and neither does a bundle that is in force
+    ///   entirely. Any other publication makes a new version.
     ///
     /// # Errors
-    /// [`DefineError`]; nothing was changed then.
+    /// [`DefineError`]; then nothing was changed.
     pub async fn define(&self, change: Define) -> Result<Defined, DefineError> {
         let (done, reply) = oneshot::channel();
-        self.changes.try_send(compiler::Message::Define(change, done)).map_err(refused)?;
+        self.changes.try_send(compiler::CompileRequest::Define(change, done)).map_err(refused)?;
         reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
     }
 
-    /// Tries a rule set out: compiles it with those that are active as if it were published, and changes nothing. Waits its
-    /// turn among the changes of definitions.
+    /// Compiles a rule set with the active ones as if it were published, and changes nothing. Waits its turn
+    /// among the changes of definitions.
     ///
     /// # Errors
-    /// [`DefineError`], but never for what is wrong with the text: that is what was asked for.
+    /// [`DefineError`], but never for errors in the text: those are the answer.
     pub async fn try_out(&self, name: String, text: String) -> Result<Tried, DefineError> {
         let (done, reply) = oneshot::channel();
-        self.changes.try_send(compiler::Message::Try { name, text, done }).map_err(refused)?;
+        self.changes.try_send(compiler::CompileRequest::Try { name, text, done }).map_err(refused)?;
         reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
     }
 
-    /// The sequence of the last record applied.
+    /// Sequence of the last applied record.
     pub fn sequence(&self) -> u64 {
         self.shared.sequence.load(Ordering::Acquire)
     }
 
-    /// Whether the journal failed (or a record could not be applied): decisions go on, writes are refused until restart.
+    /// Whether the journal failed or a record could not be applied. Decisions go on; writes are refused until
+    /// restart.
     pub fn journal_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// Takes a snapshot now, and says what is in it. If files hold customers who were erased, so many are taken that none
-    /// does any more.
+    /// Takes a snapshot now and describes it. If files still hold erased customers, takes as many snapshots
+    /// as it needs to get rid of them.
     ///
     /// # Errors
     /// [`SnapshotError`]; everything else is as it was.
     pub async fn snapshot(&self) -> Result<SnapshotInfo, SnapshotError> {
         let Some(kept) = &self.kept else { return Err(SnapshotError::InMemory) };
         let (done, reply) = oneshot::channel();
-        kept.requests.try_send(snapshotter::Message::Take(done)).map_err(|refused| match refused {
-            TrySendError::Full(_) => {
-                SnapshotError::Failed("too many requests for a snapshot are waiting".into())
-            }
-            TrySendError::Disconnected(_) => SnapshotError::Stopped,
-        })?;
+        kept.requests.try_send(snapshotter::SnapshotRequest::Take(done)).map_err(
+            |refused| match refused {
+                TrySendError::Full(_) => {
+                    SnapshotError::Failed("too many requests for a snapshot are waiting".into())
+                }
+                TrySendError::Disconnected(_) => SnapshotError::Stopped,
+            },
+        )?;
         reply.await.unwrap_or(Err(SnapshotError::Stopped))
     }
 
-    /// How durable it is now.
+    /// How durable the state is at this moment.
     pub fn durability(&self) -> Durability {
         let journal_failure = self.shared.failure().map(str::to_owned);
         let Some(OnDisk { sync, journal, snapshots, recovery, .. }) = &self.kept else {
             return Durability { journal_failure, ..Durability::default() };
         };
         let erased = self.shared.erased.load(Ordering::Acquire);
-        // One lock at a time.
+        // Each lock is released before the next is taken.
         let segments = journal.segments().clone();
         let kept = snapshots.kept().clone();
         let erasure_pending = snapshots.holds_erased(erased, journal);
@@ -473,18 +298,19 @@ impl Node {
         }
     }
 
-    /// Finishes what waits, then stops the threads. Writes after this are refused, decisions go on. Blocks until the
-    /// threads have ended; doing it again does nothing.
+    /// Finishes the waiting writes, then stops the threads. Blocks until they have ended. Later writes are
+    /// refused, and decisions go on. A second call does nothing.
     pub fn stop(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Threads { compiler, writer, snapshotter }) = threads.take() else { return };
-        // The compiler first: what it does ends at the writer. An error means that the thread has ended already.
-        let _ = self.changes.send(compiler::Message::Stop);
+        // The compiler first, because its work ends at the writer. An error means that the thread has ended
+        // already.
+        let _ = self.changes.send(compiler::CompileRequest::Stop);
         let _ = compiler.join();
-        // Then the last snapshot, which needs the writer.
+        // Then the last snapshot, which still needs the writer.
         if let (Some(kept), Some(snapshotter)) = (&self.kept, snapshotter) {
             kept.snapshots.stopping.store(true, Ordering::Release);
-            let _ = kept.requests.send(snapshotter::Message::Stop);
+            let _ = kept.requests.send(snapshotter::SnapshotRequest::Stop);
             let _ = snapshotter.join();
         }
         self.submissions.stop();
@@ -498,8 +324,8 @@ impl Drop for Node {
     }
 }
 
-/// Why the compiler did not take a message.
-#[allow(clippy::needless_pass_by_value)] // made for `map_err`
+/// Why a message did not get into the compiler's queue.
+#[allow(clippy::needless_pass_by_value)] // `map_err` passes it by value
 fn refused<T>(refused: TrySendError<T>) -> DefineError {
     DefineError::Unavailable(match refused {
         TrySendError::Full(_) => Unavailable::Overloaded,
@@ -507,7 +333,7 @@ fn refused<T>(refused: TrySendError<T>) -> DefineError {
     })
 }
 
-/// Budgets as the fold counts them, and places in them that decisions hold.
+/// Budgets as the fold counts them, less the places that decisions hold.
 struct NodeBudgets<'n> {
     figures: &'n Figures,
     leases: &'n Leases,
@@ -520,8 +346,8 @@ impl Budgets for NodeBudgets<'_> {
     }
 }
 
-/// The places in budgets that the impressions among these updates give back once they are counted: which update, which
-/// budget, when it was decided.
+/// The held places that the impressions in `updates` return once they are counted: index of the update,
+/// budget, and second of the decision.
 fn held_places(updates: &[Update]) -> Vec<(usize, BudgetUse, u32)> {
     let mut places = Vec::new();
     for (at, update) in updates.iter().enumerate() {
@@ -534,7 +360,7 @@ fn held_places(updates: &[Update]) -> Vec<(usize, BudgetUse, u32)> {
     places
 }
 
-/// `updates` as records that keep the bounds of [`record`](crate::state::record).
+/// Packs `updates` into records within the bounds of [`record`](crate::state::record).
 fn records_of(mut updates: Vec<Update>) -> Vec<Record> {
     for update in &mut updates {
         if let Change::Replace(fields) | Change::Merge(fields) = &mut update.change
@@ -552,7 +378,8 @@ fn records_of(mut updates: Vec<Update>) -> Vec<Record> {
     std::iter::repeat_with(part).take(parts).collect()
 }
 
-/// The last code of each feature, which is the one that stays: no more than a schema has features.
+/// The last code of each feature: the only one that would stay. The result has at most as many entries as
+/// features.
 fn without_repetition(fields: &[(FeatureId, u64)]) -> Vec<(FeatureId, u64)> {
     let last: BTreeMap<FeatureId, u64> = fields.iter().copied().collect();
     last.into_iter().filter(|(feature, _)| usize::from(feature.0) < MAX_FEATURES).collect()
@@ -560,6 +387,8 @@ fn without_repetition(fields: &[(FeatureId, u64)]) -> Vec<(FeatureId, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use proptest::prelude::*;
 
     use super::writer::MAX_WAITING;
@@ -576,7 +405,7 @@ mod tests {
 
     const AGE: u16 = 1;
 
-    /// A node that has a schema, by record 1, which `journal` is not told.
+    /// A node that has a schema. The schema is record 1, which `journal` does not see.
     fn node_with(journal: impl Journal + 'static, room: usize) -> Arc<Node> {
         let mut state = State::new();
         state.apply(1, &Record::Schema { text: SCHEMA.into() }).unwrap();
@@ -602,12 +431,12 @@ mod tests {
         }
     }
 
-    /// An update that sets the age; codes begin at 1.
+    /// An update that sets the age. Codes begin at 1.
     fn aged(who: impl fmt::Display, age: u64) -> Update {
         merge(who, &[(AGE, age + 1)])
     }
 
-    /// The state that the journal's records make after the schema.
+    /// The state that a replay of the schema and the journal's records produces.
     fn replay(journal: &Kept) -> State {
         let schema = codec::encode(&Record::Schema { text: SCHEMA.into() }).unwrap();
         replayed(&[vec![(1, schema)], journal.records()].concat())

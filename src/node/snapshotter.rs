@@ -1,11 +1,12 @@
-//! The snapshotter: the one thread that takes snapshots and removes files that are not needed any more.
+//! The snapshotter: the one thread that takes snapshots and removes files that are no longer needed.
 //!
-//! A cycle: the writer begins a new segment and freezes the state between two submissions; the frozen state is written
-//! while writing and deciding go on; the file is read back; only then do older files go. [`KEPT`] snapshots stay, with
-//! every record after the older one, so that a start has two ways.
+//! A cycle has four steps. The writer begins a new segment and freezes the state between two submissions. The
+//! frozen state is written while writes and decisions go on. The file is read back. Only then are older files
+//! removed. The newest [`KEPT`] snapshots stay, with every record after the older one, so a start has two
+//! ways.
 //!
-//! Files still hold a customer who was erased until [`KEPT`] snapshots were taken after the erasure: then a cycle takes
-//! as many as that needs.
+//! Files may hold an erased customer until [`KEPT`] snapshots were taken after the erasure. In that case a
+//! cycle takes as many snapshots as it needs.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,8 +18,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::Unavailable;
-use super::writer::{FreezeError, Shared, Submissions};
+use super::node_state::NodeState;
+use super::unavailable::Unavailable;
+use super::writer::{FreezeError, Submissions};
 use crate::state::record::Record;
 use crate::storage::data_dir;
 use crate::storage::data_dir::repair::CUT;
@@ -32,21 +34,21 @@ use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
 use crate::storage::snapshot::WriteError;
 
-/// Requests for a snapshot that wait at most.
+/// Most requests for a snapshot that may wait.
 pub(crate) const MAX_WAITING: usize = 16;
-/// How often to look whether one is due.
+/// How often to check whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// After a failure, how long until the next try at least.
+/// Shortest time between a failed snapshot and the next try.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// When snapshots are taken by themselves, if something changed.
+/// When snapshots are taken without a request. Nothing is taken while nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotSchedule {
-    /// This long after the last one; so long, at most, files hold customers who were erased.
+    /// Time from one snapshot to the next. Files hold erased customers no longer than this.
     pub every: Duration,
-    /// When the journal has so many bytes that are in no snapshot.
+    /// Take a snapshot earlier when the journal holds this many bytes that are in no snapshot.
     pub journal_bytes: u64,
-    /// Whether snapshots are compressed: smaller, slower.
+    /// Whether to compress snapshots: smaller, but slower.
     pub compress: bool,
 }
 
@@ -56,30 +58,30 @@ impl Default for SnapshotSchedule {
     }
 }
 
-/// What others may know of it.
+/// The snapshotter's state, as other threads may read it.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotStatus {
     kept: Mutex<Vec<SnapshotInfo>>,
-    /// No other snapshot, and no segment that the kept ones do not need, is in the directory.
+    /// Whether all unneeded snapshots and segments have been removed from the directory.
     pruned: AtomicBool,
-    /// Give up what is being written: a last snapshot comes.
+    /// Set to abandon a snapshot that is being written, because a last one follows.
     pub(crate) stopping: AtomicBool,
     pub(crate) failures: AtomicU64,
     failure: Mutex<Option<String>>,
 }
 
 impl SnapshotStatus {
-    /// The snapshots kept and known to be whole, newest first.
+    /// The snapshots that are kept and known to be undamaged, newest first.
     pub(crate) fn kept(&self) -> MutexGuard<'_, Vec<SnapshotInfo>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the last one failed, if it did.
+    /// Why the last try failed; `None` if it succeeded.
     pub(crate) fn failure(&self) -> MutexGuard<'_, Option<String>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether files may hold customers whose erasure is record `erased` or before.
+    /// Whether files may hold customers that were erased by record `erased` or earlier.
     pub(crate) fn holds_erased(&self, erased: u64, journal: &JournalStatus) -> bool {
         let in_journal = journal.segments().keys().next().is_some_and(|first| *first <= erased);
         if erased == 0 || in_journal {
@@ -91,23 +93,23 @@ impl SnapshotStatus {
     }
 }
 
-/// What the snapshotter is sent.
-pub(crate) enum Message {
+/// What other threads ask of the snapshotter.
+pub(crate) enum SnapshotRequest {
     Take(oneshot::Sender<Result<SnapshotInfo, SnapshotError>>),
-    /// Take a last one, then end.
+    /// Take a last snapshot if anything changed, then end.
     Stop,
 }
 
-/// What it works on.
+/// What the snapshotter's thread works with.
 pub(crate) struct Snapshotter {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) identity: Identity,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<NodeState>,
     pub(crate) submissions: Submissions,
     pub(crate) journal: Arc<JournalStatus>,
     pub(crate) facts: Arc<SnapshotStatus>,
     pub(crate) schedule: SnapshotSchedule,
-    /// When the last one was taken, also by an earlier process, or tried.
+    /// When a snapshot was last taken or tried, also by an earlier process.
     tried: Instant,
     failed: bool,
 }
@@ -116,7 +118,7 @@ impl Snapshotter {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         identity: Identity,
-        shared: Arc<Shared>,
+        shared: Arc<NodeState>,
         submissions: Submissions,
         journal: Arc<JournalStatus>,
         snapshot: Option<SnapshotInfo>,
@@ -136,28 +138,28 @@ impl Snapshotter {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system has no thread to give.
-    pub(crate) fn start(mut self) -> io::Result<(SyncSender<Message>, JoinHandle<()>)> {
+    /// When the system cannot start a thread.
+    pub(crate) fn start(mut self) -> io::Result<(SyncSender<SnapshotRequest>, JoinHandle<()>)> {
         let (queue, messages) = sync_channel(MAX_WAITING);
         let thread = std::thread::Builder::new().name("snapshotter".into());
         Ok((queue, thread.spawn(move || self.run(&messages))?))
     }
 
-    fn run(&mut self, messages: &Receiver<Message>) {
+    fn run(&mut self, messages: &Receiver<SnapshotRequest>) {
         self.check_older();
-        // What a process that was killed did not come to. A damaged snapshot stays until there is a newer one.
+        // Removes what a killed process left behind. A damaged snapshot stays until a newer one exists.
         let newest = data_dir::snapshots(&*self.disk).ok().and_then(|all| all.first().copied());
         let is_kept = newest == self.facts.kept().first().map(|newest| newest.sequence);
         if let Some(Err(e)) = is_kept.then(|| self.prune()) {
-            tracing::error!(why = %e, "files that are not needed any more could not be removed");
+            tracing::error!(why = %e, "files that are no longer needed could not be removed");
         }
         loop {
             match messages.recv_timeout(LOOK_EVERY) {
-                Ok(Message::Take(done)) => drop(done.send(self.cycle())), // whoever asked may have left
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(SnapshotRequest::Take(done)) => drop(done.send(self.cycle())), // the caller may have left
+                Ok(SnapshotRequest::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.facts.stopping.store(false, Ordering::Release);
                     if self.has_news() {
-                        let _ = self.cycle(); // said in the log
+                        let _ = self.cycle(); // logs its own failure
                     }
                     return;
                 }
@@ -167,7 +169,8 @@ impl Snapshotter {
         }
     }
 
-    /// The start has read one snapshot; whether the ones before are whole is found out here, without anybody waiting.
+    /// Checks the snapshots before the newest, which the start did not read. Runs beside the node, so nobody
+    /// waits.
     fn check_older(&self) {
         let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
         let older = data_dir::snapshots(&*self.disk).unwrap_or_default().into_iter();
@@ -184,7 +187,7 @@ impl Snapshotter {
         self.shared.sequence.load(Ordering::Acquire)
     }
 
-    /// Whether something changed since the newest snapshot, or files hold who was erased.
+    /// Whether anything changed since the newest snapshot, or files hold erased customers.
     fn has_news(&self) -> bool {
         let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
         self.sequence() > newest || self.holds_erased()
@@ -206,17 +209,18 @@ impl Snapshotter {
         (waited >= self.schedule.every || bytes >= self.schedule.journal_bytes) && self.has_news()
     }
 
-    /// Takes a snapshot, or as many as it needs until no file holds who was erased. Returns the newest, which may be one
-    /// that was there, if nothing changed since.
+    /// Takes a snapshot, or as many as it takes until no file holds an erased customer. Returns the newest,
+    /// which may be an existing one if nothing changed since.
     fn cycle(&mut self) -> Result<SnapshotInfo, SnapshotError> {
         self.tried = Instant::now();
         let taken = catch_unwind(AssertUnwindSafe(|| self.try_cycle()));
-        let taken = taken
-            .unwrap_or_else(|_| Err(SnapshotError::Failed("a fault of the server; it was logged".into())));
+        let taken = taken.unwrap_or_else(|_| {
+            Err(SnapshotError::Failed("the server had a fault; its log says which".into()))
+        });
         self.failed = taken.is_err();
         if let Err(error) = &taken {
             let why = format!("{error}");
-            tracing::error!(%why, "no snapshot could be taken; the journal grows until one can");
+            tracing::error!(%why, "no snapshot could be taken; the journal grows until one succeeds");
             self.facts.failures.fetch_add(1, Ordering::Relaxed);
             *self.facts.failure() = Some(why);
         } else {
@@ -244,7 +248,7 @@ impl Snapshotter {
         Ok(taken)
     }
 
-    /// A record that changes nothing, so that the next snapshot has a sequence, and with it a name, of its own.
+    /// Writes an empty record. The next snapshot then has a new sequence, and so a new file name.
     fn move_on(&self) -> Result<(), SnapshotError> {
         let reply = self.submissions.offer(vec![Record::Customers(vec![])]).map_err(unavailable)?;
         reply.blocking_recv().unwrap_or(Err(Unavailable::Stopped)).map(drop).map_err(unavailable)
@@ -294,8 +298,8 @@ impl Snapshotter {
         kept.truncate(KEPT);
     }
 
-    /// Removes snapshots that are not kept, damaged ones included, and segments that no kept one needs. As long as there
-    /// are fewer than [`KEPT`], the whole journal is the other way to start.
+    /// Removes snapshots that are not kept, damaged ones included, and segments that no kept snapshot needs.
+    /// With fewer than [`KEPT`] snapshots the whole journal stays, as the other way to start.
     fn prune(&self) -> io::Result<()> {
         let kept: Vec<u64> = self.facts.kept().iter().map(|snapshot| snapshot.sequence).collect();
         let snapshots = data_dir::snapshots(&*self.disk).map_err(io::Error::other)?;
@@ -306,8 +310,8 @@ impl Snapshotter {
             if is_unfinished(&name) {
                 self.disk.remove(&name)?;
             } else if name.contains(CUT) && self.shared.erased.load(Ordering::Acquire) > 0 {
-                tracing::warn!(file = %name, "kept by a repair, and it may hold customers who were erased: remove it when \
-                     it is not needed any more");
+                tracing::warn!(file = %name, "a repair kept this file, and it may hold erased customers: remove it when \
+                     you no longer need it");
             }
         }
         if let (true, Some(oldest)) = (kept.len() >= KEPT, kept.last()) {
@@ -323,17 +327,17 @@ impl Snapshotter {
     }
 }
 
-#[expect(clippy::needless_pass_by_value)] // as `map_err` gives it
+#[expect(clippy::needless_pass_by_value)] // `map_err` passes it by value
 fn not_removed(e: io::Error) -> SnapshotError {
     SnapshotError::Failed(format!("older files could not be removed: {e}"))
 }
 
-/// Seconds since 1970.
+/// The system clock, in seconds since 1970.
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Whether it is a snapshot that was being written when a process ended.
+/// Whether this is a snapshot that an earlier process did not finish.
 fn is_unfinished(name: &str) -> bool {
     name.strip_suffix(snapshot::UNFINISHED).is_some_and(|name| snapshot::sequence_of(name).is_some())
 }
@@ -358,7 +362,8 @@ fn write_failed(error: WriteError) -> SnapshotError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Define, Node};
+    use super::super::Node;
+    use super::super::define::Define;
     use super::*;
     use crate::customer::update::{Change, Update};
     use crate::state::testing::{SCHEMA, id, merge};

@@ -1,4 +1,4 @@
-//! A node that may still be starting: what the server is given, so that it can say how far that is.
+//! A node that may still be starting. The server holds this, so that it can tell how far the start is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::Node;
 use crate::storage::durability::BytesRead;
 
-/// Holds the node once it is there. Shared by whoever starts it and who waits for it.
+/// Holds the node once it has started. The starting thread and the server share it.
 #[derive(Default)]
 pub struct Startup {
     node: OnceLock<Arc<Node>>,
@@ -15,19 +15,19 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Nothing there yet.
+    /// A start that has no node yet.
     pub fn new() -> Arc<Startup> {
         Arc::default()
     }
 
-    /// A node that is there already.
+    /// A start that is complete: `node` is running.
     pub fn done(node: Arc<Node>) -> Arc<Startup> {
         let startup = Startup::new();
         startup.finish(node);
         startup
     }
 
-    /// The node is there. Once: a second one is ignored.
+    /// Hands over the running node. A second call is ignored.
     pub fn finish(&self, node: Arc<Node>) {
         let _ = self.node.set(node);
     }
@@ -37,13 +37,13 @@ impl Startup {
         self.node.get()
     }
 
-    /// Says how far it is.
+    /// Records how many bytes of the data directory have been read.
     pub fn report(&self, progress: BytesRead) {
         self.total.store(progress.total, Ordering::Relaxed);
         self.done.store(progress.done, Ordering::Relaxed);
     }
 
-    /// How far it is.
+    /// Bytes of the data directory that have been read, and the total.
     pub fn progress(&self) -> BytesRead {
         BytesRead { done: self.done.load(Ordering::Relaxed), total: self.total.load(Ordering::Relaxed) }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use usher::http;
 use usher::http::{Server, Settings};
+use usher::node::Node;
+use usher::node::define::Define;
 use usher::node::startup::Startup;
-use usher::node::{Define, Node};
 
 pub const SCHEMA: &str = "\
 schema: test

@@ -1,4 +1,4 @@
-//! The stories of the `retail-bank` bundle: what is asked, what comes back, and whether it is what the story says.
+//! The stories of the `retail-bank` bundle: each asks, shows the answer, and checks it.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::node::Node;
 
 const FLASH: &str = include_str!("flash.yaml");
 
-/// Tells all stories; whether every answer was what they say.
+/// Tells all stories. Returns whether every answer was as told.
 pub(super) async fn tell(client: &mut Client, colours: bool) -> Result<bool, Failure> {
     let mut teller = Teller { client, colours, right: true };
     teller.steady_customer().await?;
@@ -51,14 +51,14 @@ impl Teller<'_> {
 
     async fn young_customer(&mut self) -> Result<(), Failure> {
         self.title(
-            "c-1002 is 22 and often looked at study loans: the article, with a booking at the own manager",
+            "c-1002 is 22 and often looked at study loans: the article, with a link to book their own manager",
         );
         let answer = self.ask("c-1002", "app", "home_banner", "zh-CN").await?;
         self.expect_first(&answer, "study_finance");
         let booking = first(&answer)["content"]["booking"]
             .as_str()
             .is_some_and(|link| link.contains("managers/mine/book"));
-        self.expect(booking, "a link to book the own relationship manager");
+        self.expect(booking, "a link to book their own relationship manager");
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// The same rule set has an R5 fund boosted hundredfold; a guardrail cannot be boosted past.
+    /// The same rule set boosts an R5 fund hundredfold. No boost passes a guardrail.
     async fn suitability(&mut self) -> Result<(), Failure> {
         let request = json!({"customer": "c-1001", "channel": "app", "explain": true,
             "placements": [{"id": "home_banner"}]});
@@ -100,7 +100,7 @@ impl Teller<'_> {
         let found = explanations(&answer["placements"][0]).find(|e| e["offer"] == "flash_equity");
         let stop = found.map_or(&Value::Null, |explanation| &explanation["stopped_by"]);
         let why = stop_text(stop).unwrap_or_else(|| "nothing stopped it".into());
-        say!("    Why not flash_equity, R5 and boosted hundredfold? {why}");
+        say!("    Why not flash_equity, which is R5 and boosted hundredfold? {why}");
         self.expect(
             stop["kind"] == "guardrail" && stop["name"] == "suitability",
             "stopped by the suitability guardrail",
@@ -108,9 +108,11 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// What happened a moment ago changes what is shown: nobody has to wait for a nightly load.
+    /// An event of a moment ago changes what is shown. Nobody waits for a nightly load.
     async fn page_views(&mut self) -> Result<(), Failure> {
-        self.title("A customer nobody knows looks at the exchange rates three times; the fourth screen has the offer");
+        self.title(
+            "An unknown customer looks at the exchange rates three times; the fourth screen has the offer",
+        );
         let customer = json!({"age": 34, "consent_marketing": true});
         let json = [(header::CONTENT_TYPE, "application/json")];
         let path = "/v1/customers/c-2001";
@@ -127,7 +129,7 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// What was sent away on one channel is gone on all.
+    /// An offer that was dismissed on one channel is gone on all.
     async fn dismissed(&mut self) -> Result<(), Failure> {
         self.title("c-1001 dismisses the R2 product in the app; the chatbot knows on its next word");
         let answer = self.ask("c-1001", "app", "home_banner", "zh-CN").await?;
@@ -165,7 +167,7 @@ impl Teller<'_> {
         say!("\n{}", bold(text, self.colours));
     }
 
-    /// Asks over HTTP and shows request and answer.
+    /// Asks over HTTP, and shows request and answer.
     async fn ask(
         &mut self,
         customer: &str,
@@ -207,7 +209,7 @@ fn first(answer: &Value) -> &Value {
     &answer["placements"][0]["propositions"][0]
 }
 
-/// Lines to paste into another terminal.
+/// Command lines to paste into another terminal.
 pub(super) fn to_try(address: SocketAddr, node: &Node) -> String {
     let live = node.live();
     let placement = live.engine.placements().first().map_or("home_banner", |placement| &*placement.name);

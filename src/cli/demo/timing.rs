@@ -1,4 +1,4 @@
-//! How fast, measured here and now, with what each number includes.
+//! Measures the speed here and now, and says what each number includes.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const LOGINS: usize = 2_000;
 const BATCHES: usize = 200;
 const DECISIONS_OF_BATCH: u32 = 100;
 
-/// First requests pay for cold caches and fresh connections; they are not what the numbers are about.
+/// Sends some requests first. They pay for cold caches and a new connection, which the numbers are not about.
 pub(super) async fn warm_up(client: &mut Client) -> Result<(), Failure> {
     for _ in 0..WARM_UP {
         log_in(client, "c-1001").await?;
@@ -61,8 +61,8 @@ async fn log_in(client: &mut Client, customer: &str) -> Result<Duration, Failure
     Ok(started.elapsed())
 }
 
-/// The time of a decision, customer's row included: the median of batches, because other work on this machine would be
-/// in a mean.
+/// The time of a decision, with the copy of the customer's row. It is the median of batches, because a mean
+/// would include other work on this machine.
 fn time_decisions(node: &Node) -> Option<Duration> {
     let live = node.live();
     let engine = &live.engine;

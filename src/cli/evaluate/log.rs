@@ -1,4 +1,4 @@
-//! The decisions of a log, read once from beginning to end.
+//! The decisions of a log, read once from start to end.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -13,29 +13,29 @@ use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, op
 use crate::input::problem::nearest;
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
 
-/// Names of columns that are listed at most, when one is missing.
+/// Most column names that are listed when one is missing.
 const MAX_LISTED: usize = 20;
 
-/// A log that was opened.
+/// An open log and the columns to read from it.
 pub(super) struct Log {
     columns: Columns,
     source: Source,
 }
 
-/// What the log calls what is needed.
+/// The log's names for the columns that an estimate needs.
 struct Columns {
     reward: String,
     propensity: String,
     target: Target,
-    /// Of the choice and of the other policy; `None` once it is known that there is no model.
+    /// Columns of the choice and of the other policy. `None` once it is known that there is no model.
     model: Option<(String, String)>,
-    /// Whether the names of the model's columns were said, so that they have to be there.
+    /// Whether the model's columns were named, so that they must be there.
     model_said: bool,
 }
 
 enum Target {
     Column(String),
-    /// The same probability everywhere.
+    /// The other policy has this probability everywhere.
     Always(f64),
 }
 
@@ -43,7 +43,7 @@ enum Source {
     Csv {
         reader: Box<csv::Reader<Records>>,
         lines: Lines,
-        /// Columns of the file, and which of them are those that are needed.
+        /// Number of columns in the file, and the index of each needed column.
         width: usize,
         places: Vec<(String, usize)>,
         left_out: Vec<Rejection>,
@@ -54,7 +54,7 @@ enum Source {
         first: bool,
     },
 }
-/// A decision with its line, or what is wrong with it.
+/// A decision with its line, or why it is rejected.
 type Read = Result<(u64, Logged), Rejection>;
 
 impl Log {
@@ -87,7 +87,7 @@ impl Log {
         Ok(Log { columns, source })
     }
 
-    /// The next decision; `None` at the end.
+    /// The next decision; `None` at the end of the log.
     pub(super) fn next_decision(&mut self) -> Result<Option<Read>, Failure> {
         let columns = &mut self.columns;
         match &mut self.source {
@@ -97,7 +97,8 @@ impl Log {
                 }
                 let read = next_record(reader, lines, *width)?;
                 left_out.extend(lines.take_rejected().into_iter().rev());
-                // What was left out came before what was read; the order of errors matters less than that none is lost.
+                // Rejected records came before the record that was read. Their order matters less than that
+                // none is lost.
                 match read {
                     Some((line, Ok(record))) => {
                         let cell = |name: &str| {
@@ -135,7 +136,7 @@ impl Log {
     }
 }
 
-/// What is found in a column.
+/// The contents of a cell.
 enum Cell<'a> {
     Missing,
     Number(f64),
@@ -173,7 +174,7 @@ impl Columns {
         }
     }
 
-    /// Finds out whether there is a model. One of its columns without the other is no model and no accident.
+    /// Finds out whether there is a model. One of its columns without the other is an error.
     fn look(&mut self, names: &[&str]) -> Result<(), Failure> {
         let Some((logged, target)) = &self.model else { return Ok(()) };
         match (names.contains(&logged.as_str()), names.contains(&target.as_str())) {
@@ -190,7 +191,7 @@ impl Columns {
         }
     }
 
-    /// Where in a file with these columns those are that are needed; each has to be there once.
+    /// The index of each needed column. Each must appear exactly once.
     fn places(&self, names: &[&str]) -> Result<Vec<(String, usize)>, Failure> {
         let mut needed = vec![(&self.reward, "--reward"), (&self.propensity, "--propensity")];
         if let Target::Column(name) = &self.target {
@@ -202,7 +203,7 @@ impl Columns {
             match (found.next(), found.next()) {
                 (Some(place), None) => Ok((name.clone(), place)),
                 (None, _) => {
-                    let hint = format!("say what the log calls it: {flag} COLUMN");
+                    let hint = format!("name the log's column with {flag} COLUMN");
                     Err(Failure::new(missing(name, names)).hint(hint))
                 }
                 _ => Err(Failure::new(format!("the log has more than one column `{name}`"))),
@@ -235,7 +236,7 @@ impl Columns {
         logged.check().map_err(wrong).map(|()| (line, logged))
     }
 
-    /// A part's column and value.
+    /// The column of a part, and its value.
     fn part(&self, part: LoggedPart, logged: &Logged) -> (String, f64) {
         let expected = logged.model.unwrap_or(ExpectedReward { logged: 0.0, target: 0.0 });
         let model = self.model.clone().unwrap_or_default();
@@ -252,10 +253,10 @@ impl Columns {
     }
 }
 
-/// The line of a record, and the record or what is wrong with it.
+/// The line of a record, and the record or why it is rejected.
 type Numbered = (u64, Result<csv::StringRecord, String>);
 
-/// The next record; `None` at the end.
+/// The next record; `None` at the end of the log.
 fn next_record(
     reader: &mut csv::Reader<Records>,
     lines: &Lines,
@@ -281,7 +282,7 @@ fn next_line(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Option<Vec
     loop {
         text.clear();
         let read = std::io::Read::take(&mut *reader, MAX_LINE_BYTES).read_until(b'\n', &mut text);
-        if read.map_err(|e| Failure::new(format!("cannot read on after line {line}: {e}")))? == 0 {
+        if read.map_err(|e| Failure::new(format!("cannot read further after line {line}: {e}")))? == 0 {
             return Ok(None);
         }
         *line += 1;
@@ -301,12 +302,12 @@ fn missing(name: &str, names: &[&str]) -> String {
         None => {
             let more = if names.len() > MAX_LISTED { ", …" } else { "" };
             let listed: Vec<Cow<'_, str>> = names.iter().take(MAX_LISTED).map(|name| shown(name)).collect();
-            format!("there is no column `{name}`; there are {}{more}", listed.join(", "))
+            format!("there is no column `{name}`; the columns are {}{more}", listed.join(", "))
         }
     }
 }
 
-/// A text from a file, short enough to be shown.
+/// A text from a file, shortened to be shown.
 fn shown(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("`{}…`", &text[..end]).into(),

@@ -1,32 +1,40 @@
-//! A part of a file, as the server takes it, that remembers which line was which.
+//! A part of a file as it is sent to the server. It remembers which line came from where.
 
 use super::Rejection;
 
-/// Rows of one chunk at most.
+/// Most rows in one chunk.
 pub(super) const MAX_ROWS: usize = 5_000;
-/// Bytes after which a chunk takes no more rows; half the server's limit, so that the last row still fits.
+/// A chunk with this many bytes takes no more rows. It is half the server's limit, so that the last row still
+/// fits.
 pub(super) const FULL_BYTES: usize = 4 << 20;
 
 /// Rows on their way to the server.
-pub(super) struct Chunk {
+pub(super) struct LoadChunk {
     pub(super) media_type: &'static str,
     pub(super) body: Vec<u8>,
     pub(super) rows: usize,
-    /// Rows that were found wrong before sending.
+    /// Rows that were rejected before sending.
     pub(super) rejected: Vec<Rejection>,
-    /// Line of each row in the body and in the file.
+    /// For each row, its line in the body and in the file.
     lines: Vec<(u64, u64)>,
     next_line: u64,
 }
 
-impl Chunk {
-    /// Begins with a head: a CSV header, or nothing.
-    pub(super) fn new(media_type: &'static str, head: &[u8]) -> Chunk {
+impl LoadChunk {
+    /// A chunk that begins with `head`: a CSV header, or nothing.
+    pub(super) fn new(media_type: &'static str, head: &[u8]) -> LoadChunk {
         let next_line = 1 + lines_of(head);
-        Chunk { media_type, body: head.to_vec(), rows: 0, rejected: Vec::new(), lines: Vec::new(), next_line }
+        LoadChunk {
+            media_type,
+            body: head.to_vec(),
+            rows: 0,
+            rejected: Vec::new(),
+            lines: Vec::new(),
+            next_line,
+        }
     }
 
-    /// Adds a row that ends with a line feed.
+    /// Adds a row. It must end with a line feed.
     pub(super) fn push(&mut self, row: &[u8], file_line: u64) {
         self.body.extend_from_slice(row);
         self.rows += 1;
@@ -42,7 +50,7 @@ impl Chunk {
         self.rows == 0 && self.rejected.is_empty()
     }
 
-    /// The file's line of a body's line: of the row that it belongs to.
+    /// The line in the file of the row that this line of the body belongs to.
     pub(super) fn file_line(&self, body_line: u64) -> u64 {
         let after = self.lines.partition_point(|(line, _)| *line <= body_line);
         self.lines.get(after.saturating_sub(1)).map_or(body_line, |(_, file_line)| *file_line)
@@ -59,7 +67,7 @@ mod tests {
 
     #[test]
     fn lines_lead_back_to_the_file() {
-        let mut chunk = Chunk::new("text/csv", b"customer,note\n");
+        let mut chunk = LoadChunk::new("text/csv", b"customer,note\n");
         chunk.push(b"a,1\n", 12);
         chunk.push(b"b,\"x\ny\"\n", 13);
         chunk.push(b"c,1\n", 17);

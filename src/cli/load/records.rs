@@ -1,5 +1,9 @@
-//! A CSV file cut into records of bounded length, before anything reads cells: one quote that was never closed would
-//! otherwise make the rest of the file a single cell.
+//! Cuts a CSV file into records of bounded length before anything reads cells. Without that, a quote that is
+//! never closed would make the rest of the file a single cell.
+//!
+//! The server has a splitter of its own, in `http/wire/csv.rs`: it has the whole body in memory and cuts
+//! cells itself. This one reads a stream of any length and with any separator. It passes whole records on
+//! unchanged, so that the csv crate can read them and a chunk of them can be sent.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,43 +12,46 @@ use std::rc::Rc;
 
 use super::Rejection;
 
-/// Bytes of one record at most.
+/// Most bytes in one record.
 const MAX_RECORD_BYTES: usize = 64 << 10;
-/// Lines of one record at most.
+/// Most lines in one record.
 const MAX_RECORD_LINES: usize = 100;
-/// The byte order mark that spreadsheets begin a file with.
+/// The byte order mark that spreadsheets put at the start of a file.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A reader of whole records, one after the other, without those that do not end in time.
+/// Reads whole records, and leaves out those that do not end within the bounds.
 pub(in crate::cli) struct Records {
     inner: Box<dyn BufRead>,
-    /// What was read too far and comes again before the rest of `inner`; never more than one record.
+    /// Bytes that were read too far. They come again before the rest of `inner`, and are never more than one
+    /// record.
     again: Cursor<Vec<u8>>,
     delimiter: u8,
-    /// Line of the next byte.
+    /// The line of the next byte.
     line: u64,
     record: Vec<u8>,
-    /// How much of the record was handed on.
+    /// How much of the record has been passed on.
     given: usize,
-    /// Bytes handed on with the records before.
+    /// Bytes passed on with earlier records.
     offset: u64,
     log: Log,
 }
 
-/// What the records leave behind while they are read.
+/// What is noted about records while they are read.
 #[derive(Clone, Default)]
 pub(in crate::cli) struct Log(Rc<RefCell<Noted>>);
 
 #[derive(Default)]
 struct Noted {
-    /// Of each record that is not blank: its first line, and the offset of its last byte before the line end.
+    /// For each record that is not blank: its first line, and the offset of its last byte before the line
+    /// end.
     lines: VecDeque<(u64, u64)>,
     rejected: Vec<Rejection>,
 }
 
 impl Log {
-    /// The line of the first record at or after `offset`; offsets must not go back. The csv crate's own numbers count
-    /// from the end of the record before: blank lines and line ends of two characters make them too small.
+    /// The line of the first record at or after `offset`; offsets must not decrease. The csv crate's own
+    /// numbers are too small, because they count from the end of the record before, without blank lines and
+    /// two-character line ends.
     pub(in crate::cli) fn line_of(&self, offset: u64) -> u64 {
         let lines = &mut self.0.borrow_mut().lines;
         while lines.front().is_some_and(|(_, end)| *end < offset) {
@@ -53,7 +60,7 @@ impl Log {
         lines.front().map_or(0, |(line, _)| *line)
     }
 
-    /// The records left out since the last time.
+    /// The records left out since the last call.
     pub(in crate::cli) fn take_rejected(&self) -> Vec<Rejection> {
         std::mem::take(&mut self.0.borrow_mut().rejected)
     }
@@ -63,7 +70,7 @@ impl Log {
     }
 }
 
-/// Cuts what `inner` reads.
+/// Cuts the bytes of `inner` into records. The log tells about them.
 pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8) -> (Records, Log) {
     let log = Log::default();
     let (again, record) = (Cursor::default(), Vec::new());
@@ -83,7 +90,7 @@ impl Read for Records {
 }
 
 impl Records {
-    /// Reads the next record that ends in time; an empty one at the end.
+    /// Reads the next record that ends within the bounds. It is empty at the end of the file.
     fn next_record(&mut self) -> Result<()> {
         self.offset += self.record.len() as u64;
         self.given = 0;
@@ -102,7 +109,8 @@ impl Records {
         }
     }
 
-    /// Reads lines until no quote is open. Where is the quote that did not close before the end or a bound?
+    /// Reads lines until no quote is open. Returns the position of a quote that is still open at the end or
+    /// at a bound.
     fn read_record(&mut self) -> Result<Option<usize>> {
         let mut record = std::mem::take(&mut self.record);
         record.clear();
@@ -125,7 +133,7 @@ impl Records {
         Ok(quotes.open())
     }
 
-    /// Leaves out a record that began on line `first`, up to the end of the line of its quote at `quote`.
+    /// Leaves out a record that began on line `first`, up to the end of the line with the open quote.
     fn leave_out(&mut self, first: u64, quote: usize) -> Result<()> {
         let line = first + count_lines(&self.record[..quote]);
         self.log.reject(first, format!("the quote opened on line {line} is never closed"));
@@ -156,7 +164,7 @@ impl Records {
     }
 }
 
-/// Follows the quotes of a record by the rules of the csv crate, which reads it afterwards.
+/// Follows the quotes of a record by the rules of the csv crate, which reads the record afterwards.
 struct Quotes {
     delimiter: u8,
     at: At,
@@ -165,11 +173,11 @@ struct Quotes {
 
 #[derive(Clone, Copy, PartialEq)]
 enum At {
-    /// The beginning of a cell: only here a quote opens.
+    /// The start of a cell. A quote opens only here.
     Start,
     Plain,
     Quoted,
-    /// After a quote in a quoted cell: its end, or the first of two that stand for one.
+    /// After a quote in a quoted cell: either the cell's end, or the first of two quotes that stand for one.
     Quote,
 }
 
@@ -178,7 +186,7 @@ impl Quotes {
         Quotes { delimiter, at: At::Start, opened: 0 }
     }
 
-    /// Goes on with the bytes of a record from `start`.
+    /// Continues with the bytes of a record from `start` on.
     fn scan(&mut self, record: &[u8], start: usize) {
         for (i, byte) in record.iter().enumerate().skip(start) {
             self.at = match (self.at, *byte) {
@@ -195,7 +203,7 @@ impl Quotes {
         }
     }
 
-    /// Where the quote is that is still open.
+    /// Position of the quote that is still open.
     fn open(&self) -> Option<usize> {
         (self.at == At::Quoted).then_some(self.opened)
     }

@@ -1,16 +1,16 @@
-//! The rows of a file: opened, decompressed, and for a foreign file translated.
+//! The rows of a file: opened, decompressed, and translated if the file is foreign.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::Rejection;
-use super::chunk::Chunk;
+use super::chunk::LoadChunk;
 use super::records::{Log, Records, records};
 use crate::bundle::import::{Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
 
-/// Bytes of one NDJSON line at most; the server takes less, but says so with the line.
+/// Most bytes in an NDJSON line. The server allows less, but names the line.
 pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,56 +19,56 @@ pub(in crate::cli) enum Format {
     Ndjson,
 }
 
-/// A file's rows, read once from beginning to end.
-pub(super) enum Rows<'m> {
-    Csv(Box<CsvRows<'m>>),
+/// The rows of a file, read once from start to end.
+pub(super) enum FileRows<'m> {
+    Csv(Box<CsvFileRows<'m>>),
     Ndjson { reader: Box<dyn BufRead>, line: u64 },
 }
 
-pub(super) struct CsvRows<'m> {
+pub(super) struct CsvFileRows<'m> {
     reader: csv::Reader<Records>,
     log: Log,
     header: csv::StringRecord,
-    /// The header that the server gets.
+    /// The header that the server receives.
     head: Vec<u8>,
     translation: Option<Translation<'m>>,
-    /// Data rows read.
+    /// Number of data rows read so far.
     row: u64,
 }
 
-impl<'m> Rows<'m> {
+impl<'m> FileRows<'m> {
     /// Opens a file and reads its header.
     pub(super) fn open(
         path: &Path,
         format: Option<Format>,
         delimiter: Option<char>,
         mapping: Option<&'m Mapping>,
-    ) -> Result<Rows<'m>, Failure> {
+    ) -> Result<FileRows<'m>, Failure> {
         let (inner, reader) = open(path)?;
         let format = format_of(path, &inner, format)?;
         match format {
             Format::Csv => {
-                CsvRows::open(path, reader, delimiter, mapping).map(|rows| Rows::Csv(Box::new(rows)))
+                CsvFileRows::open(path, reader, delimiter, mapping).map(|rows| FileRows::Csv(Box::new(rows)))
             }
             Format::Ndjson if mapping.is_some() => {
                 Err(Failure::new("column mappings are for CSV files; an NDJSON file names features itself"))
             }
-            Format::Ndjson => Ok(Rows::Ndjson { reader, line: 0 }),
+            Format::Ndjson => Ok(FileRows::Ndjson { reader, line: 0 }),
         }
     }
 
-    /// The next rows; `None` at the end.
-    pub(super) fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
+    /// The next rows; `None` at the end of the file.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<LoadChunk>, Failure> {
         let chunk = match self {
-            Rows::Csv(rows) => rows.next_chunk()?,
-            Rows::Ndjson { reader, line } => next_lines(reader, line)?,
+            FileRows::Csv(rows) => rows.next_chunk()?,
+            FileRows::Ndjson { reader, line } => next_lines(reader, line)?,
         };
         Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// What the file calls the column of this number, from 1, in what was sent.
+    /// The file's name for a column of what was sent, counted from 1.
     pub(super) fn column(&self, number: u64) -> Option<&str> {
-        let Rows::Csv(rows) = self else { return None };
+        let FileRows::Csv(rows) = self else { return None };
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         match &rows.translation {
             Some(translation) => translation.foreign_name(index),
@@ -77,13 +77,13 @@ impl<'m> Rows<'m> {
     }
 }
 
-impl<'m> CsvRows<'m> {
+impl<'m> CsvFileRows<'m> {
     fn open(
         path: &Path,
         mut reader: Box<dyn BufRead>,
         delimiter: Option<char>,
         mapping: Option<&'m Mapping>,
-    ) -> Result<CsvRows<'m>, Failure> {
+    ) -> Result<CsvFileRows<'m>, Failure> {
         let unreadable =
             |e: &dyn std::fmt::Display| Failure::new(format!("cannot read {}: {e}", path.display()));
         let delimiter = match delimiter {
@@ -94,7 +94,7 @@ impl<'m> CsvRows<'m> {
         let (records, log) = records(reader, delimiter);
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(records);
         let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
-        // What was left out was to be the header; no other line is one.
+        // A rejected record here was the header, and no other line can replace it.
         if let Some(wrong) = log.take_rejected().first() {
             return Err(unreadable(&wrong.detail).hint("a CSV file begins with a header line"));
         }
@@ -110,11 +110,11 @@ impl<'m> CsvRows<'m> {
             Some(translation) => write_row(&mut head, translation.header())?,
             None => write_row(&mut head, &header)?,
         }
-        Ok(CsvRows { reader, log, header, head, translation, row: 0 })
+        Ok(CsvFileRows { reader, log, header, head, translation, row: 0 })
     }
 
-    fn next_chunk(&mut self) -> Result<Chunk, Failure> {
-        let mut chunk = Chunk::new("text/csv", &self.head);
+    fn next_chunk(&mut self) -> Result<LoadChunk, Failure> {
+        let mut chunk = LoadChunk::new("text/csv", &self.head);
         let mut record = csv::StringRecord::new();
         let mut row = Vec::new();
         while !chunk.is_full() {
@@ -151,7 +151,7 @@ impl<'m> CsvRows<'m> {
     }
 }
 
-/// What is wrong with one record; anything else is wrong with the file.
+/// The error of one record. Any other error fails the whole file.
 pub(in crate::cli) fn wrong_record(
     error: &csv::Error,
 ) -> Result<(Option<csv::Position>, Option<String>), Failure> {
@@ -159,7 +159,7 @@ pub(in crate::cli) fn wrong_record(
         csv::ErrorKind::Utf8 { pos, err } => {
             Ok((pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1))))
         }
-        _ => Err(Failure::new(format!("cannot read on: {error}"))),
+        _ => Err(Failure::new(format!("cannot read further: {error}"))),
     }
 }
 
@@ -169,7 +169,7 @@ fn write_row(out: &mut Vec<u8>, cells: impl IntoIterator<Item: AsRef<[u8]>>) -> 
     written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))
 }
 
-/// The separator that the header line has most of; a comma if none.
+/// The separator that is most frequent in the header line; a comma if there is none.
 pub(in crate::cli) fn delimiter_of(start: &[u8]) -> u8 {
     let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
@@ -177,13 +177,13 @@ pub(in crate::cli) fn delimiter_of(start: &[u8]) -> u8 {
     [b'|', b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
-fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Chunk, Failure> {
-    let mut chunk = Chunk::new("application/x-ndjson", b"");
+fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<LoadChunk, Failure> {
+    let mut chunk = LoadChunk::new("application/x-ndjson", b"");
     let mut text = Vec::new();
     while !chunk.is_full() {
         text.clear();
         let read = reader.take(MAX_LINE_BYTES).read_until(b'\n', &mut text);
-        if read.map_err(|e| Failure::new(format!("cannot read on after line {line}: {e}")))? == 0 {
+        if read.map_err(|e| Failure::new(format!("cannot read further after line {line}: {e}")))? == 0 {
             break;
         }
         *line += 1;
@@ -203,11 +203,12 @@ fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Chunk, Fa
     Ok(chunk)
 }
 
-/// The format that was said, or else that of the file's name without the ending of its compression.
+/// The given format, or else the format that the file's name tells. `inner` is that name without `.gz` or
+/// `.zst`.
 pub(in crate::cli) fn format_of(path: &Path, inner: &str, said: Option<Format>) -> Result<Format, Failure> {
     said.or_else(|| format_by_name(inner)).ok_or_else(|| {
         let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));
-        failure.hint("say --format csv or --format ndjson")
+        failure.hint("add --format csv or --format ndjson")
     })
 }
 
@@ -219,7 +220,7 @@ fn format_by_name(name: &str) -> Option<Format> {
     }
 }
 
-/// The file's name without the ending of its compression, and its bytes without the compression.
+/// The file's name without `.gz` or `.zst`, and its decompressed bytes.
 pub(in crate::cli) fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
     let name = path.to_string_lossy().into_owned();
     let unreadable = |e: std::io::Error| Failure::new(format!("cannot read {name}: {e}"));
@@ -269,7 +270,7 @@ mod tests {
         let path = folder.path().join("c.csv");
         let good = "a,1\n".repeat(150);
         std::fs::write(&path, format!("customer,age\nx,\"1\n{good}b\n")).unwrap();
-        let mut rows = Rows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
+        let mut rows = FileRows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
         let chunk = rows.next_chunk().map_err(|f| f.to_string()).unwrap().unwrap();
         assert_eq!(chunk.rows, 150);
         let rejected: Vec<_> = chunk.rejected.iter().map(|r| (r.line, r.detail.as_str())).collect();
@@ -277,7 +278,7 @@ mod tests {
         assert_eq!(rejected, [(2, expected[0]), (153, expected[1])]);
         assert_eq!((chunk.file_line(2), chunk.file_line(151)), (3, 152));
         std::fs::write(&path, "customer,\"age\na,1\n").unwrap();
-        let failure = Rows::open(&path, None, None, None).err().unwrap().to_string();
+        let failure = FileRows::open(&path, None, None, None).err().unwrap().to_string();
         assert!(failure.contains("the quote opened on line 1 is never closed"), "{failure}");
     }
 
@@ -286,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.csv");
         std::fs::write(&path, b"customer,note\r\na,\"x\ny\"\r\nb\r\nc,\xff\n\n\r\nd,1\n").unwrap();
-        let mut rows = Rows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
+        let mut rows = FileRows::open(&path, None, None, None).map_err(|f| f.to_string()).unwrap();
         let chunk = rows.next_chunk().map_err(|f| f.to_string()).unwrap().unwrap();
         assert_eq!(String::from_utf8_lossy(&chunk.body), "customer,note\na,\"x\ny\"\nd,1\n");
         let rejected: Vec<_> = chunk.rejected.iter().map(|r| (r.line, r.detail.as_str())).collect();

@@ -1,4 +1,4 @@
-//! `/v1/audiences`: how many customers a condition means.
+//! `/v1/audiences`: counts the customers that a condition selects.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,10 +23,11 @@ use crate::insight::audience::{Audience, AudienceCount};
 use crate::node::Node;
 use crate::node::clock;
 
-/// Parsing a condition may take more than a thread usually has; its own limits end it long before this does.
+/// Parsing a condition may need more stack than usual. The parser's own limits stop it long before this is
+/// used up.
 pub(crate) const STACK_BYTES: usize = 16 << 20;
 
-/// Who is meant.
+/// Which customers to count: a condition, and the rule set whose tags it may use.
 struct AudienceRequest {
     when: String,
     rule_set: Option<String>,
@@ -37,9 +38,9 @@ struct Counted {
     took: Duration,
 }
 
-/// `POST /v1/audiences/count`. Counting is for a thread of its own: decisions go on meanwhile. A count is given up when it
-/// takes too long, or when its connection has ended (which a client that merely leaves does not bring about: it may have
-/// closed only its own side).
+/// `POST /v1/audiences/count`. The count runs on a thread of its own, so decisions go on. It stops when it
+/// takes too long, or when its connection has ended. A client that closes only its sending side does not stop
+/// it.
 pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
@@ -55,18 +56,18 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     let work = move || {
         let counted = asked.count(&node, || done.is_closed());
         drop(turn);
-        drop(done.send(counted)); // whoever has gone does not miss it
+        drop(done.send(counted)); // fails if the caller has gone
     };
     let thread = std::thread::Builder::new().name("audience".into()).stack_size(STACK_BYTES);
-    thread
-        .spawn(work)
-        .map_err(|_| Refusal::new(ProblemKind::Overloaded, "the system has no thread to count with"))?;
+    thread.spawn(work).map_err(|_| {
+        Refusal::new(ProblemKind::Overloaded, "the system could not start a thread for the count")
+    })?;
     let Counted { count, took } = counted.await.map_err(|_| {
         call.worker.counters().panics.add(1);
         failed()
     })??;
     Ok(answer::document(call.format, |out| {
-        out.map(3);
+        out.map();
         out.key("matching");
         out.unsigned(count.matching);
         out.key("total");
@@ -79,8 +80,7 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
 
 fn too_long() -> Refusal {
     let seconds = MAX_AUDIENCE_TIME.as_secs();
-    let detail =
-        format!("to count this takes more than {seconds} s: ask for less than loops over every customer");
+    let detail = format!("counting this takes more than {seconds} s; a condition with fewer loops is faster");
     Refusal::new(ProblemKind::Unavailable, detail)
 }
 
@@ -117,7 +117,7 @@ impl AudienceRequest {
         Ok(Counted { count: count.ok_or_else(too_long)?, took: begun.elapsed() })
     }
 
-    /// The tags of the rule set; none if none is named.
+    /// The tags of the named rule set; without a name there are none.
     fn tags<'e>(&self, engine: &'e Engine) -> Result<&'e [Tag], Problem> {
         let Some(name) = &self.rule_set else { return Ok(&[]) };
         let place = engine.versions.iter().position(|(known, _)| **known == **name);
@@ -128,7 +128,7 @@ impl AudienceRequest {
     }
 }
 
-/// The problems as those of this field.
+/// The problems, moved to this field of the request.
 fn at(pointer: &str, found: impl IntoIterator<Item = Problem>) -> Problems {
     let mut problems = Problems::new();
     found.into_iter().for_each(|problem| problems.push(Problem { pointer: pointer.into(), ..problem }));

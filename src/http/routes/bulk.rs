@@ -1,5 +1,5 @@
-//! `POST /v1/customers`: many customers at once, as CSV or as one JSON object per line. A bad row never takes the good
-//! ones with it.
+//! `POST /v1/customers`: many customers at once, as CSV or with one JSON object per line. A bad row is
+//! rejected alone.
 
 use ::csv::ByteRecord;
 use hyper::body::Incoming;
@@ -9,7 +9,7 @@ use crate::customer::update::{Change, Update, read_fields};
 use crate::http::bounds::{MAX_BULK_ROWS, MAX_ROW_BYTES, MAX_ROW_LINES};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
-use crate::http::wire::body::Content;
+use crate::http::wire::body::ReceivedBody;
 use crate::http::wire::csv;
 use crate::http::wire::csv::Broken;
 use crate::http::wire::encode::Encode;
@@ -23,36 +23,36 @@ use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Place, Problem, Problems, quoted};
 use crate::schema::{FeatureId, Schema};
 
-/// Rows written as one record.
+/// How many rows one record holds.
 const CHUNK: usize = 1000;
 
-/// What rows of a customer who is known already do.
+/// What a row does to a customer who is known already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Set what they give; the rest stays.
+    /// Sets the given features and keeps the others.
     Upsert,
-    /// Set what they give; the rest goes.
+    /// Sets the given features and clears the others.
     Replace,
 }
 
-/// What came of the rows of a body.
-struct Rows {
+/// What was read from a body.
+struct LoadedRows {
     updates: Vec<Update>,
     rejected: usize,
-    /// The first of the problems, with the place in the body.
+    /// The first errors, each with its line and column in the body.
     errors: Problems,
-    /// What the body takes, and these rows.
+    /// Memory of the body and of these rows.
     share: Share,
 }
 
-/// Reads, checks, writes.
+/// Reads all rows, then writes those that are correct.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let (mode, dry_run, max_errors) = parameters(call)?;
     let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
     let content = call.body(body).await?;
     let schema = call.node.live().engine.schema.clone();
-    let Content { bytes, share } = content;
-    // Off the request thread: decisions of other connections go on meanwhile.
+    let ReceivedBody { bytes, share } = content;
+    // Off the request thread, so that decisions on other connections go on.
     let rows = tokio::task::spawn_blocking(move || match media {
         Media::Csv => read_csv(&bytes, share, &schema, mode),
         _ => read_lines(&bytes, share, &schema, mode),
@@ -64,15 +64,15 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let accepted = rows.updates.len();
     let node = call.node;
     let sequence = if dry_run { node.sequence() } else { write(call, rows.updates).await? };
-    drop(rows.share); // what it stands for was there until now
+    drop(rows.share); // the rows needed their memory until now
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("accepted");
         out.unsigned(accepted as u64);
         out.key("rejected");
         out.unsigned(rows.rejected as u64);
         out.key("errors");
-        out.list(rows.errors.iter().count());
+        out.list();
         for problem in &rows.errors {
             write_error(out, problem);
         }
@@ -102,7 +102,7 @@ fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
     Ok(problems.or((mode, dry_run, max_errors))?)
 }
 
-/// Writes in chunks, each one record, one after the other: a bulk load takes one place in the writer's queue.
+/// Writes chunk after chunk, each as one record. So a bulk load takes one place in the writer's queue.
 async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
     let node = call.node;
     let mut sequence = node.sequence();
@@ -121,26 +121,25 @@ async fn write(call: &Call<'_>, updates: Vec<Update>) -> Result<u64, Refusal> {
 
 fn write_error(out: &mut dyn Encode, problem: &Problem) {
     let place = problem.place.unwrap_or_default();
-    let (column, hint) = (place.column > 0, problem.hint.as_deref());
-    out.map(2 + usize::from(column) + usize::from(hint.is_some()));
+    out.map();
     out.key("line");
     out.unsigned(u64::from(place.line));
-    if column {
+    if place.column > 0 {
         out.key("column");
         out.unsigned(u64::from(place.column));
     }
     out.key("detail");
     out.text(&problem.detail);
-    if let Some(hint) = hint {
+    if let Some(hint) = &problem.hint {
         out.key("hint");
         out.text(hint);
     }
     out.end_map();
 }
 
-impl Rows {
-    fn new(share: Share) -> Rows {
-        Rows { updates: Vec::new(), rejected: 0, errors: Problems::new(), share }
+impl LoadedRows {
+    fn new(share: Share) -> LoadedRows {
+        LoadedRows { updates: Vec::new(), rejected: 0, errors: Problems::new(), share }
     }
 
     fn row(&mut self, row: Result<Update, Problems>) -> Result<(), Refusal> {
@@ -162,11 +161,11 @@ impl Rows {
     }
 }
 
-/// Bytes that an update takes while it waits to be written.
+/// Memory of an update while it waits to be written, in bytes.
 fn memory_of(update: &Update) -> usize {
     let fields = match &update.change {
         Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
-        Change::Event(_) | Change::Erase => 0, // no row makes these
+        Change::Event(_) | Change::Erase => 0, // rows make no such changes
     };
     size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
 }
@@ -180,13 +179,13 @@ impl Mode {
     }
 }
 
-/// A problem at a line of the body; `column` 0 if it is about the whole line.
+/// A problem at a line of the body. `column` is 0 if it concerns the whole line.
 fn at(line: u32, column: usize, problem: Problem) -> Problem {
     Problem { place: Some(Place { line, column: column as u32, ..Place::default() }), ..problem }
 }
 
-fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
-    let mut rows = Rows::new(share);
+fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<LoadedRows, Refusal> {
+    let mut rows = LoadedRows::new(share);
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -214,7 +213,7 @@ fn too_long() -> Problem {
     Problem::new(format!("a row has at most {MAX_ROW_BYTES} bytes"))
 }
 
-/// Places within one line, as places in the body.
+/// Moves problems from their place in one line to their place in the body.
 fn moved(problems: &Problems, line: u32) -> Problems {
     let mut all = Problems::new();
     all.omitted = problems.omitted;
@@ -225,7 +224,7 @@ fn moved(problems: &Problems, line: u32) -> Problems {
     all
 }
 
-/// With `enough`, problems are only counted: hints are not worth their time any more.
+/// Reads one line. With `enough`, problems are only counted, since nobody reads further hints.
 fn read_object(
     line: &[u8],
     schema: &Schema,
@@ -243,7 +242,7 @@ fn read_object(
         }
     }
     let fields = read_fields(&root, schema, Some("customer"), problems);
-    let mut ignored = Problems::new(); // what is wrong with the entries was said already
+    let mut ignored = Problems::new(); // the errors of the entries have been reported
     let entries = root.entries(&mut ignored)?;
     let Some((_, cursor)) = entries.iter().find(|(name, _)| *name == "customer") else {
         problems.push(root.problem("`customer` is missing"));
@@ -253,15 +252,15 @@ fn read_object(
     Some(Update { customer: id.ok()?, change: mode.change(fields) })
 }
 
-/// What the cells of a column are.
+/// What the cells of a column hold.
 #[derive(Clone, Copy)]
 enum Column {
     Customer,
     Feature(FeatureId),
 }
 
-fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<Rows, Refusal> {
-    let mut reader = csv::Rows::new(bytes);
+fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<LoadedRows, Refusal> {
+    let mut reader = csv::CsvRows::new(bytes);
     let columns = match reader.next() {
         Some((_, Ok(header))) => read_header(header, schema)?,
         Some((line, Err(broken))) => return Err(refused_row(line, &broken).into()),
@@ -269,7 +268,7 @@ fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<R
             return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column")));
         }
     };
-    let mut rows = Rows::new(share);
+    let mut rows = LoadedRows::new(share);
     while let Some((line, row)) = reader.next() {
         rows.row(match row {
             Ok(cells) => read_record(cells, &columns, line, schema, mode),
@@ -285,7 +284,7 @@ fn refused_row(line: u32, broken: &Broken) -> Problems {
         Broken::Quote(opened) => {
             let problem = Problem::new(format!("the quote opened on line {opened} is never closed"));
             let hint = format!(
-                "reading went on at line {}; a row has at most {MAX_ROW_LINES} lines and {MAX_ROW_BYTES} bytes",
+                "reading continued at line {}; a row has at most {MAX_ROW_LINES} lines and {MAX_ROW_BYTES} bytes",
                 opened + 1
             );
             at(line, 0, problem.hint(hint))
@@ -295,7 +294,7 @@ fn refused_row(line: u32, broken: &Broken) -> Problems {
     problems
 }
 
-/// The header row: every wrong column at once, and then the whole body is refused.
+/// Reads the header row. A wrong column refuses the whole body, with all wrong columns named.
 fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
     let mut problems = Problems::new();
     let mut columns = Vec::with_capacity(header.len());
@@ -307,7 +306,7 @@ fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refu
             continue;
         };
         if !seen.insert(name) {
-            wrong(Problem::new(format!("column {} is there twice", quoted(name))));
+            wrong(Problem::new(format!("column {} appears twice", quoted(name))));
         } else if name == "customer" {
             columns.push(Column::Customer);
         } else {
@@ -339,7 +338,7 @@ fn read_record(
     }
     let mut customer = None;
     let given = record.iter().filter(|cell| !cell.is_empty()).count();
-    let mut fields = Vec::with_capacity(given.saturating_sub(1)); // one of them is the customer
+    let mut fields = Vec::with_capacity(given.saturating_sub(1)); // one cell is the customer
     for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
         let found =
             std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
@@ -358,7 +357,7 @@ fn read_record(
     }
 }
 
-/// A cell's code: none for an empty cell, 0 for `null`, which clears.
+/// The feature code of a cell. An empty cell has none; `null` has code 0, which clears the feature.
 fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(FeatureId, u64)>, String> {
     let feature = schema.feature(id);
     match text {
@@ -387,11 +386,11 @@ mod tests {
         Share::new(&BodyRoom::new(), Size::Bulk)
     }
 
-    fn csv(text: &str) -> Result<Rows, Refusal> {
+    fn csv(text: &str) -> Result<LoadedRows, Refusal> {
         read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert)
     }
 
-    fn errors(rows: &Rows) -> Vec<(u32, u32)> {
+    fn errors(rows: &LoadedRows) -> Vec<(u32, u32)> {
         rows.errors.iter().map(|p| p.place.map_or((0, 0), |p| (p.line, p.column))).collect()
     }
 

@@ -1,4 +1,4 @@
-//! `PUT /v1/bundle`: schema and rule sets at once, all or nothing.
+//! `PUT /v1/bundle`: a schema and rule sets at once, all or nothing.
 
 use hyper::body::{Bytes, Incoming};
 
@@ -14,9 +14,9 @@ use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::node::compiler::MAX_RULE_SETS;
-use crate::node::{Define, RuleSetVersion};
+use crate::node::define::{Define, RuleSetVersion};
 
-/// Checks, compiles, swaps.
+/// Checks and compiles the bundle, then swaps it in.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [activate] = query::known(call.parts.uri.query(), ["activate"])?;
     let mut problems = Problems::new();
@@ -25,22 +25,22 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let bytes = content.bytes.clone();
-    // Off the request thread: decisions of other connections go on meanwhile.
+    // Off the request thread, so that decisions on other connections go on.
     let change = tokio::task::spawn_blocking(move || read(&bytes, media, activate));
     let change =
         change.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the body failed"))??;
     let defined = define(call, change).await?;
     Ok(answer::document(call.format, |out| {
-        out.map(4 + usize::from(defined.warnings.omitted > 0));
+        out.map();
         out.key("sequence");
         out.unsigned(defined.sequence);
         out.key("compiled_in_us");
         out.unsigned(defined.compiled_in_us);
         write_warnings(out, &defined.warnings);
         out.key("rule_sets");
-        out.list(defined.rule_sets.len());
+        out.list();
         for RuleSetVersion { name, version, active } in &defined.rule_sets {
-            out.map(3);
+            out.map();
             out.key("name");
             out.text(name);
             out.key("version");
@@ -65,7 +65,7 @@ fn read(bytes: &Bytes, media: Media, activate: bool) -> Result<Define, Refusal> 
     Ok(Define::Bundle { schema, rule_sets, activate })
 }
 
-/// The schema's text, and file name and text of each rule set.
+/// The schema's text, and the file name and text of each rule set.
 fn read_document(root: Cursor<'_, '_>, problems: &mut Problems) -> Option<(String, Vec<(String, String)>)> {
     let object = root.object(&["schema", "rule_sets"], problems)?;
     let schema = object.required("schema", problems).and_then(|at| at.text(problems));

@@ -1,4 +1,4 @@
-//! `POST /v1/rule-sets/{name}/check`: what a rule set would be and do, without changing anything.
+//! `POST /v1/rule-sets/{name}/check`: tells what a rule set would be and do, and changes nothing.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -17,41 +17,42 @@ use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warn
 use crate::http::wire::{answer, query};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
-use crate::node::Tried;
 use crate::node::clock;
+use crate::node::define::Tried;
 use crate::state::store::Customers;
 
-/// What finding the reach may cost at most, in comparisons of one customer with one atom: about half a second. Where it is not
-/// enough for all customers, an even sample is looked at.
+/// Most work to find the reach, in comparisons of one customer with one atom: about half a second. If all
+/// customers would need more, an even sample is used.
 const MAX_TESTS: u64 = 500_000_000;
-/// How long it may take where conditions are dear to evaluate; then the answer comes without it.
+/// Longest time to find the reach when conditions are expensive. After that the answer comes without it.
 const MAX_REACH_TIME: Duration = Duration::from_secs(5);
 
-/// Parses, compiles with the active rule sets, analyses against the customers there are.
+/// Parses the rule set, compiles it with the active ones, and analyses it against the current customers.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
     query::known(call.parts.uri.query(), [])?;
     let text = read_text(call, body).await?;
-    // Compiled engines wait for their turn, so they are bounded as counts are.
+    // Compiled engines wait for their turn, so this bounds them, as it bounds counts.
     let turn = call.worker.shared.audiences.turn().await?;
     let tried = call.node.try_out(name.clone(), text).await.map_err(|e| refused(call, e))?;
     let (node, about) = (Arc::clone(call.node), name.clone());
     let (done, found) = oneshot::channel();
-    // Off the request thread, and off the compiler's: it goes through all customers. What is analysed is parsed again.
+    // Off the request thread and the compiler's, because this scans all customers. The analysis parses conditions
+    // again, which is why its thread has a large stack.
     let work = move || {
         let begun = Instant::now();
         let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
         let warnings = warnings(&tried, &about, node.customers());
         let reached = Reached::of(&tried, node.customers(), stop);
         drop(turn);
-        // Whoever has gone does not miss it.
+        // Fails if the caller has gone.
         drop(done.send((Tried { engine: None, ..tried }, warnings, reached)));
     };
     let thread = std::thread::Builder::new().name("check".into()).stack_size(STACK_BYTES);
-    thread
-        .spawn(work)
-        .map_err(|_| Refusal::new(ProblemKind::Overloaded, "the system has no thread to check with"))?;
+    thread.spawn(work).map_err(|_| {
+        Refusal::new(ProblemKind::Overloaded, "the system could not start a thread for the check")
+    })?;
     let found = found.await.map_err(|_| {
         call.worker.counters().panics.add(1);
         Refusal::new(ProblemKind::Internal, "analysing the rule set failed")
@@ -59,15 +60,15 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     Ok(answer::document(call.format, |out| write(out, &name, &found.0, &found.1, found.2.as_ref())))
 }
 
-/// What the offers of the rule set would reach.
+/// How many customers the offers of the rule set would reach.
 struct Reached {
     reach: Reach,
-    /// The numbers of the offers that `Tried` names, in its order; none for those that would be gone.
+    /// For each offer in `Tried`, in order, its number in the engine; `None` for removed offers.
     ids: Vec<Option<usize>>,
 }
 
 impl Reached {
-    /// Nothing if it takes too long.
+    /// `None` if it takes too long.
     fn of(tried: &Tried, customers: &Customers, stop: impl Fn() -> bool) -> Option<Reached> {
         let (engine, _) = tried.engine.as_ref()?;
         let numbers = engine.offers().iter().enumerate().map(|(id, offer)| (&*offer.name, id));
@@ -84,7 +85,7 @@ fn warnings(tried: &Tried, name: &str, customers: &Customers) -> Warnings {
     analyse(engine, rule_sets, &AnalysisScope { now: clock::now(), filled, about: Some(&[name]) })
 }
 
-/// The words of all rows put together by *or*: a feature that is missing there is missing for everybody.
+/// The words of all rows, combined by *or*. A feature that is missing here is missing for every customer.
 fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
     let words: Vec<usize> = (0..row_words).collect();
     let mut filled = vec![0; row_words];
@@ -99,12 +100,11 @@ fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
 }
 
 fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, reached: Option<&Reached>) {
-    let omitted = usize::from(tried.errors.omitted > 0) + usize::from(warnings.omitted > 0);
-    out.map(5 + omitted + 2 * usize::from(reached.is_some()));
+    out.map();
     out.key("name");
     out.text(name);
     out.key("errors");
-    out.list(tried.errors.iter().count());
+    out.list();
     tried.errors.iter().for_each(|problem| write_problem(out, problem));
     out.end_list();
     if tried.errors.omitted > 0 {
@@ -124,10 +124,10 @@ fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, r
     out.end_map();
 }
 
-/// `warnings`, and `warnings_omitted` if there are more.
+/// Writes `warnings`, and `warnings_omitted` if there are more.
 pub(crate) fn write_warnings(out: &mut dyn Encode, warnings: &Warnings) {
     out.key("warnings");
-    out.list(warnings.iter().count());
+    out.list();
     warnings.iter().for_each(|warning| write_warning(out, warning));
     out.end_list();
     if warnings.omitted > 0 {
@@ -138,17 +138,17 @@ pub(crate) fn write_warnings(out: &mut dyn Encode, warnings: &Warnings) {
 
 fn write_offers(out: &mut dyn Encode, tried: &Tried, reached: Option<&Reached>) {
     out.key("offers");
-    out.list(tried.offers.len());
+    out.list();
     for (nth, (name, change)) in tried.offers.iter().enumerate() {
         let reach = reached.and_then(|reached| Some(reached.reach.offers[reached.ids[nth]?]));
-        out.map(2 + usize::from(reach.is_some()));
+        out.map();
         out.key("name");
         out.text(name);
         out.key("change");
         out.text(change.name());
         if let Some(reach) = reach {
             out.key("reach");
-            out.map(3);
+            out.map();
             out.key("passing");
             out.unsigned(reach.passing);
             out.key("depends_on_request");

@@ -1,4 +1,4 @@
-//! `/v1/customers/{id}`: one customer's features, tags and contacts.
+//! `/v1/customers/{id}`: the features, tags and contacts of one customer.
 
 use hyper::body::Incoming;
 
@@ -27,7 +27,7 @@ use crate::schema::context::Context;
 use crate::schema::value::{Time, Value};
 use crate::schema::vector::FeatureVector;
 
-/// `GET`: what is known.
+/// `GET`: everything that is known of the customer.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     let id = read_id(id)?;
@@ -46,21 +46,21 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
     let tags = tags_of(&live.engine, &row, id.as_str(), now);
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("customer");
         out.text(id.as_str());
         out.key("features");
-        out.map(given.len());
+        out.map();
         for (name, value) in &given {
             out.any_key(name);
             encode::value(out, value);
         }
         out.end_map();
         out.key("tags");
-        out.map(tags.len());
+        out.map();
         for (rule_set, names) in &tags {
             out.any_key(rule_set);
-            out.list(names.len());
+            out.list();
             names.iter().for_each(|name| out.text(name));
             out.end_list();
         }
@@ -71,7 +71,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     }))
 }
 
-/// The tags that hold for the customer, by rule set, as far as they need no request.
+/// The customer's tags by rule set, except those that depend on a request.
 fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Vec<(&'e str, Vec<&'e str>)> {
     let context = Context::default();
     let holding = |set: usize| {
@@ -86,14 +86,14 @@ fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Ve
     sets.filter(|(_, tags)| !tags.is_empty()).collect()
 }
 
-/// Contacts, oldest first, in names.
+/// Writes contacts by name, oldest first.
 fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64]) {
-    out.list(contacts.len());
+    out.list();
     for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
         let place = catalogue.place(contact.place());
         let placement = place.and_then(|place| catalogue.placements.name(place.placement));
         let channel = place.and_then(|place| catalogue.channels.name(place.channel));
-        out.map(5);
+        out.map();
         out.key("offer");
         out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
         out.key("placement");
@@ -109,13 +109,13 @@ fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64])
     out.end_list();
 }
 
-/// `PUT`: these features and no others.
+/// `PUT`: sets these features and clears the others.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     write(call, id, body, Change::Replace).await
 }
 
-/// `PATCH`: these features, the others as they are; `null` clears.
+/// `PATCH`: sets these features and keeps the others; `null` clears one.
 pub(crate) async fn patch(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     write(call, id, body, Change::Merge).await
@@ -144,7 +144,7 @@ async fn write(
     applied(call, Update { customer: id, change: change(fields) }).await
 }
 
-/// `DELETE`: forgets the customer.
+/// `DELETE`: erases the customer. Files keep them until two snapshots are taken.
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     let id = read_id(id)?;
@@ -159,7 +159,7 @@ async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
     let id = update.customer.clone();
     let sequence = call.node.write(vec![update]).await.map_err(Refusal::unavailable)?;
     Ok(answer::document(call.format, |out| {
-        out.map(2);
+        out.map();
         out.key("customer");
         out.text(id.as_str());
         out.key("sequence");
@@ -169,7 +169,7 @@ async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
 }
 
 fn unknown(id: &CustomerId) -> Refusal {
-    Refusal::new(ProblemKind::NotFound, format!("no customer {} is known", quoted(id.as_str())))
+    Refusal::new(ProblemKind::NotFound, format!("there is no customer {}", quoted(id.as_str())))
 }
 
 fn read_id(sent: &str) -> Result<CustomerId, Refusal> {

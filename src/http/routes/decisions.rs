@@ -1,4 +1,4 @@
-//! `/v1/decisions`: the request read against the engine in force, decided, rendered.
+//! `/v1/decisions`: reads the request against the engine in force, decides, and renders.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -28,15 +28,15 @@ use crate::engine::{Engine, PlacementId};
 use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems};
-use crate::node::Live;
 use crate::node::clock;
+use crate::node::live::Live;
 use crate::rules::rule_set::Locale;
 use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::value::Value;
 use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, ContextId};
 
-/// The longest time a decision may be given.
+/// Longest deadline that a request may set, in microseconds.
 const MAX_DEADLINE_US: u64 = 60_000_000;
 
 const FIELDS: [&str; 7] =
@@ -44,13 +44,13 @@ const FIELDS: [&str; 7] =
 const PARAMETERS: [&str; 7] =
     ["customer", "channel", "placement", "count", "locale", "explain", "deadline_us"];
 
-/// Where `placement` is among them; it may come more than once.
+/// Index of `placement` in [`PARAMETERS`]; this one may be given more than once.
 const PLACEMENT: usize = 2;
 
-/// Placements with how many propositions each.
+/// Each placement, with the number of propositions wanted there.
 type Placements = SmallVec<[(PlacementId, usize); 8]>;
 
-/// A decision request, checked.
+/// A decision request without errors.
 struct DecisionRequest<'a> {
     customer: &'a str,
     channel: ChannelId,
@@ -61,7 +61,7 @@ struct DecisionRequest<'a> {
     deadline: Option<Duration>,
 }
 
-/// `POST /v1/decisions`.
+/// `POST /v1/decisions`: the request is the body.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     no_parameters(call)?;
@@ -74,7 +74,7 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     decided(call, begun, |engine| of_document(Cursor::root(&input, None), engine))
 }
 
-/// `GET /v1/decisions`.
+/// `GET /v1/decisions`: the request is the query.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let begun = call.started;
     let mut problems = Problems::new();
@@ -90,8 +90,8 @@ fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Decides with the engine in force. A row that was written after the schema has grown may hold codes that an engine from
-/// before does not know; then the newer one is asked.
+/// Decides with the engine in force. A row that was written after the schema had grown may hold codes that an
+/// earlier engine does not know. In that case the newer engine is used.
 fn decided<'a>(
     call: &Call<'_>,
     begun: Instant,
@@ -102,7 +102,7 @@ fn decided<'a>(
         let asked = asked(&live.engine)?;
         let mut row = Row::new();
         let known = call.node.customers().read(asked.customer, &mut row);
-        // Ends as soon as no change of the schema falls between the two.
+        // Ends as soon as the schema does not change between the two loads.
         if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {
             return Ok(answered(call, &live, asked, known.then_some(&row), begun));
         }
@@ -164,8 +164,8 @@ fn answered(
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
 }
 
-/// Counts what is shown, and the customer among those of the arms that he is in whether or not anything of theirs is shown: who is
-/// counted must not depend on the arm.
+/// Counts what is shown. Also counts the customer in their arms, whether or not an arm's offer is shown: who
+/// is counted must not depend on the arm.
 fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<'_>) {
     let Live { engine, decided, .. } = live;
     decided.count(channel, decision, |proposition| {
@@ -176,7 +176,7 @@ fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<
     }
 }
 
-/// A decision request as far as it was read; what was missing or wrong is among the problems.
+/// What was read of a decision request. Errors and missing fields are among the problems.
 struct Draft<'a> {
     customer: Option<&'a str>,
     channel: Option<ChannelId>,
@@ -274,13 +274,13 @@ fn read_context<'n>(
 ) {
     for (name, at) in at.entries(problems).unwrap_or_default() {
         if problems.omitted > 0 {
-            break; // enough was said, and hints cost time
+            break; // enough problems are listed, and each hint costs time
         }
         let found = engine.schema.find_context(name);
         let Some(id) = found.map_err(|problem| problems.push(at.key_placed(problem))).ok() else { continue };
         let input: &'n InputValue<'n> = &at.input.value;
         if matches!(input, InputValue::Null) {
-            continue; // not given
+            continue; // the same as an absent field
         }
         match engine.schema.context()[usize::from(id.0)].kind.read(input) {
             Ok(value) => context.push((id, value)),
@@ -289,10 +289,10 @@ fn read_context<'n>(
     }
 }
 
-/// The parameters of a `GET`, by name.
+/// The parameters of a `GET`, sorted by name.
 #[derive(Default)]
 struct Sorted<'n> {
-    /// By [`PARAMETERS`].
+    /// In the order of [`PARAMETERS`].
     once: [Option<&'n str>; PARAMETERS.len()],
     placements: SmallVec<[&'n str; 8]>,
     context: SmallVec<[(&'n str, &'n str); 8]>,
@@ -319,7 +319,7 @@ fn sort<'n>(parameters: &'n [(Cow<'n, str>, Cow<'n, str>)], problems: &mut Probl
     sorted
 }
 
-/// Reads the parameters of a `GET`. Problems point to where a `POST` would have the same.
+/// Reads the parameters of a `GET`. Problems point to the field that a `POST` would have.
 fn of_query<'n>(
     parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
     engine: &Engine,
@@ -403,7 +403,7 @@ fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> 
     value
 }
 
-/// The placement of this name, if it is on the channel and not asked for already.
+/// The placement of this name, if it is on the channel and not in `already`.
 fn placement_of(
     name: &str,
     channel: Option<ChannelId>,
@@ -412,7 +412,7 @@ fn placement_of(
 ) -> Result<PlacementId, Problem> {
     let id = engine.placement_on(name, channel)?;
     if already.iter().any(|(earlier, _)| *earlier == id) {
-        return Err(Problem::new(format!("placement `{name}` is asked for twice")));
+        return Err(Problem::new(format!("placement `{name}` is given twice")));
     }
     Ok(id)
 }

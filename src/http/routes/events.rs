@@ -1,5 +1,5 @@
-//! `POST /v1/events`: what happened, one event, a list of them, or one per line. Each is checked by itself: what is wrong
-//! with one is said by its index and takes none of the others with it.
+//! `POST /v1/events`: one event, a list of events, or one event per line. Each event is checked on its own. A
+//! wrong event is reported by its index, and the others are accepted.
 
 use hyper::body::Incoming;
 
@@ -19,29 +19,29 @@ use crate::input::problem::{Problem, Problems};
 use crate::intake::read::EventReader;
 use crate::node::clock;
 
-/// Rejected events that are told at most; the others are counted.
+/// Most rejected events in an answer. Further ones are only counted.
 const MAX_TOLD: usize = 1_000;
 
-/// What is to be written, and what was rejected before.
+/// The events to write, and those rejected while reading.
 #[derive(Default)]
 struct Events {
     updates: Vec<Update>,
-    /// Of each update: which event of the body it is.
+    /// For each update, the index of its event in the body.
     indices: Vec<u32>,
     rejected: Vec<(u32, Problem)>,
     rejected_count: usize,
-    /// Taken, but not counted in a budget that is used up.
+    /// Accepted, but outside a budget that is used up.
     over_budget: Vec<u32>,
     count: usize,
 }
 
-/// Reads, checks, writes.
+/// Reads all events, then writes those that are correct.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::Lines, Media::MessagePack])?;
     let content = call.body(body).await?;
     let mut events = read(call, media, &content.bytes)?;
-    drop(content); // the writer counts what waits from here on
+    drop(content); // from here on the writer counts the waiting updates
     let taken = call.node.take_in(std::mem::take(&mut events.updates)).await.map_err(Refusal::unavailable)?;
     let mut duplicates = 0;
     for (at, fate) in &taken.fates.refused {
@@ -59,28 +59,26 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     Ok(answer::document(call.format, |out| write(out, &events, accepted, duplicates, taken.sequence)))
 }
 
-/// Why the fold did not take an outcome.
+/// Why the fold rejected an outcome.
 const FORGOTTEN: &str =
-    "the token is older than what is remembered of outcomes, so it may have been counted before";
+    "the token is too old: outcomes of its time are no longer remembered, so it may have been counted before";
 
 fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {
     let omitted = events.rejected_count - events.rejected.len();
-    let over_budget = !events.over_budget.is_empty();
-    out.map(4 + usize::from(omitted > 0) + usize::from(over_budget));
+    out.map();
     out.key("accepted");
     out.unsigned(accepted as u64);
     out.key("duplicates");
     out.unsigned(duplicates as u64);
     out.key("rejected");
-    out.list(events.rejected.len());
+    out.list();
     for (index, problem) in &events.rejected {
-        let pointer = !problem.pointer.is_empty();
-        out.map(2 + usize::from(pointer) + usize::from(problem.hint.is_some()));
+        out.map();
         out.key("index");
         out.unsigned(u64::from(*index));
         out.key("detail");
         out.text(&problem.detail);
-        if pointer {
+        if !problem.pointer.is_empty() {
             out.key("pointer");
             out.text(&problem.pointer);
         }
@@ -95,9 +93,9 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
         out.key("omitted");
         out.unsigned(omitted as u64);
     }
-    if over_budget {
+    if !events.over_budget.is_empty() {
         out.key("over_budget");
-        out.list(events.over_budget.len());
+        out.list();
         events.over_budget.iter().for_each(|index| out.unsigned(u64::from(*index)));
         out.end_list();
     }
@@ -164,7 +162,7 @@ impl Events {
     }
 }
 
-/// One problem for all of an event.
+/// All problems of an event as one.
 fn first_of(problems: &Problems) -> Problem {
     let first = problems.iter().next().cloned().unwrap_or_else(|| Problem::new(""));
     Problem { detail: problems.summary(), ..first }

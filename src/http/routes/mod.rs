@@ -1,7 +1,8 @@
-//! Every path and what may be done with it, in one table; one file for each group of handlers.
+//! All paths and methods in one table. Each group of handlers has a file of its own.
 //!
-//! A new route is a row here and its section in `openapi.json`; a test holds the two together. The dispatcher, the
-//! `Allow` header, the bound on the body and the counters of `/metrics` all come from the row.
+//! A new route needs a row here, its handler, and its section in `openapi.json`. A test compares the two. The
+//! dispatcher, the `Allow` header, the bound of the body and the counters of `/metrics` all follow from the
+//! row.
 
 mod audiences;
 mod bulk;
@@ -31,56 +32,56 @@ use super::wire::refusal::{ProblemKind, Refusal};
 use super::wire::room::Size;
 use crate::input::problem::{nearest, quoted};
 
-/// The most parts of a path that are looked at; no route has more than six.
+/// Most parts of a path that are read. No route has more than six.
 const MAX_SEGMENTS: usize = 8;
 
-/// One path.
+/// A path and its methods.
 pub(crate) struct Route {
-    /// As the contract writes it, variable parts in braces.
+    /// The path as in the contract, with variable parts in braces.
     pub(crate) path: &'static str,
-    /// Whether answers come as JSON or MessagePack, as the client asks. Other routes have one form, or choose
+    /// Whether the client may choose JSON or MessagePack for answers. Other routes have one form, or choose
     /// among their own.
     pub(crate) formats: bool,
-    /// What may be done with the path; `HEAD` goes with `GET` and is not listed.
+    /// The methods of the path. `HEAD` goes with `GET` and is not listed.
     pub(crate) methods: &'static [Method],
 }
 
 /// One method of a path.
 pub(crate) struct Method {
     pub(crate) name: &'static str,
-    /// What its body is, and so how large it may be.
+    /// What the body holds, which bounds its size.
     pub(crate) size: Size,
     pub(crate) handler: Handler,
 }
 
 /// How a method is answered.
 pub(crate) enum Handler {
-    /// Needs no node: it answers while the server still starts.
+    /// Needs no node, so it answers while the node is still starting.
     Always(fn(&Worker) -> Result<Answer, Refusal>),
-    /// Answers at once.
+    /// Answers at once, on the thread that read the request.
     Now(for<'c> fn(&Call<'c>) -> Result<Answer, Refusal>),
     /// Waits for a body, the writer or another thread.
     Later(for<'c> fn(&'c Call<'c>, Incoming) -> Pending<'c>),
-    /// `POST /v1/decisions`, which channels call at every login: its future is not boxed.
+    /// `POST /v1/decisions`, which channels call at every login. Its future is not boxed.
     Decide,
 }
 
 type Pending<'c> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'c>>;
 
-/// A path that was found.
-pub(crate) struct Found<'p> {
+/// The route that matches a path.
+pub(crate) struct RouteMatch<'p> {
     pub(crate) route: &'static Route,
-    /// Its place in the table, by which requests are counted.
+    /// Its index in the table, by which requests are counted.
     pub(crate) index: usize,
-    /// The variable parts as they were sent, still percent-encoded.
+    /// The variable parts as sent, still percent-encoded.
     pub(crate) variables: [&'p str; MAX_VARIABLES],
 }
 
 pub(crate) use self::decisions::post as decide;
 pub(crate) use self::operations::starting;
 
-/// The paths that a bank's channels call come first.
-#[rustfmt::skip] // a method a line, so that it reads as the table it is
+/// The table. The paths that a bank's channels call come first.
+#[rustfmt::skip] // one method a line, so that it reads as a table
 pub(crate) static TABLE: [Route; 20] = [
     route("/v1/decisions", true, &[
         method("GET", Size::Nothing, Now(decisions::get)),
@@ -148,27 +149,27 @@ const fn method(name: &'static str, size: Size, handler: Handler) -> Method {
     Method { name, size, handler }
 }
 
-/// The route of a path.
+/// Finds the route of a path.
 ///
 /// # Errors
-/// 404 with the nearest path there is.
-pub(crate) fn find(path: &str) -> Result<Found<'_>, Refusal> {
+/// 404 with the nearest path.
+pub(crate) fn find(path: &str) -> Result<RouteMatch<'_>, Refusal> {
     let segments: SmallVec<[&str; MAX_SEGMENTS]> =
         path.strip_prefix('/').unwrap_or(path).split('/').take(MAX_SEGMENTS).collect();
     let found = TABLE
         .iter()
         .enumerate()
-        .find_map(|(index, route)| Some(Found { route, index, variables: route.variables(&segments)? }));
+        .find_map(|(index, route)| Some(RouteMatch { route, index, variables: route.variables(&segments)? }));
     found.ok_or_else(|| unknown(path))
 }
 
-/// All paths, by their place in the table.
+/// All paths, in the order of the table.
 pub(crate) fn paths() -> Vec<&'static str> {
     TABLE.iter().map(|route| route.path).collect()
 }
 
 impl Route {
-    /// The variable parts of a path, cut at its slashes, if it is this route's.
+    /// The variable parts of a path that is cut at its slashes; `None` if the path is another route's.
     fn variables<'p>(&self, segments: &[&'p str]) -> Option<[&'p str; MAX_VARIABLES]> {
         let (mut variables, mut count) = ([""; MAX_VARIABLES], 0);
         let mut given = segments.iter();
@@ -184,15 +185,15 @@ impl Route {
         given.next().is_none().then_some(variables)
     }
 
-    /// Whether it answers while the server still starts.
+    /// Whether the path answers while the node is still starting.
     pub(crate) fn is_always_there(&self) -> bool {
         self.methods.iter().all(|method| matches!(method.handler, Always(_)))
     }
 
-    /// The method of this name; `HEAD` is answered as `GET`.
+    /// The method of this name. `HEAD` is answered as `GET`.
     ///
     /// # Errors
-    /// 405 with the methods there are.
+    /// 405 with the methods of this path.
     pub(crate) fn method(&self, found: &hyper::Method) -> Result<&'static Method, Refusal> {
         let name = if *found == hyper::Method::HEAD { "GET" } else { found.as_str() };
         self.methods.iter().find(|method| method.name == name).ok_or_else(|| {
@@ -203,11 +204,11 @@ impl Route {
 }
 
 fn unknown(path: &str) -> Refusal {
-    let detail = format!("there is nothing at {}", quoted(path));
+    let detail = format!("there is no path {}", quoted(path));
     let near = nearest(path, TABLE.iter().map(|route| route.path));
     match near {
         Some(path) => Refusal::new(ProblemKind::NotFound, format!("{detail}; did you mean {path}?")),
-        None => Refusal::new(ProblemKind::NotFound, format!("{detail}; /openapi.json lists what there is")),
+        None => Refusal::new(ProblemKind::NotFound, format!("{detail}; /openapi.json lists all paths")),
     }
 }
 

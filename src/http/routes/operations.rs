@@ -1,4 +1,4 @@
-//! What operations ask: alive, ready, metrics, the contract.
+//! Paths for operations: alive, ready, metrics, and the contract.
 
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,31 +16,31 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::{Durability, Recovery, SyncPolicy};
 
-/// The contract as OpenAPI 3.1.
+/// The contract as an OpenAPI 3.1 document.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
-/// What `/readyz` tells of a node.
+/// What `/readyz` reports of a node.
 struct Ready {
     sequence: u64,
     customers: u64,
     takes_writes: bool,
     durability: Durability,
-    /// Seconds since 1970.
+    /// The system clock, in seconds since 1970.
     now_s: u64,
 }
 
-/// `GET /livez`.
+/// `GET /livez`: 200 while the process runs.
 pub(crate) fn livez() -> Answer {
     answer::text("text/plain; charset=utf-8", "alive\n")
 }
 
-/// `GET /openapi.json`.
+/// `GET /openapi.json`: the contract, as it was compiled in.
 pub(crate) fn openapi() -> Answer {
     answer::text("application/json", OPENAPI)
 }
 
-/// `GET /readyz`: 503 while starting and while stopping. A node whose journal failed stays ready, because it goes on
-/// deciding; it says that it takes no writes.
+/// `GET /readyz`: 503 while starting and while stopping. A node with a failed journal stays ready, because it
+/// still decides, and reports that it takes no writes.
 pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     if worker.shared.unready.load(Ordering::Relaxed) {
         return Err(Refusal::new(ProblemKind::Unavailable, "not ready: the server is stopping"));
@@ -60,13 +60,13 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     Ok(answer::document(Format::Json, |out| ready.write(out)))
 }
 
-/// What everything that needs the node says until it is there.
+/// The answer of every path that needs the node, until the node has started.
 pub(crate) fn starting() -> Refusal {
-    let detail = "the node is still starting, try again in a second; /readyz says how far it is";
+    let detail = "the node is still starting; try again in a second, or see its progress at /readyz";
     Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-/// `GET /metrics`.
+/// `GET /metrics`: all metrics, as OpenMetrics text.
 pub(crate) fn metrics(worker: &Worker) -> Result<Answer, Refusal> {
     let open = worker.shared.connections.load(Ordering::Relaxed) as u64;
     let text = worker.shared.metrics.text(open);
@@ -75,10 +75,11 @@ pub(crate) fn metrics(worker: &Worker) -> Result<Answer, Refusal> {
     Ok(answer::with(StatusCode::OK, content_type, Bytes::from(text)))
 }
 
-/// How far a start is. The two numbers are not stored at once, so more may be done than there is.
+/// The progress of a start, in words. The two numbers are not stored at the same time, so `done` may exceed
+/// `total`.
 fn told(BytesRead { done, total }: BytesRead) -> String {
     if total == 0 {
-        return "how much there is to read is not known yet".into();
+        return "the amount to read is not known yet".into();
     }
     let done = done.min(total);
     let percent = u128::from(done) * 100 / u128::from(total);
@@ -89,7 +90,7 @@ impl Ready {
     fn write(&self, out: &mut dyn Encode) {
         let Durability { sync, durable_sequence, snapshots, journal_failure, recovery, .. } =
             &self.durability;
-        out.map(8 + usize::from(!self.takes_writes));
+        out.map();
         out.key("ready");
         out.boolean(true);
         out.key("takes_writes");
@@ -119,7 +120,7 @@ impl Ready {
 
 fn write_recovery(out: &mut dyn Encode, recovery: &Recovery) {
     let Recovery { snapshot_sequence, damaged_snapshots, replayed, cut_bytes, took } = recovery;
-    out.map(5);
+    out.map();
     out.key("snapshot_sequence");
     out.unsigned(*snapshot_sequence);
     out.key("damaged_snapshots");
@@ -133,7 +134,7 @@ fn write_recovery(out: &mut dyn Encode, recovery: &Recovery) {
     out.end_map();
 }
 
-/// As `--sync` is written; a node without a journal has none.
+/// The name as in `--sync`; `memory` for a node without a journal.
 fn sync_name(sync: Option<SyncPolicy>) -> String {
     match sync {
         None => "memory".into(),
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn how_far_a_start_is_is_said_in_bytes_and_percent() {
         for (done, total, expected) in [
-            (0, 0, "how much there is to read is not known yet"),
+            (0, 0, "the amount to read is not known yet"),
             (0, 3, "0 of 3 bytes were read (0 %)"),
             (2, 3, "2 of 3 bytes were read (66 %)"),
             (4, 3, "3 of 3 bytes were read (100 %)"),

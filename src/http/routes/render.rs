@@ -1,4 +1,5 @@
-//! A decision as a document, in one pass; contents were serialized when their rule set was compiled.
+//! Writes a decision as a document in one pass. The contents of treatments were serialized when they were
+//! compiled.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -13,7 +14,7 @@ use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
-/// What there is to say.
+/// Everything that the answer is made of.
 pub(crate) struct Rendered<'d> {
     pub(crate) decision: &'d Decision<'d>,
     pub(crate) customer: &'d str,
@@ -22,15 +23,15 @@ pub(crate) struct Rendered<'d> {
     pub(crate) explain: bool,
     pub(crate) id: DecisionId,
     pub(crate) channel: ChannelId,
-    /// What propositions are signed with.
+    /// Signs the tokens of the propositions.
     pub(crate) keys: &'d SigningKeys,
-    /// When it was decided.
+    /// The time of the decision.
     pub(crate) now: Time,
 }
 
-/// Writes the whole answer.
+/// Writes the whole answer to a decision request.
 pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map(6 + usize::from(rendered.decision.holdout));
+    out.map();
     out.key("decision_id");
     out.text(rendered.id.as_str());
     out.key("customer");
@@ -38,7 +39,7 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.key("known");
     out.boolean(rendered.known);
     out.key("rule_sets");
-    out.map(rendered.engine.versions.len());
+    out.map();
     for (name, version) in &rendered.engine.versions {
         out.any_key(name);
         out.unsigned(u64::from(*version));
@@ -51,7 +52,7 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
         out.boolean(true);
     }
     out.key("placements");
-    out.list(rendered.decision.placements.len());
+    out.list();
     let mut token = String::with_capacity(MAX_TOKEN_BYTES);
     for (nth, shown) in rendered.decision.placements.iter().enumerate() {
         placement(out, shown, nth, rendered, &mut token);
@@ -67,13 +68,13 @@ fn placement(
     rendered: &Rendered<'_>,
     token: &mut String,
 ) {
-    out.map(3 + usize::from(rendered.explain));
+    out.map();
     out.key("id");
     out.text(&shown.placement.name);
     out.key("fallback");
     out.boolean(shown.fallback);
     out.key("propositions");
-    out.list(shown.propositions.len());
+    out.list();
     for each in &shown.propositions {
         token.clear();
         sign(each, shown, nth, rendered, token);
@@ -82,7 +83,7 @@ fn placement(
     out.end_list();
     if rendered.explain {
         out.key("explanations");
-        out.list(shown.explanations.len());
+        out.list();
         for each in &shown.explanations {
             explanation(out, each, rendered.engine);
         }
@@ -91,10 +92,10 @@ fn placement(
     out.end_map();
 }
 
-/// Writes what an outcome of the proposition must bring back.
+/// Signs the token that an outcome of the proposition must bring back.
 fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered<'_>, token: &mut String) {
     let Rendered { engine, id, keys, now, .. } = rendered;
-    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // a placement that is asked is on the channel
+    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // each placement asked for is on the channel
     let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
     let content = Token {
         decided: now.stored_seconds(),
@@ -112,7 +113,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
 }
 
 fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
-    out.map(7 + usize::from(of.reason.is_some()));
+    out.map();
     out.key("offer");
     out.text(&of.offer.name);
     out.key("treatment");
@@ -135,7 +136,7 @@ fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
 }
 
 fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
-    out.map(5 + usize::from(of.rank.is_some()) + usize::from(of.stopped_by.is_some()));
+    out.map();
     out.key("offer");
     out.text(&of.offer.name);
     out.key("rule_set");
@@ -158,18 +159,7 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
 }
 
 fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
-    let opens = of.opens();
-    let given = [
-        of.condition.is_some(),
-        of.line.is_some(),
-        !of.values.is_empty(),
-        !of.lacks.is_empty(),
-        opens.is_some(),
-        of.count.is_some(),
-        of.max.is_some(),
-        of.ends.is_some(),
-    ];
-    out.map(2 + given.into_iter().filter(|given| *given).count());
+    out.map();
     out.key("kind");
     out.text(of.kind.name());
     out.key("name");
@@ -184,7 +174,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     }
     if !of.values.is_empty() {
         out.key("values");
-        out.map(of.values.len());
+        out.map();
         for (read, value) in &of.values {
             match read {
                 Read::Feature(feature) => out.any_key(&feature.name),
@@ -198,7 +188,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
         out.key("lacks");
         lacks(out, &of.lacks, engine);
     }
-    if let Some(opens) = opens {
+    if let Some(opens) = of.opens() {
         out.key("opens");
         out.text(&opens.to_string());
     }
@@ -215,13 +205,13 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
     out.end_map();
 }
 
-/// Alternatives, each a list of terms with what they are and what they would have to be.
+/// Writes the alternatives, each a list of terms with their values and what these would have to be.
 fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
-    out.list(ways.len());
+    out.list();
     for way in ways {
-        out.list(way.len());
+        out.list();
         for lack in way {
-            out.map(3 + usize::from(lack.tag.is_some()));
+            out.map();
             out.key("term");
             out.text(&lack.term(engine));
             out.key("is");
@@ -240,7 +230,7 @@ fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
 }
 
 fn score(out: &mut impl Encode, of: &Score) {
-    out.map(4);
+    out.map();
     out.key("propensity");
     out.number(of.propensity);
     out.key("value");

@@ -1,4 +1,4 @@
-//! `/v1/rule-sets`: versions of rule sets, published, activated, taken back.
+//! `/v1/rule-sets`: publishes, activates, rolls back and retires versions of rule sets.
 
 use std::borrow::Cow;
 
@@ -17,21 +17,21 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems, nearest, quoted};
-use crate::node::{Define, DefineError, Defined};
+use crate::node::define::{Define, DefineError, Defined};
 use crate::schema::MAX_NAME_BYTES;
 use crate::state::definitions::{Definitions, History};
 
-/// `GET /v1/rule-sets`: all of them.
+/// `GET /v1/rule-sets`: a list of all rule sets.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let live = call.node.live();
     let all: Vec<_> = live.definitions.rule_sets().collect();
     Ok(answer::document(call.format, |out| {
-        out.map(1);
+        out.map();
         out.key("rule_sets");
-        out.list(all.len());
+        out.list();
         for (name, history) in &all {
-            out.map(4);
+            out.map();
             out.key("name");
             out.text(name);
             write_active(out, history);
@@ -54,7 +54,7 @@ fn write_active(out: &mut dyn Encode, history: &History) {
     }
 }
 
-/// `GET /v1/rule-sets/{name}`: the active version.
+/// `GET /v1/rule-sets/{name}`: the text of the active version.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
@@ -62,13 +62,13 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     let Some(version) = history.active() else {
-        let detail = format!("no version of rule set `{name}` is active; …/versions lists those there are");
+        let detail = format!("no version of rule set `{name}` is active; GET …/versions lists all");
         return Err(Refusal::new(ProblemKind::NotFound, detail));
     };
     text(call, &name, history, version)
 }
 
-/// `GET /v1/rule-sets/{name}/versions`.
+/// `GET /v1/rule-sets/{name}/versions`: a list of all versions.
 pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
@@ -76,7 +76,7 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
     let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     Ok(answer::document(call.format, |out| {
-        out.map(4);
+        out.map();
         out.key("name");
         out.text(&name);
         write_active(out, history);
@@ -86,9 +86,9 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
             None => out.null(),
         }
         out.key("versions");
-        out.list(history.versions().count());
+        out.list();
         for (version, text) in history.versions() {
-            out.map(3);
+            out.map();
             out.key("version");
             out.unsigned(u64::from(version));
             out.key("active");
@@ -102,7 +102,7 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
     }))
 }
 
-/// `GET /v1/rule-sets/{name}/versions/{version}`.
+/// `GET /v1/rule-sets/{name}/versions/{version}`: the text of this version.
 pub(crate) fn version(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, version] = call.variables;
     let (name, version) = (decode(name)?, number(version)?);
@@ -125,7 +125,7 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
     let answer = match media::text_or_document(&call.parts.headers)? {
         None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(text.as_bytes())),
         Some(format) => answer::document(format, |out| {
-            out.map(3);
+            out.map();
             out.key("name");
             out.text(name);
             out.key("version");
@@ -138,14 +138,14 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
     Ok(answer::varying(answer::tagged(answer, &tag)))
 }
 
-/// 304, without a body.
+/// 304, which has no body.
 pub(crate) fn not_modified() -> Answer {
     let mut answer = Answer::default();
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     answer
 }
 
-/// `PUT /v1/rule-sets/{name}`: a new version.
+/// `PUT /v1/rule-sets/{name}`: publishes a new version.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
@@ -164,7 +164,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     Ok(answer)
 }
 
-/// `POST …/versions/{version}/activate`.
+/// `POST …/versions/{version}/activate`: makes this version the active one.
 pub(crate) async fn activate(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, version] = call.variables;
     let (name, version) = (decode(name)?.into_owned(), number(version)?);
@@ -174,7 +174,7 @@ pub(crate) async fn activate(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(described(call, call.format, &name, &defined, false))
 }
 
-/// `POST …/rollback`.
+/// `POST …/rollback`: makes the previously active version the active one again.
 pub(crate) async fn rollback(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
@@ -184,7 +184,7 @@ pub(crate) async fn rollback(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(described(call, call.format, &name, &defined, false))
 }
 
-/// `DELETE /v1/rule-sets/{name}`.
+/// `DELETE /v1/rule-sets/{name}`: leaves no version active.
 pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
@@ -193,7 +193,7 @@ pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Retire { name: name.clone(), if_active }).await?;
     Ok(answer::document(format, |out| {
-        out.map(3);
+        out.map();
         out.key("name");
         out.text(&name);
         out.key("active");
@@ -204,15 +204,14 @@ pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
     }))
 }
 
-/// Answers about a change are documents, also where the resource itself is a text.
+/// The format of an answer to a change. It is a document, even where the resource itself is a text.
 fn format(call: &Call<'_>) -> Format {
     media::format_or_json(&call.parts.headers)
 }
 
 fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, published: bool) -> Answer {
     let answer = answer::document(format, |out| {
-        let warnings = if published { 1 + usize::from(defined.warnings.omitted > 0) } else { 0 };
-        out.map(5 + warnings);
+        out.map();
         out.key("name");
         out.text(name);
         out.key("version");
@@ -228,7 +227,7 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
         out.unsigned(defined.sequence);
         out.end_map();
     });
-    // The tag guards what is active, so a version that was only published does not change it.
+    // The tag stands for the active version. A version that is only published does not change it.
     let active = if defined.active {
         Some(defined.version)
     } else {
@@ -244,7 +243,7 @@ pub(crate) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, R
     call.node.define(change).await.map_err(|e| refused(call, e))
 }
 
-/// Why nothing was changed, or tried out.
+/// The refusal of a change or a trial.
 pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
     let about = format!("{} {}", call.parts.method, call.parts.uri.path());
     match why {
@@ -283,12 +282,13 @@ fn tag(version: u32) -> String {
     format!("\"{version}\"")
 }
 
-/// The version that must be active for a write to happen; 0 for *none*.
+/// The version that must be active for the change, from `If-Match` and `If-None-Match`; 0 means that none may
+/// be.
 fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
     let headers = &call.parts.headers;
     let active = call.node.live().definitions.history(name).and_then(History::active);
     if let Some(given) = headers.get(IF_NONE_MATCH) {
-        let wrong = "If-None-Match can only be * with a write: no version may be active";
+        let wrong = "If-None-Match can only be * in a write, which means that no version may be active";
         return if given == "*" && call.parts.method == Method::PUT && !headers.contains_key(IF_MATCH) {
             Ok(Some(0))
         } else {
@@ -321,7 +321,7 @@ fn is_tag(text: &str) -> bool {
     text.len() >= 2 && text.starts_with('"') && text.ends_with('"')
 }
 
-/// Whether one of the header's tags is `tag`, or all are meant. Weak tags count, as for `If-None-Match`.
+/// Whether the header holds `tag` or `*`. Weak tags count, as they do for `If-None-Match`.
 pub(crate) fn matches_any(headers: &HeaderMap, name: &str, tag: &str) -> bool {
     tags(headers, name).iter().any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
@@ -331,7 +331,7 @@ pub(crate) fn decode(name: &str) -> Result<Cow<'_, str>, Refusal> {
     if (1..=MAX_NAME_BYTES).contains(&name.len()) {
         return Ok(name);
     }
-    let detail = format!("a rule set's name has 1 to {MAX_NAME_BYTES} bytes, this one has {}", name.len());
+    let detail = format!("a rule set's name has 1 to {MAX_NAME_BYTES} bytes; this one has {}", name.len());
     Err(Refusal::problem(Problem::new(detail)))
 }
 
@@ -349,7 +349,7 @@ fn history_of<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Histor
     })
 }
 
-/// The text of a rule set or schema: YAML or JSON as it is, MessagePack written as JSON.
+/// Reads the text of a rule set or schema: YAML and JSON as they are, MessagePack as JSON.
 pub(crate) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<String, Refusal> {
     let media = media::of_body(&call.parts.headers, &[Media::Yaml, Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
@@ -383,12 +383,12 @@ fn write_input(out: &mut Json<'_>, input: &Input<'_>) {
         InputValue::Float(x) => out.number(*x),
         InputValue::Text(text) => out.text(text),
         InputValue::List(items) => {
-            out.list(items.len());
+            out.list();
             items.iter().for_each(|item| write_input(out, item));
             out.end_list();
         }
         InputValue::Map(entries) => {
-            out.map(entries.len());
+            out.map();
             for (key, value) in entries {
                 out.any_key(&key.text);
                 write_input(out, value);

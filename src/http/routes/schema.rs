@@ -1,4 +1,4 @@
-//! `/v1/schema`: what there is to know about customers, requests and events.
+//! `/v1/schema`: declares what customers, requests and events may hold.
 
 use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
@@ -11,11 +11,11 @@ use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
-use crate::node::Define;
+use crate::node::define::Define;
 use crate::schema::Schema;
 use crate::state::digest::Fnv;
 
-/// `GET`.
+/// `GET`: the text of the schema, or a document about it.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let schema = call.node.live().definitions.schema.clone();
@@ -33,11 +33,11 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 fn write(out: &mut dyn Encode, schema: &Schema) {
     let features = schema.features().iter().map(|f| (&*f.name, f.kind.name(), &*f.description)).collect();
     let context = schema.context().iter().map(|c| (&*c.name, c.kind.name(), &*c.description)).collect();
-    out.map(5);
+    out.map();
     out.key("schema");
     out.text(&schema.name);
     out.key("channels");
-    out.list(schema.channels().words().len());
+    out.list();
     schema.channels().words().iter().for_each(|word| out.text(word));
     out.end_list();
     out.key("features");
@@ -50,9 +50,9 @@ fn write(out: &mut dyn Encode, schema: &Schema) {
 }
 
 fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
-    out.list(declared.len());
+    out.list();
     for (name, kind, description) in declared {
-        out.map(3);
+        out.map();
         out.key("name");
         out.text(name);
         out.key("kind");
@@ -64,8 +64,8 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
     out.end_list();
 }
 
-/// `PUT`: the schema grows. A schema that takes away what another just added is a conflict by itself, so `If-Match`
-/// is only looked at here and not again when the change is made.
+/// `PUT`: grows the schema. `If-Match` is checked here, and not again when the change is made. That is
+/// enough, because a schema that takes away what somebody else just added is a conflict anyway.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let node = call.node;
@@ -75,14 +75,14 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     {
         return Err(Refusal::new(
             ProblemKind::Precondition,
-            format!("the schema is another one by now, its tag is {current}"),
+            format!("the schema has changed; its tag is now {current}"),
         ));
     }
     let text = read_text(call, body).await?;
     let defined = define(call, Define::Schema { text }).await?;
     let schema = node.live().definitions.schema.clone();
     let answer = answer::document(media::format_or_json(&call.parts.headers), |out| {
-        out.map(4);
+        out.map();
         out.key("schema");
         out.text(&schema.name);
         out.key("features");
@@ -96,7 +96,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     Ok(answer::tagged(answer, &tag(&schema)))
 }
 
-/// The text's hash: the same on every node, which is all a tag needs.
+/// The entity tag: a hash of the text, the same on every node.
 fn tag(schema: &Schema) -> String {
     let mut hash = Fnv::new();
     hash.text(&schema.text);

@@ -1,4 +1,4 @@
-//! `/v1/snapshots`: the snapshots that are kept, and one more now.
+//! `/v1/snapshots`: lists the snapshots that are kept, and takes one.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::http::wire::{answer, query};
 use crate::schema::value::Time;
 use crate::storage::durability::{Durability, SnapshotError, SnapshotInfo};
 
-/// `GET`: newest first, and whether the last ones went well.
+/// `GET`: the snapshots, newest first, and whether the last tries succeeded.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let durability = call.node.durability();
     Ok(answer::document(call.format, |out| write_all(out, &durability)))
 }
 
-/// `POST`: takes one. In a task of its own: a client that leaves does not stop a snapshot half way. The task holds its
-/// place to its end, so that clients who come and leave do not pile up work.
+/// `POST`: takes a snapshot. It runs in a task of its own, so a client that leaves does not stop it half way.
+/// The task holds its place to the end, so that such clients cannot pile up work.
 pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let place = Arc::clone(&call.worker.shared.snapshots).try_acquire_owned().map_err(|_| crowded())?;
@@ -40,7 +40,8 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 fn crowded() -> Refusal {
-    let detail = format!("{MAX_SNAPSHOT_REQUESTS} snapshots are asked for already, try again in a second");
+    let detail =
+        format!("{MAX_SNAPSHOT_REQUESTS} requests for a snapshot are waiting already; try again in a second");
     Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
@@ -48,7 +49,7 @@ fn refused(why: SnapshotError) -> Refusal {
     match why {
         SnapshotError::InMemory => Refusal::new(
             ProblemKind::Conflict,
-            "everything lives in memory only and there is nowhere to keep a snapshot: start the server with --data DIR",
+            "this server keeps everything in memory and has no place for a snapshot; start it with --data DIR",
         ),
         SnapshotError::Stopped => Refusal::new(
             ProblemKind::Unavailable,
@@ -56,7 +57,7 @@ fn refused(why: SnapshotError) -> Refusal {
         ),
         SnapshotError::DiskFull(why) => Refusal::new(
             ProblemKind::DiskFull,
-            format!("no snapshot was taken, {why}: nothing else was changed, try again when there is room"),
+            format!("no snapshot was taken, {why}: nothing else was changed; try again when there is room"),
         ),
         SnapshotError::Failed(why) => {
             Refusal::new(ProblemKind::Internal, format!("no snapshot was taken: {why}"))
@@ -65,9 +66,9 @@ fn refused(why: SnapshotError) -> Refusal {
 }
 
 fn write_all(out: &mut dyn Encode, durability: &Durability) {
-    out.map(4);
+    out.map();
     out.key("snapshots");
-    out.list(durability.snapshots.len());
+    out.list();
     durability.snapshots.iter().for_each(|info| write(out, info));
     out.end_list();
     out.key("erasure_pending");
@@ -84,14 +85,14 @@ fn write_all(out: &mut dyn Encode, durability: &Durability) {
 
 fn write(out: &mut dyn Encode, info: &SnapshotInfo) {
     let SnapshotInfo { sequence, customers, bytes, digest, taken_at_s } = *info;
-    out.map(5);
+    out.map();
     out.key("sequence");
     out.unsigned(sequence);
     out.key("customers");
     out.unsigned(customers);
     out.key("bytes");
     out.unsigned(bytes);
-    // Not a number: programs that read JSON numbers as doubles would change it.
+    // A text, because programs that read JSON numbers as doubles would change it.
     out.key("digest");
     out.text(&format!("{digest:016x}"));
     out.key("taken_at");

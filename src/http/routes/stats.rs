@@ -1,4 +1,4 @@
-//! `/v1/stats`: how often offers were decided on, and what came of it.
+//! `/v1/stats`: how often offers were chosen, and with what outcomes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use crate::insight::stats::{
     Dimension, EARLIER, ExperimentSplit, MAX_ROWS, OutcomeFigures, Query, Rate, Stats, StatsRow,
     StatsSources, Tallied, VariantSplit,
 };
-use crate::node::{Live, Node};
+use crate::node::Node;
+use crate::node::live::Live;
 use crate::rules::catalogue::{Catalogue, Names};
 use crate::schema::value::{DAY_SECONDS, Time};
 
 const PARAMETERS: [&str; 7] = ["by", "offer", "placement", "channel", "variant", "from", "to"];
 
-/// `GET /v1/stats`. Joining what was counted takes a while when there is much of it, so it is done off the threads that
-/// decide, one after the other.
+/// `GET /v1/stats`. Joining many counts takes a while, so it runs off the threads that decide, one request at
+/// a time.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = query::known(call.parts.uri.query(), PARAMETERS)?;
     let query = asked(&given, &call.node.live().definitions.catalogue)?;
@@ -42,12 +43,12 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     });
     let document = work.await.map_err(|_| {
         call.worker.counters().panics.add(1);
-        Refusal::new(ProblemKind::Internal, "putting the statistics together failed")
+        Refusal::new(ProblemKind::Internal, "computing the statistics failed")
     })?;
     Ok(answer::with(StatusCode::OK, format.content_type(), document))
 }
 
-/// How the customers decided for were split over the arms of the experiments in force.
+/// How the customers with decisions are split over the arms of the experiments in force.
 fn experiments(live: &Live) -> Vec<ExperimentSplit> {
     let Live { engine, decided, .. } = live;
     let of_one = |arms: &[Arm]| {
@@ -92,8 +93,8 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
     answer::render(format, |out| document.write(out))
 }
 
-/// Placements by channel as far as they were asked for, the busiest first. They know no offers, variants and days, so that what
-/// is asked of these does not narrow them.
+/// The requested placements by channel, busiest first. Their counts know no offer, variant or day, so filters
+/// on these do not narrow them.
 fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     let catalogue = &live.definitions.catalogue;
     let is_asked = |place: &PlaceNumber| {
@@ -108,7 +109,7 @@ fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     places
 }
 
-/// Reads the question.
+/// Reads the parameters; names must be in the catalogue.
 fn asked(given: &[Option<Cow<'_, str>>; 7], catalogue: &Catalogue) -> Result<Query, Refusal> {
     let mut problems = Problems::new();
     let [by, offer, placement, channel, variant, from, to] = given.each_ref().map(Option::as_deref);
@@ -152,7 +153,7 @@ fn dimensions(text: &str, problems: &mut Problems) -> Vec<Dimension> {
     by
 }
 
-/// The number of what is called so; unknown names are told with the nearest one.
+/// The number of this name. An unknown name is reported with the nearest known one.
 fn known<'n, T, N: Iterator<Item = &'n str>>(
     name: &str,
     text: Option<&str>,
@@ -165,14 +166,14 @@ fn known<'n, T, N: Iterator<Item = &'n str>>(
     if found.is_none() {
         let problem = query::problem(name, format!("unknown {name} {}", quoted(text))).nearest(text, all());
         problems.push(match all().next() {
-            None => problem.hint(format!("no rule set that was ever published has a {name}")),
+            None => problem.hint(format!("no published rule set has ever had a {name}")),
             Some(_) => problem,
         });
     }
     found
 }
 
-/// A day as days since 1970.
+/// A day, as days since 1970.
 fn day(name: &str, text: Option<&str>, problems: &mut Problems) -> Option<u32> {
     let text = text?;
     let found: Option<Problem> = match Time::parse(text).filter(|_| text.len() == 10) {
@@ -196,7 +197,7 @@ fn day_text(day: u32) -> String {
     text.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// The answer.
+/// The parts of the answer.
 struct Document<'d> {
     since: Time,
     sequence: u64,
@@ -205,41 +206,41 @@ struct Document<'d> {
     stats: Stats,
     places: Vec<(PlaceNumber, PlaceCounts)>,
     experiments: Vec<ExperimentSplit>,
-    /// Combinations whose decisions are not counted, and outcomes that are not.
+    /// How many combinations have uncounted decisions, and how many outcomes were not counted.
     left_out: (u64, u64),
 }
 
 impl Document<'_> {
     fn write(&self, out: &mut dyn Encode) {
-        out.map(9);
+        out.map();
         out.key("since");
         out.text(&self.since.to_string());
         out.key("sequence");
         out.unsigned(self.sequence);
         out.key("by");
-        out.list(self.query.by.len());
+        out.list();
         self.query.by.iter().for_each(|dimension| out.text(dimension.name()));
         out.end_list();
         out.key("rows");
-        out.list(self.stats.rows.len());
+        out.list();
         self.stats.rows.iter().for_each(|row| self.write_row(out, row));
         out.end_list();
         out.key("omitted");
         out.unsigned(self.stats.omitted as u64);
         out.key("funnel");
-        out.map(count(&self.stats.total));
+        out.map();
         write_figures(out, &self.stats.total);
         out.end_map();
         out.key("places");
-        out.list(self.places.len());
+        out.list();
         self.places.iter().for_each(|(place, asked)| self.write_place(out, *place, asked));
         out.end_list();
         out.key("experiments");
-        out.list(self.experiments.len());
+        out.list();
         self.experiments.iter().for_each(|experiment| write_experiment(out, experiment));
         out.end_list();
         out.key("uncounted");
-        out.map(2);
+        out.map();
         out.key("combinations");
         out.unsigned(self.left_out.0);
         out.key("outcomes");
@@ -250,7 +251,7 @@ impl Document<'_> {
 
     fn write_row(&self, out: &mut dyn Encode, StatsRow { group, figures }: &StatsRow) {
         let catalogue = self.catalogue;
-        out.map(self.query.by.len() + count(figures));
+        out.map();
         let labels = [
             (
                 "offer",
@@ -282,7 +283,7 @@ impl Document<'_> {
         let name = |number: Option<u16>, names: &Names| {
             number.and_then(|number| names.name(number)).unwrap_or_default().to_owned()
         };
-        out.map(6);
+        out.map();
         out.key("placement");
         out.text(&name(at.map(|at| at.placement), &self.catalogue.placements));
         out.key("channel");
@@ -307,12 +308,6 @@ fn rates(figures: &OutcomeFigures) -> [(&'static str, Option<Rate>); 4] {
     ]
 }
 
-/// Entries that [`write_figures`] writes.
-fn count(figures: &OutcomeFigures) -> usize {
-    let decisions = if figures.decisions.is_some() { 2 } else { 0 };
-    decisions + 5 + rates(figures).iter().filter(|(_, rate)| rate.is_some()).count()
-}
-
 fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     if let Some((decisions, fallbacks)) = figures.decisions {
         out.key("decisions");
@@ -334,7 +329,7 @@ fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
     for (key, rate) in rates(figures) {
         let Some(Rate { rate, low, high }) = rate else { continue };
         out.key(key);
-        out.map(3);
+        out.map();
         for (key, number) in [("rate", rate), ("low", low), ("high", high)] {
             out.key(key);
             out.number(number);
@@ -344,13 +339,13 @@ fn write_figures(out: &mut dyn Encode, figures: &OutcomeFigures) {
 }
 
 fn write_experiment(out: &mut dyn Encode, experiment: &ExperimentSplit) {
-    out.map(4);
+    out.map();
     out.key("name");
     out.text(&experiment.name);
     out.key("variants");
-    out.list(experiment.variants.len());
+    out.list();
     for variant in &experiment.variants {
-        out.map(3);
+        out.map();
         out.key("variant");
         out.text(&variant.name);
         out.key("share");

@@ -1,4 +1,4 @@
-//! Accepting connections, and one connection from its first byte to its last.
+//! Accepts connections, and serves each from its first byte to its last.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,16 +20,16 @@ use super::stream::{Pulse, Stream};
 use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::http::call::Worker;
 
-/// BodyRoom for reading bodies; heads have their own, smaller bound.
+/// Room for reading bodies. Heads have a smaller bound of their own.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How long to wait when the system has no more file descriptors; doubled up to the second value.
+/// Wait after the system ran out of file descriptors; each further wait doubles, up to the second value.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 126\r\n\
 retry-after: 1\r\nconnection: close\r\n\r\n\
 {\"type\":\"urn:usher:problem:unavailable\",\"title\":\"Not possible now\",\"status\":503,\"detail\":\"too many connections are open here\"}";
 
-/// Accepts until the server stops.
+/// Accepts connections until the server stops.
 pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
     let http = builder(worker);
     let mut back_off = BACK_OFF.0;
@@ -53,7 +53,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
     }
 }
 
-/// The peer was gone before it was accepted: nothing is wrong here.
+/// Whether the peer had gone before it was accepted, which is no fault here.
 fn is_about_one_connection(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -66,7 +66,7 @@ fn builder(worker: &Worker) -> http1::Builder {
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)
-        // A client that has sent all it has to say still gets its answer.
+        // A client that has closed its sending side still gets its answer.
         .half_close(true);
     http
 }
@@ -77,7 +77,7 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
         worker.counters().rejected_connections.add(1);
         return decline(socket);
     }
-    let _ = socket.set_nodelay(true); // without it answers may only be slower
+    let _ = socket.set_nodelay(true); // a failure only makes answers slower
     let pulse = Arc::new(Pulse::default());
     let io = TokioIo::new(Stream::new(socket, Arc::clone(&pulse), &worker.shared.settings));
     let shared = Arc::new(respond::Connection { worker: worker.clone(), pulse });
@@ -90,15 +90,15 @@ fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
     });
 }
 
-/// Says that there is no room: a courtesy, the connection is closed either way. Not by way of the runtime, which does not
-/// know yet that a new socket can be written.
+/// Tells the client that the server is full, then closes the connection in any case. It writes without the
+/// runtime, which does not know yet that a new socket can be written.
 fn decline(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
         let _ = socket.write(FULL);
     }
 }
 
-/// Polls the connection to its end; once the server stops, the request in flight is its last.
+/// Polls the connection to its end. Once the server stops, the request in flight is its last.
 async fn drive<S>(connection: http1::Connection<TokioIo<Stream>, S>, worker: &Worker)
 where
     S: HttpService<Incoming, Error = Infallible>,
@@ -130,7 +130,7 @@ where
     .await;
 }
 
-/// Counts a connection as long as it lives.
+/// Counts a connection while it exists.
 struct Open(Worker);
 
 impl Open {

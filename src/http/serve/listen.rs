@@ -1,4 +1,4 @@
-//! Binding, the threads, and stopping.
+//! Binds the address, starts the threads, and stops them.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::connection;
 use crate::http::bounds::MAX_SNAPSHOT_REQUESTS;
-use crate::http::call::{Shared, Worker};
+use crate::http::call::{ServerState, Worker};
 use crate::http::metrics::Metrics;
 use crate::http::queue::Queue;
 use crate::http::routes;
@@ -24,30 +24,30 @@ use crate::intake::token::{DEFAULT_LIFE, Tokens};
 use crate::node::startup::Startup;
 use crate::storage::token_keys::TokenKeys;
 
-/// Connections that may wait to be accepted, per listener.
+/// Most connections per listener that may wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// How often a draining thread looks whether its connections are done.
+/// How often a draining thread checks whether its connections have ended.
 const DRAIN_STEP: Duration = Duration::from_millis(5);
-/// Threads that unpack and read large bodies, per listener; more bodies wait for one.
+/// Threads per listener that unpack and read large bodies. Further bodies wait for one.
 const BLOCKING_THREADS: usize = 2;
-/// How long stopping waits for work that no longer has a connection.
+/// How long stopping waits for work whose connection has gone.
 const BLOCKING_GRACE: Duration = Duration::from_millis(500);
 
-/// A running server. Dropping it tells it to stop, without waiting.
+/// A running server. Dropping it tells it to stop, without waiting for it.
 pub struct Server {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Why nothing is served.
+/// Why no server was started.
 #[derive(Debug)]
 pub enum ListenError {
-    /// Another program, or another server of this kind, listens there.
+    /// Another program, or another Usher, listens there.
     InUse(SocketAddr),
-    /// Not loopback, and nobody would have to show a key.
+    /// The address is not loopback, and requests would need no key.
     Anonymous(SocketAddr),
-    /// The system refused.
+    /// The system refused, for the reason given.
     Io(SocketAddr, io::Error),
 }
 
@@ -70,24 +70,24 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl Server {
-    /// Where it listens, the port that was taken for port 0 included.
+    /// The address it listens on. Port 0 has become the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// By which its proposition tokens are signed and checked.
+    /// Signs and checks this server's proposition tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.shared.tokens
     }
 
-    /// Says *not ready*, waits `settings.notice`, refuses connections, lets requests in flight finish for at most
-    /// `settings.drain_timeout`, and returns when all threads have ended.
+    /// Stops in order and returns when all threads have ended. Reports *not ready*, waits `settings.notice`,
+    /// refuses connections, and gives requests in flight `settings.drain_timeout` to finish.
     pub fn stop(mut self) {
         self.shared.unready.store(true, Ordering::Relaxed);
         std::thread::sleep(self.shared.settings.notice);
         stop_now(&self.shared);
         for thread in self.threads.drain(..) {
-            let _ = thread.join(); // a thread that panicked has nothing left to finish
+            let _ = thread.join(); // a thread that panicked has nothing to finish
         }
     }
 }
@@ -98,12 +98,12 @@ impl Drop for Server {
     }
 }
 
-fn stop_now(shared: &Shared) {
+fn stop_now(shared: &ServerState) {
     shared.unready.store(true, Ordering::Relaxed);
     shared.stopping.store(true, Ordering::SeqCst);
     for stop in &shared.stop {
         stop.notify_waiters();
-        stop.notify_one(); // for the accepting task, should it be just about to wait
+        stop.notify_one(); // for an accepting task that is just about to wait
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn serve(
         Some(tokens) => tokens.clone(),
         None => own_tokens().map_err(|e| ListenError::Io(address, e))?,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ServerState {
         metrics: Metrics::new(count, routes::paths(), Arc::clone(&startup)),
         startup,
         settings,
@@ -132,8 +132,8 @@ pub(crate) fn serve(
         connections: AtomicUsize::new(0),
         room: BodyRoom::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
-        audiences: Queue::new("audiences are being counted or rule sets checked"),
-        stats: Queue::new("statistics are being put together"),
+        audiences: Queue::new("audience counts or rule-set checks are running or waiting"),
+        stats: Queue::new("requests for statistics are running or waiting"),
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {
@@ -166,8 +166,8 @@ fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
     runtime.shutdown_timeout(BLOCKING_GRACE);
 }
 
-/// `count` listeners on one address. With `SO_REUSEPORT` the system would let a second server share the port with the
-/// first and take half of its connections; so the address is first bound without it, which fails if anybody listens.
+/// Binds `count` listeners to one address. With `SO_REUSEPORT` the system would let a second server take half
+/// of the connections. So the address is first bound without it, which fails if anybody listens there.
 fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(address),
@@ -189,7 +189,7 @@ fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpLis
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?; // connections of the server before us may still linger
+    socket.set_reuse_address(true)?; // connections of an earlier server may still linger
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -1,4 +1,4 @@
-//! Sockets, threads, connections, and the way of one request to its handler.
+//! Sockets, threads, connections, and the path of a request to its handler.
 
 pub(crate) mod connection;
 pub(crate) mod listen;

@@ -1,4 +1,4 @@
-//! One request: its route, its handler, and what is counted about it.
+//! Answers one request: finds its route, runs the handler, and counts the result.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,19 +18,19 @@ use super::stream::Pulse;
 use crate::http::bounds::MAX_URI_BYTES;
 use crate::http::call::{Call, Worker};
 use crate::http::routes;
-use crate::http::routes::{Found, Handler, TABLE};
+use crate::http::routes::{Handler, RouteMatch, TABLE};
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 
-/// What all requests of a connection share.
+/// What the requests of a connection share.
 pub(crate) struct Connection {
     pub(crate) worker: Worker,
     pub(crate) pulse: Arc<Pulse>,
 }
 
-/// Answers one request, whatever happens.
+/// Answers one request. A refusal and a panic are answers too.
 pub(crate) async fn respond(
     connection: Arc<Connection>,
     request: Request<Incoming>,
@@ -64,9 +64,9 @@ pub(crate) async fn respond(
     Ok(answer)
 }
 
-/// Runs the route's handler. A panic costs this request only.
+/// Runs the route's handler. A panic costs only this request.
 async fn handle(
-    found: &Found<'_>,
+    found: &RouteMatch<'_>,
     worker: &Worker,
     parts: &Parts,
     body: Incoming,
@@ -78,12 +78,12 @@ async fn handle(
     outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
         tracing::error!("the handler of {} panicked; its request was answered 500", parts.uri.path());
-        Err(Refusal::new(ProblemKind::Internal, "this is a fault of the server; it was counted and logged"))
+        Err(Refusal::new(ProblemKind::Internal, "the server had a fault; it was counted and logged"))
     })
 }
 
 async fn dispatch(
-    found: &Found<'_>,
+    found: &RouteMatch<'_>,
     worker: &Worker,
     parts: &Parts,
     body: Incoming,
@@ -92,7 +92,7 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     let node = worker.shared.startup.node();
     let method = match (found.route.method(&parts.method), node) {
-        // Until there is a node, a path that needs one says so, whatever the method.
+        // Without a node, a path that needs one says so, whatever the method.
         (Err(_), None) if !found.route.is_always_there() => return Err(routes::starting()),
         (method, _) => method?,
     };
@@ -109,7 +109,7 @@ async fn dispatch(
     }
 }
 
-/// The future's output; none if it panicked.
+/// The output of the future, or `None` if it panicked.
 async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
@@ -119,13 +119,13 @@ async fn caught<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
-/// RFC 9112: a request of HTTP/1.1 names its host exactly once.
+/// Refuses a request without exactly one `Host` (RFC 9112, section 3.2); HTTP/1.0 may have none.
 fn check_host(parts: &Parts) -> Result<(), Refusal> {
     let given = parts.headers.get_all(HOST).iter().count();
     if given == 1 || (given == 0 && parts.version == Version::HTTP_10) {
         return Ok(());
     }
-    Err(Refusal::new(ProblemKind::Invalid, format!("a request has one Host header, this one has {given}")))
+    Err(Refusal::new(ProblemKind::Invalid, format!("expected one Host header, found {given}")))
 }
 
 #[cfg(test)]

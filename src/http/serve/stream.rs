@@ -1,10 +1,10 @@
-//! A socket with what hyper does not do: answers of pipelined requests leave in one write, a head that has begun must
-//! end in time, a client that does not read is not waited for for ever.
+//! A socket with three things that hyper lacks. Answers to pipelined requests leave in one write. A head that
+//! has begun must end in time. A client that does not read its answers is given up.
 //!
-//! Why not hyper's `pipeline_flush`: it holds back all answers while its read buffer holds any part of a further
-//! request, without a bound. A client that always sends one half of a request too many would never be answered and could
-//! make the buffer as large as it likes. Here answers are held back until hyper wants to read, waits for the handler, or
-//! [`HELD_BYTES`] are there.
+//! hyper's `pipeline_flush` will not do. It holds back all answers while its read buffer holds any part of a
+//! further request, without a bound. A client that always sends one half of a request too many would never
+//! get an answer, and could grow the buffer at will. Here answers are held back only until hyper reads again
+//! or waits for the handler, or until [`HELD_BYTES`] are held.
 
 use std::future::Future;
 use std::io;
@@ -20,21 +20,22 @@ use tokio::time::{Instant, Sleep};
 
 use crate::http::settings::Settings;
 
-/// Bytes of answers held back at most.
+/// Most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
-/// How long a refused body is read and thrown away, so that the client sees the answer and not a reset connection.
+/// How long a refused body is read and dropped, so that the client sees the answer and not a reset
+/// connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// How many bytes of it.
+/// Most bytes of a refused body that are read and dropped.
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// What the service tells the stream.
+/// What the handler of requests tells the stream.
 #[derive(Default)]
 pub(crate) struct Pulse {
-    /// Heads read so far.
+    /// Number of request heads read so far.
     pub(crate) heads: AtomicU32,
-    /// A request is being handled.
+    /// Whether a request is being handled.
     pub(crate) busy: AtomicBool,
-    /// The last request was refused, its body perhaps unread: linger on closing.
+    /// Whether the last request was refused, so that its body may still arrive: linger on closing.
     pub(crate) refused: AtomicBool,
 }
 
@@ -46,19 +47,19 @@ pub(crate) struct Stream {
     written: usize,
     head_timeout: Duration,
     write_timeout: Duration,
-    /// Bytes of a head were read when so many heads were done.
+    /// Set while a head has begun: the number of heads before it.
     begun: Option<u32>,
     head: Deadline,
     write: Deadline,
     linger: Linger,
 }
 
-/// A timer that costs nothing until something has to wait.
+/// A timer that costs nothing until something must wait.
 #[derive(Default)]
 struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
-    /// Starts on the first call, and is ready when `after` has passed since.
+    /// Starts on the first call. Ready once `after` has passed since then.
     fn poll(&mut self, after: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + after)));
         sleep.as_mut().poll(cx)
@@ -91,7 +92,7 @@ impl Stream {
         }
     }
 
-    /// Writes what is held. Fails when the client has taken nothing for `write_timeout`.
+    /// Writes the held bytes. Fails if the client takes nothing for `write_timeout`.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.held.len() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.held[self.written..]) {
@@ -114,7 +115,7 @@ impl Stream {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answers")))
     }
 
-    /// Nothing to read: a head that has begun has until its deadline.
+    /// Called when there is nothing to read. A head that has begun must be complete by its deadline.
     fn poll_head_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.begun != Some(self.pulse.heads.load(Ordering::Relaxed)) {
             self.begun = None;
@@ -125,7 +126,7 @@ impl Stream {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long")))
     }
 
-    /// Reads and throws away what the client still sends.
+    /// Reads and drops what the client still sends.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waste = [0; 16 * 1024];
         while self.linger.bytes < LINGER_BYTES {
@@ -189,7 +190,7 @@ impl AsyncWrite for Stream {
             }
             return Poll::Ready(Ok(length));
         }
-        // Too much to hold, and nothing is held any more: straight to the socket.
+        // Too much to hold, and nothing is held now: write to the socket.
         match Pin::new(&mut stream.socket).poll_write_vectored(cx, slices) {
             Poll::Ready(result) => {
                 stream.write.clear();
@@ -203,8 +204,8 @@ impl AsyncWrite for Stream {
         true
     }
 
-    /// hyper flushes after every answer; only when it then has to wait for a handler must the bytes leave now. If it
-    /// goes on to read, [`poll_read`](AsyncRead::poll_read) writes them.
+    /// hyper flushes after every answer. The bytes must leave only if hyper then waits for a handler. If it
+    /// reads instead, [`poll_read`](AsyncRead::poll_read) writes them.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         if stream.pulse.busy.load(Ordering::Relaxed) { stream.poll_held(cx) } else { Poll::Ready(Ok(())) }

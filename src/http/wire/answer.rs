@@ -1,4 +1,4 @@
-//! Answers: rendered into a buffer that each thread keeps, in one piece.
+//! Answers, each rendered in one piece into a buffer that its thread keeps.
 
 use std::cell::RefCell;
 
@@ -11,20 +11,20 @@ use hyper::{Response, StatusCode};
 use super::encode::{Encode, Json, MessagePack, Out};
 use super::media::Format;
 
-/// What a handler answers with.
+/// A complete answer, as a handler returns it.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// A buffer beyond this is given back after an answer that needed it.
+/// A buffer larger than this is freed after its answer.
 const KEPT_BYTES: usize = 1024 * 1024;
-/// What a thread's buffer starts with: a few dozen usual answers.
+/// First size of a thread's buffer: room for a few dozen usual answers.
 const FIRST_BYTES: usize = 64 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// What `write` writes, in this thread's buffer. The bytes are shared with the answer, not copied; when the answer is
-/// sent, the buffer is used again.
+/// The bytes that `write` writes, in this thread's buffer. The answer shares them without a copy, and the
+/// buffer is used again once the answer is sent.
 pub(crate) fn buffered(write: impl FnOnce(&mut Out)) -> Bytes {
     let mut out = Out(BUFFER.take());
     if out.0.capacity() == 0 {
@@ -38,7 +38,7 @@ pub(crate) fn buffered(write: impl FnOnce(&mut Out)) -> Bytes {
     bytes
 }
 
-/// A document in this format. For answers that are not on the way of every decision: calls go through a table.
+/// A document in this format. Calls go through a table of methods, so decisions do without it.
 pub(crate) fn render(format: Format, write: impl FnOnce(&mut dyn Encode)) -> Bytes {
     buffered(|out| match format {
         Format::Json => write(&mut Json::new(out)),
@@ -46,7 +46,7 @@ pub(crate) fn render(format: Format, write: impl FnOnce(&mut dyn Encode)) -> Byt
     })
 }
 
-/// An answer of any kind.
+/// An answer with any status and content type.
 pub(crate) fn with(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
@@ -59,12 +59,12 @@ pub(crate) fn document(format: Format, write: impl FnOnce(&mut dyn Encode)) -> A
     with(StatusCode::OK, format.content_type(), render(format, write))
 }
 
-/// 200 with a text.
+/// 200 with a text that never changes.
 pub(crate) fn text(content_type: &'static str, text: &'static str) -> Answer {
     with(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()))
 }
 
-/// Adds the entity tag, quotes included.
+/// Adds the entity tag. `tag` includes the quotes.
 pub(crate) fn tagged(mut answer: Answer, tag: &str) -> Answer {
     if let Ok(value) = HeaderValue::from_str(tag) {
         answer.headers_mut().insert(ETAG, value);
@@ -72,7 +72,7 @@ pub(crate) fn tagged(mut answer: Answer, tag: &str) -> Answer {
     answer
 }
 
-/// Says that the form depends on what was asked for, so that no cache gives one form for another.
+/// Declares that the form depends on `Accept`, so that no cache serves one form for the other.
 pub(crate) fn varying(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     answer

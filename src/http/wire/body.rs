@@ -1,4 +1,5 @@
-//! Reading a body: bounded in size, sent and unpacked, in time, and in what all bodies take together.
+//! Reads a body within bounds: its size as sent and unpacked, its time, and the memory of all bodies
+//! together.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use super::room::{BodyRoom, Share, Size};
 use crate::http::bounds::MAX_HEAD_BYTES;
 use crate::input::problem::quoted;
 
-/// A body, and what it takes of the room for all.
-pub(crate) struct Content {
+/// A body, and its share of the memory for all bodies.
+pub(crate) struct ReceivedBody {
     pub(crate) bytes: Bytes,
     pub(crate) share: Share,
 }
 
-/// Bytes unpacked at a time.
+/// How many bytes are unpacked at a time.
 const PIECE_BYTES: usize = 32 * 1024;
 
 #[derive(Clone, Copy)]
@@ -33,8 +34,11 @@ enum Packing {
 /// Reads a whole body.
 ///
 /// # Errors
-/// 413 (before anything is read, if the head says the length), 408, 415 for an unknown encoding, 400 for a body that
-/// ends early or does not unpack, 503 when there is no room for it.
+/// - 413 for a body over `size`, at once if the head gives the length;
+/// - 408 after `timeout`;
+/// - 415 for an unknown encoding;
+/// - 400 for a body that ends early or cannot be decompressed;
+/// - 503 without memory for it.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Incoming,
@@ -42,7 +46,7 @@ pub(crate) async fn read(
     room: &Arc<BodyRoom>,
     started: Instant,
     timeout: Duration,
-) -> Result<Content, Refusal> {
+) -> Result<ReceivedBody, Refusal> {
     let packing = packing(headers)?;
     let said = body.size_hint().exact();
     if said.is_some_and(|said| said > size.limit() as u64) {
@@ -61,9 +65,9 @@ pub(crate) async fn read(
         }
     };
     if let Packing::None = packing {
-        return Ok(Content { bytes: sent, share });
+        return Ok(ReceivedBody { bytes: sent, share });
     }
-    // Off the request thread: decisions of other connections go on meanwhile.
+    // Off the request thread, so that decisions on other connections go on.
     match tokio::task::spawn_blocking(move || unpack(&sent, packing, size, share)).await {
         Ok(content) => content,
         Err(_) => Err(Refusal::new(ProblemKind::Internal, "unpacking the body failed")),
@@ -72,7 +76,7 @@ pub(crate) async fn read(
 
 fn too_large(size: Size) -> Refusal {
     let limit = size.limit();
-    Refusal::new(ProblemKind::TooLarge, format!("a body has at most {limit} bytes here, sent and unpacked"))
+    Refusal::new(ProblemKind::TooLarge, format!("the body may have at most {limit} bytes, compressed or not"))
 }
 
 fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
@@ -92,12 +96,12 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
 fn unknown_packing(found: &str) -> Refusal {
     Refusal::new(
         ProblemKind::MediaType,
-        format!("Content-Encoding {} is not known here; known: gzip, zstd", quoted(found)),
+        format!("unknown Content-Encoding {}; known: gzip, zstd", quoted(found)),
     )
     .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
 }
 
-/// Most bodies come in one piece and are not copied.
+/// Collects the body as sent. Most bodies arrive in one piece and are not copied.
 async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut all = Vec::new();
@@ -111,7 +115,7 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
         }
         let empty = first.is_empty() && all.is_empty();
         if empty && data.len() <= MAX_HEAD_BYTES && body.is_end_stream() {
-            return Ok(data); // lies in the connection's own buffer, which is bounded already
+            return Ok(data); // lies in the connection's own buffer, which has its bound already
         }
         share.grow(data.len())?;
         share.reached(length)?;
@@ -127,27 +131,28 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
     Ok(if all.is_empty() { first } else { all.into() })
 }
 
-fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<Content, Refusal> {
-    let wrong = |e: io::Error| Refusal::new(ProblemKind::Invalid, format!("the body does not unpack: {e}"));
+fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<ReceivedBody, Refusal> {
+    let wrong =
+        |e: io::Error| Refusal::new(ProblemKind::Invalid, format!("the body cannot be decompressed: {e}"));
     match packing {
-        Packing::None => Ok(Content { bytes: Bytes::copy_from_slice(sent), share }),
+        Packing::None => Ok(ReceivedBody { bytes: Bytes::copy_from_slice(sent), share }),
         Packing::Gzip => gather(flate2::read::MultiGzDecoder::new(sent), size, share),
         Packing::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(sent).map_err(wrong)?;
-            // What a frame may ask for to look back: as much as the body may have.
+            // The window that a frame may ask for is bounded like the body.
             reader.window_log_max(size.limit().next_power_of_two().ilog2().max(10)).map_err(wrong)?;
             gather(reader, size, share)
         }
     }
 }
 
-/// Reads to the end, piece by piece, so that the share grows before the memory does.
-fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<Content, Refusal> {
+/// Reads to the end in pieces, so that the share grows before the memory does.
+fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<ReceivedBody, Refusal> {
     let mut bytes = Vec::new();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         match reader.read(&mut piece) {
-            Ok(0) => return Ok(Content { bytes: bytes.into(), share }),
+            Ok(0) => return Ok(ReceivedBody { bytes: bytes.into(), share }),
             Ok(n) if bytes.len() + n > size.limit() => return Err(too_large(size)),
             Ok(n) => {
                 share.grow(n)?;
@@ -156,7 +161,8 @@ fn gather(mut reader: impl Read, size: Size, mut share: Share) -> Result<Content
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => {
-                return Err(Refusal::new(ProblemKind::Invalid, format!("the body does not unpack: {e}")));
+                let detail = format!("the body cannot be decompressed: {e}");
+                return Err(Refusal::new(ProblemKind::Invalid, detail));
             }
         }
     }

@@ -1,12 +1,17 @@
-//! CSV, one row after the other, so that a quote that is never closed costs its own row and not all that
-//! follow. Read as the csv crate does, which also keeps the cells.
+//! Reads CSV row by row. A quote that is never closed costs its own row and not all that follow. All other
+//! rows read as the csv crate reads them; its [`ByteRecord`] keeps the cells.
+//!
+//! `usher load` has a second splitter, in `cli/load/records.rs`, for good reason. This one has the whole body
+//! in memory and cuts cells itself. That one reads a stream of any length and knows other separators than
+//! commas. It hands whole records on to the csv crate, because a chunk of them becomes the next request as it
+//! stands.
 
 use ::csv::ByteRecord;
 
 use crate::http::bounds::{MAX_ROW_BYTES, MAX_ROW_LINES};
 
 /// Reads the rows of a body.
-pub(crate) struct Rows<'b> {
+pub(crate) struct CsvRows<'b> {
     bytes: &'b [u8],
     at: usize,
     /// The line of `at`, from 1.
@@ -15,12 +20,12 @@ pub(crate) struct Rows<'b> {
     cell: Vec<u8>,
 }
 
-/// A row that is none.
+/// Why a row cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The quote opened on this line is never closed, or only after more than a row may have.
+    /// The quote that opens on this line is never closed, or only beyond the bounds of a row.
     Quote(u32),
-    /// Too long, without being in quotes.
+    /// The row is too long, and no quote is open.
     Long,
 }
 
@@ -29,25 +34,25 @@ enum State {
     CellBegins,
     Plain,
     Quoted,
-    /// After a quote within quotes: a second one stands for a quote, anything else ends the quoted part.
+    /// After a quote inside quotes: a second one stands for a quote, anything else ends the quoted part.
     QuoteSeen,
 }
 
-/// Where a quote was opened.
+/// Where a quote opens: byte and line.
 #[derive(Clone, Copy)]
 struct Opened {
     at: usize,
     line: u32,
 }
 
-impl<'b> Rows<'b> {
-    pub(crate) fn new(bytes: &'b [u8]) -> Rows<'b> {
+impl<'b> CsvRows<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> CsvRows<'b> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        Rows { bytes, at: 0, line: 1, cells: ByteRecord::new(), cell: Vec::new() }
+        CsvRows { bytes, at: 0, line: 1, cells: ByteRecord::new(), cell: Vec::new() }
     }
 
-    /// The next row that is not empty and the line it begins on. After a broken one reading goes on with the line
-    /// after the one that broke it.
+    /// The next row that is not empty, with its first line. After a broken row, reading continues with the
+    /// line after the one that broke it.
     pub(crate) fn next(&mut self) -> Option<(u32, Result<&ByteRecord, Broken>)> {
         while let Some(byte @ (b'\r' | b'\n')) = self.bytes.get(self.at) {
             self.line += u32::from(*byte == b'\n');
@@ -80,7 +85,7 @@ impl<'b> Rows<'b> {
                 (State::QuoteSeen, b'"') => self.keep(byte, State::Quoted),
                 (State::Quoted, _) => self.keep(byte, State::Quoted),
                 (_, b',') => self.end_cell(),
-                (_, b'\r' | b'\n') => break, // the next call passes over it
+                (_, b'\r' | b'\n') => break, // the next call skips it
                 (_, _) => self.keep(byte, State::Plain),
             };
             self.line += u32::from(byte == b'\n');
@@ -104,7 +109,7 @@ impl<'b> Rows<'b> {
         State::CellBegins
     }
 
-    /// Goes to the end of the line where the quote was opened, or of this one.
+    /// Moves to the end of the line where the quote opens; without a quote, to the end of this line.
     fn broken(&mut self, quoted: bool, opened: Opened) -> Broken {
         if quoted {
             (self.at, self.line) = (opened.at, opened.line);
@@ -124,7 +129,7 @@ mod tests {
     type Row = Result<Vec<Vec<u8>>, Broken>;
 
     fn read(text: &[u8]) -> Vec<(u32, Row)> {
-        let mut rows = Rows::new(text);
+        let mut rows = CsvRows::new(text);
         let mut all = Vec::new();
         while let Some((line, row)) = rows.next() {
             all.push((line, row.map(|cells| cells.iter().map(<[u8]>::to_vec).collect())));

@@ -1,14 +1,14 @@
-//! Ids of decisions: no lock and nothing shared between threads.
+//! Ids of decisions, made without a lock and without anything shared between threads.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Hexadecimal digits of an id: 128 random bits of the thread, then its count.
+/// Hexadecimal digits of an id: 128 random bits of the thread, then the thread's count.
 const DIGITS: usize = 48;
 
-/// What no other decision has.
+/// An id that no other decision has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DecisionId([u8; DIGITS]);
 
@@ -18,7 +18,7 @@ thread_local! {
 }
 
 impl DecisionId {
-    /// The next one of this thread.
+    /// The next id of this thread.
     pub(crate) fn next() -> DecisionId {
         let mut id = [0; DIGITS];
         PREFIX.with(|prefix| id[..32].copy_from_slice(prefix));
@@ -32,13 +32,13 @@ impl DecisionId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// What a choice that is left to chance is drawn with: whoever has the id can draw again.
+    /// Seed of the decision's random choices. With the id, anyone can repeat them.
     pub(crate) fn seed(&self) -> u64 {
         xxh3_64(&self.0)
     }
 }
 
-/// The standard library's hash keys are the system's own random bits.
+/// 128 random bits. The standard library takes its hash keys from the system's random source.
 fn prefix() -> [u8; 32] {
     let mut digits = [0; 32];
     hex(RandomState::new().hash_one("usher"), &mut digits[..16]);

@@ -1,4 +1,4 @@
-//! What form a body has and what form an answer should have.
+//! The form of a body, and the form that an answer should have.
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -20,7 +20,7 @@ impl Format {
             Format::MessagePack => "application/msgpack",
         }
     }
-    /// MessagePack has no type of its own for problems.
+    /// The type of a refusal. MessagePack has no type of its own for it.
     pub(crate) fn problem_type(self) -> &'static str {
         match self {
             Format::Json => "application/problem+json",
@@ -29,7 +29,7 @@ impl Format {
     }
 }
 
-/// A form that a body can come in.
+/// A form in which a body can arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Media {
     Json,
@@ -39,9 +39,9 @@ pub(crate) enum Media {
     Lines,
 }
 
-/// The type that YAML is answered with.
+/// The content type of YAML in answers.
 pub(crate) const YAML: &str = "application/yaml";
-/// What MessagePack is called; it has one name only since 2023.
+/// The names of MessagePack. The first has been the registered one since 2023.
 const MSGPACK: [&str; 3] = ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"];
 
 const NAMES: [(&str, Media); 11] = [
@@ -58,10 +58,10 @@ const NAMES: [(&str, Media); 11] = [
     ("application/ndjson", Media::Lines),
 ];
 
-/// The form of the body, one of `known`; the first of them if the client does not say.
+/// The form of the body, one of `known`. Without a `Content-Type` it is the first of them.
 ///
 /// # Errors
-/// 415 that names the forms there are.
+/// 415 with the forms that are supported.
 pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Refusal> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(known[0]) };
     let text = value.to_str().unwrap_or("?");
@@ -72,9 +72,9 @@ pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
         let names: Vec<_> =
             NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
         let mut detail =
-            format!("Content-Type {} is not known here; known: {}", quoted(text), names.join(", "));
+            format!("unsupported Content-Type {}; supported here: {}", quoted(text), names.join(", "));
         if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            detail.push_str("; curl sends a form unless told otherwise: -H 'Content-Type: application/json'");
+            detail.push_str("; curl sends a form by default: add -H 'Content-Type: application/json'");
         }
         match HeaderValue::from_str(&names.join(", ")) {
             Ok(value) => Refusal::new(ProblemKind::MediaType, detail).header(ACCEPT, value),
@@ -83,7 +83,7 @@ pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Ref
     })
 }
 
-/// Documents.
+/// The forms of a document, by the names a client may accept.
 const FORMATS: [(&str, Format); 6] = [
     ("application/json", Format::Json),
     (MSGPACK[0], Format::MessagePack),
@@ -93,7 +93,7 @@ const FORMATS: [(&str, Format); 6] = [
     ("text/json", Format::Json),
 ];
 
-/// Texts that were pushed: as they are, or within a document.
+/// The forms of a pushed text: as it is, or inside a document.
 const TEXTS: [(&str, Option<Format>); 8] = [
     (YAML, None),
     ("text/yaml", None),
@@ -105,34 +105,34 @@ const TEXTS: [(&str, Option<Format>); 8] = [
     (MSGPACK[2], Some(Format::MessagePack)),
 ];
 
-/// The form of a text that was pushed: none for the text itself, which is the usual one.
+/// The form of a pushed text: `None` for the text itself, which is the default.
 ///
 /// # Errors
-/// 406 when the client takes none of them.
+/// 406 if the client accepts none of them.
 pub(crate) fn text_or_document(headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
     choose(headers, &TEXTS)
 }
 
-/// The form the client wants; JSON if it does not mind.
+/// The form that the client prefers; JSON without a preference.
 ///
 /// # Errors
-/// 406 when it takes none of them.
+/// 406 if the client accepts none of them.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     choose(headers, &FORMATS)
 }
 
-/// For refusals: they are said in any case.
+/// The form of a refusal. It is sent even if the client accepts no form.
 pub(crate) fn format_or_json(headers: &HeaderMap) -> Format {
     format(headers).unwrap_or(Format::Json)
 }
 
-/// What the client likes best among `offered`, the first of equals; the first if it does not say.
+/// The offer that the client prefers, and the first among equals. Without a preference it is the first offer.
 ///
 /// # Errors
-/// 406 when it takes none of them.
+/// 406 if the client accepts none of them.
 fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
     let given = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?").trim());
-    // An empty one says nothing, as if it were not given.
+    // An empty header means the same as none.
     let text = given.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(",");
     if text.is_empty() {
         return Ok(offered[0].1);
@@ -146,11 +146,12 @@ fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result
     }
     best.map(|(_, what)| what).ok_or_else(|| {
         let names: Vec<_> = offered.iter().map(|(name, _)| *name).collect();
-        Refusal::new(ProblemKind::NotAcceptable, format!("Accept: {text} takes none of {}", names.join(", ")))
+        let names = names.join(", ");
+        Refusal::new(ProblemKind::NotAcceptable, format!("Accept: {text} allows none of {names}"))
     })
 }
 
-/// How much `accept` likes `name`, in thousandths: by the most specific range that covers it.
+/// How much `accept` prefers `name`, in thousandths. The most specific range that covers the name counts.
 fn quality(accept: &str, name: &str) -> u16 {
     let mut best = (0, 0); // specificity, quality
     for range in accept.split(',') {

@@ -1,4 +1,4 @@
-//! The shapes on the wire: what a request's target, headers and body say, and how an answer or a refusal is written.
+//! The shapes on the wire: reads targets, headers and bodies, and writes answers and refusals.
 
 pub(crate) mod answer;
 pub(crate) mod body;

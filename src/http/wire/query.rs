@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use super::refusal::Refusal;
 use crate::input::problem::{Problem, Problems, quoted};
 
-/// Parameters of one query at most.
+/// Most parameters in one query.
 const MAX_PARAMETERS: usize = 256;
 
-/// The parameters of a query in the order given.
-pub(crate) type Parameters<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
+/// The parameters of a query, in order: name and value.
+pub(crate) type QueryParameters<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 ///
 /// # Errors
-/// A `%` without two hexadecimal digits, bytes that are not UTF-8.
+/// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
 pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));
@@ -43,8 +43,8 @@ pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Splits a query into its parameters; `+` is a space, as forms write it.
-pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> Parameters<'q> {
+/// Splits a query into its parameters. `+` is a space, as in forms.
+pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> QueryParameters<'q> {
     let mut found = Vec::new();
     let parts = query.unwrap_or("").split('&').filter(|part| !part.is_empty());
     for (i, part) in parts.enumerate() {
@@ -76,7 +76,7 @@ pub(crate) fn problem(name: &str, detail: impl Into<String>) -> Problem {
     Problem { pointer, ..Problem::new(detail) }
 }
 
-/// The parameters of a query that may hold each of `known` once.
+/// Reads a query in which each of `known` may appear once.
 ///
 /// # Errors
 /// 400 with every unknown, repeated or badly encoded parameter.
@@ -98,18 +98,18 @@ pub(crate) fn known<'q, const N: usize>(
     Ok(problems.or(values)?)
 }
 
-/// A parameter that is not known here.
+/// The problem of a parameter that is not in `known`.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Problem {
     let problem =
         problem(name, format!("unknown parameter {}", quoted(name))).nearest(name, known.iter().copied());
     match problem.hint {
-        None if known.is_empty() => problem.hint("there are no parameters here"),
+        None if known.is_empty() => problem.hint("this path takes no parameters"),
         None => problem.hint(format!("known here: {}", known.join(", "))),
         Some(_) => problem,
     }
 }
 
-/// Reads `true` or `false`; `default` if not given.
+/// Reads `true` or `false`; `default` without a value.
 pub(crate) fn boolean(name: &str, text: Option<&str>, default: bool, problems: &mut Problems) -> bool {
     match text {
         None => default,
@@ -122,7 +122,7 @@ pub(crate) fn boolean(name: &str, text: Option<&str>, default: bool, problems: &
     }
 }
 
-/// Reads a whole number of `min..=max`.
+/// Reads a whole number from `min` to `max`.
 pub(crate) fn integer(name: &str, text: &str, min: u64, max: u64, problems: &mut Problems) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {

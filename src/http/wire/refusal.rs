@@ -1,4 +1,4 @@
-//! A request that is refused: RFC 9457 problem details, with every problem found.
+//! A refused request: RFC 9457 problem details with every problem that was found.
 
 use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
@@ -9,9 +9,9 @@ use super::encode::Encode;
 use super::media::Format;
 use crate::input::problem::{Problem, Problems};
 use crate::insight::analysis::Warning;
-use crate::node::Unavailable;
+use crate::node::unavailable::Unavailable;
 
-/// Why a request is refused; each has its own `type`.
+/// Why a request is refused. Each kind has its own `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProblemKind {
     Invalid,
@@ -32,7 +32,7 @@ pub(crate) enum ProblemKind {
 }
 
 impl ProblemKind {
-    /// Status, last part of the type, title.
+    /// Status, last part of the `type`, and title.
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             ProblemKind::Invalid => (StatusCode::BAD_REQUEST, "invalid", "The request is not valid"),
@@ -68,7 +68,7 @@ impl ProblemKind {
     }
 }
 
-/// What is said instead of an answer. Boxed inside, so that results stay small.
+/// A refusal, written instead of an answer. Boxed inside, so that results stay small.
 #[derive(Debug)]
 pub(crate) struct Refusal(Box<Inner>);
 
@@ -82,7 +82,7 @@ struct Inner {
 }
 
 impl Refusal {
-    /// A refusal of this kind.
+    /// A refusal of this kind, without further problems.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Refusal {
         let headers = Vec::new();
         Refusal(Box::new(Inner {
@@ -94,38 +94,38 @@ impl Refusal {
         }))
     }
 
-    /// Input that is wrong, with all its problems.
+    /// Input with errors, and all of them.
     pub(crate) fn problems(kind: ProblemKind, problems: Problems) -> Refusal {
         let mut refusal = Refusal::new(kind, problems.summary());
         refusal.0.errors = problems;
         refusal
     }
 
-    /// Input with one problem.
+    /// A request with this one error.
     pub(crate) fn problem(problem: Problem) -> Refusal {
         let mut problems = Problems::new();
         problems.push(problem);
         Refusal::problems(ProblemKind::Invalid, problems)
     }
 
-    /// The path is there, the method is not.
+    /// The path exists, but not with this method.
     pub(crate) fn method(found: &Method, known: &[&str]) -> Refusal {
         let mut allow = known.join(", ");
         if known.contains(&"GET") {
             allow.push_str(", HEAD");
         }
-        let refusal = Refusal::new(ProblemKind::Method, format!("{found} is not possible here, {allow} is"));
+        let refusal = Refusal::new(ProblemKind::Method, format!("this path has no {found}; it has {allow}"));
         match HeaderValue::from_str(&allow) {
             Ok(value) => refusal.header(ALLOW, value),
             Err(_) => refusal,
         }
     }
 
-    /// Why the node takes no writes.
+    /// Why the node takes no writes now.
     pub(crate) fn unavailable(why: Unavailable) -> Refusal {
         match why {
             Unavailable::Overloaded => {
-                Refusal::new(ProblemKind::Overloaded, "too many writes are waiting, try again in a second")
+                Refusal::new(ProblemKind::Overloaded, "too many writes are waiting; try again in a second")
                     .header(RETRY_AFTER, HeaderValue::from_static("1"))
             }
             Unavailable::Stopped => Refusal::new(
@@ -134,7 +134,7 @@ impl Refusal {
             ),
             Unavailable::DiskFull => Refusal::new(
                 ProblemKind::DiskFull,
-                "the disk is full: nothing was changed, try again when there is room",
+                "the disk is full: nothing was changed; try again when there is room",
             ),
             Unavailable::Full => {
                 Refusal::new(ProblemKind::Unavailable, "there is no room for more customers")
@@ -148,13 +148,13 @@ impl Refusal {
         self
     }
 
-    /// How many rows of a bulk load were applied before this.
+    /// States how many rows of a bulk load had been applied.
     #[must_use]
     pub(crate) fn applied(mut self, rows: usize) -> Refusal {
         if rows > 0 && self.0.kind == ProblemKind::DiskFull {
             self.0.detail =
-                "the disk is full: the rows after those applied changed nothing, send them again when there \
-                             is room"
+                "the disk is full: the rows after the applied ones changed nothing; send them again when there is \
+                             room"
                     .into();
         }
         self.0.applied = Some(rows);
@@ -165,7 +165,7 @@ impl Refusal {
         self.0.kind == ProblemKind::Overloaded
     }
 
-    /// Whether the body was given up while it may still be coming.
+    /// Whether the body was abandoned while the client may still be sending it.
     pub(crate) fn closes(&self) -> bool {
         matches!(self.0.kind, ProblemKind::TooLarge | ProblemKind::Timeout | ProblemKind::MediaType)
     }
@@ -180,7 +180,7 @@ impl Refusal {
         &self.0.detail
     }
 
-    /// The answer that says so.
+    /// The answer that states this refusal.
     pub(crate) fn answer(self, format: Format, method: &Method) -> Answer {
         let (status, ..) = self.0.kind.parts();
         let closes = self.closes() && *method != Method::HEAD;
@@ -198,8 +198,7 @@ impl Refusal {
     fn write(&self, out: &mut dyn Encode) {
         let Inner { kind, detail, errors, applied, .. } = &*self.0;
         let (status, name, title) = kind.parts();
-        let omitted = errors.omitted > 0;
-        out.map(4 + usize::from(!errors.is_empty()) + usize::from(omitted) + usize::from(applied.is_some()));
+        out.map();
         out.key("type");
         out.text(&format!("urn:usher:problem:{name}"));
         out.key("title");
@@ -210,13 +209,13 @@ impl Refusal {
         out.text(detail);
         if !errors.is_empty() {
             out.key("errors");
-            out.list(errors.iter().count());
+            out.list();
             for problem in errors {
                 write_problem(out, problem);
             }
             out.end_list();
         }
-        if omitted {
+        if errors.omitted > 0 {
             out.key("errors_omitted");
             out.unsigned(errors.omitted as u64);
         }
@@ -234,23 +233,19 @@ impl From<Problems> for Refusal {
     }
 }
 
-/// A problem as a document.
+/// Writes a problem as a document.
 pub(crate) fn write_problem(out: &mut dyn Encode, problem: &Problem) {
     write_entry(out, None, problem);
 }
 
-/// A warning: a problem that says of what kind it is.
+/// Writes a warning: a problem with its kind.
 pub(crate) fn write_warning(out: &mut dyn Encode, warning: &Warning) {
     write_entry(out, Some(warning.kind.name()), &warning.problem);
 }
 
 fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     let place = problem.place.filter(|place| place.line > 0);
-    let source = problem.source.as_ref();
-    let length = place.map(|place| place.length).filter(|length| *length > 0);
-    let optional =
-        [source.is_some(), place.is_some(), place.is_some(), length.is_some(), problem.hint.is_some()];
-    out.map(2 + usize::from(kind.is_some()) + optional.into_iter().filter(|given| *given).count());
+    out.map();
     if let Some(kind) = kind {
         out.key("kind");
         out.text(kind);
@@ -259,7 +254,7 @@ fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     out.text(&problem.detail);
     out.key("pointer");
     out.text(&problem.pointer);
-    if let Some(source) = source {
+    if let Some(source) = &problem.source {
         out.key("source");
         out.text(&source.name);
     }
@@ -268,10 +263,10 @@ fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
         out.unsigned(u64::from(place.line));
         out.key("column");
         out.unsigned(u64::from(place.column));
-    }
-    if let Some(length) = length {
-        out.key("length");
-        out.unsigned(u64::from(length));
+        if place.length > 0 {
+            out.key("length");
+            out.unsigned(u64::from(place.length));
+        }
     }
     if let Some(hint) = &problem.hint {
         out.key("hint");

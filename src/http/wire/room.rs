@@ -1,4 +1,4 @@
-//! What all bodies share: the memory they may take together, and the places for large ones.
+//! The room that all bodies share: memory, and places for large ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,13 +12,13 @@ use crate::http::bounds::{
     MAX_EVENT_BYTES, MAX_LARGE_BODIES,
 };
 
-/// Memory is taken in steps of so many bytes, so that many small needs are few operations on what all threads share.
+/// Memory is taken in steps of this many bytes, so that threads rarely touch the shared counter.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// What a body is for, and so how large it may be.
+/// The purpose of a body, which bounds its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// There is no body to read.
+    /// The method has no body, and none is read.
     Nothing,
     Decision,
     Customer,
@@ -28,7 +28,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// Bytes at most, sent and unpacked.
+    /// Most bytes of the body, compressed or not.
     pub(crate) fn limit(self) -> usize {
         match self {
             Size::Nothing => 0,
@@ -41,10 +41,10 @@ impl Size {
     }
 }
 
-/// The room there is for bodies.
+/// The room for all bodies of a server.
 pub(crate) struct BodyRoom {
     free: AtomicUsize,
-    /// Apart from each other, so that bulk loads never keep a rule set from being pushed.
+    /// Counted apart, so that bulk loads never keep a rule set from being pushed.
     bulk: Arc<Semaphore>,
     definitions: Arc<Semaphore>,
 }
@@ -65,7 +65,7 @@ impl BodyRoom {
     }
 }
 
-/// What one body takes of the room; given back on drop.
+/// One body's share of the room, given back on drop.
 pub(crate) struct Share {
     room: Arc<BodyRoom>,
     size: Size,
@@ -79,14 +79,14 @@ impl Share {
         Share { room: Arc::clone(room), size, used: 0, taken: 0, place: None }
     }
 
-    /// Takes the memory for so many bytes more: of the body, or of what is made of it.
+    /// Takes memory for `bytes` more, of the body or of what is made from it.
     ///
     /// # Errors
-    /// 503 when there is none.
+    /// 503 without memory.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.used += bytes;
         if self.used > self.taken {
-            // A body below one step takes just what it needs.
+            // A body below one step takes exactly what it needs.
             let step = if self.taken == 0 && self.used < STEP_BYTES { 1 } else { STEP_BYTES };
             let more = (self.used - self.taken).next_multiple_of(step);
             if !self.room.take(more) {
@@ -97,11 +97,11 @@ impl Share {
         Ok(())
     }
 
-    /// Takes a place among the large bodies, once the body has `length` bytes. Not before: a client that only
-    /// says that it will send much holds nothing.
+    /// Takes a place among the large bodies once `length` bytes have arrived. Not earlier: a client that only
+    /// announces a large body holds nothing.
     ///
     /// # Errors
-    /// 503 when there is none.
+    /// 503 without a free place.
     pub(crate) fn reached(&mut self, length: usize) -> Result<(), Refusal> {
         let places = match self.size {
             Size::Bulk | Size::Events => &self.room.bulk,
@@ -123,7 +123,7 @@ impl Drop for Share {
 }
 
 fn crowded(why: &str) -> Refusal {
-    Refusal::new(ProblemKind::Overloaded, format!("{why}, try again in a second"))
+    Refusal::new(ProblemKind::Overloaded, format!("{why}; try again in a second"))
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 

@@ -223,7 +223,7 @@ mod tests {
         let hashes: Vec<u64> = all.map(mixed).collect();
         let mut kept = RememberedIds::default();
         for hashes in hashes.chunks(CHUNK_HASHES) {
-            kept.restore(Chunk { day: 0, newest: 100, hashes: Arc::new(hashes.to_vec()) }).unwrap();
+            kept.restore(HashChunk { day: 0, newest: 100, hashes: Arc::new(hashes.to_vec()) }).unwrap();
         }
         Remembered::new(kept)
     }

@@ -1,0 +1,146 @@
+//! Changes of definitions as callers ask for them, and what comes back.
+
+use std::sync::Arc;
+
+use super::unavailable::Unavailable;
+use crate::engine::Engine;
+use crate::input::problem::Problems;
+use crate::insight::analysis::Warnings;
+use crate::rules::rule_set::RuleSet;
+
+/// A requested change of definitions.
+#[derive(Debug)]
+pub enum Define {
+    /// Replaces the schema by this text, which may only add to it.
+    Schema {
+        /// The whole schema, as YAML.
+        text: String,
+    },
+    /// Publishes a new version of a rule set.
+    Publish {
+        /// Name of the rule set.
+        name: String,
+        /// The whole rule set, as YAML or JSON.
+        text: String,
+        /// Whether the new version decides from now on.
+        activate: bool,
+        /// If given, the change is refused unless this version is active (0: unless none is).
+        if_active: Option<u32>,
+    },
+    /// Makes a published version the active one.
+    Activate {
+        /// Name of the rule set.
+        name: String,
+        /// Number of the version to activate.
+        version: u32,
+        /// If given, the change is refused unless this version is active (0: unless none is).
+        if_active: Option<u32>,
+    },
+    /// Makes the previously active version the active one again.
+    Rollback {
+        /// Name of the rule set.
+        name: String,
+        /// If given, the change is refused unless this version is active (0: unless none is).
+        if_active: Option<u32>,
+    },
+    /// Leaves the rule set without an active version.
+    Retire {
+        /// Name of the rule set.
+        name: String,
+        /// If given, the change is refused unless this version is active (0: unless none is).
+        if_active: Option<u32>,
+    },
+    /// Applies a whole bundle at once: its schema and rule sets are compiled together. The schema always
+    /// takes effect.
+    Bundle {
+        /// The whole schema, as YAML.
+        schema: String,
+        /// File name and text of each rule set.
+        rule_sets: Vec<(String, String)>,
+        /// Whether the rule sets decide from now on. If not, they are only compiled as if they did.
+        activate: bool,
+    },
+}
+
+/// The result of a change that succeeded.
+#[derive(Debug, Clone)]
+pub struct Defined {
+    /// Sequence of the change's record; of its last record, if there are several.
+    pub sequence: u64,
+    /// The version that was published or activated; 0 for a schema, a bundle or a retirement.
+    pub version: u32,
+    /// Whether that version is the active one now.
+    pub active: bool,
+    /// Time that parsing and compiling took, in microseconds.
+    pub compiled_in_us: u64,
+    /// For a bundle: all its rule sets, including those that did not change.
+    pub rule_sets: Vec<RuleSetVersion>,
+    /// Findings in the rule sets of this change that are allowed but look like mistakes.
+    pub warnings: Warnings,
+}
+
+/// The result of a trial: the rule set was compiled with the active ones, and nothing was changed.
+#[derive(Debug)]
+pub struct Tried {
+    /// Errors in the rule set itself, and conflicts with the others.
+    pub errors: Problems,
+    /// Without errors: the resulting engine, and the rule sets it was compiled from.
+    pub engine: Option<(Engine, Vec<Arc<RuleSet>>)>,
+    /// Each offer's name, and how it differs from the active version.
+    pub offers: Vec<(String, OfferChange)>,
+    /// Time that parsing and compiling took, in microseconds.
+    pub compiled_in_us: u64,
+}
+
+/// How an offer changes when a version replaces the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferChange {
+    /// Only the new version has it.
+    Added,
+    /// Both versions have it, with different text.
+    Changed,
+    /// Both versions say the same of it; the tags it uses may have changed.
+    Unchanged,
+    /// Only the active version has it.
+    Removed,
+}
+
+impl OfferChange {
+    /// The name in answers, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            OfferChange::Added => "added",
+            OfferChange::Changed => "changed",
+            OfferChange::Unchanged => "unchanged",
+            OfferChange::Removed => "removed",
+        }
+    }
+}
+
+/// The state of one of a bundle's rule sets after the change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSetVersion {
+    /// Name of the rule set.
+    pub name: String,
+    /// The version whose text is the bundle's.
+    pub version: u32,
+    /// Whether this version is the active one.
+    pub active: bool,
+}
+
+/// Why a change of definitions was refused; nothing was changed.
+#[derive(Debug)]
+pub enum DefineError {
+    /// The text has errors: all that were found.
+    Invalid(Problems),
+    /// The text is correct by itself but conflicts with what is defined already.
+    Conflict(Problems),
+    /// Another version is active than expected: this one, or none.
+    OtherActive(Option<u32>),
+    /// The rule set, the version, or an earlier version does not exist.
+    NotFound(String),
+    /// The compiler panicked; this is the panic's text.
+    Internal(String),
+    /// No change can be taken now; a later try may succeed.
+    Unavailable(Unavailable),
+}

@@ -1,0 +1,14 @@
+//! Why a node takes no write at the moment.
+
+/// Why no write can be taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Too many writes are waiting. Try again shortly.
+    Overloaded,
+    /// The journal failed, or the node is stopping.
+    Stopped,
+    /// The store has no room for more customers.
+    Full,
+    /// The disk is full. Nothing was changed; try again when there is room.
+    DiskFull,
+}
