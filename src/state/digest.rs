@@ -1,13 +1,13 @@
-//! The digest of a state: a number that is the same for the same definitions, customers and ledger. It
-//! does not depend on the machine, or on how they are kept in memory.
+//! The digest of a state: a number that is the same for the same definitions, customers and ledger.
+//!
+//! It does not depend on the machine, or on how they are kept in memory.
 //!
 //! It shows that two states differ by accident. It is no cryptographic hash, and proves nothing against
 //! intent.
 //!
 //! # The value is part of a file format
-//! The end of a snapshot holds the digest of the state in it, and a start compares it (format 2 of
-//! [`snapshot`](crate::storage::snapshot)). So every value here is fixed for as long as that format is
-//! read.
+//! The end of a snapshot holds the digest of the state in it, and a start compares it. So every value
+//! here is fixed for as long as format 2 of [`snapshot`](crate::storage::snapshot) is read.
 //!
 //! What is hashed is spelled out below and depends on no name of a type or field. Some of it is spelled
 //! as Rust once printed these types, and it is hashed with FNV-1a. A new version of the format may use

@@ -35,9 +35,11 @@
 //! cache. So the rows of neighbours lie together.
 
 mod block;
+mod input;
 mod load;
 #[cfg(test)]
 mod tests;
+mod worker;
 mod write;
 
 pub use self::load::{CheckedSnapshot, LoadError, LoadedSnapshot, load, verify};

@@ -214,7 +214,8 @@ mod tests {
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
-    /// As many as there may be, dated 100. By default they are put in place as from a snapshot, which is faster.
+    /// The most hashes there may be, dated 100. By default they are put in place as from a snapshot, which
+    /// is faster.
     fn full() -> Remembered {
         let all = 1..=MAX_REMEMBERED as u64;
         if crate::testing::rounds(false, true) {

@@ -1,18 +1,15 @@
 //! Reading a snapshot. Threads take turns to read the next block; then they check it and take it apart
 //! side by side.
 
-mod input;
-mod worker;
-
 use std::fmt;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use self::input::{SnapshotInput, disk_error};
-use self::worker::BlockWorker;
 use super::VERSION;
 use super::block::{END_BYTES, HEADER_BYTES};
+use super::input::{SnapshotInput, disk_error};
+use super::worker::BlockWorker;
 use crate::customer::id::CustomerId;
 use crate::state::State;
 use crate::state::definitions::Definitions;

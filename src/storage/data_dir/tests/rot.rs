@@ -63,8 +63,8 @@ impl Stretch {
         replay::replay(disk, &self.identity, self.from, *mark, &mut |_, _| Ok(()), &mut |_| {})
     }
 
-    /// Flips every bit of the segment, one at a time, in turn on each of the disks. Returns how many bits it has.
-    /// By default it flips a sample, of other bits in each segment.
+    /// Flips every bit of the segment, one at a time, in turn on each of the disks. Returns how many bits it
+    /// has. By default it flips a sample, of other bits in each segment.
     fn check_flips(&self) -> usize {
         for (disk, mark) in &self.disks {
             assert_eq!(self.replay(&(disk.clone(), *mark)).unwrap().last, *mark);

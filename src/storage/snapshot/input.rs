@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::LoadError;
+use super::VERSION;
+use super::block::{Block, BlockKind, END_BYTES, HEADER_BYTES, PREAMBLE_BYTES, checksum, number, version};
+use super::load::LoadError;
 use super::worker::BlockWorker;
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::state::definitions::{Definitions, History};
@@ -13,10 +15,6 @@ use crate::state::ledger::{Content, MAX_PIECES, Piece};
 use crate::storage::codec;
 use crate::storage::codec::{DecodeError, SnapshotHead};
 use crate::storage::disk::{Disk, File, read_exact_at};
-use crate::storage::snapshot::VERSION;
-use crate::storage::snapshot::block::{
-    Block, BlockKind, END_BYTES, HEADER_BYTES, PREAMBLE_BYTES, checksum, number, version,
-};
 
 /// The file of a snapshot, read from front to end, one block at a time.
 pub(super) struct SnapshotInput {

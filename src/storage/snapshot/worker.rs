@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::LoadError;
+use super::block::{Block, BlockKind, checksum, number};
 use super::input::{SnapshotInput, damaged, room_of};
+use super::load::LoadError;
 use crate::customer::id::CustomerId;
 use crate::state::digest::Digest;
 use crate::state::store;
-use crate::storage::snapshot::block::{Block, BlockKind, checksum, number};
 
 /// What one reading thread needs: its buffers, and how to name the file in errors.
 pub(super) struct BlockWorker<'f> {
