@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let update = Update { customer: CustomerId::new(CUSTOMER)?, change: Change::Merge(codes) };
     node.write(vec![update]).await.map_err(|why| format!("the write was refused: {why:?}"))?;
 
-    // A decision reads the engine once, copies the customer's row, and is then a plain function of its inputs.
+    // A decision reads the engine once, copies the customer's row, and is then a plain function of its
+    // inputs.
     let live = node.live();
     let engine = &live.engine;
     let mut row = Row::new();

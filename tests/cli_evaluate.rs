@@ -26,7 +26,7 @@ fn estimates_are_shown_with_their_intervals() {
         "other policy, IPS               0.933333",
         "other policy, SNIPS             0.933333",
         "weights: mean 1.0000, largest 1.800 (line 2); effective sample size 3 (61.0 %)",
-        "warning: the log is worth 3.7 decisions",
+        "warning: the log is worth only 3.7 decisions",
         "warning: line 2 has 30.0 % of all weight",
     ]);
     let found = json(&evaluate(CSV, &["--json"]).ended(0));

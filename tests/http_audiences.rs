@@ -121,7 +121,7 @@ fn too_many_counts_are_shed_and_decisions_go_on() {
     std::thread::sleep(Duration::from_millis(300));
     let shed = count(&server, &json!({"when": "age > 3"}));
     assert_eq!((shed.status, shed.header("retry-after")), (503, Some("1")), "{}", shed.text());
-    assert!(shed.text().contains("audiences"), "{}", shed.text());
+    assert!(shed.text().contains("audience counts"), "{}", shed.text());
     let decided = server.get("/v1/decisions?customer=c-5&channel=app&placement=home");
     assert_eq!(decided.status, 200);
     drop(waiting);

@@ -1,15 +1,15 @@
-//! Every document in JSON and in MessagePack: both must say the same. MessagePack alone carries lengths, so only a reader
-//! of it notices a wrong one.
+//! Every document in JSON and in MessagePack: both must say the same. MessagePack alone carries lengths, so
+//! only a reader of it notices a wrong one.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use serde::Deserialize;
-use serde_json::Value;
-use support::{Running, SCHEMA, running};
+use serde_json::{Value, json};
+use support::{RULES, Running, SCHEMA, running};
 
 /// Requests for every kind of document, with the expected status. They build on each other.
-const DOCUMENTS: [(&str, &str, &str, u16); 41] = [
+const DOCUMENTS: [(&str, &str, &str, u16); 42] = [
     (
         "PUT",
         "/v1/customers/c-1",
@@ -80,14 +80,18 @@ const DOCUMENTS: [(&str, &str, &str, u16); 41] = [
         "PUT",
         "/v1/bundle",
         r#"{"schema": "schema: x", "rule_sets": [{"file": "a.yaml", "text": "offers: 1"}]}"#,
-        422,
+        409,
     ),
+    ("PUT", "/v1/bundle", BUNDLE, 200),
     ("POST", "/v1/audiences/count", r#"{"when": "age >= 18"}"#, 200),
     ("GET", "/v1/snapshots", "", 200),
     ("POST", "/v1/snapshots", "", 409),
     ("DELETE", "/v1/customers/c-1", "", 200),
     ("DELETE", "/v1/nothing", "", 404),
 ];
+
+/// Stands for the bundle of the schema and the rule set that the server began with.
+const BUNDLE: &str = "{bundle}";
 
 /// A rule set with a warning: one condition never holds.
 const MORE: &str = "\
@@ -118,8 +122,10 @@ fn comparable(mut value: Value) -> Value {
 
 #[test]
 fn every_document_says_the_same_in_both_formats() {
-    let (json, packed) = (running(), running());
+    let (plain, packed) = (running(), running());
+    let bundle = json!({"schema": SCHEMA, "rule_sets": [{"file": "wealth.yaml", "text": RULES}]}).to_string();
     for (method, path, body, status) in DOCUMENTS {
+        let body = if body == BUNDLE { &bundle } else { body };
         let kind = match body.as_bytes().first() {
             None => "",
             Some(b'{' | b'[') => "content-type: application/json\r\n",
@@ -129,7 +135,7 @@ fn every_document_says_the_same_in_both_formats() {
         let ask = |server: &Running, form: &str| {
             server.call(method, path, &format!("{kind}accept: application/{form}\r\n"), body.as_bytes())
         };
-        let (json, packed) = (ask(&json, "json"), ask(&packed, "msgpack"));
+        let (json, packed) = (ask(&plain, "json"), ask(&packed, "msgpack"));
         assert_eq!((json.status, packed.status), (status, status), "{method} {path}: {}", json.text());
         assert_eq!(packed.header("content-type"), Some("application/msgpack"), "{method} {path}");
         let mut rest = packed.body.as_slice();

@@ -38,8 +38,8 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let tried = call.node.try_out(name.clone(), text).await.map_err(|e| refused(call, e))?;
     let (node, about) = (Arc::clone(call.node), name.clone());
     let (done, found) = oneshot::channel();
-    // Off the request thread and the compiler's, because this scans all customers. The analysis parses conditions
-    // again, which is why its thread has a large stack.
+    // Off the request thread and the compiler's, because this scans all customers. The analysis parses
+    // conditions again, which is why its thread has a large stack.
     let work = move || {
         let begun = Instant::now();
         let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
