@@ -1,14 +1,15 @@
-//! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer sees.
+//! Usher decides, per login and in microseconds, which banner and which next-best-offer a bank's customer
+//! sees.
 //!
 //! Sixteen rooms, in the order of the arrows: a file names only rooms above its own.
 //!
-//! A request goes one way: [`http`] parses it, [`decide`] decides it with the [`engine`] and the customer's row in
-//! [`state`], and [`http`] renders the answer. A write goes one way, too: [`intake`] and [`node`] check it, [`storage`]
-//! journals it, [`state`] applies it, and only then is it acknowledged.
+//! A request goes one way: [`http`] parses it, [`decide`] decides it with the [`engine`] and the customer's
+//! row in [`state`], and [`http`] renders the answer. A write goes one way, too: [`intake`] and [`node`]
+//! check it, [`storage`] journals it, [`state`] applies it, and only then is it acknowledged.
 //!
 //! # Invariants
-//! 1. The core, down to [`insight`], does no I/O, reads no clock and draws no random number. Evaluating a condition
-//!    and deciding cannot fail.
+//! 1. The core, down to [`insight`], does no I/O, reads no clock and draws no random number. Evaluating a
+//!    condition and deciding cannot fail.
 //! 2. An engine never changes; a decision uses exactly one.
 //! 3. State is a fold of one ordered sequence of records; one `apply` serves live writes and replay.
 //! 4. A write is acknowledged after it was journalled and applied: the next decision sees it.
@@ -16,7 +17,8 @@
 //! 6. No guard of the customer map leaves [`state::store`].
 //! 7. Every queue, body, cache and loop has a bound with a name.
 //! 8. Only [`http`] knows the shapes on the wire, only [`storage::codec`] those of records and snapshots.
-//! 9. A data directory that was initialised never starts empty. No byte is believed that a checksum does not cover.
+//! 9. A data directory that was initialised never starts empty. No byte is believed that a checksum does not
+//!    cover.
 //!
 //! `tests/tidy.rs` holds the order of the rooms, and what the core may not name.
 

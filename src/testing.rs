@@ -1,4 +1,5 @@
-//! How much tests do: few rounds by default, so that they answer soon, and all of them if `USHER_TESTS` is `long`.
+//! How much tests do: few rounds by default, so that they answer soon, and all of them if `USHER_TESTS` is
+//! `long`.
 //!
 //! Tests in `tests/` include this file by its path, so that there is one switch.
 

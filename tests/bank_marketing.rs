@@ -59,8 +59,9 @@ fn file() -> Option<PathBuf> {
     Some(path)
 }
 
-/// Gives `work` customers with the numbers of their rows (the first is 1), in one part for each thread. By default
-/// it is a sample of the customers; 17 has no divisor in common with the steps by which requests are chosen.
+/// Gives `work` customers with the numbers of their rows (the first is 1), in one part for each thread. By
+/// default it is a sample of the customers; 17 has no divisor in common with the steps by which requests are
+/// chosen.
 fn in_parts<'t>(
     customers: &[Customer<'t>],
     work: impl Fn(&[(usize, Customer<'t>)]) -> Result<Tally, String> + Sync,

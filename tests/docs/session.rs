@@ -15,8 +15,8 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// The real data set that some pages load, and the place to look for it.
 const BANK_CSV: &str = "bank-full.csv";
 
-/// Put before each page: a `curl` that keeps its progress to itself, and fails with a refused request where the
-/// page does not show the answer (`$strict`); how to wait for a server. `$work` is where outputs go.
+/// Put before each page: a `curl` that keeps its progress to itself, and fails with a refused request where
+/// the page does not show the answer (`$strict`); how to wait for a server. `$work` is where outputs go.
 const PRELUDE: &str = r#"
 curl() { command curl --silent --show-error $strict "$@"; }
 within_30_s() { for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; cat "$work/log"; return 1; }
@@ -147,7 +147,8 @@ impl Session<'_> {
         ended
     }
 
-    /// The script: files are written and blocks typed in the order of the page, each with an output file of its own.
+    /// The script: files are written and blocks typed in the order of the page, each with an output file of
+    /// its own.
     fn script(&self) -> String {
         let mut script = PRELUDE.to_owned();
         for (at, block) in self.page.blocks.iter().enumerate() {
@@ -178,7 +179,8 @@ impl Session<'_> {
         text.replace("8080", &self.port.to_string())
     }
 
-    /// A block as it is typed: servers in the background are waited for, what needs data that is not here is left out.
+    /// A block as it is typed: servers in the background are waited for, what needs data that is not here is
+    /// left out.
     fn typed(&self, text: &str) -> String {
         let text = self.with_port(text);
         let mut typed = String::new();
@@ -201,7 +203,8 @@ impl Session<'_> {
         typed + &command
     }
 
-    /// Whether a block stands in a section that needs the data set, where neither this machine nor the page has it.
+    /// Whether a block stands in a section that needs the data set, where neither this machine nor the page
+    /// has it.
     fn is_left_out(&self, block: &Block) -> bool {
         let blocks = &self.page.blocks;
         let needs = |other: &Block| other.section == block.section && other.text.contains(BANK_CSV);

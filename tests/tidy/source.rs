@@ -1,4 +1,5 @@
-//! The crate's files, parsed: which module each is, which lines are its production code, and which paths it names.
+//! The crate's files, parsed: which module each is, which lines are its production code, and which paths it
+//! names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
