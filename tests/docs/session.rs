@@ -76,10 +76,9 @@ fn type_with_data(page: &Page, data: Option<PathBuf>) -> Vec<String> {
     failures
 }
 
-/// Where the data set is, if anywhere: as `tests/bank_marketing.rs` looks for it.
+/// Where the data set is, if the environment names it.
 fn bank_csv() -> Option<PathBuf> {
-    let named = env::var_os("USHER_BANK_CSV").unwrap_or_else(|| "../shared/data/bank-full.csv".into());
-    fs::canonicalize(root().join(named)).ok()
+    fs::canonicalize(root().join(env::var_os("USHER_BANK_CSV")?)).ok()
 }
 
 fn copy(from: &Path, to: &Path) {
