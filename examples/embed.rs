@@ -18,9 +18,16 @@ use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
 
 const CUSTOMER: &str = "c-1";
-const FEATURES: [(&str, &str); 4] =
-    [("age", "41"), ("aum", "600000"), ("risk_tolerance", "steady"), ("consent_marketing", "true")];
+const FEATURES: [(&str, &str); 6] = [
+    ("age", "41"),
+    ("aum", "600000"),
+    ("risk_tolerance", "steady"),
+    ("risk_class", "R2"),
+    ("days_since_opening", "2400"),
+    ("consent_marketing", "true"),
+];
 
+#[allow(clippy::print_stdout)] // an example shows its answer
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     // A node holds the engine and the customers. This one keeps everything in memory.
