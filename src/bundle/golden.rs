@@ -1,4 +1,4 @@
-//! Golden decisions: requests with the answers that must come out, kept beside the rule sets they are about.
+//! Golden decisions: requests with the answers that must come out, kept with the rule sets that they test.
 
 pub mod case;
 mod compare;

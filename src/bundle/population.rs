@@ -240,7 +240,7 @@ fn read_recipes(
     Some(recipes)
 }
 
-/// Furthest time in the past, in days: about a century.
+/// The furthest time in the past, in days: about a century.
 const MAX_DAYS_AGO: f64 = 36_500.0;
 
 const WAYS: [&str; 7] = ["between", "log_between", "choose", "each", "days_ago", "chance", "is"];

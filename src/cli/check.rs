@@ -113,7 +113,7 @@ fn schema_summary(schema: &Schema) -> Summary {
     vec![("features", schema.features().len()), ("row_bytes", schema.row_words() * 8)]
 }
 
-/// The file `../schema.yaml` beside a file in `rule-sets/`, if it exists.
+/// For a file in `rule-sets/`, the `schema.yaml` in the folder above, if it exists.
 fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
     let folder = rule_set.parent()?;
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

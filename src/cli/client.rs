@@ -21,9 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// customers.csv`.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_EVERY: Duration = Duration::from_millis(50);
-/// Longest wait for an answer. Compiling thousands of rules or a large bulk load takes seconds, not minutes.
+/// The longest wait for an answer. Compiling thousands of rules or a large bulk load takes seconds, not
+/// minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most bytes of an answer. No server of ours sends more.
+/// The most bytes of an answer. No server of ours sends more.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// The server's address by default; the same as `config::DEFAULT_LISTEN`.

@@ -19,24 +19,24 @@ use crate::storage::durability::SyncPolicy;
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// The settings file that is read if it exists and no other is named.
 pub const DEFAULT_FILE: &str = "usher.toml";
-/// Most threads. A larger number is refused as a typing mistake.
+/// The most threads. A larger number is refused as a typing mistake.
 pub const MAX_THREADS: usize = 1_024;
 /// Default notice when other machines can reach the server. A load balancer may ask for readiness every few
 /// seconds.
 pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
-/// Longest notice. A larger number is refused as a typing mistake.
+/// The longest notice. A larger number is refused as a typing mistake.
 pub const MAX_STOP_NOTICE_SECONDS: u64 = 600;
 
-/// Longest interval between syncs. A larger number is refused as a typing mistake.
+/// The longest interval between syncs. A larger number is refused as a typing mistake.
 pub const MAX_SYNC_INTERVAL_MS: u64 = 60_000;
-/// Longest time between snapshots: a week. It bounds how long files hold erased customers.
+/// The longest time between snapshots: a week. It bounds how long files hold erased customers.
 pub const MAX_SNAPSHOT_EVERY_SECONDS: u64 = 7 * 24 * 3600;
-/// Most MiB that the journal may grow between snapshots, because a start reads all of it.
+/// The most MiB that the journal may grow between snapshots, because a start reads all of it.
 pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
 
-/// Shortest life of a token. Outcomes need time to come back.
+/// The shortest life of a token. Outcomes need time to come back.
 pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
-/// Longest life of a token: 90 days. It bounds how long a key that leaked stays useful.
+/// The longest life of a token: 90 days. It bounds how long a key that leaked stays useful.
 pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The settings as meant: complete, typed and within their bounds.

@@ -1,4 +1,4 @@
-//! `usher demo`: shows the main job in one command. It checks every answer against what it tells.
+//! `usher demo`: shows the main job in one command. It checks every answer against its story.
 
 mod population;
 mod story;

@@ -40,7 +40,7 @@ pub(super) struct Args {
     unchecked: bool,
 }
 
-/// Most bytes in a line. A longer one is answered with an error.
+/// The most bytes in a line. A longer one is answered with an error.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// One line of input: an expression and the values for it.

@@ -13,13 +13,14 @@ use super::load::rows::Format;
 use super::terminal::{Progress, thousands};
 use crate::insight::evaluation::{Estimate, Estimates, Evaluation};
 
-/// Most errors that are shown. Further ones are only counted.
+/// The most errors that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 100;
-/// Smallest effective number of decisions without a warning. A mean of fewer is not normally distributed yet.
+/// The smallest effective number of decisions without a warning. A mean of fewer is not normally distributed
+/// yet.
 const FEW: f64 = 100.0;
-/// Largest share of all weight that one line may have without a warning.
+/// The largest share of all weight that one line may have without a warning.
 const LARGE_SHARE: f64 = 0.05;
-/// Largest distance of the mean weight from 1 without a warning, in standard errors.
+/// The largest distance of the mean weight from 1 without a warning, in standard errors.
 const FAR: f64 = 4.0;
 
 /// Estimate from a log of decisions (CSV or NDJSON, plain, .gz or .zst) what another policy would have earned

@@ -20,9 +20,9 @@ use crate::bundle::import::Mapping;
 use crate::bundle::read_file;
 use crate::schema::Schema;
 
-/// Most errors that are shown. Further ones are only counted.
+/// The most errors that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 100;
-/// Most times that one chunk is sent to an overloaded server.
+/// The most times that one chunk is sent to an overloaded server.
 const MAX_ATTEMPTS: u32 = 10;
 const MAX_WAIT: Duration = Duration::from_secs(30);
 

@@ -117,7 +117,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     }
     let server =
         http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
-    // Before the address is announced: whoever reads it may send a signal at once.
+    // Before the address is announced, because a program that reads it may send a signal at once.
     let stop = StopSignals::watch()?;
     announce(&server);
     // Reading the directory may take a while. Meanwhile `/readyz` reports the progress.

@@ -46,7 +46,7 @@ pub(super) struct Args {
 
 /// A table with names on the left and numbers on the right.
 struct Table {
-    /// Number of columns with names; they are aligned to the left.
+    /// The number of columns with names; they are aligned to the left.
     names: usize,
     lines: Vec<Vec<String>>,
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Time between two updates of a progress line.
+/// The time between two updates of a progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Prints a text as lines. A closed pipe (`usher check … | head`) is no error, so that a server keeps

@@ -25,7 +25,7 @@ pub struct Event {
     /// What computed features take from it: the code of a property's value, or 1 for features that take no
     /// property.
     pub facts: Vec<(FeatureId, u64)>,
-    /// What became of a proposition, if the event tells that.
+    /// What became of a proposition, if the event is an outcome.
     pub outcome: Option<Box<Outcome>>,
 }
 

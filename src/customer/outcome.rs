@@ -23,7 +23,7 @@ pub struct Outcome {
     pub nonce: u64,
     /// When the proposition was decided, in seconds since 1970.
     pub decided: u32,
-    /// What the outcome was worth, in thousandths; 0 if nothing was said.
+    /// What the outcome was worth, in thousandths; 0 if the event does not say.
     pub value: i64,
     /// The budgets that it uses up, at most [`MAX_BUDGETS_PER_OUTCOME`].
     pub budgets: Vec<BudgetUse>,
@@ -41,7 +41,8 @@ pub struct BudgetUse {
     pub day: u32,
     /// How many outcomes the budget allows.
     pub max: u32,
-    /// Whether a customer uses it up only once, however often the same outcome of the same offer comes.
+    /// Whether a customer takes only one place in it, however often they repeat the same outcome of the same
+    /// offer.
     pub once: bool,
 }
 
@@ -56,7 +57,7 @@ pub struct Lesson {
     pub half_life_s: u32,
 }
 
-/// The kinds of outcome. To add one, add its event to [`OUTCOMES`] too.
+/// The kinds of outcome. A new kind needs an event in [`OUTCOMES`]; `CONTRIBUTING.md` lists the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutcomeKind {
     /// The customer saw the offer.

@@ -56,7 +56,7 @@ struct Today {
 /// What a cap or suppression counted when it stopped an offer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reached {
-    /// Index among the engine's checks.
+    /// An index among the engine's checks.
     pub(super) check: u32,
     pub(super) count: u32,
     /// When it would let the offer pass if nothing else happens; `None` if never.

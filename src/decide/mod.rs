@@ -1,8 +1,8 @@
 //! Deciding: a pure function of engine, feature vector, request and time.
 //!
-//! For each placement it finds the offers that may be shown ([`scan`]) and ranks them by priority tier,
-//! score and name. It takes as many as asked for, each at most once and within its group's limit, caps and
-//! budgets. When no offer survives, it shows the fallback.
+//! For each placement, the [index](crate::engine) finds the offers that may be shown. They rank by priority
+//! tier, score and name. The decision takes as many as asked for, each at most once and within its group's
+//! limit, caps and budgets. When no offer survives, it shows the fallback.
 
 mod budgets;
 mod choose;

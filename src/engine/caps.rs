@@ -30,7 +30,7 @@ use std::collections::HashMap;
 /// The most caps and suppressions that one engine may have.
 const MAX_CHECKS: usize = 1_000_000;
 
-/// Numbers engines, so that a thread knows for which of them it has worked out when days begin.
+/// The number of the next engine. By it a thread knows for which engine it has worked out when days begin.
 static ENGINES: AtomicU64 = AtomicU64::new(1);
 
 /// All caps, suppressions and budgets of one engine, found by what they apply to.
@@ -66,7 +66,7 @@ pub(crate) struct Caps {
     pub(super) keep_s: [u32; OutcomeKind::COUNT],
 }
 
-/// What is linked before caps are compiled.
+/// What caps refer to, numbered before they are compiled.
 pub(super) struct Linked<'e> {
     pub(super) schema: &'e Schema,
     pub(super) catalogue: &'e Catalogue,

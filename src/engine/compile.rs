@@ -50,7 +50,7 @@ impl Engine {
     /// their own.
     ///
     /// # Errors
-    /// The same as of [`compile_with`](Engine::compile_with).
+    /// As for [`compile_with`](Engine::compile_with).
     pub fn compile(schema: &Arc<Schema>, rule_sets: &[(Arc<RuleSet>, u32)]) -> Result<Engine, Problems> {
         Engine::compile_with(schema, rule_sets, &Arc::new(Catalogue::new())).map(|(engine, _)| engine)
     }

@@ -85,13 +85,13 @@ struct Placing {
 /// A term in a block: one row for each of its buckets.
 #[derive(Debug)]
 struct Column {
-    /// Index into the placement's terms.
+    /// An index into the placement's terms.
     term: u32,
     /// Where its rows, its row numbers and its stretches begin.
     rows: u32,
     row_numbers: u32,
     stretches: u32,
-    /// Number of its stretches; 0 if every bucket has a row number.
+    /// The number of its stretches; 0 if every bucket has a row number.
     stretch_count: u32,
 }
 
@@ -106,7 +106,7 @@ struct AtomCheck {
     last: u32,
 }
 
-/// What the index consists of, for those who operate Usher.
+/// The size of the index, for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IndexSize {
     /// Different terms that conditions look at.

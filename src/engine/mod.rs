@@ -39,7 +39,7 @@ pub use self::score::Score;
 pub struct Engine {
     /// The schema that it was compiled against.
     pub schema: Arc<Schema>,
-    /// Name and version of every rule set in it, in the order of their names.
+    /// The name and version of every rule set in it, in the order of their names.
     pub versions: Vec<(Arc<str>, u32)>,
     /// The numbers of its names; every name has one.
     pub catalogue: Arc<Catalogue>,
@@ -163,7 +163,7 @@ impl Engine {
         self.index.size()
     }
 
-    /// Number and version of every rule set in it; that of `offer` comes first.
+    /// The number and version of every rule set in it; that of `offer` comes first.
     pub fn versions_for(&self, offer: &Offer) -> impl Iterator<Item = (u16, u32)> {
         let own = self.numbered_versions.get(offer.tags).copied();
         let others = self.numbered_versions.iter().copied();
@@ -191,7 +191,7 @@ impl Engine {
         self.caps.keep_s
     }
 
-    /// The budgets that an outcome of an offer uses up at a time. For an impression with a token, give the
+    /// The budgets that an outcome of an offer at this time uses up. For an impression with a token, give the
     /// time of the decision: then it counts on the day for which its place was held.
     pub fn budget_uses(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[BudgetUse; 2]> {
         let Some(id) = self.offer_id(offer) else { return SmallVec::new() };

@@ -30,13 +30,13 @@ pub struct Offer {
     pub number: OfferNumber,
     /// The rule set that it comes from.
     pub rule_set: Arc<str>,
-    /// Line of the offer in the rule set's text, from 1.
+    /// The line of the offer in the rule set's text, from 1.
     pub line: u32,
     /// Priority tier, 1 (first) to 9.
     pub priority: u8,
     /// What a yes is worth to the bank, at least 0.
     pub value: f64,
-    /// Index into the engine's tags: those of its rule set.
+    /// An index into the engine's tags: those of its rule set.
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
@@ -66,7 +66,7 @@ pub struct Offer {
 #[derive(Debug)]
 pub(crate) struct Guardrail {
     pub(crate) name: Box<str>,
-    /// Index into the engine's tags: those of the guardrail's rule set.
+    /// An index into the engine's tags: those of the guardrail's rule set.
     pub(crate) tags: usize,
     pub(crate) condition: Expression,
     /// The condition in normal form.

@@ -1,4 +1,4 @@
-//! How much work an expression can be at most, as known before it is evaluated. A loop multiplies the work of
+//! The most work that an expression can take, known before it is evaluated. A loop multiplies the work of
 //! what is inside it by how often it may run.
 
 use super::{ASSUMED_TEXT_BYTES, Function, Loop, LoopKind, Node, Variables};
@@ -81,7 +81,7 @@ impl Size {
         Size { weight: self.each, count: inside, each: inside.max(1) }
     }
 
-    /// How many bytes a text of this size has at most.
+    /// The most bytes that a text of this size can have.
     fn bytes(self) -> u64 {
         self.weight.saturating_sub(1).saturating_mul(16)
     }

@@ -115,8 +115,8 @@ impl<'a> Run<'_, 'a> {
         self.built(result)
     }
 
-    // Here and below, a constant list or map is read in place. If threads shared it, all would count in one
-    // cache line.
+    // Here and below, a constant list or map is read in place. A shared reference to it would make all
+    // threads count in one cache line.
     #[inline]
     fn contained(&mut self, [item, list]: &'a [Node; 2]) -> Value<'a> {
         let item = self.value(item);

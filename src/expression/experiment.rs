@@ -21,7 +21,7 @@ pub struct Experiment {
     pub name: Box<str>,
     /// The salt of its customers' slots: its own, or the name of the exclusion group that it is in.
     pub salt: Box<str>,
-    /// Its variants in the order written. Customers whose slot none of them has are in no variant.
+    /// Its variants in the order written. A customer whose slot belongs to none of them is in no variant.
     pub variants: Vec<Variant>,
     /// Its place among the experiments of its rule set, from 0.
     pub(crate) place: usize,
@@ -93,7 +93,7 @@ impl Holdout {
     }
 }
 
-/// A variant of an experiment of the same rule set, for whose customers alone something is meant.
+/// A variant of an experiment of the same rule set. What refers to it is for customers in that variant alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct InVariant {
     pub(crate) experiment: Arc<Experiment>,

@@ -70,7 +70,7 @@ impl Conflict {
     }
 }
 
-/// Finds the faults of conditions, as long as there is work left.
+/// Finds the faults of conditions until the allowed work is used up.
 pub(crate) struct Finder<'f, 's> {
     pub(crate) normaliser: &'f mut Normaliser<'s>,
     pub(crate) schema: &'f Schema,

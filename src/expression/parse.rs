@@ -212,7 +212,7 @@ impl Convert<'_> {
         TermKind::Map(terms)
     }
 
-    /// Where `.field` ends whose dot is at `from`.
+    /// Where the `.field` with its dot at `from` ends.
     fn end_of_name(&self, from: usize, field: &str) -> usize {
         let rest = self.text.get(from..).unwrap_or("");
         rest.find(field)

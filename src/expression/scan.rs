@@ -85,7 +85,7 @@ fn is_in(text: &str, at: usize) -> bool {
     bytes.get(at + 1) == Some(&b'n') && !word(bytes.get(at + 2)) && !(at > 0 && word(bytes.get(at - 1)))
 }
 
-/// Where the text, comment or quoted name ends that begins at `at`; `at` itself if none begins there.
+/// The end of the text, comment or quoted name that begins at `at`; `at` itself if none begins there.
 fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
     let rest = &text.as_bytes()[at..];
     match rest[0] {
@@ -109,7 +109,7 @@ fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
     }
 }
 
-/// Where the text ends whose opening quote is at `at`.
+/// The end of the text with its opening quote at `at`.
 fn behind_text(text: &str, at: usize, quote: u8) -> Result<usize, Flaw> {
     let bytes = text.as_bytes();
     let raw = match word_before(text, at) {

@@ -32,7 +32,8 @@ pub struct Schedule {
     text: Box<str>,
 }
 
-/// Minutes since midnight, without the last. If the end is not after the start, the range goes over midnight.
+/// A range of minutes since midnight, without its end. If the end is not after the start, the range crosses
+/// midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hours {
     start: u16,

@@ -2,42 +2,42 @@
 
 use std::time::Duration;
 
-/// Most bytes in the head of a request. More is answered 431.
+/// The most bytes in the head of a request. More is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Most headers of a request. More is answered 431.
+/// The most headers of a request. More is answered 431.
 pub const MAX_HEADERS: usize = 64;
-/// Most bytes in the target of a request. More is answered 414.
+/// The most bytes in the target of a request. More is answered 414.
 pub const MAX_URI_BYTES: usize = 8 * 1024;
-/// Most bytes in a decision request. Larger bodies are answered 413, here and below.
+/// The most bytes in a decision request. Larger bodies are answered 413, here and below.
 pub const MAX_DECISION_BYTES: usize = 64 * 1024;
-/// Most bytes in the features of one customer.
+/// The most bytes in the features of one customer.
 pub const MAX_CUSTOMER_BYTES: usize = 256 * 1024;
-/// Most bytes of events in one request, compressed or not.
+/// The most bytes of events in one request, compressed or not.
 pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
-/// Most events in one request.
+/// The most events in one request.
 pub const MAX_EVENTS: usize = 10_000;
-/// Most bytes in a rule set, a schema or a bundle, compressed or not.
+/// The most bytes in a rule set, a schema or a bundle, compressed or not.
 pub const MAX_DEFINITION_BYTES: usize = 8 * 1024 * 1024;
-/// Most bytes in one bulk load, compressed or not.
+/// The most bytes in one bulk load, compressed or not.
 pub const MAX_BULK_BYTES: usize = 8 * 1024 * 1024;
-/// Most rows in one bulk load.
+/// The most rows in one bulk load.
 pub const MAX_BULK_ROWS: usize = 200_000;
-/// Most bytes in one row of a bulk load. A longer row is rejected.
+/// The most bytes in one row of a bulk load. A longer row is rejected.
 pub const MAX_ROW_BYTES: usize = MAX_CUSTOMER_BYTES;
-/// Most lines in one CSV row. Beyond them an open quote counts as never closed.
+/// The most lines in one CSV row. Beyond them an open quote counts as never closed.
 pub const MAX_ROW_LINES: usize = 100;
-/// Most memory, in bytes, of all bodies being handled and of the rows read from them. A body beyond it gets
-/// 503.
+/// The most memory, in bytes, of all bodies being handled and of the rows read from them. A body beyond it
+/// gets 503.
 pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
-/// Most large bodies at once, counted apart for bulk loads and for definitions. A body is large once more
+/// The most large bodies at once, counted apart for bulk loads and for definitions. A body is large once more
 /// than [`MAX_CUSTOMER_BYTES`] of it have arrived. One more is answered 503.
 pub const MAX_LARGE_BODIES: usize = 16;
-/// Most requests for a snapshot that may be unanswered at once. One more is answered 503.
+/// The most requests for a snapshot that may be unanswered at once. One more is answered 503.
 pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
-/// Most audiences that are being counted or wait for their turn. One more is answered 503. The same number
-/// bounds requests for statistics, which have turns of their own.
+/// The most audiences that are being counted or wait for their turn. One more is answered 503. The same
+/// number bounds requests for statistics, which have turns of their own.
 pub const MAX_AUDIENCES: usize = 8;
-/// Longest time to count one audience. After that the answer is 503.
+/// The longest time to count one audience. After that the answer is 503.
 pub const MAX_AUDIENCE_TIME: Duration = Duration::from_secs(30);
-/// Most open connections. One more is answered 503 and closed.
+/// The most open connections. One more is answered 503 and closed.
 pub const MAX_CONNECTIONS: usize = 10_000;

@@ -20,7 +20,7 @@ use crate::intake::token::Tokens;
 use crate::node::Node;
 use crate::node::startup::Startup;
 
-/// Most variable parts that a path has.
+/// The most variable parts that a path has.
 pub(crate) const MAX_VARIABLES: usize = 2;
 
 /// What a handler gets, borrowed for one request.

@@ -1,4 +1,5 @@
-//! The HTTP shell: sockets, limits, routes, and the shapes on the wire. Nothing else in the crate knows HTTP.
+//! The HTTP shell: sockets, limits, routes, and the shapes on the wire. Nothing else in the crate serves
+//! HTTP; the commands have a client in `cli/client.rs`.
 //!
 //! Each core has one thread with one runtime and one listener (`SO_REUSEPORT`). The thread that reads a
 //! request also decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all

@@ -8,24 +8,24 @@ use crate::intake::token::Tokens;
 /// The settings of a server. `Settings::default()` suits a server on loopback.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Number of threads, each with its own listener. The default is the number of cores.
+    /// The number of threads, each with its own listener. The default is the number of cores.
     pub threads: usize,
     /// Whether to serve an address other than loopback, although requests need no key.
     pub allow_anonymous: bool,
     /// Signs and checks proposition tokens. `None`: a random key that is lost when the server stops.
     pub tokens: Option<Tokens>,
-    /// Most connections that may be open at once.
+    /// The most connections that may be open at once.
     pub max_connections: usize,
-    /// Time from the first byte of a request's head to its last.
+    /// The time from the first byte of a request's head to its last.
     pub head_timeout: Duration,
-    /// Time from one answer (or the start of the connection) to the end of the next head. hyper's
+    /// The time from one answer (or the start of the connection) to the end of the next head. hyper's
     /// `header_read_timeout` starts when hyper begins to wait for a head, so it covers the idle time too. The
     /// default is longer than the 60 seconds of usual load balancers, so that they close idle connections
     /// before this server does.
     pub idle_timeout: Duration,
-    /// Time from a request's head to the end of its body. After that the answer is 408.
+    /// The time from a request's head to the end of its body. After that the answer is 408.
     pub body_timeout: Duration,
-    /// Time that a client may spend without taking a byte of an answer.
+    /// The time that a client may spend without taking a byte of an answer.
     pub write_timeout: Duration,
     /// On stopping: time to report *not ready* before connections are refused.
     pub notice: Duration,

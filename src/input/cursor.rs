@@ -8,7 +8,7 @@ use super::document::{Input, InputValue};
 use super::problem::{Place, Problem, Problems, Source, quoted};
 
 /// A value together with the way to it, so that a problem can say where it is. The links of the way live on
-/// the stack of the walk: nothing is allocated unless something is wrong.
+/// the stack of the walk, so nothing is allocated unless something is wrong.
 #[derive(Clone, Copy)]
 pub struct Cursor<'p, 'n> {
     /// The value that the cursor stands on.

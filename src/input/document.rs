@@ -7,8 +7,8 @@ use super::problem::{Place, quoted};
 
 /// The most lists and maps inside each other, in every format. A document with more is refused.
 pub const MAX_DEPTH: usize = 64;
-/// The most values one document may have. A short text can stand for very many, so the bound is on values,
-/// not bytes. A rule set of 10,000 offers has about 400,000.
+/// The most values one document may have. A short YAML text with aliases can stand for a huge number of
+/// values, so the bound is on values, not bytes. A rule set of 10,000 offers has about 400,000.
 pub const MAX_VALUES: usize = 1_000_000;
 
 /// One value of a document, with its place.

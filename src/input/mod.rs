@@ -1,6 +1,6 @@
-//! What comes in, as text or bytes, and what is wrong with it. A document is a tree whose values know where
-//! they stand. A problem names the place, what was expected and what was found. All problems of one input are
-//! reported at once.
+//! Documents that come in as text or bytes, and the problems found in them. A document is a tree whose values
+//! know where they stand. A problem names the place, what was expected and what was found. All problems of
+//! one input are reported at once.
 
 pub mod problem;
 pub mod document;

@@ -35,7 +35,7 @@ pub struct Evaluation {
     reward: Moments,
     weight: Moments,
     weighted: Moments,
-    /// Sum of the products of the deviations of weight and weighted reward.
+    /// The sum of the products of the deviations of weight and weighted reward.
     product: f64,
     robust: Moments,
 }

@@ -40,7 +40,7 @@ pub const MAX_RULE_SETS_PER_TOKEN: usize = 16;
 pub const MAX_ARMS: usize = 16;
 /// The most characters in a token's text.
 pub const MAX_TOKEN_BYTES: usize = (MAX_RAW_BYTES * 4).div_ceil(3);
-/// Length of a key in bytes.
+/// The length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
 /// Seconds for which a token is accepted unless configured otherwise: 30 days.
 pub const DEFAULT_LIFE: u32 = 30 * 24 * 3600;
@@ -74,7 +74,7 @@ pub struct Token {
     pub decided: u32,
     /// Identifies the decision and the place in it, so that an outcome counts once.
     pub nonce: u64,
-    /// Number and version of each rule set that had a say, the offer's own first. Those beyond
+    /// The number and version of each rule set that had a say, the offer's own first. Those beyond
     /// [`MAX_RULE_SETS_PER_TOKEN`] are left out.
     pub rule_sets: SmallVec<[(u16, u32); 8]>,
     /// The offer's number in the catalogue.

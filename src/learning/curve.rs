@@ -10,8 +10,8 @@ const ENDS: f64 = 9.0;
 /// only for a chance below the next constant.
 const TAIL: f64 = 0.1;
 const TAIL_CHANCE: f64 = 0.25;
-/// The bounds of a posterior's parameters; what lies outside is taken for the bound. Below the lower one a
-/// chance is as good as 0 or 1, above the upper one it is as good as known.
+/// The bounds of a posterior's parameters; a value outside counts as the bound. Below the lower one a chance
+/// is as good as 0 or 1, above the upper one it is as good as known.
 const LEAST: f64 = 0.05;
 const MOST: f64 = 1e9;
 

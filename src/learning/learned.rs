@@ -3,10 +3,10 @@
 
 use super::Posterior;
 
-/// Length of a [`Learned`] in 64-bit words, as the state keeps it.
+/// The length of a [`Learned`] in 64-bit words, as the state keeps it.
 pub const LEARNED_WORDS: usize = 3 + BUCKETS;
 
-/// Number of equal buckets that count the impressions whose window is still open.
+/// The number of equal buckets that count the impressions whose window is still open.
 const BUCKETS: usize = 16;
 /// The most buckets that a window may span. The bucket that has just begun and the one about to end come on
 /// top.
@@ -281,7 +281,7 @@ mod tests {
     /// Keeps everything that happened in one list.
     #[derive(Default)]
     struct Naive {
-        /// Time of the decision, and whether the entry is a click.
+        /// The time of the decision, and whether the entry is a click.
         happened: Vec<(u32, bool)>,
         now_s: u32,
     }

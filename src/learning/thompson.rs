@@ -41,10 +41,10 @@ pub enum Candidate {
 /// call.
 ///
 /// The distribution of the best score is integrated numerically. The axis of scores is cut where candidates
-/// compete; within a range every distribution function is taken for a straight line of every other.
-/// Compared with an accurate integration (see the test), a probability is off by 0.0001 on average and by
-/// 0.005 at worst. This affects how closely Thompson's rule is followed. It does not affect the logged
-/// propensity, because the draw uses these same probabilities.
+/// compete; within a range, every distribution function counts as a linear function of every other. Compared
+/// with an accurate integration (see the test), a probability is off by 0.0001 on average and by 0.005 at
+/// worst. This affects how closely Thompson's rule is followed. It does not affect the logged propensity,
+/// because the draw uses these same probabilities.
 #[derive(Debug, Default)]
 pub struct Thompson {
     probabilities: Vec<f64>,

@@ -1,4 +1,5 @@
-//! What time it is. The core never asks: the shell does, once per request or analysis, and hands it down.
+//! The clock. The core never reads it. The shell does, once for each request or analysis, and passes the time
+//! on.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -37,9 +37,9 @@ use crate::schema::Schema;
 use crate::state::definitions::Definitions;
 use crate::state::record::Record;
 
-/// Most changes of definitions that may wait. One more is refused as [`Unavailable::Overloaded`].
+/// The most changes of definitions that may wait. One more is refused as [`Unavailable::Overloaded`].
 pub(crate) const MAX_WAITING: usize = 16;
-/// Most rule sets a node may have, retired ones included.
+/// The most rule sets a node may have, retired ones included.
 pub(crate) const MAX_RULE_SETS: usize = 1_000;
 
 /// How often to check whether a request still reads an engine that was swapped out.

@@ -18,7 +18,7 @@ pub enum Define {
     },
     /// Publishes a new version of a rule set.
     Publish {
-        /// Name of the rule set.
+        /// The name of the rule set.
         name: String,
         /// The whole rule set, as YAML or JSON.
         text: String,
@@ -29,23 +29,23 @@ pub enum Define {
     },
     /// Makes a published version the active one.
     Activate {
-        /// Name of the rule set.
+        /// The name of the rule set.
         name: String,
-        /// Number of the version to activate.
+        /// The number of the version to activate.
         version: u32,
         /// If given, the change is refused unless this version is active (0: unless none is).
         if_active: Option<u32>,
     },
     /// Makes the previously active version the active one again.
     Rollback {
-        /// Name of the rule set.
+        /// The name of the rule set.
         name: String,
         /// If given, the change is refused unless this version is active (0: unless none is).
         if_active: Option<u32>,
     },
     /// Leaves the rule set without an active version.
     Retire {
-        /// Name of the rule set.
+        /// The name of the rule set.
         name: String,
         /// If given, the change is refused unless this version is active (0: unless none is).
         if_active: Option<u32>,
@@ -65,13 +65,13 @@ pub enum Define {
 /// The result of a change that succeeded.
 #[derive(Debug, Clone)]
 pub struct Defined {
-    /// Sequence of the change's record; of its last record, if there are several.
+    /// The sequence of the change's record; of its last record, if there are several.
     pub sequence: u64,
     /// The version that was published or activated; 0 for a schema, a bundle or a retirement.
     pub version: u32,
     /// Whether that version is the active one now.
     pub active: bool,
-    /// Time that parsing and compiling took, in microseconds.
+    /// The time that parsing and compiling took, in microseconds.
     pub compiled_in_us: u64,
     /// For a bundle: all its rule sets, including those that did not change.
     pub rule_sets: Vec<RuleSetVersion>,
@@ -88,7 +88,7 @@ pub struct Tried {
     pub engine: Option<(Engine, Vec<Arc<RuleSet>>)>,
     /// Each offer's name, and how it differs from the active version.
     pub offers: Vec<(String, OfferChange)>,
-    /// Time that parsing and compiling took, in microseconds.
+    /// The time that parsing and compiling took, in microseconds.
     pub compiled_in_us: u64,
 }
 
@@ -120,7 +120,7 @@ impl OfferChange {
 /// The state of one of a bundle's rule sets after the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSetVersion {
-    /// Name of the rule set.
+    /// The name of the rule set.
     pub name: String,
     /// The version whose text is the bundle's.
     pub version: u32,

@@ -13,15 +13,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::MAX_HOLD_S;
 
-/// Most budgets of which places may be held; each day of a daily budget counts as one. A further budget gets
-/// no place.
+/// The most budgets of which places may be held; each day of a daily budget counts as one. A further budget
+/// gets no place.
 pub const MAX_LEASED: usize = 10_000;
 
 /// Seconds that a place is held beyond its time: an impression that came in time may still be on its way to
 /// be counted.
 const GRACE_S: u32 = 30;
 
-/// Width of a bucket in seconds. Places expire by whole buckets, so one may be held this much longer.
+/// The width of a bucket in seconds. Places expire by whole buckets, so one may be held this much longer.
 const BUCKET_S: u32 = 16;
 /// Enough buckets for the longest hold; the next line checks it.
 const BUCKETS: usize = 256;

@@ -84,7 +84,7 @@ struct OnDisk {
 /// The result of writing updates among which there may be events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenIn {
-    /// Sequence of the last record.
+    /// The sequence of the last record.
     pub sequence: u64,
     /// Events that changed nothing, by index in the list of updates.
     pub fates: Fates,
@@ -240,7 +240,7 @@ impl Node {
         reply.await.unwrap_or(Err(DefineError::Unavailable(Unavailable::Stopped)))
     }
 
-    /// Sequence of the last applied record.
+    /// The sequence of the last applied record.
     pub fn sequence(&self) -> u64 {
         self.shared.sequence.load(Ordering::Acquire)
     }

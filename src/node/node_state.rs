@@ -15,8 +15,8 @@ use crate::state::State;
 use crate::state::ledger::Figures;
 use crate::state::store::Customers;
 
-/// Most memory, in bytes, that all waiting submissions of request threads may hold together. A larger one is
-/// taken when nothing else waits.
+/// The most memory, in bytes, that all waiting submissions of request threads may hold together. A larger one
+/// is taken when nothing else waits.
 pub(crate) const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// What request threads, the compiler, the snapshotter and the writer share.
@@ -26,9 +26,9 @@ pub(crate) struct NodeState {
     pub(crate) figures: Arc<Figures>,
     /// Outcomes of all offers up to the start of this process.
     pub(crate) tallied_before: Vec<Tallied>,
-    /// Sequence of the last applied record.
+    /// The sequence of the last applied record.
     pub(crate) sequence: AtomicU64,
-    /// Sequence of the last applied record that erased a customer; 0 if there is none.
+    /// The sequence of the last applied record that erased a customer; 0 if there is none.
     pub(crate) erased: AtomicU64,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,

@@ -34,17 +34,17 @@ use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
 use crate::storage::snapshot::WriteError;
 
-/// Most requests for a snapshot that may wait.
+/// The most requests for a snapshot that may wait.
 pub(crate) const MAX_WAITING: usize = 16;
 /// How often to check whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Shortest time between a failed snapshot and the next try.
+/// The shortest time between a failed snapshot and the next try.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// When snapshots are taken without a request. Nothing is taken while nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotSchedule {
-    /// Time from one snapshot to the next. Files hold erased customers no longer than this.
+    /// The time from one snapshot to the next. Files hold erased customers no longer than this.
     pub every: Duration,
     /// Take a snapshot earlier when the journal holds this many bytes that are in no snapshot.
     pub journal_bytes: u64,
@@ -169,8 +169,8 @@ impl Snapshotter {
         }
     }
 
-    /// Checks the snapshots before the newest, which the start did not read. Runs beside the node, so nobody
-    /// waits.
+    /// Checks the snapshots before the newest, which the start did not read. Runs while the node works, so
+    /// nobody waits.
     fn check_older(&self) {
         let newest = self.facts.kept().first().map_or(0, |newest| newest.sequence);
         let older = data_dir::snapshots(&*self.disk).unwrap_or_default().into_iter();

@@ -31,9 +31,9 @@ use crate::state::{Fates, FrozenState, State};
 use crate::storage::codec;
 use crate::storage::journal::{Journal, JournalError};
 
-/// Most submissions that may wait. One more is refused as [`Unavailable::Overloaded`].
+/// The most submissions that may wait. One more is refused as [`Unavailable::Overloaded`].
 pub(crate) const MAX_WAITING: usize = 1_024;
-/// Most submissions that share one sync.
+/// The most submissions that share one sync.
 pub(crate) const MAX_BATCH: usize = 1_024;
 /// Once a batch has this many encoded bytes, no more submissions join it.
 pub(crate) const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -50,7 +50,7 @@ pub(crate) struct Submission {
 
 /// The result of a submission that was applied.
 pub(crate) struct Applied {
-    /// Sequence of its last record.
+    /// The sequence of its last record.
     pub(crate) sequence: u64,
     /// Events that changed nothing, by index among all updates of the submission.
     pub(crate) fates: Fates,
@@ -201,7 +201,7 @@ struct Writer {
 
 /// Submissions that share one sync.
 struct Batch {
-    /// Sequence that the next record gets.
+    /// The sequence that the next record gets.
     next: u64,
     /// Each submission with the sequence of its first record.
     appended: Vec<(u64, Submission)>,

@@ -1,4 +1,4 @@
-//! The catalogue: numbers for the names that outcomes refer to, the same for ever and on every node.
+//! The catalogue: permanent numbers for the names that outcomes refer to, the same on every node.
 //!
 //! Contacts, tokens and tallies hold these numbers instead of names. So they are small, and they outlive
 //! the versions of rule sets.

@@ -4,8 +4,8 @@
 //! A window is cut into `n` buckets of equal width, aligned to 1970, and a [`Ring`] keeps `n + 1` of them. So
 //! an event counts for at least the window, and for at most the width of one bucket longer. A late event goes
 //! into the bucket that it belongs to; one that is older than the ring is ignored. An event dated ahead
-//! counts at once, and drops what is a window's length behind it. How far ahead events may be is for those to
-//! bound who take them in.
+//! counts at once, and drops what is a window's length behind it. The code that takes events in bounds how
+//! far ahead they may be dated.
 //!
 //! ```text
 //! count               1 word; with a window: a ring of 16 bits a bucket, which stop at 65,535
@@ -324,10 +324,10 @@ fn is_less(kind: &Kind, a: u64, b: u64) -> bool {
     }
 }
 
-/// By how many of 64 bits are set, how many different values have set them, each the bit of its hash. This is
-/// linear counting (Whang, Vander-Zanden, Taylor 1990): -64 ln(share of zeroes). The standard error is 9 %
-/// for 20 values, 11 % for 64, 13 % for 128. If all bits are set, there are 266 values or more. It is a table
-/// so that no logarithm differs from machine to machine.
+/// An estimate of how many different values there were, by how many of 64 bits are set. Each value sets the
+/// bit that its hash names. This is linear counting (Whang, Vander-Zanden, Taylor 1990): -64 ln(share of
+/// zeroes). The standard error is 9 % for 20 values, 11 % for 64, 13 % for 128. If all bits are set, there
+/// are 266 values or more. It is a table so that no logarithm differs from machine to machine.
 const COUNTED: [u16; 65] = [
     0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 23, 24, 25, 27, 28, 30, 32, 33, 35,
     37, 39, 40, 42, 44, 46, 48, 51, 53, 55, 58, 60, 63, 65, 68, 71, 74, 78, 81, 85, 89, 93, 97, 102, 107,

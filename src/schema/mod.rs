@@ -120,10 +120,10 @@ impl EventType {
         self.properties.iter().position(|property| &*property.name == name)
     }
 
-    /// The place of the property that someone meant by this name.
+    /// The place of the property of this name.
     ///
     /// # Errors
-    /// That there is none, with the nearest name. The caller adds where it stands.
+    /// That there is none, with the nearest name. The caller adds where the name stands.
     pub fn find_property(&self, name: &str) -> Result<usize, Problem> {
         self.property_id(name).ok_or_else(|| {
             let names = self.properties.iter().map(|property| &*property.name);
@@ -264,10 +264,10 @@ impl Schema {
         self.row_words
     }
 
-    /// The number of the feature that someone meant by this name.
+    /// The number of the feature of this name.
     ///
     /// # Errors
-    /// That there is none, with the nearest name. The caller adds where it stands, here and below.
+    /// That there is none, with the nearest name. The caller adds where the name stands, here and below.
     pub fn find_feature(&self, name: &str) -> Result<FeatureId, Problem> {
         self.feature_id(name).ok_or_else(|| {
             let names = self.features.iter().map(|feature| &*feature.name);
@@ -276,7 +276,7 @@ impl Schema {
         })
     }
 
-    /// The number of the context field that someone meant by this name.
+    /// The number of the context field of this name.
     ///
     /// # Errors
     /// That there is none, with the nearest name.
@@ -287,7 +287,7 @@ impl Schema {
         })
     }
 
-    /// The place of the event type that someone meant by this name.
+    /// The place of the event type of this name.
     ///
     /// # Errors
     /// That there is none, with the nearest name.
@@ -298,7 +298,7 @@ impl Schema {
         })
     }
 
-    /// The number of the channel that someone meant by this name.
+    /// The number of the channel of this name.
     ///
     /// # Errors
     /// That there is none, with the nearest name, or all names if none is near.

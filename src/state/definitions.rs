@@ -10,8 +10,8 @@ use crate::intake::computed::Intake;
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::schema::Schema;
 
-/// The most versions kept of one rule set. Beyond that the oldest goes that is neither active, nor the
-/// one a rollback goes to, nor the last.
+/// The most versions kept of one rule set. Beyond that, the oldest version is dropped that is not active, not
+/// the one a rollback goes to, and not the last.
 pub const MAX_VERSIONS: usize = 100;
 /// The most bytes of text kept of one rule set, if more than three versions are kept.
 pub const MAX_HISTORY_BYTES: usize = 32 * 1024 * 1024;
@@ -21,7 +21,7 @@ pub const MAX_EARLIER: usize = 100;
 /// Schema and rule sets. Cloning is cheap: texts are shared.
 #[derive(Debug, Clone)]
 pub struct Definitions {
-    /// What there is to know about a customer.
+    /// What can be known about a customer.
     pub schema: Arc<Schema>,
     /// What its computed features take from events.
     pub intake: Arc<Intake>,

@@ -13,8 +13,8 @@
 //! as Rust once printed these types, and it is hashed with FNV-1a. A new version of the format may use
 //! plain bytes and XXH3 instead.
 //!
-//! Everything is taken apart without `..`. A new field does not compile until somebody says how it
-//! counts.
+//! Every struct is taken apart without `..`, so a new field does not compile until its place in the digest is
+//! decided.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

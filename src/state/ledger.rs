@@ -186,7 +186,7 @@ impl Ledger {
         self.outcomes.add(hash, event.received, event.received.max(outcome.decided));
     }
 
-    /// Teaches what an outcome says of its offer. An impression may become a yes; the first click or
+    /// Learns what an outcome says about its offer. An impression may become a yes; the first click or
     /// conversion of its proposition makes it one.
     fn learn(&mut self, event: &Event, outcome: &Outcome, placement: u16) {
         let Some(lesson) = outcome.lesson else { return };

@@ -31,7 +31,7 @@ use crate::schema::Schema;
 /// published tomorrow may look back.
 pub const MIN_KEPT_S: u32 = 30 * crate::schema::value::DAY_SECONDS;
 
-/// The most refused events of one submission that are told one by one; the others are counted.
+/// The most refused events of one submission that are reported one by one; further ones are only counted.
 pub const MAX_FATES: usize = 1 << 16;
 
 /// How many updates are looked up ahead. What they bring near still fits the second-level cache.
@@ -192,7 +192,7 @@ impl State {
     fn updates(&mut self, first: usize, updates: &[Update], fates: &mut Fates) -> Result<(), store::Full> {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
-        // A slot may change hands when somebody is erased on the way.
+        // A slot may change hands when a customer is erased on the way.
         if updates.len() > 1 && updates.iter().all(|update| update.change != Change::Erase) {
             self.customers.find_all(updates.iter().map(|update| &update.customer), &mut found);
             self.ledger.touch(updates.iter().filter_map(|update| match &update.change {

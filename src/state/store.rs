@@ -44,7 +44,7 @@ pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
 /// once on two cores. The locks fit the L2 cache.
 const SHARDS: usize = 1024;
 
-/// How many words a new row has until the writer is told: a header and 64 mixed features.
+/// How many words a new row has until `set_row_words` is called: a header and 64 mixed features.
 const DEFAULT_ROW_WORDS: usize = 13;
 
 /// An empty store: its one writer, and what all readers share.
@@ -77,7 +77,7 @@ pub struct Customers {
     slots: DashMap<CustomerId, u32, FixedState>,
     seed: u64,
     arena: Arena,
-    // Counted by the writer, so that nobody has to ask 1,024 shards.
+    // The writer counts, so that no reader has to ask 1,024 shards.
     customers: AtomicUsize,
     id_bytes: AtomicUsize,
     free_bytes: AtomicUsize,
@@ -96,7 +96,7 @@ pub struct CustomersWriter {
     frozen: Option<Weak<Preserved>>,
 }
 
-/// The slot in which a customer was found, if they were. It is good until somebody is erased.
+/// The slot in which a customer was found, if they were. It holds until a customer is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KnownSlot(Option<u32>);
 

@@ -1,8 +1,8 @@
 //! Records as bytes, for the journal, and what a snapshot holds besides customers.
 //!
-//! This folder alone knows bincode, which has had no maintainer since 2025 (RUSTSEC-2025-0141). It uses
-//! bincode's varints and its checked reader. The layout is written out in the heads of the parts, so
-//! another crate can take bincode's place.
+//! Only this folder knows bincode, which has had no maintainer since 2025 (RUSTSEC-2025-0141). It uses
+//! bincode's varints and its checked reader. The layout is written out in the heads of the parts, so another
+//! crate can take bincode's place.
 //!
 //! A tag is never used again for something else. What a snapshot holds changes only with the version of
 //! its format.
@@ -71,7 +71,7 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, TooLong> {
     Ok(bytes)
 }
 
-/// The record that `bytes` are, all of them.
+/// The record in `bytes`, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`]. Whatever the bytes are, it neither panics nor allocates more than a few times
@@ -83,12 +83,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 /// The bytes of a snapshot's head.
 ///
 /// # Errors
-/// None that is known of.
+/// None is known.
 pub fn encode_head(head: &SnapshotHead) -> Result<Vec<u8>, TooLong> {
     encode_for_snapshot(Stored(head))
 }
 
-/// The head that `bytes` are, all of them.
+/// The head in `bytes`, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -104,7 +104,7 @@ pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>, TooLong> {
     encode_for_snapshot(Stored(schema))
 }
 
-/// The schema that `bytes` are, all of them, as it had grown.
+/// The schema in `bytes`, as it had grown, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`], also when the text is no schema.
@@ -120,7 +120,7 @@ pub fn encode_rule_set(name: &str, history: &History) -> Result<Vec<u8>, TooLong
     encode_for_snapshot(Stored(&(name, history)))
 }
 
-/// The name and history that `bytes` are, all of them.
+/// The name and history in `bytes`, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -136,7 +136,7 @@ pub fn encode_additions(additions: &Additions) -> Result<Vec<u8>, TooLong> {
     encode_for_snapshot(Stored(additions))
 }
 
-/// The piece of the catalogue that `bytes` are, all of them.
+/// The piece of the catalogue in `bytes`, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -152,7 +152,7 @@ pub fn encode_piece(piece: &Piece) -> Result<Vec<u8>, TooLong> {
     encode_for_snapshot(Stored(piece))
 }
 
-/// The piece of the ledger that `bytes` are, all of them.
+/// The piece of the ledger in `bytes`, with nothing left over.
 ///
 /// # Errors
 /// [`DecodeError`].

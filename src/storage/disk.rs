@@ -4,9 +4,8 @@
 //! # What is assumed of a disk
 //! - After [`File::sync`] returned without an error, what was written to that file before stays, also
 //!   when power is cut. After [`Disk::sync`] the same holds for names: creations, renames, removals.
-//! - What was not synced may be there or not, sector by sector (512 bytes) and in any order. A sector
-//!   may be torn. But bytes of a sector that are overwritten with what they were stay what they are
-//!   ("powersafe overwrite").
+//! - What was not synced may be there or not, sector by sector (512 bytes) and in any order. A sector may be
+//!   torn. But bytes of a sector that are overwritten with the same values keep them ("powersafe overwrite").
 //! - After a failed sync nothing is known. Linux marks the pages clean, so a second sync says nothing
 //!   about them (A. Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020).
 //!   So nothing is synced again after a failure.

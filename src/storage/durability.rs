@@ -13,8 +13,8 @@ pub enum SyncPolicy {
     /// Synced this often. What was acknowledged within that time is lost when power is cut or the
     /// system crashes.
     Interval(Duration),
-    /// Synced when the system likes, for a snapshot, and at the end. What was acknowledged since the
-    /// last snapshot may be lost when power is cut.
+    /// Synced when the system chooses, for a snapshot, and at the end. What was acknowledged since the last
+    /// snapshot may be lost when power is cut.
     Never,
 }
 

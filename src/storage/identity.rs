@@ -88,7 +88,8 @@ pub(crate) fn missing() -> Refused {
     Refused::of_all(RefusedKind::Io, format!("there is no `{NAME}`: this is not a data directory"))
 }
 
-/// Why a directory without an identity, but with this file, is neither opened nor made a data directory.
+/// Why a directory without an identity, but with this file, is neither opened nor turned into a data
+/// directory.
 pub(crate) fn missing_beside(file: &str) -> Refused {
     let what = format!(
         "there is no `{NAME}`, but there is `{file}`: this is not an empty directory, and not a whole data directory"

@@ -50,8 +50,7 @@ pub trait Journal: Send {
     /// [`JournalError`]; after `Full` everything is as it was.
     fn rotate(&mut self) -> Result<u64, JournalError>;
 
-    /// When [`settle`](Journal::settle) wants to be called if nothing else comes before; `None` for
-    /// never.
+    /// When to call [`settle`](Journal::settle) if nothing else comes first; `None` for never.
     fn due(&self) -> Option<Instant>;
 
     /// Does what was put off: syncs, or writes the mark.

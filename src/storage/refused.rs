@@ -19,7 +19,7 @@ pub struct Refused {
     pub what: String,
 }
 
-/// What sort of reason there is to refuse a directory.
+/// The sorts of reasons to refuse a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedKind {
     /// Something that was durable is altered or gone.

@@ -82,7 +82,7 @@ impl TokenKeys {
         }
     }
 
-    /// A new key that no other node has and no file keeps.
+    /// A new key that no other node has and no file holds.
     ///
     /// # Errors
     /// The system gives no random numbers.
@@ -267,7 +267,7 @@ impl KeyFile {
         write_new(&temporary, &self.text())?;
         let renamed = std::fs::rename(&temporary, path);
         if renamed.is_err() {
-            let _ = std::fs::remove_file(&temporary); // the first error is told; at worst a key that nobody has is left
+            let _ = std::fs::remove_file(&temporary); // the first error is reported; at worst an unused key is left
         }
         renamed?;
         sync_directory(path)
@@ -323,7 +323,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
-        let _ = std::fs::remove_file(path); // the first error is told
+        let _ = std::fs::remove_file(path); // the first error is reported
     }
     written?;
     sync_directory(path)

@@ -44,11 +44,11 @@ pub struct Case {
 /// What a customer was shown or did before a decision.
 #[derive(Debug)]
 pub struct PastContact {
-    /// Name of the offer, as in its rule set.
+    /// The name of the offer, as in its rule set.
     pub offer: Box<str>,
-    /// Name of the placement that showed it.
+    /// The name of the placement that showed it.
     pub placement: Box<str>,
-    /// Name of the channel that showed it.
+    /// The name of the channel that showed it.
     pub channel: Box<str>,
     /// What the customer did, or that they saw it.
     pub outcome: OutcomeKind,
@@ -60,7 +60,7 @@ pub struct PastContact {
 /// What one placement must show.
 #[derive(Debug)]
 pub struct ExpectedPlacement {
-    /// Name of the placement that must show this.
+    /// The name of the placement that must show this.
     pub placement: Box<str>,
     /// Whether `offers` are its fallback, shown because no offer survived.
     pub fallback: bool,

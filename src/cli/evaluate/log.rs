@@ -13,7 +13,7 @@ use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, op
 use crate::input::problem::nearest;
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
 
-/// Most column names that are listed when one is missing.
+/// The most column names that are listed when one is missing.
 const MAX_LISTED: usize = 20;
 
 /// An open log and the columns to read from it.
@@ -43,7 +43,7 @@ enum Source {
     Csv {
         reader: Box<csv::Reader<Records>>,
         lines: Lines,
-        /// Number of columns in the file, and the index of each needed column.
+        /// The number of columns in the file, and the index of each needed column.
         width: usize,
         places: Vec<(String, usize)>,
         left_out: Vec<Rejection>,

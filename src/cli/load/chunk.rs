@@ -2,7 +2,7 @@
 
 use super::Rejection;
 
-/// Most rows in one chunk.
+/// The most rows in one chunk.
 pub(super) const MAX_ROWS: usize = 5_000;
 /// A chunk with this many bytes takes no more rows. It is half the server's limit, so that the last row still
 /// fits.

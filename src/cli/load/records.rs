@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use super::Rejection;
 
-/// Most bytes in one record.
+/// The most bytes in one record.
 const MAX_RECORD_BYTES: usize = 64 << 10;
-/// Most lines in one record.
+/// The most lines in one record.
 const MAX_RECORD_LINES: usize = 100;
 /// The byte order mark that spreadsheets put at the start of a file.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -70,7 +70,7 @@ impl Log {
     }
 }
 
-/// Cuts the bytes of `inner` into records. The log tells about them.
+/// Cuts the bytes of `inner` into records. The log notes where they begin.
 pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8) -> (Records, Log) {
     let log = Log::default();
     let (again, record) = (Cursor::default(), Vec::new());
@@ -203,7 +203,7 @@ impl Quotes {
         }
     }
 
-    /// Position of the quote that is still open.
+    /// The position of the quote that is still open.
     fn open(&self) -> Option<usize> {
         (self.at == At::Quoted).then_some(self.opened)
     }

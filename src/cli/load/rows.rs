@@ -10,7 +10,7 @@ use super::records::{Log, Records, records};
 use crate::bundle::import::{Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
 
-/// Most bytes in an NDJSON line. The server allows less, but names the line.
+/// The most bytes in an NDJSON line. The server allows less, but names the line.
 pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,7 +32,7 @@ pub(super) struct CsvFileRows<'m> {
     /// The header that the server receives.
     head: Vec<u8>,
     translation: Option<Translation<'m>>,
-    /// Number of data rows read so far.
+    /// The number of data rows read so far.
     row: u64,
 }
 
@@ -203,8 +203,7 @@ fn next_lines(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<LoadChunk
     Ok(chunk)
 }
 
-/// The given format, or else the format that the file's name tells. `inner` is that name without `.gz` or
-/// `.zst`.
+/// The given format, or else the format by the file's name. `inner` is that name without `.gz` or `.zst`.
 pub(in crate::cli) fn format_of(path: &Path, inner: &str, said: Option<Format>) -> Result<Format, Failure> {
     said.or_else(|| format_by_name(inner)).ok_or_else(|| {
         let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));

@@ -77,7 +77,7 @@ impl At {
     }
 }
 
-/// What a cap is written in.
+/// The part of a rule set that a cap is written in.
 #[derive(Clone, Copy)]
 pub(super) enum CheckLevel {
     Offer,

@@ -66,7 +66,7 @@ fn of_two<'a>(function: Function, text: &str, part: &str, room: usize) -> Value<
     })
 }
 
-/// What it costs at most to search a text for a pattern.
+/// The most steps that searching a text for a pattern can take.
 pub(super) fn steps(pattern: &Pattern, text: &str) -> usize {
     let each = usize::try_from(pattern.steps_of_16_bytes()).unwrap_or(usize::MAX);
     each.saturating_mul(text.len().div_ceil(16))
@@ -123,7 +123,7 @@ fn part_of<'a>(text: &Cow<'a, str>, part: impl FnOnce(&str) -> &str) -> Cow<'a, 
     }
 }
 
-/// How many places are meant at most; a negative number means all.
+/// The limit that a caller of `replace` or `split` gives; no limit without one, or with a negative number.
 fn limit(count: Option<&Value<'_>>) -> Option<usize> {
     match count {
         Some(Value::Int(count)) => Some(usize::try_from(*count).unwrap_or(usize::MAX)),

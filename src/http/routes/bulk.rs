@@ -1,5 +1,5 @@
 //! `POST /v1/customers`: many customers at once, as CSV or with one JSON object per line. A bad row is
-//! rejected alone.
+//! rejected, and the others are taken.
 
 use ::csv::ByteRecord;
 use hyper::body::Incoming;

@@ -1,4 +1,5 @@
-//! `POST /v1/rule-sets/{name}/check`: tells what a rule set would be and do, and changes nothing.
+//! `POST /v1/rule-sets/{name}/check`: says what a rule set would do if it were published, and changes
+//! nothing.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -21,10 +22,10 @@ use crate::node::clock;
 use crate::node::define::Tried;
 use crate::state::store::Customers;
 
-/// Most work to find the reach, in comparisons of one customer with one atom: about half a second. If all
+/// The most work to find the reach, in comparisons of one customer with one atom: about half a second. If all
 /// customers would need more, an even sample is used.
 const MAX_TESTS: u64 = 500_000_000;
-/// Longest time to find the reach when conditions are expensive. After that the answer comes without it.
+/// The longest time to find the reach when conditions are expensive. After that the answer comes without it.
 const MAX_REACH_TIME: Duration = Duration::from_secs(5);
 
 /// Parses the rule set, compiles it with the active ones, and analyses it against the current customers.

@@ -36,7 +36,7 @@ use crate::schema::value::Value;
 use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, ContextId};
 
-/// Longest deadline that a request may set, in microseconds.
+/// The longest deadline that a request may set, in microseconds.
 const MAX_DEADLINE_US: u64 = 60_000_000;
 
 const FIELDS: [&str; 7] =

@@ -19,7 +19,7 @@ use crate::input::problem::{Problem, Problems};
 use crate::intake::read::EventReader;
 use crate::node::clock;
 
-/// Most rejected events in an answer. Further ones are only counted.
+/// The most rejected events in an answer. Further ones are only counted.
 const MAX_TOLD: usize = 1_000;
 
 /// The events to write, and those rejected while reading.

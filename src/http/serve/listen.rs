@@ -24,7 +24,7 @@ use crate::intake::token::{DEFAULT_LIFE, Tokens};
 use crate::node::startup::Startup;
 use crate::storage::token_keys::TokenKeys;
 
-/// Most connections per listener that may wait to be accepted.
+/// The most connections per listener that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often a draining thread checks whether its connections have ended.
 const DRAIN_STEP: Duration = Duration::from_millis(5);

@@ -20,18 +20,18 @@ use tokio::time::{Instant, Sleep};
 
 use crate::http::settings::Settings;
 
-/// Most bytes of answers that are held back.
+/// The most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
 /// How long a refused body is read and dropped, so that the client sees the answer and not a reset
 /// connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// Most bytes of a refused body that are read and dropped.
+/// The most bytes of a refused body that are read and dropped.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What the handler of requests tells the stream.
 #[derive(Default)]
 pub(crate) struct Pulse {
-    /// Number of request heads read so far.
+    /// The number of request heads read so far.
     pub(crate) heads: AtomicU32,
     /// Whether a request is being handled.
     pub(crate) busy: AtomicBool,

@@ -32,7 +32,7 @@ impl DecisionId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Seed of the decision's random choices. With the id, anyone can repeat them.
+    /// The seed of the decision's random choices. With the id, anyone can repeat them.
     pub(crate) fn seed(&self) -> u64 {
         xxh3_64(&self.0)
     }

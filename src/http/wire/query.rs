@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::refusal::Refusal;
 use crate::input::problem::{Problem, Problems, quoted};
 
-/// Most parameters in one query.
+/// The most parameters in one query.
 const MAX_PARAMETERS: usize = 256;
 
 /// The parameters of a query, in order: name and value.

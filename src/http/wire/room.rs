@@ -28,7 +28,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// Most bytes of the body, compressed or not.
+    /// The most bytes of the body, compressed or not.
     pub(crate) fn limit(self) -> usize {
         match self {
             Size::Nothing => 0,

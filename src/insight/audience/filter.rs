@@ -15,7 +15,7 @@ const MAX_COMPARED: usize = 8;
 /// The test that the bits of a feature must pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Filter {
-    /// Index of the feature's word among the batch's columns.
+    /// The index of the feature's word among the batch's columns.
     column: usize,
     shift: u8,
     /// The bits of the code that matter, and those of them that are inverted.

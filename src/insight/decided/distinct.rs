@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::allocation::zeroed_slice_box;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Number of bits in one bitmap.
+/// The number of bits in one bitmap.
 const BITS: usize = 1 << 17;
 const WORDS: usize = BITS / 64;
-/// Number of bitmaps. With about 500,000,000 customers, the last one has as many customers as bits.
+/// The number of bitmaps. With about 500,000,000 customers, the last one has as many customers as bits.
 const LEVELS: usize = 7;
 /// Bits of the hash that pick the customers of the next level: two bits, so one customer in four.
 const QUARTER: u32 = 2;

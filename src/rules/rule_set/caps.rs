@@ -91,7 +91,7 @@ pub(crate) struct OfferCaps {
     pub(crate) budgets: Vec<Reference>,
 }
 
-/// What a cap is written in.
+/// The part of a rule set that a cap is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CapLevel {
     /// An offer, which may be in a group.

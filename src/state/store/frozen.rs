@@ -32,8 +32,8 @@ use crate::customer::row::Row;
 
 /// How many bytes may be preserved at least, even if the share below is smaller.
 const MIN_PRESERVED_BYTES: usize = 48 << 20;
-/// How many bytes may be preserved: one in this many of the store's bytes. With the buffers of whoever
-/// reads the view, that is less than a twentieth.
+/// How many bytes may be preserved: one in this many of the store's bytes. Together with the buffers of the
+/// view's reader, that is less than a twentieth.
 const PRESERVED_SHARE: usize = 32;
 
 /// Bytes that a preserved customer takes besides their words and a long id: an entry in a table that is

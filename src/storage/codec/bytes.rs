@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! id, name, text   length in bytes, UTF-8
-//! other numbers    little-endian varints of 1, 3, 5 or 9 bytes, unless bytes are told
+//! other numbers    little-endian varints of 1, 3, 5 or 9 bytes, unless a length is given
 //! ```
 
 use bincode::de::{BorrowDecode, BorrowDecoder};
@@ -54,7 +54,7 @@ pub(super) fn encode_for_snapshot(value: impl Encode) -> Result<Vec<u8>, TooLong
     }
 }
 
-/// The value in `bytes`, all of them; `what` is what it should be, for the message.
+/// The value in `bytes`, with nothing left over; `what` names it in messages.
 pub(super) fn decode_all<'b, T, C>(what: &'static str, bytes: &'b [u8], config: C) -> Result<T, DecodeError>
 where
     Decoded<T>: BorrowDecode<'b, ()>,

@@ -40,7 +40,7 @@ use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PE
 /// facts and an outcome.
 const MAX_UPDATE_BYTES: usize =
     1 + MAX_ID_BYTES + 1 + 3 + MAX_FIELDS_PER_UPDATE * (3 + 9) + MAX_OUTCOME_BYTES;
-/// The most bytes of an event beside its facts.
+/// The most bytes of an event without its facts.
 const MAX_OUTCOME_BYTES: usize =
     3 * 9 + 1 + 1 + 2 * 5 + 1 + MAX_ARMS_PER_OUTCOME * 3 + 3 * 9 + 1 + MAX_BUDGETS_PER_OUTCOME * 20 + 1 + 11;
 const _: () = assert!(MAX_FACTS <= MAX_FIELDS_PER_UPDATE);

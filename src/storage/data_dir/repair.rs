@@ -1,5 +1,5 @@
-//! Giving up the end of a journal. Nothing else discards what was acknowledged. What is cut is kept
-//! beside, under names that end in `.cut-N`.
+//! Giving up the end of a journal. Nothing else discards what was acknowledged. What is cut is kept in the
+//! same directory, under names that end in `.cut-N`.
 
 use std::io;
 use std::path::Path;

@@ -153,8 +153,8 @@ impl Segments {
         }
     }
 
-    /// Adds zeros behind `end`, up to which the file was written. Without room for them it goes on
-    /// without. A batch that is not small beside them grows the file by itself.
+    /// Adds zeros behind `end`, up to which the file was written. If the disk has no room for them, it goes
+    /// on without. A batch that is not small compared with them grows the file by itself.
     fn grow_ahead(&mut self, end: u64) -> Result<(), JournalError> {
         self.grown = end;
         let ahead = self.settings.ahead_bytes.min(self.settings.segment_bytes.saturating_sub(end));
@@ -235,7 +235,7 @@ impl Segments {
     }
 }
 
-/// Why a file could not be made. It is for want of room only if nothing of the file is left.
+/// Why a file could not be made. The reason is want of room only if nothing of the file is left.
 fn refused(e: io::Error) -> JournalError {
     if disk::is_full(&e) { JournalError::Full(e) } else { JournalError::Failed(e) }
 }

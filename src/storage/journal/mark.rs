@@ -1,8 +1,8 @@
-//! How far the journal is known to be durable: a small file beside the segments.
+//! How far the journal is known to be durable: a small file next to the segments.
 //!
-//! The end of a journal may be damaged for two reasons that look alike. Power was cut while it was
-//! written, so it was never whole: then it is cut. Or it was whole and acknowledged once, and the disk
-//! lost it: then a start must not go on as if nothing had been.
+//! The end of a journal may be damaged for two reasons that look alike. Power was cut while it was written,
+//! so it was never whole: then it is cut. Or it was whole and acknowledged once, and the disk lost it: then a
+//! start must not go on as if nothing had happened.
 //!
 //! Each record says how far the journal was durable when it was written. That settles it for all but
 //! the last batch, and the mark settles it for the last one. The mark is written as soon as nothing

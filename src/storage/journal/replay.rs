@@ -3,8 +3,8 @@
 //!
 //! # Torn or rotten
 //! Where a record is due and not found, the journal either ends or is damaged. It ends if power was cut
-//! before the record was durable; nobody was told then that it is kept. It is damaged, and refused, if
-//! anything says that the record was durable once:
+//! before the record was durable; it was never acknowledged then. It is damaged, and refused, if any of these
+//! says that the record was durable once:
 //! - The mark names it or a later record.
 //! - A later record says that it was durable when that one was written.
 //! - A later segment begins after it: a segment is synced before the next one is made.
@@ -37,7 +37,7 @@ pub(crate) struct Replayed {
     pub(crate) length: u64,
     /// Bytes behind that, of records that were never acknowledged, without the zeros behind them.
     pub(crate) torn: u64,
-    /// From which byte of that segment on the mark does not call records durable.
+    /// The byte of that segment from which on the mark does not call records durable.
     pub(crate) unmarked: u64,
     /// The first sequence of a segment that was being made when the process ended. It is to be removed.
     pub(crate) leftover: Option<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Replayed {
 pub(crate) type Each<'e> = dyn FnMut(u64, &[u8]) -> Result<(), (RefusedKind, String)> + 'e;
 
 /// Gives every record after `from` to `each`. `from` is the last record of a snapshot, or zeros for all
-/// records. `read` is told how many bytes were read.
+/// records. `read` is called with the number of bytes of each frame that was read.
 ///
 /// # Errors
 /// What is damaged, missing, too new, or cannot be read.
@@ -103,7 +103,7 @@ pub(crate) struct RecordSpan {
     pub(crate) last: Last,
 }
 
-/// Where the submission ends that holds the record before `cut_at`, or the submission before that if
+/// The end of the submission that holds the record before `cut_at`, or of the submission before that one if
 /// the cut would leave only part of it. `None` if no file holds that record any more.
 ///
 /// # Errors
@@ -172,7 +172,7 @@ struct SegmentRead {
 }
 
 impl SegmentRead {
-    /// Whether the segment ends where one ends that is followed by the segment `next`.
+    /// Whether the segment ends with `last`, the record right before the segment `next`.
     fn goes_on(&self, last: Last, next: u64) -> bool {
         self.whole.1 == last && last.sequence + 1 == next
     }

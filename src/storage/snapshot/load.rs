@@ -52,7 +52,7 @@ pub struct CheckedSnapshot {
 }
 
 impl CheckedSnapshot {
-    /// What an operator is told of it.
+    /// Its facts for operators.
     pub fn info(&self) -> SnapshotInfo {
         let SnapshotHead { sequence, customers, taken_at_s, .. } = self.head;
         SnapshotInfo { sequence, customers, bytes: self.bytes, digest: self.digest, taken_at_s }

@@ -31,9 +31,8 @@ use crate::storage::disk::{Disk, File, write_all_at};
 /// is a thousandth of the store.
 const MAX_WAITING: usize = 2;
 
-/// After how many bytes the file is synced on the way. So the disk works while rows are read. And the
-/// journal beside it never waits for much more than this: ext4 makes a file's data durable before the
-/// names of all files.
+/// After how many bytes the file is synced on the way. So the disk works while rows are read, and the journal
+/// never waits for much more than this: ext4 makes a file's data durable before the names of all files.
 const SYNC_BYTES: u64 = 16 << 20;
 
 /// The fastest of zstd's ordinary levels.
