@@ -20,7 +20,7 @@
 //!    of what snapshots hold besides customers.
 //! 9. A data directory that was initialised never starts empty. Usher trusts no byte that no checksum covers.
 //!
-//! `tests/tidy.rs` holds the order of the rooms, and what the core may not name.
+//! `tests/tidy.rs` enforces the order of the rooms, and what the core may not name.
 
 // The core.
 pub mod input; // documents and bodies, read as trees, and the problems found in them

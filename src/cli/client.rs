@@ -197,7 +197,7 @@ impl ServerAnswer {
         if self.status.is_success() { self.json() } else { Err(Failure::new(self.problems(&[]).to_string())) }
     }
 
-    /// The server's problems with a text that was sent as `name` and is no file.
+    /// The server's problems with a text that was sent as `name` and is not a file.
     pub(super) fn problems_in(&self, name: &str, text: &str) -> Problems {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         self.problems_of(|found| found.filter(|found| *found == name).map(|_| Arc::clone(&source)))

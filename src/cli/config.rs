@@ -108,7 +108,7 @@ const NAMES: [&str; 14] = [
     "log",
     "log_format",
 ];
-/// Variables that begin with `USHER_` but are no settings: other commands read them.
+/// Variables that begin with `USHER_` but are not settings: other commands read them.
 const OTHER_VARIABLES: [&str; 2] = ["USHER_SERVER", "USHER_CONFIG"];
 
 impl Given {
@@ -245,7 +245,7 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Add
 /// loopback.
 ///
 /// # Errors
-/// The text is no address with a port; the message says what was expected.
+/// The text is not an address with a port; the message says what was expected.
 pub fn read_listen(text: &str) -> Result<SocketAddr, String> {
     let meant = match text.strip_prefix("localhost:").or(text.strip_prefix(':')) {
         Some(port) => format!("127.0.0.1:{port}"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// The time between two updates of a progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Prints a text as lines. A closed pipe (`usher check … | head`) is no error, so that a server keeps
+/// Prints a text as lines. A closed pipe (`usher check … | head`) is not an error, so that a server keeps
 /// serving.
 pub(super) fn print(out: &mut dyn Write, text: &str) {
     let _ = writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text));
@@ -29,7 +29,8 @@ pub(super) fn dim(text: &str, colours: bool) -> String {
     if colours { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// A line on standard error that shows progress and replaces itself. Nothing is shown if that is no terminal.
+/// A line on standard error that shows progress and replaces itself. Nothing is shown if that is not a
+/// terminal.
 pub(super) struct Progress {
     shown: bool,
     last: Instant,

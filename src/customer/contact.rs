@@ -79,8 +79,8 @@ impl Contact {
     #[inline]
     pub fn kind(self) -> OutcomeKind {
         let index = self.0 >> (PLACE_BITS + OFFER_BITS) & ((1 << OUTCOME_BITS) - 1);
-        // A word that was read from a disk must not panic here. With as many kinds as the bits can tell apart
-        // this is no branch.
+        // A word that was read from a disk must not panic here. While there are as many kinds as the bits can
+        // tell apart, this costs no branch.
         OutcomeKind::ALL.get(index as usize).copied().unwrap_or(OutcomeKind::Impression)
     }
 

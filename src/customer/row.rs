@@ -23,8 +23,8 @@ pub type Row = SmallVec<[u64; 64]>;
 /// The most words of a row with its contacts.
 pub const MAX_WORDS: usize = MAX_ROW_WORDS + MAX_CONTACTS;
 
-/// The contacts in a row, oldest first, as words for [`Contact::of_word`]. Of words that are no row it gives
-/// some of them, or none.
+/// The contacts in a row, oldest first, as words for [`Contact::of_word`]. If the words are not a row, it
+/// gives some of them, or none.
 #[inline]
 pub fn contacts(row: &[u64]) -> &[u64] {
     let (before, count) = header(row);

@@ -228,7 +228,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         ControlFlow::Continue(())
     }
 
-    /// Whether nothing speaks against the offer at this place, as far as can be told without taking it.
+    /// Whether nothing speaks against the offer at this place, as far as is known without taking it.
     pub(super) fn may_be_taken(&mut self, place: u32) -> bool {
         let id = self.shown.placement.offers[place as usize];
         let offer = self.seen.engine.offer(id);

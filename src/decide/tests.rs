@@ -1,3 +1,6 @@
+//! Whether rule sets fit together, fallbacks past the deadline, and explanations. Each file of the folder
+//! tests one more part of deciding.
+
 mod caps;
 mod experiments;
 mod learning;

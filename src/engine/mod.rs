@@ -52,7 +52,8 @@ pub struct Engine {
     pub(crate) tags: Vec<Vec<Tag>>,
     /// Two normal forms of each of those tags: where it is false, and where it is true.
     pub(crate) tag_forms: Vec<Vec<[Alternatives; 2]>>,
-    /// What the guardrails of all rule sets come to, by [`GuardrailId`]. Offers that are alike share them.
+    /// The guardrails of all rule sets, narrowed to their offers, by [`GuardrailId`]. Offers that are alike
+    /// share them.
     pub(crate) guardrails: Vec<Guardrail>,
     /// Arms of all experiments and of the holdout, by [`ArmId`].
     arms: Vec<Arm>,

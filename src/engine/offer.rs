@@ -61,7 +61,7 @@ pub struct Offer {
     pub(crate) treatments: Vec<Treatment>,
 }
 
-/// What a guardrail comes to for offers that are alike in the attributes it reads. One that holds for every
+/// A guardrail, narrowed to offers that are alike in the attributes it reads. One that holds for every
 /// customer is left out.
 #[derive(Debug)]
 pub(crate) struct Guardrail {

@@ -101,7 +101,7 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// Checks an expression of any type. An expression that fails each time it is evaluated is no problem
+    /// Checks an expression of any type. An expression that fails each time it is evaluated is not a problem
     /// here: the failure is its value.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl<'s> Scope<'s> {
         self.run(syntax, Mode::Lenient, "", |_| true)
     }
 
-    /// As [`Scope::any`], but names and types that do not fit are no problems either. They have no answer
+    /// As [`Scope::any`], but names and types that do not fit are not problems either. They have no answer
     /// when they are evaluated, and `&&` and `||` ignore them if their other side decides.
     ///
     /// # Errors
@@ -251,7 +251,7 @@ impl Check<'_> {
 
     fn node(&mut self, term: &Term) -> (Node, Type) {
         if self.problems.is_full() {
-            return unknown(); // more problems help nobody, and each costs time
+            return unknown(); // more problems do not help, and each costs time
         }
         match &term.kind {
             TermKind::Null => (Node::Constant(Value::Null), Type::Null),

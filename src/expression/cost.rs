@@ -75,7 +75,7 @@ impl Size {
         Size::items(words.words().len() as u64, Size::text(crate::schema::MAX_NAME_BYTES as u64).weight)
     }
 
-    /// The size of an item. Of what is inside the item, only this is known: it is no bigger.
+    /// The size of an item. All that is known of what is inside the item: it is no bigger than the item.
     fn item(self) -> Size {
         let inside = self.each.saturating_sub(1);
         Size { weight: self.each, count: inside, each: inside.max(1) }

@@ -182,7 +182,7 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    /// The values of some nodes; or the first of them that is no answer.
+    /// The values of some nodes; or the first of them that is not an answer.
     fn all(&mut self, nodes: &'a [Node]) -> Result<SmallVec<[Value<'a>; 4]>, Value<'a>> {
         let mut values = SmallVec::with_capacity(nodes.len());
         for node in nodes {

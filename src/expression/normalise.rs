@@ -287,7 +287,7 @@ impl<'s> Normaliser<'s> {
     /// The term on one side of a comparison, if its keys are known.
     fn operand(&mut self, node: &Node, tags: usize) -> Option<TermId> {
         let term = match node {
-            // A word that is compared as a text is no place in the order.
+            // A word that is compared as a text has no place in the order.
             Node::Feature(id)
                 if matches!(self.schema.feature(*id).kind.result(), Kind::Enum(_) | Kind::Set(_)) =>
             {

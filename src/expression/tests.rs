@@ -1,3 +1,6 @@
+//! Expressions from text to value: operators, missing features, functions, costs, and all problems with their
+//! places.
+
 use super::*;
 use crate::input::origin::Origin;
 use crate::schema::context::Context;

@@ -253,7 +253,8 @@ fn week_minute(minute: u64) -> String {
 }
 
 impl Words<'_> {
-    /// Writes an expression that is no atom, nearly as it was written, with brackets wherever operators meet.
+    /// Writes an expression that is not an atom, nearly as it was written, with brackets wherever operators
+    /// meet.
     fn write(&self, node: &Node, tags: usize, out: &mut String) {
         if out.len() > MAX_TERM_BYTES {
             return; // the text is cut there

@@ -83,7 +83,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
         self.problem(format!("expected {expected}, found {}", self.input.value.describe()))
     }
 
-    /// The text here. If the value is no text: `None`, and a problem.
+    /// The text here. If the value is not a text: `None`, and a problem.
     pub fn text(&self, problems: &mut Problems) -> Option<&'n str> {
         match &self.input.value {
             InputValue::Text(text) => Some(text),
@@ -94,7 +94,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
         }
     }
 
-    /// The truth value here. If the value is none: `None`, and a problem.
+    /// The truth value here. If the value is not a truth value: `None`, and a problem.
     pub fn boolean(&self, problems: &mut Problems) -> Option<bool> {
         match self.input.value {
             InputValue::Bool(b) => Some(b),
@@ -128,7 +128,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
         }
     }
 
-    /// The items of the list here, in order. If the value is no list: `None`, and a problem.
+    /// The items of the list here, in order. If the value is not a list: `None`, and a problem.
     pub fn items(
         &self,
         problems: &mut Problems,
@@ -157,7 +157,7 @@ impl<'p, 'n> Cursor<'p, 'n> {
     }
 
     /// The entries of the map here, whatever their names; a name that comes twice is a problem, and its first
-    /// entry counts. If the value is no map: `None`, and a problem.
+    /// entry counts. If the value is not a map: `None`, and a problem.
     pub fn entries(&self, problems: &mut Problems) -> Option<Vec<(&'n str, Cursor<'_, 'n>)>> {
         let InputValue::Map(entries) = &self.input.value else {
             problems.push(self.wrong("a map"));

@@ -83,7 +83,7 @@ impl Problems {
         }
     }
 
-    /// Whether further problems will only be counted. Then it is no use to look for hints.
+    /// Whether further problems will only be counted. Then it is of no use to look for hints.
     pub fn is_full(&self) -> bool {
         self.list.len() >= MAX_PROBLEMS
     }

@@ -82,9 +82,9 @@ impl Intake {
         problems.or(Intake { schema: Arc::clone(schema), events })
     }
 
-    /// What features take from an event, each with the code for [`Schema::take`]. `event` is the index in
-    /// the schema's [`events`](Schema::events), and `at` is in seconds since 1970. Properties come by their
-    /// index, each at most once, read as their kinds say. An index that is no event of this schema gives
+    /// What features take from an event, each with the code for [`Schema::take`]. `event` is the index in the
+    /// schema's [`events`](Schema::events), and `at` is in seconds since 1970. Properties come by their
+    /// index, each at most once, read as their kinds say. An index that is not an event of this schema gives
     /// nothing.
     pub fn facts(&self, event: usize, at: u32, properties: &[(usize, Value<'_>)]) -> Vec<(FeatureId, u64)> {
         let Some(taken) = self.events.get(event).filter(|taken| !taken.features.is_empty()) else {

@@ -187,7 +187,7 @@ impl Node {
         self.take_in(updates).await.map(|taken| taken.sequence)
     }
 
-    /// As [`write`](Node::write). Also tells which events changed nothing: duplicates, possible duplicates,
+    /// As [`write`](Node::write). Also returns which events changed nothing: duplicates, possible duplicates,
     /// and events whose budget is used up.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! then acknowledges. So an acknowledged write is journalled, and the next decision sees it.
 //!
 //! After one failure it stops for good, because the contents of the journal are unknown then. All waiting and
-//! later writes get [`Unavailable::Stopped`]. A full disk is no such failure: only that batch is refused.
+//! later writes get [`Unavailable::Stopped`]. A full disk is not such a failure: only that batch is refused.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -234,8 +234,8 @@ impl Writer {
         }
     }
 
-    /// Writes `first` and the submissions waiting behind it. Returns the message that ended the batch, if it
-    /// is no write.
+    /// Writes `first` and the submissions waiting behind it. Returns the message that ended the batch, unless
+    /// it is a write.
     fn batch(
         &mut self,
         first: Submission,
@@ -287,7 +287,7 @@ impl Writer {
             return;
         }
         if self.encode(&submission.records).is_err() {
-            let _ = submission.done.send(Err(Unavailable::Full)); // such a record could not be read back; nobody makes one
+            let _ = submission.done.send(Err(Unavailable::Full)); // such a record could not be read back; no code makes one
             return;
         }
         let first = batch.next;

@@ -219,7 +219,7 @@ impl Schema {
     /// Adds an event to a computed feature of this row, which must have the schema's length. `at` is when it
     /// happened, in seconds since 1970; `code` comes from
     /// [`Intake::facts`](crate::intake::computed::Intake::facts). Events may come in any order. A number that
-    /// is no computed feature of this schema changes nothing.
+    /// is not a computed feature of this schema changes nothing.
     pub fn take(&self, feature: FeatureId, row: &mut [u64], at: u32, code: u64) {
         let feature = self.features.get(usize::from(feature.0));
         if let Some(Feature { kind: Kind::Computed(computed), cells: Some(cells), .. }) = feature {

@@ -1,3 +1,5 @@
+//! Schemas: how rows are packed, how values are read, how a schema grows, and what is refused.
+
 use proptest::prelude::*;
 
 use super::value::{Time, Value};

@@ -32,7 +32,7 @@ pub type Entries<'a> = Arc<[(Value<'a>, Value<'a>)]>;
 pub enum Value<'a> {
     /// The customer has no such feature, or the request no such field.
     Missing,
-    /// No answer, for this reason: an overflow, a division by zero, a text that is no number.
+    /// No answer, for this reason: an overflow, a division by zero, a text that is not a number.
     Error(&'static str),
     /// `null`, such as an offer attribute that is not given.
     Null,

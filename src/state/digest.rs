@@ -2,7 +2,7 @@
 //!
 //! It does not depend on the machine, or on how they are kept in memory.
 //!
-//! It shows that two states differ by accident. It is no cryptographic hash, and proves nothing against
+//! It shows that two states differ by accident. It is not a cryptographic hash, and proves nothing against
 //! intent.
 //!
 //! # The value is part of a file format

@@ -92,7 +92,7 @@ pub struct CustomersWriter {
     opened: u32,
     /// Slots below `opened` that no customer owns.
     free: Vec<u32>,
-    /// What a view frozen earlier still needs, as long as somebody holds it.
+    /// What a view frozen earlier still needs, while it is held.
     frozen: Option<Weak<Preserved>>,
 }
 
@@ -119,7 +119,7 @@ pub struct Memory {
 impl Customers {
     /// `seed` decides in which shard a customer is. It should be hard to guess from outside.
     fn new(seed: u64, expected: usize) -> Customers {
-        // Shards fill unevenly. With three standard deviations more, hardly any has to grow.
+        // Shards fill unevenly. With three standard deviations more, almost none has to grow.
         let expected = expected.min(MAX_CUSTOMERS);
         let capacity = expected + 3 * (expected * SHARDS).isqrt();
         let hasher = FixedState::with_seed(seed);

@@ -107,7 +107,7 @@ pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>, TooLong> {
 /// The schema in `bytes`, as it had grown, with nothing left over.
 ///
 /// # Errors
-/// [`DecodeError`], also when the text is no schema.
+/// [`DecodeError`], also when the text is not a schema.
 pub fn decode_schema(bytes: &[u8]) -> Result<Schema, DecodeError> {
     decode_all("schema", bytes, SNAPSHOT_CONFIG)
 }

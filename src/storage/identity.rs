@@ -83,7 +83,7 @@ pub(crate) fn write(disk: &dyn Disk, identity: &Identity) -> io::Result<()> {
     disk.sync()
 }
 
-/// Why a directory without an identity is no data directory.
+/// Why a directory without an identity is not a data directory.
 pub(crate) fn missing() -> Refused {
     Refused::of_all(RefusedKind::Io, format!("there is no `{NAME}`: this is not a data directory"))
 }

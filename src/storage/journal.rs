@@ -53,7 +53,7 @@ pub trait Journal: Send {
     /// When to call [`settle`](Journal::settle) if nothing else comes first; `None` for never.
     fn due(&self) -> Option<Instant>;
 
-    /// Does what was put off: syncs, or writes the mark.
+    /// Does what was postponed: syncs, or writes the mark.
     ///
     /// # Errors
     /// [`JournalError::Failed`].

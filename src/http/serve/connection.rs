@@ -53,7 +53,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
     }
 }
 
-/// Whether the peer had gone before it was accepted, which is no fault here.
+/// Whether the peer had gone before it was accepted, which is not a fault of the server.
 fn is_about_one_connection(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)

@@ -142,8 +142,8 @@ impl Encode for Json<'_> {
     }
 }
 
-/// Writes MessagePack. Its maps and lists begin with their length, which nobody counts by hand: each begins
-/// with the header of an empty one, and its end replaces the header by the right one.
+/// Writes MessagePack. Its maps and lists begin with their length, which the caller need not know: each
+/// begins with the header of an empty one, and its end puts the right header there.
 pub(crate) struct MessagePack<'o> {
     out: &'o mut Out,
     /// The maps and lists around the place where writing goes on, outermost first.

@@ -48,7 +48,7 @@ impl<'a> Analysis<'a> {
         Finder::new(&mut self.normaliser, &self.engine.schema, tags, &mut self.work)
     }
 
-    /// Whether a guardrail comes to the same condition for all offers.
+    /// Whether a guardrail means the same condition for all offers.
     pub(super) fn is_the_same_for_all(&self, guardrail: &Guardrail) -> bool {
         let rules = &self.sets[guardrail.tags].guardrails;
         rules.iter().any(|rule| rule.name.name == guardrail.name && rule.reads.is_empty())

@@ -1,3 +1,5 @@
+//! Every warning with its text, and that no warning is given where it would be wrong.
+
 use std::sync::Arc;
 
 use super::*;

@@ -112,7 +112,7 @@ impl<'e, 's> Planner<'e, 's> {
     }
 
     /// The codes of the only feature that a term reads for which the term has one of these keys; `None` if
-    /// they cannot be told.
+    /// they are not known.
     fn codes(&self, term: &Term, keys: &Keys, only: FeatureId) -> Option<Keys> {
         let field = self.evaluator.schema.feature(only).field?;
         if field.bits() <= MAX_TABLE_BITS {

@@ -1,3 +1,5 @@
+//! Audiences and reach, compared with evaluating the condition for each customer, also while a writer works.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,3 +1,5 @@
+//! Computed features: windows, streaks and estimates, compared with a plain list of events.
+
 use proptest::prelude::*;
 
 use super::*;

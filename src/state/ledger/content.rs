@@ -12,7 +12,7 @@ use crate::state::store::bytes_of;
 
 /// The most rows (budgets, tallies or lessons) in one piece.
 pub const MAX_PIECE_ROWS: usize = 8_192;
-/// The most pieces that a ledger comes to.
+/// The most pieces that a ledger makes.
 pub const MAX_PIECES: usize = 2 * super::remembered::MAX_CHUNKS
     + 2
     + super::tallies::MAX_TALLIES / MAX_PIECE_ROWS

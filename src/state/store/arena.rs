@@ -30,8 +30,8 @@ const MAX_CHUNKS: usize = 1 << 12;
 /// How many slots there can be: 268,435,456.
 pub(super) const MAX_SLOTS: usize = ROWS_PER_CHUNK * MAX_CHUNKS;
 
-/// How often a reader that meets the writer looks again before it yields its core. A row is written in
-/// some 20 ns, so a writer who is still there was most likely put off its own core.
+/// How often a reader that meets the writer looks again before it yields its core. A row is written in some
+/// 20 ns, so a writer that is still there has most likely lost its own core.
 const LOOKS_BEFORE_YIELD: u32 = 64;
 
 // The parts of a sequence: the writer is inside, a customer owns the row, the row's length in words,

@@ -23,7 +23,7 @@ pub struct Report {
     pub snapshots: Vec<SnapshotInfo>,
     /// The journal, if it can be read.
     pub journal: Option<JournalReport>,
-    /// The state that a start would come to, if it would succeed.
+    /// The state that a start would reach, if it would succeed.
     pub state: Option<StateReport>,
     /// What is damaged, one refusal each.
     pub problems: Vec<Refused>,
@@ -46,7 +46,7 @@ pub struct JournalReport {
     pub marked: u64,
 }
 
-/// The state that a start would come to.
+/// The state that a start would reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateReport {
     /// The sequence of the last record.
@@ -142,7 +142,7 @@ impl Report {
     }
 }
 
-/// The state that a start would come to from this snapshot.
+/// The state that a start would reach from this snapshot.
 fn state(
     disk: &dyn Disk,
     identity: &Identity,

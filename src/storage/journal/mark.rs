@@ -96,7 +96,7 @@ impl Mark {
     }
 }
 
-/// Whether the file names any record. This can be told without knowing to which directory it belongs.
+/// Whether the file names any record. This needs no knowledge of the directory that it belongs to.
 pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
     let file = disk.open(NAME)?;
     for offset in [0, SECOND_SLOT] {

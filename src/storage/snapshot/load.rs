@@ -52,7 +52,7 @@ pub struct CheckedSnapshot {
 }
 
 impl CheckedSnapshot {
-    /// Its facts for operators.
+    /// What readiness, metrics and routes report about this snapshot.
     pub fn info(&self) -> SnapshotInfo {
         let SnapshotHead { sequence, customers, taken_at_s, .. } = self.head;
         SnapshotInfo { sequence, customers, bytes: self.bytes, digest: self.digest, taken_at_s }

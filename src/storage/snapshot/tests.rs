@@ -1,3 +1,5 @@
+//! Snapshots: round trips, every flipped bit, hostile bytes, and the bytes that may never change.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::AtomicBool;
