@@ -106,7 +106,7 @@ impl<'f, 's> Finder<'f, 's> {
     }
 
     /// The faults of a condition that may matter where it is false, too. Then an operand is needless only if
-    /// neither outcome changes without it.
+    /// the condition is true and false for the same customers without it.
     pub(crate) fn of_tag(&mut self, condition: &Expression, whole: &Alternatives) -> Vec<Fault> {
         let mut faults = self.of_condition(condition, whole);
         self.look(&condition.node, false, &mut Vec::new());

@@ -16,7 +16,7 @@ mod types;
 mod check;
 mod pattern;
 mod cost;
-// What a rule set adds.
+// What rule sets add. The index takes schedules and variants as conditions too.
 pub mod arm;
 pub mod experiment;
 mod parameter;

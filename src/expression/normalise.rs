@@ -19,8 +19,8 @@ use crate::schema::{FeatureId, Kind, Schema};
 /// The most conjunctions of one condition. A part of it that would bring more is evaluated instead.
 pub(crate) const MAX_CONJUNCTIONS: usize = 32;
 
-/// The most visits of nodes for one condition. Both outcomes of a ternary's condition are visited, so
-/// ternaries inside each other double the work. Past the bound, what is left is evaluated instead.
+/// The most visits of nodes for one condition. A ternary's condition is visited once for true and once for
+/// false, so ternaries inside each other double the work. Past the bound, what is left is evaluated instead.
 const MAX_VISITS: usize = 20_000;
 /// The most visits of nodes for all conditions of one engine.
 const MAX_ALL_VISITS: usize = 5_000_000;

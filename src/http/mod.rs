@@ -1,11 +1,11 @@
-//! The HTTP shell: sockets, limits, routes, and the shapes on the wire. Nothing else in the crate serves
+//! The server: sockets, bounds, routes, metrics, and the shapes on the wire. Nothing else in the crate serves
 //! HTTP; the commands have a client in `cli/client.rs`.
 //!
 //! Each core has one thread with one runtime and one listener (`SO_REUSEPORT`). The thread that reads a
 //! request also decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all
 //! problems that were found. There are two exceptions: a head that hyper cannot read gets 400 or 431 without
-//! a body, and a connection over the limit gets a fixed 503. Every queue, body and number of connections has
-//! a named bound in [`bounds`].
+//! a body, and a connection too many gets a fixed 503. Every queue, body and number of connections has a
+//! named bound in [`bounds`].
 
 pub mod bounds;
 mod call;

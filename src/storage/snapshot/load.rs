@@ -52,7 +52,7 @@ pub struct CheckedSnapshot {
 }
 
 impl CheckedSnapshot {
-    /// What readiness, metrics and routes report about this snapshot.
+    /// What `usher verify`, `/metrics` and `/v1/snapshots` report about it.
     pub fn info(&self) -> SnapshotInfo {
         let SnapshotHead { sequence, customers, taken_at_s, .. } = self.head;
         SnapshotInfo { sequence, customers, bytes: self.bytes, digest: self.digest, taken_at_s }
