@@ -27,7 +27,6 @@ const FEATURES: [(&str, &str); 6] = [
     ("consent_marketing", "true"),
 ];
 
-#[allow(clippy::print_stdout)] // an example shows its answer
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     // A node holds the engine and the customers. This one keeps everything in memory.

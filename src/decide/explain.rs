@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::history::Reached;
 use super::lacks::SeenTerms;
-use super::scan::{Obstacle, obstacle};
+use super::obstacle::{Obstacle, obstacle};
 use super::{Passed, RankedOffer, Score, Seen, Shown};
 use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Seen;
 use crate::engine::{Offer, Placement, Score};
+use crate::expression::Facts;
 use crate::learning::lesson::LessonKey;
 use crate::learning::{Candidate, Learned, Posterior};
 use crate::rules::rule_set::LearnedRule;
@@ -46,16 +47,13 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     /// The parts of the offer's score on this placement; a learned propensity is the mean of its belief.
     pub(super) fn score(&self, placement: &Placement, offer: &'e Offer) -> Score {
         offer.constant_score.unwrap_or_else(|| {
+            let facts = self.facts(offer.tags);
             let propensity = match &offer.learned {
                 Some(rule) => Value::Double(self.posterior(placement, offer, rule).mean()),
-                None => offer.propensity.evaluate(&self.facts(offer.tags)),
+                None => offer.propensity.evaluate(&facts),
             };
-            self.scored(offer, &propensity)
+            scored(offer, &propensity, &facts)
         })
-    }
-
-    fn scored(&self, offer: &'e Offer, propensity: &Value<'_>) -> Score {
-        Score::new(propensity, offer.value, &offer.boost.evaluate(&self.facts(offer.tags)))
     }
 
     /// What is known about the offer's score, to draw by.
@@ -64,7 +62,12 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             return Candidate::Known(self.score(placement, offer).score);
         };
         let posterior = self.posterior(placement, offer, rule);
-        let score = self.scored(offer, &Value::Double(posterior.mean()));
+        let score = scored(offer, &Value::Double(posterior.mean()), &self.facts(offer.tags));
         Candidate::Learned { posterior, weight: score.value * score.boost }
     }
+}
+
+#[inline]
+fn scored<'a>(offer: &'a Offer, propensity: &Value<'_>, facts: &Facts<'a>) -> Score {
+    Score::new(propensity, offer.value, &offer.boost.evaluate(facts))
 }

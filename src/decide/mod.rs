@@ -11,7 +11,7 @@ mod explain;
 mod history;
 mod lacks;
 mod lessons;
-mod scan;
+mod obstacle;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 
 mod budget;
 mod check;
-mod words;
+mod packed;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,8 @@ use self::budget::key_of;
 pub(crate) use self::budget::{Budget, days_after};
 use self::check::CheckLevel;
 pub(crate) use self::check::{CapCheck, Note, Since, Who};
-pub(crate) use self::words::{OwnerWord, PlaceWord};
-use self::words::{UNKNOWN_HERE, UNKNOWN_THERE};
+pub(crate) use self::packed::{OwnerWord, PlaceWord};
+use self::packed::{UNKNOWN_HERE, UNKNOWN_THERE};
 use super::offer::{Offer, OfferId};
 use super::placement::{Placement, PlacementId};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};

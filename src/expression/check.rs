@@ -5,7 +5,7 @@
 mod functions;
 mod names;
 mod operators;
-mod words;
+mod vocabulary;
 
 use std::collections::HashMap;
 use std::sync::Arc;

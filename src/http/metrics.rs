@@ -173,7 +173,7 @@ impl Collector for Scrape {
             ("decisions_degraded", "Decisions that ran out of time", metrics.sum(|c| &c.degraded)),
             ("decisions_unknown_customer", "Decisions for unknown customers", metrics.sum(|c| &c.unknown)),
             ("placements_fallback", "Placements that showed their fallback", metrics.sum(|c| &c.fallbacks)),
-            ("connections_rejected", "Connections over the cap", metrics.sum(|c| &c.rejected_connections)),
+            ("connections_rejected", "Connections over the limit", metrics.sum(|c| &c.rejected_connections)),
             ("panics", "Handlers that panicked; each cost its own request", metrics.sum(|c| &c.panics)),
             ("events_accepted", "Events accepted", metrics.sum(|c| &c.events_accepted)),
             (

@@ -15,9 +15,9 @@ use std::io;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::disk;
+use super::disk::{Disk, u32_at, u64_at};
 use super::refused::{Refused, RefusedKind};
-use crate::storage::disk;
-use crate::storage::disk::{Disk, u32_at, u64_at};
 
 pub(crate) const NAME: &str = "usher.id";
 pub(crate) const TEMPORARY: &str = "usher.id.tmp";
@@ -107,8 +107,8 @@ fn read_copy(copy: &[u8; COPY_BYTES]) -> Option<(u32, Identity)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Folder;
     use super::*;
-    use crate::storage::disk::Folder;
 
     #[test]
     fn one_whole_copy_is_enough_and_none_is_refused() {

@@ -1,6 +1,6 @@
 //! Compares a decision with what a case expects, and says what stopped an offer that is missing.
 
-use crate::bundle::golden::case::{Case, ExpectedPlacement};
+use super::case::{Case, ExpectedPlacement};
 use crate::decide::{Shown, Stop};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems};

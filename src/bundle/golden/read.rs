@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bundle::golden::case::{Case, ExpectedPlacement, PastContact};
+use super::case::{Case, ExpectedPlacement, PastContact};
 use crate::customer::contact::MAX_CONTACTS;
 use crate::customer::id;
 use crate::customer::outcome::OutcomeKind;

@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use super::*;
 use crate::decide::eligible;
-use crate::decide::scan::obstacle;
+use crate::decide::obstacle::obstacle;
 use crate::expression::TagMemo;
 use crate::expression::arm::slot;
 use crate::rules::rule_set::{Locale, RuleSet};

@@ -1,6 +1,6 @@
 //! One cap or suppression, compiled: which contacts count, where, since when, and how many are enough.
 
-use super::words::{OwnerWord, PlaceWord};
+use super::packed::{OwnerWord, PlaceWord};
 use crate::customer::outcome::OutcomeKind;
 use crate::rules::rule_set::CapScope;
 
