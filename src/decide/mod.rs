@@ -49,7 +49,8 @@ pub struct Request<'a> {
     pub customer: &'a str,
     /// The channel on which the answer is shown.
     pub channel: ChannelId,
-    /// The placements, and how many propositions for each (at most [`MAX_COUNT`]).
+    /// The placements, and how many propositions for each (at most
+    /// [`MAX_COUNT`](crate::rules::rule_set::MAX_COUNT)).
     pub placements: &'a [(PlacementId, usize)],
     /// The language of the treatments; `None` asks for the default treatment.
     pub locale: Option<&'a Locale>,
