@@ -201,6 +201,7 @@ impl RememberedIds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::rounds;
 
     const DAY: u32 = DAY_SECONDS;
 
@@ -218,7 +219,7 @@ mod tests {
     /// is faster.
     fn full() -> Remembered {
         let all = 1..=MAX_REMEMBERED as u64;
-        if crate::testing::rounds(false, true) {
+        if rounds(false, true) {
             return filled(all, 100);
         }
         let hashes: Vec<u64> = all.map(mixed).collect();
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn of_too_many_the_oldest_is_forgotten_one_by_one() {
-        let (most, step) = (MAX_REMEMBERED as u64, crate::testing::rounds(97, 1));
+        let (most, step) = (MAX_REMEMBERED as u64, rounds(97, 1));
         let mut remembered = full();
         assert!((1..=most).step_by(step).all(|hash| remembered.contains(mixed(hash))));
         assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 0));
@@ -241,6 +242,9 @@ mod tests {
         }
         assert_eq!((remembered.kept.len(), remembered.kept.forgotten_until), (MAX_REMEMBERED, 100));
         assert!(remembered.kept.chunks.len() <= MAX_CHUNKS);
+        if rounds(true, false) {
+            return; // `full` has gone this way already
+        }
         let again = Remembered::new(remembered.kept.clone());
         assert!((most..most + 9).all(|hash| again.contains(mixed(hash))) && !again.contains(mixed(7)));
     }
