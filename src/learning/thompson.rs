@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn probabilities_are_those_of_an_accurate_integration() {
-        let cases = crate::testing::rounds(20, 2_000);
+        let cases = crate::testing::rounds(10, 2_000);
         let mut thompson = Thompson::default();
         let (mut worst, mut sum, mut count) = ((0.0, Vec::new()), 0.0, 0.0);
         for case in 0..cases {

@@ -350,7 +350,7 @@ fn moment(rng: &mut Rng, days: i64) -> i64 {
 #[test]
 fn caps_count_what_looking_at_every_contact_counts() {
     let (mut stopped_offers, mut shown_offers) = (0, 0);
-    let rule_sets = crate::testing::rounds(20, 5_000);
+    let rule_sets = crate::testing::rounds(12, 5_000);
     for seed in 0..rule_sets {
         let mut rng = Rng::with_seed(seed);
         let world = World::random(&mut rng);

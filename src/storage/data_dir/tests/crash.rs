@@ -30,7 +30,7 @@ fn lives_of_a_directory() -> usize {
 fn whatever_a_crash_leaves_a_start_finds_all_that_was_acknowledged() {
     // Disks that a crash or kill left, each started; `USHER_CRASHES` asks for another number.
     let asked = std::env::var("USHER_CRASHES");
-    let wanted = asked.map_or(rounds(600, 20_000), |number| number.parse().unwrap());
+    let wanted = asked.map_or(rounds(300, 20_000), |number| number.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let counts: Vec<Counts> = std::thread::scope(|scope| {
         let start = |thread| {

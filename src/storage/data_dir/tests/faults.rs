@@ -37,7 +37,7 @@ fn whatever_call_fails_what_was_acknowledged_is_there_after_a_restart() {
         nths.flat_map(move |nth| [Lasting::Once, Lasting::FromThenOn].map(|lasting| (nth, fault, lasting)))
     };
     let cases = faults.into_iter().flat_map(cases).filter(is_worth_it);
-    let cases: Vec<_> = cases.step_by(crate::testing::rounds(29, 1)).collect();
+    let cases: Vec<_> = cases.step_by(crate::testing::rounds(41, 1)).collect();
     each_in_parallel(&cases, |case| check_fault(*case));
     println!("{} faults in a script of {} calls", cases.len(), clean.calls(Fault::Eio));
 }

@@ -32,7 +32,7 @@ fn check(world: &World, disk: &Simulated, case: &str) -> bool {
 #[test]
 fn whatever_is_refused_with_a_record_can_be_repaired_by_giving_it_up() {
     let (grown, snapshots) = (closed(21, 16 << 10, SETTINGS), with_snapshots(5));
-    let (mut repaired, every) = (0, crate::testing::rounds(17, 1));
+    let (mut repaired, every) = (0, crate::testing::rounds(29, 1));
     for (world, disk) in [&grown, &snapshots] {
         for (name, bytes) in disk.image() {
             let altered = (0..bytes.len()).step_by(STRIDE * every).map(|byte| {
