@@ -10,17 +10,30 @@ use crate::expression::{Expression, Facts, Scope, Syntax, TagMemo};
 use crate::input::problem::Problems;
 use crate::schema::context::Context;
 use crate::schema::value::Value;
-use crate::schema::{ContextId, EventType, FeatureId, Kind, Schema, When};
+use crate::schema::{ContextId, EventCondition, EventType, FeatureId, Kind, Schema, When};
 
-/// Reads a schema together with the conditions in it.
+/// Reads a schema together with the conditions on events in it.
 ///
 /// # Errors
-/// Everything that is wrong with the schema. If nothing is, every condition on events that does not
-/// compile.
+/// Everything that is wrong with either, each problem with line and column.
 pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
-    let schema = Arc::new(Schema::parse(file, text)?);
-    Intake::compile(&schema)?;
-    Ok(schema)
+    let (schema, conditions) = Schema::read_with_conditions(file, text);
+    let mut problems = Problems::new();
+    for EventCondition { event, when } in &conditions {
+        let checked = TakenEvent::new(event).condition(event, when);
+        let _ = checked.map_err(|found| problems.extend(found));
+    }
+    match schema {
+        Ok(schema) => {
+            problems.sort();
+            problems.or(Arc::new(schema))
+        }
+        Err(mut all) => {
+            all.extend(problems);
+            all.sort();
+            Err(all)
+        }
+    }
 }
 
 /// What the computed features of one schema take from events.
@@ -180,6 +193,21 @@ events:
             name => format!("{name} {code}"),
         });
         named.collect()
+    }
+
+    #[test]
+    fn mistakes_in_conditions_are_reported_with_all_others() {
+        let text = "schema: s
+features:
+  fee:   {kind: decimal, min: 0, max: 500}
+  views: {kind: count, event: view, when: pag == 'x', window: 7d}
+  deep:  {kind: count, event: view, when: page > 1, window: 7y}
+events:
+  view: {properties: {page: {kind: string}}}
+";
+        let problems = read_schema("schema.yaml", text).unwrap_err();
+        let places: Vec<_> = problems.iter().map(|problem| problem.place.unwrap().line).collect();
+        assert_eq!(places, [3, 4, 5, 5], "{problems}");
     }
 
     #[test]

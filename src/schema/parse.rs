@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
 use super::{
-    ContextId, Declared, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES, Schema, Vocabulary,
+    ContextId, Declared, EventCondition, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES,
+    Schema, Vocabulary,
 };
 use crate::input::cursor::{Cursor, Object};
 use crate::input::document::Input;
@@ -62,20 +63,36 @@ impl Schema {
     /// assert!(problems.to_string().starts_with("schema.yaml:2:24: unknown kind \"itn\""));
     /// ```
     pub fn parse(file: &str, text: &str) -> Result<Schema, Problems> {
+        Schema::read_with_conditions(file, text).0
+    }
+
+    /// Reads a schema as [`Schema::parse`] does, and gives the conditions on events that are written in it.
+    /// Conditions of features that are otherwise wrong are among them, so that their mistakes can be reported
+    /// together.
+    pub fn read_with_conditions(file: &str, text: &str) -> (Result<Schema, Problems>, Vec<EventCondition>) {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
-        let input = Input::from_yaml(&source)?;
-        let mut problems = Problems::new();
+        let input = match Input::from_yaml(&source) {
+            Ok(input) => input,
+            Err(problems) => return (Err(problems), Vec::new()),
+        };
+        let (mut conditions, mut problems) = (Vec::new(), Problems::new());
         let root = Cursor::root(&input, Some(&source));
-        let schema = read_schema(root, text, &mut problems);
+        let schema = read_schema(root, text, &mut conditions, &mut problems);
         problems.sort();
-        match schema {
+        let schema = match schema {
             Some(schema) => problems.or(schema),
             None => Err(problems),
-        }
+        };
+        (schema, conditions)
     }
 }
 
-fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Option<Schema> {
+fn read_schema(
+    root: Cursor<'_, '_>,
+    text: &str,
+    conditions: &mut Vec<EventCondition>,
+    problems: &mut Problems,
+) -> Option<Schema> {
     let known = [
         "schema",
         "description",
@@ -117,14 +134,19 @@ fn read_schema(root: Cursor<'_, '_>, text: &str, problems: &mut Problems) -> Opt
             )));
         }
     }
-    schema.features = read_features(&object, &schema.events, problems);
+    schema.features = read_features(&object, &schema.events, conditions, problems);
     if let Err(problem) = schema.lay_out() {
         problems.push(root.problem(problem.detail));
     }
     Some(schema)
 }
 
-fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut Problems) -> Vec<Feature> {
+fn read_features(
+    object: &Object<'_, '_>,
+    events: &[EventType],
+    conditions: &mut Vec<EventCondition>,
+    problems: &mut Problems,
+) -> Vec<Feature> {
     let Some(cursor) = object.get("features") else { return Vec::new() };
     let entries = cursor.entries(problems).unwrap_or_default();
     if entries.len() > MAX_FEATURES {
@@ -137,7 +159,7 @@ fn read_features(object: &Object<'_, '_>, events: &[EventType], problems: &mut P
     let mut features = Vec::new();
     for (name, cursor) in entries {
         check_identifier(name, &cursor, problems);
-        if let Some((kind, description)) = read_kind(&cursor, Some(events), problems) {
+        if let Some((kind, description)) = read_kind(&cursor, Some((events, &mut *conditions)), problems) {
             if kind == Kind::Text {
                 let problem =
                     cursor.problem("a feature cannot be free text; use `enum` or `set` with a vocabulary");
@@ -209,7 +231,7 @@ fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> 
 /// given.
 fn read_kind(
     cursor: &Cursor<'_, '_>,
-    events: Option<&[EventType]>,
+    events: Option<(&[EventType], &mut Vec<EventCondition>)>,
     problems: &mut Problems,
 ) -> Option<(Kind, Box<str>)> {
     // The kind decides which other fields there may be.
@@ -246,7 +268,9 @@ fn read_kind(
             Kind::Set(Arc::new(Vocabulary::new(words, false)))
         }
         function => match events {
-            Some(events) => Kind::Computed(computed::read(function, &object, events, problems)?),
+            Some((events, conditions)) => {
+                Kind::Computed(computed::read(function, &object, events, conditions, problems)?)
+            }
             None => {
                 problems.push(kind_cursor.problem(format!("`{function}` is for features only")));
                 return None;

@@ -6,7 +6,7 @@ use crate::input::problem::{Problems, quoted};
 use crate::schema::span;
 use crate::schema::value::DAY_SECONDS;
 use crate::schema::{
-    Computed, DEFAULT_BUCKETS, Declared, EventType, Function, Kind, MAX_BUCKETS, Period, When,
+    Computed, DEFAULT_BUCKETS, Declared, EventCondition, EventType, Function, Kind, MAX_BUCKETS, Period, When,
 };
 
 /// Reads what `object` declares under the name of a function.
@@ -14,11 +14,15 @@ pub(super) fn read(
     name: &str,
     object: &Object<'_, '_>,
     events: &[EventType],
+    conditions: &mut Vec<EventCondition>,
     problems: &mut Problems,
 ) -> Option<Computed> {
     let function = Function::ALL.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)?;
     let event = read_event(object, events, problems)?;
     let when = object.get("when").map(|cursor| read_when(cursor, problems));
+    if let Some(Some(when)) = &when {
+        conditions.push(EventCondition { event: event.clone(), when: when.clone() });
+    }
     let per = read_per(function, object, problems)?;
     let property = read_property(function, object, event, per, problems)?;
     let window_seconds = match object.get("window") {
