@@ -1,7 +1,7 @@
 //! How features are computed from events, as a schema declares it.
 
+use super::Kind;
 use super::kind::TOO_WIDE;
-use super::{EventType, Kind};
 use crate::input::origin::Origin;
 
 /// What a feature computes, and from which events.
@@ -33,15 +33,6 @@ pub struct When {
     pub text: Box<str>,
     /// Where the text stands in the schema.
     pub origin: Origin,
-}
-
-/// A condition on events together with the type of event that it is about.
-#[derive(Debug, Clone)]
-pub struct EventCondition {
-    /// The type, with the properties that the condition may name.
-    pub event: EventType,
-    /// The condition as it is written.
-    pub when: When,
 }
 
 impl PartialEq for When {

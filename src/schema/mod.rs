@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 
 pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_NAME_BYTES, MAX_ROW_WORDS};
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
-pub use self::computed::{Computed, EventCondition, Function, Period, When};
+pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
 pub(crate) use self::kind::{double_of_code, single_of_code};
 pub use self::layout::{Field, RowPlace};
@@ -98,6 +98,15 @@ pub struct EventType {
     pub description: Box<str>,
     /// The properties that such an event may carry.
     pub properties: Vec<Declared>,
+}
+
+/// A condition on events together with the type of event that it is about.
+#[derive(Debug, Clone)]
+pub struct EventCondition {
+    /// The type, with the properties that the condition may name.
+    pub event: EventType,
+    /// The condition as it is written.
+    pub when: When,
 }
 
 impl EventType {
