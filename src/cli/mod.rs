@@ -60,7 +60,7 @@ Examples:
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while the server runs
   usher rollback wealth                              go back to the version before
   usher evaluate log.csv                             estimate what another policy would have earned
-  usher verify data                                  check every byte of a data directory
+  usher verify data                                  check every byte of the journal and the snapshots
   usher keys new token.keys                          make a key for several nodes, used with --token-keys
 
 Exit codes: 0 done, 1 something is wrong, 2 could not run.";

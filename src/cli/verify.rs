@@ -1,4 +1,4 @@
-//! `usher verify`: checks every byte of a data directory.
+//! `usher verify`: checks every byte of the journal and the snapshots in a data directory.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verif
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::refused::Refused;
 
-/// Check every byte of a data directory and describe its contents; nothing is changed
+/// Check every byte of the journal and the snapshots, and describe what a data directory holds; nothing is changed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher verify data
 
