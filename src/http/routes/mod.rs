@@ -154,6 +154,10 @@ const fn method(name: &'static str, size: Size, handler: Handler) -> Method {
 /// # Errors
 /// 404 with the nearest path.
 pub(crate) fn find(path: &str) -> Result<RouteMatch<'_>, Refusal> {
+    // The paths of channels have no variable parts, and are found without being cut.
+    if let Some(index) = TABLE.iter().position(|route| route.path == path).filter(|_| !path.contains('{')) {
+        return Ok(RouteMatch { route: &TABLE[index], index, variables: Default::default() });
+    }
     let segments: SmallVec<[&str; MAX_SEGMENTS]> =
         path.strip_prefix('/').unwrap_or(path).split('/').take(MAX_SEGMENTS).collect();
     let found = TABLE

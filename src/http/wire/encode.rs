@@ -146,11 +146,14 @@ impl Encode for Json<'_> {
 /// begins with the header of an empty one, and its end puts the right header there.
 pub(crate) struct MessagePack<'o> {
     out: &'o mut Out,
-    /// The maps and lists around the place where writing goes on, outermost first.
-    open: SmallVec<[Open; 8]>,
+    /// The map or list that is being written. It is no member of `outer`, so that counting is one addition.
+    inner: Open,
+    /// The maps and lists around it, outermost first.
+    outer: SmallVec<[Open; 8]>,
 }
 
 /// A map or list that has begun.
+#[derive(Default)]
 struct Open {
     /// Where its header is in the output.
     at: usize,
@@ -165,15 +168,13 @@ const MAX_FIX: usize = 15;
 
 impl<'o> MessagePack<'o> {
     pub(crate) fn new(out: &'o mut Out) -> MessagePack<'o> {
-        MessagePack { out, open: SmallVec::new() }
+        MessagePack { out, inner: Open::default(), outer: SmallVec::new() }
     }
 
     /// Counts a key or value in the map or list that it is in.
     #[inline]
     fn counted(&mut self) -> &mut Out {
-        if let Some(open) = self.open.last_mut() {
-            open.values += 1;
-        }
+        self.inner.values += 1;
         self.out
     }
 
@@ -181,7 +182,14 @@ impl<'o> MessagePack<'o> {
     fn begin(&mut self, empty: u8) {
         let at = self.out.0.len();
         self.counted().0.extend_from_slice(&[empty]);
-        self.open.push(Open { at, values: 0 });
+        self.outer.push(std::mem::replace(&mut self.inner, Open { at, values: 0 }));
+    }
+
+    /// Ends the map or list that is being written.
+    #[inline]
+    fn end(&mut self) -> Open {
+        debug_assert!(!self.outer.is_empty(), "no map or list has begun");
+        std::mem::replace(&mut self.inner, self.outer.pop().unwrap_or_default())
     }
 
     /// Puts the header in its place. From 16 entries on it is longer, and what follows moves; that is rare.
@@ -214,24 +222,16 @@ impl Encode for MessagePack<'_> {
         self.begin(EMPTY_MAP);
     }
     fn end_map(&mut self) {
-        let open = self.open.pop();
-        debug_assert!(
-            open.as_ref().is_some_and(|open| open.values % 2 == 0),
-            "a key without a value, or no map"
-        );
-        if let Some(Open { at, values }) = open {
-            self.put_header(at, EMPTY_MAP, values / 2);
-        }
+        let Open { at, values } = self.end();
+        debug_assert!(values % 2 == 0, "a key without a value");
+        self.put_header(at, EMPTY_MAP, values / 2);
     }
     fn list(&mut self) {
         self.begin(EMPTY_LIST);
     }
     fn end_list(&mut self) {
-        let open = self.open.pop();
-        debug_assert!(open.is_some(), "no list has begun");
-        if let Some(Open { at, values }) = open {
-            self.put_header(at, EMPTY_LIST, values);
-        }
+        let Open { at, values } = self.end();
+        self.put_header(at, EMPTY_LIST, values);
     }
     fn key(&mut self, name: &'static str) {
         written(rmp::write_str(self.counted(), name));
