@@ -10,7 +10,8 @@ use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verif
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::refused::Refused;
 
-/// Check every byte of the journal and the snapshots, and describe what a data directory holds; nothing is changed
+/// Check every byte of the journal and the snapshots, and describe what a data directory holds; nothing is
+/// changed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher verify data
 
