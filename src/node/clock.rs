@@ -1,5 +1,5 @@
-//! The clock. The core never reads it. The shell reads it once for each request, write or analysis, and passes
-//! the time on. Ages that only people look at, as in metrics, are taken where they are shown.
+//! The clock. The core never reads it. The shell reads it once for each request, write or analysis, and
+//! passes the time on. Ages that only people look at, as in metrics, are taken where they are shown.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
