@@ -18,21 +18,18 @@ use crate::schema::{ContextId, EventCondition, EventType, FeatureId, Kind, Schem
 /// Everything that is wrong with either, each problem with line and column.
 pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
     let (schema, conditions) = Schema::read_with_conditions(file, text);
-    let mut problems = Problems::new();
+    let (schema, mut problems) = match schema {
+        Ok(schema) => (Some(schema), Problems::new()),
+        Err(problems) => (None, problems),
+    };
     for EventCondition { event, when } in &conditions {
         let checked = TakenEvent::new(event).condition(event, when);
         let _ = checked.map_err(|found| problems.extend(found));
     }
+    problems.sort();
     match schema {
-        Ok(schema) => {
-            problems.sort();
-            problems.or(Arc::new(schema))
-        }
-        Err(mut all) => {
-            all.extend(problems);
-            all.sort();
-            Err(all)
-        }
+        Some(schema) => problems.or(Arc::new(schema)),
+        None => Err(problems),
     }
 }
 

@@ -96,15 +96,15 @@ async fn dispatch(
         (Err(_), None) if !found.route.is_always_there() => return Err(routes::starting()),
         (method, _) => method?,
     };
-    if let Handler::Always(answer) = method.handler {
-        return answer(worker);
-    }
-    let node = node.ok_or_else(routes::starting)?;
-    let call = Call { worker, node, parts, variables: found.variables, size: method.size, started, format };
+    let call = || {
+        let (variables, size) = (found.variables, method.size);
+        let node = node.ok_or_else(routes::starting)?;
+        Ok::<_, Refusal>(Call { worker, node, parts, variables, size, started, format })
+    };
     match method.handler {
-        Handler::Decide => routes::decide(&call, body).await,
-        Handler::Now(answer) => answer(&call),
-        Handler::Later(answer) => answer(&call, body).await,
+        Handler::Decide => routes::decide(&call()?, body).await,
+        Handler::Now(answer) => answer(&call()?),
+        Handler::Later(answer) => answer(&call()?, body).await,
         Handler::Always(answer) => answer(worker),
     }
 }
