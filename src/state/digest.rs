@@ -7,7 +7,9 @@
 //!
 //! # The value is part of a file format
 //! The end of a snapshot holds the digest of the state in it, and a start compares it. So every value
-//! here is fixed for as long as format 2 of [`snapshot`](crate::storage::snapshot) is read.
+//! here is fixed for as long as format 2 of [`snapshot`](crate::storage::snapshot) is read. What later
+//! formats brought is counted only where there is something of it, so a state without it has the digest it
+//! always had.
 //!
 //! What is hashed is spelled out below and depends on no name of a type or field. Some of it is spelled
 //! as Rust once printed these types, and it is hashed with FNV-1a. A new version of the format may use

@@ -33,6 +33,11 @@
 //! The customers of a block are in few shards of the map, because shards are written one after the
 //! other. A start that loads them into a map with the same seed works in few shards too, which fit a
 //! cache. So the rows of neighbours lie together.
+//!
+//! # Versions
+//! What a snapshot of version 2 can hold has the same bytes in version 3, and the same digest. Version 3 may
+//! hold more. A program that knows version 2 alone refuses version 3 as of a later release; this one reads
+//! both.
 
 mod block;
 mod input;
@@ -47,8 +52,10 @@ pub use self::write::{WriteError, WrittenSnapshot, write};
 
 /// How many snapshots are kept.
 pub const KEPT: usize = 2;
-/// The version of the format that this program writes; it reads no other.
-pub const VERSION: u32 = 2;
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 3;
+/// The oldest version of the format that this program reads.
+pub const OLDEST_VERSION: u32 = 2;
 
 const SUFFIX: &str = ".snapshot";
 /// How the name of a snapshot ends while it is written.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::VERSION;
 use super::block::{Block, BlockKind, END_BYTES, HEADER_BYTES, PREAMBLE_BYTES, checksum, number, version};
 use super::load::LoadError;
 use super::worker::BlockWorker;
+use super::{OLDEST_VERSION, VERSION};
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::state::definitions::{Definitions, History};
 use crate::state::ledger::{Content, MAX_PIECES, Piece};
@@ -21,6 +21,8 @@ pub(super) struct SnapshotInput {
     pub(super) file: Arc<str>,
     open: Box<dyn File>,
     pub(super) salt: u64,
+    /// The version of its format.
+    pub(super) version: u32,
     pub(super) length: u64,
     pub(super) offset: u64,
     index: u32,
@@ -40,23 +42,31 @@ impl SnapshotInput {
     pub(super) fn open(disk: &dyn Disk, salt: u64, name: &str) -> Result<SnapshotInput, LoadError> {
         let open = disk.open(name).map_err(|error| disk_error(name, error))?;
         let length = open.length().map_err(|error| disk_error(name, error))?;
-        let headers = Xxh3::with_seed(salt);
-        let file = Arc::from(name);
-        let mut input =
-            SnapshotInput { file, open, salt, length, offset: 0, index: 0, customers: 0, headers, end: None };
+        let mut input = SnapshotInput {
+            file: Arc::from(name),
+            open,
+            salt,
+            version: VERSION,
+            length,
+            offset: 0,
+            index: 0,
+            customers: 0,
+            headers: Xxh3::with_seed(salt),
+            end: None,
+        };
         let mut preamble = [0; PREAMBLE_BYTES];
         input.read(&mut preamble, "a preamble")?;
-        match version(&preamble, salt) {
+        input.version = match version(&preamble, salt) {
             None => return Err(damaged(name, 0, "a snapshot of this data directory", "something else")),
-            Some(VERSION) => {}
+            Some(version @ OLDEST_VERSION..=VERSION) => version,
             Some(version) if version > VERSION => {
                 return Err(LoadError::Newer { file: name.to_owned(), version });
             }
             Some(version) => {
-                let expected = format!("version {VERSION} of the format");
+                let expected = format!("version {OLDEST_VERSION} to {VERSION} of the format");
                 return Err(damaged(name, 8, expected, format!("version {version}")));
             }
-        }
+        };
         input.headers.update(&preamble);
         Ok(input)
     }

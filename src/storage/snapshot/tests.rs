@@ -374,6 +374,23 @@ fn blocks_swapped_repeated_missing_or_of_another_snapshot_are_refused() {
     check_refused(mixed, "totals");
 }
 
+/// The same file as an earlier version of the format has it.
+fn in_version(version: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
+    let sum = checksum(&bytes[..12], SALT);
+    bytes[12..PREAMBLE_BYTES].copy_from_slice(&sum.to_le_bytes());
+    let mut blocks = blocks(&bytes);
+    let (mut end, place) = blocks.pop().unwrap();
+    let mut headers = xxhash_rust::xxh3::Xxh3::with_seed(SALT);
+    headers.update(&bytes[..PREAMBLE_BYTES]);
+    blocks.iter().for_each(|(block, _)| headers.update(&block.to_bytes(SALT)));
+    bytes[place.end - 8..place.end].copy_from_slice(&headers.digest().to_le_bytes());
+    end.checksum = checksum(&bytes[place.start + HEADER_BYTES..place.end], SALT);
+    bytes[place.start..place.start + HEADER_BYTES].copy_from_slice(&end.to_bytes(SALT));
+    bytes
+}
+
 /// A file of these blocks, all of whose checksums are right.
 fn sealed(blocks: &[(BlockKind, u32, Vec<u8>)], digest: u64) -> Vec<u8> {
     let mut file = preamble(SALT).to_vec();
@@ -555,9 +572,9 @@ fn a_newer_format_and_another_directory_are_told_from_damage() {
         bytes[12..PREAMBLE_BYTES].copy_from_slice(&sum.to_le_bytes());
         bytes
     };
-    assert!(matches!(refusal(with_version(3)), LoadError::Newer { version: 3, .. }));
+    assert!(matches!(refusal(with_version(4)), LoadError::Newer { version: 4, .. }));
     let older = refusal(with_version(1)).to_string();
-    assert_eq!(older, "s: at byte 8: expected version 2 of the format, found version 1");
+    assert_eq!(older, "s: at byte 8: expected version 2 to 3 of the format, found version 1");
     assert!(matches!(refusal(with_version(0)), LoadError::Damaged { offset: 8, .. }));
     let disk = Memory::default();
     disk.put("s", bytes);
@@ -570,12 +587,13 @@ fn a_newer_format_and_another_directory_are_told_from_damage() {
 #[test]
 fn the_layout_stays_as_written_down() {
     let bytes = with_customers(1, &[(1, b"\x01\x01\0a\x07\0\0\0\0\0\0\0")], 5);
-    assert_eq!(bytes[..12], *b"ushersnp\x02\0\0\0");
+    assert_eq!(bytes[..12], *b"ushersnp\x03\0\0\0");
     let places: Vec<_> = blocks(&bytes).into_iter().map(|(_, place)| place).collect();
     assert_eq!(bytes[places[0].start..][..24], *b"head\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\x09\0\0\0");
     assert_eq!(bytes[places[2].start..][..24], *b"cust\x02\0\0\0\0\0\0\0\x01\0\0\0\x0c\0\0\0\x0c\0\0\0");
     assert_eq!(bytes[places[3].start..][..24], *b"end.\x03\0\0\0\x01\0\0\0\0\0\0\0\x28\0\0\0\x28\0\0\0");
-    assert_eq!(checksum(&bytes, 0), 0xa464_d3fc_1c9e_1ff5, "every byte, checksums included");
+    let before = in_version(2, &bytes);
+    assert_eq!(checksum(&before, 0), 0xa464_d3fc_1c9e_1ff5, "every byte, checksums included");
 }
 
 #[test]
@@ -619,7 +637,7 @@ fn seeded(state: &mut State, seed: u64) -> State {
     State::restore(sequence, erased, definitions, loader.finish().unwrap(), ledger)
 }
 
-/// Length, hash and digest were written down before the source was put into rooms.
+/// Length, hash and digest were written down before the source was put into rooms, in version 2.
 #[test]
 fn small_snapshots_have_the_bytes_and_digests_they_always_had() {
     let mut eventful = eventful();
@@ -634,6 +652,14 @@ fn small_snapshots_have_the_bytes_and_digests_they_always_had() {
         (eventful, 1273, 0x170e_4bcc_db29_3599, 0xff93_7950_8133_a6fc),
     ] {
         let bytes = bytes_of(&mut seeded(&mut state, 7), false);
-        assert_eq!((bytes.len(), checksum(&bytes, 0), state.digest()), (length, hash, digest));
+        let before = in_version(2, &bytes);
+        assert_eq!((bytes.len(), checksum(&before, 0), state.digest()), (length, hash, digest));
+        let disk = Memory::default();
+        disk.put("s", before);
+        disk.put("t", bytes);
+        for name in ["s", "t"] {
+            assert_eq!(verify(&disk, SALT, name).unwrap().digest, digest);
+            assert_eq!(loaded(&disk, name).unwrap().state.digest(), digest, "{name}");
+        }
     }
 }
