@@ -226,6 +226,52 @@ fn loading_translates_reports_lines_and_takes_the_good_rows() {
         .says(&["\"z\" of the file is neither"]);
 }
 
+/// Two days of a foreign file. What the second leaves out is kept, and what it says is not known is cleared.
+#[test]
+fn what_a_file_says_is_not_known_is_cleared_and_an_empty_cell_does_as_told() {
+    let (bundle, server) = with_bundle();
+    let case = std::path::Path::new("tests/cases/import-not-known");
+    let case = |name: &str| case.join(name).to_str().unwrap().to_owned();
+    let features = |id: &str| {
+        let answer: serde_json::Value =
+            serde_json::from_str(&server.get(&format!("/v1/customers/{id}"))).unwrap();
+        answer["features"].clone()
+    };
+    let load = |day: &str, mapping: &str, more: &[&str]| {
+        let (day, mapping) = (case(day), case(mapping));
+        server.run(&[&["load", &day, "--mapping", &mapping][..], more].concat()).ended(0)
+    };
+    load("monday.csv", "keeping.yaml", &[]).says(&["2 accepted, 0 rejected\n"]);
+    let known = serde_json::json!({"age": 40, "risk": "steady", "aum": 10.5, "consent": true});
+    assert_eq!((features("n-1"), features("n-2")), (known.clone(), known.clone()));
+    let said =
+        ["2 right, 0 rejected; 2 empty cells keep what is known; 5 cells clear their features; nothing"];
+    load("tuesday.csv", "keeping.yaml", &["--dry-run"]).says(&said);
+    assert_eq!(features("n-1"), known, "a dry run changes nothing");
+    load("tuesday.csv", "keeping.yaml", &["--json"]).says(&["\"cells_kept\":2", "\"cells_cleared\":5"]);
+    assert_eq!(features("n-1"), serde_json::json!({"age": 41}));
+    assert_eq!(features("n-2"), serde_json::json!({"aum": 10.5, "risk": "steady"}));
+    load("monday.csv", "clearing.yaml", &[]).says(&["2 accepted"]);
+    load("tuesday.csv", "clearing.yaml", &[]).says(&["1 empty cell keeps", "6 cells clear"]);
+    assert_eq!(features("n-2"), serde_json::json!({"risk": "steady"}), "its column keeps");
+
+    let native = write(bundle.path(), "n.csv", "customer,age,aum\nn-2,44,7\n");
+    server.run(&["load", native.to_str().unwrap()]).ended(0);
+    let native = write(bundle.path(), "n.csv", "customer,age,aum\nn-2,,8\n");
+    let native = native.to_str().unwrap();
+    server.run(&["load", native, "--empty", "keep"]).ended(0).says(&["1 empty cell keeps what is known"]);
+    assert_eq!(features("n-2"), serde_json::json!({"age": 44, "risk": "steady", "aum": 8.0}));
+    server.run(&["load", native, "--empty", "clear"]).ended(0).says(&["1 cell clears its feature"]);
+    assert_eq!(features("n-2"), serde_json::json!({"risk": "steady", "aum": 8.0}));
+    let both = server.run(&["load", native, "--empty", "keep", "--mode", "replace"]).ended(2);
+    both.says(&["clears what a row does not give"]);
+    let lines = write(bundle.path(), "n.ndjson", r#"{"customer": "n-2", "aum": null}"#);
+    let lines = lines.to_str().unwrap();
+    server.run(&["load", lines, "--empty", "clear"]).ended(2).says(&["NDJSON has no cells"]);
+    server.run(&["load", lines]).ended(0);
+    assert_eq!(features("n-2"), serde_json::json!({"risk": "steady"}), "null clears");
+}
+
 #[test]
 fn loading_reads_compressed_files_and_ndjson() {
     let (bundle, server) = with_bundle();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{RULES, Running, SCHEMA, running};
 
 /// Requests for every kind of document, with the expected status. They build on each other.
-const DOCUMENTS: [(&str, &str, &str, u16); 42] = [
+const DOCUMENTS: [(&str, &str, &str, u16); 43] = [
     (
         "PUT",
         "/v1/customers/c-1",
@@ -17,6 +17,7 @@ const DOCUMENTS: [(&str, &str, &str, u16); 42] = [
         200,
     ),
     ("PATCH", "/v1/customers/c-1", r#"{"since": "2026-01-01T00:00:00Z", "tier": null}"#, 200),
+    ("POST", "/v1/events", r#"[{"type": "clik", "customer": "c-1"}]"#, 422),
     ("GET", "/v1/customers/c-1", "", 200),
     ("POST", "/v1/customers", "customer,age\nc-2,17\nc-3,999\nc-4\n", 200),
     ("POST", "/v1/customers?max_errors=0", "customer,age\nc-2,x\n", 422),

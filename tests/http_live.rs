@@ -99,6 +99,19 @@ impl Talker {
         Some((text("offer")?, text("token")?))
     }
 
+    /// The answer to an event that is rejected.
+    fn rejected(&mut self, event: &Value) -> Value {
+        self.0.request(
+            "POST",
+            "/v1/events",
+            "content-type: application/json\r\n",
+            event.to_string().as_bytes(),
+        );
+        let reply = self.0.reply();
+        assert_eq!(reply.status, 422, "{event}: {}", reply.text());
+        reply.json()
+    }
+
     fn outcome(&mut self, customer: &str, kind: &str, token: &str) -> Value {
         self.post("/v1/events", &json!({"type": kind, "customer": customer, "token": token}))
     }
@@ -249,18 +262,88 @@ fn events_come_one_by_one_in_lists_in_lines_and_packed_and_each_is_judged_by_its
         (json!({"type": "login", "customer": "c", "offer": "card"}), "belongs to outcomes"),
         (json!({"type": "click", "customer": "c"}), "`offer` is missing"),
         (json!({"type": "click", "customer": "c", "token": "AAAA"}), "token"),
-        (
-            json!({"type": "click", "customer": "c", "offer": "crd", "placement": "slot", "channel": "app"}),
-            "unknown offer",
-        ),
-        (
-            json!({"type": "click", "customer": "c", "offer": "card", "placement": "slot", "channel": "fax"}),
-            "channel",
-        ),
     ] {
-        let answer = Talker(running.client()).post("/v1/events", &event);
+        let answer = Talker(running.client()).rejected(&event);
         let rejected = &answer["rejected"][0];
         let text = format!("{} {}", rejected["detail"], rejected["hint"]);
         assert!(answer["accepted"] == 0 && text.contains(said), "{event}: {answer}");
+    }
+}
+
+/// An outcome without a token, by what it names, and what is said of it.
+#[test]
+fn an_outcome_without_a_token_is_of_something_that_can_be_shown_there() {
+    let running = running();
+    let retired = RULES.replace(
+        "  brand:",
+        "  gone: {placements: [wide], treatments: [{placement: wide, content: 1}]}\n  brand:",
+    );
+    for text in [retired.as_str(), RULES] {
+        let publish =
+            Define::Publish { name: "live".into(), text: text.into(), activate: true, if_active: None };
+        block_on(running.node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+    }
+    let mut talker = Talker(running.client());
+    let event = |offer: &str, placement: &str, channel: &str| json!({"type": "click", "customer": "c", "offer": offer, "placement": placement, "channel": channel});
+    for (offer, placement, channel, said) in [
+        ("crd", "slot", "app", "unknown offer"),
+        ("gone", "wide", "app", "no active rule set has offer \"gone\" any more"),
+        ("card", "wide", "app", "offer `card` is never shown on placement `wide`"),
+        ("brand", "fx", "app", "it is shown on slot"),
+        ("card", "slt", "app", "unknown placement"),
+        ("card", "slot", "fax", "channel"),
+        ("fx_exchange", "fx", "web", "placement `fx` is not on channel `web`"),
+    ] {
+        let answer = talker.rejected(&event(offer, placement, channel));
+        let rejected = &answer["rejected"][0];
+        let text = format!("{} {}", rejected["detail"], rejected["hint"]).replace("\\\"", "\"");
+        assert!(text.contains(said), "{offer} {placement} {channel}: {answer}");
+    }
+    for (field, said) in [("offer", "crd"), ("placement", "wide"), ("channel", "web")] {
+        let mut event = event("card", "slot", "app");
+        event["properties"] = json!({field: said});
+        let answer = talker.rejected(&event);
+        assert_eq!(answer["rejected"][0]["pointer"], format!("/properties/{field}"), "{answer}");
+        let known = event[field].clone();
+        event["properties"] = json!({field: known});
+        assert_eq!(talker.post("/v1/events", &event)["accepted"], 1, "said twice, and the same");
+    }
+    let customer = running.get("/v1/customers/c").json();
+    assert_eq!(
+        customer["contacts"].as_array().unwrap().len(),
+        3,
+        "what was rejected left nothing: {customer}"
+    );
+}
+
+/// Events sent together, with the status and how many are accepted, duplicates and rejected.
+#[test]
+fn a_request_of_which_nothing_was_taken_is_refused_and_tells_as_much() {
+    let running = running();
+    let (good, wrong) =
+        (json!({"type": "login", "customer": "c", "id": "1"}), json!({"type": "logn", "customer": "c"}));
+    for (body, status, expected) in [
+        (json!([]), 200, (0, 0, 0)),
+        (json!([wrong]), 422, (0, 0, 1)),
+        (wrong.clone(), 422, (0, 0, 1)),
+        (json!([wrong, wrong, wrong]), 422, (0, 0, 3)),
+        (json!([wrong, good]), 200, (1, 0, 1)),
+        (json!([wrong, good]), 200, (0, 1, 1)),
+        (good.clone(), 200, (0, 1, 0)),
+    ] {
+        let sent = body.to_string();
+        let reply = running.call("POST", "/v1/events", "content-type: application/json\r\n", sent.as_bytes());
+        let answer = reply.json();
+        let rejected = answer["rejected"].as_array().unwrap().len();
+        let found = (answer["accepted"].as_u64().unwrap(), answer["duplicates"].as_u64().unwrap(), rejected);
+        assert_eq!((reply.status, found), (status, expected), "{body}: {answer}");
+        assert!(answer["sequence"].is_u64(), "{answer}");
+        assert_eq!(answer["type"] == "urn:usher:problem:unprocessable", status == 422, "{answer}");
+        assert_eq!(answer["status"].as_u64().unwrap_or(200), u64::from(status), "{answer}");
+        assert_eq!(
+            answer["detail"].as_str().is_some_and(|text| text.contains("logn")),
+            status == 422,
+            "{answer}"
+        );
     }
 }

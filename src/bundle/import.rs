@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::input::cursor::Cursor;
+use crate::input::cursor::{Cursor, Object};
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
 use crate::schema::Schema;
@@ -38,7 +38,23 @@ struct Column {
     feature: Box<str>,
     values: HashMap<Box<str>, String>,
     missing: Vec<Box<str>>,
+    empty: Empty,
 }
+
+/// What an empty cell means for a customer who is known already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Empty {
+    /// The file does not say: the feature stays as it is.
+    #[default]
+    Keep,
+    /// The feature is not known: it becomes missing.
+    Clear,
+}
+
+/// The text of a cell that clears its feature.
+pub const CLEARS: &str = "null";
+/// The text of a cell for a set without words: an empty cell would say nothing.
+const EMPTY_SET: &str = "|";
 
 /// A part of the template for customer ids.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,10 +160,13 @@ impl<'m> Translation<'m> {
 
 impl Column {
     fn translate<'a>(&'a self, text: &'a str) -> Cow<'a, str> {
-        if self.missing.iter().any(|missing| **missing == *text) {
-            return Cow::Borrowed("");
+        let clears = self.missing.iter().any(|missing| **missing == *text);
+        match self.values.get(text) {
+            _ if clears => Cow::Borrowed(CLEARS),
+            Some(value) => Cow::Borrowed(value),
+            None if text.is_empty() && self.empty == Empty::Clear => Cow::Borrowed(CLEARS),
+            None => Cow::Borrowed(text),
         }
-        Cow::Borrowed(self.values.get(text).map_or(text, String::as_str))
     }
 }
 
@@ -157,14 +176,16 @@ fn read_mapping(
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Mapping> {
-    let object = root.object(&["import", "description", "customer", "columns", "ignore"], problems)?;
+    let known = ["import", "description", "customer", "columns", "empty", "ignore"];
+    let object = root.object(&known, problems)?;
     let name = object.required("import", problems).and_then(|c| c.text(problems));
     let customer = object.required("customer", problems).and_then(|c| read_template(c, problems));
     let ignore = object.get("ignore").map(|c| read_texts(c, problems)).unwrap_or_default();
+    let empty = read_empty(&object, problems).unwrap_or_default();
     let mut columns: Vec<Column> = Vec::new();
     if let Some(cursor) = object.required("columns", problems) {
         for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
-            let Some(column) = read_column(name, &cursor, schema, problems) else { continue };
+            let Some(column) = read_column(name, &cursor, empty, schema, problems) else { continue };
             if columns.iter().any(|earlier| earlier.feature == column.feature) {
                 problems.push(cursor.problem(format!("feature `{}` is given twice", column.feature)));
             }
@@ -181,10 +202,11 @@ fn read_mapping(
 fn read_column(
     name: &str,
     cursor: &Cursor<'_, '_>,
+    empty: Empty,
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Column> {
-    let object = cursor.object(&["feature", "values", "missing"], problems)?;
+    let object = cursor.object(&["feature", "values", "missing", "empty"], problems)?;
     let feature_cursor = object.required("feature", problems)?;
     let feature = feature_cursor.text(problems)?;
     let found = schema.find_feature(feature);
@@ -203,13 +225,36 @@ fn read_column(
         }
     }
     let missing = object.get("missing").map(|c| read_texts(c, problems)).unwrap_or_default();
-    Some(Column { name: name.into(), feature: feature.into(), values, missing })
+    for text in missing.iter().filter(|text| values.contains_key(*text)) {
+        problems.push(cursor.problem(format!("{} is both a value and missing", quoted(text))));
+    }
+    let own = read_empty(&object, problems);
+    let said = missing.iter().any(|text| text.is_empty()) || values.contains_key("");
+    if let Some(at) = object.get("empty").filter(|_| said) {
+        problems.push(at.problem("`values` or `missing` already says what an empty cell means"));
+    }
+    let empty = own.unwrap_or(empty);
+    Some(Column { name: name.into(), feature: feature.into(), values, missing, empty })
+}
+
+/// What the file says of empty cells here.
+fn read_empty(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Empty> {
+    let cursor = object.get("empty")?;
+    match cursor.text(problems)? {
+        "keep" => Some(Empty::Keep),
+        "clear" => Some(Empty::Clear),
+        other => {
+            problems.push(cursor.problem(format!("expected `keep` or `clear`, found {}", quoted(other))));
+            None
+        }
+    }
 }
 
 /// Writes a value as the text of a CSV cell.
 fn cell_text(value: &InputValue<'_>) -> String {
     match value {
         InputValue::Text(text) => text.to_string(),
+        InputValue::List(items) if items.is_empty() => EMPTY_SET.to_owned(),
         InputValue::List(items) => {
             items.iter().map(|item| cell_text(&item.value)).collect::<Vec<_>>().join("|")
         }
@@ -286,7 +331,7 @@ columns:
   age:     {feature: age, missing: ['-1']}
   default: {feature: in_default, values: {'yes': true, 'no': false}}
   job:     {feature: job, missing: [unknown]}
-  flags:   {feature: tags, values: {both: [a, b]}}
+  flags:   {feature: tags, values: {both: [a, b], none: []}, empty: clear}
 ignore: [y]
 ";
 
@@ -301,9 +346,45 @@ ignore: [y]
         assert_eq!(bound.header().collect::<Vec<_>>(), ["customer", "age", "in_default", "job", "tags"]);
         let row = |cells: &[&str]| bound.row(cells, 7).collect::<Vec<_>>().join(",");
         assert_eq!(row(&["no", "b1", "both", "58", "yes", "management"]), "uci-7-b1,58,true,management,a|b");
-        assert_eq!(row(&["no", "b1", "", "-1", "no", "unknown"]), "uci-7-b1,,false,,");
-        assert_eq!(row(&["no", "b1"]), "uci-7-b1,,,,", "a short row");
+        assert_eq!(row(&["no", "b1", "", "-1", "no", "unknown"]), "uci-7-b1,null,false,null,null");
+        assert_eq!(row(&["no", "b1", "both", "", "", ""]), "uci-7-b1,,,,a|b", "empty cells keep");
+        assert_eq!(row(&["no", "b1", "none", "", "", ""]), "uci-7-b1,,,,|", "a set without words");
+        assert_eq!(row(&["no", "b1"]), "uci-7-b1,,,,null", "a short row");
         assert_eq!((bound.foreign_name(0), bound.foreign_name(2)), (None, Some("default")));
+    }
+
+    #[test]
+    fn an_empty_cell_means_what_the_mapping_says() {
+        let cells = |all: &str, own: &str| {
+            let text =
+                format!("import: x\ncustomer: '{{id}}'\n{all}\ncolumns:\n  a: {{feature: age{own}}}\n");
+            let mapping = mapping(&text).map_err(|problems| problems.to_string())?;
+            let bound = mapping.bind(["id", "a"]).map_err(|problems| problems.to_string())?;
+            let row = ["c", ""];
+            let text = bound.row(&row, 1).last().unwrap_or_default().into_owned();
+            Ok::<String, String>(text)
+        };
+        for (all, own, cell) in [
+            ("", "", ""),
+            ("empty: keep", "", ""),
+            ("empty: clear", "", "null"),
+            ("empty: clear", ", empty: keep", ""),
+            ("", ", empty: clear", "null"),
+            ("", ", missing: ['']", "null"),
+            ("empty: keep", ", missing: ['']", "null"),
+            ("empty: clear", ", values: {'': 7}", "7"),
+        ] {
+            assert_eq!(cells(all, own).as_deref(), Ok(cell), "{all} {own}");
+        }
+        for (all, own, said) in [
+            ("empty: clears", "", "expected `keep` or `clear`, found \"clears\""),
+            ("", ", empty: keep, missing: ['']", "already says what an empty cell means"),
+            ("", ", empty: clear, values: {'': 7}", "already says what an empty cell means"),
+            ("", ", values: {'-': 7}, missing: ['-']", "\"-\" is both a value and missing"),
+        ] {
+            let problems = cells(all, own).unwrap_err();
+            assert!(problems.contains(said), "{all} {own}: {problems}");
+        }
     }
 
     #[test]

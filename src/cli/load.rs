@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use self::chunk::LoadChunk;
+use self::chunk::{CellCounts, LoadChunk};
 use self::rows::{FileRows, Format};
 use super::client::{Client, ServerAnswer, ServerArgs};
 use super::ending::{Ending, Failure, block_on};
@@ -47,6 +47,10 @@ pub(super) struct Args {
     /// Whether to keep (upsert) or clear (replace) features that the file does not name
     #[arg(long, default_value = "upsert")]
     mode: Mode,
+    /// Whether an empty cell of a CSV file keeps or clears its feature [default: keep in an upsert; a mapping
+    /// says it itself]
+    #[arg(long, conflicts_with = "mapping")]
+    empty: Option<Empty>,
     /// Check every row, but change nothing
     #[arg(long)]
     dry_run: bool,
@@ -67,11 +71,20 @@ enum Mode {
     Replace,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Empty {
+    Keep,
+    Clear,
+}
+
 /// What has happened to the rows so far.
 #[derive(Default)]
 struct Total {
     accepted: u64,
     rejected: u64,
+    /// Cells of features in rows that were sent, by what they did to the value that was known before.
+    kept: u64,
+    cleared: u64,
     errors: Vec<Rejection>,
     sequence: Option<u64>,
     /// Whether loading stopped early because of too many errors.
@@ -145,6 +158,12 @@ async fn send(
         Mode::Replace => "replace",
     };
     let mut path = format!("/v1/customers?mode={mode}&dry_run={}", args.dry_run);
+    if let Some(empty) = args.empty {
+        path.push_str(match empty {
+            Empty::Keep => "&empty=keep",
+            Empty::Clear => "&empty=clear",
+        });
+    }
     if let Some(max_errors) = max_errors {
         path.push_str(&format!("&max_errors={max_errors}"));
     }
@@ -210,6 +229,10 @@ impl Total {
         self.accepted += answer["accepted"].as_u64().unwrap_or(0);
         self.rejected += answer["rejected"].as_u64().unwrap_or(0);
         self.sequence = answer["sequence"].as_u64().or(self.sequence);
+        let CellCounts { empty, null } = chunk.cells;
+        let clears = matches!(args.mode, Mode::Replace) || args.empty == Some(Empty::Clear);
+        let (kept, cleared) = if clears { (0, empty + null) } else { (empty, null) };
+        (self.kept, self.cleared) = (self.kept + kept, self.cleared + cleared);
         for error in answer["errors"].as_array().into_iter().flatten() {
             let column = error["column"].as_u64().and_then(|number| rows.column(number)).map(str::to_owned);
             self.keep(
@@ -239,21 +262,34 @@ impl Total {
         let stopped = if self.stopped { "; stopped: too many errors" } else { "" };
         let noun = if rows == 1 { "row" } else { "rows" };
         format!(
-            "{} {noun} in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}",
+            "{} {noun} in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}{}",
             thousands(rows),
             progress.elapsed().as_secs_f64(),
             thousands(progress.rate(rows) as u64),
             thousands(self.accepted),
             thousands(self.rejected),
+            self.cells(),
             if dry_run { "; nothing was changed" } else { "" },
         )
+    }
+
+    /// What cells without a value did; nothing if there were none.
+    fn cells(&self) -> String {
+        let part = |count: u64, one: &str, many: &str| match count {
+            0 => String::new(),
+            1 => format!("; 1 {one}"),
+            _ => format!("; {} {many}", thousands(count)),
+        };
+        part(self.kept, "empty cell keeps what is known", "empty cells keep what is known")
+            + &part(self.cleared, "cell clears its feature", "cells clear their features")
     }
 
     fn json(&self, progress: &Progress) -> Value {
         let errors = self.errors.iter();
         let errors: Vec<Value> =
             errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
-        json!({"accepted": self.accepted, "rejected": self.rejected, "errors": errors, "sequence": self.sequence,
+        json!({"accepted": self.accepted, "rejected": self.rejected,
+            "cells_kept": self.kept, "cells_cleared": self.cleared, "errors": errors, "sequence": self.sequence,
             "stopped": self.stopped, "seconds": progress.elapsed().as_secs_f64()})
     }
 }

@@ -1,6 +1,8 @@
 //! An event as it was sent, checked: names become numbers, the schema types the properties, and a token is
 //! believed only if it was signed here.
 
+use std::collections::BTreeSet;
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::computed::Intake;
@@ -11,7 +13,7 @@ use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::Outcome;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::update::{Change, Update};
-use crate::engine::Engine;
+use crate::engine::{Engine, Offer};
 use crate::input::cursor::{Cursor, Object};
 use crate::input::problem::{Problem, Problems, quoted};
 use crate::schema::value::{Time, Value};
@@ -74,7 +76,7 @@ impl EventReader<'_> {
         let outcome = match OutcomeKind::of_name(name) {
             Some(kind) => {
                 let subject = self.subject(&object, customer.as_ref(), when, problems)?;
-                self.describe(event_type, &subject, &mut properties);
+                self.describe(event_type, &subject, &mut properties, problems)?;
                 Some(Box::new(self.outcome(kind, subject, &properties, event_type, problems)?))
             }
             None => {
@@ -190,7 +192,6 @@ impl EventReader<'_> {
     }
 
     fn named(&self, object: &Object<'_, '_>, when: u32, problems: &mut Problems) -> Option<Subject> {
-        let catalogue = &self.engine.catalogue;
         let mut text =
             |field: &str| {
                 let Some(at) = object.get(field) else {
@@ -206,42 +207,74 @@ impl EventReader<'_> {
         let (offer, placement, channel) = (text("offer"), text("placement"), text("channel"));
         let ((offer_at, offer), (placement_at, placement), (channel_at, channel)) =
             (offer?, placement?, channel?);
-        let number = catalogue.offer_number(offer);
-        if number.is_none() {
-            let problem = Problem::new(format!("unknown offer {}", quoted(offer)));
-            let names = self.engine.offers().iter().map(|offer| &*offer.name);
-            problems.push(offer_at.placed(problem.nearest(offer, names)));
+        let offer = self.offer_named(offer).map_err(|problem| problems.push(offer_at.placed(problem)));
+        let on = self.engine.schema.find_channel(channel);
+        let on = on.map_err(|problem| problems.push(channel_at.placed(problem))).ok()?;
+        let here = self.engine.placement_on(placement, Some(on));
+        let here = here.map_err(|problem| problems.push(placement_at.placed(problem))).ok()?;
+        let (offer, place) = (offer.ok()?, self.engine.placement(here).place(on)?);
+        if !offer.treatments.iter().any(|treatment| treatment.placement == here) {
+            let problem = Problem::new(format!(
+                "offer `{}` is never shown on placement `{placement}`: it has no treatment there",
+                offer.name
+            ));
+            let shown: BTreeSet<&str> =
+                offer.treatments.iter().map(|at| &*self.engine.placement(at.placement).name).collect();
+            let shown: Vec<&str> = shown.into_iter().collect();
+            problems.push(placement_at.placed(problem.hint(format!("it is shown on {}", shown.join(", ")))));
+            return None;
         }
-        let place = catalogue.place_number(placement, channel);
-        if place.is_none() {
-            let on = self.engine.schema.find_channel(channel);
-            match on.map(|channel| self.engine.placement_on(placement, Some(channel))) {
-                Err(problem) => problems.push(channel_at.placed(problem)),
-                Ok(Err(problem)) => problems.push(placement_at.placed(problem)),
-                Ok(Ok(_)) => {
-                    problems.push(placement_at.problem(format!("nothing is shown on {}", quoted(placement))));
-                }
-            }
-        }
-        let (offer, place) = (number?, place?);
+        let offer = offer.number;
         Some(Subject { offer, place, arms: Vec::new(), nonce: 0, decided: when, segment: 0 })
     }
 
-    /// Gives an outcome the properties that every outcome has, for computed features.
-    fn describe(&self, event_type: usize, subject: &Subject, properties: &mut Vec<(usize, Value<'_>)>) {
+    /// The offer of this name, which an active rule set must have: without a token nothing else tells that it
+    /// was ever shown.
+    fn offer_named(&self, name: &str) -> Result<&Offer, Problem> {
+        let engine = self.engine;
+        match engine.catalogue.offer_number(name) {
+            Some(number) => engine.offer_id(number).map(|id| engine.offer(id)).ok_or_else(|| {
+                let problem = Problem::new(format!("no active rule set has offer {} any more", quoted(name)));
+                problem
+                    .hint("send the proposition's `token` instead of names: it is taken as long as it lives")
+            }),
+            None => {
+                let problem = Problem::new(format!("unknown offer {}", quoted(name)));
+                Err(problem.nearest(name, engine.offers().iter().map(|offer| &*offer.name)))
+            }
+        }
+    }
+
+    /// Gives an outcome the properties that every outcome has, for computed features. What the sender says of
+    /// them must be what the outcome belongs to.
+    fn describe(
+        &self,
+        event_type: usize,
+        subject: &Subject,
+        properties: &mut Vec<(usize, Value<'_>)>,
+        problems: &mut Problems,
+    ) -> Option<()> {
         let Engine { schema, catalogue, .. } = self.engine;
+        let declared = &schema.events()[event_type];
         let place = catalogue.place(subject.place);
         let offer = catalogue.offer(subject.offer).map(|offer| &*offer.name);
         let placement = place.and_then(|place| catalogue.placements.name(place.placement));
         let channel = place.and_then(|place| catalogue.channels.name(place.channel));
-        for (name, value) in [("offer", offer), ("placement", placement), ("channel", channel)] {
-            let place =
-                schema.events()[event_type].properties.iter().position(|property| &*property.name == name);
-            if let (Some(place), Some(value)) = (place, value) {
-                properties.retain(|(given, _)| *given != place); // what it belongs to is known
-                properties.push((place, Value::Text(value.to_owned().into())));
+        for (name, known) in [("offer", offer), ("placement", placement), ("channel", channel)] {
+            let (Some(property), Some(known)) = (declared.property_id(name), known) else { continue };
+            match properties.iter().find(|(given, _)| *given == property).map(|(_, value)| value) {
+                None => properties.push((property, Value::Text(known.to_owned().into()))),
+                Some(Value::Text(said)) if *said == *known => {}
+                Some(_) => {
+                    let detail = format!("`{name}`: the outcome is of {}", quoted(known));
+                    let pointer = format!("/properties/{name}");
+                    let problem = Problem { pointer, ..Problem::new(detail) };
+                    problems.push(problem.hint("leave it out of `properties`: Usher knows it"));
+                    return None;
+                }
             }
         }
+        Some(())
     }
 
     fn outcome(

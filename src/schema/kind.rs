@@ -183,6 +183,9 @@ impl Kind {
                 Some(_) => Ok(Value::Text(Cow::Borrowed(text))),
                 None => Err(words.refusal(text)),
             },
+            Kind::Set(_) if !text.is_empty() && text.trim().is_empty() => {
+                wrong("words with `|` between them, or `|` alone for none")
+            }
             Kind::Set(words) => set_of(words, text.split('|').map(str::trim).filter(|word| !word.is_empty())),
             Kind::Time => time_of(text),
             Kind::Text => Ok(Value::Text(Cow::Borrowed(text))),

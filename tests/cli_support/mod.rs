@@ -180,6 +180,16 @@ impl Server {
         run(&[args, &["--server", &self.url]].concat())
     }
 
+    /// The body of the answer to `GET` of this path.
+    pub fn get(&self, path: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
     /// Sends SIGTERM and does not wait.
     pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();

@@ -146,8 +146,10 @@ impl Sent {
         }
         match &self.what {
             What::View { amount, .. } => amount.filter(|amount| *amount > MAX_AMOUNT).map(|_| "`amount`"),
-            What::Outcome { proof, .. } => {
-                let proof = proof.as_ref()?;
+            What::Outcome { offer, place: (placement, _), proof: None, .. } => {
+                (!is_shown(offer, placement)).then_some("is never shown on placement")
+            }
+            What::Outcome { proof: Some(proof), .. } => {
                 let age = now - proof.decided;
                 match () {
                     () if proof.altered => Some("was altered"),
@@ -453,6 +455,14 @@ impl Naive {
 
 fn is_meant(offer: &Offer, placement: &str, features: &Features) -> bool {
     offer.placements.contains(&placement) && offer.when.as_ref().is_none_or(|when| (when.holds)(features))
+}
+
+/// Whether the offer has a treatment there.
+fn is_shown(name: &str, placement: &str) -> bool {
+    match offer(name) {
+        Some(offer) => offer.placements.contains(&placement),
+        None => placement == "slot", // the fallback
+    }
 }
 
 /// Whether this decision has not shown it yet, and may show one more of its group.

@@ -1,6 +1,7 @@
 //! A part of a file as it is sent to the server. It remembers which line came from where.
 
 use super::Rejection;
+use crate::bundle::import::CLEARS;
 
 /// The most rows in one chunk.
 pub(super) const MAX_ROWS: usize = 5_000;
@@ -15,9 +16,26 @@ pub(super) struct LoadChunk {
     pub(super) rows: usize,
     /// Rows that were rejected before sending.
     pub(super) rejected: Vec<Rejection>,
+    /// Cells of features that have nothing in them, and cells that say `null`; 0 for NDJSON.
+    pub(super) cells: CellCounts,
     /// For each row, its line in the body and in the file.
     lines: Vec<(u64, u64)>,
     next_line: u64,
+}
+
+/// How many cells of features give no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct CellCounts {
+    pub(super) empty: u64,
+    pub(super) null: u64,
+}
+
+impl CellCounts {
+    /// Counts one cell of a feature.
+    pub(super) fn count(&mut self, cell: &str) {
+        self.empty += u64::from(cell.is_empty());
+        self.null += u64::from(cell == CLEARS);
+    }
 }
 
 impl LoadChunk {
@@ -29,6 +47,7 @@ impl LoadChunk {
             body: head.to_vec(),
             rows: 0,
             rejected: Vec::new(),
+            cells: CellCounts::default(),
             lines: Vec::new(),
             next_line,
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Rejection;
 use super::chunk::LoadChunk;
 use super::records::{Log, Records, records};
-use crate::bundle::import::{Mapping, Translation, check_native};
+use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
 
 /// The most bytes in an NDJSON line. The server allows less, but names the line.
@@ -140,10 +140,16 @@ impl<'m> CsvFileRows<'m> {
             match &self.translation {
                 Some(translation) => {
                     let cells: Vec<&str> = record.iter().collect();
-                    let cells = translation.row(&cells, self.row);
-                    write_row(&mut row, cells.map(|cell| cell.into_owned().into_bytes()))?;
+                    let cells: Vec<_> = translation.row(&cells, self.row).collect();
+                    cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
+                    write_row(&mut row, cells.iter().map(|cell| cell.as_bytes()))?;
                 }
-                None => write_row(&mut row, &record)?,
+                None => {
+                    let features =
+                        self.header.iter().zip(&record).filter(|(name, _)| *name != CUSTOMER_COLUMN);
+                    features.for_each(|(_, cell)| chunk.cells.count(cell));
+                    write_row(&mut row, &record)?;
+                }
             }
             chunk.push(&row, line);
         }

@@ -35,6 +35,24 @@ enum Mode {
     Replace,
 }
 
+/// What an empty cell of a CSV row does to the feature of a customer who is known already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// Nothing: the row does not give the feature.
+    Keep,
+    /// Clears it.
+    Clear,
+}
+
+/// What a request says of the load.
+struct Parameters {
+    mode: Mode,
+    /// `None` if the request does not say.
+    empty: Option<Empty>,
+    dry_run: bool,
+    max_errors: Option<u64>,
+}
+
 /// What was read from a body.
 struct LoadedRows {
     updates: Vec<Update>,
@@ -47,14 +65,19 @@ struct LoadedRows {
 
 /// Reads all rows, then writes those that are correct.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let (mode, dry_run, max_errors) = parameters(call)?;
+    let Parameters { mode, empty, dry_run, max_errors } = parameters(call)?;
     let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
+    if empty.is_some() && media == Media::Lines {
+        let problem = query::problem("empty", "NDJSON has no cells");
+        return Err(Refusal::problem(problem.hint("`null` clears a feature; one that is left out stays")));
+    }
+    let empty = empty.unwrap_or(Empty::Keep);
     let content = call.body(body).await?;
     let schema = call.node.live().engine.schema.clone();
     let ReceivedBody { bytes, share } = content;
     // Off the request thread, so that decisions on other connections go on.
     let rows = tokio::task::spawn_blocking(move || match media {
-        Media::Csv => read_csv(&bytes, share, &schema, mode),
+        Media::Csv => read_csv(&bytes, share, &schema, mode, empty),
         _ => read_lines(&bytes, share, &schema, mode),
     });
     let rows = rows.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the rows failed"))??;
@@ -83,9 +106,9 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     }))
 }
 
-fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
-    let [mode, dry_run, max_errors] =
-        query::known(call.parts.uri.query(), ["mode", "dry_run", "max_errors"])?;
+fn parameters(call: &Call<'_>) -> Result<Parameters, Refusal> {
+    let [mode, empty, dry_run, max_errors] =
+        query::known(call.parts.uri.query(), ["mode", "empty", "dry_run", "max_errors"])?;
     let mut problems = Problems::new();
     let mode = match mode.as_deref() {
         None | Some("upsert") => Mode::Upsert,
@@ -96,10 +119,25 @@ fn parameters(call: &Call<'_>) -> Result<(Mode, bool, Option<u64>), Refusal> {
             Mode::Upsert
         }
     };
+    let empty = match empty.as_deref() {
+        None => None,
+        Some("keep") if mode == Mode::Replace => {
+            let problem = query::problem("empty", "`mode=replace` clears what a row does not give");
+            problems.push(problem.hint("leave `empty=keep` out, or use `mode=upsert`"));
+            None
+        }
+        Some("keep") => Some(Empty::Keep),
+        Some("clear") => Some(Empty::Clear),
+        Some(other) => {
+            problems
+                .push(query::problem("empty", format!("expected keep or clear, found {}", quoted(other))));
+            None
+        }
+    };
     let dry_run = query::boolean("dry_run", dry_run.as_deref(), false, &mut problems);
     let max_errors = max_errors
         .and_then(|text| query::integer("max_errors", &text, 0, u64::from(u32::MAX), &mut problems));
-    Ok(problems.or((mode, dry_run, max_errors))?)
+    Ok(problems.or(Parameters { mode, empty, dry_run, max_errors })?)
 }
 
 /// Writes chunk after chunk, each as one record. So a bulk load takes one place in the writer's queue.
@@ -259,7 +297,13 @@ enum Column {
     Feature(FeatureId),
 }
 
-fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<LoadedRows, Refusal> {
+fn read_csv(
+    bytes: &[u8],
+    share: Share,
+    schema: &Schema,
+    mode: Mode,
+    empty: Empty,
+) -> Result<LoadedRows, Refusal> {
     let mut reader = csv::CsvRows::new(bytes);
     let columns = match reader.next() {
         Some((_, Ok(header))) => read_header(header, schema)?,
@@ -271,7 +315,7 @@ fn read_csv(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<L
     let mut rows = LoadedRows::new(share);
     while let Some((line, row)) = reader.next() {
         rows.row(match row {
-            Ok(cells) => read_record(cells, &columns, line, schema, mode),
+            Ok(cells) => read_record(cells, &columns, line, schema, (mode, empty)),
             Err(broken) => Err(refused_row(line, &broken)),
         })?;
     }
@@ -328,7 +372,7 @@ fn read_record(
     columns: &[Column],
     line: u32,
     schema: &Schema,
-    mode: Mode,
+    (mode, empty): (Mode, Empty),
 ) -> Result<Update, Problems> {
     let mut problems = Problems::new();
     if record.len() != columns.len() {
@@ -337,14 +381,17 @@ fn read_record(
         return Err(problems);
     }
     let mut customer = None;
-    let given = record.iter().filter(|cell| !cell.is_empty()).count();
+    let gives = |cell: &&[u8]| empty == Empty::Clear || !cell.is_empty();
+    let given = record.iter().filter(gives).count();
     let mut fields = Vec::with_capacity(given.saturating_sub(1)); // one cell is the customer
     for (i, (cell, column)) in record.iter().zip(columns).enumerate() {
         let found =
             std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
                 |text| match column {
                     Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
-                    Column::Feature(id) => read_cell(*id, text, schema).map(|code| fields.extend(code)),
+                    Column::Feature(id) => {
+                        read_cell(*id, text, schema, empty).map(|code| fields.extend(code))
+                    }
                 },
             );
         if let Err(why) = found {
@@ -357,12 +404,18 @@ fn read_record(
     }
 }
 
-/// The feature code of a cell. An empty cell has none; `null` has code 0, which clears the feature.
-fn read_cell(id: FeatureId, text: &str, schema: &Schema) -> Result<Option<(FeatureId, u64)>, String> {
+/// The feature code of a cell; `None` for an empty cell that keeps the feature. `null` has code 0, which
+/// clears it.
+fn read_cell(
+    id: FeatureId,
+    text: &str,
+    schema: &Schema,
+    empty: Empty,
+) -> Result<Option<(FeatureId, u64)>, String> {
     let feature = schema.feature(id);
     match text {
-        "" => Ok(None),
-        "null" => Ok(Some((id, 0))),
+        "" if empty == Empty::Keep => Ok(None),
+        "" | "null" => Ok(Some((id, 0))),
         _ => match feature.kind.read_text(text) {
             Ok(value) => Ok(Some((id, feature.kind.encode(&value)))),
             Err(why) => Err(format!("`{}`: {why}", feature.name)),
@@ -387,7 +440,7 @@ mod tests {
     }
 
     fn csv(text: &str) -> Result<LoadedRows, Refusal> {
-        read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert)
+        read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert, Empty::Keep)
     }
 
     fn errors(rows: &LoadedRows) -> Vec<(u32, u32)> {
@@ -438,6 +491,18 @@ mod tests {
         let schema = schema();
         let vip = schema.feature_id("vip").unwrap();
         assert_eq!(rows.updates[0].change, Change::Merge(vec![(vip, 0)]));
+        let text = b"age,customer,vip\n,c-1,true\n";
+        let rows = read_csv(text, share(), &schema, Mode::Upsert, Empty::Clear).unwrap();
+        let age = schema.feature_id("age").unwrap();
+        assert_eq!(rows.updates[0].change, Change::Merge(vec![(age, 0), (vip, 2)]));
+    }
+
+    #[test]
+    fn a_cell_of_blanks_is_neither_empty_nor_a_set_without_words() {
+        let rows = csv("customer,age,vip,interests\nc-1,  ,,\nc-2,, ,\nc-3,,, \nc-4,,,|\n").unwrap();
+        assert_eq!((rows.updates.len(), errors(&rows)), (1, vec![(2, 2), (3, 3), (4, 4)]));
+        let interests = schema().feature_id("interests").unwrap();
+        assert_eq!(rows.updates[0].change, Change::Merge(vec![(interests, 1)]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
-use crate::http::wire::media::Media;
+use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
@@ -56,16 +56,36 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let accepted = events.count - duplicates - events.rejected_count;
     call.worker.counters().events(accepted, duplicates, events.rejected_count);
     events.rejected.sort_by_key(|(index, _)| *index);
-    Ok(answer::document(call.format, |out| write(out, &events, accepted, duplicates, taken.sequence)))
+    let sequence = taken.sequence;
+    if accepted + duplicates == 0 && events.count > 0 {
+        return Ok(none_taken(call.format, &events, sequence));
+    }
+    Ok(answer::document(call.format, |out| {
+        out.map();
+        write(out, &events, accepted, duplicates, sequence);
+        out.end_map();
+    }))
+}
+
+/// The answer to a request of which no event was taken: a problem document that also has what every answer
+/// of this route has.
+fn none_taken(format: Format, events: &Events, sequence: u64) -> Answer {
+    let first = events.rejected.first().map_or("", |(_, problem)| &problem.detail);
+    let detail = match events.count {
+        1 => format!("the event was rejected: {first}"),
+        count => format!("none of the {count} events was accepted; the first: {first}"),
+    };
+    Refusal::new(ProblemKind::Unprocessable, detail)
+        .document(format, |out| write(out, events, 0, 0, sequence))
 }
 
 /// Why the fold rejected an outcome.
 const FORGOTTEN: &str =
     "the token is too old: outcomes of its time are no longer remembered, so it may have been counted before";
 
+/// Writes the members of the answer.
 fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {
     let omitted = events.rejected_count - events.rejected.len();
-    out.map();
     out.key("accepted");
     out.unsigned(accepted as u64);
     out.key("duplicates");
@@ -101,7 +121,6 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
     }
     out.key("sequence");
     out.unsigned(sequence);
-    out.end_map();
 }
 
 fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> {

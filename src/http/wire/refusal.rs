@@ -180,12 +180,22 @@ impl Refusal {
         &self.0.detail
     }
 
+    /// Its document as an answer, with the members that `more` adds and without its headers.
+    pub(crate) fn document(&self, format: Format, more: impl FnOnce(&mut dyn Encode)) -> Answer {
+        let (status, ..) = self.0.kind.parts();
+        let body = answer::render(format, |out| {
+            out.map();
+            self.write(out);
+            more(out);
+            out.end_map();
+        });
+        answer::with(status, format.problem_type(), body)
+    }
+
     /// The answer that states this refusal.
     pub(crate) fn answer(self, format: Format, method: &Method) -> Answer {
-        let (status, ..) = self.0.kind.parts();
         let closes = self.closes() && *method != Method::HEAD;
-        let body = answer::render(format, |out| self.write(out));
-        let mut answer = answer::with(status, format.problem_type(), body);
+        let mut answer = self.document(format, |_| ());
         for (name, value) in self.0.headers {
             answer.headers_mut().append(name, value);
         }
@@ -195,10 +205,10 @@ impl Refusal {
         answer
     }
 
+    /// Writes the members of its document.
     fn write(&self, out: &mut dyn Encode) {
         let Inner { kind, detail, errors, applied, .. } = &*self.0;
         let (status, name, title) = kind.parts();
-        out.map();
         out.key("type");
         out.text(&format!("urn:usher:problem:{name}"));
         out.key("title");
@@ -223,7 +233,6 @@ impl Refusal {
             out.key("applied");
             out.unsigned(*rows as u64);
         }
-        out.end_map();
     }
 }
 
