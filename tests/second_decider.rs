@@ -1,6 +1,6 @@
-//! The program against a second decider: plain and slow Python, written from the reference alone, without a look
-//! at this code. Both decide the golden decisions of the example bundles and random bundles, customers, histories
-//! and requests: at any time by `usher check`, and now over HTTP.
+//! The program against a second decider: plain and slow Python, written from the reference alone, without a
+//! look at this code. Both decide the golden decisions of the example bundles, and random bundles, customers,
+//! histories and requests: at any time by `usher check`, and now over HTTP.
 //!
 //! `USHER_PYTHON` names a folder with PyYAML and tzdata (`pip install --target`). Without it, or without
 //! `python3`, the test is skipped. A disagreement is printed with its seed, and made as small as it gets:
@@ -36,7 +36,8 @@ fn a_second_decider_agrees() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{said}");
     assert!(output.status.success(), "{said}");
 }
