@@ -3,11 +3,12 @@
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
 
-use super::scan::{Flaw, closings, too_deep};
+use super::scan::{Flaw, closings, comment, too_deep};
 use super::syntax::{LoopTerm, Syntax, Term, TermKind};
 use super::{
     Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
 };
+use crate::input::invisible::{invisible, meant, named};
 use crate::input::origin::Origin;
 use crate::input::problem::{Problem, Problems};
 
@@ -27,6 +28,11 @@ impl Syntax {
         // Too deep a text must not reach the parser: its tree would be as deep, and dropping that recurses.
         let brackets = closings(text)
             .map_err(|Flaw { start, end, why }| of_one(origin.problem(text, start, end, why)))?;
+        if let Some(at) = comment(text).filter(|_| origin.joins_lines(text)) {
+            let detail = "a `//` comment goes on to the end, because YAML joins the lines of this text";
+            let problem = origin.problem(text, at, at + 2, detail);
+            return Err(of_one(problem.hint("leave the comment out, or write the condition after `|`")));
+        }
         if let Some(at) = too_deep(text) {
             return Err(of_one(origin.problem(text, at, at + 1, depth_message())));
         }
@@ -114,10 +120,20 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
             "and" => problem.hint("write `&&` for and"),
             "or" => problem.hint("write `||` for or"),
             "not" => problem.hint("write `!` for not"),
-            _ => problem,
+            _ => look_alike(problem, &found),
         };
     }
     origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned())
+}
+
+/// Adds what a character that nobody sees or that looks like another was meant to be.
+fn look_alike(problem: Problem, found: &str) -> Problem {
+    let Some(c) = found.chars().next() else { return problem };
+    match (meant(c), invisible(found)) {
+        (Some(meant), _) => problem.hint(format!("that is U+{:04X}; write `{meant}`", c as u32)),
+        (None, Some(c)) => problem.hint(format!("take out the {}", named(c))),
+        (None, None) => problem,
+    }
 }
 
 struct Convert<'a> {

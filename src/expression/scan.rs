@@ -29,6 +29,18 @@ pub(super) fn outside_texts(text: &str) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
+/// The byte at which the first comment begins.
+pub(super) fn comment(text: &str) -> Option<usize> {
+    let mut at = 0;
+    while at < text.len() {
+        if text.as_bytes()[at..].starts_with(b"//") {
+            return Some(at);
+        }
+        at = behind(text, at).ok()?.max(at + 1);
+    }
+    None
+}
+
 /// Each opening bracket with the bracket that closes it, in order. Brackets that do not close are left for
 /// the parser to report.
 pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {

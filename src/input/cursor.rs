@@ -80,17 +80,49 @@ impl<'p, 'n> Cursor<'p, 'n> {
     }
 
     fn wrong(&self, expected: &str) -> Problem {
-        self.problem(format!("expected {expected}, found {}", self.input.value.describe()))
+        self.problem(format!("expected {expected}, found {}", self.found()))
     }
 
-    /// The text here. If the value is not a text: `None`, and a problem.
+    /// The value in a few words, to follow "found": a number or a truth value as it was written.
+    fn found(&self) -> String {
+        self.written().map_or_else(|| self.input.value.describe(), str::to_owned)
+    }
+
+    /// How a number or a truth value was written, if it was read from a text: `1_000`, `0x10`.
+    pub fn written(&self) -> Option<&'n str> {
+        let (source, place) = (self.source?, self.input.place?);
+        let scalar = matches!(
+            self.input.value,
+            InputValue::Null | InputValue::Bool(_) | InputValue::Int(_) | InputValue::Float(_)
+        );
+        let from = place.offset as usize;
+        let written = source.text.get(from..from + place.length as usize)?.trim();
+        (scalar && !written.is_empty()).then_some(written)
+    }
+
+    /// The text here. If the value is not a text: `None`, and a problem. A number or a truth value is no
+    /// text, because what was written is not what it means: `2026_11` is the number 202611.
     pub fn text(&self, problems: &mut Problems) -> Option<&'n str> {
         match &self.input.value {
             InputValue::Text(text) => Some(text),
             _ => {
-                problems.push(self.wrong("a text"));
+                problems.push(self.not_text("a text"));
                 None
             }
+        }
+    }
+
+    /// The problem that a value is not the text that was expected.
+    pub fn not_text(&self, expected: &str) -> Problem {
+        let problem = self.wrong(expected);
+        match &self.input.value {
+            InputValue::Bool(_) | InputValue::Int(_) | InputValue::Float(_) => {
+                problem.hint(format!("write it in quotes: \"{}\"", self.found()))
+            }
+            InputValue::Map(_) | InputValue::List(_) if self.source.is_some() => {
+                problem.hint("a text that begins with `{` or `[`, or has `: ` in it, must be in quotes")
+            }
+            _ => problem,
         }
     }
 

@@ -3,10 +3,11 @@
 //! one input are reported at once.
 
 pub mod problem;
+pub mod invisible;
 pub mod document;
 mod reader;
 mod json;
 mod msgpack;
-mod yaml;
+pub mod yaml;
 pub mod cursor;
 pub mod origin;

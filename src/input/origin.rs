@@ -30,6 +30,15 @@ impl Origin {
         self.place.map_or(0, |place| place.line)
     }
 
+    /// Whether YAML joined lines of what was written to get `text`, as it does without quotes, in quotes and
+    /// after `>`. Then what was the end of a line is none any more.
+    pub(crate) fn joins_lines(&self, text: &str) -> bool {
+        let (Some(source), Some(place)) = (&self.source, self.place) else { return false };
+        let from = place.offset as usize;
+        let written = source.text.get(from..from + place.length as usize).unwrap_or_default();
+        written.trim_end().matches('\n').count() > text.trim_end().matches('\n').count()
+    }
+
     /// A problem with the bytes `start..end` of the expression `text`. Where the document is not known, the
     /// place is within the expression.
     pub(crate) fn problem(&self, text: &str, start: usize, end: usize, detail: impl Into<String>) -> Problem {

@@ -1,5 +1,4 @@
-//! How serde reads a document: one visitor for the values of all formats. A [`Format`] says how to read a
-//! value inside a list or map.
+//! How serde reads a document of JSON or MessagePack: one visitor for the values of both.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -9,16 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::document::{Input, InputValue, Key, MAX_DEPTH, MAX_VALUES};
 
-/// What differs between formats: whether places are known, and what bounds the document.
-pub(super) trait Format<'de>: Copy {
-    /// Reads a value inside a list or map.
-    fn value<D: Deserializer<'de>>(self, reader: D) -> Result<Input<'de>, D::Error>;
-
-    /// Reads the key of a map entry.
-    fn key<D: Deserializer<'de>>(self, reader: D) -> Result<Key<'de>, D::Error>;
-}
-
-/// JSON and MessagePack: values have no places, and their depth and number are bounded here.
+/// Reads a value inside lists and maps. Values have no places; their depth and number are bounded here.
 #[derive(Clone, Copy)]
 pub(super) struct Plain<'l> {
     /// Lists and maps around the value.
@@ -32,10 +22,8 @@ impl<'l> Plain<'l> {
     pub(super) fn document<'de, D: Deserializer<'de>>(reader: D) -> Result<Input<'de>, D::Error> {
         Plain { depth: 0, left: &Cell::new(MAX_VALUES) }.value(reader)
     }
-}
 
-impl<'de> Format<'de> for Plain<'_> {
-    fn value<D: Deserializer<'de>>(self, reader: D) -> Result<Input<'de>, D::Error> {
+    fn value<'de, D: Deserializer<'de>>(self, reader: D) -> Result<Input<'de>, D::Error> {
         if self.depth > MAX_DEPTH {
             return Err(D::Error::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
         }
@@ -47,15 +35,15 @@ impl<'de> Format<'de> for Plain<'_> {
         Ok(Input { value, place: None })
     }
 
-    fn key<D: Deserializer<'de>>(self, reader: D) -> Result<Key<'de>, D::Error> {
+    fn key<'de, D: Deserializer<'de>>(self, reader: D) -> Result<Key<'de>, D::Error> {
         Ok(Key { text: reader.deserialize_str(KeyText)?, place: None })
     }
 }
 
 /// The visitor: takes one value, and reads what is inside it as the format says.
-pub(super) struct Values<F>(pub(super) F);
+struct Values<'l>(Plain<'l>);
 
-impl<'de, F: Format<'de>> Visitor<'de> for Values<F> {
+impl<'de> Visitor<'de> for Values<'_> {
     type Value = InputValue<'de>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("null, a boolean, a number, a string, a list or a map")
@@ -103,18 +91,18 @@ impl<'de, F: Format<'de>> Visitor<'de> for Values<F> {
     }
 }
 
-struct ValueSeed<F>(F);
+struct ValueSeed<'l>(Plain<'l>);
 
-impl<'de, F: Format<'de>> DeserializeSeed<'de> for ValueSeed<F> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Input<'de>;
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Input<'de>, D::Error> {
         self.0.value(reader)
     }
 }
 
-struct KeySeed<F>(F);
+struct KeySeed<'l>(Plain<'l>);
 
-impl<'de, F: Format<'de>> DeserializeSeed<'de> for KeySeed<F> {
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
     type Value = Key<'de>;
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Key<'de>, D::Error> {
         self.0.key(reader)

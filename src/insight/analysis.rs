@@ -15,6 +15,7 @@ mod ranking;
 mod schedules;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod treatments;
 
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub enum WarningKind {
     UnusedParameter,
     /// A cap never comes into play, because another always acts first.
     Cap,
+    /// A text probably says something else than was meant.
+    Text,
 }
 
 impl WarningKind {
@@ -96,6 +99,7 @@ impl WarningKind {
             WarningKind::UnusedExperiment => "unused_experiment",
             WarningKind::UnusedParameter => "unused_parameter",
             WarningKind::Cap => "cap",
+            WarningKind::Text => "text",
         }
     }
 }
@@ -173,6 +177,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
     analysis.tags();
     analysis.experiments();
     analysis.caps();
+    analysis.texts();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));

@@ -50,7 +50,7 @@ impl<'a> Text<'a> {
         self.at(path, &|cursor| {
             let text = match &cursor.input.value {
                 InputValue::Text(text) => text,
-                _ => return Some(cursor.problem("")),
+                other => return Some(cursor.problem(other.describe())),
             };
             let syntax = Syntax::parse(text, Origin::of(cursor)).ok()?;
             let (start, end) = part(&syntax);
@@ -58,6 +58,11 @@ impl<'a> Text<'a> {
             let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
             Some(syntax.origin.problem(text, start, end, shown))
         })?
+    }
+
+    /// What `found` finds in the whole text.
+    pub(super) fn root<T>(&self, found: &dyn Fn(&Cursor<'_, '_>) -> T) -> Option<T> {
+        self.at(&[], found)
     }
 
     fn at<T>(&self, path: &[&str], found: &dyn Fn(&Cursor<'_, '_>) -> T) -> Option<T> {

@@ -256,14 +256,16 @@ fn percent(cursor: &Cursor<'_, '_>, least: u16, problems: &mut Problems) -> Opti
     None
 }
 
-/// Reads a salt: characters that every tool writes alike. A whole number such as a year will do.
+/// Reads a salt: characters that every tool writes alike. A whole number such as a year will do, if it is
+/// written as it would be printed.
 fn salt(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Box<str>> {
     let text = match &cursor.input.value {
-        InputValue::Int(i) => i.to_string(),
+        InputValue::Int(i) if cursor.written().is_none_or(|written| written == i.to_string()) => {
+            i.to_string()
+        }
         InputValue::Text(text) => text.to_string(),
-        other => {
-            let detail = format!("expected a text or a whole number, found {}", other.describe());
-            problems.push(cursor.problem(detail));
+        _ => {
+            problems.push(cursor.not_text("a text or a whole number in plain digits"));
             return None;
         }
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::RuleSetReader;
 use crate::expression::experiment::InVariant;
 use crate::input::cursor::{Cursor, Object};
+use crate::input::document::InputValue;
 use crate::input::problem::Problems;
 use crate::input::problem::quoted;
 use crate::rules::rule_set::{
@@ -90,8 +91,36 @@ impl RuleSetReader<'_> {
         Some(TreatmentRule { name, placement, locale, variant, json, msgpack })
     }
 
+    /// Refuses numbers in content that a channel would get in another form than they were written in, such as
+    /// `+49` and `0x10`: mostly a text was meant.
+    fn check_numbers(&mut self, cursor: &Cursor<'_, '_>) {
+        match &cursor.input.value {
+            InputValue::Int(_) | InputValue::Float(_) => {
+                let Some(written) = cursor.written().filter(|written| !is_json_number(written)) else {
+                    return;
+                };
+                let problem =
+                    cursor.problem(format!("{written} is a number, and would be sent in other digits"));
+                self.problems
+                    .push(problem.hint(format!("if a text is meant, write it in quotes: \"{written}\"")));
+            }
+            InputValue::List(_) => {
+                for item in cursor.items(&mut Problems::new()).into_iter().flatten() {
+                    self.check_numbers(&item);
+                }
+            }
+            InputValue::Map(_) => {
+                for (_, entry) in cursor.entries(&mut Problems::new()).into_iter().flatten() {
+                    self.check_numbers(&entry);
+                }
+            }
+            InputValue::Null | InputValue::Bool(_) | InputValue::Text(_) => {}
+        }
+    }
+
     /// Writes the content once in both formats, so that answers only copy it.
     fn content(&mut self, cursor: &Cursor<'_, '_>) -> Option<Written> {
+        self.check_numbers(cursor);
         match (serde_json::to_vec(cursor.input), rmp_serde::to_vec_named(cursor.input)) {
             (Ok(json), Ok(_)) if json.len() > MAX_CONTENT_BYTES => {
                 let detail = format!(
@@ -108,6 +137,13 @@ impl RuleSetReader<'_> {
             }
         }
     }
+}
+
+/// Whether JSON would read these digits as a number, and a whole number loses none of them.
+fn is_json_number(written: &str) -> bool {
+    let decimal = serde_json::from_str::<f64>(written).is_ok();
+    let whole = !written.contains(['.', 'e', 'E']);
+    decimal && (!whole || written.parse::<i64>().is_ok())
 }
 
 fn name_of_treatment<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
