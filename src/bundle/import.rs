@@ -258,6 +258,7 @@ fn cell_text(value: &InputValue<'_>) -> String {
         InputValue::List(items) => {
             items.iter().map(|item| cell_text(&item.value)).collect::<Vec<_>>().join("|")
         }
+        InputValue::Float(x) => x.to_string(), // without an exponent, which a decimal's cell cannot have
         other => other.describe(),
     }
 }

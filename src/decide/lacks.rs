@@ -22,7 +22,8 @@ const MAX_LOOKS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Lack<'e> {
     term: TermId,
-    value: Value<'e>,
+    /// The term's value.
+    pub value: Value<'e>,
     keys: &'e Keys,
     /// The tag whose condition contains it, if any.
     pub tag: Option<&'e str>,
@@ -32,16 +33,6 @@ impl Lack<'_> {
     /// The term as it would be written: `aum`, `now - last_login`.
     pub fn term(&self, engine: &Engine) -> String {
         engine.words().term(self.term)
-    }
-
-    /// The term's value, in the form in which it was given.
-    pub fn value<'v>(&'v self, engine: &Engine) -> Value<'v> {
-        match engine.terms.get(self.term) {
-            Term::Feature(id, ..) | Term::Computed(Scoped { node: Node::Feature(id), .. }, _) => {
-                engine.schema.feature(*id).kind.as_given(self.value.borrowed())
-            }
-            _ => self.value.borrowed(),
-        }
     }
 
     /// What the term would have to be: `at least 500000`.

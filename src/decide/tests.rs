@@ -202,7 +202,7 @@ fn explained(rules: &str, age: Option<i64>, consent: Option<bool>) -> String {
     let Some(stop) = &decision.placements[0].explanations[0].stopped_by else { return "shown".into() };
     let lack = |lack: &Lack<'_>| {
         let tag = lack.tag.map_or(String::new(), |tag| format!(" (tag {tag})"));
-        format!("{} is {}, needs {}{tag}", lack.term(&engine), lack.value(&engine), lack.needs(&engine))
+        format!("{} is {}, needs {}{tag}", lack.term(&engine), lack.value, lack.needs(&engine))
     };
     let ways: Vec<String> =
         stop.lacks.iter().map(|way| way.iter().map(lack).collect::<Vec<_>>().join(" & ")).collect();

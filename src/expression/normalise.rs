@@ -411,7 +411,7 @@ context:
   level: {kind: enum, values: [low, high], ordered: true}
 ";
 
-    const CONDITIONS: [&str; 51] = [
+    const CONDITIONS: [&str; 56] = [
         "views >= 3",
         "views == 0 || place == 'low'",
         "spent > 0.1 && age > 30 || least < 0.1",
@@ -434,6 +434,11 @@ context:
         "aum == 500.25",
         "score >= 0.7",
         "score != 0.7",
+        "score in [0.7, -0.7, 2.5]",
+        "!(score in [0.7, 1])",
+        "[0.7, 2.5].exists(x, x == score) || cel.bind(x, 0.1, x == score)",
+        "math.least(score, 0.7) == 0.7",
+        "score * 10.0 == 7.0 || score + 0.0 == 0.1",
         "score < -0.0",
         "score < 0.0 || score > 0.0",
         "exact > 1e300 || exact < -1e300",

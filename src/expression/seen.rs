@@ -38,16 +38,6 @@ impl fmt::Display for Read<'_> {
     }
 }
 
-impl Read<'_> {
-    /// The value that was read, as it was once given: a float without what rounding added.
-    pub fn given<'v>(&self, value: &'v Value<'_>) -> Value<'v> {
-        match self {
-            Read::Feature(feature) => feature.kind.as_given(value.borrowed()),
-            _ => value.borrowed(),
-        }
-    }
-}
-
 impl Expression {
     /// The text and node of the first operand of the outermost `&&` that does not hold. If none can be named,
     /// the whole expression.

@@ -11,7 +11,7 @@ use super::evaluate::Facts;
 use super::keys::Keys;
 use super::{Comparison, Node};
 use crate::schema::value::{Time, Value};
-use crate::schema::{FeatureId, Field, Kind, Schema};
+use crate::schema::{FeatureId, Field, Kind, Schema, widened};
 
 /// The number of a term among [`Terms`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -208,7 +208,7 @@ impl Term {
     pub(crate) fn value<'s>(&self, schema: &'s Schema, key: u64) -> Option<Value<'s>> {
         Some(match self {
             Term::Feature(_, _, Order::Single) => {
-                Value::Double(f64::from(from_ordered_single(key as u32 + SINGLE_FIRST)))
+                Value::Double(widened(from_ordered_single(key as u32 + SINGLE_FIRST)))
             }
             Term::Feature(_, _, Order::Double) => Value::Double(from_ordered_double(key + DOUBLE_FIRST)),
             Term::Feature(id, _, Order::Plain) => match &schema.feature(*id).kind {

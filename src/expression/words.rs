@@ -136,13 +136,9 @@ impl Words<'_> {
 
     /// The value that a key stands for.
     pub(crate) fn key(&self, id: TermId, key: u64) -> String {
-        let term = self.terms.get(id);
-        match (term, term.value(self.schema, key)) {
-            (Term::Feature(feature, ..), Some(value)) => {
-                plain(&self.schema.feature(*feature).kind.as_given(value))
-            }
-            (_, Some(value)) => plain(&value),
-            _ => if key == 1 { "true" } else { "false" }.into(),
+        match self.terms.get(id).value(self.schema, key) {
+            Some(value) => plain(&value),
+            None => if key == 1 { "true" } else { "false" }.into(),
         }
     }
 }

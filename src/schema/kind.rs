@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::single::widened;
 use super::value::{Time, Value};
 use super::{Computed, Vocabulary};
 use crate::input::document::InputValue;
@@ -14,7 +15,8 @@ pub(super) const MAX_ENUM_VALUES: usize = 65_534;
 /// The most words of a set's vocabulary: one of 64 bits tells an empty set from a missing one.
 pub(super) const MAX_SET_VALUES: usize = 63;
 
-/// The largest magnitude of a scaled decimal. Up to here every whole number has a double of its own.
+/// The largest magnitude of a scaled decimal. Up to here every whole number has a double of its own, and up
+/// to 15 digits so has every decimal number.
 pub(super) const MAX_DECIMAL: i64 = 1 << 53;
 
 // The bit patterns of the NaN that stands for a missing float. Floats are stored XORed with it, so that it is
@@ -127,13 +129,7 @@ impl Kind {
                 self.decimal(scaled.ok_or(()), &input.describe())
             }
             (Kind::Decimal { scale, .. }, InputValue::Float(x)) => {
-                let scaled = (x * 10_f64.powi(i32::from(*scale))).round();
-                // Within `MAX_DECIMAL`, only the double nearest to a number with that many decimals stands
-                // for it.
-                if scaled.abs() > MAX_DECIMAL as f64 || unscaled(scaled as i64, *scale) != *x {
-                    return wrong(&self.expectation());
-                }
-                self.decimal(Ok(scaled as i64), &input.describe())
+                self.decimal(scaled_double(*x, *scale).ok_or(()), &input.describe())
             }
             (Kind::Decimal { .. }, _) => wrong(&self.expectation()),
             (Kind::Enum(words), InputValue::Text(text)) => match words.code(text) {
@@ -206,6 +202,9 @@ impl Kind {
 
     fn decimal<'n>(&self, scaled: Result<i64, ()>, found: &str) -> Result<Value<'n>, String> {
         match (self, scaled) {
+            (Kind::Decimal { scale, .. }, Ok(scaled)) if !is_told_apart(scaled, *scale) => Err(format!(
+                "expected a number of at most 15 digits, which conditions tell from its neighbours, found {found}"
+            )),
             (Kind::Decimal { scale, min, max }, Ok(scaled)) if (*min..=*max).contains(&scaled) => {
                 Ok(Value::Double(unscaled(scaled, *scale)))
             }
@@ -256,7 +255,7 @@ impl Kind {
             Kind::Decimal { scale, min, .. } => {
                 Value::Double(unscaled(min.wrapping_add((code - 1) as i64), *scale))
             }
-            Kind::Float { double: false } => Value::Double(f64::from(single_of_code(code))),
+            Kind::Float { double: false } => Value::Double(widened(single_of_code(code))),
             Kind::Float { double: true } => Value::Double(double_of_code(code)),
             Kind::Enum(words) => {
                 words.word(code as u32 - 1).map_or(Value::Missing, |word| Value::Text(Cow::Borrowed(word)))
@@ -264,18 +263,6 @@ impl Kind {
             Kind::Set(words) => Value::Set(code >> 1, words),
             Kind::Time => Value::Time(Time::from_seconds(code as i64 - 1)),
             Kind::Text | Kind::Computed(_) => Value::Missing,
-        }
-    }
-
-    /// The number as it was given. A 0.7 in single precision becomes the double 0.699999988079071; this gives
-    /// 0.7 again.
-    pub fn as_given<'a>(&self, value: Value<'a>) -> Value<'a> {
-        match (self, value) {
-            (Kind::Float { double: false }, Value::Double(x)) => {
-                Value::Double((x as f32).to_string().parse().unwrap_or(x))
-            }
-            (Kind::Computed(computed), value) => computed.result.as_given(value),
-            (_, value) => value,
         }
     }
 
@@ -344,6 +331,20 @@ fn float_of(input: &InputValue<'_>) -> f64 {
 
 fn offset_code(value: i64, min: i64, max: i64) -> u64 {
     if (min..=max).contains(&value) { (value.wrapping_sub(min) as u64).wrapping_add(1) } else { 0 }
+}
+
+/// The scaled integer of a double, if the double is the one nearest to a number with that many decimals.
+pub(super) fn scaled_double(x: f64, scale: u8) -> Option<i64> {
+    let scaled = (x * 10_f64.powi(i32::from(scale))).round();
+    (scaled.abs() <= MAX_DECIMAL as f64 && unscaled(scaled as i64, scale) == x).then_some(scaled as i64)
+}
+
+/// Whether the number's double is not that of the numbers next to it. All numbers of up to 15 digits are.
+fn is_told_apart(scaled: i64, scale: u8) -> bool {
+    const ALL_ARE: i64 = 1_000_000_000_000_000;
+    let x = unscaled(scaled, scale);
+    scaled.abs() <= ALL_ARE
+        || unscaled(scaled.saturating_sub(1), scale) != x && unscaled(scaled.saturating_add(1), scale) != x
 }
 
 /// The number that a scaled integer means.

@@ -3,6 +3,7 @@
 
 pub mod value;
 mod vocabulary;
+mod single;
 mod kind;
 mod computed;
 pub mod span;
@@ -27,6 +28,7 @@ pub use self::kind::Kind;
 pub(crate) use self::kind::{double_of_code, single_of_code};
 pub use self::layout::{Field, RowPlace};
 pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};
+pub(crate) use self::single::{in_single, widened};
 pub use self::vocabulary::Vocabulary;
 
 use self::value::{Time, Value};

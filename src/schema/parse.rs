@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES};
+use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES, scaled_double};
 use super::{
     ContextId, Declared, EventCondition, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES,
     Schema, Vocabulary,
@@ -348,15 +348,14 @@ fn read_decimal(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Kind
     let scale = object.required("scale", problems)?.integer(0, 9, problems)? as u8;
     let bound = |name: &str, default: i64, problems: &mut Problems| {
         let Some(cursor) = object.get(name) else { return Some(default) };
-        let scaled = cursor.number(problems)? * 10_f64.powi(i32::from(scale));
-        if scaled.abs() > MAX_DECIMAL as f64 || scaled != scaled.round() {
+        let scaled = scaled_double(cursor.number(problems)?, scale);
+        if scaled.is_none() {
             let largest = MAX_DECIMAL as f64 / 10_f64.powi(i32::from(scale));
             problems.push(
                 cursor.problem(format!("expected at most {scale} decimals and a magnitude up to {largest}")),
             );
-            return None;
         }
-        Some(scaled as i64)
+        scaled
     };
     let min = bound("min", -MAX_DECIMAL, problems)?;
     let max = bound("max", MAX_DECIMAL, problems)?;

@@ -19,7 +19,7 @@ class Written(float):
 
 
 class Single(float):
-    """What a `float` feature of single precision holds."""
+    """What a `float` feature of single precision reads as."""
 
 
 class Uint(int):
@@ -55,6 +55,12 @@ class Span:
 
 
 def single(number):
+    """What single precision makes of a number: the shortest decimal that rounds to the same bits."""
+    kept = bits(number)
+    return next(short for short in (float(f"{kept:.{digits}g}") for digits in range(1, 10)) if bits(short) == kept)
+
+
+def bits(number):
     """The nearest number of single precision."""
     return struct.unpack("<f", struct.pack("<f", number))[0]
 

@@ -98,8 +98,7 @@ fn describe_stop(stop: &Stop<'_>) -> String {
     if let Some(line) = stop.line {
         text.push_str(&format!(" (line {line})"));
     }
-    let values: Vec<String> =
-        stop.values.iter().map(|(read, value)| format!("{read} is {}", read.given(value))).collect();
+    let values: Vec<String> = stop.values.iter().map(|(read, value)| format!("{read} is {value}")).collect();
     if !values.is_empty() {
         text.push_str(&format!(" with {}", values.join(", ")));
     }

@@ -8,7 +8,7 @@ use crate::expression::syntax::{Term, TermKind};
 use crate::expression::{Node, Type};
 use crate::input::problem::nearest;
 use crate::schema::value::Value;
-use crate::schema::{Kind, Vocabulary};
+use crate::schema::{Kind, Vocabulary, in_single};
 
 impl Check<'_> {
     pub(super) fn contained(&mut self, [item, list]: &[Term; 2], term: &Term) -> (Node, Type) {
@@ -55,7 +55,8 @@ impl Check<'_> {
                 self.refuse(term, format!("each key of this map is {keys}, this is {kind}"))
             }
             (Type::Set(_) | Type::List(_) | Type::Map(_) | Type::Any, _) => {
-                (self.fold(Node::In(Box::new([item_node, list_node]))), Type::Bool)
+                let pair = self.in_single_precision([item_node, list_node]);
+                (self.fold(Node::In(Box::new(pair))), Type::Bool)
             }
             (other, _) => {
                 self.refuse(list, format!("`in` needs a list, a set or a map, this is {}", other.describe()))
@@ -136,8 +137,8 @@ impl Check<'_> {
         Some([left, right])
     }
 
-    /// A number that is compared with a feature of single precision is rounded as the feature is. So a
-    /// customer whose score was given as 0.7 passes `score >= 0.7`.
+    /// A number that is written where it is compared with a feature of single precision is rounded as the
+    /// feature is. So a customer whose score was given with ten digits passes `score >= …` with the same ten.
     pub(super) fn in_single_precision(&self, pair: [Node; 2]) -> [Node; 2] {
         let single = |node: &Node| match node {
             Node::Feature(id) => {
@@ -156,16 +157,25 @@ impl Check<'_> {
     }
 }
 
-/// A number that is written out, or a choice of such numbers, in single precision.
+/// A number that is written out, or a choice or list of such numbers, in single precision.
 fn rounded(node: Node) -> Node {
     match node {
-        Node::Constant(Value::Double(x)) if (x as f32).is_finite() => {
-            Node::Constant(Value::Double(f64::from(x as f32)))
-        }
+        Node::Constant(value) => Node::Constant(rounded_value(value)),
         Node::If(nodes) => {
             let [condition, yes, no] = *nodes;
             Node::If(Box::new([condition, rounded(yes), rounded(no)]))
         }
+        Node::List(nodes) => Node::List(nodes.into_iter().map(rounded).collect()),
+        other => other,
+    }
+}
+
+fn rounded_value(value: Value<'static>) -> Value<'static> {
+    match value {
+        Value::Double(x) => Value::Double(in_single(x)),
+        Value::Int(i) => Value::Double(in_single(i as f64)),
+        Value::UInt(u) => Value::Double(in_single(u as f64)),
+        Value::List(items) => Value::List(items.iter().cloned().map(rounded_value).collect()),
         other => other,
     }
 }

@@ -40,9 +40,11 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     }
     let schema = &live.engine.schema;
     let (vector, now) = (FeatureVector::new(&row), clock::now());
-    let features = schema.features().iter().enumerate().map(|(i, feature)| {
-        (&*feature.name, feature.kind.as_given(vector.get(schema, FeatureId(i as u16), now)))
-    });
+    let features = schema
+        .features()
+        .iter()
+        .enumerate()
+        .map(|(i, feature)| (&*feature.name, vector.get(schema, FeatureId(i as u16), now)));
     let given: Vec<_> = features.filter(|(_, value)| *value != Value::Missing).collect();
     let tags = tags_of(&live.engine, &row, id.as_str(), now);
     Ok(answer::document(call.format, |out| {

@@ -180,7 +180,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
                 Read::Feature(feature) => out.any_key(&feature.name),
                 read => out.any_key(&read.to_string()),
             }
-            encode::value(out, &read.given(value));
+            encode::value(out, value);
         }
         out.end_map();
     }
@@ -215,7 +215,7 @@ fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
             out.key("term");
             out.text(&lack.term(engine));
             out.key("is");
-            encode::value(out, &lack.value(engine));
+            encode::value(out, &lack.value);
             out.key("needs");
             out.text(&lack.needs(engine));
             if let Some(tag) = lack.tag {
