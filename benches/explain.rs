@@ -69,7 +69,15 @@ fn rendered(criterion: &mut Criterion) {
     let schema = synthetic.schema.text.to_string();
     let rule_sets = vec![("synthetic.yaml".to_owned(), synthetic.text.clone())];
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(node.define(Define::Bundle { schema, rule_sets, activate: true })).expect("it is right");
+    runtime
+        .block_on(node.define(Define::Bundle {
+            schema,
+            rule_sets,
+            activate: true,
+            rename: false,
+            prune: false,
+        }))
+        .expect("it is right");
     let address = "127.0.0.1:0".parse().expect("an address");
     let server = http::serve(address, Startup::done(node), Settings::default()).expect("a port is free");
     let mut stream = TcpStream::connect(server.address()).expect("it listens");

@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         locale: None,
         context: Context::default(),
         contacts: row::contacts(&row),
-        budgets: &node.budgets(),
+        budgets: &node.budgets(true),
         lessons: &**node.figures(),
         seed: 1,
         explain: false,

@@ -80,10 +80,10 @@ fn wrong_lines_are_named_and_nothing_is_estimated() {
     let csv =
         "reward,propensity,target\n1,0.5,0.9\n1,0,0.9\nyes,0.5,1\n1,0.5,1.5\n1,1.2,0.5\n1,0.5\n,0.5,1\n";
     evaluate(csv, &[]).ended(1).says(&[
-        "-:3: column propensity: expected more than 0: what is never chosen is never logged, found 0",
+        "-:3: column propensity: expected more than 0: what is never chosen is never logged, found 0.0",
         "-:4: column reward: expected a number, found `yes`",
-        "-:5: column target: expected a probability, from 0 to 1, found 1.5",
-        "-:6: column propensity: expected a probability above 0 and up to 1, found 1.2",
+        "-:5: column target: expected a probability: 0, or from 1e-50 to 1, found 1.5",
+        "-:6: column propensity: expected a probability from 1e-50 to 1, found 1.2",
         "-:7: expected 3 cells, found 2",
         "-:8: column reward: expected a number, found an empty cell",
         "6 of 7 decisions are wrong; nothing was estimated",
@@ -103,6 +103,73 @@ fn wrong_lines_are_named_and_nothing_is_estimated() {
     ]);
     let open = format!("reward,propensity,target\n1,0.5,\"1\n{}", "1,0.5,0.5\n".repeat(120));
     evaluate(&open, &[]).ended(1).says(&["-:2: the quote opened on line 2 is never closed", "1 of 121"]);
+}
+
+/// Evaluates NDJSON of these lines.
+fn evaluate_lines(lines: &[&str], args: &[&str]) -> Run {
+    let all = [&["evaluate", "-", "--format", "ndjson"], args].concat();
+    run_command(program(&all), format!("{}\n", lines.join("\n")).as_bytes())
+}
+
+#[test]
+fn a_number_that_would_make_an_estimate_none_is_named() {
+    for (line, said) in [
+        ("1,1e-310,0.5", "column propensity: expected a probability from 1e-50 to 1, found 1e-310"),
+        ("1e308,0.5,0.5", "column reward: expected a number from -1e50 to 1e50, found 1e308"),
+        ("1,0.5,1e-60", "column target: expected a probability: 0, or from 1e-50 to 1, found 1e-60"),
+        ("inf,0.5,0.5", "column reward: expected a number from -1e50 to 1e50, found inf"),
+        ("NaN,0.5,0.5", "column reward: expected a number from -1e50 to 1e50, found NaN"),
+        ("1e999,0.5,0.5", "column reward: expected a number from -1e50 to 1e50, found inf"),
+    ] {
+        let csv = format!("reward,propensity,target\n1,0.5,0.5\n{line}\n");
+        evaluate(&csv, &[]).ended(1).says(&[&format!("-:3: {said}"), "nothing was estimated"]);
+    }
+    let csv = "reward,propensity,target\n1e50,1e-50,1\n-1e50,1,1e-50\n0,1e-50,1e-50\n";
+    let found = json(&evaluate(csv, &["--json"]).ended(0));
+    for estimate in ["logged", "ips", "snips"] {
+        assert!(found[estimate]["value"].is_f64() && found[estimate]["standard_error"].is_f64(), "{found}");
+    }
+}
+
+#[test]
+fn a_model_is_in_every_line_or_in_none_whatever_their_order() {
+    let with = r#"{"reward": 1, "propensity": 0.5, "target": 0.5, "expected": 1, "expected_target": 1}"#;
+    let without = r#"{"reward": 0, "propensity": 0.5, "target": 0.5}"#;
+    let half = r#"{"reward": 0, "propensity": 0.5, "target": 0.5, "expected": 1}"#;
+    let lacks = "it has no `expected` and `expected_target`, but other lines have";
+    for (lines, ending, said) in [
+        (&[with, with][..], 0, "other policy, DR"),
+        (&[without, without], 0, "2 decisions"),
+        (&[with, without], 1, &*format!("-:2: {lacks}")),
+        (&[without, with], 1, &format!("-:1: {lacks}")),
+        (&[without, with, without], 1, "2 of 3 decisions are wrong"),
+        (&[half, with], 1, "-:1: column expected_target: there is no column `expected_target`"),
+        (&[with, half], 1, "-:2: column expected_target: there is no column `expected_target`"),
+        (&[without, half], 1, "-:2: column expected_target: there is no column `expected_target`"),
+    ] {
+        evaluate_lines(lines, &[]).ended(ending).says(&[said]);
+    }
+    evaluate_lines(&[without, without], &["--expected", "expected"])
+        .ended(1)
+        .says(&["-:1: column expected:"]);
+}
+
+#[test]
+fn no_column_of_a_log_is_dropped_without_a_word() {
+    let marked = "\u{feff}{\"reward\": 1, \"propensity\": 0.5, \"target\": 0.5}";
+    let extra = r#"{"reward": 0, "propensity": 0.5, "target": 0.5, "expectd": 1, "position": "top"}"#;
+    let found = json(&evaluate_lines(&[marked, extra], &["--json"]).ended(0));
+    assert_eq!(found["unused_columns"], serde_json::json!(["expectd", "position"]));
+    let near = "column `expectd` is not used; did you mean `expected`?";
+    assert!(found["warnings"].as_array().unwrap().contains(&near.into()), "{found}");
+    evaluate_lines(&[marked, extra], &[]).ended(0).says(&["not used: expectd, position", near]);
+    let twice = r#"{"reward": 0, "propensity": 0.5, "target": 0.5, "reward": 1}"#;
+    evaluate_lines(&[marked, twice], &[]).ended(1).says(&["-:2: \"reward\" is given twice"]);
+    let csv = "\u{feff}reward,propensity,target,user,user\n1,0.5,0.5,a,b\n0,0.5,0.5,a,b\n";
+    evaluate(csv, &[]).ended(0).says(&["not used: user\n"]);
+    evaluate(&csv.replace("user,user", "expected,expected"), &[]).ended(2).says(&["expected_target"]);
+    let model = csv.replace("user,user", "expected,expected,expected_target").replace("a,b", "1,1,1");
+    evaluate(&model, &[]).ended(2).says(&["more than one column `expected`"]);
 }
 
 #[test]

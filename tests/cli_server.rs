@@ -75,7 +75,7 @@ fn push_load_decide_and_roll_back() {
     let wealth = wealth.to_str().unwrap();
     server.run(&["push", wealth, "--no-activate"]).ended(0).says(&["version 2 published, not active"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
-    server.run(&["push", wealth, "--json"]).ended(0).says(&["\"version\":3"]);
+    server.run(&["push", wealth, "--json"]).ended(0).says(&["\"version\":2", "\"new\":false"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["fallback"]);
     server.run(&["rollback", "a_wealth"]).ended(0).says(&["version 1"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["steady_r2"]);
@@ -88,13 +88,15 @@ fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
     let (bundle, server) = with_bundle();
     let path = bundle.path().to_str().unwrap();
     // If several files name a placement and it gets another name, no order of pushing single files works.
-    for (name, text) in [("slots", PLACEMENTS), ("a_wealth", WEALTH)] {
+    for (name, text) in [("slots", PLACEMENTS), ("a_wealth", WEALTH), ("golden", GOLDEN)] {
+        let name = if name == "golden" { "../golden" } else { name };
         write(bundle.path(), &format!("rule-sets/{name}.yaml"), text.replace("home_banner", "start_banner"));
     }
     server.run(&["push", path]).ended(0).says(&["slots: version 2 active"]);
     server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
     write(bundle.path(), "rule-sets/rails.yaml", GUARDRAILS.replace("consent ||", "age > 17 ||"));
     write(bundle.path(), "rule-sets/slots.yaml", PLACEMENTS);
+    std::fs::remove_file(bundle.path().join("golden.yaml")).unwrap(); // the server finds it, too
     server.run(&["push", path]).ended(1).says(&["a_wealth.yaml:", "start_banner", "nothing in"]);
     server.run(&["decide", "c-1", "start_banner"]).ended(0).says(&["brand"]);
     let explained = server.run(&["decide", "c-1", "start_banner", "--explain"]).ended(0);
@@ -109,8 +111,70 @@ fn a_bundle_may_be_published_before_it_decides() {
     let pushed = server.run(&["push", path, "--no-activate"]).ended(0);
     pushed.says(&["a_wealth: version 1 published, not active"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(1);
-    server.run(&["push", path]).ended(0).says(&["a_wealth: version 2 active"]);
+    server.run(&["push", path]).ended(0).says(&["a_wealth: version 1 active (the server had this text)"]);
     server.run(&["decide", "c-1", "home_banner"]).ended(0).says(&["brand"]);
+}
+
+#[test]
+fn a_bundle_whose_golden_decisions_do_not_come_out_is_not_pushed() {
+    let (bundle, server) = with_bundle();
+    let path = bundle.path().to_str().unwrap();
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("500000", "700000000"));
+    let refused = server.run(&["push", path]).ended(1);
+    refused.says(&["golden.yaml:", "nothing in"]);
+    server.run(&["push", path, "--json"]).ended(1).problems();
+    server.run(&["rollback", "a_wealth"]).ended(1).says(&["no earlier version"]);
+}
+
+#[test]
+fn what_a_folder_does_not_have_is_named_and_retired_on_request() {
+    let (bundle, server) = with_bundle();
+    let path = bundle.path().to_str().unwrap();
+    std::fs::remove_file(bundle.path().join("golden.yaml")).unwrap();
+    std::fs::remove_file(bundle.path().join("rule-sets/a_wealth.yaml")).unwrap();
+    let pushed = server.run(&["push", path]).ended(0);
+    pushed.says(&["not in ", "but still active on the server: a_wealth", "--prune` retires"]);
+    let pruned = server.run(&["push", path, "--prune"]).ended(0);
+    let pruned = pruned.says(&["a_wealth: retired"]);
+    assert!(!pruned.err.contains("still active"), "{}", pruned.err);
+    assert!(!server.run(&["push", path]).ended(0).err.contains("still active"));
+    server
+        .run(&["push", &format!("{path}/rule-sets/slots.yaml"), "--prune"])
+        .ended(2)
+        .says(&["this is a file"]);
+    server.run(&["push", path, "--prune", "--no-activate"]).ended(2);
+}
+
+#[test]
+fn a_schema_of_another_name_is_not_pushed_or_served_by_mistake() {
+    let (bundle, server) = with_bundle();
+    let path = bundle.path().to_str().unwrap();
+    let name = SCHEMA.lines().find_map(|line| line.strip_prefix("schema: ")).unwrap();
+    let schema =
+        write(bundle.path(), "schema.yaml", SCHEMA.replace(&format!("schema: {name}"), "schema: other"));
+    let schema = schema.to_str().unwrap();
+    let why = format!("the schema in force is `{name}`, but this one is `other`");
+    server.run(&["push", path]).ended(1).says(&["schema.yaml", &why, "--rename-schema", "nothing in"]);
+    server.run(&["push", schema]).ended(1).says(&["schema.yaml", &why]);
+    server.run(&["push", schema, "--rename-schema"]).ended(0).says(&["schema: in force"]);
+    server.run(&["push", path]).ended(0);
+
+    let data = bundle.path().join("data");
+    let data = data.to_str().unwrap();
+    assert_eq!(Server::start(&["--models", path, "--data", data]).terminate(), 0);
+    assert_eq!(Server::start(&["--models", path, "--data", data]).terminate(), 0);
+    write(bundle.path(), "schema.yaml", SCHEMA);
+    let args = ["serve", "--listen", "127.0.0.1:0", "--models", path, "--data", data];
+    run(&args).ended(2).says(&["the data directory has the schema `other`", &format!("is `{name}`")]);
+}
+
+#[test]
+fn warnings_of_a_push_are_shown_in_the_local_file() {
+    let (bundle, server) = with_bundle();
+    // A condition that no customer can meet.
+    let text = WEALTH.replace("risk ==", "age > 50 && age < 20 && risk ==");
+    let file = write(bundle.path(), "mine.yaml", &text);
+    server.run(&["push", file.to_str().unwrap()]).ended(0).says(&["mine.yaml:6:", "warning: ", "age < 20"]);
 }
 
 #[test]

@@ -188,7 +188,8 @@ fn publishing_tells_what_is_hardly_meant() {
     for activate in ["false", "true"] {
         let target = format!("/v1/rule-sets/wealth?activate={activate}");
         let reply = server.call("PUT", &target, yaml, text.as_bytes());
-        assert_eq!((reply.status, &reply.json()["warnings"][0]["kind"]), (201, &json!("never_true")));
+        let status = if activate == "false" { 201 } else { 200 }; // then it is there
+        assert_eq!((reply.status, &reply.json()["warnings"][0]["kind"]), (status, &json!("never_true")));
     }
     let bundle = json!({"schema": support::SCHEMA, "rule_sets": [{"file": "w.yaml", "text": text}]});
     let reply = server.json("PUT", "/v1/bundle", &bundle.to_string()).json();
@@ -283,19 +284,28 @@ fn rule_sets_are_published_guarded_activated_and_rolled_back() {
     let server = running();
     let path = "/v1/rule-sets/wealth";
     let first = server.get(path);
-    assert_eq!((first.header("etag"), first.text()), (Some("\"1\""), support::RULES));
+    assert_eq!(first.text(), support::RULES);
+    let tag = |reply: &support::Reply| reply.header("etag").unwrap_or_default().to_owned();
     let newer = support::RULES.replace("500000", "400000");
     let put = |query: &str, headers: &str, body: &str| {
         server.call("PUT", &format!("{path}{query}"), headers, body.as_bytes())
     };
-    let stale = put("", "if-match: \"9\"\r\n", &newer);
-    assert_eq!((stale.status, stale.header("etag")), (412, Some("\"1\"")), "{}", stale.text());
-    let done = put("", "if-match: \"1\"\r\n", &newer);
-    assert_eq!((done.status, done.header("etag")), (201, Some("\"2\"")), "{}", done.text());
+    // Version numbers were tags once.
+    let stale = put("", "if-match: \"1\"\r\n", &newer);
+    assert_eq!((stale.status, tag(&stale)), (412, tag(&first)), "{}", stale.text());
+    let done = put("", &format!("if-match: {}\r\n", tag(&first)), &newer);
+    assert_eq!((done.status, tag(&done)), (201, tag(&server.get(path))), "{}", done.text());
+    assert_ne!(tag(&done), tag(&first));
     assert_eq!((&done.json()["version"], &done.json()["active"]), (&json!(2), &json!(true)));
     let waiting = put("?activate=false", "content-type: application/yaml\r\n", support::RULES);
     assert_eq!((waiting.status, &waiting.json()["active"]), (201, &json!(false)), "{}", waiting.text());
-    assert_eq!(server.get(path).header("etag"), Some("\"2\""));
+    assert_eq!(waiting.header("etag"), None, "it is not what a reader gets");
+    let again = put("?activate=false", "", support::RULES);
+    assert_eq!(
+        (again.status, &again.json()["version"], &again.json()["new"]),
+        (200, &json!(3), &json!(false))
+    );
+    assert_eq!(tag(&server.get(path)), tag(&done));
     let activated = server.call("POST", &format!("{path}/versions/3/activate"), "", b"");
     assert_eq!(activated.json()["version"], 3, "{}", activated.text());
     let back = server.call("POST", &format!("{path}/rollback"), "if-match: *\r\n", b"");
@@ -304,10 +314,11 @@ fn rule_sets_are_published_guarded_activated_and_rolled_back() {
     let versions = server.get(&format!("{path}/versions")).json();
     assert_eq!(versions["versions"].as_array().unwrap().len(), 3);
     assert_eq!(server.get("/v1/rule-sets").json()["rule_sets"][0]["active"], 2);
-    assert_eq!(server.call("GET", path, "if-none-match: \"2\"\r\n", b"").status, 304);
+    let known = format!("if-none-match: \"x\", W/{}\r\n", tag(&done));
+    assert_eq!(server.call("GET", path, &known, b"").status, 304);
     let document = server.call("GET", path, "accept: application/json\r\n", b"").json();
-    assert_eq!(document, json!({"name": "wealth", "version": 2, "text": newer})); // what the tag stands for
-    for headers in ["", "if-none-match: \"2\"\r\n"] {
+    assert_eq!(document, json!({"name": "wealth", "version": 2, "text": newer}));
+    for headers in ["", &known] {
         assert_eq!(server.call("GET", path, headers, b"").header("vary"), Some("Accept"));
     }
     assert_eq!(server.call("POST", &format!("{path}/versions/77/activate"), "", b"").status, 404);
@@ -315,6 +326,74 @@ fn rule_sets_are_published_guarded_activated_and_rolled_back() {
     assert_eq!(server.call("DELETE", path, "", b"").status, 200);
     assert_eq!(server.get(path).status, 404);
     assert_eq!(put("", "if-none-match: *\r\n", &newer).status, 201);
+}
+
+#[test]
+fn a_tag_is_of_the_content_and_its_form() {
+    let (server, other) = (running(), running());
+    let forms = ["", "accept: application/json\r\n", "accept: application/msgpack\r\n"];
+    let newer = support::RULES.replace("500000", "400000");
+    let grown = support::SCHEMA.replace("context:", "  vip: {kind: bool}\ncontext:");
+    let changed = other.call("PUT", "/v1/schema", "", grown.as_bytes());
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    for (path, text) in [("/v1/rule-sets/wealth", &newer), ("/v1/schema", &grown)] {
+        let tags = forms.map(|form| server.call("GET", path, form, b"").header("etag").unwrap().to_owned());
+        assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+        for (form, tag) in forms.iter().zip(&tags) {
+            for (known, of) in tags.iter().zip(&tags) {
+                let headers = format!("{form}if-none-match: {known}\r\n");
+                let status = server.call("GET", path, &headers, b"").status;
+                assert_eq!(status, if of == tag { 304 } else { 200 }, "{path} {form}");
+            }
+            let [fits, weak] = [format!("if-match: {tag}\r\n"), format!("if-match: W/{tag}\r\n")];
+            assert_eq!(server.call("GET", path, &fits, b"").status, 200);
+            assert_eq!(server.call("GET", path, &weak, b"").status, 412);
+            assert_eq!(server.call("PUT", path, &weak, text.as_bytes()).status, 412);
+        }
+        // Another server with another text under the same number.
+        if path == "/v1/rule-sets/wealth" {
+            assert_eq!(other.call("PUT", path, "", text.as_bytes()).status, 201);
+        }
+        for tag in &tags {
+            assert_eq!(other.call("GET", path, &format!("if-none-match: {tag}\r\n"), b"").status, 200);
+            assert_eq!(other.call("PUT", path, &format!("if-match: {tag}\r\n"), text.as_bytes()).status, 412);
+        }
+        let list = format!("if-match: \"a,b\", {}\r\n", tags[2]);
+        let done = server.call("PUT", path, &list, text.as_bytes());
+        assert!([200, 201].contains(&done.status), "{}", done.text());
+        assert_eq!(done.header("etag"), other.get(path).header("etag"), "the same text, the same tag");
+    }
+    assert_eq!(server.call("PUT", "/v1/schema", "if-none-match: *\r\n", grown.as_bytes()).status, 412);
+    for headers in ["if-match: *\r\n", "if-none-match: *\r\n"] {
+        let bundle = json!({"schema": grown, "rule_sets": []}).to_string();
+        let headers = format!("content-type: application/json\r\n{headers}");
+        assert_eq!(server.call("PUT", "/v1/bundle", &headers, bundle.as_bytes()).status, 400);
+        let path = "/v1/rule-sets/wealth/check";
+        assert_eq!(server.call("POST", path, &headers, newer.as_bytes()).status, 400);
+    }
+}
+
+#[test]
+fn another_schema_and_what_a_bundle_does_not_have_must_be_said() {
+    let server = running();
+    let other = support::SCHEMA.replace("schema: test", "schema: other");
+    let refused = server.call("PUT", "/v1/schema", "", other.as_bytes());
+    assert_eq!((refused.status, refused.json()["errors"].as_array().unwrap().len()), (409, 1));
+    assert!(refused.text().contains("rename_schema=true"), "{}", refused.text());
+    let bundle = |query: &str, schema: &str| {
+        let body = json!({"schema": schema, "rule_sets": [{"file": "x.yaml", "text": "rule_set: x\n"}]});
+        server.json("PUT", &format!("/v1/bundle{query}"), &body.to_string())
+    };
+    assert_eq!(bundle("", &other).status, 409);
+    assert_eq!(server.call("PUT", "/v1/schema?rename_schema=true", "", other.as_bytes()).status, 200);
+    assert_eq!(bundle("", support::SCHEMA).status, 409);
+    let done = bundle("?rename_schema=true", support::SCHEMA).json();
+    assert_eq!((&done["still_active"], &done["retired"]), (&json!(["wealth"]), &json!([])), "{done}");
+    assert_eq!(done["rule_sets"], json!([{"name": "x", "version": 1, "active": true, "new": true}]));
+    assert_eq!(bundle("?prune=true&activate=false", support::SCHEMA).status, 409);
+    let done = bundle("?prune=true", support::SCHEMA).json();
+    assert_eq!((&done["still_active"], &done["retired"]), (&json!([]), &json!(["wealth"])), "{done}");
+    assert_eq!(server.get("/v1/rule-sets/wealth").status, 404);
 }
 
 #[test]
@@ -331,7 +410,8 @@ fn a_rule_set_comes_as_json_or_messagepack_too() {
         "content-type: application/x-msgpack\r\n",
         &rmp_serde::to_vec_named(&document).unwrap(),
     );
-    assert_eq!(packed.status, 201, "{}", packed.text());
+    assert!([200, 201].contains(&packed.status), "{}", packed.text());
+    assert_eq!(packed.header("etag"), None, "it was not kept as it was sent");
     let text = server.get(path);
     assert_eq!(serde_json::from_slice::<Value>(&text.body).unwrap(), document);
 }
@@ -344,7 +424,7 @@ fn a_wrong_rule_set_reports_everything_and_changes_nothing() {
     assert_eq!(reply.status, 422, "{}", reply.text());
     let errors = reply.json()["errors"].as_array().unwrap().clone();
     assert!(errors.len() >= 2 && errors.iter().all(|e| e["line"].is_u64()), "{errors:?}");
-    assert_eq!(server.get("/v1/rule-sets/wealth").header("etag"), Some("\"1\""));
+    assert_eq!(server.get("/v1/rule-sets/wealth").text(), support::RULES);
 }
 
 #[test]
@@ -502,31 +582,43 @@ fn a_bundle_is_all_or_nothing() {
     let put =
         |query: &str, body: &Value| server.json("PUT", &format!("/v1/bundle{query}"), &body.to_string());
     let first = put("", &bundle_of(support::SCHEMA, &[("w.yaml", support::RULES), ("c.yaml", cards)]));
-    let version =
-        |name: &str, version: u32, active: bool| json!({"name": name, "version": version, "active": active});
+    let version = |name: &str, version: u32, active: bool, new: bool| json!({"name": name, "version": version, "active": active, "new": new});
     assert_eq!(first.status, 200, "{}", first.text());
-    assert_eq!(first.json()["rule_sets"], json!([version("wealth", 1, true), version("cards", 1, true)]));
+    assert_eq!(
+        first.json()["rule_sets"],
+        json!([version("wealth", 1, true, false), version("cards", 1, true, true)])
+    );
     // If several files use a placement and it gets another name, no order of pushing single files works.
     let renamed = |text: &str| text.replace("home", "start");
     let (wealth, cards) = (renamed(support::RULES), renamed(cards));
     let schema = support::SCHEMA.replace("context:", "  vip: {kind: bool}\ncontext:");
     let alone = server.call("PUT", "/v1/rule-sets/wealth", "", wealth.as_bytes());
     assert_eq!(alone.status, 422, "{}", alone.text());
-    assert_eq!(alone.json()["errors"][0]["source"], "c.yaml", "another text than the one sent");
+    assert_eq!(
+        alone.json()["errors"][0]["source"],
+        "cards",
+        "another text than the one sent, by its own name"
+    );
     let wrong = cards.replace("rule_set: cards", "rule_set: cards\nofers: 1");
     let refused = put("", &bundle_of(&schema, &[("w.yaml", &wealth), ("c.yaml", &wrong)]));
     assert_eq!((refused.status, &refused.json()["errors"][0]["source"]), (422, &json!("c.yaml")));
     assert_eq!(server.get("/v1/schema").text(), support::SCHEMA, "nothing was changed");
     let body = bundle_of(&schema, &[("w.yaml", &wealth), ("c.yaml", &cards)]);
     let waiting = put("?activate=false", &body).json();
-    assert_eq!(waiting["rule_sets"], json!([version("wealth", 2, false), version("cards", 2, false)]));
+    assert_eq!(
+        waiting["rule_sets"],
+        json!([version("wealth", 2, false, true), version("cards", 2, false, true)])
+    );
     assert_eq!(server.get("/v1/rule-sets/wealth").text(), support::RULES);
     let packed = rmp_serde::to_vec_named(&body).unwrap();
     let done = server.call("PUT", "/v1/bundle", MSGPACK, &packed);
     let unpacked: Value = rmp_serde::from_slice(&done.body).unwrap();
-    assert_eq!(unpacked["rule_sets"], json!([version("wealth", 3, true), version("cards", 3, true)]));
+    assert_eq!(
+        unpacked["rule_sets"],
+        json!([version("wealth", 2, true, false), version("cards", 2, true, false)])
+    );
     let shown = server.get("/v1/decisions?customer=c-1&channel=app&placement=start").json();
-    assert_eq!(shown["rule_sets"], json!({"wealth": 3, "cards": 3}), "{shown}");
+    assert_eq!(shown["rule_sets"], json!({"wealth": 2, "cards": 2}), "{shown}");
     let again = put("", &body).json();
     assert_eq!((&again["sequence"], &again["rule_sets"]), (&unpacked["sequence"], &unpacked["rule_sets"]));
 }

@@ -69,7 +69,8 @@ offers:
 
 fn running() -> Running {
     let node = Node::start().unwrap();
-    block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap_or_else(|e| panic!("{e:?}"));
+    block_on(node.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None }))
+        .unwrap_or_else(|e| panic!("{e:?}"));
     let publish =
         Define::Publish { name: "live".into(), text: RULES.into(), activate: true, if_active: None };
     block_on(node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
@@ -151,6 +152,40 @@ fn sixty_four_clients_never_see_a_cap_exceeded_after_the_acknowledged_impression
         assert_eq!(talker.shown("c-1", channel, "slot").unwrap().0, "brand");
         assert_eq!(talker.shown("c-2", channel, "slot").unwrap().0, "card", "another customer's own cap");
     }
+}
+
+#[test]
+fn who_only_looks_holds_no_place_and_is_not_counted() {
+    let running = running();
+    let target = |slot: &str| format!("/v1/decisions?customer=c-1&channel=app&placement={slot}");
+    let explained = |slot: &str| format!("{}&explain=true", target(slot));
+    let counted = || {
+        let stats = running.get("/v1/stats").json();
+        let metrics = running.get("/metrics");
+        let decisions: f64 = metrics
+            .text()
+            .lines()
+            .filter(|line| line.starts_with("usher_decisions_total"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        (stats["places"].as_array().unwrap().len(), stats["funnel"]["decisions"].clone(), decisions)
+    };
+    let before = counted();
+    // Far more often than there are places in the budget.
+    for _ in 0..2 * BUDGET {
+        for (method, target) in
+            [("HEAD", target("wide")), ("HEAD", explained("wide")), ("GET", explained("wide"))]
+        {
+            let reply = running.call(method, &target, "", b"");
+            assert_eq!(reply.status, 200, "{method} {target}");
+            assert!(reply.header("content-length").unwrap().parse::<usize>().unwrap() > 100);
+        }
+    }
+    assert_eq!(counted(), before);
+    let mut talker = Talker(running.client());
+    let offers: Vec<_> =
+        (0..BUDGET).map(|i| talker.shown(&format!("c-{i}"), "app", "wide").unwrap().0).collect();
+    assert!(offers.iter().all(|offer| offer == "gift"), "every place is there still: {offers:?}");
 }
 
 #[test]

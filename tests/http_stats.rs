@@ -77,8 +77,9 @@ fn fallbacks_and_empty_answers_are_counted_apart() {
     for target in [
         "/v1/decisions?customer=c-1&channel=app&placement=home",
         "/v1/decisions?customer=c-1&channel=chatbot&placement=chat",
-        "/v1/decisions?customer=c-1&channel=chatbot&placement=chat&explain=true",
-        "/v1/decisions?customer=c-1&channel=app&placement=hom", // refused: no decision
+        "/v1/decisions?customer=c-1&channel=chatbot&placement=chat",
+        "/v1/decisions?customer=c-1&channel=chatbot&placement=chat&explain=true", // nobody is shown it
+        "/v1/decisions?customer=c-1&channel=app&placement=hom",                   // refused: no decision
     ] {
         server.get(target);
     }

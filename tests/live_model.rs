@@ -204,7 +204,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (naive, proposed) = (Naive::default(), Vec::new());
         let mut world = World { _dir: dir, path, node, runtime, tokens, naive, now, proposed, copies: 0 };
-        world.define(Define::Schema { text: SCHEMA.into() });
+        world.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None });
         world.publish(WIDTHS[0]);
         world
     }
@@ -326,7 +326,7 @@ impl World {
             locale: None,
             context: Context::default(),
             contacts: if known { row::contacts(&row) } else { &[] },
-            budgets: &node.budgets(),
+            budgets: &node.budgets(true),
             lessons: &**node.figures(),
             seed: 0,
             explain: false,

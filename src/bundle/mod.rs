@@ -107,7 +107,8 @@ impl Bundle {
     /// The change that puts all of it in force at a node.
     pub fn define(&self) -> Define {
         let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
-        Define::Bundle { schema: self.schema.text.clone(), rule_sets: rule_sets.collect(), activate: true }
+        let (schema, rule_sets) = (self.schema.text.clone(), rule_sets.collect());
+        Define::Bundle { schema, rule_sets, activate: true, rename: false, prune: false }
     }
 
     /// Parses the schema.
@@ -130,6 +131,18 @@ impl Bundle {
         problems.or(())?;
         let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
         Ok((Engine::compile(schema, &versions)?, rule_sets))
+    }
+
+    /// Makes the golden decisions, if there are any, by the bundle's own rule sets.
+    ///
+    /// # Errors
+    /// Every placement that shows something else than expected. If the bundle does not compile, the errors
+    /// that keep it from deciding.
+    pub fn check_golden(&self) -> Result<(), Problems> {
+        let Some(golden) = &self.golden else { return Ok(()) };
+        let schema = self.parse_schema()?;
+        let (engine, _) = self.compile(&schema)?;
+        Golden::parse(&golden.name, &golden.text, &schema)?.check(&engine).or(())
     }
 
     /// Checks everything: the bundle compiles, the golden decisions come out, population and mappings fit the

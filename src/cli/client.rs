@@ -228,6 +228,12 @@ impl ServerAnswer {
     }
 }
 
+/// The warnings in an answer of the server. Those in files that were sent show the line.
+pub(super) fn warnings(answer: &serde_json::Value, sent: &[Definition]) -> Vec<Problem> {
+    let all = answer["warnings"].as_array().into_iter().flatten();
+    all.map(|warning| problem_of(warning, &|name| source_of(name, sent))).collect()
+}
+
 /// Reads a problem from the server. If its text was sent, the problem shows the line.
 fn problem_of(error: &serde_json::Value, source: &impl Fn(Option<&str>) -> Option<Arc<Source>>) -> Problem {
     let text = |field: &str| error[field].as_str().map(str::to_owned);

@@ -11,7 +11,7 @@ use super::ending::{Ending, Failure};
 use super::load::Rejection;
 use super::load::rows::Format;
 use super::terminal::{Progress, thousands};
-use crate::insight::evaluation::{Estimate, Estimates, Evaluation};
+use crate::insight::evaluation::{Estimate, Estimates, Evaluation, Logged};
 
 /// The most errors that are shown. Further ones are only counted.
 const MAX_SHOWN: usize = 100;
@@ -80,6 +80,12 @@ struct Total {
     rows: u64,
     rejected: u64,
     errors: Vec<Rejection>,
+    /// Right lines with and without the columns of a model, and the first of those without.
+    with_model: u64,
+    without_model: u64,
+    first_without: Vec<u64>,
+    /// Columns that nothing was read from, and what may have been meant.
+    unused: Vec<(String, Option<String>)>,
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
@@ -90,11 +96,17 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let Some(estimates) = total.evaluation.estimates() else {
         return Ok(nothing_said(total.rows, args.json));
     };
-    let warnings = warnings_of(&estimates);
+    let mut warnings = warnings_of(&estimates);
+    let meant = total.unused.iter().filter_map(|(name, meant)| Some((name, meant.as_ref()?)));
+    warnings
+        .extend(meant.map(|(name, meant)| format!("column `{name}` is not used; did you mean `{meant}`?")));
+    let unused: Vec<&str> = total.unused.iter().map(|(name, _)| name.as_str()).collect();
     if args.json {
-        say!("{}", json_of(&estimates, &warnings));
+        say!("{}", json_of(&estimates, &unused, &warnings));
     } else {
-        say!("{}", text_of(&estimates));
+        let unused =
+            if unused.is_empty() { String::new() } else { format!("not used: {}\n", unused.join(", ")) };
+        say!("{}{unused}", text_of(&estimates));
         warnings.iter().for_each(|warning| complain!("warning: {warning}"));
     }
     Ok(Ending::Done)
@@ -107,7 +119,7 @@ fn read(args: &Args) -> Result<Total, Failure> {
     while let Some(read) = log.next_decision()? {
         total.rows += 1;
         match read {
-            Ok((line, logged)) => total.evaluation.add(&logged, line),
+            Ok((line, logged)) => total.take(&logged, line),
             Err(rejection) => {
                 total.rejected += 1;
                 if total.errors.len() < MAX_SHOWN {
@@ -118,10 +130,35 @@ fn read(args: &Args) -> Result<Total, Failure> {
         progress.update(total.rows, "decisions");
     }
     progress.clear();
+    total.finish(&log);
     Ok(total)
 }
 
 impl Total {
+    fn take(&mut self, logged: &Logged, line: u64) {
+        self.evaluation.add(logged, line);
+        if logged.model.is_some() {
+            self.with_model += 1;
+        } else {
+            self.without_model += 1;
+            if self.first_without.len() < MAX_SHOWN {
+                self.first_without.push(line);
+            }
+        }
+    }
+
+    /// Rejects the lines without a model if others have one, whichever came first. To leave the model out
+    /// would drop an estimate that somebody wants.
+    fn finish(&mut self, log: &Log) {
+        if self.with_model > 0 && self.without_model > 0 {
+            self.rejected += self.without_model;
+            self.errors.extend(self.first_without.iter().map(|line| log.without_model(*line)));
+            self.errors.sort_by_key(|error| error.line);
+            self.errors.truncate(MAX_SHOWN);
+        }
+        self.unused = log.unused().map(|(name, meant)| (name.to_owned(), meant.map(str::to_owned))).collect();
+    }
+
     /// Prints the errors and no estimate: one from the correct lines alone would be of another log.
     fn reject(&self, args: &Args) -> Ending {
         if args.json {
@@ -212,7 +249,7 @@ fn text_of(estimates: &Estimates) -> String {
     )
 }
 
-fn json_of(estimates: &Estimates, warnings: &[String]) -> Value {
+fn json_of(estimates: &Estimates, unused: &[&str], warnings: &[String]) -> Value {
     let one = |estimate: Estimate| {
         let (low, high) = estimate.interval();
         json!({"value": estimate.value, "standard_error": estimate.error, "interval": [low, high]})
@@ -226,6 +263,7 @@ fn json_of(estimates: &Estimates, warnings: &[String]) -> Value {
         "dr": estimates.dr.map(one),
         "weights": {"mean": estimates.weight.value, "largest": estimates.largest, "largest_line": estimates.largest_at,
             "effective_sample_size": estimates.effective},
+        "unused_columns": unused,
         "warnings": warnings,
     })
 }

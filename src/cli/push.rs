@@ -1,28 +1,40 @@
 //! `usher push`: sends a bundle's schema and rule sets together, or one of these files, to a running server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::{Method, header};
 use serde_json::{Value, json};
 
-use super::client::{Client, ServerAnswer, ServerArgs, encoded};
+use super::client::{Client, ServerAnswer, ServerArgs, encoded, warnings};
 use super::definition::Definition;
 use super::ending::{Ending, Failure, block_on, report};
 use crate::bundle::{Bundle, read_file};
-use crate::input::problem::{Problems, Source};
+use crate::input::problem::{Problem, Problems, Source};
 
 /// Publish a bundle's schema and rule sets (all of them or none), or one of these files, on a running server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "A bundle's golden decisions are made first, on this machine. If one does not come out, nothing is pushed.
+
+Examples:
   usher push models/retail-bank
-  usher push models/retail-bank/rule-sets/wealth.yaml --no-activate")]
+  usher push models/retail-bank --prune
+  usher push models/retail-bank/rule-sets/wealth.yaml --no-activate"
+)]
 pub(super) struct Args {
     /// The folder of a bundle, or the file of a rule set or a schema
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
     /// Publish the rule sets, but do not let them decide yet
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prune")]
     no_activate: bool,
+    /// Retire the server's active rule sets that are not in the folder. Without this they decide on, and are
+    /// named
+    #[arg(long)]
+    prune: bool,
+    /// The schema may have another name than the server's. Without this it is taken for another bank's
+    #[arg(long)]
+    rename_schema: bool,
     /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
@@ -32,8 +44,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let is_bundle = args.path.is_dir();
+    if args.prune && !is_bundle {
+        let why = "--prune retires what is not in a folder, and this is a file";
+        return Err(Failure::new(format!("{}: {why}", args.path.display())));
+    }
     let sources = if is_bundle {
         let bundle = Bundle::read(&args.path)?;
+        if let Err(problems) = bundle.check_golden() {
+            return Ok(args.refuse(&problems));
+        }
         std::iter::once(bundle.schema).chain(bundle.rule_sets).collect()
     } else {
         vec![read_file(&args.path)?]
@@ -44,25 +63,32 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     };
     let mut client = Client::patient(&args.server.url())?;
     let answer = match &files[..] {
-        [file] if !is_bundle => block_on(push_file(&mut client, file, !args.no_activate))?,
-        _ => block_on(push_bundle(&mut client, &files, !args.no_activate))?,
+        [file] if !is_bundle => block_on(push_file(&mut client, file, args))?,
+        _ => block_on(push_bundle(&mut client, &files, args))?,
     };
     if !answer.status.is_success() {
-        let outcome = report(&answer.problems(&files), args.json);
-        if is_bundle && !args.json {
-            complain!("nothing in {} was published", args.path.display());
-        }
-        return Ok(outcome);
+        return Ok(args.refuse(&answer.problems(&files)));
     }
     let answer = answer.json()?;
     if args.json {
         say!("{answer}");
     } else if is_bundle {
-        tell_bundle(&answer);
+        tell_bundle(&files, &answer, &args.path);
     } else {
         files.iter().for_each(|file| tell_file(file, &answer));
     }
     Ok(Ending::Done)
+}
+
+impl Args {
+    /// Reports why nothing was pushed.
+    fn refuse(&self, problems: &Problems) -> Ending {
+        let ending = report(problems, self.json);
+        if self.path.is_dir() && !self.json {
+            complain!("nothing in {} was published", self.path.display());
+        }
+        ending
+    }
 }
 
 fn definitions(sources: Vec<Source>) -> Result<Vec<Definition>, Problems> {
@@ -77,7 +103,7 @@ fn definitions(sources: Vec<Source>) -> Result<Vec<Definition>, Problems> {
 async fn push_bundle(
     client: &mut Client,
     files: &[Definition],
-    activate: bool,
+    args: &Args,
 ) -> Result<ServerAnswer, Failure> {
     let schema = files.first().map_or("", |file| &file.source.text);
     let rule_sets = files.iter().skip(1);
@@ -85,25 +111,43 @@ async fn push_bundle(
         rule_sets.map(|file| json!({"file": file.file_name(), "text": file.source.text})).collect();
     let body = json!({"schema": schema, "rule_sets": rule_sets}).to_string();
     let headers = [(header::CONTENT_TYPE, "application/json")];
-    client.send(Method::PUT, &format!("/v1/bundle?activate={activate}"), &headers, body).await
+    let mut path = format!("/v1/bundle?activate={}", !args.no_activate);
+    for (name, is_said) in [("prune", args.prune), ("rename_schema", args.rename_schema)] {
+        if is_said {
+            path.push_str(&format!("&{name}=true"));
+        }
+    }
+    client.send(Method::PUT, &path, &headers, body).await
 }
 
-async fn push_file(client: &mut Client, file: &Definition, activate: bool) -> Result<ServerAnswer, Failure> {
+async fn push_file(client: &mut Client, file: &Definition, args: &Args) -> Result<ServerAnswer, Failure> {
     let path = match &file.rule_set {
-        Some(name) => format!("/v1/rule-sets/{}?activate={activate}", encoded(name)),
+        Some(name) => format!("/v1/rule-sets/{}?activate={}", encoded(name), !args.no_activate),
+        None if args.rename_schema => "/v1/schema?rename_schema=true".to_owned(),
         None => "/v1/schema".to_owned(),
     };
     let headers = [(header::CONTENT_TYPE, "application/yaml")];
     client.send(Method::PUT, &path, &headers, file.source.text.clone()).await
 }
 
-fn tell_bundle(answer: &Value) {
+fn tell_bundle(files: &[Definition], answer: &Value, folder: &Path) {
+    let names = |key: &str| answer[key].as_array().into_iter().flatten().filter_map(Value::as_str);
     say!("schema: in force");
     for rule_set in answer["rule_sets"].as_array().into_iter().flatten() {
         say!("{}", rule_set_text(rule_set["name"].as_str().unwrap_or("?"), rule_set));
     }
+    names("retired").for_each(|name| say!("{name}: retired"));
     say!("compiled in {} µs", answer["compiled_in_us"]);
-    tell_warnings(answer);
+    tell_warnings(files, answer);
+    let others: Vec<&str> = names("still_active").collect();
+    if !others.is_empty() {
+        complain!(
+            "warning: not in {}, but still active on the server: {}",
+            folder.display(),
+            others.join(", ")
+        );
+        complain!("  = `usher push {} --prune` retires what the folder does not have", folder.display());
+    }
 }
 
 fn tell_file(file: &Definition, answer: &Value) {
@@ -112,25 +156,23 @@ fn tell_file(file: &Definition, answer: &Value) {
         return;
     };
     say!("{}, compiled in {} µs", rule_set_text(name, answer), answer["compiled_in_us"]);
-    tell_warnings(answer);
+    tell_warnings(std::slice::from_ref(file), answer);
 }
 
-/// Prints warnings in the form of problems. The server does not send the lines that they are about.
-fn tell_warnings(answer: &Value) {
-    for warning in answer["warnings"].as_array().into_iter().flatten() {
-        let text = |field: &str| warning[field].as_str().unwrap_or_default().to_owned();
-        let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
-            (Some(line), Some(column)) => format!(":{line}:{column}"),
-            _ => String::new(),
-        };
-        complain!("{}{place}: warning: {}", text("source"), text("detail"));
-        if let Some(hint) = warning["hint"].as_str() {
-            complain!("  = {hint}");
-        }
+/// Prints warnings in the form of problems.
+fn tell_warnings(files: &[Definition], answer: &Value) {
+    for warning in warnings(answer, files) {
+        let detail = format!("warning: {}", warning.detail);
+        complain!("{}", Problem { detail, ..warning });
     }
 }
 
 fn rule_set_text(name: &str, answer: &Value) -> String {
-    let state = if answer["active"] == true { "active" } else { "published, not active" };
+    let state = match (answer["active"] == true, answer["new"] == false) {
+        (true, false) => "active",
+        (true, true) => "active (the server had this text)",
+        (false, false) => "published, not active",
+        (false, true) => "not active (the server had this text)",
+    };
     format!("{name}: version {} {state}", answer["version"])
 }

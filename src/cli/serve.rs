@@ -18,6 +18,7 @@ use crate::intake::token::Tokens;
 use crate::node::Node;
 use crate::node::define::DefineError;
 use crate::node::startup::Startup;
+use crate::schema::Schema;
 use crate::storage::data_dir;
 use crate::storage::data_dir::Claimed;
 use crate::storage::durability::BytesRead;
@@ -186,12 +187,32 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
 fn begun(node: Arc<Node>, bundle: Option<&Bundle>) -> Result<Arc<Node>, Failure> {
     match bundle {
         Some(bundle) if node.sequence() == 0 => define(&node, bundle)?,
-        Some(_) => tracing::info!(
-            "the data directory has a schema and rule sets already, so --models is ignored; `usher push` changes them"
-        ),
+        Some(bundle) => {
+            same_schema(&node, bundle)?;
+            tracing::info!(
+                "the data directory has a schema and rule sets already, so --models is ignored; `usher push` changes them"
+            );
+        }
         None => {}
     }
     Ok(node)
+}
+
+/// Refuses a bundle whose schema has another name than that of the data directory: one of the two is not the
+/// one that was meant.
+fn same_schema(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
+    let kept = node.live().definitions.schema.clone();
+    let Ok(given) = bundle.parse_schema() else { return Ok(()) }; // it is ignored
+    if given.name == kept.name || kept.text == Schema::empty().text {
+        return Ok(());
+    }
+    let what = format!(
+        "the data directory has the schema `{}`, but that of --models is `{}`",
+        kept.name, given.name
+    );
+    let hint = "name the right directory or bundle. If the schema has a new name: start without --models, then \
+                `usher push DIR --rename-schema`";
+    Err(Failure::new(what).hint(hint))
 }
 
 impl Args {

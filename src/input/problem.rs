@@ -103,6 +103,11 @@ impl Problems {
         self.list.iter()
     }
 
+    /// Gives sources other names: `renamed` returns the source to show instead, if it has another name.
+    pub fn rename_sources(&mut self, renamed: impl Fn(&Arc<Source>) -> Option<Arc<Source>>) {
+        self.list.iter_mut().for_each(|problem| problem.rename_source(&renamed));
+    }
+
     /// All problems in one sentence: the only one, or their number and the first.
     pub fn summary(&self) -> String {
         match (self.list.first(), self.count()) {
@@ -140,6 +145,13 @@ impl Problem {
     /// A problem without a place, a hint or a source.
     pub fn new(detail: impl Into<String>) -> Problem {
         Problem { detail: detail.into(), hint: None, pointer: String::new(), place: None, source: None }
+    }
+
+    /// As [`Problems::rename_sources`], for one problem.
+    pub fn rename_source(&mut self, renamed: impl Fn(&Arc<Source>) -> Option<Arc<Source>>) {
+        if let Some(other) = self.source.as_ref().and_then(renamed) {
+            self.source = Some(other);
+        }
     }
 
     /// Adds the hint: what to try.

@@ -25,7 +25,7 @@ use crate::expression::alternatives::Alternatives;
 use crate::expression::faults::MAX_WORK;
 use crate::expression::normalise::Normaliser;
 use crate::expression::words::Words;
-use crate::input::problem::Problem;
+use crate::input::problem::{Problem, Source};
 use crate::rules::rule_set::RuleSet;
 use crate::schema::value::Time;
 
@@ -116,6 +116,11 @@ impl Warnings {
     /// The warnings that were kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Warning> {
         self.list.iter()
+    }
+
+    /// As [`Problems::rename_sources`](crate::input::problem::Problems::rename_sources).
+    pub fn rename_sources(&mut self, renamed: impl Fn(&Arc<Source>) -> Option<Arc<Source>>) {
+        self.list.iter_mut().for_each(|warning| warning.problem.rename_source(&renamed));
     }
 
     /// Whether no warning was kept.

@@ -3,6 +3,13 @@
 /// 97.5 % of a standard normal distribution lie below this value.
 const QUANTILE: f64 = 1.959_963_984_540_054;
 
+/// The least probability other than 0. With a smaller one, the square of a weight would leave the range of
+/// numbers, and an estimate would be no number.
+pub const LEAST_PROBABILITY: f64 = 1e-50;
+/// The most that a reward may be, and minus the least, for the same reason.
+pub const MOST_REWARD: f64 = 1e50;
+const A_REWARD: &str = "expected a number from -1e50 to 1e50";
+
 /// One logged decision: how it was chosen, and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logged {
@@ -84,12 +91,12 @@ impl Logged {
     /// Checks the decision.
     ///
     /// # Errors
-    /// The part that is wrong, and what it must be: a propensity above 0 and up to 1, a target from 0 to 1,
-    /// everything else finite.
+    /// The part that is wrong, and what it must be: a propensity from [`LEAST_PROBABILITY`] to 1, a target of
+    /// 0 or within the same bounds, and rewards up to [`MOST_REWARD`].
     pub fn check(&self) -> Result<(), (LoggedPart, &'static str)> {
         let Logged { reward, propensity, target, model } = *self;
-        if !reward.is_finite() {
-            return Err((LoggedPart::Reward, "expected a finite number"));
+        if !is_reward(reward) {
+            return Err((LoggedPart::Reward, A_REWARD));
         }
         if propensity == 0.0 {
             return Err((
@@ -97,22 +104,23 @@ impl Logged {
                 "expected more than 0: what is never chosen is never logged",
             ));
         }
-        if !(propensity > 0.0 && propensity <= 1.0) {
-            return Err((LoggedPart::Propensity, "expected a probability above 0 and up to 1"));
+        if !(LEAST_PROBABILITY..=1.0).contains(&propensity) {
+            return Err((LoggedPart::Propensity, "expected a probability from 1e-50 to 1"));
         }
-        if !(0.0..=1.0).contains(&target) {
-            return Err((LoggedPart::Target, "expected a probability, from 0 to 1"));
+        if target != 0.0 && !(LEAST_PROBABILITY..=1.0).contains(&target) {
+            return Err((LoggedPart::Target, "expected a probability: 0, or from 1e-50 to 1"));
         }
         match model {
-            Some(model) if !model.logged.is_finite() => {
-                Err((LoggedPart::Expected, "expected a finite number"))
-            }
-            Some(model) if !model.target.is_finite() => {
-                Err((LoggedPart::ExpectedTarget, "expected a finite number"))
-            }
+            Some(model) if !is_reward(model.logged) => Err((LoggedPart::Expected, A_REWARD)),
+            Some(model) if !is_reward(model.target) => Err((LoggedPart::ExpectedTarget, A_REWARD)),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a reward, or the expectation of one, is within its bounds.
+fn is_reward(reward: f64) -> bool {
+    reward.abs() <= MOST_REWARD // which no NaN is
 }
 
 /// A part of a logged decision.
@@ -270,16 +278,50 @@ mod tests {
     fn a_part_that_cannot_be_is_named() {
         let check = |logged: Logged| logged.check().err().map(|(part, _)| part);
         assert_eq!(check(logged(1.0, 1.0, 0.0)), None);
-        assert_eq!(check(logged(f64::NAN, 0.5, 0.5)), Some(LoggedPart::Reward));
-        for propensity in [0.0, -0.1, 1.1, f64::NAN] {
+        for reward in [f64::NAN, f64::INFINITY, 1e308, -1.1e50] {
+            assert_eq!(check(logged(reward, 0.5, 0.5)), Some(LoggedPart::Reward));
+        }
+        for propensity in [0.0, -0.1, 1.1, 1e-310, 9e-51, f64::NAN] {
             assert_eq!(check(logged(1.0, propensity, 0.5)), Some(LoggedPart::Propensity));
         }
-        for target in [-0.1, 1.1, f64::NAN] {
+        for target in [-0.1, 1.1, 1e-310, f64::NAN] {
             assert_eq!(check(logged(1.0, 0.5, target)), Some(LoggedPart::Target));
         }
         let model = |logged, target| Some(ExpectedReward { logged, target });
         let with = |model| check(Logged { model, ..logged(1.0, 0.5, 0.5) });
         assert_eq!(with(model(f64::INFINITY, 0.0)), Some(LoggedPart::Expected));
+        assert_eq!(with(model(1e51, 0.0)), Some(LoggedPart::Expected));
         assert_eq!(with(model(0.0, f64::NAN)), Some(LoggedPart::ExpectedTarget));
+    }
+
+    #[test]
+    fn what_is_accepted_gives_numbers() {
+        let (rewards, probabilities) = ([-1e50, 0.0, 1.0, 1e50], [1e-50, 0.3, 1.0]);
+        let models = [None, Some((-1e50, 1e50)), Some((1e50, -1e50))];
+        let mut extremes = Vec::new();
+        for reward in rewards {
+            for propensity in probabilities {
+                for target in probabilities.into_iter().chain([0.0]) {
+                    for model in models {
+                        let model = model.map(|(logged, target)| ExpectedReward { logged, target });
+                        extremes.push(Logged { model, ..logged(reward, propensity, target) });
+                    }
+                }
+            }
+        }
+        for (at, first) in extremes.iter().enumerate() {
+            for second in &extremes[at..] {
+                let mut evaluation = Evaluation::default();
+                for (at, logged) in [first, second, first].into_iter().enumerate() {
+                    assert_eq!(logged.check(), Ok(()), "{logged:?}");
+                    evaluation.add(logged, at as u64);
+                }
+                let Some(found) = evaluation.estimates() else { continue };
+                let all = [found.logged, found.ips, found.snips, found.weight].into_iter().chain(found.dr);
+                let numbers = all.flat_map(|Estimate { value, error }| [value, error]);
+                let numbers: Vec<f64> = numbers.chain([found.effective, found.largest]).collect();
+                assert!(numbers.iter().all(|number| number.is_finite()), "{first:?} {second:?}: {found:?}");
+            }
+        }
     }
 }

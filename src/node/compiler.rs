@@ -29,12 +29,12 @@ use super::node_state::NodeState;
 use super::unavailable::Unavailable;
 use super::writer::Submissions;
 use crate::engine::Engine;
-use crate::input::problem::Problems;
+use crate::input::problem::{Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::rules::catalogue::Additions;
 use crate::rules::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;
-use crate::state::definitions::Definitions;
+use crate::state::definitions::{Definitions, History};
 use crate::state::record::Record;
 
 /// The most changes of definitions that may wait. One more is refused as [`Unavailable::Overloaded`].
@@ -160,10 +160,12 @@ impl Compiler {
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
         let Prepared { plan, additions, engine, active: sets, .. } = prepared;
-        let ChangePlan { mut records, version, active, rule_sets, .. } = plan;
+        let ChangePlan { mut records, version, active, is_new, rule_sets, others, .. } = plan;
+        let sequence = self.shared.sequence.load(Ordering::Acquire);
+        let defined =
+            Defined { sequence, version, active, is_new, compiled_in_us, rule_sets, others, warnings };
         if records.is_empty() {
-            let sequence = self.shared.sequence.load(Ordering::Acquire);
-            return Ok(Defined { sequence, version, active, compiled_in_us, rule_sets, warnings });
+            return Ok(defined);
         }
         // The numbers come first, because the other records use them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
@@ -172,7 +174,7 @@ impl Compiler {
         let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
         self.retired.extend(applied.replaced);
         self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
-        Ok(Defined { sequence: applied.sequence, version, active, compiled_in_us, rule_sets, warnings })
+        Ok(Defined { sequence: applied.sequence, ..defined })
     }
 
     fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
@@ -189,7 +191,7 @@ impl Compiler {
             let what = format!("there are {MAX_RULE_SETS} rule sets already, retired ones included");
             return Err(DefineError::Conflict(Problems::one(what)));
         }
-        let tried = self.try_out(definitions, &plan).map_err(refused)?;
+        let tried = self.try_out(&next, &plan).map_err(refused)?;
         let Compiled { engine, additions, active } = self.compile(&next, &plan.parsed).map_err(refused)?;
         Ok(Prepared { plan, additions, engine, active, tried })
     }
@@ -228,25 +230,19 @@ impl Compiler {
         known.or_else(|| RuleSet::parse(name, text, &definitions.schema).ok().map(Arc::new))
     }
 
-    /// Compiles versions that are published without being activated as if they were. So a version that could
+    /// Compiles the versions that the change leaves waiting as if they were active. So a version that could
     /// not be activated now is refused now.
-    fn try_out(
-        &self,
-        definitions: &Definitions,
-        plan: &ChangePlan,
-    ) -> Result<Option<(Engine, Sets)>, Broken> {
-        let waits = |record: &Record| matches!(record, Record::Publish { activate: false, .. });
-        if !plan.records.iter().any(waits) {
+    fn try_out(&self, next: &Definitions, plan: &ChangePlan) -> Result<Option<(Engine, Sets)>, Broken> {
+        let active = |name: &str| next.history(name).and_then(History::active);
+        let waiting = plan.parsed.keys().filter(|(name, version)| active(name) != Some(*version));
+        let activated =
+            waiting.map(|(name, version)| Record::Activate { name: name.to_string(), version: *version });
+        let activated: Vec<Record> = activated.collect();
+        if activated.is_empty() {
             return Ok(None);
         }
-        let mut records = plan.records.clone();
-        for record in &mut records {
-            if let Record::Publish { activate, .. } = record {
-                *activate = true;
-            }
-        }
-        let next = after(definitions, &records).map_err(Broken::Stale)?;
-        let compiled = self.compile(&next, &plan.parsed)?;
+        let as_if = after(next, &activated).map_err(Broken::Stale)?;
+        let compiled = self.compile(&as_if, &plan.parsed)?;
         Ok(Some((compiled.engine, compiled.active)))
     }
 
@@ -266,7 +262,10 @@ impl Compiler {
         let sets = problems.or(active).map_err(Broken::Stale)?;
         let listed: Vec<_> = sets.iter().map(|((_, version), set)| (set.clone(), *version)).collect();
         let compiled = Engine::compile_with(&next.schema, &listed, &next.catalogue);
-        let (engine, additions) = compiled.map_err(Broken::Together)?;
+        let (engine, additions) = compiled.map_err(|mut problems| {
+            problems.rename_sources(names_of_others(&sets, parsed));
+            Broken::Together(problems)
+        })?;
         Ok(Compiled { engine, additions, active: sets })
     }
 }
@@ -280,8 +279,24 @@ impl Prepared {
         }
         let here = (&self.engine, &self.active);
         let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
-        let sets: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
-        analyse(engine, &sets, &AnalysisScope { about: Some(&brought), ..AnalysisScope::at(clock::now()) })
+        let listed: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
+        let scope = AnalysisScope { about: Some(&brought), ..AnalysisScope::at(clock::now()) };
+        let mut warnings = analyse(engine, &listed, &scope);
+        warnings.rename_sources(names_of_others(sets, &self.plan.parsed));
+        warnings
+    }
+}
+
+/// The sources of rule sets that this change does not bring, called by the rule set's name. They were parsed
+/// from files of other bundles, whose names say nothing to the author of this one, or name another file.
+fn names_of_others<'s>(
+    sets: &'s Sets,
+    brought: &'s Sets,
+) -> impl Fn(&Arc<Source>) -> Option<Arc<Source>> + 's {
+    move |source| {
+        let mut others = sets.iter().filter(|(key, _)| !brought.contains_key(*key));
+        let ((name, _), _) = others.find(|(_, set)| Arc::ptr_eq(&set.source, source))?;
+        Some(Arc::new(Source { name: name.to_string(), text: source.text.clone() }))
     }
 }
 
@@ -359,8 +374,12 @@ offers:
     treatments: [{placement: home_banner, content: {title: gold}}]
 ";
 
+    /// The rule set of cards with another title.
+    fn worded(title: &str) -> String {
+        CARDS.replace("title: gold", &format!("title: {title}"))
+    }
     fn schema(text: &str) -> Define {
-        Define::Schema { text: text.into() }
+        Define::Schema { text: text.into(), rename: false, if_text: None }
     }
     fn publish(name: &str, text: &str) -> Define {
         Define::Publish { name: name.into(), text: text.into(), activate: true, if_active: None }
@@ -379,7 +398,8 @@ offers:
     }
     fn bundle(schema: &str, texts: &[&str]) -> Define {
         let rule_sets = texts.iter().enumerate().map(|(i, text)| (format!("{i}.yaml"), (*text).to_string()));
-        Define::Bundle { schema: schema.into(), rule_sets: rule_sets.collect(), activate: true }
+        let (schema, rule_sets) = (schema.into(), rule_sets.collect());
+        Define::Bundle { schema, rule_sets, activate: true, rename: false, prune: false }
     }
     fn if_active(mut change: Define, version: u32) -> Define {
         match &mut change {
@@ -441,8 +461,8 @@ offers:
             (schema(SCHEMA), "1: v0 active"),
             (publish("home", HOME), "3: v1 active"), // after a record with numbers for its names
             (publish("cards", CARDS), "5: v1 active"),
-            (publish("cards", CARDS), "6: v2 active"),
-            (publish_only("cards", CARDS), "7: v3"),
+            (publish("cards", &worded("second")), "6: v2 active"),
+            (publish_only("cards", &worded("third")), "7: v3"),
             (activate("cards", 3), "8: v3 active"),
             (rollback("cards"), "9: v2 active"),
             (rollback("cards"), "10: v1 active"),
@@ -451,6 +471,78 @@ offers:
             (retire("cards"), "NotFound"),
             (rollback("cards"), "12: v1 active"),
         ]);
+    }
+
+    #[test]
+    fn a_text_that_is_there_makes_no_new_version() {
+        check(vec![
+            (schema(SCHEMA), "1"),
+            (publish("home", HOME), "3: v1 active"),
+            (publish("home", HOME), "as before, 3: v1 active"),
+            (publish_only("home", HOME), "as before, 3: v1 active"),
+            (if_active(publish("home", HOME), 2), "OtherActive(Some(1))"),
+            (publish("cards", CARDS), "5: v1 active"),
+            (publish_only("cards", &worded("new")), "6: v2"),
+            (publish_only("cards", &worded("new")), "as before, 6: v2"),
+            (publish("cards", CARDS), "as before, 6: v1 active"),
+            (publish("cards", &worded("new")), "7: v2 active"), // it waited
+            (rollback("cards"), "8: v1 active"),
+            (
+                rollback("cards"),
+                "NotFound(\"rule set `cards` has no earlier version to go back to; its latest version is 2",
+            ),
+            (publish("cards", &worded("new")), "9: v2 active"),
+            (retire("cards"), "10: v0"),
+            (publish("cards", &worded("new")), "11: v2 active"),
+            (bundle(SCHEMA, &[HOME, CARDS]), "12: v0 active"), // an earlier text is a new version
+            (retire("cards"), "13: v0"),
+            (bundle(SCHEMA, &[HOME, CARDS]), "14: v0 active"),
+            (rollback("cards"), "15: v2 active"),
+        ]);
+    }
+
+    #[test]
+    fn a_schema_of_another_name_is_refused_unless_it_is_said() {
+        let other = SCHEMA.replacen("schema: ", "schema: other_", 1);
+        let said = |mut change: Define| {
+            if let Define::Schema { rename, .. } | Define::Bundle { rename, .. } = &mut change {
+                *rename = true;
+            }
+            change
+        };
+        let why = "conflict: schema";
+        check(vec![
+            (schema(SCHEMA), "1"),
+            (schema(&other), why),
+            (bundle(&other, &[HOME]), why),
+            (said(schema(&other)), "2"),
+            (schema(SCHEMA), why),
+            (schema(&other), "as before, 2"),
+            (said(bundle(SCHEMA, &[HOME])), "5"),
+        ]);
+    }
+
+    #[test]
+    fn a_bundle_names_the_rule_sets_that_it_does_not_have_and_can_retire_them() {
+        let node = Node::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let others = |prune: bool, activate: bool, texts: &[&str]| {
+            let mut change = bundle(SCHEMA, texts);
+            if let Define::Bundle { prune: p, activate: a, .. } = &mut change {
+                (*p, *a) = (prune, activate);
+            }
+            let active = |node: &Node| -> Vec<String> {
+                node.live().definitions.active().map(|(name, ..)| name.to_string()).collect()
+            };
+            runtime.block_on(node.define(change)).map(|defined| (defined.others, active(&node))).ok()
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let both = names(&["cards", "home"]);
+        assert_eq!(others(false, true, &[HOME, CARDS]), Some((names(&[]), both.clone())));
+        assert_eq!(others(false, true, &[HOME]), Some((names(&["cards"]), both)));
+        assert_eq!(others(true, false, &[HOME]), None, "what waits replaces nothing");
+        assert_eq!(others(true, true, &[CARDS]), None, "`cards` needs the placement of `home`");
+        assert_eq!(others(true, true, &[HOME]), Some((names(&["cards"]), names(&["home"]))));
     }
 
     #[test]
@@ -472,7 +564,7 @@ offers:
             (if_active(publish("home", HOME), 1), "OtherActive(None)"),
             (if_active(publish("home", HOME), 0), "3: v1 active"),
             (if_active(publish("home", HOME), 0), "OtherActive(Some(1))"),
-            (if_active(publish("home", HOME), 1), "4: v2 active"),
+            (if_active(publish("home", &HOME.replace("hello", "hi")), 1), "4: v2 active"),
             (if_active(activate("home", 1), 1), "OtherActive(Some(2))"),
             (if_active(rollback("home"), 1), "OtherActive(Some(2))"),
             (if_active(retire("home"), 1), "OtherActive(Some(2))"),
@@ -580,8 +672,13 @@ offers:
         runtime.block_on(node.define(bundle(SCHEMA, &[HOME, CARDS]))).unwrap();
         let newer = CARDS.replace("gold:", "golden:");
         let found = runtime.block_on(node.define(waiting(bundle(SCHEMA, &[HOME, &newer])))).unwrap();
-        let version = |name: &str, version, active| RuleSetVersion { name: name.into(), version, active };
-        assert_eq!(found.rule_sets, [version("home", 1, true), version("cards", 2, false)]);
+        let version = |name: &str, version, active, is_new| RuleSetVersion {
+            name: name.into(),
+            version,
+            active,
+            is_new,
+        };
+        assert_eq!(found.rule_sets, [version("home", 1, true, false), version("cards", 2, false, true)]);
     }
 
     #[test]
@@ -655,7 +752,7 @@ offers:
         let home = |compiler: &Compiler| compiler.parsed.rule_sets[&("home".into(), 1)].clone();
         compiler.define(bundle(SCHEMA, &[HOME, CARDS])).unwrap();
         let before = home(&compiler);
-        compiler.define(publish("cards", CARDS)).unwrap();
+        compiler.define(publish("cards", &worded("other"))).unwrap();
         assert!(Arc::ptr_eq(&before, &home(&compiler)));
         assert!(compiler.define(publish("home", "rule_set: home\n")).is_err());
         assert!(Arc::ptr_eq(&before, &home(&compiler)));

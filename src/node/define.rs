@@ -15,8 +15,13 @@ pub enum Define {
     Schema {
         /// The whole schema, as YAML.
         text: String,
+        /// Whether it may have another name than the schema in force. Without this, a schema of another name
+        /// is taken for another bank's.
+        rename: bool,
+        /// If given, the change is refused unless this is the text of the schema in force.
+        if_text: Option<Arc<str>>,
     },
-    /// Publishes a new version of a rule set.
+    /// Publishes a rule set. The text of the active or the latest version makes no new version.
     Publish {
         /// The name of the rule set.
         name: String,
@@ -59,6 +64,11 @@ pub enum Define {
         rule_sets: Vec<(String, String)>,
         /// Whether the rule sets decide from now on. If not, they are only compiled as if they did.
         activate: bool,
+        /// As with [`Define::Schema`].
+        rename: bool,
+        /// Whether active rule sets that the bundle does not have are retired. Without `activate` it is
+        /// refused.
+        prune: bool,
     },
 }
 
@@ -71,10 +81,14 @@ pub struct Defined {
     pub version: u32,
     /// Whether that version is the active one now.
     pub active: bool,
+    /// Whether this change made the version. If not, a version with the same text was there.
+    pub is_new: bool,
     /// The time that parsing and compiling took, in microseconds.
     pub compiled_in_us: u64,
     /// For a bundle: all its rule sets, including those that did not change.
     pub rule_sets: Vec<RuleSetVersion>,
+    /// For a bundle: the other active rule sets. They decide on, or were retired where that was asked for.
+    pub others: Vec<String>,
     /// Findings in the rule sets of this change that are allowed but look like mistakes.
     pub warnings: Warnings,
 }
@@ -126,6 +140,8 @@ pub struct RuleSetVersion {
     pub version: u32,
     /// Whether this version is the active one.
     pub active: bool,
+    /// Whether the bundle made this version.
+    pub is_new: bool,
 }
 
 /// Why a change of definitions was refused; nothing was changed.
@@ -137,6 +153,8 @@ pub enum DefineError {
     Conflict(Problems),
     /// Another version is active than expected: this one, or none.
     OtherActive(Option<u32>),
+    /// Another schema is in force than expected.
+    OtherSchema,
     /// The rule set, the version, or an earlier version does not exist.
     NotFound(String),
     /// The compiler panicked; this is the panic's text.

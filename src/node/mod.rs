@@ -208,9 +208,10 @@ impl Node {
         Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
     }
 
-    /// Remaining budgets, as decisions ask for them.
-    pub fn budgets(&self) -> impl Budgets + '_ {
-        NodeBudgets { figures: self.figures(), leases: &self.leases }
+    /// Remaining budgets, as decisions ask for them. Without `holds` nobody is shown the decision: it sees
+    /// what is left, and holds no place.
+    pub fn budgets(&self, holds: bool) -> impl Budgets + '_ {
+        NodeBudgets { figures: self.figures(), leases: &self.leases, holds }
     }
 
     /// Changes definitions: checks, compiles, journals, swaps. Completes when decisions use the change.
@@ -218,8 +219,8 @@ impl Node {
     /// change.
     ///
     /// - A version that is published without being activated must still compile with the active rule sets.
-    /// - A schema equal to the one in force makes no record, and neither does a bundle that is in force
-    ///   entirely. Any other publication makes a new version.
+    /// - What is in force already makes no record: an equal schema, the text of the active version, a bundle
+    ///   of such. The text of the latest version makes no new version either: that one is activated.
     ///
     /// # Errors
     /// [`DefineError`]; then nothing was changed.
@@ -337,11 +338,13 @@ fn refused<T>(refused: TrySendError<T>) -> DefineError {
 struct NodeBudgets<'n> {
     figures: &'n Figures,
     leases: &'n Leases,
+    holds: bool,
 }
 
 impl Budgets for NodeBudgets<'_> {
     fn take(&self, budget: &BudgetUse, hold_s: u32, now: Time) -> bool {
         let used = || self.figures.used(budget.key, budget.day);
+        let hold_s = if self.holds { hold_s } else { 0 };
         self.leases.take(budget, used, hold_s, now.stored_seconds())
     }
 }
@@ -595,7 +598,9 @@ mod tests {
         assert_eq!(first.blocking_recv().unwrap().unwrap().sequence, 2);
         assert_eq!(second.blocking_recv().unwrap().unwrap().sequence, 3);
         assert_eq!(block_on(node.write(vec![aged(1, 3)])), Err(Unavailable::Stopped));
-        let refused = block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap_err();
+        let refused =
+            block_on(node.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None }))
+                .unwrap_err();
         assert!(matches!(refused, DefineError::Unavailable(Unavailable::Stopped)), "{refused:?}");
         assert_eq!(age(&node, 1), Some(2), "decisions go on");
         assert!(!node.journal_failed());

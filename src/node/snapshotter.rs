@@ -391,7 +391,8 @@ mod tests {
     fn wherever_a_compaction_is_killed_the_next_one_finishes_it() {
         let disk = Simulated::new();
         let running = node(&disk);
-        block_on(running.define(Define::Schema { text: SCHEMA.into() })).unwrap();
+        block_on(running.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None }))
+            .unwrap();
         block_on(running.write(vec![merge(CANARY, &[(1, 7)]), merge("other", &[(1, 8)])])).unwrap();
         block_on(running.snapshot()).unwrap();
         block_on(running.write(vec![merge("other", &[(1, 9)])])).unwrap();

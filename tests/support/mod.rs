@@ -84,7 +84,7 @@ pub fn starting() -> (Running, Arc<Startup>) {
 
 fn node() -> Arc<Node> {
     let node = Node::start().unwrap();
-    block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap();
+    block_on(node.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None })).unwrap();
     let text = RULES.to_owned();
     block_on(node.define(Define::Publish { name: "wealth".into(), text, activate: true, if_active: None }))
         .unwrap_or_else(|e| panic!("{e:?}"));

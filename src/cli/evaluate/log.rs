@@ -3,23 +3,27 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use serde_json::{Map, Value};
-
 use super::Args;
 use crate::cli::ending::Failure;
 use crate::cli::load::Rejection;
-use crate::cli::load::records::{Log as Lines, Records, records};
+use crate::cli::load::records::{BOM, Log as Lines, Records, records};
 use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
-use crate::input::problem::nearest;
+use crate::input::document::{Input, InputValue, Key};
+use crate::input::problem::{nearest, quoted};
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
 
 /// The most column names that are listed when one is missing.
 const MAX_LISTED: usize = 20;
 
+/// The most names of columns that are noted as not used.
+pub(super) const MAX_UNUSED: usize = 100;
+
 /// An open log and the columns to read from it.
 pub(super) struct Log {
     columns: Columns,
     source: Source,
+    /// Columns that are not used, in the order in which they came, up to [`MAX_UNUSED`].
+    unused: Vec<String>,
 }
 
 /// The log's names for the columns that an estimate needs.
@@ -27,8 +31,8 @@ struct Columns {
     reward: String,
     propensity: String,
     target: Target,
-    /// Columns of the choice and of the other policy. `None` once it is known that there is no model.
-    model: Option<(String, String)>,
+    /// Columns of what a model expects of the choice, and of the other policy.
+    model: (String, String),
     /// Whether the model's columns were named, so that they must be there.
     model_said: bool,
 }
@@ -51,7 +55,6 @@ enum Source {
     Ndjson {
         reader: Box<dyn BufRead>,
         line: u64,
-        first: bool,
     },
 }
 /// A decision with its line, or why it is rejected.
@@ -59,10 +62,11 @@ type Read = Result<(u64, Logged), Rejection>;
 
 impl Log {
     pub(super) fn open(args: &Args) -> Result<Log, Failure> {
-        let mut columns = Columns::said(args);
+        let columns = Columns::said(args);
+        let mut unused = Vec::new();
         let (inner, mut reader) = open(&args.log)?;
         let source = match format_of(&args.log, &inner, args.format)? {
-            Format::Ndjson => Source::Ndjson { reader, line: 0, first: true },
+            Format::Ndjson => Source::Ndjson { reader, line: 0 },
             Format::Csv => {
                 let unreadable = |e: &dyn std::fmt::Display| {
                     Failure::new(format!("cannot read {}: {e}", args.log.display()))
@@ -79,18 +83,18 @@ impl Log {
                     return Err(unreadable(&"it is empty").hint("a CSV file begins with a header line"));
                 }
                 let names: Vec<&str> = header.iter().collect();
-                columns.look(&names)?;
                 let places = columns.places(&names)?;
+                columns.note_unused(names.iter().copied(), &mut unused);
                 Source::Csv { reader, lines, width: names.len(), places, left_out: Vec::new() }
             }
         };
-        Ok(Log { columns, source })
+        Ok(Log { columns, source, unused })
     }
 
     /// The next decision; `None` at the end of the log.
     pub(super) fn next_decision(&mut self) -> Result<Option<Read>, Failure> {
-        let columns = &mut self.columns;
-        match &mut self.source {
+        let Log { columns, source, unused } = self;
+        match source {
             Source::Csv { reader, lines, width, places, left_out } => {
                 if let Some(rejection) = left_out.pop() {
                     return Ok(Some(Err(rejection)));
@@ -103,51 +107,92 @@ impl Log {
                     Some((line, Ok(record))) => {
                         let cell = |name: &str| {
                             let place = places.iter().find(|(column, _)| column == name);
-                            Ok(place.and_then(|(_, i)| record.get(*i)).map_or(Cell::Missing, Cell::Text))
+                            place.and_then(|(_, i)| record.get(*i)).map_or(Cell::None, Cell::Text)
                         };
-                        Ok(Some(columns.decision(line, cell)))
+                        Ok(Some(columns.decision(line, cell, |_| String::new())))
                     }
                     Some((line, Err(detail))) => Ok(Some(Err(Rejection { line, column: None, detail }))),
                     None => Ok(left_out.pop().map(Err)),
                 }
             }
-            Source::Ndjson { reader, line, first } => {
+            Source::Ndjson { reader, line } => {
                 let Some(text) = next_line(reader, line)? else { return Ok(None) };
-                let object: Map<String, Value> = match serde_json::from_slice(&text) {
-                    Ok(object) => object,
-                    Err(e) => {
-                        let detail = format!("expected a JSON object: {e}");
-                        return Ok(Some(Err(Rejection { line: *line, column: None, detail })));
+                let rejected = |detail| Ok(Some(Err(Rejection { line: *line, column: None, detail })));
+                let object = match Input::from_json(&text) {
+                    Ok(Input { value: InputValue::Map(object), .. }) => object,
+                    Ok(other) => {
+                        return rejected(format!("expected a JSON object, found {}", other.value.describe()));
+                    }
+                    Err(problems) => {
+                        let why = problems.iter().next().map(|problem| problem.detail.clone());
+                        return rejected(why.unwrap_or_default());
                     }
                 };
-                if std::mem::take(first) {
-                    columns.look(&object.keys().map(String::as_str).collect::<Vec<_>>())?;
+                if let Some(name) = given_twice(&object) {
+                    return rejected(format!("{} is given twice", quoted(name)));
                 }
-                let cell = |name: &str| match object.get(name) {
-                    Some(Value::Number(number)) => Ok(Cell::Number(number.as_f64().unwrap_or(f64::NAN))),
-                    Some(Value::Bool(yes)) => Ok(Cell::Number(f64::from(u8::from(*yes)))),
-                    Some(Value::String(text)) => Ok(Cell::Text(text)),
-                    Some(other) => Err(format!("expected a number, found {other}")),
-                    None => Err(missing(name, &object.keys().map(String::as_str).collect::<Vec<_>>())),
+                columns.note_unused(object.iter().map(|(key, _)| &*key.text), unused);
+                let cell = |name: &str| {
+                    let found = object.iter().find(|(key, _)| key.text == name);
+                    found.map_or(Cell::None, |(_, input)| Cell::of(&input.value))
                 };
-                Ok(Some(columns.decision(*line, cell)))
+                let absent =
+                    |name: &str| missing(name, &object.iter().map(|(key, _)| &*key.text).collect::<Vec<_>>());
+                Ok(Some(columns.decision(*line, cell, absent)))
             }
         }
     }
+
+    /// The columns that are not used, each with the column that may have been meant.
+    pub(super) fn unused(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let (logged, target) = &self.columns.model;
+        let meant = move |name: &str| nearest(name, [logged.as_str(), target.as_str()]);
+        self.unused.iter().map(move |name| (name.as_str(), meant(name)))
+    }
+
+    /// What is wrong with a line that has no model's columns, if others have them.
+    pub(super) fn without_model(&self, line: u64) -> Rejection {
+        let (logged, target) = &self.columns.model;
+        let detail = format!(
+            "it has no `{logged}` and `{target}`, but other lines have: a doubly robust estimate takes both in every line"
+        );
+        Rejection { line, column: None, detail }
+    }
+}
+
+/// The first name that an object has twice.
+fn given_twice<'o>(object: &'o [(Key<'_>, Input<'_>)]) -> Option<&'o str> {
+    let mut names = std::collections::HashSet::new();
+    object.iter().map(|(key, _)| &*key.text).find(|name| !names.insert(*name))
 }
 
 /// The contents of a cell.
 enum Cell<'a> {
-    Missing,
+    /// There is no such column.
+    None,
     Number(f64),
     Text(&'a str),
+    /// Something that is no number, in words.
+    Other(String),
 }
 
-impl Cell<'_> {
-    fn number(&self) -> Result<f64, String> {
+impl<'a> Cell<'a> {
+    fn of(value: &'a InputValue<'_>) -> Cell<'a> {
+        match value {
+            InputValue::Bool(yes) => Cell::Number(f64::from(u8::from(*yes))),
+            InputValue::Int(number) => Cell::Number(*number as f64),
+            InputValue::Float(number) => Cell::Number(*number),
+            InputValue::Text(text) => Cell::Text(text),
+            other => Cell::Other(other.describe()),
+        }
+    }
+
+    /// The number; `absent` says what is wrong if there is no such column.
+    fn number(&self, absent: impl FnOnce() -> String) -> Result<f64, String> {
         match self {
-            Cell::Missing => Err("expected a number, found nothing".into()),
+            Cell::None => Err(absent()),
             Cell::Number(number) => Ok(*number),
+            Cell::Other(found) => Err(format!("expected a number, found {found}")),
             Cell::Text(text) => match text.trim() {
                 "" => Err("expected a number, found an empty cell".into()),
                 "true" | "True" => Ok(1.0),
@@ -169,35 +214,47 @@ impl Columns {
             reward: args.reward.clone(),
             propensity: args.propensity.clone(),
             target,
-            model: Some((or(&args.expected, "expected"), or(&args.expected_target, "expected_target"))),
+            model: (or(&args.expected, "expected"), or(&args.expected_target, "expected_target")),
             model_said: args.expected.is_some() || args.expected_target.is_some(),
         }
     }
 
-    /// Finds out whether there is a model. One of its columns without the other is an error.
-    fn look(&mut self, names: &[&str]) -> Result<(), Failure> {
-        let Some((logged, target)) = &self.model else { return Ok(()) };
-        match (names.contains(&logged.as_str()), names.contains(&target.as_str())) {
-            (true, true) => Ok(()),
-            (false, false) if !self.model_said => {
-                self.model = None;
-                Ok(())
-            }
-            (has_logged, _) => {
-                let (there, gone) = if has_logged { (logged, target) } else { (target, logged) };
-                let failure = Failure::new(missing(gone, names));
-                Err(failure.hint(format!("a doubly robust estimate takes both `{there}` and `{gone}`")))
+    /// Notes the columns that nothing is read from.
+    fn note_unused<'n>(&self, names: impl Iterator<Item = &'n str>, unused: &mut Vec<String>) {
+        let (logged, target) = &self.model;
+        let used = |name: &str| {
+            name == self.reward
+                || name == self.propensity
+                || matches!(&self.target, Target::Column(column) if name == column)
+                || name == logged
+                || name == target
+        };
+        for name in names.filter(|name| !used(name)) {
+            if unused.len() < MAX_UNUSED && !unused.iter().any(|known| known == name) {
+                unused.push(name.to_owned());
             }
         }
     }
 
-    /// The index of each needed column. Each must appear exactly once.
+    /// The index of each needed column of a CSV file. Each must appear exactly once. Those of a model are
+    /// needed if one of them is there or was named.
     fn places(&self, names: &[&str]) -> Result<Vec<(String, usize)>, Failure> {
         let mut needed = vec![(&self.reward, "--reward"), (&self.propensity, "--propensity")];
         if let Target::Column(name) = &self.target {
             needed.push((name, "--target"));
         }
-        let model = self.model.iter().flat_map(|(a, b)| [(a, "--expected"), (b, "--expected-target")]);
+        let (logged, target) = &self.model;
+        let has = |name: &String| names.contains(&name.as_str());
+        if self.model_said || has(logged) || has(target) {
+            let (there, gone) = if has(logged) { (logged, target) } else { (target, logged) };
+            if !has(gone) {
+                let failure = Failure::new(missing(gone, names));
+                return Err(
+                    failure.hint(format!("a doubly robust estimate takes both `{there}` and `{gone}`"))
+                );
+            }
+            needed.extend([(logged, "--expected"), (target, "--expected-target")]);
+        }
         let place = |(name, flag): (&String, &str)| {
             let mut found = (0..names.len()).filter(|i| names[*i] == name);
             match (found.next(), found.next()) {
@@ -209,29 +266,36 @@ impl Columns {
                 _ => Err(Failure::new(format!("the log has more than one column `{name}`"))),
             }
         };
-        needed.into_iter().chain(model).map(place).collect()
+        needed.into_iter().map(place).collect()
     }
 
-    fn decision<'a>(&self, line: u64, cell: impl Fn(&str) -> Result<Cell<'a>, String>) -> Read {
+    /// The decision of a line. A line has both columns of a model or none, unless they were named: then it
+    /// has both. So what becomes of a line does not depend on the lines before it.
+    fn decision<'a>(
+        &self,
+        line: u64,
+        cell: impl Fn(&str) -> Cell<'a>,
+        absent: impl Fn(&str) -> String,
+    ) -> Read {
         let number = |name: &String| {
-            let read = cell(name).and_then(|cell| cell.number());
+            let read = cell(name).number(|| absent(name));
             read.map_err(|detail| Rejection { line, column: Some(name.clone()), detail })
         };
         let target = match &self.target {
             Target::Column(name) => number(name)?,
             Target::Always(probability) => *probability,
         };
-        let model = match &self.model {
-            Some((logged, target)) => {
-                Some(ExpectedReward { logged: number(logged)?, target: number(target)? })
-            }
-            None => None,
+        let (expected, expected_target) = &self.model;
+        let has = |name: &String| !matches!(cell(name), Cell::None);
+        let model = match self.model_said || has(expected) || has(expected_target) {
+            true => Some(ExpectedReward { logged: number(expected)?, target: number(expected_target)? }),
+            false => None,
         };
         let logged =
             Logged { reward: number(&self.reward)?, propensity: number(&self.propensity)?, target, model };
         let wrong = |(part, detail): (LoggedPart, &str)| {
             let (name, value) = self.part(part, &logged);
-            Rejection { line, column: Some(name), detail: format!("{detail}, found {value}") }
+            Rejection { line, column: Some(name), detail: format!("{detail}, found {value:?}") }
         };
         logged.check().map_err(wrong).map(|()| (line, logged))
     }
@@ -239,7 +303,7 @@ impl Columns {
     /// The column of a part, and its value.
     fn part(&self, part: LoggedPart, logged: &Logged) -> (String, f64) {
         let expected = logged.model.unwrap_or(ExpectedReward { logged: 0.0, target: 0.0 });
-        let model = self.model.clone().unwrap_or_default();
+        let model = self.model.clone();
         match part {
             LoggedPart::Reward => (self.reward.clone(), logged.reward),
             LoggedPart::Propensity => (self.propensity.clone(), logged.propensity),
@@ -282,11 +346,16 @@ fn next_line(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Option<Vec
     loop {
         text.clear();
         let read = std::io::Read::take(&mut *reader, MAX_LINE_BYTES).read_until(b'\n', &mut text);
-        if read.map_err(|e| Failure::new(format!("cannot read further after line {line}: {e}")))? == 0 {
+        let read =
+            read.map_err(|e| Failure::new(format!("cannot read further after line {line}: {e}")))? as u64;
+        if read == 0 {
             return Ok(None);
         }
         *line += 1;
-        if text.len() as u64 == MAX_LINE_BYTES && !text.ends_with(b"\n") {
+        if *line == 1 && text.starts_with(BOM) {
+            text.drain(..BOM.len());
+        }
+        if read == MAX_LINE_BYTES && !text.ends_with(b"\n") {
             let what = format!("line {line} is longer than {MAX_LINE_BYTES} bytes: is this NDJSON?");
             return Err(Failure::new(what));
         }

@@ -17,7 +17,7 @@ const MAX_RECORD_BYTES: usize = 64 << 10;
 /// The most lines in one record.
 const MAX_RECORD_LINES: usize = 100;
 /// The byte order mark that spreadsheets put at the start of a file.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(in crate::cli) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads whole records, and leaves out those that do not end within the bounds.
 pub(in crate::cli) struct Records {

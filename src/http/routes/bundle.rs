@@ -1,5 +1,7 @@
 //! `PUT /v1/bundle`: a schema and rule sets at once, all or nothing.
 
+use std::borrow::Cow;
+
 use hyper::body::{Bytes, Incoming};
 
 use super::check::write_warnings;
@@ -9,6 +11,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
+use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
@@ -18,15 +21,13 @@ use crate::node::define::{Define, RuleSetVersion};
 
 /// Checks and compiles the bundle, then swaps it in.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let [activate] = query::known(call.parts.uri.query(), ["activate"])?;
-    let mut problems = Problems::new();
-    let activate = query::boolean("activate", activate.as_deref(), true, &mut problems);
-    problems.or(())?;
+    tag::no_conditions(&call.parts.headers, "a bundle has no tag; push its rule sets one by one")?;
+    let asked = Asked::read(call.parts.uri.query())?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let bytes = content.bytes.clone();
     // Off the request thread, so that decisions on other connections go on.
-    let change = tokio::task::spawn_blocking(move || read(&bytes, media, activate));
+    let change = tokio::task::spawn_blocking(move || read(&bytes, media, asked));
     let change =
         change.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the body failed"))??;
     let defined = define(call, change).await?;
@@ -39,7 +40,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
         write_warnings(out, &defined.warnings);
         out.key("rule_sets");
         out.list();
-        for RuleSetVersion { name, version, active } in &defined.rule_sets {
+        for RuleSetVersion { name, version, active, is_new } in &defined.rule_sets {
             out.map();
             out.key("name");
             out.text(name);
@@ -47,14 +48,43 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
             out.unsigned(u64::from(*version));
             out.key("active");
             out.boolean(*active);
+            out.key("new");
+            out.boolean(*is_new);
             out.end_map();
         }
         out.end_list();
+        for (key, is_this) in [("still_active", !asked.prune), ("retired", asked.prune)] {
+            out.key(key);
+            out.list();
+            defined.others.iter().filter(|_| is_this).for_each(|name| out.text(name));
+            out.end_list();
+        }
         out.end_map();
     }))
 }
 
-fn read(bytes: &Bytes, media: Media, activate: bool) -> Result<Define, Refusal> {
+/// The parameters of the query.
+#[derive(Clone, Copy)]
+struct Asked {
+    activate: bool,
+    rename: bool,
+    prune: bool,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Asked, Refusal> {
+        let [activate, rename, prune] = query::known(query, ["activate", "rename_schema", "prune"])?;
+        let mut problems = Problems::new();
+        let mut read = |name, text: Option<Cow<'_, str>>, usual| {
+            query::boolean(name, text.as_deref(), usual, &mut problems)
+        };
+        let (activate, rename) = (read("activate", activate, true), read("rename_schema", rename, false));
+        let prune = read("prune", prune, false);
+        Ok(problems.or(Asked { activate, rename, prune })?)
+    }
+}
+
+fn read(bytes: &Bytes, media: Media, asked: Asked) -> Result<Define, Refusal> {
     let input = match media {
         Media::MessagePack => Input::from_msgpack(bytes)?,
         _ => Input::from_json(bytes)?,
@@ -62,7 +92,8 @@ fn read(bytes: &Bytes, media: Media, activate: bool) -> Result<Define, Refusal> 
     let mut problems = Problems::new();
     let read = read_document(Cursor::root(&input, None), &mut problems);
     let (schema, rule_sets) = problems.or(read.unwrap_or_default())?;
-    Ok(Define::Bundle { schema, rule_sets, activate })
+    let Asked { activate, rename, prune } = asked;
+    Ok(Define::Bundle { schema, rule_sets, activate, rename, prune })
 }
 
 /// The schema's text, and the file name and text of each rule set.

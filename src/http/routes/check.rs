@@ -15,6 +15,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warning};
+use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
@@ -33,7 +34,8 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
     query::known(call.parts.uri.query(), [])?;
-    let text = read_text(call, body).await?;
+    tag::no_conditions(&call.parts.headers, "a check changes nothing")?;
+    let text = read_text(call, body).await?.text;
     // Compiled engines wait for their turn, so this bounds them, as it bounds counts.
     let turn = call.worker.shared.audiences.turn().await?;
     let tried = call.node.try_out(name.clone(), text).await.map_err(|e| refused(call, e))?;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::{Method, StatusCode};
 use smallvec::SmallVec;
 
 use super::render;
@@ -117,6 +117,7 @@ fn answered(
     begun: Instant,
 ) -> Answer {
     let engine = &live.engine;
+    let is_shown = is_shown(call, &asked);
     let mut context = Context::default();
     for (field, value) in asked.context {
         context.set(field, value);
@@ -133,7 +134,7 @@ fn answered(
         locale: asked.locale.as_ref(),
         context,
         contacts: row.map_or(&[], |row| row::contacts(row)),
-        budgets: &call.node.budgets(),
+        budgets: &call.node.budgets(is_shown),
         lessons: &**call.node.figures(),
         seed: id.seed(),
         explain: asked.explain,
@@ -141,7 +142,9 @@ fn answered(
     };
     let now = clock::now();
     let decision = decide(engine, vector, &request, now);
-    counted(live, asked.customer, asked.channel, &decision);
+    if is_shown {
+        counted(live, asked.customer, asked.channel, &decision);
+    }
     let rendered = Rendered {
         decision: &decision,
         customer: asked.customer,
@@ -159,9 +162,17 @@ fn answered(
             render::decision(&mut crate::http::wire::encode::MessagePack::new(out), &rendered);
         }
     });
-    let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
-    call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
+    if is_shown {
+        let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
+        call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
+    }
     answer::with(StatusCode::OK, call.format.content_type(), bytes)
+}
+
+/// Whether a customer is shown the decision. `HEAD` asks for the head of an answer, and an explanation is for
+/// people who look into a decision. So these two hold no place of a budget, and nothing counts them.
+fn is_shown(call: &Call<'_>, asked: &DecisionRequest<'_>) -> bool {
+    call.parts.method != Method::HEAD && !asked.explain
 }
 
 /// Counts what is shown. Also counts the customer in their arms, whether or not an arm's offer is shown: who

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 
 use super::check::write_warnings;
@@ -14,6 +14,8 @@ use crate::http::wire::encode::{Encode, Json, Out};
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
+use crate::http::wire::tag;
+use crate::http::wire::tag::{EntityTag, Named};
 use crate::http::wire::{answer, query};
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems, nearest, quoted};
@@ -118,34 +120,25 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
             format!("rule set `{name}` has no version {version}"),
         ));
     };
-    let tag = tag(version);
-    if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
-        return Ok(answer::varying(answer::tagged(not_modified(), &tag)));
-    }
-    let answer = match media::text_or_document(&call.parts.headers)? {
-        None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(text.as_bytes())),
-        Some(format) => answer::document(format, |out| {
-            out.map();
-            out.key("name");
-            out.text(name);
-            out.key("version");
-            out.unsigned(u64::from(version));
-            out.key("text");
-            out.text(text);
-            out.end_map();
-        }),
-    };
-    Ok(answer::varying(answer::tagged(answer, &tag)))
+    tag::read_conditionally(&call.parts.headers, |form| represented(form, name, version, text))
 }
 
-/// 304, which has no body.
-pub(crate) fn not_modified() -> Answer {
-    let mut answer = Answer::default();
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    answer
+/// The text of a version in one of its forms.
+fn represented(form: Option<Format>, name: &str, version: u32, text: &str) -> Bytes {
+    let Some(format) = form else { return Bytes::copy_from_slice(text.as_bytes()) };
+    answer::render(format, |out| {
+        out.map();
+        out.key("name");
+        out.text(name);
+        out.key("version");
+        out.unsigned(u64::from(version));
+        out.key("text");
+        out.text(text);
+        out.end_map();
+    })
 }
 
-/// `PUT /v1/rule-sets/{name}`: publishes a new version.
+/// `PUT /v1/rule-sets/{name}`: publishes a text, as a new version unless it is there already.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
@@ -154,14 +147,18 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let activate = query::boolean("activate", activate.as_deref(), true, &mut problems);
     problems.or(())?;
     let if_active = if_active(call, &name)?;
-    let text = read_text(call, body).await?;
+    let Pushed { text, as_sent } = read_text(call, body).await?;
     let name = name.into_owned();
     let format = format(call);
+    let tag = EntityTag::of_text(&text);
     let change = Define::Publish { name: name.clone(), text, activate, if_active };
     let defined = define(call, change).await?;
-    let mut answer = described(call, format, &name, &defined, true);
-    *answer.status_mut() = StatusCode::CREATED;
-    Ok(answer)
+    let mut answer = described(format, &name, &defined, true);
+    if defined.is_new {
+        *answer.status_mut() = StatusCode::CREATED;
+    }
+    // The tag promises that reading would give what was sent.
+    Ok(if as_sent && defined.active { tag.on(answer) } else { answer })
 }
 
 /// `POST …/versions/{version}/activate`: makes this version the active one.
@@ -171,7 +168,7 @@ pub(crate) async fn activate(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Activate { name: name.clone(), version, if_active }).await?;
-    Ok(described(call, call.format, &name, &defined, false))
+    Ok(now_active(call, &name, &defined))
 }
 
 /// `POST …/rollback`: makes the previously active version the active one again.
@@ -181,7 +178,7 @@ pub(crate) async fn rollback(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Rollback { name: name.clone(), if_active }).await?;
-    Ok(described(call, call.format, &name, &defined, false))
+    Ok(now_active(call, &name, &defined))
 }
 
 /// `DELETE /v1/rule-sets/{name}`: leaves no version active.
@@ -209,8 +206,17 @@ fn format(call: &Call<'_>) -> Format {
     media::format_or_json(&call.parts.headers)
 }
 
-fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, published: bool) -> Answer {
-    let answer = answer::document(format, |out| {
+/// The answer to a change of which version is active, with the tag of that version's text.
+fn now_active(call: &Call<'_>, name: &str, defined: &Defined) -> Answer {
+    let answer = described(call.format, name, defined, false);
+    match tag_of(call, name, defined.version) {
+        Some(tag) => tag.on(answer),
+        None => answer,
+    }
+}
+
+fn described(format: Format, name: &str, defined: &Defined, published: bool) -> Answer {
+    answer::document(format, |out| {
         out.map();
         out.key("name");
         out.text(name);
@@ -219,6 +225,8 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
         out.key("active");
         out.boolean(defined.active);
         if published {
+            out.key("new");
+            out.boolean(defined.is_new);
             write_warnings(out, &defined.warnings);
         }
         out.key("compiled_in_us");
@@ -226,17 +234,13 @@ fn described(call: &Call<'_>, format: Format, name: &str, defined: &Defined, pub
         out.key("sequence");
         out.unsigned(defined.sequence);
         out.end_map();
-    });
-    // The tag stands for the active version. A version that is only published does not change it.
-    let active = if defined.active {
-        Some(defined.version)
-    } else {
-        call.node.live().definitions.history(name).and_then(History::active)
-    };
-    match active {
-        Some(version) => answer::tagged(answer, &tag(version)),
-        None => answer,
-    }
+    })
+}
+
+/// The tag of a version's text, if it is kept.
+fn tag_of(call: &Call<'_>, name: &str, version: u32) -> Option<EntityTag> {
+    let live = call.node.live();
+    live.definitions.history(name)?.text(version).map(|text| EntityTag::of_text(text))
 }
 
 pub(crate) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, Refusal> {
@@ -249,7 +253,8 @@ pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
     match why {
         DefineError::Invalid(problems) => Refusal::problems(ProblemKind::Unprocessable, problems),
         DefineError::Conflict(problems) => Refusal::problems(ProblemKind::Conflict, problems),
-        DefineError::OtherActive(active) => other_active(active),
+        DefineError::OtherActive(active) => other_active(call, active),
+        DefineError::OtherSchema => super::schema::other_schema(call),
         DefineError::NotFound(what) => Refusal::new(ProblemKind::NotFound, format!("{about}: {what}")),
         DefineError::Internal(why) => {
             call.worker.counters().panics.add(1);
@@ -259,34 +264,28 @@ pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
     }
 }
 
-fn other_active(active: Option<u32>) -> Refusal {
-    match active {
-        None => Refusal::new(ProblemKind::Precondition, "no version is active"),
-        Some(version) => {
-            let tag = tag(version);
-            let refusal = Refusal::new(
-                ProblemKind::Precondition,
-                format!(
-                    "version {version} is active; read it, put your change on top, and send If-Match: {tag}"
-                ),
-            );
-            match tag.parse() {
-                Ok(value) => refusal.header(ETAG, value),
-                Err(_) => refusal,
-            }
-        }
+fn other_active(call: &Call<'_>, active: Option<u32>) -> Refusal {
+    let Some(version) = active else {
+        return Refusal::new(ProblemKind::Precondition, "no version is active");
+    };
+    let [name, _] = call.variables;
+    let tag = decode(name).ok().and_then(|name| tag_of(call, &name, version));
+    let detail =
+        format!("version {version} is active; read it, put your change on top, and send its tag in If-Match");
+    let refusal = Refusal::new(ProblemKind::Precondition, detail);
+    match tag.and_then(|tag| tag.as_str().parse().ok()) {
+        Some(value) => refusal.header(ETAG, value),
+        None => refusal,
     }
-}
-
-fn tag(version: u32) -> String {
-    format!("\"{version}\"")
 }
 
 /// The version that must be active for the change, from `If-Match` and `If-None-Match`; 0 means that none may
 /// be.
 fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
     let headers = &call.parts.headers;
-    let active = call.node.live().definitions.history(name).and_then(History::active);
+    let live = call.node.live();
+    let history = live.definitions.history(name);
+    let active = history.and_then(|history| Some((history, history.active()?)));
     if let Some(given) = headers.get(IF_NONE_MATCH) {
         let wrong = "If-None-Match can only be * in a write, which means that no version may be active";
         return if given == "*" && call.parts.method == Method::PUT && !headers.contains_key(IF_MATCH) {
@@ -295,35 +294,18 @@ fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
             Err(Refusal::new(ProblemKind::Invalid, wrong))
         };
     }
-    if !headers.contains_key(IF_MATCH) {
-        return Ok(None);
+    match (Named::read(headers, &IF_MATCH)?, active) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(other_active(call, None)),
+        (Some(Named::Any), Some(_)) => Ok(None),
+        (Some(named), Some((history, version))) => {
+            let text = history.text(version).map_or("", |text| text);
+            match named.has_any_form(|form| represented(form, name, version, text)) {
+                true => Ok(Some(version)),
+                false => Err(other_active(call, Some(version))),
+            }
+        }
     }
-    let Some(active) = active else { return Err(other_active(None)) };
-    let tags = tags(headers, IF_MATCH.as_str());
-    match tags.iter().any(|given| given == "*") {
-        true if tags.len() == 1 => Ok(None),
-        false if tags.iter().any(|given| *given == tag(active)) => Ok(Some(active)),
-        false if tags.iter().all(|given| is_tag(given)) => Err(other_active(Some(active))),
-        _ => Err(Refusal::new(
-            ProblemKind::Invalid,
-            "If-Match: expected * or an entity tag such as \"7\", in its quotes",
-        )),
-    }
-}
-
-fn tags(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let all = headers.get_all(name).iter().flat_map(|value| value.to_str().unwrap_or("?").split(','));
-    all.map(|tag| tag.trim().to_owned()).collect()
-}
-
-fn is_tag(text: &str) -> bool {
-    let text = text.strip_prefix("W/").unwrap_or(text);
-    text.len() >= 2 && text.starts_with('"') && text.ends_with('"')
-}
-
-/// Whether the header holds `tag` or `*`. Weak tags count, as they do for `If-None-Match`.
-pub(crate) fn matches_any(headers: &HeaderMap, name: &str, tag: &str) -> bool {
-    tags(headers, name).iter().any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
 pub(crate) fn decode(name: &str) -> Result<Cow<'_, str>, Refusal> {
@@ -349,19 +331,28 @@ fn history_of<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Histor
     })
 }
 
+/// The text of a rule set or schema, as it is kept.
+pub(crate) struct Pushed {
+    pub(crate) text: String,
+    /// Whether it is what was sent, byte for byte.
+    pub(crate) as_sent: bool,
+}
+
 /// Reads the text of a rule set or schema: YAML and JSON as they are, MessagePack as JSON.
-pub(crate) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<String, Refusal> {
+pub(crate) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<Pushed, Refusal> {
     let media = media::of_body(&call.parts.headers, &[Media::Yaml, Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     if media == Media::MessagePack {
         let bytes = content.bytes.clone();
-        let text = tokio::task::spawn_blocking(move || Ok(json_text(&Input::from_msgpack(&bytes)?)));
+        let text = tokio::task::spawn_blocking(move || {
+            Ok(Pushed { text: json_text(&Input::from_msgpack(&bytes)?), as_sent: false })
+        });
         return text
             .await
             .unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "reading the body failed")));
     }
     match std::str::from_utf8(&content.bytes) {
-        Ok(text) => Ok(text.to_owned()),
+        Ok(text) => Ok(Pushed { text: text.to_owned(), as_sent: true }),
         Err(e) => {
             let detail = format!("the body is not UTF-8 at byte {}", e.valid_up_to());
             Err(Refusal::problem(Problem::new(detail)))

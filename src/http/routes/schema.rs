@@ -1,33 +1,37 @@
 //! `/v1/schema`: declares what customers, requests and events may hold.
 
-use hyper::StatusCode;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{IF_MATCH, IF_NONE_MATCH};
+use std::sync::Arc;
 
-use super::rule_sets::{define, matches_any, not_modified, read_text};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+
+use super::rule_sets::{Pushed, define, read_text};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
+use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
+use crate::http::wire::tag;
+use crate::http::wire::tag::{EntityTag, Named};
 use crate::http::wire::{answer, query};
+use crate::input::problem::Problems;
 use crate::node::define::Define;
 use crate::schema::Schema;
-use crate::state::digest::Fnv;
 
 /// `GET`: the text of the schema, or a document about it.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     query::known(call.parts.uri.query(), [])?;
     let schema = call.node.live().definitions.schema.clone();
-    let tag = tag(&schema);
-    if matches_any(&call.parts.headers, IF_NONE_MATCH.as_str(), &tag) {
-        return Ok(answer::varying(answer::tagged(not_modified(), &tag)));
+    tag::read_conditionally(&call.parts.headers, |form| represented(form, &schema))
+}
+
+/// The schema in one of its forms.
+fn represented(form: Option<Format>, schema: &Schema) -> Bytes {
+    match form {
+        None => Bytes::copy_from_slice(schema.text.as_bytes()),
+        Some(format) => answer::render(format, |out| write(out, schema)),
     }
-    let answer = match media::text_or_document(&call.parts.headers)? {
-        None => answer::with(StatusCode::OK, media::YAML, Bytes::copy_from_slice(schema.text.as_bytes())),
-        Some(format) => answer::document(format, |out| write(out, &schema)),
-    };
-    Ok(answer::varying(answer::tagged(answer, &tag)))
 }
 
 fn write(out: &mut dyn Encode, schema: &Schema) {
@@ -64,23 +68,17 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
     out.end_list();
 }
 
-/// `PUT`: grows the schema. `If-Match` is checked here, and not again when the change is made. That is
-/// enough, because a schema that takes away what somebody else just added is a conflict anyway.
+/// `PUT`: grows the schema.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
-    let node = call.node;
-    let current = tag(&node.live().definitions.schema);
-    if call.parts.headers.contains_key(IF_MATCH)
-        && !matches_any(&call.parts.headers, IF_MATCH.as_str(), &current)
-    {
-        return Err(Refusal::new(
-            ProblemKind::Precondition,
-            format!("the schema has changed; its tag is now {current}"),
-        ));
-    }
-    let text = read_text(call, body).await?;
-    let defined = define(call, Define::Schema { text }).await?;
-    let schema = node.live().definitions.schema.clone();
+    let [rename] = query::known(call.parts.uri.query(), ["rename_schema"])?;
+    let mut problems = Problems::new();
+    let rename = query::boolean("rename_schema", rename.as_deref(), false, &mut problems);
+    problems.or(())?;
+    let if_text = if_text(call)?;
+    let Pushed { text, as_sent } = read_text(call, body).await?;
+    let tag = EntityTag::of_text(&text);
+    let defined = define(call, Define::Schema { text, rename, if_text }).await?;
+    let schema = call.node.live().definitions.schema.clone();
     let answer = answer::document(media::format_or_json(&call.parts.headers), |out| {
         out.map();
         out.key("schema");
@@ -93,12 +91,40 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
         out.unsigned(defined.sequence);
         out.end_map();
     });
-    Ok(answer::tagged(answer, &tag(&schema)))
+    // The tag promises that reading would give what was sent.
+    Ok(if as_sent { tag.on(answer) } else { answer })
 }
 
-/// The entity tag: a hash of the text, the same on every node.
-fn tag(schema: &Schema) -> String {
-    let mut hash = Fnv::new();
-    hash.text(&schema.text);
-    format!("\"{:016x}\"", hash.finish())
+/// The text that must be in force for the change, from `If-Match` and `If-None-Match`.
+fn if_text(call: &Call<'_>) -> Result<Option<Arc<str>>, Refusal> {
+    let headers = &call.parts.headers;
+    let schema = call.node.live().definitions.schema.clone();
+    let empty = Schema::empty().text;
+    if let Some(given) = headers.get(IF_NONE_MATCH) {
+        let wrong = "If-None-Match can only be * in a write, which means that no schema was pushed yet";
+        return if given == "*" && !headers.contains_key(IF_MATCH) {
+            Ok(Some(empty))
+        } else {
+            Err(Refusal::new(ProblemKind::Invalid, wrong))
+        };
+    }
+    match Named::read(headers, &IF_MATCH)? {
+        None => Ok(None),
+        Some(Named::Any) if schema.text != empty => Ok(None),
+        Some(named @ Named::These(_)) if named.has_any_form(|form| represented(form, &schema)) => {
+            Ok(Some(Arc::clone(&schema.text)))
+        }
+        Some(_) => Err(other_schema(call)),
+    }
+}
+
+/// The refusal of a change that expects another schema.
+pub(crate) fn other_schema(call: &Call<'_>) -> Refusal {
+    let tag = EntityTag::of_text(&call.node.live().definitions.schema.text);
+    let detail = format!("another schema is in force than the request expects; its tag is {}", tag.as_str());
+    let refusal = Refusal::new(ProblemKind::Precondition, detail);
+    match tag.as_str().parse() {
+        Ok(value) => refusal.header(ETAG, value),
+        Err(_) => refusal,
+    }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
+use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 
 use super::encode::{Encode, Json, MessagePack, Out};
@@ -62,14 +62,6 @@ pub(crate) fn document(format: Format, write: impl FnOnce(&mut dyn Encode)) -> A
 /// 200 with a text that never changes.
 pub(crate) fn text(content_type: &'static str, text: &'static str) -> Answer {
     with(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()))
-}
-
-/// Adds the entity tag. `tag` includes the quotes.
-pub(crate) fn tagged(mut answer: Answer, tag: &str) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(tag) {
-        answer.headers_mut().insert(ETAG, value);
-    }
-    answer
 }
 
 /// Declares that the form depends on `Accept`, so that no cache serves one form for the other.

@@ -9,3 +9,4 @@ pub(crate) mod media;
 pub(crate) mod query;
 pub(crate) mod refusal;
 pub(crate) mod room;
+pub(crate) mod tag;

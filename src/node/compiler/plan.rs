@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::{Problem, Problems, Source};
 use crate::intake::computed::read_schema;
 use crate::node::define::{Define, DefineError, RuleSetVersion};
 use crate::rules::rule_set::RuleSet;
@@ -21,13 +21,22 @@ pub(crate) struct ChangePlan {
     pub(crate) parsed: Sets,
     pub(crate) version: u32,
     pub(crate) active: bool,
+    /// Whether the version is made by this change.
+    pub(crate) is_new: bool,
     /// For a bundle: the state of its rule sets after the change.
     pub(crate) rule_sets: Vec<RuleSetVersion>,
+    /// For a bundle: the active rule sets that it does not have.
+    pub(crate) others: Vec<String>,
 }
 
 pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
     match change {
-        Define::Schema { text } => plan_schema(text, definitions),
+        Define::Schema { text, rename, if_text } => {
+            if if_text.is_some_and(|expected| *expected != *definitions.schema.text) {
+                return Err(DefineError::OtherSchema);
+            }
+            plan_schema(text, rename, definitions)
+        }
         Define::Publish { name, text, activate, if_active } => {
             check_active(definitions.history(&name), if_active)?;
             plan_publish(name, text, activate, definitions)
@@ -44,9 +53,7 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePl
             let history = history_of(&name, definitions)?;
             check_active(Some(history), if_active)?;
             let Some(version) = history.previous() else {
-                return Err(DefineError::NotFound(format!(
-                    "rule set `{name}` has no earlier version to go back to"
-                )));
+                return Err(DefineError::NotFound(nowhere_to_go_back(&name, history)));
             };
             Ok(ChangePlan::of(Record::Rollback { name }, version, true))
         }
@@ -58,15 +65,34 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePl
             }
             Ok(ChangePlan::of(Record::Retire { name }, 0, false))
         }
-        Define::Bundle { schema, rule_sets, activate } => {
-            plan_bundle(schema, rule_sets, activate, definitions)
+        Define::Bundle { schema, rule_sets, activate, rename, prune } => {
+            let mut plan = plan_bundle(schema, rename, rule_sets, activate, definitions)?;
+            if prune {
+                plan.prune(activate)?;
+            }
+            Ok(plan)
         }
     }
 }
 
 impl ChangePlan {
     fn of(record: Record, version: u32, active: bool) -> ChangePlan {
-        ChangePlan { records: vec![record], parsed: Sets::new(), version, active, rule_sets: Vec::new() }
+        ChangePlan { version, active, ..ChangePlan::bringing(vec![record], Sets::new()) }
+    }
+
+    fn bringing(records: Vec<Record>, parsed: Sets) -> ChangePlan {
+        let (rule_sets, others) = (Vec::new(), Vec::new());
+        ChangePlan { records, parsed, version: 0, active: true, is_new: false, rule_sets, others }
+    }
+
+    /// Retires the active rule sets that the bundle does not have.
+    fn prune(&mut self, activate: bool) -> Result<(), DefineError> {
+        if !activate {
+            let why = "`prune` retires rule sets at once, so it does not go with versions that wait";
+            return Err(DefineError::Conflict(Problems::one(why)));
+        }
+        self.records.extend(self.others.iter().map(|name| Record::Retire { name: name.clone() }));
+        Ok(())
     }
 }
 
@@ -89,18 +115,43 @@ fn check_length(file: &str, text: &str) -> Result<(), Problems> {
     Err(Problems::one(format!("`{file}` has {} bytes; at most {MAX_TEXT_BYTES} are allowed", text.len())))
 }
 
+/// Why there is no way back. A version that was rolled back from is kept, so the way forward is named.
+fn nowhere_to_go_back(name: &str, history: &History) -> String {
+    let none = format!("rule set `{name}` has no earlier version to go back to");
+    let newest = history.versions().map(|(version, _)| version).next_back();
+    match newest.filter(|version| Some(*version) != history.active()) {
+        Some(version) => format!("{none}; its latest version is {version}, which can be activated"),
+        None => none,
+    }
+}
+
 /// The schema grown to `text`. For the same text this is the very same value.
-fn grown(file: &str, text: &str, current: &Arc<Schema>) -> Result<Arc<Schema>, DefineError> {
+fn grown(file: &str, text: &str, rename: bool, current: &Arc<Schema>) -> Result<Arc<Schema>, DefineError> {
     if *text == *current.text {
         return Ok(current.clone());
     }
     check_length(file, text).map_err(DefineError::Invalid)?;
     let newer = read_schema(file, text).map_err(DefineError::Invalid)?;
+    // A schema that nothing is declared in was never pushed.
+    if newer.name != current.name && !rename && current.text != Schema::empty().text {
+        let source = Source { name: file.into(), text: text.into() };
+        return Err(DefineError::Conflict(other_schema(source, &newer.name, &current.name)));
+    }
     Ok(Arc::new(current.grow(&newer).map_err(DefineError::Conflict)?))
 }
 
-fn plan_schema(text: String, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
-    let schema = grown("schema", &text, &definitions.schema)?;
+fn other_schema(source: Source, newer: &str, current: &str) -> Problems {
+    let what = format!("the schema in force is `{current}`, but this one is `{newer}`");
+    let hint = "is it meant for another server? If the same schema has a new name, say so: `rename_schema=true` \
+                in the query, or `usher push --rename-schema`";
+    let mut problems = Problems::new();
+    let (pointer, source) = ("/schema".into(), Some(Arc::new(source)));
+    problems.push(Problem { pointer, source, ..Problem::new(what) }.hint(hint));
+    problems
+}
+
+fn plan_schema(text: String, rename: bool, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
+    let schema = grown("schema", &text, rename, &definitions.schema)?;
     let mut plan = ChangePlan::of(Record::Schema { text }, 0, true);
     if Arc::ptr_eq(&schema, &definitions.schema) {
         plan.records.clear();
@@ -123,51 +174,62 @@ pub(crate) fn plan_publish(
         problems.push(problem.hint("use the same name in both places"));
         return Err(DefineError::Invalid(problems));
     }
+    let (state, record) = published(name, text, activate, definitions);
+    let parsed = Sets::from([((state.name.as_str().into(), state.version), Arc::new(set))]);
+    let RuleSetVersion { version, active, is_new, .. } = state;
+    Ok(ChangePlan { version, active, is_new, ..ChangePlan::bringing(record.into_iter().collect(), parsed) })
+}
+
+/// The state of a rule set after its text is published, and the record that it takes. A text that is active
+/// takes none. One that waits as the latest version is only activated. Otherwise a rollback would lead from a
+/// text to itself.
+fn published(
+    name: String,
+    text: String,
+    activate: bool,
+    definitions: &Definitions,
+) -> (RuleSetVersion, Option<Record>) {
+    let history = definitions.history(&name);
+    let says_this = |version: &u32| {
+        history.and_then(|history| history.text(*version)).is_some_and(|known| **known == *text)
+    };
+    if let Some(version) = history.and_then(History::active).filter(says_this) {
+        return (RuleSetVersion { name, version, active: true, is_new: false }, None);
+    }
+    if let Some(version) = history.map(History::last).filter(says_this) {
+        let record = activate.then(|| Record::Activate { name: name.clone(), version });
+        return (RuleSetVersion { name, version, active: activate, is_new: false }, record);
+    }
     let version = definitions.next_version(&name);
-    let parsed = Sets::from([((name.as_str().into(), version), Arc::new(set))]);
-    let records = vec![Record::Publish { name, version, text, activate }];
-    Ok(ChangePlan { records, parsed, version, active: activate, rule_sets: Vec::new() })
+    let record = Record::Publish { name: name.clone(), version, text, activate };
+    (RuleSetVersion { name, version, active: activate, is_new: true }, Some(record))
 }
 
 fn plan_bundle(
     schema: String,
+    rename: bool,
     rule_sets: Vec<(String, String)>,
     activate: bool,
     definitions: &Definitions,
 ) -> Result<ChangePlan, DefineError> {
-    let grown = grown("schema.yaml", &schema, &definitions.schema)?;
+    let grown = grown("schema.yaml", &schema, rename, &definitions.schema)?;
     let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
     // Half of these may be journalled when a node dies. In this order the half fits together, as far as
     // possible.
     sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
-    let mut plan = ChangePlan {
-        records: Vec::new(),
-        parsed: Sets::new(),
-        version: 0,
-        active: true,
-        rule_sets: Vec::new(),
-    };
+    let mut plan = ChangePlan::bringing(Vec::new(), Sets::new());
     if !Arc::ptr_eq(&grown, &definitions.schema) {
         plan.records.push(Record::Schema { text: schema });
     }
     for (set, text) in sets {
-        let name = set.name.to_string();
-        let unchanged = active_with_text(&name, &text, definitions);
-        let version = unchanged.unwrap_or_else(|| definitions.next_version(&name));
-        let active = unchanged.is_some() || activate;
-        plan.parsed.insert((name.as_str().into(), version), set);
-        plan.rule_sets.push(RuleSetVersion { name: name.clone(), version, active });
-        if unchanged.is_none() {
-            plan.records.push(Record::Publish { name, version, text, activate });
-        }
+        let (state, record) = published(set.name.to_string(), text, activate, definitions);
+        plan.parsed.insert((state.name.as_str().into(), state.version), set);
+        plan.records.extend(record);
+        plan.rule_sets.push(state);
     }
+    let active = definitions.active().map(|(name, ..)| name.to_string());
+    plan.others = active.filter(|name| plan.rule_sets.iter().all(|state| state.name != *name)).collect();
     Ok(plan)
-}
-
-/// The active version of this rule set, if its text is exactly `text`.
-fn active_with_text(name: &str, text: &str, definitions: &Definitions) -> Option<u32> {
-    let history = definitions.history(name)?;
-    history.active().filter(|version| history.text(*version).is_some_and(|known| **known == *text))
 }
 
 /// Parses every rule set (file name and text) and pairs it with its text, or returns the errors of all.
