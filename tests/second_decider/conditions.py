@@ -220,5 +220,6 @@ def held_by(kind, schema):
     if kind["kind"] in ("sum", "max", "min", "last", "first"):
         if "property" not in kind:
             return {"kind": "time"}
-        return schema["events"][kind["event"]]["properties"][kind["property"]]
+        properties = schema["events"].get(kind["event"], {"properties": {"value": {"kind": "float"}}})["properties"]
+        return properties[kind["property"]]
     return kind

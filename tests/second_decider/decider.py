@@ -27,7 +27,8 @@ class Customer:
     def met(self, contact, at):
         """An outcome: a contact, and an event that computed features may count."""
         self.contacts.append({**contact, "at": at})
-        self.happened(contact["outcome"], at, {key: contact[key] for key in ("offer", "placement", "channel")})
+        said = {key: contact[key] for key in ("offer", "placement", "channel")}
+        self.happened(contact["outcome"], at, {**said, **contact.get("properties", {})})
 
     def known(self):
         return self.features is not None or bool(self.events or self.contacts)

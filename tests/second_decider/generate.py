@@ -20,7 +20,8 @@ def text_of(moment):
 
 class Generator:
     def __init__(self, rng, now, golden):
-        self.rng, self.now, self.golden = rng, now, golden
+        self.rng, self.now, self.golden, self.daily = rng, now, golden, set()
+        self.customers_budgets = False
         self.schema = self.make_schema()
         self.rule_sets = self.make_rule_sets()
 
@@ -66,6 +67,8 @@ class Generator:
     def computed(self):
         rng = self.rng
         kind = rng.choice(["count", "count", "sum", "max", "min", "distinct", "distinct", "last", "first", "streak", "recency"])
+        if self.chance(0.25):
+            return self.of_outcome(kind)
         event = rng.choice(["view", "pay"])
         numeric = "seconds" if event == "view" else "amount"
         made = {"kind": kind, "event": event}
@@ -92,6 +95,19 @@ class Generator:
             made["window"] = window
             if kind != "last" and self.chance(0.4):
                 made["buckets"] = rng.choice([1, 2, 7, 30, 64])
+        return made
+
+    def of_outcome(self, kind):
+        rng = self.rng
+        if kind in ("streak", "distinct"):
+            kind = "count"
+        made = {"kind": kind, "event": rng.choice(OUTCOMES)}
+        if self.chance(0.6):
+            made["when"] = rng.choice(["offer == 'c0'", "placement == 'p0'", "channel != 'app'", "value > 1.0", "offer.startsWith('l')"])
+        if kind in ("sum", "max", "min"):
+            made["property"] = "value"
+        if self.chance(0.5) and kind in ("count", "sum", "max", "min"):
+            made["window"] = rng.choice(["1d", "7d"])
         return made
 
     # ---- rule sets
@@ -151,7 +167,7 @@ class Generator:
     def parameters(self, rules):
         rng, made = self.rng, {}
         variants = [f"{experiment}.{variant}" for experiment, spec in rules.get("experiments", {}).items() for variant in spec["variants"]]
-        pools = {"rich": [100000, 500000], "cut": [0.5, 0.25, 1], "link": ["long", "short"], "on": [True, False]}
+        pools = {"rich": [100000, 500000], "cut": [0.5, 0.7, 1, 0.1], "link": ["long", "short"], "on": [True, False]}
         for name, pool in pools.items():
             if self.chance(0.4):
                 made[name] = {"default": rng.choice(pool)}
@@ -178,6 +194,11 @@ class Generator:
         if self.chance(0.3):
             rules["caps"] = {f"policy_{number}": cap for number, cap in enumerate(
                 self.caps(["offer", "group", "rule_set", "placement", "channel", "all"]))}
+        for number in range(rng.choice([0, 0, 1, 2])):
+            budget = f"{name}_budget_{number}"
+            rules.setdefault("budgets", {})[budget] = self.budget()
+            if "per" in rules["budgets"][budget]:
+                self.daily.add(budget)
         rules["offers"] = {}
         for number in range(rng.randint(1, 7)):
             offer = f"{name[0]}{number}"
@@ -206,6 +227,8 @@ class Generator:
             made["caps"] = self.caps(["offer", "rule_set", "placement", "channel", "all"])
         if self.chance(0.3):
             made["suppress"] = {outcome: rng.choice(SPANS) for outcome in rng.sample(OUTCOMES[1:], rng.randint(1, 3))}
+        if "budgets" in rules and self.chance(0.5):
+            made["budgets"] = rng.sample(sorted(rules["budgets"]), rng.randint(1, len(rules["budgets"])))
         made["treatments"] = [one for place in places
                               for one in self.treatments(place, [] if "variant" in made else variants)]
         return made
@@ -274,6 +297,19 @@ class Generator:
             made.append(cap)
         return made
 
+    def budget(self):
+        rng = self.rng
+        made = {"max": rng.choice([1, 2, 5, 20, 60]), "on": rng.choice(OUTCOMES)}
+        if self.customers_budgets and self.chance(0.3):
+            made["customers"] = True
+        elif self.chance(0.4):
+            made["per"] = "1d"
+            if self.chance(0.5):
+                made["timezone"] = rng.choice(ZONES)
+        if made["on"] == "impression" and self.chance(0.4):
+            made["hold"] = rng.choice(["1h", "30m"])
+        return made
+
     def schedule(self):
         rng, made = self.rng, {}
         if self.chance(0.6):
@@ -324,6 +360,10 @@ class Generator:
 
     def event(self):
         rng = self.rng
+        if self.golden and self.chance(0.2):
+            contact = self.contact()
+            properties = {key: contact[key] for key in ("offer", "placement", "channel") if self.chance(0.9)}
+            return {"type": contact["outcome"], "at": contact["at"], "properties": {**properties, **contact.get("properties", {})}}
         if self.chance(0.5):
             pools = {"page": PAGES, "word": TEXTS, "seconds": [0, 3, 5, 60], "ok": [True, False]}
             kind = "view"
@@ -339,8 +379,13 @@ class Generator:
         rng = self.rng
         offer, spec = rng.choice(list(self.all_offers().items()))
         place = rng.choice(spec["treatments"])["placement"]
-        return {"offer": offer, "placement": place, "channel": rng.choice(self.places[place]["channels"]),
+        made = {"offer": offer, "placement": place, "channel": rng.choice(self.places[place]["channels"]),
                 "outcome": rng.choice(OUTCOMES + ["impression"]), "at": self.at()}
+        if not self.golden and any(budget in self.daily for budget in spec.get("budgets", [])):
+            made["at"] = text_of(self.now)  # whose day a late outcome uses up is not settled
+        if not self.golden and self.chance(0.3):
+            made["properties"] = {"value": rng.choice([0, 1.5, 1000, -2])}
+        return made
 
     def request(self):
         rng = self.rng
@@ -367,3 +412,37 @@ class Generator:
         if self.chance(0.6):
             made["contacts"] = [self.contact() for _ in range(rng.randint(1, 12))]
         return made
+
+    # ---- stories
+
+    def steps(self, name, number):
+        """Steps of a story: all customers first, then what they do, and decisions."""
+        rng = self.rng
+        cases = [self.case(f"{name}-{index}") for index in range(number)]
+        made = [{"load": cases}]
+        for case in cases:
+            for _ in range(rng.choice([1, 1, 2, 3])):
+                request = case["request"] if self.chance(0.7) else self.request()
+                step = {"decide": case["name"], "request": request, "tell": self.outcomes()}
+                if self.chance(0.1) and not any("count" in place for place in request["placements"]):
+                    step["by_query"] = True
+                made.append(step)
+                if self.chance(0.15):
+                    made.append(self.change(case["name"]))
+        return made
+
+    def outcomes(self):
+        """What becomes of what is shown: place, rank, outcome. Some are sent twice."""
+        rng = self.rng
+        made = [[rng.randint(0, 2), rng.randint(0, 2), rng.choice(OUTCOMES + ["impression", "impression"])]
+                for _ in range(rng.choice([0, 1, 2, 4]))]
+        return made + rng.sample(made, min(len(made), rng.choice([0, 0, 1])))
+
+    def change(self, name):
+        features = self.customer()
+        what = self.rng.choice(["patch", "put", "delete"])
+        if what == "delete":
+            return {"delete": name}
+        if what == "patch":
+            features = {name: None if self.chance(0.2) else value for name, value in features.items()}
+        return {what: name, "features": features}

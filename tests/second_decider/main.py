@@ -15,21 +15,13 @@ import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from bundle import Bundle
 from generate import Generator
 from golden import came_out, checked, of_people
-from server import Refused, Server, differences
+from server import Refused
 from shrink import shrunk
+from story import disagreement, write
 
 CASES_OF_A_BUNDLE = 100  # half by `usher check`, half over HTTP
-
-
-def write(folder, schema, rule_sets):
-    """Writes a bundle. JSON is YAML, so both sides read the same bytes."""
-    (folder / "rule-sets").mkdir(exist_ok=True)
-    for name, document in [("schema", schema), *((f"rule-sets/{name}", rules) for name, rules in rule_sets.items())]:
-        (folder / f"{name}.yaml").write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-    return Bundle.load(folder)
 
 
 def by_check(program, case):
@@ -39,15 +31,6 @@ def by_check(program, case):
         one = {**case["case"], "expect": came_out(case["case"], bundle)}
         return [problem["detail"] for problem in checked(program, folder, [one])
                 if problem["detail"].startswith(f"{one['name']}: expected ")]
-
-
-def over_http(program, case):
-    """What the server and the second decider disagree on, for a case with its own bundle."""
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = write(Path(folder), case["schema"], case["rule_sets"])
-        with Server(program, folder) as server:
-            [customer] = server.load([case["case"]])
-            return differences(*server.decide(bundle, customer, case["case"]["request"])[:2])
 
 
 def golden_seed(program, seed, number):
@@ -62,45 +45,39 @@ def golden_seed(program, seed, number):
         problems = checked(program, folder, cases)
     if not problems:
         return []
-    named = [case for case in cases if any(case["name"] + ":" in problem["detail"] for problem in problems)]
-    whole = {"schema": made.schema, "rule_sets": made.rule_sets, "case": named[0] if named else None}
-    return [report(program, seed, by_check, whole, [problem["detail"] for problem in problems])]
+    lines = [problem["detail"] for problem in problems]
+    named = [case for case in cases if any(line.startswith(case["name"] + ":") for line in lines)]
+    if not named:
+        return [f"seed {seed}: usher check refuses the bundle: {lines}"]
+    whole = {"schema": made.schema, "rule_sets": made.rule_sets, "case": named[0]}
+    return [report(seed, by_check, program, whole, lines)]
 
 
 def http_seed(program, seed, number):
     rng = random.Random(f"http {seed}")
     made = Generator(rng, datetime.now(timezone.utc).replace(microsecond=0), golden=False)
-    cases = [made.case(f"h-{seed}-{index}") for index in range(number)]
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = write(Path(folder), made.schema, made.rule_sets)
-        with Server(program, folder) as server:
-            for case, customer in zip(cases, server.load(cases)):
-                for _ in range(rng.choice([1, 1, 2, 3])):
-                    answer, second, tokens = server.decide(bundle, customer, case["request"])
-                    if answer != second:
-                        whole = {"schema": made.schema, "rule_sets": made.rule_sets, "case": case}
-                        return [report(program, seed, over_http, whole, differences(answer, second))]
-                    outcomes = [(*key, rng.choice(OUTCOMES), token) for key, token in tokens.items() if rng.random() < 0.6]
-                    if outcomes:
-                        server.tell(customer, case["request"]["channel"], outcomes)
-    return []
+    story = {"schema": made.schema, "rule_sets": made.rule_sets, "steps": made.steps(f"h-{seed}", number)}
+    found = disagreement(program, story)
+    if not found:
+        return []
+    step, lines = found
+    story["steps"] = story["steps"][: step + 1]
+    return [report(seed, over_http, program, story, lines)]
 
 
-OUTCOMES = ["impression", "impression", "impression", "click", "dismiss", "convert"]
+def over_http(program, story):
+    found = disagreement(program, story)
+    return found[1] if found else []
 
 
-def report(program, seed, route, whole, lines):
+def report(seed, route, program, case, lines):
     """A disagreement for people: the seed, what differs, and the case, as small as it gets."""
-    text = [f"seed {seed}, {route.__name__}: the program and the second decider disagree", *lines[:5]]
-    try:
-        if whole["case"] and route(program, whole):
-            whole = shrunk(whole, lambda smaller: bool(route(program, smaller)))
-            text += ["the same, made smaller:", *route(program, whole)]
-        else:
-            text += ["it does not disagree in a bundle of its own: earlier decisions matter"]
-    except Refused as refused:
-        text += [str(refused)]
-    return "\n  ".join([*text, json.dumps(whole, ensure_ascii=False)])
+    smaller = shrunk(case, lambda smaller: bool(route(program, smaller)))
+    again = "\n  ".join(route(program, smaller))
+    first = "\n  ".join(lines[:5])
+    case = "\n  ".join(f"{key}: {json.dumps(part, ensure_ascii=False)}" for key, part in smaller.items())
+    return (f"seed {seed}, {route.__name__}: the program and the second decider disagree\n  {first}\n"
+            f"the same, made smaller:\n  {again}\n  {case}")
 
 
 def one_seed(arguments):
