@@ -9,7 +9,7 @@ import re
 
 import times
 from syntax import parse
-from values import (SECOND, Enum, NoAnswer, Single, Span, Time, Uint, Words, Written, WrittenInt, equal, less,
+from values import (INT_MAX, INT_MIN, SECOND, Enum, NoAnswer, Single, Span, Time, Uint, Words, Written, WrittenInt, equal, less,
                     single, whole)
 
 ROOTS = ("customer", "context", "tag", "param", "offer", "event")
@@ -38,6 +38,8 @@ class Evaluation:
         kind = tree[0]
         if kind == "value":
             return tree[1]
+        if kind == "name" and tree[1] in ("int", "double"):
+            return Type(0 if tree[1] == "int" else 0.0)
         if kind == "name":
             return self.variables[tree[1]] if tree[1] in self.variables else self.names.value(None, tree[1])
         return getattr(self, SHAPES.get(kind, "binary"))(tree)
@@ -251,14 +253,19 @@ def to_int(value):
         if not re.fullmatch(r"-?\d+", value):
             raise NoAnswer(f"no int: {value}")
         return whole(int(value))
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not INT_MIN < value < INT_MAX:
         raise NoAnswer("no int")
     return whole(int(value))
 
 
 def rounded(number):
     """Halves are rounded away from zero."""
-    return math.copysign(math.floor(abs(number) + 0.5), number) if abs(number) < 2**52 else number
+    return math.floor(abs(number) + 0.5) * (1 if number > 0 else -1) if abs(number) < 2**52 else number
+
+
+def finite(change):
+    """A whole double. What is not finite stays as it is, and so does the sign of zero."""
+    return lambda x: math.copysign(float(change(x)), x) if math.isfinite(x) else float(x)
 
 
 def extreme(better):
@@ -273,6 +280,8 @@ def extreme(better):
 
 
 def sign(number):
+    if isinstance(number, float) and math.isnan(number):
+        return math.nan
     value = (number > 0) - (number < 0)
     return float(value) if isinstance(number, float) else value
 
@@ -288,15 +297,15 @@ FUNCTIONS = {
     "duration": duration,
     "int": to_int,
     "double": float,
-    "string": str,
+    "string": lambda x: str(x).lower() if isinstance(x, bool) else str(x),
     "math.greatest": extreme(lambda a, b: less(b, a)),
     "math.least": extreme(less),
     "math.abs": lambda x: abs(float(x)) if isinstance(x, float) else whole(abs(x)),
     "math.sign": sign,
-    "math.ceil": lambda x: float(math.ceil(x)),
-    "math.floor": lambda x: float(math.floor(x)),
-    "math.round": lambda x: float(rounded(x)),
-    "math.trunc": lambda x: float(math.trunc(x)),
+    "math.ceil": finite(math.ceil),
+    "math.floor": finite(math.floor),
+    "math.round": finite(rounded),
+    "math.trunc": finite(math.trunc),
     "math.isFinite": math.isfinite,
     "math.isInf": math.isinf,
     "math.isNaN": math.isnan,
@@ -304,7 +313,43 @@ FUNCTIONS = {
     "math.bitOr": lambda a, b: a | b,
     "math.bitXor": lambda a, b: a ^ b,
     "math.bitNot": lambda a: ~a,
+    "math.bitShiftLeft": lambda a, places: shifted(a, places, (a << places) if 0 <= places < 64 else 0),
+    "math.bitShiftRight": lambda a, places: shifted(a, places, (a % 2**64 >> places) if 0 <= places < 64 else 0),
+    "bool": lambda x: x if isinstance(x, bool) else truth(x),
+    "uint": lambda x: to_uint(x),
+    "type": lambda x: Type(x),
+    "dyn": lambda x: x,
 }
+
+
+class Type:
+    def __init__(self, value):
+        self.of = "int" if isinstance(value, int) else "double" if isinstance(value, float) else type(value).__name__
+
+    def __eq__(self, other):
+        return self.of == other.of
+
+
+def shifted(number, places, bits):
+    """64 bits, zeros moving in, as an int."""
+    if places < 0:
+        raise NoAnswer("a negative shift")
+    bits %= 2**64
+    return bits - 2**64 if bits >= 2**63 and not isinstance(number, Uint) else bits
+
+
+def truth(text):
+    if text not in ("true", "false", "True", "False", "TRUE", "FALSE", "t", "f", "1", "0"):
+        raise NoAnswer(f"no bool: {text}")
+    return text[0] in "tT1"
+
+
+def to_uint(value):
+    number = to_int(value)
+    if number < 0:
+        raise NoAnswer("a negative uint")
+    return Uint(number)
+
 
 
 def substring(text, start, end=None):

@@ -2,8 +2,9 @@
 
     python3 main.py --usher target/debug/usher --cases 400 --models models
 
-Each seed makes a bundle and decides half of its cases by `usher check`, at any time, and half over HTTP, now. Where
-the two disagree, the case is made smaller and printed with its seed; `--seed N --bundles 1` decides it again.
+Each seed decides a third of its cases by `usher check`, at any time, and a third over HTTP, now, each with a bundle of
+its own. A third are expressions for `usher eval`. Where the two disagree, the case is made smaller and printed with its
+seed. `--seed N --cases 1` decides it again.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from golden import came_out, checked, of_people
 from server import Refused
 from shrink import shrunk
 from story import disagreement, write
+from terms import differing
 
-CASES_OF_A_BUNDLE = 100  # half by `usher check`, half over HTTP
+CASES_OF_A_SEED = 150
 
 
 def by_check(program, case):
@@ -80,12 +82,20 @@ def report(seed, route, program, case, lines):
             f"the same, made smaller:\n  {again}\n  {case}")
 
 
+def terms_seed(program, seed, number):
+    wrong = differing(program, random.Random(f"terms {seed}"), number)
+    return [f"seed {seed}: {question}: usher eval says {said}, the second decider {second}" for question, said, second in wrong]
+
+
 def one_seed(arguments):
     program, seed, number, route = arguments
     try:
         return route(program, seed, number)
     except Refused as refused:
         return [f"seed {seed}: {refused}"]
+
+
+ROUTES = (golden_seed, http_seed, terms_seed)
 
 
 def main():
@@ -101,14 +111,14 @@ def main():
             number, failing = of_people(folder)
             golden += number
             wrong += failing
-    half = min(CASES_OF_A_BUNDLE // 2, asked.cases)
-    bundles = max(1, asked.cases // CASES_OF_A_BUNDLE)
-    jobs = [(asked.usher, asked.seed + index, half, route) for index in range(bundles) for route in (golden_seed, http_seed)]
+    number = CASES_OF_A_SEED // len(ROUTES)
+    seeds = max(1, asked.cases // CASES_OF_A_SEED)
+    jobs = [(asked.usher, asked.seed + index, number, route) for index in range(seeds) for route in ROUTES]
     with multiprocessing.Pool(2) as pool:
         for failing in pool.imap_unordered(one_seed, jobs):
             wrong += failing
-    print(f"{golden} golden decisions, and {len(jobs) * half} random cases in {len(jobs)} bundles, seeds {asked.seed} to "
-          f"{asked.seed + bundles - 1}: {len(wrong)} disagreements")
+    print(f"{golden} golden decisions, and {len(jobs) * number} random cases, seeds {asked.seed} to "
+          f"{asked.seed + seeds - 1}: {len(wrong)} disagreements")
     for text in wrong[:10]:
         print(text)
     sys.exit(1 if wrong else 0)
