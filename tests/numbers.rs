@@ -162,7 +162,7 @@ context:
 
 fn server() -> Running {
     let node = Node::start().unwrap();
-    block_on(node.define(Define::Schema { text: SCHEMA.into() })).unwrap();
+    block_on(node.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None })).unwrap();
     let text = "rule_set: r\nplacements: {home: {channels: [app], fallback: brand}}\noffers:\n  brand: \
         {treatments: [{placement: home, content: {title: x}}]}\n  exactly: {placements: [home], when: context.amount == exact, \
         treatments: [{placement: home, content: {title: y}}]}\n";
