@@ -101,7 +101,7 @@ fn a_right_bundle_is_summed_up() {
         "3 rule sets",
         "1 placement",
         "2 offers",
-        "2 golden decisions came out",
+        "3 golden decisions came out",
         "1 import",
     ]);
     let json = run(&["check", path, "--json"]).ended(0);
@@ -139,6 +139,69 @@ fn what_is_hardly_meant_is_told_and_no_failure() {
         .map(|warning| warning["kind"].as_str().unwrap())
         .collect();
     assert_eq!((&json["right"], kinds), (&true.into(), vec!["unused_tag", "never_true"]), "{json}");
+}
+
+#[test]
+fn a_check_says_how_each_guardrail_was_understood_and_whom_it_stops() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    run(&["check", path]).ended(0).says(&[
+        "guardrails, as they were understood, with whom they stop of 10,001 customers of the population:",
+        "rails.yaml:3): consent || offer.product == 'service'",
+        "passes if `consent` is true; without `consent`: stopped",
+        "of 10,001 on steady_r2",
+        "always passes on 1 offer",
+    ]);
+    let json = run(&["check", path, "--json"]).ended(0);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let guardrail = &json["guardrails"][0];
+    assert_eq!(
+        (&guardrail["name"], &guardrail["golden_decisions"]),
+        (&"consent".into(), &1.into()),
+        "{json}"
+    );
+    let form = &guardrail["forms"][0];
+    assert_eq!(form["passes_if"], serde_json::json!([[{"term": "consent", "needs": "true"}]]), "{json}");
+    assert_eq!(form["missing"][0]["then"], "stopped", "{json}");
+    let offer = &form["offers"][0];
+    assert_eq!((&offer["name"], &offer["customers"]), (&"steady_r2".into(), &10_001.into()), "{json}");
+    assert!((4_500..5_500).contains(&offer["stopped"].as_u64().unwrap()), "half of them: {json}");
+}
+
+#[test]
+fn a_guardrail_without_a_golden_decision_that_it_stops_is_told() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let untested = "warning: no golden decision shows that guardrail `consent` stops an offer";
+    for (stopped, told) in [
+        ("customer: {risk: steady, aum: 600000}", false),
+        ("customer: {risk: steady, aum: 600000, consent: false}", false),
+        // Something else stops the offer as well, or nothing does.
+        ("customer: {risk: steady, aum: 400000}", true),
+        ("customer: {risk: balanced, aum: 600000, consent: false}", true),
+        ("customer: null", true),
+    ] {
+        write(bundle.path(), "golden.yaml", GOLDEN.replace("customer: {risk: steady, aum: 600000}", stopped));
+        let run = run(&["check", path]).ended(0);
+        assert_eq!(run.err.contains(untested), told, "{stopped}: {run:#?}");
+    }
+    std::fs::remove_file(bundle.path().join("golden.yaml")).unwrap();
+    run(&["check", path]).ended(0).says(&[untested]);
+}
+
+#[test]
+fn strict_takes_warnings_for_errors() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    run(&["check", "--strict", path]).ended(0).says(&["right"]);
+    write(bundle.path(), "golden.yaml", "[]\n");
+    let strict = run(&["check", "--strict", path]).ended(1);
+    strict.says(&["no golden decision shows", "with --strict, a warning counts as an error", "not right"]);
+    let json = run(&["check", "--strict", "--json", path]).ended(1);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let kind = &json["warnings"][0]["kind"];
+    assert_eq!((&json["right"], kind), (&false.into(), &"guardrail_untested".into()), "{json}");
+    run(&["check", path]).ended(0).says(&["warning", "right"]);
 }
 
 #[test]

@@ -166,6 +166,37 @@ fn a_check_says_whom_each_offer_would_reach() {
 }
 
 #[test]
+fn a_check_says_how_guardrails_were_understood_and_whom_they_stop() {
+    let server = running();
+    for (id, age) in [("a", "17"), ("b", "18"), ("c", "null")] {
+        let customer = format!(r#"{{"aum": 1, "age": {age}}}"#);
+        assert_eq!(server.json("PUT", &format!("/v1/customers/{id}"), &customer).status, 200);
+    }
+    let law = "rule_set: law\nguardrails:\n  adult: offer.id == 'brand' || !(age < 18)\n  aged: offer.id == 'brand' || age < 99 || age == null\n";
+    let yaml = "content-type: application/yaml\r\n";
+    let found = server.call("POST", "/v1/rule-sets/law/check", yaml, law.as_bytes()).json();
+    assert_eq!(
+        found["guardrails"][0],
+        json!({
+            "name": "adult", "rule_set": "law", "line": 3, "condition": "offer.id == 'brand' || !(age < 18)",
+            "forms": [{
+                "words": "if `age` is at least 18",
+                "passes_if": [[{"term": "age", "needs": "at least 18"}]],
+                "missing": [{"fact": "age", "then": "stopped", "words": ""}],
+                "depends_on_request": false,
+                "offers": [{"name": "steady", "stopped": 2, "customers": 3}],
+            }],
+            "passing_offers": 1,
+            "tags": [],
+        }),
+        "{found}"
+    );
+    let kinds: Vec<_> = found["warnings"].as_array().unwrap().iter().map(|found| &found["kind"]).collect();
+    assert_eq!(kinds, ["guardrail_stops_nobody"], "{found}");
+    assert!(found["warnings"][0]["detail"].as_str().unwrap().contains("all 3 customers"), "{found}");
+}
+
+#[test]
 fn features_that_no_customer_has_are_told_when_there_are_customers() {
     let server = running();
     let check = || {

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use self::case::Case;
 use self::read::read_case;
+use crate::decide::stopped_by_one_guardrail;
 use crate::engine::Engine;
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problems, Source};
+use crate::insight::guardrails::GoldenStops;
 use crate::intake::computed::Intake;
 use crate::schema::Schema;
+use crate::schema::vector::FeatureVector;
 
 /// The golden decisions of one `golden.yaml`.
 #[derive(Debug, Default)]
@@ -48,6 +51,25 @@ impl Golden {
             case.check(engine, &mut problems);
         }
         problems
+    }
+
+    /// Which guardrails stop an offer in which cases: the case expects something on a placement of the offer,
+    /// and the offer would be eligible there without that one guardrail.
+    pub fn stops(&self, engine: &Engine) -> GoldenStops {
+        let mut stops = GoldenStops::default();
+        for (nth, case) in self.cases.iter().enumerate() {
+            let Ok(placements) = case.resolve(engine) else { continue }; // that is an error already
+            let request = case.request(&placements, &[], false);
+            let vector = FeatureVector::new(&case.row);
+            for (id, _) in &placements {
+                let placement = &engine.placement(*id).name;
+                if case.expected.iter().any(|expected| expected.placement == *placement) {
+                    let found = stopped_by_one_guardrail(engine, *id, vector, &request, case.now);
+                    found.into_iter().for_each(|guardrail| stops.add(guardrail, nth));
+                }
+            }
+        }
+        stops
     }
 }
 

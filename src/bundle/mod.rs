@@ -14,6 +14,8 @@ use self::population::Population;
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
+use crate::insight::audience::reach;
+use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
 use crate::intake::computed::read_schema;
 use crate::node::define::Define;
 use crate::rules::rule_set::RuleSet;
@@ -172,10 +174,33 @@ impl Bundle {
     }
 }
 
+/// How many customers of its population a bundle is checked with, besides those with a name.
+pub const CHECKED_CUSTOMERS: usize = 10_000;
+/// The most work to find whom guardrails stop, in comparisons of one customer with one atom. If all customers
+/// would need more, an even sample is used.
+const MAX_TESTS: u64 = 200_000_000;
+
+/// What is to be said about a bundle without errors.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is allowed but looks like a mistake.
+    pub warnings: Warnings,
+    /// The guardrails as they were understood, with whom of the population they stop.
+    pub guardrails: GuardrailReport,
+}
+
 impl CheckedBundle {
-    /// Findings at this time that are allowed but look like mistakes.
-    pub fn warnings(&self, now: Time) -> Warnings {
-        analyse(&self.engine, &self.rule_sets, &AnalysisScope::at(now))
+    /// What is to be said about it at this time.
+    pub fn findings(&self, now: Time) -> Findings {
+        let customers = self.population.as_ref().map(|population| population.store(CHECKED_CUSTOMERS, now));
+        let reach = customers.and_then(|customers| reach(&self.engine, &customers, now, MAX_TESTS, || false));
+        let golden = self.golden.stops(&self.engine);
+        let guardrails = GuardrailFacts { reach: reach.as_ref(), golden: Some(&golden) };
+        let scope = AnalysisScope { guardrails, ..AnalysisScope::at(now) };
+        Findings {
+            warnings: analyse(&self.engine, &self.rule_sets, &scope),
+            guardrails: understood(&self.engine, &self.rule_sets, guardrails, now),
+        }
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::customer::id::CustomerId;
+use crate::customer::row::Row;
 use crate::customer::update::{Change, Update, read_fields};
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problems, Source, quoted};
 use crate::schema::value::{SECOND, Time, Value};
 use crate::schema::{FeatureId, Kind, Schema, Vocabulary};
+use crate::state::store;
+use crate::state::store::Customers;
 
 const DAY: i64 = 86_400 * SECOND;
 
@@ -87,6 +90,22 @@ impl Population {
             let change = Change::Replace(self.features(&mut rng, today));
             Some(Update { customer: CustomerId::new(&format!("c-{number:06}")).ok()?, change })
         })
+    }
+
+    /// The named customers and the first `count` others, in a store of their own. Customers for whom there is
+    /// no memory are left out.
+    pub fn store(&self, count: usize, now: Time) -> Arc<Customers> {
+        let (mut writer, customers) = store::with_room_for(count + self.named.len());
+        writer.set_row_words(self.schema.row_words());
+        let mut row = Row::new();
+        for Update { customer, change } in self.customers(count, now).chain(self.named.iter().cloned()) {
+            row.clear();
+            change.apply(&self.schema, &mut row);
+            if writer.put(&customer, &row).is_err() {
+                break;
+            }
+        }
+        customers
     }
 
     fn features(&self, rng: &mut Rng, now: Time) -> Vec<(FeatureId, u64)> {
@@ -363,7 +382,6 @@ fn read_each(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::customer::row::Row;
     use crate::schema::vector::FeatureVector;
     use proptest::prelude::*;
 

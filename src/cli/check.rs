@@ -1,14 +1,17 @@
 //! `usher check`: checks a bundle, or one file of it, without a server.
 
+mod guardrails;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::definition::Definition;
 use super::ending::{Ending, Failure, problem_json, report};
-use crate::bundle::{Bundle, CheckedBundle, read_file};
+use crate::bundle::{Bundle, CheckedBundle, Findings, read_file};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warning, Warnings, analyse};
+use crate::insight::guardrails::{GuardrailFacts, understood};
 use crate::intake::computed::read_schema;
 use crate::node::clock;
 use crate::rules::rule_set::RuleSet;
@@ -19,6 +22,7 @@ use crate::schema::Schema;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher check models/retail-bank
+  usher check --strict models/retail-bank
   usher check models/retail-bank/rule-sets/wealth.yaml")]
 pub(super) struct Args {
     /// The folder of a bundle, or the file of a rule set or a schema
@@ -27,6 +31,9 @@ pub(super) struct Args {
     /// The schema to check a single rule set against [default: schema.yaml in the folder above it]
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// Take warnings for errors: exit code 1 if there is one
+    #[arg(long)]
+    strict: bool,
     /// Print the findings as one JSON document
     #[arg(long)]
     json: bool,
@@ -35,19 +42,22 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let checked = if args.path.is_dir() {
         let bundle = Bundle::read(&args.path)?; // an unreadable bundle is a failure, not a finding
-        bundle.check().map(|checked| (summary(&bundle, &checked), checked.warnings(clock::now())))
+        bundle.check().map(|checked| (summary(&bundle, &checked), checked.findings(clock::now())))
     } else {
         check_file(args)?
     };
-    match checked {
-        Ok((summary, warnings)) if args.json => say!("{}", json_of(&summary, &warnings)),
-        Ok((summary, warnings)) => {
-            tell(&warnings);
-            say!("{}", text_of(&args.path, &summary));
-        }
+    let (summary, findings) = match checked {
+        Ok(found) => found,
         Err(problems) => return Ok(report(&problems, args.json)),
+    };
+    let refused = args.strict && findings.warnings.count() > 0;
+    if args.json {
+        say!("{}", json_of(&summary, &findings, !refused));
+    } else {
+        tell(&findings.warnings, args.strict);
+        say!("{}", text_of(&args.path, &summary, !refused) + &guardrails::text_of(&findings.guardrails));
     }
-    Ok(Ending::Done)
+    Ok(if refused { Ending::FoundWrong } else { Ending::Done })
 }
 
 /// Names and counts of what the bundle has, in the order of printing.
@@ -66,13 +76,13 @@ fn summary(bundle: &Bundle, checked: &CheckedBundle) -> Summary {
 }
 
 /// Checks one file by itself. Whether a rule set fits the others shows only when they are compiled together.
-fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Failure> {
+fn check_file(args: &Args) -> Result<Result<(Summary, Findings), Problems>, Failure> {
     let file = match Definition::of(read_file(&args.path)?) {
         Ok(file) => file,
         Err(problems) => return Ok(Err(problems)),
     };
     if file.rule_set.is_none() {
-        return Ok(parse_schema(&file.source).map(|schema| (schema_summary(&schema), Warnings::default())));
+        return Ok(parse_schema(&file.source).map(|schema| (schema_summary(&schema), Findings::default())));
     }
     let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
         let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));
@@ -83,25 +93,33 @@ fn check_file(args: &Args) -> Result<Result<(Summary, Warnings), Problems>, Fail
         Err(problems) => return Ok(Err(problems)),
     };
     let rule_set = RuleSet::parse(&file.source.name, &file.source.text, &schema);
-    Ok(rule_set.map(|rule_set| (vec![("rule_sets", 1)], warnings_alone(Arc::new(rule_set), &schema))))
+    Ok(rule_set.map(|rule_set| (vec![("rule_sets", 1)], findings_alone(Arc::new(rule_set), &schema))))
 }
 
-/// The warnings about a rule set that compiles by itself. One that needs others is analysed in its bundle.
-fn warnings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Warnings {
-    match Engine::compile(schema, &[(Arc::clone(&rule_set), 1)]) {
-        Ok(engine) => analyse(&engine, &[rule_set], &AnalysisScope::at(clock::now())),
-        Err(_) => Warnings::default(),
+/// What is to be said about a rule set that compiles by itself. One that needs others is analysed in its
+/// bundle.
+fn findings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Findings {
+    let Ok(engine) = Engine::compile(schema, &[(Arc::clone(&rule_set), 1)]) else {
+        return Findings::default();
+    };
+    let (rule_sets, now) = ([rule_set], clock::now());
+    Findings {
+        warnings: analyse(&engine, &rule_sets, &AnalysisScope::at(now)),
+        guardrails: understood(&engine, &rule_sets, GuardrailFacts::default(), now),
     }
 }
 
 /// Prints warnings in the form of problems.
-fn tell(warnings: &Warnings) {
+fn tell(warnings: &Warnings, strict: bool) {
     for warning in warnings.iter() {
         let detail = format!("warning: {}", warning.problem.detail);
         complain!("{}", Problem { detail, ..warning.problem.clone() });
     }
     if warnings.count() > 1 {
         complain!("{} warnings", warnings.count());
+    }
+    if strict && warnings.count() > 0 {
+        complain!("with --strict, a warning counts as an error");
     }
 }
 
@@ -121,10 +139,11 @@ fn schema_beside(rule_set: &Path) -> Option<PathBuf> {
     schema.exists().then_some(schema)
 }
 
-fn text_of(path: &Path, summary: &Summary) -> String {
+fn text_of(path: &Path, summary: &Summary, right: bool) -> String {
     let counts = summary.iter().filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(name, count)| in_words(name, *count)).collect();
-    format!("{}: right\n  {}\n", path.display(), counts.join(", "))
+    let verdict = if right { "right" } else { "not right" };
+    format!("{}: {verdict}\n  {}\n", path.display(), counts.join(", "))
 }
 
 fn in_words(name: &str, count: usize) -> String {
@@ -137,10 +156,14 @@ fn in_words(name: &str, count: usize) -> String {
     }
 }
 
-fn json_of(summary: &Summary, warnings: &Warnings) -> serde_json::Value {
+fn json_of(
+    summary: &Summary,
+    Findings { warnings, guardrails }: &Findings,
+    right: bool,
+) -> serde_json::Value {
     let counts = summary.iter().map(|(name, count)| ((*name).to_owned(), (*count).into()));
     let mut json = serde_json::Value::Object(counts.collect());
-    json["right"] = true.into();
+    json["right"] = right.into();
     let warning_json = |warning: &Warning| {
         let mut json = problem_json(&warning.problem);
         json["kind"] = warning.kind.name().into();
@@ -148,5 +171,7 @@ fn json_of(summary: &Summary, warnings: &Warnings) -> serde_json::Value {
     };
     json["warnings"] = warnings.iter().map(warning_json).collect();
     json["warnings_omitted"] = warnings.omitted.into();
+    json["guardrails"] = guardrails::json_of(guardrails);
+    json["guardrails_omitted"] = guardrails.omitted.into();
     json
 }

@@ -37,6 +37,7 @@ pub use self::budgets::{Budgets, NoBudgets};
 pub use self::explain::{Explanation, Lack, Stop, StopKind};
 pub use self::lacks::MAX_WAYS;
 pub use self::lessons::{Lessons, NoLessons};
+pub(crate) use self::obstacle::stopped_by_one_guardrail;
 pub use crate::engine::Score;
 pub use crate::schema::context::Context;
 

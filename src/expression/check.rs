@@ -10,6 +10,8 @@ mod vocabulary;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(super) use self::functions::function_name;
+
 use super::Variables;
 use super::cost::Cost;
 use super::evaluate::{Facts, NO_OVERLOAD, TagMemo};

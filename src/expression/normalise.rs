@@ -247,8 +247,9 @@ impl<'s> Normaliser<'s> {
         tags: usize,
         wanted: bool,
     ) -> Option<Alternatives> {
-        if !constant.is_answer() {
-            return Some(Alternatives::never());
+        let in_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        if !constant.is_answer() || in_order && *constant == Value::Null {
+            return Some(Alternatives::never()); // it has no answer, whatever the other side is
         }
         let id = self.operand(node, tags)?;
         let keys = match (constant, comparison) {

@@ -1,9 +1,11 @@
 //! Terms and their keys in words that people understand: `aum`, `at least 500000`.
 
+mod written;
+
 use super::experiment::Experiment;
 use super::keys::Keys;
 use super::term::{Number, Term, TermId, Terms, Texts, WEEK_MINUTES};
-use super::{Comparison, Function, NO_VARIANT, Node, Operator, Tag};
+use super::{NO_VARIANT, Node, Tag};
 use crate::schema::value::{SECOND, Value};
 use crate::schema::{Kind, Schema, Vocabulary};
 
@@ -248,126 +250,6 @@ fn week_minute(minute: u64) -> String {
     format!("{} {:02}:{:02}", DAYS[day as usize], minute / 60, minute % 60)
 }
 
-impl Words<'_> {
-    /// Writes an expression that is not an atom, nearly as it was written, with brackets wherever operators
-    /// meet.
-    fn write(&self, node: &Node, tags: usize, out: &mut String) {
-        if out.len() > MAX_TERM_BYTES {
-            return; // the text is cut there
-        }
-        let each = |nodes: &[Node], between: &str, out: &mut String| {
-            for (i, node) in nodes.iter().enumerate() {
-                out.push_str(if i > 0 { between } else { "" });
-                self.operand(node, tags, out);
-            }
-        };
-        match node {
-            Node::Has(inner) => {
-                out.push_str("has(");
-                self.write(inner, tags, out);
-                out.push(')');
-            }
-            Node::Not(inner) | Node::Negate(inner) => {
-                out.push(if matches!(node, Node::Not(_)) { '!' } else { '-' });
-                self.operand(inner, tags, out);
-            }
-            Node::And(nodes) => each(nodes, " && ", out),
-            Node::Or(nodes) => each(nodes, " || ", out),
-            Node::Compare(comparison, nodes) => each(&nodes[..], sign(*comparison), out),
-            Node::Arithmetic(operator, nodes) => each(&nodes[..], operation(*operator), out),
-            Node::In(nodes) => each(&nodes[..], " in ", out),
-            Node::Rank(inner, _) => self.write(inner, tags, out),
-            Node::Call(function, nodes) => {
-                out.push_str(called(*function));
-                out.push('(');
-                each(nodes, ", ", out);
-                out.push(')');
-            }
-            Node::Loop(l) => {
-                self.operand(&l.range, tags, out);
-                out.push_str(" (one after the other)");
-            }
-            Node::If(nodes) => {
-                each(&nodes[..2], " ? ", out);
-                out.push_str(" : ");
-                self.operand(&nodes[2], tags, out);
-            }
-            _ => self.write_leaf(node, tags, out),
-        }
-    }
-
-    fn write_leaf(&self, node: &Node, tags: usize, out: &mut String) {
-        match node {
-            Node::Constant(Value::Duration(d)) => out.push_str(&duration(*d)),
-            Node::Constant(value) => out.push_str(&value.to_string()),
-            Node::Feature(id) | Node::Code(id) => out.push_str(&self.schema.feature(*id).name),
-            Node::Context(id) => {
-                out.push_str(&format!("context.{}", self.schema.context()[usize::from(id.0)].name));
-            }
-            Node::Channel => out.push_str("context.channel"),
-            Node::Now => out.push_str("now"),
-            Node::Variant(experiment) => out.push_str(&format!("experiment.{}", experiment.name)),
-            Node::Tag(tag) => {
-                let tag = self.tags.get(tags).and_then(|tags| tags.get(*tag));
-                out.push_str(&format!("tag.{}", tag.map_or("?", |tag| &tag.name)));
-            }
-            _ => out.push('…'),
-        }
-    }
-
-    fn operand(&self, node: &Node, tags: usize, out: &mut String) {
-        let brackets = matches!(
-            node,
-            Node::And(_)
-                | Node::Or(_)
-                | Node::If(_)
-                | Node::Compare(..)
-                | Node::Arithmetic(..)
-                | Node::In(_)
-                | Node::Loop(_)
-        );
-        out.push_str(if brackets { "(" } else { "" });
-        self.write(node, tags, out);
-        out.push_str(if brackets { ")" } else { "" });
-    }
-}
-
-fn sign(comparison: Comparison) -> &'static str {
-    match comparison {
-        Comparison::Equal => " == ",
-        Comparison::NotEqual => " != ",
-        Comparison::Less => " < ",
-        Comparison::LessOrEqual => " <= ",
-        Comparison::Greater => " > ",
-        Comparison::GreaterOrEqual => " >= ",
-    }
-}
-
-fn operation(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Add => " + ",
-        Operator::Subtract => " - ",
-        Operator::Multiply => " * ",
-        Operator::Divide => " / ",
-        Operator::Modulo => " % ",
-    }
-}
-
-fn called(function: Function) -> &'static str {
-    match function {
-        Function::Size => "size",
-        Function::Contains => "contains",
-        Function::StartsWith => "startsWith",
-        Function::EndsWith => "endsWith",
-        Function::ToDouble => "double",
-        Function::ToInt => "int",
-        Function::ToText => "string",
-        Function::ToTime => "timestamp",
-        Function::ToDuration => "duration",
-        _ => "…",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::normalise::Normaliser;
@@ -442,6 +324,20 @@ context:
             ("tag.rich", "tag.rich true"),
             ("aum > score", "aum > score true"),
             ("size(likes) >= 2", "size(likes) at least 2"),
+            ("likes.exists(l, l == 'fx' && age > 3)", "likes.exists(x, (x == 'fx') && (age > 3)) true"),
+            ("[1, 2].all(n, n < age)", "[1, 2].all(x, x < age) true"),
+            (
+                "likes.exists(a, likes.exists_one(b, a != b))",
+                "likes.exists(x, likes.exists_one(y, x != y)) true",
+            ),
+            ("likes.exists(i, l, i > 0 && l == 'fx')", "likes.exists(x, y, (x > 0) && (y == 'fx')) true"),
+            ("context.page.lowerAscii() == 'fx'", "context.page.lowerAscii() == 'fx' true"),
+            ("context.page.matches('^fx[0-9]')", "context.page.matches('^fx[0-9]') true"),
+            ("now.getHours('Asia/Shanghai') < 8", "now.getHours('Asia/Shanghai') < 8 true"),
+            ("math.greatest(age, 3) > 5", "math.greatest(age, 3) > 5 true"),
+            ("[1, 2][age] == 2", "[1, 2][age] == 2 true"),
+            ("{'a': age}.a > 3", "{'a': age}.a > 3 true"),
+            ("(consent ? age : age + 1) > 9", "consent ? age : (age + 1) above 9"),
             ("context.level >= 'mid'", "context.level at least mid"),
             ("context.channel in ['app', 'sms']", "context.channel app or sms"),
             ("context.channel == 'app'", "context.channel app"),

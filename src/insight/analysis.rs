@@ -13,6 +13,7 @@ mod guardrails;
 mod places;
 mod ranking;
 mod schedules;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -30,6 +31,7 @@ use crate::rules::rule_set::RuleSet;
 use crate::schema::value::Time;
 
 use self::places::Text;
+use super::guardrails::GuardrailFacts;
 
 /// The most warnings that one analysis keeps; further ones are only counted.
 pub const MAX_WARNINGS: usize = 100;
@@ -60,6 +62,12 @@ pub enum WarningKind {
     Redundant,
     /// An offer's condition and a guardrail contradict each other.
     Guardrail,
+    /// A guardrail stops no customer on any offer.
+    StopsNobody,
+    /// A guardrail stops every customer on each offer that it may stop at all.
+    StopsEverybody,
+    /// No golden decision shows that a guardrail stops an offer.
+    Untested,
     /// Other offers always rank before this one.
     NeverWins,
     /// A schedule is over, or never meets the offer's condition.
@@ -90,6 +98,9 @@ impl WarningKind {
             WarningKind::AlwaysTrue => "always_true",
             WarningKind::Redundant => "redundant",
             WarningKind::Guardrail => "guardrail",
+            WarningKind::StopsNobody => "guardrail_stops_nobody",
+            WarningKind::StopsEverybody => "guardrail_stops_everybody",
+            WarningKind::Untested => "guardrail_untested",
             WarningKind::NeverWins => "never_wins",
             WarningKind::Schedule => "schedule",
             WarningKind::Treatment => "treatment",
@@ -142,6 +153,8 @@ pub struct AnalysisScope<'k> {
     /// The words of all customers' rows combined by *or*, if there are customers. A feature that is missing
     /// here is missing for everyone.
     pub filled: Option<&'k [u64]>,
+    /// How many customers each guardrail stops, and in which golden decisions.
+    pub guardrails: GuardrailFacts<'k>,
     /// Keeps only warnings that involve one of these rule sets; `None` keeps all.
     pub about: Option<&'k [&'k str]>,
 }
@@ -149,7 +162,7 @@ pub struct AnalysisScope<'k> {
 impl AnalysisScope<'static> {
     /// An analysis of everything, which knows only the time.
     pub fn at(now: Time) -> AnalysisScope<'static> {
-        AnalysisScope { now, filled: None, about: None }
+        AnalysisScope { now, filled: None, guardrails: GuardrailFacts::default(), about: None }
     }
 }
 
@@ -168,6 +181,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
         normaliser: Normaliser::over(&engine.schema, tags, engine.terms.clone()),
         texts: sets.iter().map(|set| Text::new(set)).collect(),
         told: vec![false; engine.offer_count()],
+        told_guardrails: Vec::new(),
         work: MAX_WORK,
         sets,
         warnings: Warnings::default(),
@@ -175,6 +189,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
     analysis.conditions();
     analysis.schedules();
     analysis.guardrails();
+    analysis.stopping();
     analysis.duplicates();
     analysis.ranking();
     analysis.treatments();
@@ -199,6 +214,8 @@ struct Analysis<'a> {
     texts: Vec<Text<'a>>,
     /// Offers that already have the gravest warning, mostly that they are never shown.
     told: Vec<bool>,
+    /// Guardrails that already have the warning that they never or always hold: rule set and name.
+    told_guardrails: Vec<(usize, &'a str)>,
     /// The work that looking for faults in conditions may still take.
     work: u64,
     warnings: Warnings,

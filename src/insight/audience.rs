@@ -17,7 +17,8 @@ mod tests;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use self::evaluator::{Evaluator, Reads};
+pub(crate) use self::evaluator::Evaluator;
+use self::evaluator::Reads;
 use self::plan::{Plan, Planner, Scan};
 pub use self::reach::{OfferReach, Reach, reach};
 

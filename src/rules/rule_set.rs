@@ -236,6 +236,11 @@ impl Attributes {
             && self.own == other.own
     }
 
+    /// Whether the offer does not give this attribute.
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.value(name) == Value::Null
+    }
+
     /// The value of an attribute; `Null` if the offer does not give it.
     pub(crate) fn value(&self, name: &str) -> Value<'static> {
         match name {

@@ -44,6 +44,11 @@ pub const GOLDEN: &str = "- name: steady sees steady
   customer: {risk: steady, aum: 600000, consent: true}
   request: {channel: app, placements: [{id: home_banner}]}
   expect: {home_banner: {offers: [steady_r2]}}
+- name: without consent the same customer sees the brand
+  now: 2026-11-21T10:00:00+08:00
+  customer: {risk: steady, aum: 600000}
+  request: {channel: app, placements: [{id: home_banner}]}
+  expect: {home_banner: {fallback: brand}}
 - name: nobody sees the brand
   now: 2026-11-21T10:00:00+08:00
   customer: null

@@ -128,6 +128,12 @@ static SIGNATURES: &[Signature] = &[
     global("math.bitShiftRight", Function::BitShiftRight, &[is_whole, is_int], same),
 ];
 
+/// The name of a function, and whether it is written after its first argument.
+pub(in crate::expression) fn function_name(function: Function) -> (&'static str, bool) {
+    let found = SIGNATURES.iter().find(|signature| signature.function == function);
+    found.map_or(("…", false), |signature| (signature.name, signature.method))
+}
+
 fn anything(_: &Type) -> bool {
     true
 }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::audiences::STACK_BYTES;
+use super::guardrails::write_guardrails;
 use super::rule_sets::{decode, read_text, refused};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
@@ -19,6 +20,7 @@ use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
+use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
 use crate::node::clock;
 use crate::node::define::Tried;
 use crate::state::store::Customers;
@@ -46,11 +48,9 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let work = move || {
         let begun = Instant::now();
         let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
-        let warnings = warnings(&tried, &about, node.customers());
-        let reached = Reached::of(&tried, node.customers(), stop);
+        let found = Findings::of(tried, &about, node.customers(), stop);
         drop(turn);
-        // Fails if the caller has gone.
-        drop(done.send((Tried { engine: None, ..tried }, warnings, reached)));
+        drop(done.send(found)); // fails if the caller has gone
     };
     let thread = std::thread::Builder::new().name("check".into()).stack_size(STACK_BYTES);
     thread.spawn(work).map_err(|_| {
@@ -60,7 +60,32 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         call.worker.counters().panics.add(1);
         Refusal::new(ProblemKind::Internal, "analysing the rule set failed")
     })?;
-    Ok(answer::document(call.format, |out| write(out, &name, &found.0, &found.1, found.2.as_ref())))
+    Ok(answer::document(call.format, |out| write(out, &name, &found)))
+}
+
+/// All that the answer tells.
+struct Findings {
+    /// The trial, without its engine.
+    tried: Tried,
+    warnings: Warnings,
+    guardrails: GuardrailReport,
+    /// Left out if it takes too long.
+    reached: Option<Reached>,
+}
+
+impl Findings {
+    fn of(tried: Tried, name: &str, customers: &Customers, stop: impl Fn() -> bool) -> Findings {
+        let reached = Reached::of(&tried, customers, stop);
+        let known = reached.as_ref().map(|reached| &reached.reach);
+        let guardrails = GuardrailFacts { reach: known, golden: None };
+        let warnings = warnings(&tried, name, customers, guardrails);
+        let understood = tried
+            .engine
+            .as_ref()
+            .map(|(engine, rule_sets)| understood(engine, rule_sets, guardrails, clock::now()));
+        let tried = Tried { engine: None, ..tried };
+        Findings { tried, warnings, guardrails: understood.unwrap_or_default(), reached }
+    }
 }
 
 /// How many customers the offers of the rule set would reach.
@@ -81,11 +106,11 @@ impl Reached {
     }
 }
 
-fn warnings(tried: &Tried, name: &str, customers: &Customers) -> Warnings {
+fn warnings(tried: &Tried, name: &str, customers: &Customers, guardrails: GuardrailFacts<'_>) -> Warnings {
     let Some((engine, rule_sets)) = &tried.engine else { return Warnings::default() };
     let filled = filled(customers, engine.schema.row_words());
     let filled = if customers.is_empty() { None } else { Some(&filled[..]) };
-    analyse(engine, rule_sets, &AnalysisScope { now: clock::now(), filled, about: Some(&[name]) })
+    analyse(engine, rule_sets, &AnalysisScope { now: clock::now(), filled, guardrails, about: Some(&[name]) })
 }
 
 /// The words of all rows, combined by *or*. A feature that is missing here is missing for every customer.
@@ -102,7 +127,9 @@ fn filled(customers: &Customers, row_words: usize) -> Vec<u64> {
     filled
 }
 
-fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, reached: Option<&Reached>) {
+fn write(out: &mut dyn Encode, name: &str, found: &Findings) {
+    let Findings { tried, warnings, guardrails, reached } = found;
+    let reached = reached.as_ref();
     out.map();
     out.key("name");
     out.text(name);
@@ -122,6 +149,7 @@ fn write(out: &mut dyn Encode, name: &str, tried: &Tried, warnings: &Warnings, r
         out.unsigned(reach.sampled);
     }
     write_offers(out, tried, reached);
+    write_guardrails(out, guardrails);
     out.key("compiled_in_us");
     out.unsigned(tried.compiled_in_us);
     out.end_map();

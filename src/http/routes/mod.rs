@@ -11,6 +11,7 @@ mod check;
 mod customers;
 mod decisions;
 mod events;
+mod guardrails;
 mod operations;
 mod render;
 mod rule_sets;

@@ -34,6 +34,9 @@ impl<'a> Analysis<'a> {
         for guardrail in &engine.guardrails {
             if self.is_the_same_for_all(guardrail) {
                 let faults = self.finder(guardrail.tags).of_condition(&guardrail.condition, &guardrail.form);
+                if faults.iter().any(Fault::is_of_all) {
+                    self.told_guardrails.push((guardrail.tags, &guardrail.name));
+                }
                 self.tell(
                     ConditionOwner::Guardrail(&guardrail.name),
                     guardrail.tags,
@@ -129,5 +132,12 @@ impl<'a> Analysis<'a> {
             needs(&conflict.one),
             needs(&conflict.other)
         )
+    }
+}
+
+impl Fault {
+    /// Whether the whole condition never or always holds.
+    fn is_of_all(&self) -> bool {
+        self.way.is_empty() && matches!(self.kind, FaultKind::Never(_) | FaultKind::Always)
     }
 }

@@ -28,6 +28,11 @@ impl<'a> Text<'a> {
         found.unwrap_or_else(|| self.set.problem(&crate::rules::rule_set::Spot::default(), ""))
     }
 
+    /// Whether the text has a section of this name at its top.
+    pub(super) fn has(&self, section: &str) -> bool {
+        self.set.source.text.contains(section) && self.at(&[section], &|_| ()).is_some()
+    }
+
     /// A problem at a part of the condition at `path`; its detail is the text of the part.
     pub(super) fn part(&self, path: &[&str], way: &Way) -> Option<Problem> {
         self.expression(path, &|syntax| syntax.part(way))

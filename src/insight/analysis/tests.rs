@@ -351,7 +351,8 @@ fn long_conditions_are_looked_at_as_far_as_the_work_allows() {
 #[test]
 fn an_offer_that_a_guardrail_always_stops_names_it() {
     let law = "rule_set: law\nguardrails:\n  adult: age >= 18\n  risk: offer.risk == null || offer.risk == 'R1' || tier >= 'gold'\n";
-    let set = |fields: &str| format!("{SLOT}{}", offer("a", fields));
+    let risky = offer("b", "attributes: {risk: R2}").replace("slot", "other");
+    let set = |fields: &str| format!("{SLOT}{}{risky}", offer("a", fields));
     for (fields, expected) in [
         (
             "when: age < 18",
@@ -371,6 +372,7 @@ fn an_offer_that_a_guardrail_always_stops_names_it() {
     ] {
         assert_eq!(warnings(&[&set(fields), law]), expected, "{fields}");
     }
+    let set = |fields: &str| format!("{SLOT}{}", offer("a", fields));
     let torn = "rule_set: law\nguardrails: {a: age > 18, b: age < 10}\n";
     assert_eq!(
         warnings(&[&set(""), torn]),
@@ -551,6 +553,69 @@ fn twins_are_told_apart_by_their_names_alone() {
     ] {
         assert_eq!(twins(fields, other), [""; 0], "{fields} and {other}");
     }
+}
+
+/// The warnings about a rule set `law` with these guardrails, over the offers `a`, which has a risk, and `b`.
+fn of_guardrails(guardrails: &str) -> Vec<String> {
+    let risky = offer("a", "attributes: {risk: R2}, when: age > 3");
+    let other = offer("b", "when: consent").replace("slot", "other");
+    warnings(&[&format!("{SLOT}{risky}{other}"), &format!("rule_set: law\nguardrails: {guardrails}\n")])
+}
+
+#[test]
+fn a_guardrail_that_stops_nobody_or_everybody_is_told() {
+    for (guardrails, expected) in [
+        ("{g: age >= 18}", None),
+        (
+            "{g: true}",
+            Some(
+                "2:14 guardrail_stops_nobody: guardrail `g` stops nobody: every offer passes it, whoever the customer is",
+            ),
+        ),
+        (
+            "{g: offer.risk != 'R1'}",
+            Some(
+                "2:14 guardrail_stops_nobody: guardrail `g` stops nobody: every offer passes it, whoever the customer is",
+            ),
+        ),
+        (
+            "{g: \"offer.id != 'c' || age > 3\"}",
+            Some(
+                "2:14 guardrail_stops_nobody: guardrail `g` stops nobody: every offer passes it, whoever the customer is",
+            ),
+        ),
+        (
+            "{g: offer.priority > 5}",
+            Some(
+                "2:14 guardrail_stops_everybody: guardrail `g` stops everybody, whoever the customer is, on each of the 2 offers that it may stop",
+            ),
+        ),
+        // The condition itself has a warning already.
+        ("{g: age < 0}", Some("2:17 never_true: `age < 0` is never true")),
+        (
+            "{g: \"age < 9 || age > 3 || age == null\"}",
+            Some("2:18 always_true: `age < 9 || age > 3 || age == null` holds for every customer"),
+        ),
+        (
+            "{}",
+            Some(
+                "2:1 guardrail_stops_nobody: there is no guardrail under `guardrails`, so nothing is stopped",
+            ),
+        ),
+    ] {
+        let found = of_guardrails(guardrails);
+        let found: Vec<&String> = found.iter().filter(|found| !found.contains(" is never shown: ")).collect();
+        assert_eq!(found, Vec::from_iter(expected), "{guardrails}");
+    }
+    let alone = warnings(&["rule_set: law\nguardrails: {g: true}\n"]);
+    assert_eq!(alone, [""; 0], "without offers there is nothing that it could stop");
+}
+
+#[test]
+fn guardrails_of_one_name_in_two_rule_sets_are_told() {
+    let law = |name: &str| format!("rule_set: {name}\nguardrails: {{adult: age >= 18}}\n");
+    let found = warnings(&[&format!("{SLOT}{}", offer("a", "when: age > 3")), &law("law"), &law("more")]);
+    assert_eq!(found, ["2:14 duplicate: guardrail `adult` is also in rule set `law`; both hold"]);
 }
 
 #[test]

@@ -5,15 +5,15 @@ use crate::expression::{Facts, Node, Tag, TagMemo};
 use crate::schema::context::Context;
 use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
-use crate::schema::{ChannelId, FeatureId, Schema};
+use crate::schema::{ChannelId, ContextId, FeatureId, Schema};
 
 /// A channel that no schema has.
 const NO_CHANNEL: ChannelId = ChannelId(u16::MAX);
 
 /// Evaluates terms at one point in time.
-pub(super) struct Evaluator<'s> {
+pub(crate) struct Evaluator<'s> {
     pub(super) schema: &'s Schema,
-    pub(super) now: Time,
+    pub(crate) now: Time,
     /// The tags of each rule set, and which of them are known for the current row.
     tags: Vec<(&'s [Tag], TagMemo)>,
     context: Context<'static>,
@@ -21,21 +21,23 @@ pub(super) struct Evaluator<'s> {
 
 /// What a term looks at.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(crate) struct Reads {
     /// The features that it reads, each once.
-    pub(super) features: Vec<FeatureId>,
+    pub(crate) features: Vec<FeatureId>,
+    /// The fields of the context that it reads, each once.
+    pub(crate) context: Vec<ContextId>,
     /// Whether it looks at what only a request knows: its context, channel or customer id.
-    pub(super) request: bool,
+    pub(crate) request: bool,
 }
 
 impl<'s> Evaluator<'s> {
-    pub(super) fn new(schema: &'s Schema, tags: impl Iterator<Item = &'s [Tag]>, now: Time) -> Evaluator<'s> {
+    pub(crate) fn new(schema: &'s Schema, tags: impl Iterator<Item = &'s [Tag]>, now: Time) -> Evaluator<'s> {
         let tags = tags.map(|tags| (tags, TagMemo::new(tags.len()))).collect();
         Evaluator { schema, now, tags, context: Context::default() }
     }
 
     /// The key of a term for the customer of this row.
-    pub(super) fn key(&self, term: &Term, row: &[u64]) -> Option<u64> {
+    pub(crate) fn key(&self, term: &Term, row: &[u64]) -> Option<u64> {
         let facts = |tags: usize| {
             let (tags, memo) = &self.tags[tags];
             memo.forget();
@@ -55,7 +57,7 @@ impl<'s> Evaluator<'s> {
     }
 
     /// What a term looks at, also through tags.
-    pub(super) fn reads(&self, term: &Term) -> Reads {
+    pub(crate) fn reads(&self, term: &Term) -> Reads {
         let mut reads = Reads::default();
         match term {
             Term::Feature(id, ..) | Term::Bits(id, ..) => reads.features.push(*id),
@@ -77,7 +79,13 @@ impl Reads {
         node.walk(&mut |node| match node {
             Node::Feature(id) | Node::Code(id) if !self.features.contains(id) => self.features.push(*id),
             // Columns hold no ids, and the id determines the variant.
-            Node::Context(_) | Node::Channel | Node::Variant(_) => self.request = true,
+            Node::Channel | Node::Variant(_) => self.request = true,
+            Node::Context(id) => {
+                self.request = true;
+                if !self.context.contains(id) {
+                    self.context.push(*id);
+                }
+            }
             Node::Tag(tag) if !known.contains(tag) => {
                 known.push(*tag);
                 if let Some(tag) = tags.get(*tag) {

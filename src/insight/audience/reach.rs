@@ -18,6 +18,18 @@ pub struct Reach {
     pub sampled: u64,
     /// One entry per offer, by [`OfferId`](crate::engine::OfferId).
     pub offers: Vec<OfferReach>,
+    /// One entry per narrowed guardrail, by [`GuardrailId`](crate::engine::GuardrailId).
+    pub(crate) guardrails: Vec<GuardrailReach>,
+}
+
+/// How many customers a narrowed guardrail lets pass, whatever the offers' own conditions say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GuardrailReach {
+    /// Customers among those looked at for whom it holds.
+    pub(crate) passing: u64,
+    /// Whether a part of it reads what only a request knows. That part counts as passed, so the guardrail
+    /// may let fewer customers pass, never more.
+    pub(crate) depends_on_request: bool,
 }
 
 /// How many customers an offer reaches.
@@ -32,6 +44,12 @@ pub struct OfferReach {
     pub depends_on_request: bool,
     /// Whether the offer's schedule was open.
     pub open: bool,
+}
+
+impl GuardrailReach {
+    fn of((plan, passing): (&Plan, u64)) -> GuardrailReach {
+        GuardrailReach { passing, depends_on_request: plan.depends_on_request }
+    }
 }
 
 /// The customers of a batch, one bit each.
@@ -63,11 +81,13 @@ pub fn reach(
     let mut scan = Scan::new(&evaluator, &engine.terms, &words);
     let mut passing = vec![0_u64; whens.len()];
     let mut passed: Vec<Bits> = vec![Bits::default(); guardrails.len()];
+    let mut held = vec![0_u64; guardrails.len()];
     let (mut sampled, mut stopped) = (0, false);
     customers.scan(&words, usize::try_from(nth).unwrap_or(usize::MAX), |batch| {
         sampled += ones(&bits(batch.customers()));
-        for (passed, plan) in passed.iter_mut().zip(&guardrails) {
+        for ((passed, held), plan) in passed.iter_mut().zip(&mut held).zip(&guardrails) {
             *passed = bits(&plan.matching(batch, &mut scan));
+            *held += ones(passed);
         }
         for ((passing, when), offer) in passing.iter_mut().zip(&whens).zip(engine.offers()) {
             stopped = stopped || stop();
@@ -91,7 +111,9 @@ pub fn reach(
         depends_on_request: depends(offer, when, &guardrails),
         open: offer.schedule.as_ref().is_none_or(|schedule| schedule.is_open(now)),
     });
-    Some(Reach { customers: customers.len() as u64, sampled, offers: offers.collect() })
+    let offers = offers.collect();
+    let guardrails = guardrails.iter().zip(held).map(GuardrailReach::of).collect();
+    Some(Reach { customers: customers.len() as u64, sampled, offers, guardrails })
 }
 
 fn depends(offer: &Offer, when: &Plan, guardrails: &[Plan]) -> bool {
