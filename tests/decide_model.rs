@@ -335,7 +335,7 @@ fn row(schema: &Schema, c: &Customer) -> Vec<u64> {
     let mut set = |name: &str, text: Option<String>| {
         let feature = schema.feature(schema.feature_id(name).unwrap());
         if let Some(text) = text {
-            let value = feature.kind.read_text(&text).unwrap();
+            let value = feature.kind.read_text(&text, schema.zone()).unwrap();
             feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
         }
     };

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 use usher::expression::{Facts, Scope, Syntax, TagMemo};
 use usher::http;
@@ -109,13 +110,13 @@ fn every_format_reads_the_double_that_was_written() {
             let items = items(input);
             assert_eq!(items.len(), doubles.len());
             for ((x, text), item) in doubles.iter().zip(&texts).zip(items) {
-                let value = kind.read(item).unwrap();
+                let value = kind.read(item, &TimeZone::UTC).unwrap();
                 assert_eq!(bits(&value), x.to_bits(), "{format}: {text} is {x:?}, read as {value}");
                 assert_eq!(bits(&kind.decode(kind.encode(&value))), x.to_bits(), "stored: {text}");
             }
         }
         for (x, text) in doubles.iter().zip(&texts) {
-            assert_eq!(bits(&kind.read_text(text).unwrap()), x.to_bits(), "CSV: {text}");
+            assert_eq!(bits(&kind.read_text(text, &TimeZone::UTC).unwrap()), x.to_bits(), "CSV: {text}");
             // A condition's numbers have no sign of their own: `-` is an operator.
             let literal = format!("{:e}", x.abs());
             let literal = if literal.contains('.') { literal } else { literal.replace('e', ".0e") };
@@ -249,16 +250,16 @@ fn whole_numbers_are_exact_to_the_last_digit_or_refused() {
             Input::from_yaml(&source).unwrap(),
             Input::from_msgpack(&packed).unwrap(),
         ] {
-            assert_eq!(whole.read(&input.value), Ok(Value::Int(i)));
+            assert_eq!(whole.read(&input.value, &TimeZone::UTC), Ok(Value::Int(i)));
         }
-        assert_eq!(whole.read_text(&i.to_string()), Ok(Value::Int(i)));
+        assert_eq!(whole.read_text(&i.to_string(), &TimeZone::UTC), Ok(Value::Int(i)));
         assert_eq!(whole.decode(whole.encode(&Value::Int(i))), Value::Int(i));
     }
     for text in ["1.0", "1e3", "9223372036854775808", "18446744073709551616", "-9223372036854775808", "0.5"] {
         let input = Input::from_json(text.as_bytes()).unwrap();
-        let refused = whole.read(&input.value).unwrap_err();
+        let refused = whole.read(&input.value, &TimeZone::UTC).unwrap_err();
         assert!(refused.starts_with("expected a whole number from"), "{text}: {refused}");
-        assert!(whole.read_text(text).is_err(), "{text}");
+        assert!(whole.read_text(text, &TimeZone::UTC).is_err(), "{text}");
     }
 }
 
@@ -304,7 +305,8 @@ fn a_number_means_the_same_in_every_operator() {
             let Some(RowPlace::Field(field)) = feature.place() else { panic!() };
             let mut row = vec![0; schema.row_words()];
             let input = Input::from_json(x.as_bytes()).unwrap();
-            let value = feature.kind.read(&input.value).unwrap_or_else(|e| panic!("{name} {x}: {e}"));
+            let value =
+                feature.kind.read(&input.value, &TimeZone::UTC).unwrap_or_else(|e| panic!("{name} {x}: {e}"));
             field.write(&mut row, feature.kind.encode(&value));
             let mut written = x.clone();
             if !written.contains(['.', 'e']) {
@@ -378,9 +380,20 @@ fn decimals_that_a_double_cannot_tell_apart_are_refused() {
         ("70000000000000.01", true),  // its neighbours have doubles of their own
         ("90071992547409.91", false), // so has not this one: 90071992547409.90 is the same double
     ] {
-        assert_eq!(money.read_text(text).is_ok(), good, "{text} in a cell");
+        assert_eq!(money.read_text(text, &TimeZone::UTC).is_ok(), good, "{text} in a cell");
         let input = Input::from_json(text.as_bytes()).unwrap();
-        assert_eq!(money.read(&input.value).is_ok(), good, "{text} in JSON");
+        assert_eq!(money.read(&input.value, &TimeZone::UTC).is_ok(), good, "{text} in JSON");
+    }
+    let mut rng = Rng::with_seed(18);
+    for _ in 0..rounds(2_000, 500_000) {
+        let units = rng.i64(-9_007_199_254_740_992..=9_007_199_254_740_992);
+        let text =
+            format!("{}{}.{:02}", if units < 0 { "-" } else { "" }, units.abs() / 100, units.abs() % 100);
+        let Ok(value) = money.read_text(&text, &TimeZone::UTC) else { continue };
+        let input = Input::from_json(text.as_bytes()).unwrap();
+        assert_eq!(money.read(&input.value, &TimeZone::UTC).as_ref(), Ok(&value), "{text}");
+        assert_eq!(money.decode(money.encode(&value)), value, "{text} is kept as another number");
+        assert_eq!(bits(&value), text.parse::<f64>().unwrap().to_bits(), "{text}");
     }
     let bound = "schema: s\nfeatures: {rate: {kind: decimal, scale: 2, min: 0.29, max: 1.15}}";
     assert!(Schema::parse("s", bound).is_ok(), "0.29 × 100 is not 29 in doubles");

@@ -215,7 +215,7 @@ fn read_column(
     let mut values = HashMap::new();
     if let Some(cursor) = object.get("values") {
         for (text, cursor) in cursor.entries(problems).unwrap_or_default() {
-            match kind.read(&cursor.input.value) {
+            match kind.read(&cursor.input.value, schema.zone()) {
                 Ok(_) => values.insert(text.into(), cell_text(&cursor.input.value)),
                 Err(why) => {
                     problems.push(cursor.problem(why));

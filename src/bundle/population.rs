@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
+use jiff::tz::TimeZone;
 
 use crate::customer::id::CustomerId;
 use crate::customer::row::Row;
@@ -254,7 +255,10 @@ fn read_recipes(
         let Some(id) = found.map_err(|problem| problems.push(cursor.key_placed(problem))).ok() else {
             continue;
         };
-        recipes.extend(read_recipe(&cursor, &schema.feature(id).kind, problems).map(|recipe| (id, recipe)));
+        recipes.extend(
+            read_recipe(&cursor, &schema.feature(id).kind, schema.zone(), problems)
+                .map(|recipe| (id, recipe)),
+        );
     }
     Some(recipes)
 }
@@ -264,7 +268,12 @@ const MAX_DAYS_AGO: f64 = 36_500.0;
 
 const WAYS: [&str; 7] = ["between", "log_between", "choose", "each", "days_ago", "chance", "is"];
 
-fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<Recipe> {
+fn read_recipe(
+    cursor: &Cursor<'_, '_>,
+    kind: &Kind,
+    zone: &TimeZone,
+    problems: &mut Problems,
+) -> Option<Recipe> {
     let known = ["between", "log_between", "choose", "each", "days_ago", "chance", "is", "missing"];
     let object = cursor.object(&known, problems)?;
     let missing = object.get("missing").and_then(|c| read_chance(c, problems)).unwrap_or(0.0);
@@ -275,11 +284,11 @@ fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) ->
     };
     let draw = match (way, kind) {
         ("between", Kind::Int { .. }) => {
-            let (low, high) = read_bounds(found, kind, problems)?;
+            let (low, high) = read_bounds(found, kind, zone, problems)?;
             Draw::Whole(low as i64, high as i64)
         }
         ("between" | "log_between", Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. }) => {
-            let (low, high) = read_bounds(found, kind, problems)?;
+            let (low, high) = read_bounds(found, kind, zone, problems)?;
             let log = way == "log_between";
             if log && low <= 0.0 {
                 problems.push(found.problem("a logarithm needs a lower bound above 0"));
@@ -287,7 +296,7 @@ fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) ->
             }
             Draw::Number { low, high, log }
         }
-        ("choose", _) => Draw::Choose(read_choice(found, kind, problems)?),
+        ("choose", _) => Draw::Choose(read_choice(found, kind, zone, problems)?),
         ("each", Kind::Set(words)) => Draw::Each(read_each(found, words, problems)?),
         ("days_ago", Kind::Time) => {
             let (low, high) = read_pair(found, problems)?;
@@ -301,7 +310,7 @@ fn read_recipe(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) ->
             let code = |b| kind.encode(&Value::Bool(b));
             Draw::Choose(vec![(code(true), chance), (code(false), 1.0 - chance)])
         }
-        ("is", _) => match kind.read(&found.input.value) {
+        ("is", _) => match kind.read(&found.input.value, zone) {
             Ok(value) => Draw::Choose(vec![(kind.encode(&value), 1.0)]),
             Err(why) => return refuse(found, why, problems),
         },
@@ -322,9 +331,14 @@ fn refuse<T>(cursor: &Cursor<'_, '_>, why: String, problems: &mut Problems) -> O
 }
 
 /// Reads `[low, high]`, both values of the kind.
-fn read_bounds(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<(f64, f64)> {
+fn read_bounds(
+    cursor: &Cursor<'_, '_>,
+    kind: &Kind,
+    zone: &TimeZone,
+    problems: &mut Problems,
+) -> Option<(f64, f64)> {
     for item in cursor.items(problems)? {
-        if let Err(why) = kind.read(&item.input.value) {
+        if let Err(why) = kind.read(&item.input.value, zone) {
             return refuse(&item, why, problems);
         }
     }
@@ -343,13 +357,18 @@ fn read_pair(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<(f64, f
 }
 
 /// Reads `{value: weight, …}`. The values are texts, as in a CSV cell.
-fn read_choice(cursor: &Cursor<'_, '_>, kind: &Kind, problems: &mut Problems) -> Option<Vec<(u64, f64)>> {
+fn read_choice(
+    cursor: &Cursor<'_, '_>,
+    kind: &Kind,
+    zone: &TimeZone,
+    problems: &mut Problems,
+) -> Option<Vec<(u64, f64)>> {
     let mut codes = Vec::new();
     let mut total = 0.0;
     for (text, cursor) in cursor.entries(problems)? {
         let weight = read_weight(&cursor, problems)?;
         total += weight;
-        match kind.read_text(text) {
+        match kind.read_text(text, zone) {
             Ok(value) => codes.push((kind.encode(&value), weight)),
             Err(why) => problems.push(cursor.key_problem(why)),
         }

@@ -95,7 +95,7 @@ fn read_field(name: &str, at: &Cursor<'_, '_>, schema: &Schema) -> Result<(Featu
     if at.is_null() {
         return Ok((id, 0));
     }
-    match feature.kind.read(&at.input.value) {
+    match feature.kind.read(&at.input.value, schema.zone()) {
         Ok(value) => Ok((id, feature.kind.encode(&value))),
         Err(why) => Err(at.problem(format!("`{name}`: {why}"))),
     }

@@ -10,6 +10,7 @@ mod order;
 mod text;
 mod time;
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use self::facts::Answer;
@@ -283,7 +284,7 @@ impl<'a> Run<'_, 'a> {
             return TOO_MUCH;
         }
         let room = MAX_EFFORT.saturating_sub(self.spent).saturating_mul(16);
-        let value = call(function, args, room);
+        let value = call(function, args, room, self.facts.schema.zone());
         self.built(value)
     }
 }
@@ -291,14 +292,19 @@ impl<'a> Run<'_, 'a> {
 /// What it costs to compile a pattern that is only known when it is evaluated.
 const COMPILING: usize = 500;
 
-fn call<'a>(function: Function, mut args: SmallVec<[Value<'a>; 4]>, room: usize) -> Value<'a> {
+fn call<'a>(
+    function: Function,
+    mut args: SmallVec<[Value<'a>; 4]>,
+    room: usize,
+    zone: &TimeZone,
+) -> Value<'a> {
     use Function as F;
     match function {
         F::Size => collection::size(&args),
         F::TypeOf => args.first().map_or(NO_OVERLOAD, |value| Value::Type(convert::type_of(value))),
         F::ToText => args.pop().map_or(NO_OVERLOAD, convert::to_text),
         F::ToBool | F::ToInt | F::ToUInt | F::ToDouble | F::ToBytes | F::ToTime | F::ToDuration => {
-            args.first().map_or(NO_OVERLOAD, |value| convert::to(function, value))
+            args.first().map_or(NO_OVERLOAD, |value| convert::to(function, value, zone))
         }
         F::Contains
         | F::StartsWith

@@ -84,17 +84,19 @@ impl<'s> Normaliser<'s> {
 
     /// When a schedule is open.
     pub(crate) fn schedule(&mut self, schedule: &Schedule) -> Alternatives {
-        let mut open = Alternatives::always();
-        let (from, until) = schedule.window();
-        for (comparison, edge) in [(Comparison::GreaterOrEqual, from), (Comparison::Less, until)] {
-            let Some(edge) = edge else { continue };
-            let now = self.terms.intern(Term::Computed(Scoped::new(&Node::Now, 0), Number::Time));
-            let keys = self.terms.get(now).compared(self.schema, comparison, &Value::Time(edge));
-            open = open.and(&Alternatives::of(now, keys.unwrap_or_default()));
-        }
-        if let Some((zone, minutes)) = schedule.week() {
-            let minute = self.terms.intern(Term::WeekMinute(zone.clone()));
-            open = open.and(&Alternatives::of(minute, Keys::of(minutes)));
+        let mut open = Alternatives::never();
+        let (zone, stretches) = schedule.stretches();
+        for stretch in stretches {
+            let mut form = Alternatives::always();
+            if stretch.times != Keys::range(0, u64::MAX) {
+                let now = self.terms.intern(Term::Computed(Scoped::new(&Node::Now, 0), Number::Time));
+                form = form.and(&Alternatives::of(now, stretch.times.clone()));
+            }
+            if let Some(minutes) = &stretch.minutes {
+                let minute = self.terms.intern(Term::WeekMinute(zone.clone()));
+                form = form.and(&Alternatives::of(minute, minutes.clone()));
+            }
+            form.0.into_iter().for_each(|conjunction| open.add(conjunction));
         }
         open
     }

@@ -1,28 +1,28 @@
 //! Schedules: the days, hours and week days on which an offer may be shown, in a time zone.
+//!
+//! Hours that run over midnight are a night, and a night belongs to the day on which it begins: on week days,
+//! and on the first and the last day too. What comes after midnight is of the day before by the calendar.
 
-use jiff::civil::{Date, DateTime, Weekday};
+mod read;
+
+use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
-use crate::input::cursor::{Cursor, Object};
-use crate::input::document::InputValue;
-use crate::input::problem::{Problems, quoted};
-use crate::schema::read_zone;
+use super::keys::Keys;
+use super::term::{WEEK_MINUTES, int_key, week_minute};
+use crate::schema::edges;
 use crate::schema::value::Time;
-
-/// The most ranges of hours in one schedule.
-const MAX_HOURS: usize = 24;
 
 /// How far ahead to search for when a schedule opens next, in microseconds. It is more than two weeks,
 /// because a weekly hour may fall into the hour that clocks skip in spring.
 const SEARCHED: Time = Time(15 * 24 * 3_600 * 1_000_000);
+const DAY_MINUTES: u64 = 24 * 60;
 
 /// When an offer may be shown.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// The first time at which it is open, if there is one.
-    from: Option<Time>,
-    /// The first time at which it is closed for good, if there is one.
-    until: Option<Time>,
+    /// It is open in each of these.
+    stretches: Vec<Stretch>,
     /// It is open within one of these; at any time if there are none.
     hours: Vec<Hours>,
     /// The days of the week on which it is open; bit 0 is Monday.
@@ -30,6 +30,24 @@ pub struct Schedule {
     zone: TimeZone,
     /// What was written, in one line for people.
     text: Box<str>,
+}
+
+/// A stretch of time, and the minutes of the week on which the schedule is open in it. The first day has no
+/// night of the day before, and the day after the last has nothing but that night.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretch {
+    /// The times, as keys of `now`.
+    pub(crate) times: Keys,
+    /// The minutes, from Monday 00:00 in the schedule's zone; `None` if it is open on all.
+    pub(crate) minutes: Option<Keys>,
+}
+
+/// Where a schedule begins or ends.
+#[derive(Debug, Clone, Copy)]
+enum Edge {
+    /// A day of its zone, with the night that begins on it.
+    Day(Date),
+    At(Time),
 }
 
 /// A range of minutes since midnight, without its end. If the end is not after the start, the range crosses
@@ -41,40 +59,137 @@ struct Hours {
 }
 
 const ALL_DAYS: u8 = 0b111_1111;
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WHOLE_DAY: [Hours; 1] = [Hours { start: 0, end: DAY_MINUTES as u16 }];
 
 impl Schedule {
+    fn new(
+        from: Option<Edge>,
+        until: Option<Edge>,
+        hours: Vec<Hours>,
+        days: u8,
+        zone: TimeZone,
+        text: Box<str>,
+    ) -> Schedule {
+        let mut schedule = Schedule { stretches: Vec::new(), hours, days, zone, text };
+        schedule.stretches = schedule.stretches_between(from, until);
+        schedule
+    }
+
+    fn stretches_between(&self, from: Option<Edge>, until: Option<Edge>) -> Vec<Stretch> {
+        let (own, carried) = (self.own(), self.carried());
+        let (both, all) = (own.union(&carried), Keys::range(0, u64::MAX));
+        let since = match from {
+            Some(Edge::Day(day)) => self.onward(Some(day)),
+            Some(Edge::At(time)) => Keys::range(int_key(time.0), u64::MAX),
+            None => all.clone(),
+        };
+        let before = match until {
+            Some(Edge::Day(day)) => self.before(day.tomorrow().ok()),
+            Some(Edge::At(time)) => Keys::range(0, int_key(time.0).saturating_sub(1)),
+            None => all.clone(),
+        };
+        let mut stretches = Vec::new();
+        let mut whole = since.intersection(&before);
+        if !carried.is_empty() {
+            if let Some(Edge::Day(day)) = from {
+                let first = whole.intersection(&self.before(day.tomorrow().ok()));
+                stretches.push(Stretch { times: first, minutes: Some(own) });
+                whole = whole.intersection(&self.onward(day.tomorrow().ok()));
+            }
+            if let Some(Edge::Day(day)) = until {
+                stretches.push(Stretch {
+                    times: since.intersection(&self.night_after(day)),
+                    minutes: Some(carried),
+                });
+            }
+        }
+        let all_week = both.others(WEEK_MINUTES - 1).is_empty();
+        stretches.push(Stretch { times: whole, minutes: (!all_week).then_some(both) });
+        stretches.retain(|stretch| !stretch.times.is_empty());
+        stretches
+    }
+
+    /// The times whose local date is this day or later; none if there is no such day.
+    fn onward(&self, day: Option<Date>) -> Keys {
+        day.map_or(Keys::nothing(), |day| {
+            Keys::of(edges(&self.zone, day).chunks(2).map(|turn| {
+                let last = turn.get(1).map_or(u64::MAX, |end| int_key(end.0) - 1);
+                (int_key(turn[0].0), last)
+            }))
+        })
+    }
+
+    /// The times whose local date is earlier than this day; all if there is no such day.
+    fn before(&self, day: Option<Date>) -> Keys {
+        self.onward(day).others(u64::MAX)
+    }
+
+    /// The times after this day that the night which began on it may reach.
+    fn night_after(&self, day: Date) -> Keys {
+        let (next, end) = (
+            day.tomorrow().ok(),
+            self.hours.iter().filter(|hours| hours.is_night()).map(|hours| hours.end).max(),
+        );
+        let (Some(next), Some(end), true) = (next, end, self.on(day.weekday())) else {
+            return Keys::nothing();
+        };
+        let morning = self.onward(Some(next)).intersection(&self.before(next.tomorrow().ok()));
+        let last = next.at((end / 60) as i8, (end % 60) as i8, 0, 0);
+        match self.zone.to_ambiguous_timestamp(last).later() {
+            Ok(last) => morning.intersection(&Keys::range(0, int_key(last.as_microsecond()) - 1)),
+            Err(_) => morning,
+        }
+    }
+
+    /// The minutes of the week on which it is open because of hours that began on the same day.
+    fn own(&self) -> Keys {
+        let hours = if self.hours.is_empty() { &WHOLE_DAY[..] } else { &self.hours };
+        let days = (0..7).filter(|day| self.days >> day & 1 == 1);
+        Keys::of(days.flat_map(|day| {
+            hours.iter().map(move |hours| {
+                let end = if hours.is_night() { DAY_MINUTES } else { u64::from(hours.end) };
+                (day * DAY_MINUTES + u64::from(hours.start), day * DAY_MINUTES + end - 1)
+            })
+        }))
+    }
+
+    /// The minutes of the week on which it is open because of a night that began on the day before.
+    fn carried(&self) -> Keys {
+        let nights = self.hours.iter().filter(|hours| hours.is_night() && hours.end > 0);
+        Keys::of(nights.flat_map(|night| {
+            let days = (0..7).filter(|day| self.days >> day & 1 == 1);
+            days.map(|day| {
+                let next = (day + 1) % 7 * DAY_MINUTES;
+                (next, next + u64::from(night.end) - 1)
+            })
+        }))
+    }
+
     /// Whether it is open at this time.
     pub fn is_open(&self, now: Time) -> bool {
-        if self.from.is_some_and(|from| now < from) || self.until.is_some_and(|until| now >= until) {
-            return false;
-        }
-        if self.hours.is_empty() && self.days == ALL_DAYS {
-            return true;
-        }
-        let Ok(instant) = jiff::Timestamp::from_microsecond(now.0) else { return false };
-        let local = self.zone.to_datetime(instant);
-        if self.hours.is_empty() {
-            return self.on(local.weekday());
-        }
-        self.hours.iter().any(|hours| self.within(*hours, local))
+        self.stretches.iter().any(|stretch| {
+            stretch.times.contains(Some(int_key(now.0)))
+                && stretch.minutes.as_ref().is_none_or(|open| {
+                    week_minute(&self.zone, now).is_some_and(|minute| open.contains(Some(minute)))
+                })
+        })
     }
 
     /// The next time at which it is open, `now` included. `None` if it never opens again, or not within about
     /// two weeks.
     pub fn next_open(&self, now: Time) -> Option<Time> {
-        let at = self.from.map_or(now, |from| from.max(now));
+        let (from, until) = self.window();
+        let at = from.map_or(now, |from| from.max(now));
         if self.is_open(at) {
             return Some(at);
         }
         let end = at.0.saturating_add(SEARCHED.0);
-        if self.until.is_some_and(|until| until <= at) {
+        if until.is_some_and(|until| until <= at) {
             return None;
         }
         let instant = jiff::Timestamp::from_microsecond(at.0).ok()?;
         let today = self.zone.to_datetime(instant).date();
-        let midnight = [Hours { start: 0, end: 24 * 60 }];
-        let hours = if self.hours.is_empty() { &midnight[..] } else { &self.hours };
+        let hours = if self.hours.is_empty() { &WHOLE_DAY[..] } else { &self.hours };
         // It starts with yesterday, because a clock put back at midnight reaches yesterday's end again. It
         // goes past the last day, because that day has begun already.
         let first = today.yesterday().unwrap_or(today);
@@ -97,41 +212,22 @@ impl Schedule {
     /// Whether it is certain that it is closed from `now` on. That is known only if its end is near enough to
     /// search all the time until then.
     pub(crate) fn is_never_open(&self, now: Time) -> bool {
-        let at = self.from.map_or(now, |from| from.max(now));
-        self.until.is_some_and(|until| until.0 <= at.0.saturating_add(SEARCHED.0))
-            && self.next_open(now).is_none()
+        let (from, until) = self.window();
+        let at = from.map_or(now, |from| from.max(now));
+        until.is_some_and(|until| until.0 <= at.0.saturating_add(SEARCHED.0)) && self.next_open(now).is_none()
     }
 
-    /// The first time at which it is open, and the first at which it is closed for good, if it has them.
+    /// The first time at which it may be open, and the first at which it is closed for good, if it has them.
     pub(crate) fn window(&self) -> (Option<Time>, Option<Time>) {
-        (self.from, self.until)
+        let times = || self.stretches.iter().flat_map(|stretch| stretch.times.ranges());
+        let from = times().map(|(first, _)| *first).min().filter(|first| *first > 0);
+        let until = times().map(|(_, last)| *last).max().filter(|last| *last < u64::MAX);
+        (from.map(time_of), until.map(|last| time_of(last + 1)))
     }
 
-    /// The minutes of the week on which it is open, as ranges with both ends included. Minute 0 is Monday
-    /// 00:00 in its zone. `None` if it is open on all.
-    pub(crate) fn week(&self) -> Option<(&TimeZone, Vec<(u64, u64)>)> {
-        const DAY: u64 = 24 * 60;
-        if self.hours.is_empty() && self.days == ALL_DAYS {
-            return None;
-        }
-        let whole = [Hours { start: 0, end: DAY as u16 }];
-        let hours = if self.hours.is_empty() { &whole[..] } else { &self.hours };
-        let mut open = Vec::new();
-        for day in (0..7).filter(|day| self.days >> day & 1 == 1) {
-            for Hours { start, end } in hours {
-                let (midnight, start, end) = (day * DAY, u64::from(*start), u64::from(*end));
-                if start < end {
-                    open.push((midnight + start, midnight + end - 1));
-                    continue;
-                }
-                open.push((midnight + start, midnight + DAY - 1));
-                if end > 0 {
-                    let next = (day + 1) % 7 * DAY;
-                    open.push((next, next + end - 1));
-                }
-            }
-        }
-        Some((&self.zone, open))
+    /// When it is open, in stretches of time that may overlap; and the zone of their minutes.
+    pub(crate) fn stretches(&self) -> (&TimeZone, &[Stretch]) {
+        (&self.zone, &self.stretches)
     }
 
     /// What was written, in one line for people.
@@ -142,142 +238,18 @@ impl Schedule {
     fn on(&self, day: Weekday) -> bool {
         self.days >> day.to_monday_zero_offset() & 1 == 1
     }
-
-    fn within(&self, hours: Hours, local: DateTime) -> bool {
-        let minute = local.hour() as u16 * 60 + local.minute() as u16;
-        if hours.start < hours.end {
-            return (hours.start..hours.end).contains(&minute) && self.on(local.weekday());
-        }
-        // The hours after midnight belong to the day on which the range began.
-        (minute >= hours.start && self.on(local.weekday()))
-            || (minute < hours.end && self.on(local.weekday().previous()))
-    }
-
-    /// Reads a schedule; everything that is wrong with it becomes a problem.
-    pub(crate) fn read(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Schedule> {
-        let object = cursor.object(&["from", "until", "hours", "days", "timezone"], problems)?;
-        object.refuse_blanks(problems);
-        let zone = match object.get("timezone") {
-            Some(cursor) => read_zone(cursor, problems)?,
-            None => TimeZone::UTC,
-        };
-        let mut edge = |name: &str, end: bool| match object.get(name) {
-            Some(cursor) => read_edge(cursor, &zone, end, problems).map(Some),
-            None => Some(None),
-        };
-        let (from, until) = (edge("from", false), edge("until", true));
-        let hours = match object.get("hours") {
-            Some(cursor) => read_hours(cursor, problems)?,
-            None => Vec::new(),
-        };
-        let days = match object.get("days") {
-            Some(cursor) => read_days(cursor, problems)?,
-            None => ALL_DAYS,
-        };
-        let (from, until) = (from?, until?);
-        if let (Some(from), Some(until)) = (from, until)
-            && from >= until
-        {
-            problems.push(cursor.problem("`from` is not before `until`: the schedule is never open"));
-        }
-        let text = describe(&object);
-        Some(Schedule { from, until, hours, days, zone, text })
-    }
 }
 
-fn describe(object: &Object<'_, '_>) -> Box<str> {
-    let mut text = String::new();
-    for field in ["from", "until", "hours", "days", "timezone"] {
-        let Some(cursor) = object.get(field) else { continue };
-        let value = match &cursor.input.value {
-            InputValue::Text(value) => value.to_string(),
-            InputValue::List(items) => {
-                let texts = items.iter().map(|item| match &item.value {
-                    InputValue::Text(text) => text.to_string(),
-                    other => other.describe(),
-                });
-                texts.collect::<Vec<_>>().join(", ")
-            }
-            other => other.describe(),
-        };
-        text.push_str(&format!("{}{field} {value}", if text.is_empty() { "" } else { ", " }));
-    }
-    text.into()
+/// The time of a key of `now`.
+fn time_of(key: u64) -> Time {
+    Time((key ^ 1 << 63) as i64)
 }
 
-/// Reads a day in the zone, or an RFC 3339 time. A day as the end is included as a whole.
-fn read_edge(cursor: &Cursor<'_, '_>, zone: &TimeZone, end: bool, problems: &mut Problems) -> Option<Time> {
-    let text = cursor.text(problems)?;
-    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some(Time(instant.as_microsecond()));
+impl Hours {
+    /// Whether it runs over midnight, or up to it.
+    fn is_night(self) -> bool {
+        self.end <= self.start
     }
-    let day = text.parse::<Date>().ok().filter(|_| text.len() == 10);
-    let day = day.and_then(|day| if end { day.tomorrow().ok() } else { Some(day) });
-    match day.and_then(|day| day.to_zoned(zone.clone()).ok()) {
-        Some(midnight) => Some(Time(midnight.timestamp().as_microsecond())),
-        None => {
-            let expected = "expected a day such as 2026-11-01 or a time such as 2026-11-01T08:00:00+08:00";
-            problems.push(cursor.problem(format!("{expected}, found {}", quoted(text))));
-            None
-        }
-    }
-}
-
-fn read_hours(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<Hours>> {
-    let read = |cursor: &Cursor<'_, '_>, problems: &mut Problems| {
-        let text = cursor.text(problems)?;
-        let hours = text.split_once('-').and_then(|(start, end)| {
-            let hours = Hours { start: minutes(start)?, end: minutes(end)? };
-            (hours.start != hours.end && hours.start < 24 * 60).then_some(hours)
-        });
-        if hours.is_none() {
-            problems.push(
-                cursor.problem(format!("expected hours such as '08:00-22:00', found {}", quoted(text))),
-            );
-        }
-        hours
-    };
-    if !matches!(cursor.input.value, InputValue::List(_)) {
-        return Some(vec![read(cursor, problems)?]);
-    }
-    let items: Vec<Cursor<'_, '_>> = cursor.items(problems)?.collect();
-    if items.is_empty() || items.len() > MAX_HOURS {
-        problems.push(
-            cursor.problem(format!("expected 1 to {MAX_HOURS} ranges of hours, found {}", items.len())),
-        );
-        return None;
-    }
-    items.iter().map(|item| read(item, problems)).collect()
-}
-
-/// Reads `08:30` as minutes since midnight; `24:00` is the end of the day.
-fn minutes(text: &str) -> Option<u16> {
-    let (hour, minute) = text.trim().split_once(':')?;
-    if hour.len() != 2 || minute.len() != 2 {
-        return None;
-    }
-    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
-    let total = hour * 60 + minute;
-    (minute < 60 && total <= 24 * 60).then_some(total)
-}
-
-fn read_days(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u8> {
-    let mut days = 0;
-    for item in cursor.items(problems)? {
-        let Some(name) = item.text(problems) else { continue };
-        match DAYS.iter().position(|day| *day == name) {
-            Some(day) => days |= 1 << day,
-            None => problems.push(item.problem(format!(
-                "expected one of {}, found {}",
-                DAYS.join(", "),
-                quoted(name)
-            ))),
-        }
-    }
-    if days == 0 {
-        problems.push(cursor.problem("no day is listed: the schedule is never open"));
-    }
-    Some(days)
 }
 
 #[cfg(test)]
@@ -285,14 +257,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::input::cursor::Cursor;
     use crate::input::document::Input;
-    use crate::input::problem::Source;
+    use crate::input::problem::{Problems, Source};
 
     fn schedule(yaml: &str) -> Result<Schedule, Problems> {
         let source = Arc::new(Source { name: "t".into(), text: yaml.into() });
         let input = Input::from_yaml(&source)?;
         let mut problems = Problems::new();
-        let schedule = Schedule::read(&Cursor::root(&input, Some(&source)), &mut problems);
+        let schedule = Schedule::read(&Cursor::root(&input, Some(&source)), &TimeZone::UTC, &mut problems);
         match schedule {
             Some(schedule) => problems.or(schedule),
             None => Err(problems),
@@ -336,6 +309,113 @@ mod tests {
             &["2026-11-20T08:00:00Z", "2026-11-20T23:59:59Z"],
             &["2026-11-20T12:00:00Z", "2026-11-20T00:00:00Z"],
         );
+    }
+
+    #[test]
+    fn the_night_of_the_last_day_is_whole_and_the_one_before_the_first_day_is_none() {
+        check(
+            "{from: 2026-12-30, until: 2026-12-31, hours: '22:00-06:00', timezone: Europe/Berlin}",
+            &[
+                "2026-12-30T22:00:00+01:00",
+                "2026-12-31T05:59:59+01:00",
+                "2026-12-31T22:00:00+01:00",
+                "2027-01-01T02:00:00+01:00",
+                "2027-01-01T05:59:59+01:00",
+            ],
+            &[
+                "2026-12-29T23:00:00+01:00",
+                "2026-12-30T02:00:00+01:00",
+                "2026-12-30T21:59:59+01:00",
+                "2026-12-31T06:00:00+01:00",
+                "2027-01-01T06:00:00+01:00",
+                "2027-01-01T22:00:00+01:00",
+            ],
+        );
+        // One day; other hours on it; the last day not among the week days; 2026-12-31 is a Thursday.
+        check(
+            "{from: 2026-12-31, until: 2026-12-31, hours: ['22:00-02:00', '08:00-09:00']}",
+            &["2026-12-31T08:30:00Z", "2027-01-01T01:59:00Z"],
+            &["2026-12-31T01:00:00Z", "2027-01-01T08:30:00Z", "2027-01-01T02:00:00Z"],
+        );
+        check(
+            "{from: 2026-12-30, until: 2026-12-31, days: [wed], hours: '22:00-02:00'}",
+            &["2026-12-30T23:00:00Z", "2026-12-31T01:00:00Z"],
+            &["2026-12-31T23:00:00Z", "2027-01-01T01:00:00Z", "2026-12-30T01:00:00Z"],
+        );
+        // A time cuts the night where it says.
+        check(
+            "{from: '2026-12-30T01:00:00Z', until: '2027-01-01T01:00:00Z', hours: '22:00-06:00'}",
+            &["2026-12-30T01:00:00Z", "2026-12-30T05:00:00Z", "2027-01-01T00:59:59Z"],
+            &["2026-12-30T00:59:59Z", "2027-01-01T01:00:00Z"],
+        );
+        check(
+            "{from: 2026-12-30, until: 9999-12-31}",
+            &["2026-12-30T00:00:00Z", "9999-12-01T00:00:00Z"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn it_opens_next_where_its_nights_begin() {
+        for (now, next) in [
+            ("2026-12-29T23:00:00Z", Some("2026-12-30T22:00:00Z")),
+            ("2026-12-30T02:00:00Z", Some("2026-12-30T22:00:00Z")),
+            ("2026-12-31T10:00:00Z", Some("2026-12-31T22:00:00Z")),
+            ("2027-01-01T02:00:00Z", Some("2027-01-01T02:00:00Z")),
+            ("2027-01-01T06:00:00Z", None),
+        ] {
+            let schedule = schedule("{from: 2026-12-30, until: 2026-12-31, hours: '22:00-06:00'}").unwrap();
+            let found = schedule.next_open(Time::parse(now).unwrap());
+            assert_eq!(found, next.map(|next| Time::parse(next).unwrap()), "{now}");
+            let window = (Time::parse("2026-12-30").unwrap(), Time::parse("2027-01-01T06:00:00Z").unwrap());
+            assert_eq!(schedule.window(), (Some(window.0), Some(window.1)));
+        }
+    }
+
+    #[test]
+    fn it_opens_next_at_the_first_minute_that_is_open() {
+        const MINUTE: i64 = 60_000_000;
+        let mut rng = fastrand::Rng::with_seed(17);
+        // Moments near which the zone's clocks are changed.
+        let places = [
+            ("Europe/Berlin", "2026-10-24T12:00:00Z"),
+            ("Europe/Berlin", "2027-03-27T12:00:00Z"),
+            ("Australia/Lord_Howe", "2026-10-03T12:00:00Z"),
+            ("America/St_Johns", "2010-11-06T12:00:00Z"),
+            ("America/Sao_Paulo", "2018-11-03T12:00:00Z"),
+            ("Pacific/Apia", "2011-12-29T12:00:00Z"),
+        ];
+        for _ in 0..crate::testing::rounds(30, 2_000) {
+            let (zone, near) = places[rng.usize(0..places.len())];
+            let near = Time::parse(near).unwrap();
+            let day = |days: i64| Time(near.0 + days * 1_440 * MINUTE).to_string()[..10].to_owned();
+            let mut parts = vec![format!("timezone: {zone}")];
+            if rng.bool() {
+                parts.push(format!("from: {}", day(rng.i64(-3..2))));
+            }
+            if rng.bool() {
+                parts.push(format!("until: {}", day(rng.i64(2..6))));
+            }
+            if rng.bool() {
+                let days: Vec<&str> =
+                    ["mon", "wed", "thu", "fri", "sat", "sun"].into_iter().filter(|_| rng.bool()).collect();
+                parts.push(format!("days: [tue, {}]", days.join(", ")));
+            }
+            if rng.u8(0..4) > 0 {
+                let (start, end) = (rng.u32(0..1_440), rng.u32(0..1_440));
+                if start != end {
+                    let text = |at: u32| format!("{:02}:{:02}", at / 60, at % 60);
+                    parts.push(format!("hours: '{}-{}'", text(start), text(end)));
+                }
+            }
+            let text = format!("{{{}}}", parts.join(", "));
+            let schedule = schedule(&text.replace(", ]", "]")).unwrap();
+            let now = Time(near.0 + rng.i64(-2_000..4_000) * MINUTE);
+            let first =
+                (0..14 * 1_440).map(|after| Time(now.0 + after * MINUTE)).find(|at| schedule.is_open(*at));
+            let found = schedule.next_open(now).filter(|at| at.0 < now.0 + 14 * 1_440 * MINUTE);
+            assert_eq!(found, first, "{text} at {now}");
+        }
     }
 
     #[test]
@@ -424,6 +504,11 @@ mod tests {
             "{hours: '8-22'}",
             "{hours: '08:00-08:00'}",
             "{hours: '25:00-26:00'}",
+            "{hours: '+8:00-22:00'}",
+            "{from: 2026-02-30}",
+            "{until: '2026-11-01T10:00:00+25:00'}",
+            "{until: '2016-12-31T23:59:60Z'}",
+            "{until: 2026-11-01T10}",
             "{timezone: Shanghai}",
             "{from: soon}",
             "{form: 2026-12-01}",

@@ -367,7 +367,7 @@ fn number_key(value: &Value<'_>) -> Option<u64> {
     }
 }
 
-fn week_minute(zone: &TimeZone, now: Time) -> Option<u64> {
+pub(super) fn week_minute(zone: &TimeZone, now: Time) -> Option<u64> {
     let local = zone.to_datetime(jiff::Timestamp::from_microsecond(now.0).ok()?);
     let day = u64::from(local.weekday().to_monday_zero_offset().unsigned_abs());
     Some((day * 24 + u64::from(local.hour().unsigned_abs())) * 60 + u64::from(local.minute().unsigned_abs()))

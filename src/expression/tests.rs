@@ -1,6 +1,8 @@
 //! Expressions from text to value: operators, missing features, functions, costs, and all problems with their
 //! places.
 
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::input::origin::Origin;
 use crate::schema::context::Context;
@@ -41,7 +43,7 @@ fn row(schema: &Schema, features: &str) -> Vec<u64> {
     for pair in features.split_whitespace() {
         let (name, text) = pair.split_once('=').unwrap();
         let feature = schema.feature(schema.feature_id(name).unwrap());
-        let value = feature.kind.read_text(text).unwrap();
+        let value = feature.kind.read_text(text, &TimeZone::UTC).unwrap();
         feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
     }
     row
@@ -66,7 +68,7 @@ fn evaluate(text: &str, features: &str, context: &[(&str, &str)]) -> String {
     let mut seen = Context::default();
     for (name, value) in context {
         let id = schema.context_id(name).unwrap();
-        seen.set(id, schema.context()[usize::from(id.0)].kind.read_text(value).unwrap());
+        seen.set(id, schema.context()[usize::from(id.0)].kind.read_text(value, &TimeZone::UTC).unwrap());
     }
     let memo = TagMemo::new(tags.len());
     let facts = Facts {
@@ -373,7 +375,24 @@ fn problems_say_where_what_and_what_to_try() {
             "there is no offer here; `offer.…` is only for guardrails and for offers",
             "",
         ),
-        ("timestamp('soon') < now", "timestamp('soon')", "this has no value: not a timestamp", ""),
+        (
+            "timestamp('soon') < now",
+            "timestamp('soon')",
+            "this has no value: not a day such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z",
+            "",
+        ),
+        (
+            "timestamp('2026-02-30') < now",
+            "timestamp('2026-02-30')",
+            "this has no value: there is no such day",
+            "",
+        ),
+        (
+            "timestamp('2026-11-01T10:00:00+25:00') < now",
+            "timestamp('2026-11-01T10:00:00+25:00')",
+            "this has no value: an offset from UTC is at most 18:00",
+            "",
+        ),
         ("age in ['a']", "age in ['a']", "a list of texts never holds an int", ""),
         ("{1.5: 1}[1] == 1", "1.5", "a map's key is a text, an int, a uint or a bool, this is a double", ""),
         ("a.b.Message{x: 1} == 1", "{", "protobuf messages are not part of the language here", ""),

@@ -22,8 +22,10 @@ pub fn read_schema(file: &str, text: &str) -> Result<Arc<Schema>, Problems> {
         Ok(schema) => (Some(schema), Problems::new()),
         Err(problems) => (None, problems),
     };
+    let empty = Schema::empty();
     for EventCondition { event, when } in &conditions {
-        let checked = TakenEvent::new(event).condition(event, when);
+        let mut taken = TakenEvent::new(event, schema.as_ref().unwrap_or(&empty));
+        let checked = taken.condition(event, when);
         let _ = checked.map_err(|found| problems.extend(found));
     }
     problems.sort();
@@ -71,7 +73,8 @@ impl Intake {
     /// Every condition that does not compile, with its place in the schema.
     pub fn compile(schema: &Arc<Schema>) -> Result<Intake, Problems> {
         let mut problems = Problems::new();
-        let mut events: Vec<TakenEvent> = schema.events().iter().map(TakenEvent::new).collect();
+        let mut events: Vec<TakenEvent> =
+            schema.events().iter().map(|event| TakenEvent::new(event, schema)).collect();
         for (number, feature) in schema.features().iter().enumerate() {
             let Kind::Computed(computed) = &feature.kind else { continue };
             let Some(id) = schema.event_id(&computed.event) else { continue };
@@ -116,8 +119,8 @@ impl Intake {
 }
 
 impl TakenEvent {
-    fn new(event: &EventType) -> TakenEvent {
-        TakenEvent { carried: event.as_context(), conditions: Vec::new(), features: Vec::new() }
+    fn new(event: &EventType, schema: &Schema) -> TakenEvent {
+        TakenEvent { carried: event.as_context(schema), conditions: Vec::new(), features: Vec::new() }
     }
 
     /// The number of a condition on such events, which is compiled if it is new.
@@ -182,7 +185,7 @@ events:
         let declared = &schema.events()[id];
         let read = entries.iter().map(|(key, input)| {
             let property = declared.property_id(&key.text).unwrap();
-            (property, declared.properties[property].kind.read(&input.value).unwrap())
+            (property, declared.properties[property].kind.read(&input.value, schema.zone()).unwrap())
         });
         let facts = intake.facts(id, 1_000_000_000, &read.collect::<Vec<_>>());
         let named = facts.iter().map(|(id, code)| match &*schema.feature(*id).name {

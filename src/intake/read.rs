@@ -102,11 +102,11 @@ impl EventReader<'_> {
     fn when(&self, object: &Object<'_, '_>, received: u32, problems: &mut Problems) -> Option<u32> {
         let Some(at) = object.get("at") else { return Some(received) };
         let text = at.text(problems)?;
-        let Some(time) = Time::parse(text) else {
-            let detail = format!("expected a time such as 2026-11-21T10:00:00Z, found {}", quoted(text));
-            problems.push(at.problem(detail));
-            return None;
-        };
+        let read = Time::read(text, self.engine.schema.zone());
+        let time = read.map_err(|why| {
+            problems.push(at.problem(format!("expected a time, found {}: {why}", quoted(text))));
+        });
+        let time = time.ok()?;
         let ahead = time.seconds() - i64::from(received);
         if ahead > i64::from(MAX_AHEAD_S) {
             let detail =
@@ -148,7 +148,7 @@ impl EventReader<'_> {
             if at.is_null() {
                 continue;
             }
-            match declared.properties[place].kind.read(&at.input.value) {
+            match declared.properties[place].kind.read(&at.input.value, self.engine.schema.zone()) {
                 Ok(value) => found.push((place, value)),
                 Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
             }

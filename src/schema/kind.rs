@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::single::widened;
 use super::value::{Time, Value};
 use super::{Computed, Vocabulary};
@@ -104,11 +106,11 @@ impl Kind {
         }
     }
 
-    /// Reads a value of this kind from input.
+    /// Reads a value of this kind from input; a day is its beginning in the zone.
     ///
     /// # Errors
     /// What was expected and what was found.
-    pub fn read<'n>(&self, input: &'n InputValue<'_>) -> Result<Value<'n>, String>
+    pub fn read<'n>(&self, input: &'n InputValue<'_>, zone: &TimeZone) -> Result<Value<'n>, String>
     where
         Self: 'n,
     {
@@ -146,7 +148,7 @@ impl Kind {
                 set_of(words, texts.into_iter())
             }
             (Kind::Set(_), _) => wrong("a list of texts"),
-            (Kind::Time, InputValue::Text(text)) => time_of(text),
+            (Kind::Time, InputValue::Text(text)) => time_of(text, zone),
             (Kind::Time, _) => wrong("a time such as 2026-11-21T10:00:00Z or a day such as 2026-11-21"),
             (Kind::Text, InputValue::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
             (Kind::Text, _) => wrong("a text"),
@@ -154,11 +156,12 @@ impl Kind {
         }
     }
 
-    /// Reads a value of this kind from the text of a CSV cell; a set's words are separated by `|`.
+    /// Reads a value of this kind from the text of a CSV cell; a set's words are separated by `|`, and a day
+    /// is its beginning in the zone.
     ///
     /// # Errors
     /// What was expected and what was found.
-    pub fn read_text<'n>(&self, text: &'n str) -> Result<Value<'n>, String> {
+    pub fn read_text<'n>(&self, text: &'n str, zone: &TimeZone) -> Result<Value<'n>, String> {
         let wrong = |expected: &str| Err(format!("expected {expected}, found {}", quoted(text)));
         match self {
             Kind::Bool => match text {
@@ -183,7 +186,7 @@ impl Kind {
                 wrong("words with `|` between them, or `|` alone for none")
             }
             Kind::Set(words) => set_of(words, text.split('|').map(str::trim).filter(|word| !word.is_empty())),
-            Kind::Time => time_of(text),
+            Kind::Time => time_of(text, zone),
             Kind::Text => Ok(Value::Text(Cow::Borrowed(text))),
             Kind::Computed(_) => Err("is computed from events and cannot be set".into()),
         }
@@ -220,7 +223,8 @@ impl Kind {
             (Kind::Bool, Value::Bool(b)) => 1 + u64::from(*b),
             (Kind::Int { min, max }, Value::Int(i)) => offset_code(*i, *min, *max),
             (Kind::Decimal { scale, min, max }, Value::Double(x)) => {
-                offset_code((x * 10_f64.powi(i32::from(*scale))).round() as i64, *min, *max)
+                let nearest = || (x * 10_f64.powi(i32::from(*scale))).round() as i64;
+                offset_code(scaled_double(*x, *scale).unwrap_or_else(nearest), *min, *max)
             }
             // Code 0 is the one NaN that is never stored.
             (Kind::Float { double: false }, Value::Double(x)) => {
@@ -336,7 +340,12 @@ fn offset_code(value: i64, min: i64, max: i64) -> u64 {
 /// The scaled integer of a double, if the double is the one nearest to a number with that many decimals.
 pub(super) fn scaled_double(x: f64, scale: u8) -> Option<i64> {
     let scaled = (x * 10_f64.powi(i32::from(scale))).round();
-    (scaled.abs() <= MAX_DECIMAL as f64 && unscaled(scaled as i64, scale) == x).then_some(scaled as i64)
+    if scaled.abs() > MAX_DECIMAL as f64 {
+        return None;
+    }
+    // Beyond 15 digits the product may be one off.
+    let near = scaled as i64;
+    [near, near - 1, near + 1].into_iter().find(|scaled| unscaled(*scaled, scale) == x)
 }
 
 /// Whether the number's double is not that of the numbers next to it. All numbers of up to 15 digits are.
@@ -392,12 +401,13 @@ fn set_of<'v, 'n>(
     Ok(Value::List(found.into()))
 }
 
-fn time_of(text: &str) -> Result<Value<'static>, String> {
-    let expected = "a time from 1970 to 2106 such as 2026-11-21T10:00:00Z, or a day such as 2026-11-21";
-    match Time::parse(text) {
-        Some(time) if (0..i64::from(u32::MAX)).contains(&time.seconds()) => {
+fn time_of(text: &str, zone: &TimeZone) -> Result<Value<'static>, String> {
+    let expected = "expected a time from 1970 to 2106, found";
+    match Time::read(text, zone) {
+        Ok(time) if (0..i64::from(u32::MAX)).contains(&time.seconds()) => {
             Ok(Value::Time(Time::from_seconds(time.seconds())))
         }
-        _ => Err(format!("expected {expected}, found {}", quoted(text))),
+        Ok(_) => Err(format!("{expected} {}", quoted(text))),
+        Err(why) => Err(format!("{expected} {}: {why}", quoted(text))),
     }
 }

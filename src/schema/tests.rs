@@ -1,5 +1,6 @@
 //! Schemas: how rows are packed, how values are read, how a schema grows, and what is refused.
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::value::{Time, Value};
@@ -94,19 +95,20 @@ fn values_out_of_kind_are_refused_with_what_was_expected() {
         ("e", "\"blue\"", "\"blue\" is not one of its 2 values: red, green"),
         ("s", "[\"x\", 1]", "expected texts in the list, found 1"),
         ("s", "\"x\"", "expected a list of texts, found the text \"x\""),
+        ("t", "\"1969-12-31\"", "expected a time from 1970 to 2106, found \"1969-12-31\""),
         (
             "t",
-            "\"1969-12-31\"",
-            "expected a time from 1970 to 2106 such as 2026-11-21T10:00:00Z, or a day such as 2026-11-21, found \"1969-12-31\"",
+            "\"2026-11-21T24:00:00Z\"",
+            "expected a time from 1970 to 2106, found \"2026-11-21T24:00:00Z\": there is no such time of day: hours go to 23, minutes and seconds to 59",
         ),
         ("t", "5", "expected a time such as 2026-11-21T10:00:00Z or a day such as 2026-11-21, found 5"),
         ("b", "1", "expected true or false, found 1"),
     ] {
         let input = Input::from_json(json.as_bytes()).unwrap();
-        assert_eq!(kind(name).read(&input.value).unwrap_err(), expected, "{name} {json}");
+        assert_eq!(kind(name).read(&input.value, &TimeZone::UTC).unwrap_err(), expected, "{name} {json}");
     }
-    assert!(kind("f").read(&InputValue::Float(f64::NAN)).is_err());
-    assert!(kind("d").read(&InputValue::Float(f64::INFINITY)).is_err());
+    assert!(kind("f").read(&InputValue::Float(f64::NAN), &TimeZone::UTC).is_err());
+    assert!(kind("d").read(&InputValue::Float(f64::INFINITY), &TimeZone::UTC).is_err());
 }
 
 #[test]
@@ -127,10 +129,14 @@ fn csv_cells_are_read_exactly() {
         ("", None),
         ("NaN", None),
     ] {
-        assert_eq!(kind("d").read_text(text).ok().map(|v| v.to_string()).as_deref(), expected, "{text}");
+        assert_eq!(
+            kind("d").read_text(text, &TimeZone::UTC).ok().map(|v| v.to_string()).as_deref(),
+            expected,
+            "{text}"
+        );
     }
-    assert_eq!(kind("s").read_text("y|x").unwrap().to_string(), "['y', 'x']");
-    assert!(kind("s").read_text("z").is_err());
+    assert_eq!(kind("s").read_text("y|x", &TimeZone::UTC).unwrap().to_string(), "['y', 'x']");
+    assert!(kind("s").read_text("z", &TimeZone::UTC).is_err());
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn a_schema_grows_at_the_end_and_old_rows_stay_readable() {
     let mut row = vec![0; old.row_words()];
     let set = |schema: &Schema, row: &mut [u64], name: &str, text: &str| {
         let feature = schema.feature(schema.feature_id(name).unwrap());
-        let value = feature.kind.read_text(text).unwrap();
+        let value = feature.kind.read_text(text, &TimeZone::UTC).unwrap();
         feature.field.unwrap().write(row, feature.kind.encode(&value));
     };
     set(&old, &mut row, "a", "7");
@@ -241,7 +247,7 @@ proptest! {
             for i in &places {
                 let feature = &schema.features()[*i];
                 let value = match (&features[*i].1, noise) {
-                    (Some(text), _) => feature.kind.read_text(text).unwrap(),
+                    (Some(text), _) => feature.kind.read_text(text, &TimeZone::UTC).unwrap(),
                     (None, true) => feature.kind.decode(1).into_owned(), // overwritten with missing in the second round
                     (None, false) => Value::Missing,
                 };
@@ -256,7 +262,7 @@ proptest! {
                 (Some(text), Kind::Float { double: false }) => {
                     Value::Double(text.parse::<f32>().unwrap().to_string().parse().unwrap())
                 }
-                (Some(text), kind) => kind.read_text(text).unwrap(),
+                (Some(text), kind) => kind.read_text(text, &TimeZone::UTC).unwrap(),
                 (None, _) => Value::Missing,
             };
             prop_assert_eq!(found.into_owned(), expected, "{} {:?}", feature.name, feature.kind);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
-use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
 
-use super::Vocabulary;
+use super::{Vocabulary, written};
 
 /// One second, in microseconds as times and durations count.
 pub const SECOND: i64 = 1_000_000;
@@ -89,7 +89,15 @@ impl Time {
         self.seconds().clamp(0, i64::from(u32::MAX)) as u32
     }
 
-    /// Reads RFC 3339, or a day, which is its beginning in UTC.
+    /// Reads a time of RFC 3339, or a day, which is its first moment in the zone.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and how to write it.
+    pub fn read(text: &str, zone: &TimeZone) -> Result<Time, &'static str> {
+        written::time(text, zone)
+    }
+
+    /// As [`Time::read`], with days of UTC.
     ///
     /// ```
     /// use usher::schema::value::Time;
@@ -97,18 +105,7 @@ impl Time {
     /// assert_eq!(Time::parse("soon"), None);
     /// ```
     pub fn parse(text: &str) -> Option<Time> {
-        if let Ok(day) = text.parse::<jiff::civil::Date>()
-            && text.len() == 10
-        {
-            let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-            return Some(Time(midnight.timestamp().as_microsecond()));
-        }
-        // jiff's `Timestamp` would not do: it ends two days before the year 9999 does.
-        let pieces = Pieces::parse(text).ok()?;
-        let offset = pieces.offset()?.to_numeric_offset();
-        let since = pieces.date().to_datetime(pieces.time()?).duration_since(EPOCH);
-        let micros = since.as_micros() - i128::from(offset.seconds()) * i128::from(SECOND);
-        Some(Time(i64::try_from(micros).ok()?))
+        Time::read(text, &TimeZone::UTC).ok()
     }
 
     /// Date and time of day where clocks are `offset` seconds ahead of UTC; `None` outside jiff's years.

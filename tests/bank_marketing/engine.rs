@@ -39,7 +39,8 @@ pub(crate) fn pack(customer: &Customer<'_>, schema: &Schema, row: &mut Vec<u64>)
     for (name, text) in texts(customer) {
         let feature = schema.feature(schema.feature_id(name).unwrap());
         if let (Some(field), Some(text)) = (feature.field, text) {
-            let value = feature.kind.read_text(&text).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let value =
+                feature.kind.read_text(&text, schema.zone()).unwrap_or_else(|why| panic!("{name}: {why}"));
             field.write(row, feature.kind.encode(&value));
         }
     }
@@ -87,7 +88,13 @@ impl<'e> Prepared<'e> {
         let mut context = Context::default();
         for (name, text) in asked.context {
             let id = engine.schema.context_id(name).unwrap();
-            context.set(id, engine.schema.context()[usize::from(id.0)].kind.read_text(text).unwrap());
+            context.set(
+                id,
+                engine.schema.context()[usize::from(id.0)]
+                    .kind
+                    .read_text(text, engine.schema.zone())
+                    .unwrap(),
+            );
         }
         Prepared {
             engine,

@@ -91,9 +91,9 @@ def parameter(spec, variants):
     return Written(found) if any(isinstance(value, float) for value in values.values()) else WrittenInt(found)
 
 
-def is_open(schedule, now):
-    """Whether a schedule is open. A night belongs to the day on which it begins."""
-    zone = schedule.get("timezone", "UTC")
+def is_open(schedule, now, zone):
+    """Whether a schedule is open, in the schema's zone unless it names its own. A night belongs to the day on which it begins."""
+    zone = schedule.get("timezone", zone)
     local = times.local(now, zone)
     minute = local.hour * 60 + local.minute
     first, last = None, None
@@ -216,7 +216,7 @@ class Decision:
 
     def eligible(self, offer):
         spec, rule_set = self.bundle.offers[offer]
-        if "schedule" in spec and not is_open(spec["schedule"], self.now):
+        if "schedule" in spec and not is_open(spec["schedule"], self.now, self.bundle.schema.zone):
             return False
         if not in_variant(spec.get("variant"), self.variants):
             return False

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta, timezone
 
-import times
 from conditions import PAGES, TEXTS, WORDS, Writer
 
 TIERS = ["mass", "silver", "gold", "private"]
@@ -326,8 +325,7 @@ class Generator:
             ranges = []
             while len(ranges) < rng.choice([1, 1, 2]):
                 begin, end = hour(), rng.choice([hour(), "24:00"])
-                over_midnight = begin > end and any(times.DAY.fullmatch(made.get(key, "")) for key in ("from", "until"))
-                if begin != end and not over_midnight:
+                if begin != end:
                     ranges.append(f"{begin}-{end}")
             made["hours"] = ranges if len(ranges) > 1 or self.chance(0.3) else ranges[0]
         if self.chance(0.4) or not set(made) - {"timezone"}:

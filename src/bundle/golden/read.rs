@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::case::{Case, ExpectedPlacement, PastContact};
-use crate::customer::contact::MAX_CONTACTS;
+use crate::customer::contact::{FIRST_SECOND, LAST_SECOND, MAX_CONTACTS};
 use crate::customer::id;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::row::Row;
@@ -29,7 +29,7 @@ pub(crate) fn read_case(
     let object = cursor.object(&known, problems)?;
     let name = object.required("name", problems).and_then(|c| c.text(problems));
     let id = object.get("id").and_then(|c| read_id(c, problems));
-    let now = object.required("now", problems).and_then(|c| read_time(c, problems));
+    let now = object.required("now", problems).and_then(|c| read_time(c, schema, problems));
     let features = match object.given("customer") {
         Some(cursor) if cursor.is_null() => Some(None),
         Some(cursor) => Some(Some(read_fields(cursor, schema, None, problems))),
@@ -44,7 +44,8 @@ pub(crate) fn read_case(
     }
     let request = object.required("request", problems).and_then(|c| read_request(c, schema, problems));
     let expected = object.required("expect", problems).and_then(|c| read_expected(c, problems));
-    let contacts = object.get("contacts").map(|c| read_contacts(c, now, problems)).unwrap_or_default();
+    let contacts =
+        object.get("contacts").map(|c| read_contacts(c, schema, now, problems)).unwrap_or_default();
     let ((channel, placements, locale, context), expected) = (request?, expected?);
     let mut row = Row::new();
     if let Some(features) = features? {
@@ -79,7 +80,12 @@ fn read_id<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n s
     Some(id)
 }
 
-fn read_contacts(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Vec<PastContact> {
+fn read_contacts(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    now: Option<Time>,
+    problems: &mut Problems,
+) -> Vec<PastContact> {
     let mut contacts = Vec::new();
     let Some(items) = cursor.items(problems) else { return contacts };
     if items.len() > MAX_CONTACTS {
@@ -88,12 +94,17 @@ fn read_contacts(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Prob
         return contacts;
     }
     for item in items {
-        contacts.extend(read_contact(&item, now, problems));
+        contacts.extend(read_contact(&item, schema, now, problems));
     }
     contacts
 }
 
-fn read_contact(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<PastContact> {
+fn read_contact(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    now: Option<Time>,
+    problems: &mut Problems,
+) -> Option<PastContact> {
     let object = cursor.object(&["offer", "placement", "channel", "outcome", "at"], problems)?;
     let mut name = |field: &str| object.required(field, problems).and_then(|c| c.text(problems));
     let (offer, placement, channel) = (name("offer"), name("placement"), name("channel"));
@@ -107,9 +118,12 @@ fn read_contact(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Probl
         found
     });
     let at = object.required("at", problems).and_then(|c| {
-        let at = read_time(c, problems)?;
+        let at = read_time(c, schema, problems)?;
         if now.is_some_and(|now| at > now) {
             problems.push(c.problem("it is after the decision: `at` is later than `now`"));
+        }
+        if !(i64::from(FIRST_SECOND)..i64::from(LAST_SECOND)).contains(&at.seconds()) {
+            problems.push(c.problem("contacts are kept from 2024 to 2058"));
         }
         Some(at)
     });
@@ -134,7 +148,7 @@ fn read_event(
 ) -> Option<Happened> {
     let object = cursor.object(&["type", "at", "properties"], problems)?;
     let event = object.required("type", problems).and_then(|c| read_type(c, schema, problems));
-    let at = object.required("at", problems).and_then(|c| read_moment(c, now, problems));
+    let at = object.required("at", problems).and_then(|c| read_moment(c, schema, now, problems));
     let event = event?;
     let mut properties = Vec::new();
     let given = object.get("properties").and_then(|cursor| cursor.entries(problems));
@@ -147,7 +161,7 @@ fn read_event(
                 continue;
             }
         };
-        match declared.properties[id].kind.read(&cursor.input.value) {
+        match declared.properties[id].kind.read(&cursor.input.value, schema.zone()) {
             Ok(value) => properties.push((id, value.into_owned())),
             Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
         }
@@ -161,8 +175,13 @@ fn read_type(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) 
 }
 
 /// The time of an event, which must not be after the decision.
-fn read_moment(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Problems) -> Option<u32> {
-    let at = match Kind::Time.read(&cursor.input.value) {
+fn read_moment(
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    now: Option<Time>,
+    problems: &mut Problems,
+) -> Option<u32> {
+    let at = match Kind::Time.read(&cursor.input.value, schema.zone()) {
         Ok(Value::Time(at)) => at,
         Ok(_) => return None,
         Err(why) => {
@@ -176,14 +195,13 @@ fn read_moment(cursor: &Cursor<'_, '_>, now: Option<Time>, problems: &mut Proble
     u32::try_from(at.seconds()).ok()
 }
 
-fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Time> {
+fn read_time(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<Time> {
     let text = cursor.text(problems)?;
-    let time = Time::parse(text);
-    if time.is_none() {
-        let expected = "a time such as 2026-11-21T10:00:00+08:00";
-        problems.push(cursor.problem(format!("expected {expected}, found {}", quoted(text))));
-    }
-    time
+    let read = Time::read(text, schema.zone());
+    read.map_err(|why| {
+        problems.push(cursor.problem(format!("expected a time, found {}: {why}", quoted(text))));
+    })
+    .ok()
 }
 
 type ReadRequest =
@@ -240,7 +258,7 @@ fn read_context(
         let Some(id) = found.map_err(|problem| problems.push(cursor.key_placed(problem))).ok() else {
             continue;
         };
-        match schema.context()[usize::from(id.0)].kind.read(&cursor.input.value) {
+        match schema.context()[usize::from(id.0)].kind.read(&cursor.input.value, schema.zone()) {
             Ok(value) => context.push((id, value.into_owned())),
             Err(why) => problems.push(cursor.problem(format!("`{name}`: {why}"))),
         }

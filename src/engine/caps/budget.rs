@@ -4,7 +4,8 @@ use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::customer::outcome::{BudgetUse, OutcomeKind};
-use crate::schema::value::{SECOND, Time};
+use crate::schema::begins;
+use crate::schema::value::Time;
 
 /// A bound on outcomes of all customers together.
 #[derive(Debug)]
@@ -57,6 +58,5 @@ fn date_of(zone: &TimeZone, at: Time) -> Option<jiff::civil::Date> {
 /// The beginning, in a zone, of the day that comes `days` after the one of `at`; before it, if negative.
 pub(crate) fn days_after(zone: &TimeZone, at: Time, days: i32) -> Option<Time> {
     let day = date_of(zone, at)?.checked_add(jiff::Span::new().try_days(days).ok()?).ok()?;
-    let midnight = day.to_zoned(zone.clone()).ok()?;
-    Some(Time(midnight.timestamp().as_second() * SECOND))
+    Some(begins(zone, day))
 }

@@ -1,19 +1,22 @@
 //! Conversions between types of values, and the name of each type.
 
+use jiff::tz::TimeZone;
+
 use super::time::duration;
 use super::{NO_OVERLOAD, OVERFLOW};
 use crate::expression::Function;
 use crate::schema::value::{Time, Value, duration_text};
 
-/// Converts a value: `bool()`, `int()`, `uint()`, `double()`, `bytes()`, `timestamp()` and `duration()`.
-pub(super) fn to(function: Function, value: &Value<'_>) -> Value<'static> {
+/// Converts a value: `bool()`, `int()`, `uint()`, `double()`, `bytes()`, `timestamp()` and `duration()`. A
+/// day is its beginning in the zone.
+pub(super) fn to(function: Function, value: &Value<'_>, zone: &TimeZone) -> Value<'static> {
     match function {
         Function::ToBool => to_bool(value),
         Function::ToInt => to_int(value),
         Function::ToUInt => to_uint(value),
         Function::ToDouble => to_double(value),
         Function::ToBytes => to_bytes(value),
-        Function::ToTime => to_time(value),
+        Function::ToTime => to_time(value, zone),
         Function::ToDuration => to_duration(value),
         _ => NO_OVERLOAD,
     }
@@ -94,17 +97,12 @@ fn to_bytes(value: &Value<'_>) -> Value<'static> {
     }
 }
 
-fn to_time(value: &Value<'_>) -> Value<'static> {
-    let time = match value {
-        Value::Time(time) => Some(*time),
-        Value::Int(seconds) => Some(Time::from_seconds(*seconds)),
-        Value::Text(text) => Time::parse(text),
-        _ => return NO_OVERLOAD,
-    };
-    match time.map(|time| Time::in_range(time.0)) {
-        Some(Some(time)) => Value::Time(time),
-        Some(None) => OVERFLOW,
-        None => Value::Error("not a timestamp"),
+fn to_time(value: &Value<'_>, zone: &TimeZone) -> Value<'static> {
+    match value {
+        Value::Time(time) => Value::Time(*time),
+        Value::Int(seconds) => Time::in_range(Time::from_seconds(*seconds).0).map_or(OVERFLOW, Value::Time),
+        Value::Text(text) => Time::read(text, zone).map_or_else(Value::Error, Value::Time),
+        _ => NO_OVERLOAD,
     }
 }
 

@@ -31,6 +31,9 @@ fn in_range(micros: i64) -> Value<'static> {
     if micros.abs() <= MAX_DURATION { Value::Duration(micros) } else { OVERFLOW }
 }
 
+/// The largest offset from UTC in seconds, as in written times.
+const MAX_OFFSET: i32 = 18 * 3_600;
+
 /// A time zone by its IANA name, or an offset such as `+07:00`.
 pub(in super::super) fn zone(name: &str) -> Option<TimeZone> {
     let (sign, digits) = match name.strip_prefix('-') {
@@ -43,7 +46,7 @@ pub(in super::super) fn zone(name: &str) -> Option<TimeZone> {
         |digits: &str| digits.parse::<u8>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
     let (hours, minutes) = (number(hours)?, number(minutes)?);
     let seconds = i32::from(hours) * 3_600 + i32::from(minutes) * 60;
-    if hours > 23 || minutes > 59 {
+    if minutes > 59 || seconds > MAX_OFFSET {
         return None;
     }
     Offset::from_seconds(sign * seconds).ok().map(TimeZone::fixed)
@@ -178,6 +181,9 @@ mod tests {
             ("+07:00", true),
             ("02:00", true),
             ("-09:30", true),
+            ("+18:00", true),
+            ("+18:01", false),
+            ("-19:00", false),
             ("+24:00", false),
             ("Mars/Olympus", false),
             ("", false),

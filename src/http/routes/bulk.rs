@@ -416,7 +416,7 @@ fn read_cell(
     match text {
         "" if empty == Empty::Keep => Ok(None),
         "" | "null" => Ok(Some((id, 0))),
-        _ => match feature.kind.read_text(text) {
+        _ => match feature.kind.read_text(text, schema.zone()) {
             Ok(value) => Ok(Some((id, feature.kind.encode(&value)))),
             Err(why) => Err(format!("`{}`: {why}", feature.name)),
         },

@@ -293,7 +293,7 @@ fn read_context<'n>(
         if matches!(input, InputValue::Null) {
             continue; // the same as an absent field
         }
-        match engine.schema.context()[usize::from(id.0)].kind.read(input) {
+        match engine.schema.context()[usize::from(id.0)].kind.read(input, engine.schema.zone()) {
             Ok(value) => context.push((id, value)),
             Err(why) => problems.push(at.problem(format!("`{name}`: {why}"))),
         }
@@ -399,7 +399,7 @@ fn named_context<'n>(
                 continue;
             }
         };
-        match engine.schema.context()[usize::from(id.0)].kind.read_text(text) {
+        match engine.schema.context()[usize::from(id.0)].kind.read_text(text, engine.schema.zone()) {
             Ok(value) => context.push((id, value)),
             Err(why) => problems.push(Problem { pointer, ..Problem::new(format!("`{name}`: {why}")) }),
         }

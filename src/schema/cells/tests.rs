@@ -1,5 +1,6 @@
 //! Computed features: windows, streaks and estimates, compared with a plain list of events.
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
@@ -32,7 +33,7 @@ fn second(text: &str) -> i64 {
 fn take(schema: &Schema, row: &mut [u64], at: i64, property: &str) {
     let computed = computed(schema);
     let kind = computed.property.as_ref().map(|(_, kind)| kind);
-    let value = kind.map(|kind| kind.read_text(property).unwrap());
+    let value = kind.map(|kind| kind.read_text(property, &TimeZone::UTC).unwrap());
     let at = at as u32;
     if let Some(code) = computed.code(at, value.as_ref(), schema.zone()) {
         schema.take(FeatureId(0), row, at, code);

@@ -35,7 +35,7 @@ impl RuleSetReader<'_> {
                     attributes.group =
                         group.map(|name| Reference { name: name.into(), spot: Spot::of(&cursor) });
                 }
-                (_, Some(declared)) => match declared.kind.read(&cursor.input.value) {
+                (_, Some(declared)) => match declared.kind.read(&cursor.input.value, self.schema.zone()) {
                     Ok(value) => attributes.own.push((name.into(), value.into_owned())),
                     Err(why) => self.problems.push(cursor.problem(format!("attribute `{name}`: {why}"))),
                 },

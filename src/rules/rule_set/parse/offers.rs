@@ -47,7 +47,9 @@ impl RuleSetReader<'_> {
         let attributes = self.attributes(name, &fields);
         let when = fields.get("when").copied().and_then(|cursor| self.condition(&cursor, Some(&attributes)));
         let variant = self.variant_of(&fields);
-        let schedule = fields.get("schedule").and_then(|cursor| Schedule::read(cursor, &mut self.problems));
+        let schedule = fields
+            .get("schedule")
+            .and_then(|cursor| Schedule::read(cursor, self.schema.zone(), &mut self.problems));
         let placements = self.offer_placements(&fields);
         let treatments = self.treatments(&fields, variant.as_ref());
         self.check_treated(name, cursor, &placements, &treatments, variant.as_ref());
