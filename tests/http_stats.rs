@@ -244,9 +244,18 @@ fn outcomes_and_the_split_of_experiments_are_told() {
     assert_eq!((&by_day["rows"][0]["impressions"], by_day["rows"][0].get("decisions")), (&json!(40), None));
 
     let experiments = found["experiments"].as_array().unwrap();
+    let exposed = |experiment: &Value| -> Value {
+        experiment["variants"].as_array().unwrap().iter().map(|variant| variant["exposed"].clone()).collect()
+    };
+    // An offer is for `photo`. What the others see instead is no choice of `plain`, nor of the holdout.
+    let exposed: Vec<Value> = experiments.iter().map(exposed).collect();
+    assert_eq!(exposed[0][0], Value::Null);
+    let photo = exposed[0][1].as_f64().unwrap();
+    assert!((photo - cards as f64).abs() < 0.02 * cards as f64, "{photo} {cards}");
+    assert_eq!(exposed[1], json!([null, null]));
     let mut names = Vec::new();
     for experiment in experiments {
-        assert_eq!(experiment["mismatch"], false, "{experiment}");
+        assert_eq!((&experiment["mismatch"], &experiment["stretches"]), (&json!(false), &json!(1)));
         assert!(experiment["p_value"].as_f64().unwrap() > 0.001, "{experiment}");
         for variant in experiment["variants"].as_array().unwrap() {
             let name =
@@ -261,4 +270,84 @@ fn outcomes_and_the_split_of_experiments_are_told() {
     }
     names.sort();
     assert_eq!(names, ["holdout.in", "holdout.out", "style.photo", "style.plain"]);
+}
+
+/// The banner has a photo for one half of the customers, and a text in Chinese for all.
+const HIDDEN: &str = "rule_set: wealth
+experiments:
+  banner: {variants: {plain: 50, photo: SHARE}, salt: s}
+placements:
+  home: {channels: [app], count: 1}
+  chat: {channels: [chatbot], count: 1}
+offers:
+  card:
+    placements: [home]
+    treatments:
+      - {id: text, placement: home, content: {title: text}}
+      - {id: photo, placement: home, variant: banner.photo, content: {title: photo}}
+      - {id: zh, placement: home, locale: zh, content: {title: zh}}
+  other:
+    placements: [chat]
+    treatments: [{placement: chat, content: {}}]
+";
+
+#[test]
+fn whom_a_variant_chose_something_for_is_told_from_who_is_in_it() {
+    let server = running();
+    let publish = |share: &str| {
+        let text = HIDDEN.replace("SHARE", share);
+        let publish = Define::Publish { name: "wealth".into(), text, activate: true, if_active: None };
+        block_on(server.node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+    };
+    publish("50");
+    let mut client = server.client();
+    let mut visit = |customers: std::ops::Range<u32>, target: &str| {
+        for customer in customers {
+            client.request("GET", &format!("/v1/decisions?customer=c-{customer}&{target}"), "", b"");
+            assert_eq!(client.reply().status, 200);
+        }
+    };
+    let split = || {
+        let found = server.get("/v1/stats").json()["experiments"][0].clone();
+        let count = |at: usize, key: &str| found["variants"][at][key].as_u64().unwrap();
+        let [customers, exposed] = ["customers", "exposed"].map(|key| [count(0, key), count(1, key)]);
+        (customers, exposed, found)
+    };
+    // The treatment in their language comes before that of the variant, and the chat knows no variant.
+    visit(0..200, "channel=app&placement=home&locale=zh");
+    visit(0..200, "channel=chatbot&placement=chat");
+    let (customers, exposed, _) = split();
+    assert_eq!((customers.iter().sum::<u64>(), exposed), (200, [0, 0]));
+    // Both halves are shown something that the experiment chose: one the photo, the other the text instead.
+    visit(0..100, "channel=app&placement=home");
+    let (after, exposed, found) = split();
+    assert_eq!((after, exposed.iter().sum::<u64>(), &found["mismatch"]), (customers, 100, &json!(false)));
+    assert!(exposed[0] > 30 && exposed[1] > 30, "{exposed:?}");
+    // Looking does not count.
+    visit(200..300, "channel=app&placement=home&explain=true");
+    assert_eq!(split().0, customers);
+}
+
+#[test]
+fn an_experiment_that_grows_is_tested_by_the_shares_of_each_stretch() {
+    let server = running();
+    let mut client = server.client();
+    let mut visited = 0;
+    for (share, customers, stretches) in [("5", 0..1_500, 1), ("20", 500..2_500, 2), ("50", 0..4_000, 3)] {
+        let text = HIDDEN.replace("SHARE", share);
+        let publish = Define::Publish { name: "wealth".into(), text, activate: true, if_active: None };
+        block_on(server.node.define(publish)).unwrap_or_else(|e| panic!("{e:?}"));
+        for customer in customers {
+            let target = format!("/v1/decisions?customer=c-{customer}&channel=app&placement=home");
+            client.request("GET", &target, "", b"");
+            assert_eq!(client.reply().status, 200);
+            visited = visited.max(customer + 1);
+        }
+        let found = server.get("/v1/stats").json()["experiments"][0].clone();
+        assert_eq!((&found["mismatch"], &found["stretches"]), (&json!(false), &json!(stretches)), "{found}");
+        assert!(found["p_value"].as_f64().unwrap() > 0.01, "{found}");
+    }
+    let found = server.get("/v1/stats").json()["experiments"][0].clone();
+    let customers = |at: usize| found["variants"][at]["customers"].as_f64().unwrap();
+    assert!((customers(0) + customers(1) - f64::from(visited)).abs() < 0.02 * f64::from(visited), "{found}");
 }

@@ -18,6 +18,7 @@ const PACE: Pace = Pace { window_s: 1_800, half_life_s: 0 };
 const CHOICE: u32 = 1;
 const CUSTOMER: u32 = 2;
 const CLICK: u32 = 3;
+const DELAY: u32 = 4;
 
 /// Offers that are learned about, separately in each segment.
 struct Policy {
@@ -132,6 +133,111 @@ fn what_fades_follows_what_changes() {
     assert!(fading.learned < 0.7 * fading.fixed && fading.learned < 0.7 * fading.uniform);
     assert!(fading.late < 0.5 * fading.uniform / 10.0);
     assert!(fading.learned < lasting.learned, "what never fades learns anew too late");
+}
+
+/// Beliefs about one offer that is shown every second, while most windows are open.
+#[derive(Default)]
+struct Beliefs {
+    /// Ours: an impression is a no until it is clicked.
+    ours: f64,
+    /// A click is a yes at once, and the rest are noes when their window is over.
+    eager: f64,
+    /// An unclicked impression is a no in proportion to the part of its window that is over.
+    weighed: f64,
+    /// Nothing counts before its window is over. `None` while there is nothing.
+    settled: Option<f64>,
+}
+
+/// The means of these beliefs over many logs, `shown_s` seconds after the first impression, over the true
+/// chance of a click within the window. Clicks come after `delay_s` on average, with exponential delays.
+fn early(shown_s: u32, delay_s: f64, logs: u32) -> Beliefs {
+    const CHANCE: f64 = 0.05;
+    const SECONDS: u32 = 3_600;
+    let pace = Pace { window_s: SECONDS, half_life_s: 0 };
+    let nothing = Posterior { yes: 0.0, no: 0.0 };
+    let mut sums = Beliefs { settled: Some(0.0), ..Beliefs::default() };
+    for log in 0..logs {
+        let seed = u64::from(log) << 32 | u64::from(shown_s);
+        // When each was told, when it was decided, and whether it is a click.
+        let mut events: Vec<(u32, u32, bool)> = (0..shown_s).map(|at| (at, at, false)).collect();
+        let (mut yes, mut settled_yes, mut over, mut weight) = (0.0, 0.0, 0.0, 0.0);
+        for at in 0..shown_s {
+            let delay = -delay_s * (1.0 - uniform(seed, DELAY, at)).ln();
+            let clicked = uniform(seed, CLICK, at) < CHANCE && delay < f64::from(SECONDS);
+            let is_seen = clicked && f64::from(at) + delay <= f64::from(shown_s);
+            let is_over = f64::from(u8::from(shown_s - at >= SECONDS));
+            if is_seen {
+                events.push((at + delay as u32, at, true));
+                yes += 1.0;
+                settled_yes += is_over;
+            } else {
+                over += is_over;
+                weight += (f64::from(shown_s - at) / f64::from(SECONDS)).min(1.0);
+            }
+        }
+        events.sort_unstable();
+        let mut learned = Learned::default();
+        for (at, decided, is_click) in events {
+            match is_click {
+                true => learned.clicked(decided, at, pace),
+                false => learned.shown(decided, at, pace),
+            }
+        }
+        sums.ours += learned.posterior(nothing, shown_s, pace).mean();
+        sums.eager += yes / (yes + over);
+        sums.weighed += yes / (yes + weight);
+        sums.settled = sums.settled.map(|sum| sum + settled_yes / (settled_yes + over));
+    }
+    let truth = CHANCE * (1.0 - (-f64::from(SECONDS) / delay_s).exp()) * f64::from(logs);
+    Beliefs {
+        ours: sums.ours / truth,
+        eager: sums.eager / truth,
+        weighed: sums.weighed / truth,
+        settled: sums.settled.map(|sum| sum / truth).filter(|mean| mean.is_finite()),
+    }
+}
+
+#[test]
+fn what_is_not_settled_yet_makes_no_offer_look_better_than_it_is() {
+    let impressions = rounds(200_000, 2_000_000);
+    // The least that the belief may be, as a share of the truth: the clicks that have come by then.
+    for (shown_s, delay_s, least, eager, weighed) in [
+        (600, 20.0, 0.93, 10.0, 3.0),
+        (600, 300.0, 0.53, 10.0, 2.0),
+        (1_800, 20.0, 0.95, 10.0, 2.0),
+        (1_800, 300.0, 0.80, 10.0, 1.5),
+        (14_400, 20.0, 0.96, 1.2, 1.05),
+        (14_400, 300.0, 0.94, 1.2, 1.05),
+    ] {
+        let found = early(shown_s, delay_s, impressions / shown_s);
+        println!(
+            "after {shown_s} s, clicks after {delay_s} s: {:.3} of the truth; yeses first {:.2}, weighed evenly {:.2}, only \
+             what is settled {:.3?}",
+            found.ours, found.eager, found.weighed, found.settled
+        );
+        assert!((least..1.04).contains(&found.ours), "{}", found.ours);
+        assert!(found.eager > eager && found.weighed > weighed, "{} {}", found.eager, found.weighed);
+        assert_eq!(found.settled.is_some(), shown_s > 3_600);
+    }
+}
+
+#[test]
+fn the_better_offer_is_found_before_any_window_is_over() {
+    let pace = Pace { window_s: 24 * 3_600, half_life_s: 0 };
+    let mut shown = 0.0;
+    let seeds = rounds(3, 10);
+    for seed in 0..seeds {
+        let mut policy = Policy::new(1_000_000 * seed, 1, 2, pace);
+        for n in 0..1_500 {
+            let (offer, _) = policy.choose(n, 0);
+            policy.learn(n, 0, offer, uniform(seed, CLICK, n) < [0.04, 0.12][offer]);
+            if n >= 1_000 {
+                shown += f64::from(u8::from(offer == 1)) / 500.0 / seeds as f64;
+            }
+        }
+    }
+    println!("within half of the first window, the better offer is shown {:.1} % of the time", 100.0 * shown);
+    assert!(shown > 0.85, "{shown}");
 }
 
 #[test]

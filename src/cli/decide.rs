@@ -137,7 +137,14 @@ fn explanation_text(explanation: &Value, colours: bool) -> String {
     let shown = !explanation["rank"].is_null();
     let mark = if shown { "+" } else { "-" };
     let why = stop_text(&explanation["stopped_by"]).unwrap_or_else(|| "shown".into());
-    dim(&format!("  {mark} {}: {why}", text(&explanation["offer"])), colours) + "\n"
+    let learned = learned_text(&explanation["learned"]).unwrap_or_default();
+    dim(&format!("  {mark} {}: {why}{learned}", text(&explanation["offer"])), colours) + "\n"
+}
+
+/// What outcomes taught about an offer that learns.
+fn learned_text(learned: &Value) -> Option<String> {
+    let (yes, no) = (learned["yes"].as_f64()?, learned["no"].as_f64()?);
+    Some(format!("; learned from {} yes and {} no, {} pending", short(yes), short(no), learned["pending"]))
 }
 
 /// What stopped an offer, in one line. `None` if nothing did.
@@ -208,10 +215,11 @@ mod tests {
             "explanations": [{"offer": "fund", "eligible": false, "rank": null, "stopped_by": {"kind": "guardrail",
                 "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"age": null, "risk_class": "R2"},
                 "lacks": [[{"term": "risk_class", "is": "R2", "needs": "at least R3"}], [{"term": "age", "is": null, "needs": "at least 18"},
-                {"term": "aum", "is": 3, "needs": "above 7"}]]}}]}]});
+                {"term": "aum", "is": 3, "needs": "above 7"}]]}, "learned": {"yes": 1.5, "no": 30.0, "pending": 4}}]}]});
         let expected = "this customer is not known\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
             {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), age is missing, \
-            risk_class is \"R2\"; needs risk_class at least R3, or age at least 18 and aum above 7\n";
+            risk_class is \"R2\"; needs risk_class at least R3, or age at least 18 and aum above 7; learned from 1.5 yes and \
+            30 no, 4 pending\n";
         assert_eq!(text_of(&answer, false), expected);
     }
 

@@ -99,6 +99,13 @@ fn text_of(answer: &Value) -> String {
     if !experiments.is_empty() {
         text.push_str(&format!("\n{experiments}"));
     }
+    let learned = learned(answer);
+    if learned.lines.len() > 1 {
+        text.push_str(&format!("\n{learned}"));
+    }
+    if let Some(omitted) = answer["learned_omitted"].as_u64().filter(|omitted| *omitted > 0) {
+        text.push_str(&format!("and {} more of what was learned\n", thousands(omitted)));
+    }
     let since = answer["since"].as_str().unwrap_or_default();
     text.push_str(&format!("\ndecisions since {since}, outcomes up to record {}\n", answer["sequence"]));
     for (key, what) in [("combinations", "combinations of names"), ("outcomes", "outcomes")] {
@@ -171,18 +178,48 @@ fn places(answer: &Value) -> Table {
     Table { names: 2, lines }
 }
 
+fn learned(answer: &Value) -> Table {
+    let head = ["learned", "placement", "segment", "yes", "no", "pending", "chance"];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for row in list(answer, "learned") {
+        let text = |key: &str| row[key].as_str().unwrap_or("?").to_owned();
+        let number = |key: &str| format!("{:.1}", row[key].as_f64().unwrap_or_default());
+        let segment: Vec<&str> = list(row, "segment").filter_map(Value::as_str).collect();
+        let segment = if segment.is_empty() { "-".to_owned() } else { segment.join(" and ") };
+        let chance = format!("{:.2} %", 100.0 * row["chance"].as_f64().unwrap_or_default());
+        let pending = thousands(row["pending"].as_u64().unwrap_or_default());
+        let (yes, no) = (number("yes"), number("no"));
+        lines.push(vec![text("offer"), text("placement"), segment, yes, no, pending, chance]);
+    }
+    Table { names: 3, lines }
+}
+
 fn experiment(of: &Value) -> String {
     let variant = |variant: &Value| {
         let customers = thousands(variant["customers"].as_u64().unwrap_or_default());
         let share = 100.0 * variant["share"].as_f64().unwrap_or_default();
-        format!("{} {customers} customers of {share:.2} %", variant["variant"].as_str().unwrap_or("?"))
+        let exposed = match (variant["exposed"].as_u64(), variant["customers"].as_u64()) {
+            (None, _) | (Some(0), Some(0)) => String::new(),
+            (Some(0), _) => " (NOBODY was shown it)".into(),
+            (Some(exposed), _) => format!(" ({} were shown it)", thousands(exposed)),
+        };
+        format!(
+            "{} {customers} customers of {share:.2} %{exposed}",
+            variant["variant"].as_str().unwrap_or("?")
+        )
     };
     let variants: Vec<String> = list(of, "variants").map(variant).collect();
+    let stretches = match of["stretches"].as_u64() {
+        None | Some(0 | 1) => String::new(),
+        Some(stretches) => format!(", over {stretches} stretches of equal shares"),
+    };
     let said = match (of["mismatch"].as_bool(), of["p_value"].as_f64()) {
         (Some(true), Some(p)) => {
-            format!("the split is WRONG (p = {p:.2e}): do not trust any difference between variants")
+            format!(
+                "the split is WRONG (p = {p:.2e}{stretches}): do not trust any difference between variants"
+            )
         }
-        (_, Some(p)) => format!("the split is as it should be (p = {p:.3})"),
+        (_, Some(p)) => format!("the split is as it should be (p = {p:.3}{stretches})"),
         _ => "too few customers to check the split".into(),
     };
     format!("experiment {}: {}\n  {said}\n", of["name"].as_str().unwrap_or("?"), variants.join(", "))
@@ -247,20 +284,25 @@ decisions since 2026-11-01T06:00:00Z, outcomes up to record 9
         answer["by"] = json!([]);
         answer["rows"] = json!([answer["funnel"]]);
         answer["uncounted"]["outcomes"] = 5.into();
-        let variants = json!([{"variant": "a", "share": 0.5, "customers": 9000},
-            {"variant": "b", "share": 0.5, "customers": 7000}]);
+        let variants = json!([{"variant": "a", "share": 0.5, "customers": 9000, "exposed": 4000},
+            {"variant": "b", "share": 0.5, "customers": 7000, "exposed": 0}]);
         answer["experiments"] = json!([
-            {"name": "hero", "variants": variants, "p_value": 1e-9, "mismatch": true},
-            {"name": "page", "variants": variants, "p_value": 0.5, "mismatch": false},
+            {"name": "hero", "variants": variants, "stretches": 1, "p_value": 1e-9, "mismatch": true},
+            {"name": "page", "variants": variants, "stretches": 3, "p_value": 0.5, "mismatch": false},
             {"name": "new", "variants": [], "p_value": null, "mismatch": false}]);
+        answer["learned"] = json!([{"offer": "fund", "placement": "home", "segment": ["age > 60", "vip"], "yes": 3.0,
+            "no": 41.25, "pending": 1200, "chance": 0.0625}]);
         let text = text_of(&answer);
         for part in [
             "\ntotal ",
             "and 1,234 more rows",
-            "experiment hero: a 9,000 customers of 50.00 %, b 7,000 customers of 50.00 %\n  the split is WRONG (p = 1.00e-9)",
-            "as it should be (p = 0.500)",
+            "experiment hero: a 9,000 customers of 50.00 % (4,000 were shown it), b 7,000 customers of 50.00 % (NOBODY was \
+             shown it)\n  the split is WRONG (p = 1.00e-9)",
+            "as it should be (p = 0.500, over 3 stretches of equal shares)",
             "too few customers",
             "not counted for lack of room: 5 outcomes",
+            "learned  placement  segment           yes    no  pending  chance\n\
+             fund     home       age > 60 and vip  3.0  41.2    1,200  6.25 %\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }

@@ -11,6 +11,7 @@ use crate::engine::{Offer, PlacementId};
 use crate::expression::Expression;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::seen::{Read, seen as read_below, variant_of};
+use crate::learning::LearnedCounts;
 use crate::rules::rule_set::Schedule;
 use crate::schema::value::{Time, Value};
 
@@ -29,6 +30,8 @@ pub struct Explanation<'e> {
     pub stopped_by: Option<Stop<'e>>,
     /// The parts of its score.
     pub score: Score,
+    /// What outcomes taught about it, if its propensity is learned.
+    pub learned: Option<LearnedCounts>,
 }
 
 /// What stopped an offer, with all that is known about it.
@@ -141,7 +144,8 @@ pub(super) fn explain<'e: 'r, 'r>(
         let RankedOffer { offer, score, .. } = *candidate;
         let rank = if fate.is_none() { rank_of(offer) } else { None };
         let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
-        explanations.push(Explanation { offer, eligible, rank, stopped_by, score });
+        let learned = seen.learned(placement, offer);
+        explanations.push(Explanation { offer, eligible, rank, stopped_by, score, learned });
     }
     // Shown offers first, then the eligible, then those that caps stopped; each keep their order.
     explanations.sort_by_key(|explanation| (explanation.rank.unwrap_or(u32::MAX), !explanation.eligible));
@@ -161,6 +165,7 @@ pub(super) fn explain<'e: 'r, 'r>(
             rank: None,
             stopped_by: Some(stopped_by),
             score,
+            learned: seen.learned(placement, offer),
         });
     }
     explanations
@@ -172,7 +177,8 @@ pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) 
     let offers = placement.offers.iter().filter(|_| seen.request.explain);
     let held_out = |offer: &'e Offer| {
         let stopped_by = Some(named(StopKind::Holdout, ""));
-        Explanation { offer, eligible: false, rank: None, stopped_by, score: seen.score(placement, offer) }
+        let (score, learned) = (seen.score(placement, offer), seen.learned(placement, offer));
+        Explanation { offer, eligible: false, rank: None, stopped_by, score, learned }
     };
     offers.map(|offer| held_out(seen.engine.offer(*offer))).collect()
 }

@@ -6,7 +6,7 @@ use super::Seen;
 use crate::engine::{Offer, Placement, Score};
 use crate::expression::Facts;
 use crate::learning::lesson::LessonKey;
-use crate::learning::{Candidate, Learned, Posterior};
+use crate::learning::{Candidate, Learned, LearnedCounts, Posterior};
 use crate::rules::rule_set::LearnedRule;
 use crate::schema::value::Value;
 
@@ -35,13 +35,24 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         bits.map(|(bit, condition)| u8::from(condition.holds(&facts)) << bit).fold(0, |all, bit| all | bit)
     }
 
-    /// The belief about the offer's chance on this placement.
-    fn posterior(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> Posterior {
+    /// What outcomes taught about the offer on this placement, in the customer's segment; `None` if it does
+    /// not learn.
+    pub(super) fn learned(&self, placement: &Placement, offer: &'e Offer) -> Option<LearnedCounts> {
+        offer.learned.as_ref().map(|rule| self.counts(placement, offer, rule))
+    }
+
+    fn counts(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> LearnedCounts {
         let segment = self.segment(offer);
         let key = LessonKey { offer: offer.number, placement: placement.number, segment };
         let learned = self.request.lessons.learned(key);
-        learned
-            .map_or(rule.prior, |learned| learned.posterior(rule.prior, self.now.stored_seconds(), rule.pace))
+        learned.map_or_else(LearnedCounts::default, |learned| {
+            learned.counts(self.now.stored_seconds(), rule.pace)
+        })
+    }
+
+    /// The belief about the offer's chance on this placement.
+    fn posterior(&self, placement: &Placement, offer: &'e Offer, rule: &LearnedRule) -> Posterior {
+        self.counts(placement, offer, rule).after(rule.prior)
     }
 
     /// The parts of the offer's score on this placement; a learned propensity is the mean of its belief.

@@ -16,11 +16,12 @@ use crate::customer::outcome::{BudgetUse, OutcomeKind};
 use crate::expression::Tag;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::arm::{Arm, ArmId, slot};
-use crate::expression::experiment::Holdout;
+use crate::expression::experiment::{Holdout, InVariant};
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
 use crate::input::problem::{Problem, quoted};
 use crate::rules::catalogue::Catalogue;
+use crate::rules::rule_set::Locale;
 use crate::schema::value::Time;
 use crate::schema::{ChannelId, Schema};
 use smallvec::SmallVec;
@@ -147,6 +148,55 @@ impl Engine {
             Some(ArmId(first_arm.0 + variant))
         });
         side.into_iter().chain(variants).map(|id| self.arm(id))
+    }
+
+    /// Every experiment and the holdout: the salt of its slots, and its arms.
+    pub fn experiments(&self) -> impl Iterator<Item = (&str, &[Arm])> {
+        let drawn = self.experiments.iter().flatten();
+        let drawn = drawn.map(|Drawn { experiment, first_arm }| {
+            (&*experiment.salt, usize::from(first_arm.0), experiment.variants.len())
+        });
+        let holdout = self.holdout.iter();
+        let holdout =
+            holdout.map(|(holdout, first)| (&*holdout.salt, usize::from(first.0), Holdout::arms().len()));
+        let arms = |(salt, first, count)| (salt, self.arms.get(first..first + count).unwrap_or_default());
+        drawn.chain(holdout).map(arms)
+    }
+
+    /// Whether something is shown because a customer is in the variant of this experiment: an offer that is
+    /// for it, or a treatment of an offer that has one for a variant of the experiment.
+    pub fn is_shown(&self, experiment: &str, variant: &str) -> bool {
+        let is_of = |of: &InVariant| *of.experiment.name == *experiment;
+        let is_this = |of: &InVariant| is_of(of) && of.variant_name() == variant;
+        let treatments =
+            |offer: &Offer| offer.treatments.iter().any(|t| t.variant.as_ref().is_some_and(is_of));
+        self.offers.iter().any(|offer| offer.variant.as_ref().is_some_and(is_this) || treatments(offer))
+    }
+
+    /// Those of a customer's `arms` that chose how they are shown an offer. In another variant of the
+    /// experiment, or in none, they would be shown another treatment of it, or not the offer at all.
+    pub fn chosen_by<'a>(
+        &'a self,
+        offer: &'a Offer,
+        treatment: &'a Treatment,
+        locale: Option<&'a Locale>,
+        arms: &'a [ArmId],
+    ) -> impl Iterator<Item = &'a Arm> {
+        let experiments = self.experiments.get(offer.tags).filter(|_| offer.variants().next().is_some());
+        let drawn = move || experiments.into_iter().flatten();
+        let variant_in = |Drawn { experiment, first_arm }: &Drawn| {
+            let variants = first_arm.0..first_arm.0 + experiment.variants.len() as u16;
+            arms.iter().find(|arm| variants.contains(&arm.0)).map(|arm| usize::from(arm.0 - first_arm.0))
+        };
+        let is_in = move |of: &InVariant| {
+            let own = drawn().find(|drawn| drawn.experiment.name == of.experiment.name);
+            own.and_then(variant_in) == Some(of.variant)
+        };
+        drawn().filter_map(move |drawn| {
+            let variant = variant_in(drawn)?;
+            let decides = offer.depends_on(&drawn.experiment, variant, treatment, locale, is_in);
+            decides.then(|| self.arm(ArmId(drawn.first_arm.0 + variant as u16)))
+        })
     }
 
     /// Arms of all experiments and of the holdout, by [`ArmId`].

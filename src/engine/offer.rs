@@ -127,6 +127,35 @@ impl Offer {
         best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
+    /// The variants that it or its treatments are for.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &InVariant> {
+        let treatments = self.treatments.iter().filter_map(|treatment| treatment.variant.as_ref());
+        self.variant.iter().chain(treatments)
+    }
+
+    /// Whether a customer in this variant of an experiment is shown the treatment because they are in it.
+    /// `is_in` says in which variants of other experiments they are.
+    pub(super) fn depends_on(
+        &self,
+        experiment: &Experiment,
+        variant: usize,
+        treatment: &Treatment,
+        locale: Option<&Locale>,
+        is_in: impl Fn(&InVariant) -> bool,
+    ) -> bool {
+        let is_of = |of: &InVariant| of.experiment.name == experiment.name;
+        if self.variant.as_ref().is_some_and(is_of) {
+            return true;
+        }
+        // The last number stands for customers in none of its variants.
+        let mut others = (0..=experiment.variants.len()).filter(|other| *other != variant);
+        others.any(|other| {
+            let is_in = |of: &InVariant| if is_of(of) { of.variant == other } else { is_in(of) };
+            let instead = self.treatment(treatment.placement, locale, is_in);
+            instead.is_none_or(|instead| !std::ptr::eq(instead, treatment))
+        })
+    }
+
     /// Whether it has a treatment there for every language, whatever the customer's variants.
     pub(super) fn is_in_any_locale(&self, placement: PlacementId) -> bool {
         let mut here = self.treatments.iter().filter(|treatment| treatment.placement == placement);

@@ -13,7 +13,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::insight::learned::learned;
 use crate::node::Node;
+use crate::node::clock;
 use crate::node::startup::Startup;
 use crate::storage::durability::Durability;
 
@@ -234,22 +236,35 @@ impl Scrape {
 
 fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
     let memory = node.customers().memory();
-    let index = node.live().engine.index_size();
+    let live = node.live();
+    let index = live.engine.index_size();
+    let learned = learned(&live.engine, node.figures().lessons(), clock::now().stored_seconds());
+    let pending: u64 = learned.iter().map(|row| row.counts.pending).sum();
     for (name, help, value) in [
         ("customers", "Customers known", memory.customers as f64),
         ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
         ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
         ("sequence", "Sequence of the last record applied", node.sequence() as f64),
-        ("offers", "Offers of the engine in force", node.live().engine.offer_count() as f64),
+        ("offers", "Offers of the engine in force", live.engine.offer_count() as f64),
         ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),
         ("index_conjunctions", "Conjunctions in the index of the engine in force", index.conjunctions as f64),
         ("index_terms", "Different terms in its conditions", index.terms as f64),
+        (
+            "learned_rows",
+            "Offers by placement and segment that something was learned of",
+            learned.len() as f64,
+        ),
+        (
+            "learned_pending",
+            "Impressions of these that may be clicked yet, so that they count",
+            pending as f64,
+        ),
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
     let help = "Active version of each rule set";
     let mut family = encoder.encode_descriptor("rule_set_version", help, None, MetricType::Gauge)?;
-    for (name, version) in &node.live().engine.versions {
+    for (name, version) in &live.engine.versions {
         let labels = [("rule_set", name.to_string())];
         ConstGauge::new(f64::from(*version)).encode(family.encode_family(&labels)?)?;
     }

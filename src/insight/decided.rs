@@ -4,6 +4,7 @@
 //! with the same counters.
 
 mod distinct;
+mod split;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,19 +12,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::FixedState;
 
-pub use self::distinct::{Distinct, comparable};
+pub use self::split::{Split, SplitArm};
 
+use self::distinct::Mark;
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::decide::{Decision, Proposition};
 use crate::engine::{Engine, Offer};
+use crate::expression::arm::{Arm, MAX_ARMS};
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
 /// The most combinations of offer, place and arm that are counted, at 40 bytes each. If an engine has more,
 /// arms are left out first. If even offers find no room, new ones are not counted.
 pub const MAX_COUNTED: usize = 1_000_000;
-/// The most arms whose customers are counted, at up to 112 KiB each.
-pub const MAX_COUNTED_ARMS: usize = 1_024;
+/// The most arms whose customers are counted, at up to 336 KiB each, and as many experiments at up to 224 KiB
+/// each. As many may be in force. Those that are not are kept while there is room, for they may come back.
+pub const MAX_COUNTED_ARMS: usize = MAX_ARMS;
 
 /// Counters in one piece of memory.
 const CHUNK: usize = 256;
@@ -38,7 +42,12 @@ pub struct Decided {
     counts: Chunks<ChoiceCount>,
     /// One counter per place, by [`PlaceNumber`].
     places: Chunks<PlaceCount>,
-    arms: HashMap<ArmNumber, Arc<Distinct>, FixedState>,
+    /// How customers are split, by experiment.
+    splits: HashMap<Arc<str>, Arc<Split>, FixedState>,
+    /// The splits of the engine's experiments, in its order.
+    in_force: Vec<Arc<Split>>,
+    /// Where the arms of these are: their split, and their place in it.
+    arms: HashMap<ArmNumber, (usize, usize), FixedState>,
     left_out: usize,
 }
 
@@ -150,6 +159,8 @@ impl Decided {
             index: HashMap::default(),
             counts: Chunks(Vec::new()),
             places: Chunks(Vec::new()),
+            splits: HashMap::default(),
+            in_force: Vec::new(),
             arms: HashMap::default(),
             left_out: 0,
         })
@@ -166,10 +177,13 @@ impl Decided {
         let last_place = engine.placements().iter().flat_map(|placement| &placement.places).max();
         let places = last_place.map_or(0, |place| usize::from(place.0) + 1);
         let is_known = |key: ChoiceKey| self.index.contains_key(&key);
-        if self.left_out == 0 && places <= self.places.len() && needed().all(is_known) {
+        let in_force = self.splits_of(engine);
+        let is_as_before = self.in_force.len() == in_force.len()
+            && self.in_force.iter().zip(&in_force).all(|(before, now)| Arc::ptr_eq(before, &now.1));
+        if self.left_out == 0 && places <= self.places.len() && needed().all(is_known) && is_as_before {
             return Arc::clone(self);
         }
-        let (mut index, mut arms, mut left_out) = (self.index.clone(), self.arms.clone(), 0);
+        let (mut index, mut left_out) = (self.index.clone(), 0);
         for key in needed() {
             let next = index.len() as u32;
             if next < MAX_COUNTED as u32 {
@@ -177,14 +191,35 @@ impl Decided {
             } else if !index.contains_key(&key) {
                 left_out += 1;
             }
-            if let Some(arm) = key.arm()
-                && arms.len() < MAX_COUNTED_ARMS
-            {
-                arms.entry(arm).or_default();
-            }
         }
         let (counts, places) = (self.counts.grown(index.len()), self.places.grown(places));
-        Arc::new(Decided { since: self.since, index, counts, places, arms, left_out })
+        let splits = self.kept(&in_force);
+        let in_force: Vec<Arc<Split>> = in_force.into_iter().map(|(_, split)| split).collect();
+        let arms = in_force.iter().enumerate().flat_map(|(nth, split)| {
+            split.arms().iter().enumerate().map(move |(place, arm)| (arm.number, (nth, place)))
+        });
+        let arms = arms.collect();
+        Arc::new(Decided { since: self.since, index, counts, places, splits, in_force, arms, left_out })
+    }
+
+    /// The splits of an engine's experiments: those of before that go on, and new ones.
+    fn splits_of(&self, engine: &Engine) -> Vec<(Arc<str>, Arc<Split>)> {
+        let split = |(salt, arms): (&str, &[Arm])| {
+            let name = Arc::clone(&arms.first()?.experiment);
+            let before = self.splits.get(&name);
+            let split =
+                before.map_or_else(|| Arc::new(Split::begin(salt, arms)), |before| before.next(salt, arms));
+            Some((name, split))
+        };
+        engine.experiments().filter_map(split).collect()
+    }
+
+    /// These splits, and those that are not in force any more while there is room for all.
+    fn kept(&self, in_force: &[(Arc<str>, Arc<Split>)]) -> HashMap<Arc<str>, Arc<Split>, FixedState> {
+        let mut kept = self.splits.clone();
+        kept.extend(in_force.iter().cloned());
+        let arms: usize = kept.values().map(|split| split.arms().len()).sum();
+        if arms > MAX_COUNTED_ARMS { in_force.iter().cloned().collect() } else { kept }
     }
 
     /// Counts a decision made by its engine or an earlier one. `arms_of` gives the arms that bear on a
@@ -229,11 +264,23 @@ impl Decided {
         }
     }
 
-    /// Counts a customer in each of the arms that they are in.
+    /// Counts a customer in each of the arms that they are in. The experiments in force have all seen them.
     pub fn assigned(&self, customer: &str, arms: impl IntoIterator<Item = ArmNumber>) {
-        for arm in arms {
-            if let Some(distinct) = self.arms.get(&arm) {
-                distinct.add(customer);
+        let customer = Mark::of(customer);
+        self.in_force.iter().for_each(|split| split.see(customer));
+        self.each_of(arms, |split, place| split.assign(place, customer));
+    }
+
+    /// Counts a customer in each of the arms that chose something of what they are given.
+    pub fn exposed(&self, customer: &str, arms: impl IntoIterator<Item = ArmNumber>) {
+        let customer = Mark::of(customer);
+        self.each_of(arms, |split, place| split.expose(place, customer));
+    }
+
+    fn each_of(&self, arms: impl IntoIterator<Item = ArmNumber>, count: impl Fn(&Split, usize)) {
+        for (nth, place) in arms.into_iter().filter_map(|arm| self.arms.get(&arm)) {
+            if let Some(split) = self.in_force.get(*nth) {
+                count(split, *place);
             }
         }
     }
@@ -274,9 +321,9 @@ impl Decided {
             .filter(|(_, asked)| asked.asked > 0)
     }
 
-    /// The customers of an arm, if they are counted.
-    pub fn customers(&self, arm: ArmNumber) -> Option<&Distinct> {
-        self.arms.get(&arm).map(|distinct| &**distinct)
+    /// How customers are split over the arms of each experiment in force, in the engine's order.
+    pub fn splits(&self) -> &[Arc<Split>] {
+        &self.in_force
     }
 }
 
@@ -458,28 +505,50 @@ mod tests {
         let counts = Decided::new(Time(0)).grown(&engine, arms);
         assert_eq!(counts.index.len(), MAX_COUNTED);
         assert_eq!(counts.left_out(), 41 * 2 * 16_384 - MAX_COUNTED);
-        assert_eq!(counts.arms.len(), MAX_COUNTED_ARMS);
         decided(&engine, &counts, "web", &[0]);
         assert!(chosen(&engine, &counts).contains_key("o0 1"));
         let shrunk = counts.grown(&engine, none);
         assert_eq!(shrunk.left_out(), 0, "all that is needed now has a counter");
     }
 
+    /// An engine with the experiment `e` of these arms.
+    fn experimenting(before: Option<&Engine>, arms: &str) -> Engine {
+        let schema = before.map_or_else(
+            || Arc::new(Schema::parse("schema.yaml", SCHEMA).unwrap()),
+            |before| before.schema.clone(),
+        );
+        let text = format!("rule_set: r\nexperiments: {{e: {arms}}}\n");
+        let set = Arc::new(RuleSet::parse("r", &text, &schema).unwrap_or_else(|e| panic!("{e}")));
+        let catalogue = before.map_or_else(Arc::default, |before| before.catalogue.clone());
+        Engine::compile_with(&schema, &[(set, 1)], &catalogue).unwrap().0
+    }
+
     #[test]
-    fn customers_of_arms_are_counted_once_each() {
-        let engine = engine(None, &["card"]);
-        let counts = Decided::new(Time(0)).grown(&engine, |_| [ArmNumber(0), ArmNumber(1)]);
-        for customer in 0..100 {
-            for _ in 0..3 {
-                counts.assigned(
-                    &format!("c-{customer}"),
-                    [ArmNumber(u16::from(customer % 4 == 0)), ArmNumber(7)],
-                );
+    fn customers_of_arms_are_counted_once_each_as_long_as_the_salt_is_the_same() {
+        let first = experimenting(None, "{variants: {a: 50, b: 20}, salt: x}");
+        let counts = Decided::new(Time(0)).grown(&first, none);
+        let visit = |engine: &Engine, counts: &Decided| {
+            for customer in (0..300).map(|i| format!("c-{}", i % 100)) {
+                counts.assigned(&customer, engine.arms_for(&customer, false).map(|arm| arm.number));
             }
-        }
-        let grown =
-            counts.grown(&self::engine(Some(&engine), &["card", "new"]), |_| [ArmNumber(0), ArmNumber(1)]);
-        let customers = |arm| grown.customers(ArmNumber(arm)).map(Distinct::estimate);
-        assert_eq!((customers(0), customers(1), customers(7)), (Some(75), Some(25), None));
+            counts.exposed("c-1", engine.arms().iter().take(1).map(|arm| arm.number));
+            counts.exposed("c-1", [ArmNumber(999)]);
+        };
+        visit(&first, &counts);
+        let customers = |counts: &Decided| -> Vec<(u64, u64)> {
+            let arms = counts.splits()[0].arms();
+            arms.iter().map(|arm| (arm.customers(), arm.exposed())).collect()
+        };
+        let before = customers(&counts);
+        assert_eq!((before[0].1, before[1].1), (1, 0));
+        assert!((40..61).contains(&before[0].0) && (8..33).contains(&before[1].0), "{before:?}");
+        let grown = experimenting(Some(&first), "{variants: {a: 50, b: 50}, salt: x}");
+        let counts = counts.grown(&grown, none);
+        visit(&grown, &counts);
+        let after = customers(&counts);
+        assert_eq!((after[0], after[0].0 + after[1].0), (before[0], 100), "all are in an arm now");
+        assert_eq!(counts.splits()[0].ratio().stretches(), 1, "and nobody is new");
+        let gone = experimenting(Some(&grown), "{variants: {c: 100}, salt: y}");
+        assert_eq!(customers(&counts.grown(&gone, none)), [(0, 0)]);
     }
 }

@@ -6,5 +6,6 @@ pub mod audience;
 pub mod decided;
 pub mod evaluation;
 pub mod guardrails;
+pub mod learned;
 pub mod sample_ratio;
 pub mod stats;

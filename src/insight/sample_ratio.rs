@@ -30,6 +30,48 @@ impl SampleRatio {
     }
 }
 
+/// How far counts lie from the shares of a split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Deviation {
+    /// Pearson's chi-square statistic, at least 0.
+    pub statistic: f64,
+    /// Its degrees of freedom, at least 1.
+    pub freedom: usize,
+}
+
+/// Deviations of independent counts, each from shares of its own: the sum of chi-square statistics is one,
+/// with the sum of their degrees of freedom.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RatioSum {
+    statistic: f64,
+    freedom: usize,
+    stretches: usize,
+}
+
+impl RatioSum {
+    /// The sum with one more; unchanged without a deviation, where nothing could be said.
+    #[must_use]
+    pub fn and(self, deviation: Option<Deviation>) -> RatioSum {
+        let Some(Deviation { statistic, freedom }) = deviation else { return self };
+        RatioSum {
+            statistic: self.statistic + statistic,
+            freedom: self.freedom + freedom,
+            stretches: self.stretches + 1,
+        }
+    }
+
+    /// How many deviations it is of.
+    pub fn stretches(&self) -> usize {
+        self.stretches
+    }
+
+    /// The test of all together; `None` if there are none.
+    pub fn ratio(&self) -> Option<SampleRatio> {
+        let RatioSum { statistic, freedom, stretches } = *self;
+        (stretches > 0).then(|| SampleRatio { statistic, p_value: chance_beyond(freedom, statistic) })
+    }
+}
+
 /// Tests counts of distinct customers, one for each arm, against the arms' shares in any unit.
 ///
 /// It returns `None` where nothing can be said: the lists differ in length, a share is negative or not a
@@ -41,6 +83,11 @@ impl SampleRatio {
 /// assert!(sample_ratio(&[5_210, 4_790], &[50.0, 50.0]).unwrap().is_mismatch());
 /// ```
 pub fn sample_ratio(observed: &[u64], shares: &[f64]) -> Option<SampleRatio> {
+    RatioSum::default().and(deviation(observed, shares)).ratio()
+}
+
+/// How far counts lie from shares in any unit; `None` where [`sample_ratio`] says nothing.
+pub fn deviation(observed: &[u64], shares: &[f64]) -> Option<Deviation> {
     let usable = |share: &f64| share.is_finite() && *share >= 0.0;
     if observed.len() != shares.len() || !shares.iter().all(usable) {
         return None;
@@ -62,7 +109,7 @@ pub fn sample_ratio(observed: &[u64], shares: &[f64]) -> Option<SampleRatio> {
         }
     }
     let freedom = arms.checked_sub(1).filter(|freedom| *freedom > 0)?;
-    Some(SampleRatio { statistic, p_value: chance_beyond(freedom, statistic) })
+    Some(Deviation { statistic, freedom })
 }
 
 /// The probability that a chi-square variable with this many degrees of freedom (at least 1) exceeds

@@ -170,8 +170,10 @@ pub struct ExperimentSplit {
     pub name: String,
     /// Its variants, in the order written.
     pub variants: Vec<VariantSplit>,
-    /// The probability that chance alone splits customers at least this far from the shares; `None` while
-    /// there are too few.
+    /// How many stretches of equal shares the test is of.
+    pub stretches: usize,
+    /// The probability that chance alone splits customers at least this far from the shares of each stretch;
+    /// `None` while there are too few.
     pub p_value: Option<f64>,
     /// Whether that is so improbable that something must be wrong.
     pub mismatch: bool,
@@ -184,8 +186,10 @@ pub struct VariantSplit {
     pub name: String,
     /// The intended share of customers, 0 to 1.
     pub share: f64,
-    /// About how many different customers were decided for in it since the process began.
+    /// About how many different customers were decided for in it since the process began or the salt changed.
     pub customers: u64,
+    /// About how many of them were given a proposition that the variant chose; `None` if it chooses none.
+    pub exposed: Option<u64>,
 }
 
 impl Dimension {

@@ -22,14 +22,23 @@ pub struct Pace {
     pub half_life_s: u32,
 }
 
-/// Counts of yes and no, and the impressions that are neither yet.
+/// Counts of yes and no, some of which may change yet.
 ///
 /// Times are the fold's, in seconds. An impression is counted in a bucket by the time of its decision. A
 /// bucket is a fourteenth of the window long, rounded up to a second. It is settled once the window of its
-/// last second is over. Then its clicks become yeses, and its impressions without a click noes. Both must
-/// happen together: if a yes counted at once and its noes later, every offer would look better the more it
-/// was shown of late. So an impression is settled at the end of its window or up to one bucket later. A
-/// click that comes after that is not counted, because the impression is a no already.
+/// last second is over: at the end of an impression's window or up to one bucket later. From then on what it
+/// counted fades, and a click is not counted any more.
+///
+/// # What is not settled yet
+/// An impression counts as a no at once, and its click turns it into a yes. So there is one trial for each
+/// impression, from its first second on. The belief is never too high: of the yeses only those are missing
+/// that are still to come. It is too low by their share, which ends with the window.
+///
+/// To count yeses at once and noes only when their window is over would be simpler, and wrong: the yeses
+/// would lack their trials, and every offer would look better the more it was shown of late. To weigh a no
+/// by the chance that its click would have come by now (Vernade, Cappé and Perchet, *Stochastic bandit models
+/// for delayed conversions*, UAI 2017) takes the distribution of delays. Where that is guessed too slow, it
+/// errs in the same direction. `tests/learning.rs` compares these on simulated clicks.
 ///
 /// A click that overtakes its impression, or whose impression was lost, still counts as a yes.
 ///
@@ -52,6 +61,24 @@ pub struct Learned {
 struct Bucket {
     shown: u32,
     clicked: u32,
+}
+
+/// Yeses and noes without the prior's.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LearnedCounts {
+    /// Impressions that were clicked, less what faded.
+    pub yes: f64,
+    /// Impressions that were not, less what faded.
+    pub no: f64,
+    /// How many of the noes may become a yes yet: their window is open.
+    pub pending: u64,
+}
+
+impl LearnedCounts {
+    /// The belief after these outcomes.
+    pub fn after(self, prior: Posterior) -> Posterior {
+        Posterior { yes: prior.yes + self.yes, no: prior.no + self.no }
+    }
 }
 
 impl Pace {
@@ -104,17 +131,24 @@ impl Learned {
 
     /// The belief at `now_s`, starting from the prior.
     pub fn posterior(&self, prior: Posterior, now_s: u32, pace: Pace) -> Posterior {
-        let mut settled = self.clone();
-        settled.settle(now_s, pace);
-        Posterior { yes: prior.yes + settled.yes, no: prior.no + settled.no }
+        self.counts(now_s, pace).after(prior)
     }
 
-    /// Impressions and clicks that are not settled yet.
-    pub fn pending(&self) -> (u64, u64) {
-        let add = |(shown, clicked), bucket: &Bucket| {
-            (shown + u64::from(bucket.shown), clicked + u64::from(bucket.clicked))
-        };
-        self.buckets.iter().fold((0, 0), add)
+    /// What is counted at `now_s`, settled or not.
+    pub fn counts(&self, now_s: u32, pace: Pace) -> LearnedCounts {
+        let mut settled = self.clone();
+        settled.settle(now_s, pace);
+        let (mut clicked, mut pending) = (0, 0);
+        for bucket in &settled.buckets {
+            clicked += u64::from(bucket.clicked);
+            pending += u64::from(bucket.shown.saturating_sub(bucket.clicked));
+        }
+        LearnedCounts { yes: settled.yes + clicked as f64, no: settled.no + pending as f64, pending }
+    }
+
+    /// Whether everything is settled.
+    fn is_settled(&self) -> bool {
+        self.buckets.iter().all(|bucket| *bucket == Bucket::default())
     }
 
     /// The content as words, for snapshot and digest.
@@ -138,7 +172,7 @@ impl Learned {
             std::array::from_fn(|i| Bucket { shown: low(words[3 + i]), clicked: high(words[3 + i]) });
         let learned = Learned { yes, no, at_s: low(words[2]), bucket_s: high(words[2]), buckets };
         let counts = |count: f64| count.is_finite() && count.is_sign_positive();
-        let cut = learned.bucket_s > 0 || learned.pending() == (0, 0);
+        let cut = learned.bucket_s > 0 || learned.is_settled();
         (counts(yes) && counts(no) && cut).then_some(learned)
     }
 
@@ -161,7 +195,7 @@ impl Learned {
         if self.bucket_s == bucket_s {
             return;
         }
-        if self.pending() != (0, 0) {
+        if !self.is_settled() {
             let old = self.clone();
             self.buckets = [Bucket::default(); BUCKETS];
             let last = self.at_s / bucket_s;
@@ -205,24 +239,25 @@ mod tests {
     const PRIOR: Posterior = Posterior { yes: 1.0, no: 9.0 };
 
     #[test]
-    fn an_impression_counts_when_its_window_is_over() {
+    fn an_impression_is_a_no_until_it_is_clicked_within_its_window() {
         let pace = Pace { window_s: 1_400, half_life_s: 0 };
         let mut learned = Learned::default();
         learned.shown(10_000, 10_000, pace);
         learned.shown(10_050, 10_060, pace);
         learned.clicked(10_050, 10_300, pace);
-        for (now, yes, no) in [(10_300, 0.0, 0.0), (11_499, 0.0, 0.0), (11_500, 1.0, 1.0), (99_999, 1.0, 1.0)]
-        {
-            let posterior = learned.posterior(PRIOR, now, pace);
-            assert_eq!((posterior.yes, posterior.no), (1.0 + yes, 9.0 + no), "at {now}");
+        for (now, pending) in [(10_300, 1), (11_499, 1), (11_500, 0), (99_999, 0)] {
+            let counts = learned.counts(now, pace);
+            assert_eq!(counts, LearnedCounts { yes: 1.0, no: 1.0, pending }, "at {now}");
+            assert_eq!(counts.after(PRIOR), learned.posterior(PRIOR, now, pace));
         }
         // Too late: it is a no already.
         learned.clicked(10_000, 11_500, pace);
         assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 2.0, no: 10.0 });
         // The click overtook the impression.
         learned.clicked(12_000, 12_001, pace);
+        assert_eq!(learned.posterior(PRIOR, 12_001, pace), Posterior { yes: 3.0, no: 10.0 });
         learned.shown(12_000, 12_002, pace);
-        assert_eq!(learned.pending(), (1, 1));
+        assert_eq!(learned.counts(12_002, pace), LearnedCounts { yes: 2.0, no: 1.0, pending: 0 });
         assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 3.0, no: 10.0 });
     }
 
@@ -233,6 +268,7 @@ mod tests {
         (0..8).for_each(|_| learned.shown(0, 0, pace));
         learned.clicked(0, 9, pace);
         let due = 5 + 60; // the first bucket is 60/14 s long, rounded up
+        assert_eq!(learned.posterior(PRIOR, 30, pace), Posterior { yes: 2.0, no: 16.0 }, "before it is due");
         for (weeks, yes, no) in [(0, 1.0, 7.0), (1, 0.5, 3.5), (3, 0.125, 0.875)] {
             let Posterior { yes: y, no: n } = learned.posterior(PRIOR, due + weeks * 7 * DAY, pace);
             assert_eq!((y - 1.0, n - 9.0), (yes, no));
@@ -308,8 +344,8 @@ mod tests {
                 *(if *click { clicked } else { shown }) += 1;
             }
             let (mut yes, mut no) = (0.0, 0.0);
-            for (due, (shown, clicked)) in buckets.into_iter().filter(|(due, _)| *due <= now_s) {
-                let age = (now_s - due) as f64;
+            for (due, (shown, clicked)) in buckets {
+                let age = now_s.saturating_sub(due) as f64; // what is not due has not begun to fade
                 let kept =
                     if pace.half_life_s == 0 { 1.0 } else { (-age / f64::from(pace.half_life_s)).exp2() };
                 yes += kept * clicked as f64;

@@ -11,7 +11,7 @@ pub mod lesson;
 mod thompson;
 
 pub use self::draw::{draw, uniform};
-pub use self::learned::{LEARNED_WORDS, Learned, Pace};
+pub use self::learned::{LEARNED_WORDS, Learned, LearnedCounts, Pace};
 pub use self::thompson::{Candidate, MAX_LEARNED, Thompson};
 
 /// The belief about the chance of a yes: a Beta distribution with these two parameters. They include the

@@ -13,6 +13,7 @@ use crate::customer::outcome::OutcomeKind;
 use crate::customer::outcome::{BudgetUse, Lesson};
 use crate::decide::Lessons;
 use crate::learning::lesson::LessonKey;
+use crate::learning::{LearnedCounts, Pace};
 use crate::rules::catalogue::Additions;
 use crate::storage::codec;
 
@@ -308,7 +309,8 @@ fn a_click_and_a_conversion_of_one_proposition_are_one_yes() {
     ]);
     assert_eq!(fates, [None; 5]);
     let key = LessonKey { offer: OfferNumber(1), placement: 0, segment: 3 };
-    assert_eq!(state.figures().learned(key).unwrap().pending(), (2, 1));
+    let counts = state.figures().learned(key).unwrap().counts(BEGIN, Pace { window_s: 60, half_life_s: 0 });
+    assert_eq!(counts, LearnedCounts { yes: 1.0, no: 1.0, pending: 1 });
 }
 
 #[test]

@@ -230,6 +230,11 @@ impl Figures {
         self.budgets.used(key, day)
     }
 
+    /// All that was learned until now, in no order.
+    pub fn lessons(&self) -> Vec<(LessonKey, Learned)> {
+        self.lessons.all()
+    }
+
     /// What has become of offers until now: a copy that no longer changes.
     pub fn tallies(&self) -> Tallies {
         self.lock().clone()

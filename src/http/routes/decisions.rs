@@ -143,7 +143,7 @@ fn answered(
     let now = clock::now();
     let decision = decide(engine, vector, &request, now);
     if is_shown {
-        counted(live, asked.customer, asked.channel, &decision);
+        counted(live, asked.customer, asked.channel, asked.locale.as_ref(), &decision);
     }
     let rendered = Rendered {
         decision: &decision,
@@ -176,14 +176,24 @@ fn is_shown(call: &Call<'_>, asked: &DecisionRequest<'_>) -> bool {
 }
 
 /// Counts what is shown. Also counts the customer in their arms, whether or not an arm's offer is shown: who
-/// is counted must not depend on the arm.
-fn counted(live: &Live, customer: &str, channel: ChannelId, decision: &Decision<'_>) {
+/// is counted must not depend on the arm. Whom an arm chose something for is counted apart.
+fn counted(
+    live: &Live,
+    customer: &str,
+    channel: ChannelId,
+    locale: Option<&Locale>,
+    decision: &Decision<'_>,
+) {
     let Live { engine, decided, .. } = live;
     decided.count(channel, decision, |proposition| {
         proposition.arms.iter().map(|id| engine.arm(*id).number).collect::<SmallVec<[ArmNumber; 4]>>()
     });
     if !engine.arms().is_empty() {
         decided.assigned(customer, engine.arms_for(customer, decision.holdout).map(|arm| arm.number));
+        let shown = decision.placements.iter().flat_map(|shown| &shown.propositions);
+        let chosen =
+            shown.flat_map(|shown| engine.chosen_by(shown.offer, shown.treatment, locale, &shown.arms));
+        decided.exposed(customer, chosen.map(|arm| arm.number));
     }
 }
 

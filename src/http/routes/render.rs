@@ -10,6 +10,7 @@ use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
 use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
+use crate::learning::LearnedCounts;
 use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
@@ -155,6 +156,17 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
     }
     out.key("score");
     score(out, &of.score);
+    if let Some(LearnedCounts { yes, no, pending }) = of.learned {
+        out.key("learned");
+        out.map();
+        out.key("yes");
+        out.number(yes);
+        out.key("no");
+        out.number(no);
+        out.key("pending");
+        out.unsigned(pending);
+        out.end_map();
+    }
     out.end_map();
 }
 

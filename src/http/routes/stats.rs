@@ -16,13 +16,15 @@ use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::problem::{Problem, Problems, quoted};
-use crate::insight::decided::{Distinct, PlaceCounts, comparable};
-use crate::insight::sample_ratio::sample_ratio;
+use crate::insight::decided::{PlaceCounts, Split, SplitArm};
+use crate::insight::learned::{LearnedRow, learned};
 use crate::insight::stats::{
     Dimension, EARLIER, ExperimentSplit, MAX_ROWS, OutcomeFigures, Query, Rate, Stats, StatsRow,
     StatsSources, Tallied, VariantSplit,
 };
+use crate::learning::lesson::LessonKey;
 use crate::node::Node;
+use crate::node::clock;
 use crate::node::live::Live;
 use crate::rules::catalogue::{Catalogue, Names};
 use crate::schema::value::{DAY_SECONDS, Time};
@@ -51,25 +53,28 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 /// How the customers with decisions are split over the arms of the experiments in force.
 fn experiments(live: &Live) -> Vec<ExperimentSplit> {
     let Live { engine, decided, .. } = live;
-    let of_one = |arms: &[Arm]| {
-        let customers: Vec<Option<&Distinct>> =
-            arms.iter().map(|arm| decided.customers(arm.number)).collect();
-        let variant = |(arm, customers): (&Arm, &Option<&Distinct>)| VariantSplit {
-            name: arm.name.split_once('.').map_or(&*arm.name, |(_, variant)| variant).to_owned(),
-            share: f64::from(arm.share) / f64::from(SLOTS),
-            customers: customers.map_or(0, Distinct::estimate),
+    let of_one = |((_, arms), split): ((&str, &[Arm]), &Arc<Split>)| {
+        let name = arms.first().map_or_else(String::new, |arm| arm.experiment.to_string());
+        let variant = |(arm, counted): (&Arm, &SplitArm)| {
+            let variant = arm.name.split_once('.').map_or(&*arm.name, |(_, variant)| variant);
+            VariantSplit {
+                name: variant.to_owned(),
+                share: f64::from(arm.share) / f64::from(SLOTS),
+                customers: counted.customers(),
+                exposed: engine.is_shown(&name, variant).then(|| counted.exposed()),
+            }
         };
-        let shares: Vec<f64> = arms.iter().map(|arm| f64::from(arm.share)).collect();
-        let counted: Option<Vec<&Distinct>> = customers.iter().copied().collect();
-        let ratio = counted.and_then(|counted| sample_ratio(&comparable(&counted), &shares));
+        let variants = arms.iter().zip(split.arms()).map(variant).collect();
+        let sum = split.ratio();
         ExperimentSplit {
-            name: arms.first().map_or_else(String::new, |arm| arm.experiment.to_string()),
-            variants: arms.iter().zip(&customers).map(variant).collect(),
-            p_value: ratio.map(|ratio| ratio.p_value),
-            mismatch: ratio.is_some_and(|ratio| ratio.is_mismatch()),
+            variants,
+            name,
+            stretches: sum.stretches(),
+            p_value: sum.ratio().map(|ratio| ratio.p_value),
+            mismatch: sum.ratio().is_some_and(|ratio| ratio.is_mismatch()),
         }
     };
-    engine.arms().chunk_by(|a, b| a.experiment == b.experiment).map(of_one).collect()
+    engine.experiments().filter(|(_, arms)| !arms.is_empty()).zip(decided.splits()).map(of_one).collect()
 }
 
 fn document(node: &Node, query: &Query, format: Format) -> Bytes {
@@ -88,6 +93,7 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
         stats: query.answer(catalogue, counted),
         places: places(&live, query),
         experiments: experiments(&live),
+        learned: lessons(node, &live, query),
         left_out: (live.decided.left_out() as u64, tallies.uncounted()),
     };
     answer::render(format, |out| document.write(out))
@@ -107,6 +113,16 @@ fn places(live: &Live, query: &Query) -> Vec<(PlaceNumber, PlaceCounts)> {
     places.sort_by_key(|(place, asked)| (std::cmp::Reverse(asked.asked), *place));
     places.truncate(MAX_ROWS);
     places
+}
+
+/// What was learned of the offers in force, on the requested placement. It knows no channel, variant or day.
+fn lessons<'l>(node: &Node, live: &'l Live, query: &Query) -> Vec<LearnedRow<'l>> {
+    let is_asked = |key: &LessonKey| {
+        query.offer.is_none_or(|offer| offer == key.offer)
+            && query.placement.is_none_or(|placement| placement == key.placement)
+    };
+    let lessons = node.figures().lessons().into_iter().filter(|(key, _)| is_asked(key));
+    learned(&live.engine, lessons, clock::now().stored_seconds())
 }
 
 /// Reads the parameters; names must be in the catalogue.
@@ -206,6 +222,7 @@ struct Document<'d> {
     stats: Stats,
     places: Vec<(PlaceNumber, PlaceCounts)>,
     experiments: Vec<ExperimentSplit>,
+    learned: Vec<LearnedRow<'d>>,
     /// How many combinations have uncounted decisions, and how many outcomes were not counted.
     left_out: (u64, u64),
 }
@@ -239,6 +256,12 @@ impl Document<'_> {
         out.list();
         self.experiments.iter().for_each(|experiment| write_experiment(out, experiment));
         out.end_list();
+        out.key("learned");
+        out.list();
+        self.learned.iter().take(MAX_ROWS).for_each(|row| self.write_learned(out, row));
+        out.end_list();
+        out.key("learned_omitted");
+        out.unsigned(self.learned.len().saturating_sub(MAX_ROWS) as u64);
         out.key("uncounted");
         out.map();
         out.key("combinations");
@@ -275,6 +298,28 @@ impl Document<'_> {
             }
         }
         write_figures(out, figures);
+        out.end_map();
+    }
+
+    fn write_learned(&self, out: &mut dyn Encode, row: &LearnedRow<'_>) {
+        let LearnedRow { offer, placement, segment, counts, chance } = row;
+        out.map();
+        out.key("offer");
+        out.text(offer);
+        out.key("placement");
+        out.text(self.catalogue.placements.name(*placement).unwrap_or_default());
+        out.key("segment");
+        out.list();
+        segment.iter().for_each(|condition| out.text(condition));
+        out.end_list();
+        out.key("yes");
+        out.number(counts.yes);
+        out.key("no");
+        out.number(counts.no);
+        out.key("pending");
+        out.unsigned(counts.pending);
+        out.key("chance");
+        out.number(*chance);
         out.end_map();
     }
 
@@ -352,9 +397,16 @@ fn write_experiment(out: &mut dyn Encode, experiment: &ExperimentSplit) {
         out.number(variant.share);
         out.key("customers");
         out.unsigned(variant.customers);
+        out.key("exposed");
+        match variant.exposed {
+            Some(exposed) => out.unsigned(exposed),
+            None => out.null(),
+        }
         out.end_map();
     }
     out.end_list();
+    out.key("stretches");
+    out.unsigned(experiment.stretches as u64);
     out.key("p_value");
     match experiment.p_value {
         Some(p_value) => out.number(p_value),

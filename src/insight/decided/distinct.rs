@@ -23,9 +23,17 @@ const QUARTER: u32 = 2;
 /// Counts different customers without a lock. The standard error is 0.3 % up to 131,072 customers and 0.6 %
 /// beyond.
 #[derive(Debug)]
-pub struct Distinct {
+pub(super) struct Distinct {
     /// The bitmaps, level after level. Untouched levels take no memory.
     words: Box<[AtomicU64]>,
+}
+
+/// The bits of a customer, the same in every [`Distinct`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    bit: usize,
+    /// The last level that they are sampled for.
+    deepest: usize,
 }
 
 /// The estimate that one level gives.
@@ -37,6 +45,15 @@ struct SampleLevel {
     variance: f64,
 }
 
+impl Mark {
+    /// The bits of the customer with this id.
+    pub(super) fn of(customer: &str) -> Mark {
+        let hash = xxh3_64(customer.as_bytes());
+        let deepest = ((hash >> BITS.trailing_zeros()).trailing_zeros() / QUARTER) as usize;
+        Mark { bit: hash as usize % BITS, deepest: deepest.min(LEVELS - 1) }
+    }
+}
+
 impl Default for Distinct {
     fn default() -> Distinct {
         Distinct { words: zeroed_slice_box(LEVELS * WORDS) }
@@ -45,56 +62,80 @@ impl Default for Distinct {
 
 impl Distinct {
     /// Counts a customer; counting them again changes nothing.
-    pub fn add(&self, customer: &str) {
-        let hash = xxh3_64(customer.as_bytes());
-        let bit = hash as usize % BITS;
-        let deepest = ((hash >> BITS.trailing_zeros()).trailing_zeros() / QUARTER) as usize;
-        for level in 0..=deepest.min(LEVELS - 1) {
-            let word = &self.words[level * WORDS + bit / 64];
-            let mask = 1 << (bit % 64);
+    pub(super) fn add(&self, customer: Mark) {
+        self.add_unless(customer, None);
+    }
+
+    /// Counts a customer, unless their bit is `taken` already. That is found out level by level.
+    pub(super) fn add_unless(&self, Mark { bit, deepest }: Mark, taken: Option<&Distinct>) {
+        let mask = 1 << (bit % 64);
+        for level in 0..=deepest {
+            let at = level * WORDS + bit / 64;
             // Most customers come back, and reading does not take the cache line from other cores.
-            if word.load(Ordering::Relaxed) & mask == 0 {
-                word.fetch_or(mask, Ordering::Relaxed);
+            let has = |of: &Distinct| of.words[at].load(Ordering::Relaxed) & mask != 0;
+            if !has(self) && !taken.is_some_and(has) {
+                self.words[at].fetch_or(mask, Ordering::Relaxed);
             }
         }
     }
 
+    /// Another one that has counted the same customers.
+    pub(super) fn copy(&self) -> Distinct {
+        let copy = Distinct::default();
+        for (to, from) in copy.words.iter().zip(&self.words) {
+            let bits = from.load(Ordering::Relaxed);
+            if bits != 0 {
+                to.store(bits, Ordering::Relaxed); // memory of untouched levels stays untouched
+            }
+        }
+        copy
+    }
+
     /// About how many different customers there were.
-    pub fn estimate(&self) -> u64 {
+    pub(super) fn estimate(&self) -> u64 {
         let level = self.finest();
         let scale = (1_u64 << (level as u32 * QUARTER)) as f64;
-        (self.level(level).customers * scale).round() as u64
+        (self.level(level, BITS).customers * scale).round() as u64
     }
 
     /// The first level that is not too full to tell well: it has at most as many customers as bits.
     fn finest(&self) -> usize {
-        (0..LEVELS - 1).find(|level| self.level(*level).customers <= BITS as f64).unwrap_or(LEVELS - 1)
+        (0..LEVELS - 1).find(|level| self.level(*level, BITS).customers <= BITS as f64).unwrap_or(LEVELS - 1)
     }
 
-    fn level(&self, level: usize) -> SampleLevel {
-        let words = &self.words[level * WORDS..(level + 1) * WORDS];
-        let ones: usize = words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum();
-        let zeros = (BITS - ones).max(1) as f64; // beyond about 12 customers a bit, none is left
-        let load = (BITS as f64 / zeros).ln();
+    /// The customers who set bits at this level, of so many bits that could be set.
+    fn level(&self, level: usize, bits: usize) -> SampleLevel {
+        let zeros = bits.saturating_sub(self.ones(level)).max(1) as f64; // beyond about 12 a bit, none is left
+        let load = (bits.max(1) as f64 / zeros).ln().max(0.0);
         SampleLevel {
-            customers: load * BITS as f64,
-            variance: BITS as f64 * (load.exp() - load - 1.0).max(0.0),
+            customers: load * bits as f64,
+            variance: bits as f64 * (load.exp() - load - 1.0).max(0.0),
         }
+    }
+
+    fn ones(&self, level: usize) -> usize {
+        let words = &self.words[level * WORDS..(level + 1) * WORDS];
+        words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 }
 
-/// Customers of each arm, for a ratio test that takes its counts for exact. All arms use the same sampling
-/// level. The counts are scaled down by the share of the variance that comes from estimating, so that the
-/// test is no surer than the estimates are.
-pub fn comparable(arms: &[&Distinct]) -> Vec<u64> {
-    let level = arms.iter().map(|arm| arm.finest()).max().unwrap_or(0);
-    let counts: Vec<SampleLevel> = arms.iter().map(|arm| arm.level(level)).collect();
-    let exact = |count: &SampleLevel| match count.customers > 0.0 {
-        true => count.customers / (count.customers + count.variance),
-        false => 1.0,
+/// Customers of each arm, for a ratio test that takes its counts for exact. The arms have no bit that is
+/// `taken`. All arms use the same sampling level: the one that tells most. The counts are scaled down by the
+/// share of the variance that comes from estimating, so that the test is no surer than the estimates are.
+pub(super) fn comparable(arms: &[&Distinct], taken: Option<&Distinct>) -> Vec<u64> {
+    let at = |level: usize| -> Vec<f64> {
+        let bits = BITS - taken.map_or(0, |taken| taken.ones(level));
+        let counts: Vec<SampleLevel> = arms.iter().map(|arm| arm.level(level, bits)).collect();
+        let exact = |count: &SampleLevel| match count.customers > 0.0 {
+            true => count.customers / (count.customers + count.variance),
+            false => 1.0,
+        };
+        let weight = counts.iter().map(exact).fold(1.0, f64::min);
+        counts.iter().map(|count| count.customers * weight).collect()
     };
-    let weight = counts.iter().map(exact).fold(1.0, f64::min);
-    counts.iter().map(|count| (count.customers * weight).round() as u64).collect()
+    let all = |counts: &Vec<f64>| counts.iter().sum::<f64>();
+    let best = (0..LEVELS).map(at).max_by(|a, b| all(a).total_cmp(&all(b))).unwrap_or_default();
+    best.into_iter().map(|count| count.round() as u64).collect()
 }
 
 #[cfg(test)]
@@ -103,7 +144,7 @@ mod tests {
 
     fn of(customers: impl Iterator<Item = u32>) -> Distinct {
         let distinct = Distinct::default();
-        customers.for_each(|customer| distinct.add(&format!("c-{customer}")));
+        customers.for_each(|customer| distinct.add(Mark::of(&format!("c-{customer}"))));
         distinct
     }
 
@@ -136,8 +177,9 @@ mod tests {
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let together = &together;
-                scope
-                    .spawn(move || (thread..40_000).step_by(4).for_each(|i| together.add(&format!("c-{i}"))));
+                scope.spawn(move || {
+                    (thread..40_000).step_by(4).for_each(|i| together.add(Mark::of(&format!("c-{i}"))));
+                });
             }
         });
         assert_eq!(together.estimate(), of(0..40_000).estimate());
@@ -157,7 +199,7 @@ mod tests {
             for round in 0..rounds {
                 let first = round * 2 * customers;
                 let arms = [of(first..first + customers), of(first + customers..first + 2 * customers)];
-                let counts = comparable(&[&arms[0], &arms[1]]);
+                let counts = comparable(&[&arms[0], &arms[1]], None);
                 assert!(chi_square(&counts) < 10.83, "{customers} {round}: {counts:?}");
             }
         }
@@ -167,8 +209,30 @@ mod tests {
     fn a_real_mismatch_still_shows() {
         for (a, b) in [(10_000, 11_000), (100_000, 104_000), (400_000, 440_000), (400_000, 60_000)] {
             let arms = [of(0..a), of(a..a + b)];
-            let counts = comparable(&[&arms[0], &arms[1]]);
+            let counts = comparable(&[&arms[0], &arms[1]], None);
             assert!(chi_square(&counts) > 10.83, "{a} {b}: {counts:?}");
         }
+    }
+
+    #[test]
+    fn of_those_whose_bits_are_taken_nobody_is_counted_and_of_the_others_each_arm_as_many() {
+        for (earlier, new) in [(0, 20_000), (5_000, 20_000), (200_000, 50_000), (2_000_000, 400_000)] {
+            let taken = of(0..earlier);
+            let arms = [Distinct::default(), Distinct::default()];
+            for customer in 0..earlier + new {
+                let id = format!("c-{customer}");
+                arms[(customer % 2) as usize].add_unless(Mark::of(&id), Some(&taken));
+            }
+            let counts = comparable(&[&arms[0], &arms[1]], Some(&taken));
+            let all: u64 = counts.iter().sum();
+            assert!(
+                all <= u64::from(new) + u64::from(new) / 50 && all > 1_000,
+                "{earlier} {new}: {counts:?}"
+            );
+            assert!(chi_square(&counts) < 10.83, "{earlier} {new}: {counts:?}");
+        }
+        let copy = of(0..300).copy();
+        copy.add(Mark::of("another"));
+        assert_eq!(copy.estimate(), 301);
     }
 }
