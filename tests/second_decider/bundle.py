@@ -29,7 +29,8 @@ def read(path):
 
 
 class Bundle:
-    def __init__(self, schema, rule_sets):
+    def __init__(self, schema, rule_sets, before=None):
+        """`before` is the bundle that decided until now: offers that are gone count where they were last."""
         self.schema = Schema(schema)
         self.rule_sets = {rule_set["rule_set"]: rule_set for rule_set in rule_sets}
         self.placements, self.offers, self.groups, self.experiments = {}, {}, {}, {}
@@ -43,6 +44,7 @@ class Bundle:
             self.guardrails += [(text, name) for text in guardrails.values()]
             self.caps += [(cap, name, bool(guardrails)) for cap in (rule_set.get("caps") or {}).values()]
             self.holdout = rule_set.get("holdout") or self.holdout
+        self.ever = {**before.ever, **self.offers} if before else self.offers
 
     @staticmethod
     def load(folder):
@@ -50,17 +52,17 @@ class Bundle:
         return Bundle(read(folder / "schema.yaml"), [read(file) for file in sorted(folder.glob("rule-sets/*.yaml"))])
 
     def rule_set_of(self, offer):
-        return self.offers[offer][1] if offer in self.offers else None
+        return self.ever[offer][1]
 
     def group_of(self, offer):
-        return self.attributes(offer).get("group") if offer in self.offers else None
+        return self.attributes(offer).get("group")
 
     def attributes(self, offer):
-        return self.offers[offer][0].get("attributes") or {}
+        return self.ever[offer][0].get("attributes") or {}
 
     def counts(self, offer):
         """Contacts of an offer without placements count for no cap."""
-        return offer not in self.offers or bool(self.offers[offer][0].get("placements"))
+        return bool(self.ever[offer][0].get("placements"))
 
     def held_out(self, customer):
         return bool(self.holdout) and slot(self.holdout["salt"], customer) < round(self.holdout["percent"] * 100)

@@ -94,7 +94,15 @@ class Writer:
 
     def of_float_list(self):
         name = self.pick("double")
-        return name and f"{name[0]} in [{self.double_constant()}, {self.double_constant()}, 0.7]"
+        if not name:
+            return None
+        a, b = self.double_constant(), self.double_constant()
+        short = self.rng.choice(["0.7", "0.1", "3.0"])
+        return self.rng.choice([
+            f"{name[0]} in [{a}, {b}, 0.7]", f"[0.1, 0.7, 2.5].exists(i, i == {name[0]})", f"[{name[0]}, 1.0].exists(i, i == {short})",
+            f"cel.bind(v, {name[0]}, v == {short})", f"({name[0]} > 0.5 ? {name[0]} : 0.1) == {short}",
+            f"math.greatest({name[0]}, 0.1) == {short}", f"math.least({name[0]}, 0.7) == {short}", f"[{name[0]}][0] == {short}",
+            f"{{'a': {name[0]}}}.a == {short}", f"{name[0]} * 1.0 == {short}"])
 
     def of_int_list(self):
         name = self.pick("int")
@@ -147,6 +155,21 @@ class Writer:
             f"{name[0]}.startsWith('m')", f"size({name[0]}) > 3", f"{name[0]} in ['fx', '{text}']",
             f"{name[0]}.matches('^[a-z]+ ')", f"{name[0]}.split(' ').size() == 2", f"{name[0]} < 'g'",
             f"{name[0]}.charAt(1) == 'x'", f"{name[0]}.substring(1) == 'x'", f"{name[0]}.indexOf('loan') == 9"])
+
+    def computed(self):
+        """A condition on computed features alone."""
+        rng, made = self.rng, []
+        for _ in range(rng.randint(1, 2)):
+            sort = rng.choice(["int", "int", "double", "enum", "bool", "time"])
+            names = [name for name in self.names.get(sort, []) if re.fullmatch(r"c\d", name[0])]
+            if not names:
+                continue
+            name, _, kind = rng.choice(names)
+            made.append({
+                "int": f"{name} {self.compare()} {rng.randint(0, 4)}", "double": f"{name} {self.compare()} {self.double_constant()}",
+                "enum": f"{name} == '{rng.choice(kind.get('values', ['']))}'", "bool": name,
+                "time": f"now - {name} < duration('{rng.choice(DURATIONS)}')"}[sort])
+        return rng.choice([" && ", " || "]).join(made) or "true"
 
     def of_known(self):
         sorts = [sort for sort in self.names]
@@ -209,7 +232,7 @@ class Writer:
 
 
 LEAVES = ["of_int", "of_double", "of_enum", "of_set", "of_bool", "of_text", "of_known", "of_time", "of_now", "of_tag",
-          "of_parameter", "of_offer", "of_int_list", "of_channel", "of_enum", "of_int", "of_double"]
+          "of_parameter", "of_offer", "of_float_list", "of_int_list", "of_channel", "of_enum", "of_int", "of_double"]
 
 
 SORTS = {"float": "double", "decimal": "double", "count": "int", "streak": "int", "recency": "int", "distinct": "int"}

@@ -285,7 +285,7 @@ class Decision:
 
     def capped(self, cap, counted, offer, place):
         on = cap.get("on", "impression")
-        contacts = self.customer.contacts[-256:]
+        contacts = sorted(self.customer.contacts, key=lambda c: c["at"])[-256:]
         if on == "impression":
             contacts = contacts + self.new
         return sum(c["outcome"] == on and self.bundle.counts(c["offer"]) and counted(c)

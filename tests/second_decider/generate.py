@@ -1,28 +1,52 @@
 """Random bundles, customers, histories and requests."""
 
+import json
 from datetime import datetime, timedelta, timezone
 
 from conditions import PAGES, TEXTS, WORDS, Writer
 
 TIERS = ["mass", "silver", "gold", "private"]
 CHANNELS = ["app", "chatbot", "push"]
-LOCALES = [None, "en", "zh", "zh-CN", "de", "en-GB"]
+LOCALES = [None, "en", "zh", "zh-CN", "de", "en-GB", "zh-Hant", "zh-Hant-TW", "zh_TW"]
 WINDOWS = ["90m", "12h", "1d", "7d", "30d", "366d", None]
 SPANS = ["30m", "12h", "1d", "7d", "30d", "forever"]
 ZONES = ["UTC", "Asia/Shanghai", "America/New_York", "Pacific/Auckland", "Europe/Berlin", "Asia/Kolkata"]
 OUTCOMES = ["impression", "click", "dismiss", "convert"]
 
 
+def since_midnight(now, days, zone):
+    """Seconds since the day began that was so many days ago."""
+    day = times.local(now * 10**9, zone).date() - timedelta(days=days)
+    return now - times.start_of_day(day, zone) // 10**9
+
+
 def text_of(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# How often an offer or a bundle has something, by theme: a bundle about one thing shows its edges.
+THEMES = {
+    "mixed": {"when": 0.75, "guardrails": 0.5, "schedule": 0.3, "caps": 0.35, "suppress": 0.3, "holdout": 0.2, "experiments": 0.5,
+              "budgets": 0.4},
+    "conditions": {"when": 1, "guardrails": 0.8},
+    "features": {"when": 1, "features": 1},
+    "schedules": {"when": 0.1, "schedule": 0.9},
+    "caps": {"caps": 0.8, "suppress": 0.5, "guardrails": 0.2},
+    "experiments": {"experiments": 1, "holdout": 0.3, "when": 0.3},
+    "budgets": {"budgets": 1, "caps": 0.1},
+}
 
 
 class Generator:
     def __init__(self, rng, now, golden):
         self.rng, self.now, self.golden, self.daily = rng, now, golden, set()
+        self.theme = THEMES[rng.choice(sorted(THEMES))]
         self.customers_budgets = False
         self.schema = self.make_schema()
         self.rule_sets = self.make_rule_sets()
+
+    def has(self, what):
+        return self.chance(self.theme.get(what, 0))
 
     def chance(self, share):
         return self.rng.random() < share
@@ -50,7 +74,7 @@ class Generator:
             "likes": {"kind": "set", "values": WORDS},
             "since": {"kind": "time"},
         }
-        for number in range(rng.randint(0, 7)):
+        for number in range(6 if self.has("features") else rng.randint(0, 4)):
             features[f"c{number}"] = self.computed()
         return {
             "schema": "random", "channels": CHANNELS, "timezone": rng.choice(ZONES), "features": features,
@@ -75,7 +99,8 @@ class Generator:
             made["when"] = rng.choice(
                 ["page == 'home'", "seconds >= 5 && ok", "page in ['fx', 'cards'] || ok", "word == 'fx'", "!(ok)",
                  "has(event.word) && word.contains('f')"]
-                if event == "view" else ["amount > 100.0", "rate == 0.7", "rate == 0.1234567890123", "rate > 0.12345678", "amount >= 5 || rate < 0.5"])
+                if event == "view" else ["amount > 100.0", "rate == 0.7", "rate == 0.1234567890123", "rate > 0.12345678", "amount >= 5 || rate < 0.5", "rate in [0.1, 0.7]",
+                                                   "[0.1, 0.7].exists(i, i == rate)"])
         if kind in ("sum", "max", "min"):
             made["property"] = numeric
         if kind in ("max", "min") and event == "pay" and self.chance(0.3):
@@ -123,20 +148,19 @@ class Generator:
         for place, spec in self.places.items():
             if self.chance(0.6):
                 spec["count"] = rng.randint(1, 4)
-            if self.chance(0.25):
+            if self.chance(self.theme.get("caps", 0) / 2):
                 spec["caps"] = self.caps(["offer", "group", "rule_set", "placement", "channel", "all"])
             sets[rng.choice(names)].setdefault("placements", {})[place] = spec
         for group in ["g1", "g2"]:
             if self.chance(0.7):
                 spec = {"max": rng.randint(1, 3)}
-                if self.chance(0.4):
+                if self.has("caps"):
                     spec["caps"] = self.caps(["offer", "group", "rule_set", "placement", "channel", "all"])
                 sets[rng.choice(names)].setdefault("groups", {})[group] = spec
-        if self.chance(0.3):
+        if self.has("holdout"):
             rules = sets[rng.choice(names)]
             rules["holdout"] = {"percent": rng.choice([5, 12.5, 30]), "salt": f"h{rng.randint(1, 99)}"}
-        guarded = sets[rng.choice(names)] if self.chance(0.7) else None
-        self.offers = {}
+        guarded = sets[rng.choice(names)] if self.has("guardrails") else None
         for name, rules in sets.items():
             self.rules(name, rules, rules is guarded)
         for place, spec in self.places.items():
@@ -146,7 +170,7 @@ class Generator:
 
     def experiments(self, name, rules):
         rng, made = self.rng, {}
-        for number in range(rng.choice([0, 0, 1, 2])):
+        for number in range(rng.choice([0, 1, 2]) if self.has("experiments") else 0):
             letter = "abc"[number]
             shares = rng.choice([[50, 50], [25, 25], [33.33, 33.33, 33.34], [10], [100], [0.5, 70]])
             spec = {"variants": {f"{letter}{index}": share for index, share in enumerate(shares)}}
@@ -190,10 +214,10 @@ class Generator:
             rules["guardrails"] = {
                 f"rail_{number}": "offer.product == 'service' || "
                 + self.writer({}, offer=self.schema["offer_attributes"], guardrail=True).bool(2) for number in range(rng.randint(1, 3))}
-        if self.chance(0.3):
+        if self.chance(self.theme.get("caps", 0) / 2):
             rules["caps"] = {f"policy_{number}": cap for number, cap in enumerate(
                 self.caps(["offer", "group", "rule_set", "placement", "channel", "all"]))}
-        for number in range(rng.choice([0, 0, 1, 2])):
+        for number in range(rng.choice([0, 1, 2]) if self.has("budgets") else 0):
             budget = f"{name}_budget_{number}"
             rules.setdefault("budgets", {})[budget] = self.budget()
             if "per" in rules["budgets"][budget]:
@@ -209,11 +233,11 @@ class Generator:
         variants = [f"{experiment}.{variant}" for experiment, spec in rules.get("experiments", {}).items() for variant in spec["variants"]]
         made = {"placements": places, "attributes": self.attributes()}
         writer = self.writer(rules, offer=made["attributes"])
-        if self.chance(0.75):
-            made["when"] = writer.bool(rng.randint(0, 3))
-        if variants and self.chance(0.15):
+        if self.has("when"):
+            made["when"] = writer.computed() if self.has("features") else writer.bool(rng.randint(0, 3))
+        if variants and self.chance(0.25):
             made["variant"] = rng.choice(variants)
-        if self.chance(0.3):
+        if self.has("schedule"):
             made["schedule"] = self.schedule()
         if self.chance(0.4):
             made["priority"] = rng.randint(1, 9)
@@ -222,9 +246,9 @@ class Generator:
                 made[field] = self.writer(rules).number(field) if self.chance(0.5) else rng.choice(constants)
         if self.chance(0.4):
             made["reason"] = self.reason()
-        if self.chance(0.35):
+        if self.has("caps"):
             made["caps"] = self.caps(["offer", "rule_set", "placement", "channel", "all"])
-        if self.chance(0.3):
+        if self.has("suppress"):
             made["suppress"] = {outcome: rng.choice(SPANS) for outcome in rng.sample(OUTCOMES[1:], rng.randint(1, 3))}
         if "budgets" in rules and self.chance(0.5):
             made["budgets"] = rng.sample(sorted(rules["budgets"]), rng.randint(1, len(rules["budgets"])))
@@ -286,8 +310,8 @@ class Generator:
     def caps(self, scopes):
         made = []
         for _ in range(self.rng.randint(1, 2)):
-            cap = {"max": self.rng.randint(1, 4), "per": self.rng.choice(SPANS)}
-            if self.chance(0.3) and cap["per"].endswith("d"):
+            cap = {"max": self.rng.choice([1, 1, 2, 3]), "per": self.rng.choice(SPANS)}
+            if self.chance(0.5) and cap["per"].endswith("d"):
                 cap["timezone"] = self.rng.choice(ZONES)
             if self.chance(0.4):
                 cap["on"] = self.rng.choice(OUTCOMES)
@@ -341,17 +365,29 @@ class Generator:
             "consent": [True, False], "aum": [0, 100000, 500000.5, 499999.99, -0.01, 1000000], "score": [0.7, 0.1, 0.1234567890123, 0.5, 0, 1, -0.3, 2.5],
             "exact": [0.7, 0.1, 0.1234567890123, 0.25, 1, 1e6, -0.3], "tier": TIERS, "peer": TIERS, "mood": ["calm", "angry", "happy"],
             "likes": [[], ["alpha"], ["beta", "gamma"], WORDS],
-            "since": [text_of(now - timedelta(seconds=rng.randint(0, 40_000_000)))],
+            "since": [text_of(now - timedelta(seconds=rng.randint(0, 40_000_000))), "2026-11-20"],
         }
         return {name: rng.choice(pool) for name, pool in pools.items() if self.chance(0.75)}
 
     def ago(self):
         """How long ago something happened, in seconds; often at the edge of a window."""
-        rng = self.rng
-        if self.chance(0.4):
-            edge = rng.choice([1800, 43200, 86400, 7 * 86400, 30 * 86400])
+        rng, now = self.rng, int(self.now.timestamp())
+        if self.chance(0.5):
+            edge = rng.choice(self.edges())(now)
             return max(0, edge + rng.choice([-1, 0, 1]) if self.golden else edge + rng.choice([-90, 90]))
         return int(rng.expovariate(1) * rng.choice([3600, 86400, 20 * 86400])) % (390 * 86400)
+
+    def edges(self):
+        """How long ago the windows of this bundle begin."""
+        made = [lambda now, span=span: times.span(span) for span in SPANS[:-1] * 3]
+        for feature in self.schema["features"].values():
+            if "window" in feature and feature["kind"] not in ("last",) and "per" not in feature:
+                width = -(-times.span(feature["window"]) // feature.get("buckets", 8))
+                made.append(lambda now, width=width, feature=feature: now % width + width * feature.get("buckets", 8))
+        for days in (0, 1, 2, 6, 7, 8, 29, 30):
+            for zone in (self.schema["timezone"], *ZONES[:3]):
+                made.append(lambda now, days=days, zone=zone: since_midnight(now, days, zone))
+        return made
 
     def at(self):
         return text_of(self.now - timedelta(seconds=self.ago()))
@@ -394,21 +430,37 @@ class Generator:
             asked.append({"id": place, **({"count": rng.randint(1, 6)} if self.chance(0.4) else {})})
         made = {"channel": channel, "placements": asked}
         if self.chance(0.7):
-            made["locale"] = rng.choice(["en", "zh", "zh-CN", "zh_CN", "EN-gb", "de", "fr", "en-US"])
+            made["locale"] = rng.choice(["en", "zh", "zh-CN", "zh_CN", "EN-gb", "de", "fr", "en-US", "zh-Hant-TW", "zh-TW", "zh-hant"])
         pools = {"page": PAGES, "intent": TEXTS, "amount": [0.7, 0.1, 3, 0.1234567890123], "items": [0, 1, 41, 99], "abroad": [True, False]}
         context = {name: rng.choice(pool) for name, pool in pools.items() if self.chance(0.6)}
         if context:
             made["context"] = context
         return made
 
+    def edge_of_schedule(self):
+        """A moment at which a schedule of this bundle opens or closes, or not far from one."""
+        schedules = [spec["schedule"] for spec in self.all_offers().values() if "schedule" in spec]
+        if not schedules:
+            return self.now
+        schedule = self.rng.choice(schedules)
+        zone, hours = schedule.get("timezone", "UTC"), schedule.get("hours", "00:00-24:00")
+        clock = self.rng.choice((self.rng.choice(hours) if isinstance(hours, list) else hours).split("-"))
+        day = times.local(int(self.now.timestamp()) * 10**9, zone).date() + timedelta(days=self.rng.randint(-3, 3))
+        minutes = int(clock[:2]) * 60 + int(clock[3:])
+        start = times.start_of_day(day, zone) // 10**9 + minutes * 60 + self.rng.choice([-1, 0, 1])
+        return datetime.fromtimestamp(start, timezone.utc)
+
     def case(self, name):
         rng = self.rng
+        if self.golden:
+            self.now = self.edge_of_schedule() if self.chance(0.5) else self.now
         made = {"name": name, "now": text_of(self.now), "customer": self.customer() if self.chance(0.9) else None,
                 "request": self.request()}
         if self.chance(0.6):
             made["events"] = [self.event() for _ in range(rng.randint(1, 12))]
         if self.chance(0.6):
-            made["contacts"] = [self.contact() for _ in range(rng.randint(1, 12))]
+            many = 300 if self.chance(0.05) and not self.golden else 12
+            made["contacts"] = [self.contact() for _ in range(rng.randint(1, many))]
         return made
 
     # ---- stories
@@ -427,7 +479,25 @@ class Generator:
                 made.append(step)
                 if self.chance(0.15):
                     made.append(self.change(case["name"]))
+                if self.chance(0.04):
+                    made.append(self.publish())
         return made
+
+    def publish(self):
+        """A new version of a rule set, in which offers are gone or otherwise."""
+        rng = self.rng
+        name = rng.choice(sorted(self.rule_sets))
+        rules = json.loads(json.dumps(self.rule_sets[name]))
+        fallbacks = {spec.get("fallback") for spec in self.places.values()}
+        for offer in [offer for offer in rules["offers"] if offer not in fallbacks]:
+            if self.chance(0.3) and len(rules["offers"]) > 1:
+                del rules["offers"][offer]
+            elif self.chance(0.5):
+                rules["offers"][offer].update({"priority": rng.randint(1, 9), "boost": rng.choice([1, 2])})
+                rules["offers"][offer]["attributes"]["group"] = rng.choice(self.group_names)
+        if self.chance(0.3):
+            rules.pop("guardrails", None)
+        return {"publish": name, "rules": rules}
 
     def outcomes(self):
         """What becomes of what is shown: place, rank, outcome. Some are sent twice."""

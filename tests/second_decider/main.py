@@ -23,7 +23,7 @@ from shrink import shrunk
 from story import disagreement, write
 from terms import differing
 
-CASES_OF_A_SEED = 150
+CASES_OF_A_SEED = 75
 
 
 def by_check(program, case):

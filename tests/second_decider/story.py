@@ -2,7 +2,7 @@
 
 A step is a map with one of these: `load` (cases: customers with their history), `decide` (a customer and a
 request; `tell` says what becomes of what is shown), `patch`, `put`, `delete` (a customer), `publish` (a rule
-set).
+set: a new version, or its end).
 """
 
 import copy
@@ -27,15 +27,16 @@ def write(folder, schema, rule_sets):
 
 
 class Story:
-    def __init__(self, server, bundle):
+    def __init__(self, server, bundle, story):
         self.server, self.bundle = server, bundle
+        self.schema, self.rule_sets = story["schema"], dict(story["rule_sets"])
         self.budgets, self.customers = Budgets(bundle), {}
         self.versions = {name: 1 for name in bundle.rule_sets}
         self.tokens = set()
 
     def step(self, step):
         """Takes a step. Returns what the two disagree on."""
-        for name in ("load", "decide", "patch", "put", "delete"):
+        for name in ("load", "decide", "patch", "put", "delete", "publish"):
             if name in step:
                 return getattr(self, name)(step) or []
         raise ValueError(step)
@@ -123,6 +124,19 @@ class Story:
         self.server.call("PUT", f"/v1/customers/{customer.id}", step["features"])
         customer.features = dict(step["features"])
 
+    def publish(self, step):
+        """A new version of one rule set, or its end."""
+        name, rules = step["publish"], step.get("rules")
+        if rules is None:
+            self.server.call("DELETE", f"/v1/rule-sets/{name}")
+            self.rule_sets.pop(name)
+            self.versions.pop(name)
+        else:
+            text = json.dumps(rules, ensure_ascii=False)
+            self.versions[name] = self.server.call("PUT", f"/v1/rule-sets/{name}", text, "application/yaml")["version"]
+            self.rule_sets[name] = rules
+        self.bundle = self.budgets.bundle = Bundle(self.schema, list(self.rule_sets.values()), self.bundle)
+
     def delete(self, step):
         if self.customer(step["delete"]).known():
             self.server.call("DELETE", f"/v1/customers/{step['delete']}")
@@ -134,7 +148,7 @@ def disagreement(program, story):
     with tempfile.TemporaryDirectory() as folder:
         bundle = write(Path(folder), story["schema"], story["rule_sets"])
         with Server(program, folder) as server:
-            told = Story(server, bundle)
+            told = Story(server, bundle, story)
             for number, step in enumerate(story["steps"]):
                 if lines := told.step(step):
                     return number, lines
