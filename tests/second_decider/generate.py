@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta, timezone
 
+import times
 from conditions import PAGES, TEXTS, WORDS, Writer
 
 TIERS = ["mass", "silver", "gold", "private"]
@@ -374,7 +375,7 @@ class Generator:
         rng, now = self.rng, int(self.now.timestamp())
         if self.chance(0.5):
             edge = rng.choice(self.edges())(now)
-            return max(0, edge + rng.choice([-1, 0, 1]) if self.golden else edge + rng.choice([-90, 90]))
+            return min(max(0, edge + rng.choice([-1, 0, 1] if self.golden else [-90, 90])), 395 * 86400)
         return int(rng.expovariate(1) * rng.choice([3600, 86400, 20 * 86400])) % (390 * 86400)
 
     def edges(self):

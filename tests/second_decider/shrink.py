@@ -1,9 +1,9 @@
-"""Makes a case on which two deciders disagree as small as it gets in a minute or two."""
+"""Makes a case on which two deciders disagree as small as it gets in a minute."""
 
 import copy
 import time
 
-SECONDS = 90
+SECONDS = 60
 
 
 class Shrinking:
