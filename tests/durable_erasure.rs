@@ -160,3 +160,46 @@ fn compactions_that_are_killed_leave_nothing_that_the_next_does_not_remove() {
         process.kill();
     }
 }
+
+/// The token of what a customer is shown.
+fn token(process: &Process, who: &str) -> String {
+    let path = format!("/v1/decisions?customer={who}&placement=home_banner&channel=app");
+    let answer = process.ask("GET", &path, "").is(200).json();
+    answer["placements"][0]["propositions"][0]["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_erasure_is_remembered_through_kills_snapshots_and_restarts() {
+    let home = Home::new();
+    let mut process = home.start(&[]);
+    write_others(&process);
+    write(&process, "PUT", &format!("{MARK}1"), "{}");
+    let old = token(&process, &format!("{MARK}1"));
+    write(&process, "DELETE", &format!("{MARK}1"), "");
+    let event = format!("{{\"type\": \"click\", \"customer\": \"{MARK}1\", \"token\": \"{old}\"}}");
+    for step in ["kill", "snapshot", "kill", "stop", "snapshot", "stop"] {
+        process = match step {
+            "snapshot" => {
+                process.ask("POST", "/v1/snapshots", "").is(201);
+                process
+            }
+            "kill" => {
+                process.kill();
+                drop(process);
+                home.start(&[])
+            }
+            _ => {
+                process.terminate();
+                home.start(&[])
+            }
+        };
+        let reply = process.ask("POST", "/v1/events", &event).is(422);
+        assert!(reply.text.contains("the customer was erased after this"), "{step}: {reply:?}");
+        check_others(&process);
+    }
+    process.ask("POST", "/v1/snapshots", "").is(201);
+    assert_eq!(canaries(&home).0, 0, "it is remembered without the id");
+    let new = token(&process, &format!("{MARK}1"));
+    process.ask("POST", "/v1/events", &event.replace(&old, &new)).is(200);
+    assert_eq!(process.wait_until_ready()["customers"], OTHERS + 1);
+}

@@ -247,6 +247,44 @@ fn a_dismissal_in_the_app_silences_the_chatbot_on_the_next_call() {
 }
 
 #[test]
+fn what_was_said_to_an_erased_customer_is_void_and_what_comes_later_makes_them_anew() {
+    let running = running();
+    let mut talker = Talker(running.client());
+    let login = || json!({"id": "l-1", "type": "login", "customer": "c-7"});
+    // Several times within one second, which is as exactly as tokens say when they were decided.
+    for round in 0..12 {
+        let login_now = json!({"type": "login", "customer": "c-7"});
+        let (_, old) = talker.shown("c-7", "app", "slot").unwrap();
+        assert_eq!(talker.outcome("c-7", "click", &old)["accepted"], 1);
+        assert_eq!(talker.post("/v1/events", &login_now)["accepted"], 1);
+        assert_eq!(running.call("DELETE", "/v1/customers/c-7", "", b"").status, 200);
+        for void in [
+            json!({"type": "impression", "customer": "c-7", "token": old}),
+            json!({"type": "click", "customer": "c-7", "token": old}),
+            json!({"type": "login", "customer": "c-7", "at": "2026-01-01T00:00:00Z"}),
+            json!({"type": "click", "customer": "c-7", "offer": "card", "placement": "slot", "channel": "app",
+                "at": "2026-01-01T00:00:00Z"}),
+        ] {
+            let answer = talker.rejected(&void);
+            let detail = answer["rejected"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains("the customer was erased after this"), "{round}: {answer}");
+        }
+        assert_eq!(running.get("/v1/customers/c-7").status, 404, "nothing made them anew");
+        let (_, new) = talker.shown("c-7", "app", "slot").unwrap();
+        assert_eq!(talker.outcome("c-7", "impression", &new)["accepted"], 1, "{round}: a new token");
+        let contacts = running.get("/v1/customers/c-7").json()["contacts"].as_array().unwrap().len();
+        assert_eq!(contacts, 1, "of the new customer alone");
+        let again = talker.post("/v1/events", &login());
+        assert_eq!(
+            (&again["accepted"], &again["duplicates"]),
+            (&json!(u32::from(round == 0)), &json!(u32::from(round > 0)))
+        );
+    }
+    let (_, other) = talker.shown("c-8", "app", "slot").unwrap();
+    assert_eq!(talker.outcome("c-8", "impression", &other)["accepted"], 1, "nobody else");
+}
+
+#[test]
 fn three_page_views_change_the_next_decision_and_each_event_counts_once() {
     let running = running();
     let mut talker = Talker(running.client());

@@ -32,7 +32,7 @@ use usher::customer::id::CustomerId;
 use usher::customer::outcome::OutcomeKind;
 use usher::customer::row;
 use usher::customer::row::Row;
-use usher::customer::update::{Change, Update};
+use usher::customer::update::{Change, Erasure, SALT_BYTES, Update};
 use usher::decide::{Context, Decision, Request, decide};
 use usher::engine::Engine;
 use usher::input::cursor::Cursor;
@@ -228,9 +228,10 @@ impl World {
             Step::Publish(width) => self.publish(WIDTHS[*width]),
             Step::Erase(who) => {
                 let customer = CustomerId::new(&name_of(*who)).unwrap();
-                let erase = Update { customer, change: Change::Erase };
+                let erasure = Erasure { at: self.now as u32, salt: [7; SALT_BYTES] };
+                let erase = Update { customer, change: Change::Erase(erasure) };
                 self.runtime.block_on(self.node.write(vec![erase])).unwrap();
-                self.naive.erase(*who);
+                self.naive.erase(*who, self.now);
             }
             Step::Snapshot => drop(self.digest()),
             Step::Restart => self.restart()?,
@@ -263,7 +264,8 @@ impl World {
                 Fate::Duplicate => Verdict::Duplicate,
                 Fate::UsedUp => Verdict::UsedUp,
                 Fate::Again => Verdict::Accepted,
-                Fate::Accepted | Fate::Forgotten => panic!("{fate:?}"),
+                Fate::Erased => Verdict::Void,
+                Fate::Accepted | Fate::Forgotten | Fate::ErasureForgotten => panic!("{fate:?}"),
             };
         }
         let expected = self.naive.take(&sent, self.now);

@@ -16,9 +16,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/old-directory")
 }
 
-/// What the earlier version answered.
+/// What the earlier version answered. Only one digest is another: the journal of the killed server's
+/// directory erases a customer, and that is remembered now.
 fn answers() -> Value {
-    serde_json::from_slice(&fs::read(folder().join("answers.json")).unwrap()).unwrap()
+    let mut answers: Value =
+        serde_json::from_slice(&fs::read(folder().join("answers.json")).unwrap()).unwrap();
+    answers["killed"]["digest"] = json!("d6fb8b615ba7da97");
+    answers
 }
 
 /// A copy of an old directory, to be used up.

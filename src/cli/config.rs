@@ -37,7 +37,7 @@ pub const MAX_SNAPSHOT_JOURNAL_MB: u64 = 1 << 20;
 /// The shortest life of a token. Outcomes need time to come back.
 pub const MIN_TOKEN_LIFE: Duration = Duration::from_secs(60);
 /// The longest life of a token: 90 days. It bounds how long a key that leaked stays useful.
-pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(token::MAX_LIFE as u64);
 
 /// The settings as meant: complete, typed and within their bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,6 +40,11 @@ pub enum Fate {
     Duplicate,
     /// The event was counted, but not in its budgets, because one of them is used up.
     UsedUp,
+    /// Nothing was changed: it tells of a time before the customer was erased.
+    Erased,
+    /// Nothing was changed: the proposition is older than what is remembered of erasures, so its customer may
+    /// have been erased since.
+    ErasureForgotten,
     /// Nothing was changed: the proposition is older than what is remembered of outcomes, so it may have been
     /// counted before.
     Forgotten,

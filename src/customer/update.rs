@@ -28,8 +28,20 @@ pub enum Change {
     Merge(Vec<(FeatureId, u64)>),
     /// Something happened to them. An unknown customer is created.
     Event(Box<Event>),
-    /// Everything about them is forgotten.
-    Erase,
+    /// Everything about them is forgotten, and what was said to them before is void.
+    Erase(Erasure),
+}
+
+/// The bytes of a salt for the hashes of erased customers.
+pub const SALT_BYTES: usize = 16;
+
+/// When a customer is erased. By default it has no time: the node that writes it gives it one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Erasure {
+    /// The time in seconds since 1970; 0 as long as it has none, and in records of earlier releases.
+    pub at: u32,
+    /// Random bytes. They salt what is remembered of erased customers, if nobody is remembered yet.
+    pub salt: [u8; SALT_BYTES],
 }
 
 impl Change {
@@ -38,7 +50,7 @@ impl Change {
     /// the row: [`State::apply`](crate::state::State::apply).
     pub fn apply(&self, schema: &Schema, row: &mut Row) {
         let (Change::Replace(fields) | Change::Merge(fields)) = self else {
-            if *self == Change::Erase {
+            if matches!(self, Change::Erase(_)) {
                 row.clear();
             }
             return;

@@ -244,6 +244,11 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
         ("customers", "Customers known", memory.customers as f64),
         ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
         ("customer_bytes", "Bytes per customer", memory.bytes_per_customer()),
+        (
+            "erasures_remembered",
+            "Erased customers whose old tokens are still known to be void",
+            node.figures().erasures() as f64,
+        ),
         ("sequence", "Sequence of the last record applied", node.sequence() as f64),
         ("offers", "Offers of the engine in force", live.engine.offer_count() as f64),
         ("index_bytes", "Bytes of the index of the engine in force", index.bytes as f64),

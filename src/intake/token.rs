@@ -44,6 +44,8 @@ pub const MAX_TOKEN_BYTES: usize = (MAX_RAW_BYTES * 4).div_ceil(3);
 pub const KEY_BYTES: usize = 32;
 /// Seconds for which a token is accepted unless configured otherwise: 30 days.
 pub const DEFAULT_LIFE: u32 = 30 * 24 * 3600;
+/// The most seconds for which tokens may be accepted: 90 days.
+pub const MAX_LIFE: u32 = 90 * 24 * 3600;
 /// Seconds by which the deciding node's clock may be ahead of this node's.
 pub const MAX_AHEAD: u32 = 300;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 
 use super::clock;
+use super::erasures::RecentErasures;
 use super::live::{Live, counted};
 use crate::engine::Engine;
 use crate::insight::decided::Decided;
@@ -30,6 +31,8 @@ pub(crate) struct NodeState {
     pub(crate) sequence: AtomicU64,
     /// The sequence of the last applied record that erased a customer; 0 if there is none.
     pub(crate) erased: AtomicU64,
+    /// The erasures of this moment.
+    pub(crate) erasures: RecentErasures,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,
     /// The first reason for which `failed` was set.
@@ -50,6 +53,7 @@ impl NodeState {
             tallied_before,
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
+            erasures: RecentErasures::new(),
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
             waiting_bytes: AtomicUsize::new(0),

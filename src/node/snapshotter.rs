@@ -365,7 +365,7 @@ mod tests {
     use super::super::Node;
     use super::super::define::Define;
     use super::*;
-    use crate::customer::update::{Change, Update};
+    use crate::customer::update::{Change, Erasure, Update};
     use crate::state::testing::{SCHEMA, id, merge};
     use crate::storage::data_dir::open_disk;
     use crate::storage::disk::simulated::Simulated;
@@ -397,7 +397,7 @@ mod tests {
         block_on(running.snapshot()).unwrap();
         block_on(running.write(vec![merge("other", &[(1, 9)])])).unwrap();
         block_on(running.snapshot()).unwrap();
-        let erase = Update { customer: id(CANARY), change: Change::Erase };
+        let erase = Update { customer: id(CANARY), change: Change::Erase(Erasure::default()) };
         block_on(running.write(vec![erase])).unwrap();
         assert!(running.durability().erasure_pending && is_in_a_file(&disk));
         disk.keep_moments();

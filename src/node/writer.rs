@@ -6,6 +6,7 @@
 //! After one failure it stops for good, because the contents of the journal are unknown then. All waiting and
 //! later writes get [`Unavailable::Stopped`]. A full disk is not such a failure: only that batch is refused.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::live::Live;
 use super::node_state::NodeState;
 use super::unavailable::Unavailable;
 use crate::customer::event::Event;
+use crate::customer::id::CustomerId;
 use crate::customer::outcome::Outcome;
-use crate::customer::update::{Change, Update};
+use crate::customer::update::{Change, Erasure, SALT_BYTES, Update};
 use crate::engine::Engine;
 use crate::insight::decided::Decided;
 use crate::rules::catalogue::OfferEntry;
@@ -147,7 +150,7 @@ fn bytes_in_memory(record: &Record) -> usize {
         let fields = match &update.change {
             Change::Replace(fields) | Change::Merge(fields) => fields.len(),
             Change::Event(event) => event.facts.len() + EVENT_WORDS,
-            Change::Erase => 0,
+            Change::Erase(_) => 0,
         };
         size_of::<Update>() + update.customer.heap_bytes() + fields * size_of::<(FeatureId, u64)>()
     };
@@ -171,8 +174,15 @@ pub(crate) fn start(
 ) -> io::Result<(Submissions, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
     let submissions = Submissions { queue, shared: shared.clone() };
-    let mut writer =
-        Writer { state, journal, shared: shared.clone(), bytes: Vec::new(), ends: Vec::new(), room };
+    let mut writer = Writer {
+        state,
+        journal,
+        shared: shared.clone(),
+        bytes: Vec::new(),
+        ends: Vec::new(),
+        room,
+        salt: salt(),
+    };
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         // A panic may have left the state half changed, so it ends writing just as a failed journal does. The
         // queue goes with the closure: senders find it closed, and submissions still in it are answered
@@ -183,6 +193,12 @@ pub(crate) fn start(
         }
     })?;
     Ok((submissions, thread))
+}
+
+/// Random bytes. The standard library takes its hash keys from the system's random source.
+fn salt() -> [u8; SALT_BYTES] {
+    let word = |part: &str| u128::from(RandomState::new().hash_one(part));
+    (word("first") | word("second") << 64).to_le_bytes()
 }
 
 /// The writer's thread must end.
@@ -197,6 +213,8 @@ struct Writer {
     ends: Vec<usize>,
     /// Most customers the store may hold.
     room: usize,
+    /// Random bytes, which salt what is remembered of erased customers.
+    salt: [u8; SALT_BYTES],
 }
 
 /// Submissions that share one sync.
@@ -259,7 +277,10 @@ impl Writer {
                 .appended
                 .into_iter()
                 .try_for_each(|(first, submission)| self.apply(first, submission))?,
-            Err(JournalError::Full(error)) => refuse(batch, &error),
+            Err(JournalError::Full(error)) => {
+                self.shared.erasures.given_up();
+                refuse(batch, &error);
+            }
             Err(error) => return Err(self.fail(&error)),
         }
         Ok(other)
@@ -277,8 +298,24 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives erasures that have no time the time at which they are written.
+    fn date(&self, records: &mut [Record]) {
+        let updates = records.iter_mut().filter_map(|record| match record {
+            Record::Customers(updates) => Some(updates),
+            _ => None,
+        });
+        for Update { customer, change } in updates.flatten() {
+            if let Change::Erase(erasure) = change
+                && erasure.at == 0
+            {
+                *erasure =
+                    Erasure { at: self.shared.erasures.begin(customer, clock::now()), salt: self.salt };
+            }
+        }
+    }
+
     /// Appends the records of one submission, or refuses all of it before any byte is journalled.
-    fn append(&mut self, submission: Submission, batch: &mut Batch) {
+    fn append(&mut self, mut submission: Submission, batch: &mut Batch) {
         self.shared.release(submission.bytes);
         let taken = self.shared.customers.len() + batch.added;
         let added = self.added_by(&submission.records, taken);
@@ -286,6 +323,7 @@ impl Writer {
             let _ = submission.done.send(Err(Unavailable::Full));
             return;
         }
+        self.date(&mut submission.records);
         if self.encode(&submission.records).is_err() {
             let _ = submission.done.send(Err(Unavailable::Full)); // such a record could not be read back; no code makes one
             return;
@@ -346,6 +384,7 @@ impl Writer {
             let definitions = self.state.definitions().clone();
             self.shared.live.swap(Arc::new(Live { definitions, engine, decided }))
         });
+        self.shared.erasures.applied(erased(&submission.records));
         let sequence = self.state.sequence();
         self.shared.erased.store(self.state.erased(), Ordering::Release);
         self.shared.sequence.store(sequence, Ordering::Release);
@@ -356,10 +395,21 @@ impl Writer {
     /// Logs the failure and marks the node as failed before any submission is answered.
     fn fail(&self, why: &dyn std::error::Error) -> Ended {
         tracing::error!(why = %why, "no more writes until restart");
+        self.shared.erasures.given_up();
         let _ = self.shared.failure.set(why.to_string()); // keeps the first reason
         self.shared.failed.store(true, Ordering::Release);
         Ended
     }
+}
+
+/// Who is erased by these records.
+fn erased(records: &[Record]) -> impl Iterator<Item = &CustomerId> {
+    let updates = records.iter().filter_map(|record| match record {
+        Record::Customers(updates) => Some(updates),
+        _ => None,
+    });
+    let erases = |update: &&Update| matches!(update.change, Change::Erase(_));
+    updates.flatten().filter(erases).map(|update| &update.customer)
 }
 
 /// Answers every submission of a batch that the disk had no room for. The journal goes on.

@@ -11,6 +11,7 @@ use crate::customer::contact::{FIRST_SECOND, MAX_CONTACTS};
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::outcome::{BudgetUse, Lesson};
+use crate::customer::update::Erasure;
 use crate::decide::Lessons;
 use crate::learning::lesson::LessonKey;
 use crate::learning::{LearnedCounts, Pace};
@@ -26,6 +27,8 @@ type Told = (u32, usize, u16, u32);
 #[derive(Debug, Default, PartialEq)]
 struct Naive {
     contacts: BTreeMap<CustomerId, Vec<Told>>,
+    /// Who was erased, and when; 0 until that is known.
+    erased: Vec<(CustomerId, u32)>,
     ids: BTreeSet<u64>,
     propositions: BTreeSet<(u64, usize)>,
     used: BTreeMap<(u64, u32), u32>,
@@ -34,10 +37,16 @@ struct Naive {
 }
 
 impl Naive {
+    fn date_erasures(&mut self, now: u32) {
+        self.erased.iter_mut().filter(|(_, at)| *at == 0).for_each(|(_, at)| *at = now);
+    }
+
     fn apply(&mut self, Update { customer, change }: &Update, keep_s: [u32; 4]) -> Fate {
         let event = match change {
-            Change::Erase => {
+            Change::Erase(Erasure { at, .. }) => {
                 self.contacts.remove(customer);
+                self.date_erasures(*at);
+                self.erased.push((customer.clone(), *at));
                 return Fate::Accepted;
             }
             Change::Event(event) => event,
@@ -48,6 +57,12 @@ impl Naive {
         };
         let proposition = event.outcome.as_ref().map(|outcome| (outcome.nonce, outcome.kind.index()));
         let proposition = proposition.filter(|(nonce, _)| *nonce != 0);
+        self.date_erasures(event.received);
+        let dated = (event.at < event.received).then_some(event.at);
+        let of = event.outcome.as_ref().filter(|it| it.nonce != 0).map_or(dated, |it| Some(it.decided));
+        if self.erased.iter().any(|(who, at)| who == customer && of.is_some_and(|of| of <= *at)) {
+            return Fate::Erased;
+        }
         if self.ids.contains(&event.id) || proposition.is_some_and(|it| self.propositions.contains(&it)) {
             return Fate::Duplicate;
         }
@@ -315,7 +330,7 @@ fn a_click_and_a_conversion_of_one_proposition_are_one_yes() {
 
 #[test]
 fn an_erased_customer_leaves_counts_and_no_contacts() {
-    let erase = Update { customer: id(1), change: Change::Erase };
+    let erase = Update { customer: id(1), change: Change::Erase(Erasure::default()) };
     let click = || outcome(OutcomeKind::Click, 0);
     let (state, _) = after(vec![happens(1, BEGIN, click()), erase, happens(1, BEGIN + 5, click())]);
     let mut row = Row::new();

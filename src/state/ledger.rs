@@ -1,8 +1,8 @@
 //! The ledger: the part of the state that belongs to no single customer. It says which events were
 //! taken already, how much of each budget is used, what became of offers, and what was learned of them.
 //!
-//! No customer is in it: ids of events are hashes, everything else is counts. So erasing a customer
-//! changes nothing here, and what the customer did stays counted.
+//! No customer is in it: ids of events and of erased customers are hashes, everything else is counts. So
+//! erasing a customer takes nothing away here, and what the customer did stays counted.
 //!
 //! # Once, and never twice
 //! An event whose id is remembered changes nothing. Nor does an outcome of a proposition (by its token)
@@ -13,18 +13,21 @@
 
 mod budgets;
 mod content;
+mod erased;
 mod lessons;
 mod remembered;
 mod shared;
 mod tallies;
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use self::budgets::{BUDGET_DAYS, BudgetUsed, MAX_BUDGETS_COUNTED};
 pub use self::content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
+pub use self::erased::{ERASED_KEPT_S, ErasedIds, MAX_ERASED};
 pub use self::lessons::MAX_LESSONS;
 pub use self::remembered::{
     CHUNK_HASHES, HashChunk, MAX_CHUNKS, MAX_REMEMBERED, REMEMBERED_DAYS, RememberedIds,
@@ -32,11 +35,14 @@ pub use self::remembered::{
 pub use self::tallies::{EARLIER, MAX_TALLIES, TALLY_DAYS, Tallies, Tally, TallyKey, TallyRow};
 
 use self::budgets::BudgetCounts;
+use self::erased::Erased;
 use self::lessons::LearnedLessons;
 use self::remembered::Remembered;
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate};
+use crate::customer::id::CustomerId;
 use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind};
+use crate::customer::update::Erasure;
 use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, Pace};
 use crate::schema::value::DAY_SECONDS;
@@ -45,6 +51,7 @@ use crate::schema::value::DAY_SECONDS;
 pub struct Ledger {
     ids: Remembered,
     outcomes: Remembered,
+    erased: Erased,
     figures: Arc<Figures>,
 }
 
@@ -54,6 +61,7 @@ pub struct Figures {
     lessons: LearnedLessons,
     // For statistics alone. A reader holds the lock while it counts one reference for each day.
     tallies: Mutex<Tallies>,
+    erasures: AtomicUsize,
 }
 
 /// Which of its budgets an outcome uses up: a bit each, by their places.
@@ -80,13 +88,15 @@ impl Ledger {
 
     /// The ledger with this content.
     pub fn restore(content: Content) -> Ledger {
-        let Content { ids, outcomes, budgets, tallies, lessons } = content;
+        let Content { ids, outcomes, erased, budgets, tallies, lessons } = content;
         let figures = Figures {
             budgets: BudgetCounts::new(&budgets),
             lessons: LearnedLessons::new(&lessons),
             tallies: Mutex::new(tallies),
+            erasures: AtomicUsize::new(erased.hashes.len()),
         };
-        Ledger { ids: Remembered::new(ids), outcomes: Remembered::new(outcomes), figures: Arc::new(figures) }
+        let (ids, outcomes) = (Remembered::new(ids), Remembered::new(outcomes));
+        Ledger { ids, outcomes, erased: Erased::new(erased), figures: Arc::new(figures) }
     }
 
     /// What the ledger holds now. Chunks and days are shared, budgets and lessons are copied. That
@@ -96,6 +106,7 @@ impl Ledger {
         Content {
             ids: self.ids.kept().clone(),
             outcomes: self.outcomes.kept().clone(),
+            erased: self.erased.kept().clone(),
             budgets: self.figures.budgets.all(),
             tallies: self.figures.tallies(),
             lessons: self.figures.lessons.all(),
@@ -105,6 +116,19 @@ impl Ledger {
     /// What other threads may read of it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
+    }
+
+    /// Remembers that a customer was erased.
+    pub fn erase(&mut self, customer: &CustomerId, erasure: &Erasure) {
+        self.erased.add(customer, erasure);
+        self.figures.erasures.store(self.erased.kept().hashes.len(), Ordering::Relaxed);
+    }
+
+    /// Why this event of a customer is void, because they were erased. `None` if it is not.
+    pub fn voided(&mut self, customer: &CustomerId, event: &Event) -> Option<Fate> {
+        let fate = self.erased.refusal(customer, event);
+        self.figures.erasures.store(self.erased.kept().hashes.len(), Ordering::Relaxed);
+        fate
     }
 
     /// Why this event is not taken: it was taken already, or may have been. `None` if it is to be
@@ -233,6 +257,11 @@ impl Figures {
     /// All that was learned until now, in no order.
     pub fn lessons(&self) -> Vec<(LessonKey, Learned)> {
         self.lessons.all()
+    }
+
+    /// How many erasures of customers are remembered.
+    pub fn erasures(&self) -> usize {
+        self.erasures.load(Ordering::Relaxed)
     }
 
     /// What has become of offers until now: a copy that no longer changes.

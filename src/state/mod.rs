@@ -138,7 +138,8 @@ impl State {
         self.sequence
     }
 
-    /// The sequence of the last record that erased a customer, known or not; 0 before the first.
+    /// The sequence of the last record that erased a customer, known or not, or that tells of one who was
+    /// erased; 0 before the first.
     pub fn erased(&self) -> u64 {
         self.erased
     }
@@ -159,7 +160,9 @@ impl State {
                 for (at, ahead) in (0..).step_by(AHEAD).zip(updates.chunks(AHEAD)) {
                     self.updates(at, ahead, &mut fates).map_err(ApplyError::Full)?;
                 }
-                if updates.iter().any(|update| update.change == Change::Erase) {
+                // A void event names an erased customer, too.
+                let void = |(_, fate): &(usize, Fate)| *fate == Fate::Erased;
+                if updates.iter().any(erases) || fates.refused.iter().any(void) {
                     self.erased = sequence;
                 }
             }
@@ -193,7 +196,7 @@ impl State {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         // A slot may change hands when a customer is erased on the way.
-        if updates.len() > 1 && updates.iter().all(|update| update.change != Change::Erase) {
+        if updates.len() > 1 && !updates.iter().any(erases) {
             self.customers.find_all(updates.iter().map(|update| &update.customer), &mut found);
             self.ledger.touch(updates.iter().filter_map(|update| match &update.change {
                 Change::Event(event) => Some(&**event),
@@ -213,9 +216,12 @@ impl State {
         Update { customer, change }: &Update,
         found: KnownSlot,
     ) -> Result<Fate, store::Full> {
-        let State { definitions, customers, row, .. } = self;
+        let State { definitions, customers, ledger, row, .. } = self;
         match change {
-            Change::Erase => drop(customers.erase(customer.as_str())),
+            Change::Erase(erasure) => {
+                customers.erase(customer.as_str());
+                ledger.erase(customer, erasure);
+            }
             Change::Event(event) => return self.event(customer, found, event),
             stored => customers.change(customer, found, row, |row| {
                 stored.apply(&definitions.schema, row);
@@ -227,7 +233,7 @@ impl State {
 
     fn event(&mut self, customer: &CustomerId, found: KnownSlot, event: &Event) -> Result<Fate, store::Full> {
         let State { definitions: Definitions { schema, catalogue, .. }, customers, ledger, row, .. } = self;
-        if let Some(refusal) = ledger.refusal(event) {
+        if let Some(refusal) = ledger.voided(customer, event).or_else(|| ledger.refusal(event)) {
             return Ok(refusal);
         }
         let (mut budgets, mut fate) = (BudgetSet::NONE, Fate::Accepted);
@@ -254,9 +260,7 @@ impl State {
     /// The most customers that `updates` would add: a customer named twice counts twice.
     pub fn added_by(&self, updates: &[Update]) -> usize {
         let customers = self.customers.shared();
-        let adds = |update: &&Update| {
-            update.change != Change::Erase && !customers.contains(update.customer.as_str())
-        };
+        let adds = |update: &&Update| !erases(update) && !customers.contains(update.customer.as_str());
         updates.iter().filter(adds).count()
     }
 
@@ -264,6 +268,10 @@ impl State {
     pub fn digest(&self) -> u64 {
         digest::of(&self.definitions, self.customers.shared(), &self.ledger.content())
     }
+}
+
+fn erases(update: &Update) -> bool {
+    matches!(update.change, Change::Erase(_))
 }
 
 /// Gives computed features what they take from an event; `row` has room for them.
@@ -333,6 +341,7 @@ mod tests {
     use super::digest::Digest;
     use super::testing::*;
     use super::*;
+    use crate::customer::update::Erasure;
     use crate::storage::codec;
 
     fn folded<'r>(records: impl IntoIterator<Item = &'r Record>) -> State {
@@ -405,7 +414,9 @@ mod tests {
 
     #[test]
     fn the_last_record_that_erased_is_known() {
-        let erase = |who: u32| Record::Customers(vec![Update { customer: id(who), change: Change::Erase }]);
+        let erase = |who: u32| {
+            Record::Customers(vec![Update { customer: id(who), change: Change::Erase(Erasure::default()) }])
+        };
         let put = || Record::Customers(vec![merge(1, &[(1, 5)])]);
         assert_eq!(folded([&schema(), &put()]).erased(), 0);
         assert_eq!(folded([&schema(), &put(), &erase(1), &put()]).erased(), 3);
@@ -432,7 +443,7 @@ mod tests {
     #[test]
     fn customers_that_would_be_added_are_counted_at_most() {
         let state = folded([&schema(), &Record::Customers(vec![merge(1, &[])])]);
-        let erase = Update { customer: id(3), change: Change::Erase };
+        let erase = Update { customer: id(3), change: Change::Erase(Erasure::default()) };
         let updates = [merge(1, &[]), merge(2, &[]), merge(2, &[]), erase];
         assert_eq!(state.added_by(&updates), 2);
     }

@@ -9,6 +9,7 @@ use crate::customer::id::CustomerId;
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::outcome::{BudgetUse, Lesson};
+use crate::customer::update::Erasure;
 use crate::schema::FeatureId;
 
 /// Five features of 2, 7, 4, 32 and 64 bits.
@@ -55,7 +56,8 @@ pub(crate) fn updates() -> impl Strategy<Value = Vec<Update>> {
     let change = prop_oneof![
         4 => fields().prop_map(Change::Merge),
         2 => fields().prop_map(Change::Replace),
-        1 => Just(Change::Erase),
+        1 => prop_oneof![Just(0), BEGIN..BEGIN + 9]
+            .prop_map(|at| Change::Erase(Erasure { at, salt: [7; 16] })),
     ];
     let update = (0..8_u8, change).prop_map(|(who, change)| Update { customer: id(who), change });
     prop::collection::vec(update, 0..12)
@@ -129,7 +131,7 @@ impl Model {
         let id = update.customer.clone();
         let fields = match &update.change {
             Change::Event(_) => return, // other tests cover events
-            Change::Erase => return drop(self.0.remove(&id)),
+            Change::Erase(_) => return drop(self.0.remove(&id)),
             Change::Replace(fields) => {
                 self.0.remove(&id);
                 fields

@@ -20,6 +20,8 @@ pub const LIFE_S: i64 = 30 * DAY;
 /// Ids are remembered for at least this many days. Each new id pushes out a few that are older.
 const ID_DAYS: i64 = 40;
 const FORGOTTEN_AT_ONCE: usize = 16;
+/// Erasures are remembered as long as any token can live: 90 days and 5 minutes.
+const ERASED_KEPT_S: i64 = 90 * DAY + 300;
 /// After this many days a day's budget no longer counts, once a later day has begun.
 const BUDGET_DAYS: i64 = 2;
 /// All times in this test are multiples of this many seconds: the unit in which places are held.
@@ -65,6 +67,8 @@ pub enum Verdict {
     Duplicate,
     /// Accepted, but not counted in its budget.
     UsedUp,
+    /// It tells of a time before its customer was erased.
+    Void,
     /// Refused before it is written, with the reason.
     Refused(&'static str),
 }
@@ -104,6 +108,8 @@ pub struct Naive {
     /// Customer and id of past events, with the day on which each came.
     ids: VecDeque<((usize, u8), i64)>,
     outcomes: HashSet<(u64, usize)>,
+    /// Who was erased, and when, oldest first.
+    erased: VecDeque<(usize, i64)>,
     held: Vec<Held>,
     caps: Vec<Cap>,
 }
@@ -234,7 +240,9 @@ impl Naive {
         self.held.clear();
     }
 
-    pub fn erase(&mut self, who: usize) {
+    pub fn erase(&mut self, who: usize, now: i64) {
+        self.forget_erasures(now);
+        self.erased.push_back((who, now));
         self.told.iter_mut().filter(|told| told.who == who).for_each(|told| told.erased = true);
     }
 
@@ -259,6 +267,10 @@ impl Naive {
     fn take_one(&mut self, sent: &Sent, now: i64) -> Verdict {
         if let Some(why) = sent.refusal(now) {
             return Verdict::Refused(why);
+        }
+        self.forget_erasures(now);
+        if self.is_void(sent, now) {
+            return Verdict::Void;
         }
         if sent.id.is_some_and(|id| self.ids.iter().any(|(known, _)| *known == (sent.who, id))) {
             return Verdict::Duplicate;
@@ -292,6 +304,24 @@ impl Naive {
         let told = Told { who: sent.who, at: sent.at(now), what: sent.what.clone(), uses, erased: false };
         self.told.push(told);
         verdict
+    }
+
+    /// Whether it is of a time before its customer was erased: decided then, or dated so by its sender.
+    fn is_void(&self, sent: &Sent, now: i64) -> bool {
+        let of = match &sent.what {
+            What::Outcome { proof: Some(proof), .. } => proof.decided,
+            _ if sent.at(now) < now => sent.at(now),
+            _ => return false,
+        };
+        self.erased.iter().any(|(who, at)| *who == sent.who && of <= *at)
+    }
+
+    fn forget_erasures(&mut self, now: i64) {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if self.erased.front().is_some_and(|(_, at)| at + ERASED_KEPT_S < now) {
+                self.erased.pop_front();
+            }
+        }
     }
 
     /// Whether a day of budgets is so long ago that it no longer counts.

@@ -203,7 +203,7 @@ impl LoadedRows {
 fn memory_of(update: &Update) -> usize {
     let fields = match &update.change {
         Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
-        Change::Event(_) | Change::Erase => 0, // rows make no such changes
+        Change::Event(_) | Change::Erase(_) => 0, // rows make no such changes
     };
     size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
 }

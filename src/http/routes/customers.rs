@@ -6,7 +6,7 @@ use crate::customer::contact::Contact;
 use crate::customer::id::CustomerId;
 use crate::customer::row;
 use crate::customer::row::Row;
-use crate::customer::update::{Change, Update, read_fields};
+use crate::customer::update::{Change, Erasure, Update, read_fields};
 use crate::engine::Engine;
 use crate::expression::{Facts, TagMemo};
 use crate::http::call::Call;
@@ -154,7 +154,7 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
     if !call.node.customers().contains(id.as_str()) {
         return Err(unknown(&id));
     }
-    applied(call, Update { customer: id, change: Change::Erase }).await
+    applied(call, Update { customer: id, change: Change::Erase(Erasure::default()) }).await
 }
 
 async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {

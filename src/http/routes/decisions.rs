@@ -32,7 +32,7 @@ use crate::node::clock;
 use crate::node::live::Live;
 use crate::rules::rule_set::Locale;
 use crate::rules::rule_set::MAX_COUNT;
-use crate::schema::value::Value;
+use crate::schema::value::{Time, Value};
 use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, ContextId};
 
@@ -101,10 +101,11 @@ fn decided<'a>(
         let live = call.node.live();
         let asked = asked(&live.engine)?;
         let mut row = Row::new();
+        let now = call.node.decision_time(asked.customer, clock::now());
         let known = call.node.customers().read(asked.customer, &mut row);
         // Ends as soon as the schema does not change between the two loads.
         if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {
-            return Ok(answered(call, &live, asked, known.then_some(&row), begun));
+            return Ok(answered(call, &live, asked, known.then_some(&row), now, begun));
         }
     }
 }
@@ -114,6 +115,7 @@ fn answered(
     live: &Live,
     asked: DecisionRequest<'_>,
     row: Option<&Row>,
+    now: Time,
     begun: Instant,
 ) -> Answer {
     let engine = &live.engine;
@@ -140,7 +142,6 @@ fn answered(
         explain: asked.explain,
         overdue: if until.is_some() { Some(&overdue) } else { None },
     };
-    let now = clock::now();
     let decision = decide(engine, vector, &request, now);
     if is_shown {
         counted(live, asked.customer, asked.channel, asked.locale.as_ref(), &decision);

@@ -50,6 +50,8 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
             (Fate::Duplicate, _) => duplicates += 1,
             (Fate::UsedUp, Some(index)) => events.over_budget.push(index),
             (Fate::Forgotten, Some(index)) => events.reject(index, Problem::new(FORGOTTEN)),
+            (Fate::Erased, Some(index)) => events.reject(index, Problem::new(ERASED)),
+            (Fate::ErasureForgotten, Some(index)) => events.reject(index, Problem::new(ERASURE_FORGOTTEN)),
             (_, None) => {}
         }
     }
@@ -79,9 +81,11 @@ fn none_taken(format: Format, events: &Events, sequence: u64) -> Answer {
         .document(format, |out| write(out, events, 0, 0, sequence))
 }
 
-/// Why the fold rejected an outcome.
+/// Why the fold rejected an event.
 const FORGOTTEN: &str =
     "the token is too old: outcomes of its time are no longer remembered, so it may have been counted before";
+const ERASED: &str = "the customer was erased after this: what was said to them before the erasure, and what is told of them from then, is void";
+const ERASURE_FORGOTTEN: &str = "the token is too old: erasures of its time are no longer remembered, so the customer may have been erased since";
 
 /// Writes the members of the answer.
 fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usize, sequence: u64) {

@@ -3,9 +3,11 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::budgets::{BudgetUsed, MAX_BUDGETS_COUNTED};
+use super::erased::{ErasedIds, MAX_ERASED};
 use super::lessons::MAX_LESSONS;
-use super::remembered::{HashChunk, RememberedIds};
+use super::remembered::{CHUNK_HASHES, HashChunk, RememberedIds};
 use super::tallies::{Tallies, Tally, TallyKey, TallyRow};
+use crate::customer::update::SALT_BYTES;
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
 use crate::state::store::bytes_of;
@@ -17,7 +19,10 @@ pub const MAX_PIECES: usize = 2 * super::remembered::MAX_CHUNKS
     + 2
     + super::tallies::MAX_TALLIES / MAX_PIECE_ROWS
     + MAX_LESSONS / MAX_PIECE_ROWS
-    + MAX_BUDGETS_COUNTED / MAX_PIECE_ROWS;
+    + MAX_BUDGETS_COUNTED / MAX_PIECE_ROWS
+    + 1
+    + MAX_ERASED / CHUNK_HASHES
+    + 1;
 
 /// All that a ledger holds. There is no customer in it: ids of events are hashes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,6 +31,8 @@ pub struct Content {
     pub ids: RememberedIds,
     /// Which outcomes of propositions were taken.
     pub outcomes: RememberedIds,
+    /// Who was erased.
+    pub erased: ErasedIds,
     /// How much of budgets is used, in no order.
     pub budgets: Vec<BudgetUsed>,
     /// What became of offers, day by day.
@@ -41,6 +48,11 @@ pub enum Piece {
     Ids(HashChunk),
     /// Some of the outcomes of propositions.
     Outcomes(HashChunk),
+    /// What is said once of who was erased: the salt of the hashes, and [`ErasedIds::forgotten_until`]. It
+    /// comes before them.
+    ErasedHead([u8; SALT_BYTES], u32),
+    /// Some of those who were erased, at most [`CHUNK_HASHES`].
+    Erased(Vec<(u64, u32)>),
     /// Some of the budgets, at most [`MAX_PIECE_ROWS`].
     Budgets(Vec<BudgetUsed>),
     /// Some of the tallies, at most [`MAX_PIECE_ROWS`].
@@ -71,6 +83,12 @@ impl Content {
         let mut pieces = Vec::new();
         pieces.extend(self.ids.chunks.iter().cloned().map(Piece::Ids));
         pieces.extend(self.outcomes.chunks.iter().cloned().map(Piece::Outcomes));
+        let ErasedIds { salt, forgotten_until, hashes } = &self.erased;
+        if self.erased != ErasedIds::default() {
+            pieces.push(Piece::ErasedHead(*salt, *forgotten_until));
+        }
+        let hashes: Vec<(u64, u32)> = hashes.iter().copied().collect();
+        pieces.extend(hashes.chunks(CHUNK_HASHES).map(|part| Piece::Erased(part.to_vec())));
         pieces.extend(self.budgets.chunks(MAX_PIECE_ROWS).map(|part| Piece::Budgets(part.to_vec())));
         let tallies: Vec<TallyRow> = self.tallies.rows().collect();
         pieces.extend(tallies.chunks(MAX_PIECE_ROWS).map(|part| Piece::Tallies(part.to_vec())));
@@ -87,6 +105,10 @@ impl Content {
         match piece {
             Piece::Ids(chunk) => self.ids.restore(chunk)?,
             Piece::Outcomes(chunk) => self.outcomes.restore(chunk)?,
+            Piece::ErasedHead(salt, forgotten_until) => {
+                (self.erased.salt, self.erased.forgotten_until) = (salt, forgotten_until);
+            }
+            Piece::Erased(hashes) => self.erased.restore(&hashes)?,
             Piece::Budgets(budgets) => self.budgets.extend(budgets),
             Piece::Tallies(rows) => self.tallies.restore(rows)?,
             Piece::Lessons(lessons) => self.lessons.extend(lessons),
@@ -114,7 +136,7 @@ impl Content {
     /// see [`digest`](crate::state::digest): it must not change. Reads all of the content, some 10 ms
     /// where all bounds are reached.
     pub fn digest(&self) -> u64 {
-        let Content { ids, outcomes, budgets, tallies, lessons } = self;
+        let Content { ids, outcomes, erased, budgets, tallies, lessons } = self;
         let Totals { ids: of_ids, outcomes: of_outcomes, uncounted } = self.totals();
         let mut sum = hash(0, &[pair(of_ids), pair(of_outcomes), uncounted]);
         for (kind, kept) in [(1 << 32, ids), (2 << 32, outcomes)] {
@@ -122,6 +144,15 @@ impl Content {
                 let inner = hash(kind | at, hashes);
                 sum = sum.wrapping_add(hash(kind | at, &[inner, pair((*day, *newest))]));
             }
+        }
+        let ErasedIds { salt, forgotten_until, hashes } = erased;
+        if *erased != ErasedIds::default() {
+            let salt = u128::from_le_bytes(*salt);
+            let head = [salt as u64, (salt >> 64) as u64, (*forgotten_until).into()];
+            sum = sum.wrapping_add(hash(16 << 32, &head));
+        }
+        for (who, at) in hashes.iter() {
+            sum = sum.wrapping_add(hash(17 << 32, &[*who, (*at).into()]));
         }
         for BudgetUsed { key, day, used } in budgets {
             sum = sum.wrapping_add(hash(3 << 32, &[*key, pair((*day, *used))]));

@@ -7,6 +7,8 @@
 //!   3 budgets    count and that many (key, day, used)
 //!   4 tallies    count and that many (day, offer, place, arm plus one or 0, 4 times how many, value)
 //!   5 lessons    count and that many (offer, placement, 1 byte segment, 19 words)
+//!  16 erased    salt of 16 bytes, forgotten until
+//!  17 erased    count and that many (hash of 8 bytes, when)
 //!   6 totals     twice (forgotten hashes of the first chunk, forgotten until), tallies not counted
 //! ```
 
@@ -29,7 +31,7 @@ use crate::state::ledger::{
 // The layout has 4 counts and 19 words: another outcome, or more to learn, needs a new version of the
 // format.
 const _: () = assert!(OutcomeKind::COUNT == 4 && LEARNED_WORDS == 19);
-const _: () = assert!(CHUNK_HASHES * 9 + 32 <= MAX_PIECE_BYTES);
+const _: () = assert!(CHUNK_HASHES * (9 + 5) + 32 <= MAX_PIECE_BYTES);
 const _: () = assert!(MAX_PIECE_ROWS * (3 + 5 + 3 + 3 + 5 * 9) + 32 <= MAX_PIECE_BYTES);
 const _: () = assert!(MAX_PIECE_ROWS * (5 + 3 + 1 + LEARNED_WORDS * 9) + 32 <= MAX_PIECE_BYTES);
 
@@ -39,6 +41,8 @@ const BUDGETS: u8 = 3;
 pub(super) const TALLIES: u8 = 4;
 const LESSONS: u8 = 5;
 const TOTALS: u8 = 6;
+const ERASED_HEAD: u8 = 16;
+const ERASED: u8 = 17;
 
 impl Encode for Stored<'_, Piece> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
@@ -50,6 +54,11 @@ impl Encode for Stored<'_, Piece> {
             Piece::Outcomes(chunk) => {
                 OUTCOMES.encode(out)?;
                 Stored(chunk).encode(out)
+            }
+            Piece::ErasedHead(salt, forgotten_until) => (ERASED_HEAD, *salt, *forgotten_until).encode(out),
+            Piece::Erased(all) => {
+                ERASED.encode(out)?;
+                write_all(all, CHUNK_HASHES, out, |(hash, at), out| (hash.to_le_bytes(), *at).encode(out))
             }
             Piece::Budgets(all) => {
                 BUDGETS.encode(out)?;
@@ -93,6 +102,11 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Piece> {
         let piece = match u8::borrow_decode(input)? {
             IDS => Piece::Ids(Decoded::borrow_decode(input)?.0),
             OUTCOMES => Piece::Outcomes(Decoded::borrow_decode(input)?.0),
+            ERASED_HEAD => {
+                let (salt, forgotten_until) = BorrowDecode::borrow_decode(input)?;
+                Piece::ErasedHead(salt, forgotten_until)
+            }
+            ERASED => Piece::Erased(read_all(input, CHUNK_HASHES)?),
             BUDGETS => Piece::Budgets(read_all(input, MAX_PIECE_ROWS)?),
             TALLIES => Piece::Tallies(read_all(input, MAX_PIECE_ROWS)?),
             LESSONS => Piece::Lessons(read_all(input, MAX_PIECE_ROWS)?),
@@ -116,6 +130,13 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<HashChunk> {
 impl<'b, C> BorrowDecode<'b, C> for Decoded<u64> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         <[u8; 8]>::borrow_decode(input).map(|bytes| Decoded(u64::from_le_bytes(bytes)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(u64, u32)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (hash, at): ([u8; 8], u32) = BorrowDecode::borrow_decode(input)?;
+        Ok(Decoded((u64::from_le_bytes(hash), at)))
     }
 }
 

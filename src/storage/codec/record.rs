@@ -9,10 +9,12 @@
 //!   5 retire     name
 //!   6 rollback   name
 //!   7 catalogue  additions, see `definitions.rs`
-//! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event
+//! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event,
+//!              5 erase with its time
 //!                for 1 and 2: count, that many (feature, code)
 //!                for 4: received, how many seconds before that it happened, id, count and that many
 //!                (feature, code), count of 0 or 1 with the outcome
+//!                for 5: when, salt of 16 bytes
 //! outcome      1 byte kind, offer, place, count and that many arms, nonce, decided, value,
 //!              count and that many budgets (key, day, most, 1 byte once),
 //!              count of 0 or 1 with the lesson (1 byte segment, window, half-life)
@@ -31,7 +33,7 @@ use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::{
     BudgetUse, Lesson, MAX_ARMS_PER_OUTCOME, MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind,
 };
-use crate::customer::update::{Change, Update};
+use crate::customer::update::{Change, Erasure, Update};
 use crate::rules::catalogue::MAX_NAME_NUMBERS;
 use crate::schema::{FeatureId, MAX_FEATURES, MAX_NAME_BYTES};
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
@@ -60,6 +62,7 @@ const REPLACE: u8 = 1;
 pub(super) const MERGE: u8 = 2;
 pub(super) const ERASE: u8 = 3;
 pub(super) const EVENT: u8 = 4;
+const ERASE_AT: u8 = 5;
 
 impl Encode for Stored<'_, Record> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
@@ -111,7 +114,8 @@ impl Encode for Stored<'_, Update> {
                 EVENT.encode(out)?;
                 return Stored(&**event).encode(out);
             }
-            Change::Erase => return ERASE.encode(out),
+            Change::Erase(erasure) if *erasure == Erasure::default() => return ERASE.encode(out),
+            Change::Erase(Erasure { at, salt }) => return (ERASE_AT, *at, *salt).encode(out),
         };
         tag.encode(out)?;
         write_all(fields, MAX_FIELDS_PER_UPDATE, out, |(feature, code), out| (feature.0, *code).encode(out))
@@ -175,7 +179,11 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Update> {
         let change = match u8::borrow_decode(input)? {
             REPLACE => Change::Replace(read_all(input, MAX_FIELDS_PER_UPDATE)?),
             MERGE => Change::Merge(read_all(input, MAX_FIELDS_PER_UPDATE)?),
-            ERASE => Change::Erase,
+            ERASE => Change::Erase(Erasure::default()),
+            ERASE_AT => {
+                let (at, salt) = BorrowDecode::borrow_decode(input)?;
+                Change::Erase(Erasure { at, salt })
+            }
             EVENT => Change::Event(Box::new(Decoded::borrow_decode(input)?.0)),
             tag => return Err(Wrong::OtherString(format!("no change has the tag {tag}"))),
         };

@@ -14,7 +14,7 @@ use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::{
     BudgetUse, Lesson, MAX_ARMS_PER_OUTCOME, MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind,
 };
-use crate::customer::update::{Change, Update};
+use crate::customer::update::{Change, Erasure, Update};
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
 use crate::rules::catalogue::{MAX_NAME_NUMBERS, OfferEntry, PlaceEntry};
@@ -32,7 +32,8 @@ fn updates() -> impl Strategy<Value = Update> {
     let change = prop_oneof![
         fields().prop_map(Change::Replace),
         fields().prop_map(Change::Merge),
-        Just(Change::Erase),
+        Just(Change::Erase(Erasure::default())),
+        (1..u32::MAX, any::<[u8; 16]>()).prop_map(|(at, salt)| Change::Erase(Erasure { at, salt })),
         events().prop_map(|event| Change::Event(Box::new(event))),
     ];
     (id, change).prop_map(|(customer, change)| Update { customer, change })
@@ -101,6 +102,8 @@ fn pieces() -> impl Strategy<Value = Piece> {
     prop_oneof![
         chunk().prop_map(Piece::Ids),
         chunk().prop_map(Piece::Outcomes),
+        any::<([u8; 16], u32)>().prop_map(|(salt, until)| Piece::ErasedHead(salt, until)),
+        prop::collection::vec(any::<(u64, u32)>(), 0..4).prop_map(Piece::Erased),
         prop::collection::vec(used, 0..4).prop_map(Piece::Budgets),
         prop::collection::vec((any::<u16>(), key, tally), 0..4).prop_map(Piece::Tallies),
         prop::collection::vec(lesson, 0..4).prop_map(Piece::Lessons),
@@ -243,7 +246,7 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
     let updates = vec![
         update("c", Change::Replace(vec![(FeatureId(0), 1), (FeatureId(1_999), u64::MAX)])),
         update("客户", Change::Merge(vec![(FeatureId(3), 300)])),
-        update("c", Change::Erase),
+        update("c", Change::Erase(Erasure::default())),
         update("c", Change::Event(Box::new(event))),
     ];
     let entry = OfferEntry {
@@ -269,6 +272,10 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
             "07010172010167010662616e6e657201036170700103652e6101010201050463617264010102020174096261\
              6e6e65722e7a6801010203fcffffffff",
             Record::Catalogue(Box::new(additions)),
+        ),
+        (
+            "0101016305fc80e14e6807070707070707070707070707070707",
+            Record::Customers(vec![update("c", Change::Erase(Erasure { at: 1_750_000_000, salt: [7; 16] }))]),
         ),
         ("0209736368656d613a2073", Record::Schema { text: "schema: s".into() }),
         (
@@ -298,6 +305,8 @@ fn pieces_of_each() -> Vec<(&'static str, Piece)> {
             Piece::Lessons(vec![(lesson, Learned::default())]),
         ),
         ("060102030405", Piece::Totals(totals)),
+        ("1007070707070707070707070707070707fc80e14e68", Piece::ErasedHead([7; 16], 1_750_000_000)),
+        ("11010807060504030201fc80e14e68", Piece::Erased(vec![(0x0102_0304_0506_0708, 1_750_000_000)])),
     ]
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fastrand::Rng;
 
 use super::{Opened, open_disk, snapshots};
-use crate::customer::update::{Change, Update};
+use crate::customer::update::{Change, Erasure, Update};
 use crate::schema::FeatureId;
 use crate::state::record::Record;
 use crate::state::testing::id;
@@ -141,7 +141,7 @@ impl World {
         let update = |_| {
             let fields = (0..rng.usize(0..3)).map(|_| (FeatureId(rng.u16(0..2)), rng.u64(0..3))).collect();
             let change = match rng.u8(0..6) {
-                0 => Change::Erase,
+                0 => Change::Erase(Erasure::default()),
                 1 => Change::Replace(fields),
                 _ => Change::Merge(fields),
             };

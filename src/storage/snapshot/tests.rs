@@ -10,13 +10,13 @@ use proptest::prelude::*;
 use super::block::{Block, BlockKind, HEADER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE_BYTES, checksum, preamble};
 use super::*;
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
-use crate::customer::update::{Change, Update};
+use crate::customer::update::{Change, Erasure, Update};
 use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry};
 use crate::state::definitions::Definitions;
 use crate::state::digest::Digest;
 use crate::state::ledger;
 use crate::state::ledger::{
-    BudgetUsed, HashChunk, MAX_BUDGETS_COUNTED, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals,
+    BudgetUsed, ErasedIds, HashChunk, MAX_BUDGETS_COUNTED, MAX_PIECE_ROWS, Piece, Tally, TallyKey, Totals,
 };
 use crate::state::record::Record;
 use crate::state::store::{FrozenPart, Loader};
@@ -128,7 +128,13 @@ fn filled(customers: usize) -> State {
         apply(&mut state, &Record::Customers(numbers.iter().map(update).collect()));
     }
     apply(&mut state, &Record::Schema { text: grown_schema() });
-    apply(&mut state, &Record::Customers(vec![Update { customer: id("nobody"), change: Change::Erase }]));
+    apply(
+        &mut state,
+        &Record::Customers(vec![Update {
+            customer: id("nobody"),
+            change: Change::Erase(Erasure::default()),
+        }]),
+    );
     state
 }
 
@@ -362,7 +368,7 @@ fn blocks_swapped_repeated_missing_or_of_another_snapshot_are_refused() {
     }
     let mut order = all.clone();
     order.swap(customers[0], customers[1]);
-    check_refused(ordered(&order), "expected block 3 from slot 0, found block 4");
+    check_refused(ordered(&order), "expected block 6 from slot 0, found block 7");
     // A block with the same customers in the same slots, but of a state with another row.
     apply(&mut state, &Record::Customers(vec![merge(1, &[(1, 99)])]));
     let other = bytes_of(&mut state, false);
@@ -623,7 +629,8 @@ fn progress_goes_to_the_end() {
     assert_eq!(most.into_inner(), written.bytes);
 }
 
-/// The same state with its customers in a store of this seed. Otherwise a store draws its own.
+/// The same state with its customers in a store of this seed, and without what version 2 does not hold.
+/// Otherwise a store draws its own seed.
 fn seeded(state: &mut State, seed: u64) -> State {
     let FrozenState { sequence, erased, definitions, mut customers, ledger } = state.freeze().unwrap();
     let loader = Loader::new(seed, customers.customers(), 0, 3).unwrap();
@@ -634,6 +641,7 @@ fn seeded(state: &mut State, seed: u64) -> State {
             slot += 1;
         }
     }
+    let ledger = ledger::Content { erased: ErasedIds::default(), ..ledger };
     State::restore(sequence, erased, definitions, loader.finish().unwrap(), ledger)
 }
 
@@ -651,7 +659,8 @@ fn small_snapshots_have_the_bytes_and_digests_they_always_had() {
         (filled(3), 715, 0x70d2_b92c_07e8_cd60, 0x15bb_8468_5cdc_28ae),
         (eventful, 1273, 0x170e_4bcc_db29_3599, 0xff93_7950_8133_a6fc),
     ] {
-        let bytes = bytes_of(&mut seeded(&mut state, 7), false);
+        let mut state = seeded(&mut state, 7);
+        let bytes = bytes_of(&mut state, false);
         let before = in_version(2, &bytes);
         assert_eq!((bytes.len(), checksum(&before, 0), state.digest()), (length, hash, digest));
         let disk = Memory::default();
