@@ -17,6 +17,7 @@ use crate::insight::learned::learned;
 use crate::node::Node;
 use crate::node::clock;
 use crate::node::startup::Startup;
+use crate::rules::catalogue::Taken;
 use crate::storage::durability::Durability;
 
 /// Upper bounds of the decision histogram's buckets, in microseconds.
@@ -266,6 +267,17 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
         ),
     ] {
         encode_gauge(encoder, name, help, value)?;
+    }
+    let taken = node.live().definitions.catalogue.taken();
+    for (name, help, number) in [
+        ("numbers_taken", "Numbers that names have", (|of| of.taken) as fn(&Taken) -> usize),
+        ("numbers_available", "Numbers that there are for names", |of| of.most),
+    ] {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for of in &taken {
+            let labels = [("of", of.of.replace(' ', "_"))];
+            ConstGauge::new(number(of) as f64).encode(family.encode_family(&labels)?)?;
+        }
     }
     let help = "Active version of each rule set";
     let mut family = encoder.encode_descriptor("rule_set_version", help, None, MetricType::Gauge)?;

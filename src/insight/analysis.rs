@@ -86,6 +86,8 @@ pub enum WarningKind {
     UnusedParameter,
     /// A cap never comes into play, because another always acts first.
     Cap,
+    /// Numbers that the node gives to names are nearly used up.
+    Numbers,
     /// A text probably says something else than was meant.
     Text,
 }
@@ -110,6 +112,7 @@ impl WarningKind {
             WarningKind::UnusedExperiment => "unused_experiment",
             WarningKind::UnusedParameter => "unused_parameter",
             WarningKind::Cap => "cap",
+            WarningKind::Numbers => "numbers",
             WarningKind::Text => "text",
         }
     }
@@ -137,6 +140,15 @@ impl Warnings {
     /// Whether no warning was kept.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Adds a warning, or counts it if there are enough.
+    pub fn push(&mut self, warning: Warning) {
+        if self.list.len() < MAX_WARNINGS {
+            self.list.push(warning);
+        } else {
+            self.omitted += 1;
+        }
     }
 
     /// How many were found, including those not kept.

@@ -6,7 +6,7 @@
 mod distinct;
 mod split;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +39,8 @@ const CHUNK: usize = 256;
 pub struct Decided {
     since: Time,
     index: HashMap<ChoiceKey, u32, FixedState>,
+    /// Counters of combinations that are gone, to be used again.
+    spare: Vec<u32>,
     counts: Chunks<ChoiceCount>,
     /// One counter per place, by [`PlaceNumber`].
     places: Chunks<PlaceCount>,
@@ -122,6 +124,13 @@ impl ChoiceKey {
     }
 }
 
+impl ChoiceCount {
+    fn reset(&self) {
+        self.decisions.store(0, Ordering::Relaxed);
+        self.fallbacks.store(0, Ordering::Relaxed);
+    }
+}
+
 impl<T: Default> Chunks<T> {
     fn get(&self, at: usize) -> Option<&T> {
         self.0.get(at / CHUNK)?.get(at % CHUNK)
@@ -157,6 +166,7 @@ impl Decided {
         Arc::new(Decided {
             since,
             index: HashMap::default(),
+            spare: Vec::new(),
             counts: Chunks(Vec::new()),
             places: Chunks(Vec::new()),
             splits: HashMap::default(),
@@ -184,22 +194,60 @@ impl Decided {
             return Arc::clone(self);
         }
         let (mut index, mut left_out) = (self.index.clone(), 0);
+        let mut spare = self.spare.clone();
         for key in needed() {
-            let next = index.len() as u32;
-            if next < MAX_COUNTED as u32 {
-                index.entry(key).or_insert(next);
-            } else if !index.contains_key(&key) {
-                left_out += 1;
+            let next = (index.len() + spare.len()) as u32;
+            if !index.contains_key(&key) {
+                match spare.pop() {
+                    Some(at) => {
+                        self.counts.get(at as usize).into_iter().for_each(ChoiceCount::reset);
+                        index.insert(key, at);
+                    }
+                    None if next < MAX_COUNTED as u32 => drop(index.insert(key, next)),
+                    None => left_out += 1,
+                }
             }
         }
-        let (counts, places) = (self.counts.grown(index.len()), self.places.grown(places));
+        let (counts, places) = (self.counts.grown(index.len() + spare.len()), self.places.grown(places));
         let splits = self.kept(&in_force);
         let in_force: Vec<Arc<Split>> = in_force.into_iter().map(|(_, split)| split).collect();
         let arms = in_force.iter().enumerate().flat_map(|(nth, split)| {
             split.arms().iter().enumerate().map(move |(place, arm)| (arm.number, (nth, place)))
         });
         let arms = arms.collect();
-        Arc::new(Decided { since: self.since, index, counts, places, splits, in_force, arms, left_out })
+        Arc::new(Decided {
+            since: self.since,
+            index,
+            spare,
+            counts,
+            places,
+            splits,
+            in_force,
+            arms,
+            left_out,
+        })
+    }
+
+    /// The same counters without those of arms whose numbers are given back. No engine that has them may
+    /// decide any more. Splits stay: they know their arms by name.
+    #[must_use]
+    pub fn without(self: &Arc<Decided>, gone: &HashSet<ArmNumber>) -> Arc<Decided> {
+        if gone.is_empty() {
+            return Arc::clone(self);
+        }
+        let is_gone = |key: &ChoiceKey| key.arm().is_some_and(|arm| gone.contains(&arm));
+        let (away, index): (Vec<_>, Vec<_>) = self.index.iter().partition(|(key, _)| is_gone(key));
+        Arc::new(Decided {
+            since: self.since,
+            index: index.into_iter().map(|(key, at)| (*key, *at)).collect(),
+            spare: self.spare.iter().chain(away.into_iter().map(|(_, at)| at)).copied().collect(),
+            counts: self.counts.grown(0),
+            places: self.places.grown(0),
+            splits: self.splits.clone(),
+            in_force: self.in_force.clone(),
+            arms: self.arms.clone(),
+            left_out: self.left_out,
+        })
     }
 
     /// The splits of an engine's experiments: those of before that go on, and new ones.
@@ -521,6 +569,20 @@ mod tests {
         let set = Arc::new(RuleSet::parse("r", &text, &schema).unwrap_or_else(|e| panic!("{e}")));
         let catalogue = before.map_or_else(Arc::default, |before| before.catalogue.clone());
         Engine::compile_with(&schema, &[(set, 1)], &catalogue).unwrap().0
+    }
+
+    #[test]
+    fn an_arm_that_gets_the_number_of_another_begins_at_nothing() {
+        let engine = engine(None, &["card"]);
+        let arms = |_: &Offer| [ArmNumber(3), ArmNumber(4)];
+        let counts = Decided::new(Time(0)).grown(&engine, arms);
+        decided(&engine, &counts, "app", &[3, 4]);
+        let without = counts.without(&HashSet::from([ArmNumber(3)]));
+        let expected = ["card 0", "card 0 4"].map(|name| (name.to_owned(), (1, 0))).into();
+        assert_eq!(chosen(&engine, &without), expected);
+        let again = without.grown(&engine, arms);
+        assert_eq!(chosen(&engine, &again), expected, "its counters are used again, from nothing");
+        assert_eq!(again.counts.len(), counts.counts.len());
     }
 
     #[test]

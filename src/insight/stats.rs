@@ -426,7 +426,7 @@ mod tests {
             ],
             places: vec![place(0, 0), place(0, 1), place(1, 1)],
             offers: (0..offers).map(offer).collect(),
-            keep_s: None,
+            ..Additions::default()
         }])
     }
 

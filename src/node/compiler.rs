@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub(crate) mod plan;
+pub(crate) mod returns;
 
 use self::plan::{ChangePlan, Sets, plan, plan_publish};
+use self::returns::{Fresh, scarce, too_many};
 use super::clock;
 use super::define::{Define, DefineError, Defined, OfferChange, Tried};
 use super::live::{Live, counted};
@@ -31,7 +33,7 @@ use super::writer::Submissions;
 use crate::engine::Engine;
 use crate::input::problem::{Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
-use crate::rules::catalogue::Additions;
+use crate::rules::catalogue::{Additions, Returned, Returns};
 use crate::rules::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;
 use crate::state::definitions::{Definitions, History};
@@ -64,7 +66,7 @@ pub(crate) fn start(
 ) -> io::Result<(SyncSender<CompileRequest>, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
     let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: BTreeMap::new() };
-    let compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
+    let compiler = Compiler { shared, submissions, parsed, retired: Vec::new(), fresh: Fresh::default() };
     let thread = std::thread::Builder::new().name("compiler".into()).stack_size(STACK_BYTES);
     Ok((queue, thread.spawn(move || compiler.run(&messages))?))
 }
@@ -93,6 +95,7 @@ struct Compiler {
     parsed: Parsed,
     /// Swapped out, but perhaps still read by requests.
     retired: Vec<Arc<Live>>,
+    fresh: Fresh,
 }
 
 /// The parsed active rule sets. A change of one need not parse the others again.
@@ -109,6 +112,7 @@ struct Prepared {
     additions: Vec<Additions>,
     engine: Engine,
     active: Sets,
+    returns: Returns,
     /// For versions published without being activated: the engine and rule sets as if they were.
     tried: Option<(Engine, Sets)>,
 }
@@ -159,21 +163,33 @@ impl Compiler {
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
-        let Prepared { plan, additions, engine, active: sets, .. } = prepared;
+        let Prepared { plan, additions, engine, active: sets, returns, .. } = prepared;
         let ChangePlan { mut records, version, active, is_new, rule_sets, others, .. } = plan;
         let sequence = self.shared.sequence.load(Ordering::Acquire);
-        let defined =
+        let mut defined =
             Defined { sequence, version, active, is_new, compiled_in_us, rule_sets, others, warnings };
         if records.is_empty() {
             return Ok(defined);
         }
         // The numbers come first, because the other records use them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
-        records.splice(..0, additions);
-        let decided = counted(&live.decided, &engine);
+        let after_returns = usize::from(returns != Returns::default());
+        records.splice(after_returns..after_returns, additions);
+        // Before the engine is swapped in: from then on their numbers may be handed out under other names.
+        self.fresh.forget(&returns.freed, &self.shared.handed);
+        let arms = returns.arms();
+        let decided = counted(&live.decided.without(&arms), &engine);
         let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
+        self.shared.forget_arms(&arms);
         self.retired.extend(applied.replaced);
-        self.parsed = Parsed { schema: self.shared.live.load().definitions.schema.clone(), rule_sets: sets };
+        let now = self.shared.live.load_full();
+        self.fresh.note(&live.definitions.catalogue, &now.definitions.catalogue);
+        let about = now.engine.versions.first().map_or("", |(name, _)| &**name);
+        for warning in scarce(&now.definitions, about) {
+            tracing::warn!("{}", warning.problem.detail);
+            defined.warnings.push(warning);
+        }
+        self.parsed = Parsed { schema: now.definitions.schema.clone(), rule_sets: sets };
         Ok(Defined { sequence: applied.sequence, ..defined })
     }
 
@@ -181,19 +197,49 @@ impl Compiler {
         // An author's text is at fault for its own errors. Any other change conflicts with what is defined
         // already.
         let brings_rules = matches!(change, Define::Publish { .. } | Define::Bundle { .. });
-        let plan = plan(change, definitions)?;
+        let mut plan = plan(change, definitions)?;
+        let returns = self.give_back(definitions, &mut plan);
         let refused = |broken| match broken {
             Broken::Together(problems) if brings_rules => DefineError::Invalid(problems),
             Broken::Together(problems) | Broken::Stale(problems) => DefineError::Conflict(problems),
         };
         let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
         if next.rule_sets().count() > MAX_RULE_SETS {
-            let what = format!("there are {MAX_RULE_SETS} rule sets already, retired ones included");
+            let what = format!("there are {MAX_RULE_SETS} rule sets already, and none of them was retired");
             return Err(DefineError::Conflict(Problems::one(what)));
         }
         let tried = self.try_out(&next, &plan).map_err(refused)?;
         let Compiled { engine, additions, active } = self.compile(&next, &plan.parsed).map_err(refused)?;
-        Ok(Prepared { plan, additions, engine, active, tried })
+        Ok(Prepared { plan, additions, engine, active, returns, tried })
+    }
+
+    /// Puts what becomes of numbers that are not in use before the plan's records, if it has any.
+    fn give_back(&self, definitions: &Definitions, plan: &mut ChangePlan) -> Returns {
+        if plan.records.is_empty() {
+            return Returns::default();
+        }
+        let live = self.shared.live.load();
+        let now = clock::now().stored_seconds();
+        let settled = self.retired.is_empty();
+        let mut returns = self.fresh.returns(definitions, &live.engine, &self.shared.handed, settled, now);
+        let names = plan.records.iter().filter_map(|record| match record {
+            Record::Publish { name, .. }
+            | Record::Activate { name, .. }
+            | Record::Rollback { name }
+            | Record::Retire { name } => Some(&**name),
+            Record::Customers(_) | Record::Catalogue(_) | Record::Schema { .. } => None,
+        });
+        let names: Vec<&str> = names.collect();
+        let new = names.iter().filter(|name| definitions.history(name).is_none()).count();
+        let forgotten = too_many(definitions, &names, new);
+        let stays = |(kind, number, _): &(Returned, u16, u32)| !forgotten.contains(&(*kind, *number));
+        returns.left.retain(stays);
+        returns.freed.extend(forgotten);
+        if returns != Returns::default() {
+            let additions = Additions { returns: returns.clone(), ..Additions::default() };
+            plan.records.insert(0, Record::Catalogue(Box::new(additions)));
+        }
+        returns
     }
 
     /// Compiles a rule set as if it were published, and compares its offers with the active version.
@@ -201,7 +247,8 @@ impl Compiler {
         let begin = Instant::now();
         let live = self.shared.live.load_full();
         let definitions = &live.definitions;
-        let found = plan_publish(name.to_owned(), text, true, definitions).and_then(|plan| {
+        let found = plan_publish(name.to_owned(), text, true, definitions).and_then(|mut plan| {
+            self.give_back(definitions, &mut plan);
             let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
             let compiled = self.compile(&next, &plan.parsed).map_err(|broken| match broken {
                 Broken::Stale(problems) | Broken::Together(problems) => DefineError::Invalid(problems),
@@ -748,7 +795,8 @@ offers:
         let (submissions, _writer) =
             writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
         let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
-        let mut compiler = Compiler { shared, submissions, parsed, retired: Vec::new() };
+        let mut compiler =
+            Compiler { shared, submissions, parsed, retired: Vec::new(), fresh: Fresh::default() };
         let home = |compiler: &Compiler| compiler.parsed.rule_sets[&("home".into(), 1)].clone();
         compiler.define(bundle(SCHEMA, &[HOME, CARDS])).unwrap();
         let before = home(&compiler);

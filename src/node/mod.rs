@@ -9,6 +9,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod erasures;
+pub(crate) mod handed;
 pub mod unavailable;
 pub mod live;
 pub mod define;
@@ -38,6 +39,7 @@ use self::snapshotter::{SnapshotSchedule, SnapshotStatus, Snapshotter};
 use self::start_error::StartError;
 use self::unavailable::Unavailable;
 use self::writer::Submissions;
+use crate::customer::numbers::ArmNumber;
 use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::update::{Change, Update};
@@ -176,8 +178,14 @@ impl Node {
     }
 
     /// Outcomes of all offers up to the start of this process, summed over days.
-    pub fn tallied_before(&self) -> &[Tallied] {
-        &self.shared.tallied_before
+    pub fn tallied_before(&self) -> Arc<Vec<Tallied>> {
+        self.shared.tallied_before.load_full()
+    }
+
+    /// Notes that a token names these arms. Before it is given to anybody.
+    #[inline]
+    pub fn hand_out(&self, arms: &[u16]) {
+        arms.iter().for_each(|arm| self.shared.handed.mark(ArmNumber(*arm)));
     }
 
     /// Writes changes to customers, in order. Completes when they are journalled and applied, so the next

@@ -1,5 +1,6 @@
 //! What the threads of a node share.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +8,9 @@ use arc_swap::ArcSwap;
 
 use super::clock;
 use super::erasures::RecentErasures;
+use super::handed::HandedOut;
 use super::live::{Live, counted};
+use crate::customer::numbers::ArmNumber;
 use crate::engine::Engine;
 use crate::insight::decided::Decided;
 use crate::insight::stats;
@@ -26,7 +29,9 @@ pub(crate) struct NodeState {
     pub(crate) customers: Arc<Customers>,
     pub(crate) figures: Arc<Figures>,
     /// Outcomes of all offers up to the start of this process.
-    pub(crate) tallied_before: Vec<Tallied>,
+    pub(crate) tallied_before: ArcSwap<Vec<Tallied>>,
+    /// The arms that this process has put into tokens.
+    pub(crate) handed: HandedOut,
     /// The sequence of the last applied record.
     pub(crate) sequence: AtomicU64,
     /// The sequence of the last applied record that erased a customer; 0 if there is none.
@@ -50,13 +55,23 @@ impl NodeState {
             live: ArcSwap::from_pointee(Live { definitions, engine, decided }),
             customers: state.customers().clone(),
             figures: state.figures().clone(),
-            tallied_before,
+            tallied_before: ArcSwap::from_pointee(tallied_before),
+            handed: HandedOut::new(),
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
             erasures: RecentErasures::new(),
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
             waiting_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Forgets what had become of arms whose numbers are given back.
+    pub(crate) fn forget_arms(&self, arms: &HashSet<ArmNumber>) {
+        if !arms.is_empty() {
+            let before = self.tallied_before.load_full();
+            let stays = |tallied: &&Tallied| tallied.arm.is_none_or(|arm| !arms.contains(&arm));
+            self.tallied_before.store(Arc::new(before.iter().filter(stays).copied().collect()));
         }
     }
 

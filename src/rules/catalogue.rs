@@ -1,11 +1,17 @@
-//! The catalogue: permanent numbers for the names that outcomes refer to, the same on every node.
+//! The catalogue: numbers for the names that outcomes refer to, the same on every node.
 //!
 //! Contacts, tokens and tallies hold these numbers instead of names. So they are small, and they outlive
-//! the versions of rule sets.
+//! the versions of rule sets. Numbers of arms, groups and rule sets are [given back](Returns) when nothing
+//! can name them any more; a new name takes the lowest that is free. All other numbers are for ever.
 
-use std::collections::HashMap;
+mod names;
+mod returns;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use self::names::Names;
+pub use self::returns::{Returned, Returns, Taken};
 use super::rule_set::RuleSet;
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
@@ -18,15 +24,13 @@ use crate::schema::Schema;
 pub const MAX_TREATMENT_NUMBERS: usize = 4_096;
 /// The most rule sets, groups, placements, channels and arms (of each kind) over all versions.
 pub const MAX_NAME_NUMBERS: usize = 1 << 14;
+/// The most arms over all versions.
+pub const MAX_ARM_NUMBERS: usize = 65_534;
 /// The most bytes of names in one [`Additions`]. A single offer's names may go beyond it.
 pub const MAX_ADDITION_BYTES: usize = 1 << 20;
 
-/// A list of names that only grows; a name's number is its place in the list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
-    names: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u16>,
-}
+/// The rule set of offers whose rule set was given back. No rule set has this number.
+pub const NO_RULE_SET: u16 = u16::MAX;
 
 /// An offer as it was last published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,12 +71,16 @@ pub struct Catalogue {
     offer_numbers: HashMap<Box<str>, OfferNumber>,
     places: Vec<PlaceEntry>,
     place_numbers: HashMap<PlaceEntry, PlaceNumber>,
+    /// When names left the active rule sets.
+    left: BTreeMap<(Returned, u16), u32>,
     keep_s: [u32; OutcomeKind::COUNT],
 }
 
-/// What is added to a catalogue. New numbers follow the highest that exist.
+/// What is added to a catalogue. A new name gets the lowest number that is free, or else the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Additions {
+    /// What becomes of numbers that are not in use. It comes before everything else.
+    pub returns: Returns,
     /// New names, in the order of [`Catalogue::names`].
     pub names: [Vec<Box<str>>; 5],
     /// New pairs of placement and channel.
@@ -81,38 +89,6 @@ pub struct Additions {
     pub offers: Vec<(OfferNumber, OfferEntry)>,
     /// How long contacts are kept from now on, as in [`Catalogue::keep_s`]; `None` if that does not change.
     pub keep_s: Option<[u32; OutcomeKind::COUNT]>,
-}
-
-impl Names {
-    /// The number of a name; `None` if it has none.
-    pub fn number(&self, name: &str) -> Option<u16> {
-        self.numbers.get(name).copied()
-    }
-
-    /// The name with a number; `None` if there is none.
-    pub fn name(&self, number: u16) -> Option<&str> {
-        self.names.get(usize::from(number)).map(|name| &**name)
-    }
-
-    /// The number of names in the list.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether the list has no names.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// The number of a name; a new name is added.
-    fn add(&mut self, name: &str) -> u16 {
-        self.number(name).unwrap_or_else(|| {
-            let number = self.names.len() as u16; // the bound is checked when additions are made
-            self.names.push(name.into());
-            self.numbers.insert(name.into(), number);
-            number
-        })
-    }
 }
 
 impl Catalogue {
@@ -189,8 +165,46 @@ impl Catalogue {
         next
     }
 
+    /// When this name left the active rule sets; `None` if it has not, or nobody noticed.
+    pub fn left_at(&self, kind: Returned, number: u16) -> Option<u32> {
+        self.left.get(&(kind, number)).copied()
+    }
+
+    /// The names of a kind.
+    pub fn names_of(&self, kind: Returned) -> &Names {
+        match kind {
+            Returned::RuleSet => &self.rule_sets,
+            Returned::Group => &self.groups,
+            Returned::Arm => &self.arms,
+        }
+    }
+
+    fn take_back(&mut self, Returns { freed, left, back }: &Returns) {
+        for (kind, number) in freed {
+            self.left.remove(&(*kind, *number));
+            match kind {
+                Returned::RuleSet => {
+                    self.rule_sets.free(*number);
+                    let of_it = self.offers.iter_mut().filter(|offer| offer.rule_set == *number);
+                    of_it.for_each(|offer| offer.rule_set = NO_RULE_SET);
+                }
+                Returned::Group => {
+                    self.groups.free(*number);
+                    let in_it = self.offers.iter_mut().filter(|offer| offer.group == Some(*number));
+                    in_it.for_each(|offer| offer.group = None);
+                }
+                Returned::Arm => self.arms.free(*number),
+            }
+        }
+        self.left.extend(left.iter().map(|(kind, number, at)| ((*kind, *number), *at)));
+        for name in back {
+            self.left.remove(name);
+        }
+    }
+
     /// Makes the additions to this catalogue.
     pub fn extend(&mut self, additions: &Additions) {
+        self.take_back(&additions.returns);
         let Catalogue { rule_sets, groups, placements, channels, arms, .. } = self;
         for (names, added) in
             [rule_sets, groups, placements, channels, arms].into_iter().zip(&additions.names)
@@ -210,13 +224,38 @@ impl Catalogue {
         }
     }
 
-    /// The whole catalogue as additions to an empty one, in pieces of bounded size.
+    /// The whole catalogue as additions to an empty one, in pieces of bounded size. What is free is freed
+    /// last.
     pub fn whole(&self) -> Vec<Additions> {
-        self.since(&Catalogue::new())
+        let mut all = self.since(&Catalogue::new());
+        let free = |kind| self.names_of(kind).free.iter().map(move |number| (kind, *number));
+        let freed = Returned::ALL.into_iter().flat_map(free).collect();
+        let left = self.left.iter().map(|((kind, number), at)| (*kind, *number, *at)).collect();
+        let returns = Returns { freed, left, back: Vec::new() };
+        if returns != Returns::default() {
+            all.push(Additions { returns, ..Additions::default() });
+        }
+        all
     }
 
     fn names(&self) -> [&Names; 5] {
         [&self.rule_sets, &self.groups, &self.placements, &self.channels, &self.arms]
+    }
+
+    /// How many numbers of each kind are taken, and how many there are.
+    pub fn taken(&self) -> [Taken; 8] {
+        let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
+        let names = |of, names: &Names, most| Taken { of, taken: names.len(), most };
+        [
+            names("rule sets", &self.rule_sets, MAX_NAME_NUMBERS),
+            names("groups", &self.groups, MAX_NAME_NUMBERS),
+            names("variants of experiments", &self.arms, MAX_ARM_NUMBERS),
+            names("placements", &self.placements, MAX_NAME_NUMBERS),
+            names("channels", &self.channels, MAX_NAME_NUMBERS),
+            Taken { of: "offers", taken: self.offers.len(), most: MAX_OFFER_NUMBERS },
+            Taken { of: "pairs of placement and channel", taken: self.places.len(), most: MAX_PLACE_NUMBERS },
+            Taken { of: "treatments of one offer", taken: treatments, most: MAX_TREATMENT_NUMBERS },
+        ]
     }
 
     fn check(&self) -> Result<(), Problems> {
@@ -224,7 +263,7 @@ impl Catalogue {
             (count > most).then(|| format!("these rule sets would bring the {what} of all versions ever published to {count}, more than the {most} that outcomes can tell apart"))
         };
         let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
-        let [rule_sets, groups, placements, channels, arms] = self.names().map(Names::len);
+        let [rule_sets, groups, placements, channels, arms] = self.names().map(|names| names.names.len());
         let found = [
             too_many(self.offers.len(), MAX_OFFER_NUMBERS, "offers"),
             too_many(self.places.len(), MAX_PLACE_NUMBERS, "pairs of placement and channel"),
@@ -233,7 +272,7 @@ impl Catalogue {
             too_many(groups, MAX_NAME_NUMBERS, "groups"),
             too_many(placements, MAX_NAME_NUMBERS, "placements"),
             too_many(channels, MAX_NAME_NUMBERS, "channels"),
-            too_many(arms, MAX_NAME_NUMBERS, "variants of experiments"),
+            too_many(arms, MAX_ARM_NUMBERS, "variants of experiments"),
         ];
         match found.into_iter().flatten().next() {
             Some(detail) => Err(Problems::one(detail)),
@@ -298,15 +337,15 @@ impl Catalogue {
 
     /// What this catalogue has and `earlier`, from which it has grown, has not.
     fn since(&self, earlier: &Catalogue) -> Vec<Additions> {
-        let [rule_sets, groups, placements, channels, arms] = self.names().map(|names| &names.names);
-        let known = earlier.names().map(Names::len);
+        let ([rule_sets, groups, placements, channels, arms], before) = (self.names(), earlier.names());
         let mut first = Additions {
+            returns: Returns::default(),
             names: [
-                rule_sets[known[0]..].to_vec(),
-                groups[known[1]..].to_vec(),
-                placements[known[2]..].to_vec(),
-                channels[known[3]..].to_vec(),
-                arms[known[4]..].to_vec(),
+                rule_sets.since(before[0]),
+                groups.since(before[1]),
+                placements.since(before[2]),
+                channels.since(before[3]),
+                arms.since(before[4]),
             ],
             places: self.places[earlier.places.len()..].to_vec(),
             offers: Vec::new(),
@@ -393,6 +432,51 @@ offers:
         let second = first.with(&first.missing(&schema, &other, [7; OutcomeKind::COUNT]).unwrap());
         assert_eq!(names(&second), ["x.a", "x.b", "holdout.in", "holdout.out", "y.a", "x.c"]);
         assert_eq!(second.missing(&schema, &both, [7; OutcomeKind::COUNT]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_free_number_goes_to_the_next_new_name_and_everything_else_stays() {
+        let arms = |names: &[&str]| {
+            let arms = names.iter().map(|name| Box::from(*name)).collect();
+            Additions { names: [vec![], vec![], vec![], vec![], arms], ..Additions::default() }
+        };
+        let freed = |numbers: &[u16]| {
+            let freed = numbers.iter().map(|number| (Returned::Arm, *number)).collect();
+            Additions { returns: Returns { freed, ..Returns::default() }, ..Additions::default() }
+        };
+        let names = |catalogue: &Catalogue| -> Vec<(u16, String)> {
+            catalogue.arms.iter().map(|(number, name)| (number, name.to_owned())).collect()
+        };
+        let told = |pairs: &[(u16, &str)]| -> Vec<(u16, String)> {
+            pairs.iter().map(|(number, name)| (*number, (*name).to_owned())).collect()
+        };
+        let first = Catalogue::new().with(&[arms(&["a", "b", "c", "d"]), freed(&[2, 0, 2, 9])]);
+        assert_eq!((names(&first), first.arms.len()), (told(&[(1, "b"), (3, "d")]), 2));
+        assert_eq!((first.arms.number("a"), first.arms.name(0)), (None, None));
+        assert_eq!(Catalogue::new().with(&first.whole()), first);
+        let second = first.with(&[arms(&["e", "b", "a", "f"])]);
+        let all = [(0, "e"), (1, "b"), (2, "a"), (3, "d"), (4, "f")];
+        assert_eq!(names(&second), told(&all));
+        assert_eq!(first.with(&second.since(&first)), second, "what was added, added again");
+        assert_eq!(Catalogue::new().with(&second.whole()), second);
+    }
+
+    #[test]
+    fn offers_of_what_is_given_back_are_in_no_rule_set_and_no_group() {
+        let (schema, sets) = set(FIRST);
+        let catalogue = Catalogue::new()
+            .with(&Catalogue::new().missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap());
+        let freed = vec![(Returned::RuleSet, 0), (Returned::Group, 0)];
+        let left = vec![(Returned::Group, 0, 5), (Returned::Arm, 3, 5)];
+        let left = Additions { returns: Returns { left, ..Returns::default() }, ..Additions::default() };
+        let returns = Returns { freed, back: vec![(Returned::Arm, 3)], ..Returns::default() };
+        let gone = catalogue.with(&[left, Additions { returns, ..Additions::default() }]);
+        let card = gone.offer(OfferNumber(0)).unwrap();
+        assert_eq!((card.rule_set, card.group, gone.groups.len()), (NO_RULE_SET, None, 0));
+        assert_eq!((gone.left_at(Returned::Group, 0), gone.left_at(Returned::Arm, 3)), (None, None));
+        assert_eq!(Catalogue::new().with(&gone.whole()), gone);
+        let again = gone.with(&gone.missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap());
+        assert_eq!(again, catalogue, "it comes back as it was");
     }
 
     #[test]

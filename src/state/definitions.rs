@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::record::Record;
 use crate::input::problem::Problems;
 use crate::intake::computed::Intake;
-use crate::rules::catalogue::{Additions, Catalogue};
+use crate::rules::catalogue::{Additions, Catalogue, Returned};
 use crate::schema::Schema;
 
 /// The most versions kept of one rule set. Beyond that, the oldest version is dropped that is not active, not
@@ -101,6 +101,14 @@ impl Definitions {
         match record {
             Record::Customers(_) => {}
             Record::Catalogue(additions) => {
+                // The history of a rule set goes with its number.
+                for (kind, number) in &additions.returns.freed {
+                    if *kind == Returned::RuleSet
+                        && let Some(name) = self.catalogue.rule_sets.name(*number)
+                    {
+                        self.rule_sets.remove(name);
+                    }
+                }
                 if **additions != Additions::default() {
                     Arc::make_mut(&mut self.catalogue).extend(additions);
                 }

@@ -24,7 +24,7 @@ use super::definitions::{Definitions, History};
 use super::ledger::Content;
 use super::store;
 use super::store::Customers;
-use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry};
+use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry, Returns};
 use crate::schema::RowPlace;
 
 /// The digest of a state. It means something only while nothing is written.
@@ -129,7 +129,7 @@ impl Fnv {
     }
 
     fn additions(&mut self, additions: &Additions) {
-        let Additions { names, places, offers, keep_s } = additions;
+        let Additions { returns, names, places, offers, keep_s } = additions;
         for names in names {
             self.number(names.len() as u64);
             names.iter().for_each(|name| self.text(name));
@@ -144,6 +144,16 @@ impl Fnv {
             treatments.iter().for_each(|name| self.text(name));
         }
         keep_s.iter().flatten().for_each(|keep_s| self.number(u64::from(*keep_s)));
+        let Returns { freed, left, back } = returns;
+        for (list, all) in (1_u64..).zip([freed, back]) {
+            all.iter().for_each(|(kind, number)| {
+                self.number(list << 32 | u64::from(kind.tag()) << 16 | u64::from(*number));
+            });
+        }
+        for (kind, number, at) in left {
+            self.number(3 << 32 | u64::from(kind.tag()) << 16 | u64::from(*number));
+            self.number(u64::from(*at));
+        }
     }
 
     pub(crate) fn finish(&self) -> u64 {

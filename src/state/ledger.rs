@@ -45,6 +45,7 @@ use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind};
 use crate::customer::update::Erasure;
 use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, Pace};
+use crate::rules::catalogue::Returns;
 use crate::schema::value::DAY_SECONDS;
 
 /// The ledger of the one thread that folds.
@@ -116,6 +117,14 @@ impl Ledger {
     /// What other threads may read of it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
+    }
+
+    /// Forgets the figures of arms whose numbers are given back.
+    pub fn give_back(&mut self, returns: &Returns) {
+        let arms = returns.arms();
+        if !arms.is_empty() {
+            self.figures.lock().forget_arms(&arms);
+        }
     }
 
     /// Remembers that a customer was erased.

@@ -167,6 +167,9 @@ impl State {
                 }
             }
             definition => {
+                if let Record::Catalogue(additions) = definition {
+                    self.ledger.give_back(&additions.returns);
+                }
                 self.definitions.apply(definition).map_err(ApplyError::Definitions)?;
                 self.grow_rows().map_err(ApplyError::Full)?;
             }

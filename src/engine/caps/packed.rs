@@ -12,7 +12,8 @@ pub(super) const UNKNOWN_THERE: u32 = NUMBER;
 pub(super) const UNKNOWN_HERE: u32 = NUMBER - 1;
 const _: () = assert!(MAX_NAME_NUMBERS <= UNKNOWN_HERE as usize);
 
-/// Group and rule set of an offer in one word. Each is its number plus one; 0 for none.
+/// Group and rule set of an offer in one word. Each is its number plus one; 0 for none, as for
+/// [`NO_RULE_SET`](crate::rules::catalogue::NO_RULE_SET).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct OwnerWord(pub(crate) u32);
 
@@ -27,7 +28,7 @@ impl OwnerWord {
     pub(super) const UNCOUNTED: OwnerWord = OwnerWord(u32::MAX);
 
     pub(super) fn new(rule_set: u16, group: Option<u16>) -> OwnerWord {
-        OwnerWord(group.map_or(0, |group| (u32::from(group) + 1) << 16) | (u32::from(rule_set) + 1))
+        OwnerWord(group.map_or(0, |group| (u32::from(group) + 1) << 16) | u32::from(rule_set.wrapping_add(1)))
     }
 }
 

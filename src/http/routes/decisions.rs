@@ -154,6 +154,7 @@ fn answered(
         explain: asked.explain,
         id,
         channel: asked.channel,
+        node: call.node,
         keys: &call.worker.shared.tokens.keys,
         now,
     };

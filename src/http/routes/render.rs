@@ -11,6 +11,7 @@ use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
 use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
 use crate::learning::LearnedCounts;
+use crate::node::Node;
 use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
@@ -24,6 +25,8 @@ pub(crate) struct Rendered<'d> {
     pub(crate) explain: bool,
     pub(crate) id: DecisionId,
     pub(crate) channel: ChannelId,
+    /// Learns which arms its tokens name.
+    pub(crate) node: &'d Node,
     /// Signs the tokens of the propositions.
     pub(crate) keys: &'d SigningKeys,
     /// The time of the decision.
@@ -110,6 +113,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
         rank: of.rank as u8, // at most MAX_COUNT
         propensity: of.propensity as f32,
     };
+    rendered.node.hand_out(&content.arms);
     keys.sign(&content, rendered.customer, token);
 }
 

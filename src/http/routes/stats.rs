@@ -81,10 +81,14 @@ fn document(node: &Node, query: &Query, format: Format) -> Bytes {
     let sequence = node.sequence();
     let tallies = node.figures().tallies();
     let tallied = tallies.rows().map(Tallied::from);
-    let tallied_before = node.tallied_before().iter().copied();
+    let tallied_before = node.tallied_before();
     let live = node.live();
     let catalogue = &*live.definitions.catalogue;
-    let counted = StatsSources { chosen: live.decided.chosen(), tallied, tallied_before };
+    let counted = StatsSources {
+        chosen: live.decided.chosen(),
+        tallied,
+        tallied_before: tallied_before.iter().copied(),
+    };
     let document = Document {
         since: live.decided.since(),
         sequence,

@@ -1,6 +1,6 @@
 //! What became of offers, counted: by offer, place, arm and day.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -104,6 +104,16 @@ impl Tallies {
         if !self.add(day, key, &tally) {
             self.uncounted = self.uncounted.saturating_add(1);
         }
+    }
+
+    /// Forgets all tallies of these arms. The totals, which count their outcomes too, stay.
+    pub(super) fn forget_arms(&mut self, arms: &HashSet<ArmNumber>) {
+        let gone = |key: &TallyKey| key.arm().is_some_and(|arm| arms.contains(&arm));
+        for rows in self.days.values_mut().filter(|rows| rows.keys().any(gone)) {
+            Arc::make_mut(rows).retain(|key, _| !gone(key));
+        }
+        self.days.retain(|_, rows| !rows.is_empty());
+        self.len = self.days.values().map(|rows| rows.len()).sum();
     }
 
     /// Takes over the tallies that a snapshot kept.

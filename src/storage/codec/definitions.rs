@@ -9,7 +9,10 @@
 //!              count and that many places (placement, channel),
 //!              count and that many offers (number, name, rule set, count of 0 or 1 with the group, count and
 //!                that many treatments),
-//!              count of 0 or 1 with 4 times how long contacts are kept
+//!              1 byte of bits: 1 for 4 times how long contacts are kept, 2 for returns
+//! returns      count and that many (kind, number), freed,
+//!              count and that many (kind, number, when), left,
+//!              count and that many (kind, number), back; 1 byte kind: 0 rule set, 1 group, 2 arm
 //! catalogue    additions
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier
 //!              versions, count and that many (version, text)
@@ -26,7 +29,10 @@ use super::MAX_STORED_DEFINITION_BYTES;
 use super::bytes::{Decoded, Stored, borrow_text, count, read_all, write_all, write_text};
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::numbers::OfferNumber;
-use crate::rules::catalogue::{Additions, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, PlaceEntry};
+use crate::rules::catalogue::{
+    Additions, MAX_ARM_NUMBERS, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, PlaceEntry, Returned,
+    Returns,
+};
 use crate::rules::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Cells, Feature, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::state::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
@@ -42,6 +48,13 @@ const MAX_VERSIONS_BYTES: usize =
 const _: () =
     assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_STORED_DEFINITION_BYTES);
 const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_STORED_DEFINITION_BYTES);
+
+/// The most names of each list.
+const MOST_NAMES: [usize; 5] =
+    [MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_ARM_NUMBERS];
+/// The most numbers in one list of returns.
+const MAX_RETURNS: usize = 2 * MAX_NAME_NUMBERS + MAX_ARM_NUMBERS;
+const _: () = assert!(MAX_RETURNS * 3 * (1 + 3 + 5) + 64 <= MAX_STORED_DEFINITION_BYTES);
 
 const NOWHERE: u8 = 0;
 const FIELD: u8 = 1;
@@ -70,8 +83,8 @@ impl Encode for Stored<'_, Option<RowPlace>> {
 
 impl Encode for Stored<'_, Additions> {
     fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
-        let Additions { names, places, offers, keep_s } = self.0;
-        names.iter().try_for_each(|names| write_names(names, MAX_NAME_NUMBERS, out))?;
+        let Additions { returns, names, places, offers, keep_s } = self.0;
+        names.iter().zip(MOST_NAMES).try_for_each(|(names, most)| write_names(names, most, out))?;
         write_all(places, MAX_PLACE_NUMBERS, out, |place, out| (place.placement, place.channel).encode(out))?;
         write_all(offers, MAX_OFFER_NUMBERS, out, |(number, entry), out| {
             number.0.encode(out)?;
@@ -79,7 +92,19 @@ impl Encode for Stored<'_, Additions> {
             (entry.rule_set, entry.group).encode(out)?;
             write_names(&entry.treatments, MAX_TREATMENT_NUMBERS, out)
         })?;
-        keep_s.encode(out)
+        let has_returns = *returns != Returns::default();
+        (u8::from(keep_s.is_some()) | u8::from(has_returns) << 1).encode(out)?;
+        keep_s.iter().try_for_each(|keep_s| keep_s.encode(out))?;
+        if has_returns { Stored(returns).encode(out) } else { Ok(()) }
+    }
+}
+
+impl Encode for Stored<'_, Returns> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Returns { freed, left, back } = self.0;
+        write_all(freed, MAX_RETURNS, out, |(kind, number), out| (kind.tag(), *number).encode(out))?;
+        write_all(left, MAX_RETURNS, out, |(kind, number, at), out| (kind.tag(), *number, *at).encode(out))?;
+        write_all(back, MAX_RETURNS, out, |(kind, number), out| (kind.tag(), *number).encode(out))
     }
 }
 
@@ -127,12 +152,42 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<(&'b str, Option<RowPlace>)> {
 impl<'b, C> BorrowDecode<'b, C> for Decoded<Additions> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let mut names: [Vec<Box<str>>; 5] = Default::default();
-        for names in &mut names {
-            *names = read_all(input, MAX_NAME_NUMBERS)?;
+        for (names, most) in names.iter_mut().zip(MOST_NAMES) {
+            *names = read_all(input, most)?;
         }
         let places = read_all(input, MAX_PLACE_NUMBERS)?;
         let offers = read_all(input, MAX_OFFER_NUMBERS)?;
-        Ok(Decoded(Additions { names, places, offers, keep_s: Option::borrow_decode(input)? }))
+        let parts = u8::borrow_decode(input)?;
+        if parts > 3 {
+            return Err(Wrong::OtherString(format!("no additions have the parts {parts}")));
+        }
+        let keep_s = if parts & 1 == 0 { None } else { Some(BorrowDecode::borrow_decode(input)?) };
+        let returns = if parts & 2 == 0 { Returns::default() } else { Decoded::borrow_decode(input)?.0 };
+        Ok(Decoded(Additions { returns, names, places, offers, keep_s }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<Returns> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let freed = read_all(input, MAX_RETURNS)?;
+        let left = read_all(input, MAX_RETURNS)?;
+        Ok(Decoded(Returns { freed, left, back: read_all(input, MAX_RETURNS)? }))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u16)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let (tag, number) = <(u8, u16)>::borrow_decode(input)?;
+        let kind = Returned::ALL.get(usize::from(tag)).copied();
+        let kind = kind.ok_or_else(|| Wrong::OtherString(format!("no kind of name has the tag {tag}")))?;
+        Ok(Decoded((kind, number)))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u16, u32)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let Decoded((kind, number)) = BorrowDecode::borrow_decode(input)?;
+        Ok(Decoded((kind, number, u32::borrow_decode(input)?)))
     }
 }
 

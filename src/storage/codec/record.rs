@@ -34,7 +34,7 @@ use crate::customer::outcome::{
     BudgetUse, Lesson, MAX_ARMS_PER_OUTCOME, MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind,
 };
 use crate::customer::update::{Change, Erasure, Update};
-use crate::rules::catalogue::MAX_NAME_NUMBERS;
+use crate::rules::catalogue::MAX_ARM_NUMBERS;
 use crate::schema::{FeatureId, MAX_FEATURES, MAX_NAME_BYTES};
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
 
@@ -223,7 +223,7 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Outcome> {
 impl<'b, C> BorrowDecode<'b, C> for Decoded<ArmNumber> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let arm = u16::borrow_decode(input)?;
-        if usize::from(arm) >= MAX_NAME_NUMBERS {
+        if usize::from(arm) >= MAX_ARM_NUMBERS {
             return Err(Wrong::OtherString(format!("no catalogue has an arm {arm}")));
         }
         Ok(Decoded(ArmNumber(arm)))

@@ -17,7 +17,7 @@ use crate::customer::outcome::{
 use crate::customer::update::{Change, Erasure, Update};
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
-use crate::rules::catalogue::{MAX_NAME_NUMBERS, OfferEntry, PlaceEntry};
+use crate::rules::catalogue::{MAX_ARM_NUMBERS, OfferEntry, PlaceEntry, Returned, Returns};
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::state::ledger::{BudgetUsed, HashChunk, Tally, TallyKey, Totals};
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES};
@@ -45,7 +45,7 @@ fn events() -> impl Strategy<Value = Event> {
     let lesson = (any::<u8>(), any::<u32>(), any::<u32>())
         .prop_map(|(segment, window_s, half_life_s)| Lesson { segment, window_s, half_life_s });
     let arms =
-        prop::collection::vec((0..MAX_NAME_NUMBERS as u16).prop_map(ArmNumber), 0..=MAX_ARMS_PER_OUTCOME);
+        prop::collection::vec((0..MAX_ARM_NUMBERS as u16).prop_map(ArmNumber), 0..=MAX_ARMS_PER_OUTCOME);
     let budgets = prop::collection::vec(budget, 0..=MAX_BUDGETS_PER_OUTCOME);
     let of_what = (0..OutcomeKind::COUNT, 0..MAX_OFFER_NUMBERS as u32, 0..MAX_PLACE_NUMBERS as u16, arms);
     let of_proposition = (any::<u64>(), any::<u32>(), any::<i64>(), budgets, prop::option::of(lesson));
@@ -73,8 +73,13 @@ fn additions() -> impl Strategy<Value = Additions> {
         .prop_map(|(name, rule_set, group, treatments)| OfferEntry { name, rule_set, group, treatments });
     let offers = prop::collection::vec((any::<u32>().prop_map(OfferNumber), entry), 0..3);
     let names = [names(), names(), names(), names(), names()];
-    (names, prop::collection::vec(place, 0..3), offers, any::<Option<[u32; 4]>>())
-        .prop_map(|(names, places, offers, keep_s)| Additions { names, places, offers, keep_s })
+    let kind = || (0..3_usize).prop_map(|kind| Returned::ALL[kind]);
+    let numbers = || prop::collection::vec((kind(), any::<u16>()), 0..3);
+    let left = prop::collection::vec((kind(), any::<u16>(), any::<u32>()), 0..3);
+    let returns = (numbers(), left, numbers()).prop_map(|(freed, left, back)| Returns { freed, left, back });
+    (returns, names, prop::collection::vec(place, 0..3), offers, any::<Option<[u32; 4]>>()).prop_map(
+        |(returns, names, places, offers, keep_s)| Additions { returns, names, places, offers, keep_s },
+    )
 }
 
 fn pieces() -> impl Strategy<Value = Piece> {
@@ -203,7 +208,7 @@ fn counts_and_lengths_are_checked_before_anything_is_allocated() {
     check_refused(&outcome(&[0, 252, 0, 0, 8, 0, 0]), "no catalogue has offer 524288");
     check_refused(&outcome(&[0, 0, 251, 0, 0x20]), "place 8192");
     check_refused(&outcome(&[0, 0, 0, 17]), "at most 16");
-    check_refused(&outcome(&[0, 0, 0, 1, 251, 0, 0x40]), "no catalogue has an arm 16384");
+    check_refused(&outcome(&[0, 0, 0, 1, 251, 0xfe, 0xff]), "no catalogue has an arm 65534");
     check_refused(&outcome(&[0, 0, 0, 0, 0, 0, 0, 17]), "at most 16");
     let piece = |bytes: &[u8]| decode_piece(bytes).unwrap_err().to_string();
     assert!(piece(&[9]).contains("no piece of a ledger has the tag 9"));
@@ -256,6 +261,7 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
         treatments: vec!["t".into(), "banner.zh".into()],
     };
     let additions = Additions {
+        returns: Returns::default(),
         names: ["r", "g", "banner", "app", "e.a"].map(|name| vec![name.into()]),
         places: vec![PlaceEntry { placement: 1, channel: 2 }],
         offers: vec![(OfferNumber(5), entry)],
@@ -276,6 +282,17 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
         (
             "0101016305fc80e14e6807070707070707070707070707070707",
             Record::Customers(vec![update("c", Change::Erase(Erasure { at: 1_750_000_000, salt: [7; 16] }))]),
+        ),
+        (
+            "0700000000000000020200070209010103fc80e14e68010109",
+            Record::Catalogue(Box::new(Additions {
+                returns: Returns {
+                    freed: vec![(Returned::RuleSet, 7), (Returned::Arm, 9)],
+                    left: vec![(Returned::Group, 3, 1_750_000_000)],
+                    back: vec![(Returned::Group, 9)],
+                },
+                ..Additions::default()
+            })),
         ),
         ("0209736368656d613a2073", Record::Schema { text: "schema: s".into() }),
         (

@@ -11,7 +11,7 @@ use super::block::{Block, BlockKind, HEADER_BYTES, MAX_CUSTOMERS_BYTES, PREAMBLE
 use super::*;
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
 use crate::customer::update::{Change, Erasure, Update};
-use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry};
+use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry, Returns};
 use crate::state::definitions::Definitions;
 use crate::state::digest::Digest;
 use crate::state::ledger;
@@ -147,6 +147,7 @@ fn eventful() -> State {
         places: vec![PlaceEntry { placement: 0, channel: 0 }],
         offers: vec![(OfferNumber(0), OfferEntry { name: "card".into(), ..OfferEntry::default() })],
         keep_s: Some([1, 2, 3, u32::MAX]),
+        returns: Returns::default(),
     };
     apply(&mut state, &Record::Catalogue(Box::new(additions)));
     apply(&mut state, &Record::Customers((1..4).map(happening).collect()));
