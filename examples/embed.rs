@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (name, text) in FEATURES {
         let id = schema.feature_id(name).ok_or("no such feature")?;
         let kind = &schema.feature(id).kind;
-        codes.push((id, kind.encode(&kind.read_text(text)?)));
+        codes.push((id, kind.encode(&kind.read_text(text, schema.zone())?)));
     }
     let update = Update { customer: CustomerId::new(CUSTOMER)?, change: Change::Merge(codes) };
     node.write(vec![update]).await.map_err(|why| format!("the write was refused: {why:?}"))?;
