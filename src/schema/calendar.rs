@@ -26,7 +26,7 @@ pub(crate) fn edges(zone: &TimeZone, day: Date) -> SmallVec<[Time; 3]> {
     let local = zone.to_ambiguous_timestamp(midnight);
     let jumps = zone.following(start).map(|jump| jump.timestamp()).take_while(|jump| *jump < end);
     let mut moments: SmallVec<[Timestamp; 4]> = jumps.collect();
-    moments.extend([local.clone().earlier(), local.later()].into_iter().flatten());
+    moments.extend([local.earlier(), local.later()].into_iter().flatten());
     moments.sort_unstable();
     for moment in moments {
         if (zone.to_datetime(moment).date() >= day) != reached {
