@@ -1,24 +1,28 @@
 //! A bundle: the folder of files that a data team writes, read and checked as a whole. `models/README.md`
 //! shows the folder, and `docs/reference/` describes each file.
 
+mod files;
 pub mod golden;
 pub mod import;
 pub mod population;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+pub use self::files::read_file;
+
+use self::files::{read_folder, read_optional};
 use self::golden::Golden;
 use self::import::Mapping;
 use self::population::Population;
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
-use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, WarningKind, Warnings, analyse};
 use crate::insight::audience::reach;
 use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
 use crate::intake::computed::read_schema;
 use crate::node::define::Define;
-use crate::rules::rule_set::RuleSet;
+use crate::rules::rule_set::{RuleSet, Spot};
 use crate::schema::Schema;
 use crate::schema::value::Time;
 
@@ -41,7 +45,7 @@ const EMBEDDED_RULE_SETS: [(&str, &str); 6] = [
 
 /// The texts of a bundle before any check. Each is named by its path, so that terminals can link to a
 /// problem's place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bundle {
     /// The text of `schema.yaml`, which every bundle has.
     pub schema: Source,
@@ -53,6 +57,8 @@ pub struct Bundle {
     pub population: Option<Source>,
     /// The texts of `imports/*.yaml`, in the order of their names.
     pub imports: Vec<Source>,
+    /// The files and folders that lie in the bundle but are not read; that there are no rule sets.
+    pub doubts: Problems,
 }
 
 /// A bundle without errors, parsed and compiled.
@@ -70,6 +76,8 @@ pub struct CheckedBundle {
     pub population: Option<Population>,
     /// The column mappings in `imports/`.
     pub imports: Vec<Mapping>,
+    /// What looks like a mistake in the folder, and in the files that are no rule sets.
+    aside: Warnings,
 }
 
 impl Bundle {
@@ -78,19 +86,25 @@ impl Bundle {
     /// # Errors
     /// A file or folder is missing or cannot be read.
     pub fn read(folder: &Path) -> Result<Bundle, Problems> {
-        let schema_file = folder.join("schema.yaml");
+        let schema_file = folder.join(files::SCHEMA);
         if folder.is_dir() && !schema_file.exists() {
-            let problem = Problem::new(format!("{} has no schema.yaml", folder.display()));
             let mut problems = Problems::new();
-            problems.push(problem.hint("a bundle is a folder with schema.yaml and rule-sets/*.yaml"));
+            problems.push(files::no_schema(folder));
             return Err(problems);
         }
+        let schema = read_file(&schema_file)?;
+        let rule_sets = read_folder(&folder.join(files::RULE_SETS))?;
+        let mut doubts = files::unread(folder)?;
+        if rule_sets.is_empty() {
+            doubts.push(Problem::new(format!("{} has no rule sets: nothing decides", folder.display())));
+        }
         Ok(Bundle {
-            schema: read_file(&schema_file)?,
-            rule_sets: read_folder(&folder.join("rule-sets"))?,
-            golden: read_optional(&folder.join("golden.yaml"))?,
-            population: read_optional(&folder.join("population.yaml"))?,
-            imports: read_folder(&folder.join("imports"))?,
+            schema,
+            rule_sets,
+            golden: read_optional(&folder.join(files::GOLDEN))?,
+            population: read_optional(&folder.join(files::POPULATION))?,
+            imports: read_folder(&folder.join(files::IMPORTS))?,
+            doubts,
         })
     }
 
@@ -102,7 +116,7 @@ impl Bundle {
             rule_sets: EMBEDDED_RULE_SETS.map(source).into(),
             golden: Some(source(embedded!("golden.yaml"))),
             population: Some(source(embedded!("population.yaml"))),
-            imports: Vec::new(),
+            ..Bundle::default()
         }
     }
 
@@ -130,6 +144,14 @@ impl Bundle {
         let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
         let rule_sets = self.rule_sets.iter().filter_map(|source| keep(parse(source), &mut problems));
         let rule_sets: Vec<Arc<RuleSet>> = rule_sets.map(Arc::new).collect();
+        for (i, rule_set) in rule_sets.iter().enumerate() {
+            let Some(earlier) = rule_sets[..i].iter().find(|earlier| earlier.name == rule_set.name) else {
+                continue;
+            };
+            let detail = format!("{} has the rule set `{}` already", earlier.source.name, rule_set.name);
+            let problem = rule_set.problem(&Spot::default(), detail);
+            problems.push(problem.hint("give each file a `rule_set` of its own"));
+        }
         problems.or(())?;
         let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
         Ok((Engine::compile(schema, &versions)?, rule_sets))
@@ -167,10 +189,23 @@ impl Bundle {
         }
         match engine {
             Some((engine, rule_sets)) => {
-                problems.or(CheckedBundle { schema, engine, rule_sets, golden, population, imports })
+                let aside = self.aside(&schema);
+                problems.or(CheckedBundle { schema, engine, rule_sets, golden, population, imports, aside })
             }
             None => Err(problems),
         }
+    }
+
+    /// What looks like a mistake in the folder, and in the texts that are no rule sets.
+    fn aside(&self, schema: &Schema) -> Warnings {
+        let mut warnings = Warnings::default();
+        warnings.add(WarningKind::File, self.doubts.iter().cloned());
+        let others = [&self.schema].into_iter().chain(&self.golden).chain(&self.population);
+        for source in others.chain(&self.imports) {
+            warnings.add(WarningKind::Text, source.doubts());
+        }
+        warnings.add(WarningKind::Text, schema.doubts());
+        warnings
     }
 }
 
@@ -197,8 +232,10 @@ impl CheckedBundle {
         let golden = self.golden.stops(&self.engine);
         let guardrails = GuardrailFacts { reach: reach.as_ref(), golden: Some(&golden) };
         let scope = AnalysisScope { guardrails, ..AnalysisScope::at(now) };
+        let mut warnings = analyse(&self.engine, &self.rule_sets, &scope);
+        warnings.extend(&self.aside);
         Findings {
-            warnings: analyse(&self.engine, &self.rule_sets, &scope),
+            warnings,
             guardrails: understood(&self.engine, &self.rule_sets, guardrails, now),
         }
     }
@@ -207,38 +244,6 @@ impl CheckedBundle {
 /// Returns the value, or adds its problems to the others.
 fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
     result.map_err(|found| problems.extend(found)).ok()
-}
-
-/// Reads a text file.
-///
-/// # Errors
-/// The file cannot be read; the problem says why.
-pub fn read_file(path: &Path) -> Result<Source, Problems> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Source { name: path.display().to_string(), text }),
-        Err(e) => Err(Problems::one(format!("cannot read {}: {e}", path.display()))),
-    }
-}
-
-fn read_optional(path: &Path) -> Result<Option<Source>, Problems> {
-    if path.exists() { read_file(path).map(Some) } else { Ok(None) }
-}
-
-/// Reads the `.yaml` files of a folder in the order of their names. A missing folder counts as empty.
-fn read_folder(folder: &Path) -> Result<Vec<Source>, Problems> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let unreadable = |e: std::io::Error| Problems::one(format!("cannot read {}: {e}", folder.display()));
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths.iter().map(|path| read_file(path)).collect()
 }
 
 #[cfg(test)]
@@ -263,14 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_no_bundle_says_what_is_missing() {
+    fn a_folder_that_is_no_bundle_is_no_bundle() {
         let folder = tempfile::tempdir().unwrap();
-        let problems = Bundle::read(folder.path()).unwrap_err().to_string();
-        assert!(
-            problems.contains("has no schema.yaml") && problems.contains("rule-sets/*.yaml"),
-            "{problems}"
-        );
+        assert!(Bundle::read(folder.path()).unwrap_err().to_string().contains("has no schema.yaml"));
         let problems = Bundle::read(Path::new("/nowhere")).unwrap_err().to_string();
         assert!(problems.contains("cannot read /nowhere/schema.yaml"), "{problems}");
+    }
+
+    #[test]
+    fn two_files_with_one_rule_set_are_refused() {
+        let file = |name: &str| Source { name: name.into(), text: "rule_set: cards\n".into() };
+        let schema = Source { name: "schema.yaml".into(), text: "schema: s\n".into() };
+        let bundle = Bundle { schema, rule_sets: vec![file("a.yaml"), file("b.yaml")], ..Bundle::default() };
+        let problems = bundle.check().unwrap_err().to_string();
+        assert!(problems.contains("b.yaml: a.yaml has the rule set `cards` already"), "{problems}");
     }
 }

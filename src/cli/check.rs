@@ -10,7 +10,7 @@ use super::ending::{Ending, Failure, problem_json, report};
 use crate::bundle::{Bundle, CheckedBundle, Findings, read_file};
 use crate::engine::Engine;
 use crate::input::problem::{Problem, Problems, Source};
-use crate::insight::analysis::{AnalysisScope, Warning, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, Warning, WarningKind, Warnings, analyse};
 use crate::insight::guardrails::{GuardrailFacts, understood};
 use crate::intake::computed::read_schema;
 use crate::node::clock;
@@ -82,7 +82,12 @@ fn check_file(args: &Args) -> Result<Result<(Summary, Findings), Problems>, Fail
         Err(problems) => return Ok(Err(problems)),
     };
     if file.rule_set.is_none() {
-        return Ok(parse_schema(&file.source).map(|schema| (schema_summary(&schema), Findings::default())));
+        let mut warnings = Warnings::default();
+        warnings.add(WarningKind::Text, file.source.doubts());
+        return Ok(parse_schema(&file.source).map(|schema| {
+            warnings.add(WarningKind::Text, schema.doubts());
+            (schema_summary(&schema), Findings { warnings, ..Findings::default() })
+        }));
     }
     let schema_path = args.schema.clone().or_else(|| schema_beside(&args.path)).ok_or_else(|| {
         let failure = Failure::new(format!("there is no schema to check {} against", args.path.display()));

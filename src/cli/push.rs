@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     }
     let sources = if is_bundle {
         let bundle = Bundle::read(&args.path)?;
+        tell_doubts(&bundle);
         if let Err(problems) = bundle.check_golden() {
             return Ok(args.refuse(&problems));
         }
@@ -88,6 +89,14 @@ impl Args {
             complain!("nothing in {} was published", self.path.display());
         }
         ending
+    }
+}
+
+/// Prints what looks like a mistake in the folder and the schema. The server tells of the rule sets.
+fn tell_doubts(bundle: &Bundle) {
+    let words = bundle.parse_schema().map(|schema| schema.doubts()).unwrap_or_default(); // errors come with the answer
+    for problem in bundle.doubts.iter().cloned().chain(bundle.schema.doubts()).chain(words) {
+        complain!("{}", Problem { detail: format!("warning: {}", problem.detail), ..problem });
     }
 }
 

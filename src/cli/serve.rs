@@ -98,6 +98,9 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         tracing::warn!("{warning}");
     }
     let bundle = config.models.as_deref().map(Bundle::read).transpose()?;
+    for problem in bundle.iter().flat_map(|bundle| &bundle.doubts) {
+        tracing::warn!("{}", problem.to_string().trim_end().replace("\n  = ", "; "));
+    }
     let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
     let mut token_keys = find_token_keys(&config)?;
     let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days or less

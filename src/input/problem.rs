@@ -23,7 +23,7 @@ pub struct Problem {
 }
 
 /// A named text: a file, a request body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The file's name, or what stands for it: `wealth` for a rule set that came over HTTP.
     pub name: String,

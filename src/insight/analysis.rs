@@ -90,6 +90,8 @@ pub enum WarningKind {
     Numbers,
     /// A text probably says something else than was meant.
     Text,
+    /// A file or folder of a bundle is not read.
+    File,
 }
 
 impl WarningKind {
@@ -114,6 +116,7 @@ impl WarningKind {
             WarningKind::Cap => "cap",
             WarningKind::Numbers => "numbers",
             WarningKind::Text => "text",
+            WarningKind::File => "file",
         }
     }
 }
@@ -135,6 +138,24 @@ impl Warnings {
     /// As [`Problems::rename_sources`](crate::input::problem::Problems::rename_sources).
     pub fn rename_sources(&mut self, renamed: impl Fn(&Arc<Source>) -> Option<Arc<Source>>) {
         self.list.iter_mut().for_each(|warning| warning.problem.rename_source(&renamed));
+    }
+
+    /// Adds warnings about a text or file that belongs to no rule set.
+    pub fn add(&mut self, kind: WarningKind, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            if self.list.len() < MAX_WARNINGS {
+                self.list.push(Warning { kind, problem, rule_set: "".into(), by: None, offer: None });
+            } else {
+                self.omitted += 1;
+            }
+        }
+    }
+
+    /// Adds the warnings of another list.
+    pub fn extend(&mut self, other: &Warnings) {
+        let room = MAX_WARNINGS.saturating_sub(self.list.len());
+        self.list.extend(other.list.iter().take(room).cloned());
+        self.omitted += other.omitted + other.list.len().saturating_sub(room);
     }
 
     /// Whether no warning was kept.

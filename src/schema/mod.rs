@@ -10,6 +10,7 @@ mod kind;
 mod computed;
 pub mod span;
 mod parse;
+mod doubts;
 mod layout;
 mod bounds;
 mod cells;

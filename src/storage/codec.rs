@@ -9,7 +9,7 @@
 //!
 //! What is read is checked as if an enemy had sent it. Every count and length is held against its bound
 //! before anything is allocated, ids are checked as
-//! [`CustomerId::new`](crate::customer::id::CustomerId::new) does, and nothing may be left over.
+//! [`CustomerId::known`](crate::customer::id::CustomerId::known) does, and nothing may be left over.
 
 mod bytes;
 mod definitions;

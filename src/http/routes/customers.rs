@@ -3,6 +3,7 @@
 use hyper::body::Incoming;
 
 use crate::customer::contact::Contact;
+use crate::customer::id;
 use crate::customer::id::CustomerId;
 use crate::customer::row;
 use crate::customer::row::Row;
@@ -30,7 +31,7 @@ use crate::schema::vector::FeatureVector;
 /// `GET`: everything that is known of the customer.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
-    let id = read_id(id)?;
+    let id = read_known(id)?;
     query::known(call.parts.uri.query(), [])?;
     let node = call.node;
     let live = node.live();
@@ -149,7 +150,7 @@ async fn write(
 /// `DELETE`: erases the customer. Files keep them until two snapshots are taken.
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
-    let id = read_id(id)?;
+    let id = read_known(id)?;
     query::known(call.parts.uri.query(), [])?;
     if !call.node.customers().contains(id.as_str()) {
         return Err(unknown(&id));
@@ -171,7 +172,17 @@ async fn applied(call: &Call<'_>, update: Update) -> Result<Answer, Refusal> {
 }
 
 fn unknown(id: &CustomerId) -> Refusal {
+    if let Err(why) = id::check(id.as_str()) {
+        return Refusal::problem(Problem::new(why));
+    }
     Refusal::new(ProblemKind::NotFound, format!("there is no customer {}", quoted(id.as_str())))
+}
+
+/// Reads the id of a customer who is read or erased. Such a request makes nobody, so an id that earlier
+/// releases took will do.
+fn read_known(sent: &str) -> Result<CustomerId, Refusal> {
+    let id = query::decode(sent).and_then(|text| CustomerId::known(&text));
+    id.map_err(|why| Refusal::problem(Problem::new(why)))
 }
 
 fn read_id(sent: &str) -> Result<CustomerId, Refusal> {

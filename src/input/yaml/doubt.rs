@@ -11,8 +11,16 @@ use crate::input::problem::{MAX_PROBLEMS, Place, Problem, Source, quoted};
 /// Operators with which no remark begins.
 const OPERATORS: [&str; 8] = ["&&", "||", "==", "!=", ">=", "<=", "?", "%"];
 
-/// The places of a text in which its unquoted texts may say less than they were meant to, at most
-/// [`MAX_PROBLEMS`]. Only what is valid is looked at.
+impl Source {
+    /// The places in which unquoted texts may say less than they were meant to, at most [`MAX_PROBLEMS`].
+    /// Only what is valid YAML is looked at.
+    pub fn doubts(&self) -> Vec<Problem> {
+        let source = Arc::new(Source { name: self.name.clone(), text: self.text.clone() });
+        doubts(&source)
+    }
+}
+
+/// As [`Source::doubts`], of a text that is shared already.
 pub fn doubts(source: &Arc<Source>) -> Vec<Problem> {
     let mut found = Vec::new();
     for next in events(source) {

@@ -175,7 +175,7 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Record> {
 
 impl<'b, C> BorrowDecode<'b, C> for Decoded<Update> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        let customer = CustomerId::new(<&str>::borrow_decode(input)?).map_err(Wrong::OtherString)?;
+        let customer = CustomerId::known(<&str>::borrow_decode(input)?).map_err(Wrong::OtherString)?;
         let change = match u8::borrow_decode(input)? {
             REPLACE => Change::Replace(read_all(input, MAX_FIELDS_PER_UPDATE)?),
             MERGE => Change::Merge(read_all(input, MAX_FIELDS_PER_UPDATE)?),

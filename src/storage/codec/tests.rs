@@ -23,7 +23,7 @@ use crate::state::ledger::{BudgetUsed, HashChunk, Tally, TallyKey, Totals};
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES};
 
 fn updates() -> impl Strategy<Value = Update> {
-    let id = "[^\\p{Cc}]{1,16}".prop_map(|text| CustomerId::new(&text).unwrap());
+    let id = "[^\\p{Cc}]{1,16}".prop_map(|text| CustomerId::known(&text).unwrap());
     let code = prop_oneof![0..300_u64, any::<u64>()];
     let fields = || {
         let feature = (0..MAX_FEATURES as u16).prop_map(FeatureId);

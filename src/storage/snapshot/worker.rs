@@ -116,5 +116,5 @@ pub(super) fn take_customer(rest: &mut &[u8], row: &mut Vec<u64>) -> Result<Cust
         return Err("a row ends in a zero word".into());
     }
     *rest = after;
-    CustomerId::new(str::from_utf8(id).map_err(|error| error.to_string())?)
+    CustomerId::known(str::from_utf8(id).map_err(|error| error.to_string())?)
 }
