@@ -37,8 +37,14 @@ impl Golden {
         let mut problems = Problems::new();
         let root = Cursor::root(&input, Some(&source));
         let items = root.items(&mut problems);
-        let mut cases = Vec::new();
+        let mut cases: Vec<Case> = Vec::new();
         for item in items.into_iter().flatten() {
+            let name = item.entry("name").and_then(|name| name.text(&mut Problems::new()));
+            if let Some(earlier) = cases.iter().find(|case| Some(&*case.name) == name) {
+                let line = earlier.place.map_or(0, |place| place.line);
+                let problem = item.problem(format!("the case on line {line} has the same name"));
+                problems.push(problem.hint("give each case a name that says what it shows"));
+            }
             cases.extend(read_case(&item, &source, schema, &intake, &mut problems));
         }
         problems.or(Golden { cases })

@@ -234,10 +234,7 @@ impl CheckedBundle {
         let scope = AnalysisScope { guardrails, ..AnalysisScope::at(now) };
         let mut warnings = analyse(&self.engine, &self.rule_sets, &scope);
         warnings.extend(&self.aside);
-        Findings {
-            warnings,
-            guardrails: understood(&self.engine, &self.rule_sets, guardrails, now),
-        }
+        Findings { warnings, guardrails: understood(&self.engine, &self.rule_sets, guardrails, now) }
     }
 }
 

@@ -125,8 +125,10 @@ impl Given {
         let mut settings = Given::default();
         let mut warnings = Vec::new();
         for (variable, text) in variables {
-            let Some(name) = variable.strip_prefix("USHER_") else { continue };
-            match NAMES.into_iter().find(|known| *known == name.to_lowercase()) {
+            if !is_ours(&variable) {
+                continue;
+            }
+            match NAMES.into_iter().find(|known| variable == variable_of(known)) {
                 Some(name) if !text.is_empty() => {
                     settings.values.push((name, Typed { text, origin: variable.clone() }));
                 }
@@ -237,6 +239,35 @@ impl Config {
         let source = crate::bundle::read_file(path)?;
         Given::from_file(&source.name, &source.text)
     }
+}
+
+/// Whether a variable begins with `USHER_`, in any case.
+fn is_ours(variable: &str) -> bool {
+    variable.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("USHER_"))
+}
+
+/// The variable of a setting.
+fn variable_of(name: &str) -> String {
+    format!("USHER_{}", name.to_uppercase())
+}
+
+/// Whether a command reads a variable of this very name.
+fn is_known(variable: &str) -> bool {
+    OTHER_VARIABLES.contains(&variable) || NAMES.iter().any(|name| variable == variable_of(name))
+}
+
+/// The variable that one of this name was most likely meant to be.
+fn nearest_variable(variable: &str) -> Option<String> {
+    let names = NAMES.into_iter().chain(["server", "config"]);
+    nearest(&variable[6..].to_lowercase(), names).map(variable_of)
+}
+
+/// Warns of each variable that is most likely meant to be one that Usher knows, but is not. For commands that
+/// read one variable only: they say nothing of others.
+pub fn misspelt(variables: impl IntoIterator<Item = String>) -> Vec<String> {
+    let near =
+        |variable: &String| is_ours(variable) && !is_known(variable) && nearest_variable(variable).is_some();
+    variables.into_iter().filter(near).map(|variable| unknown_variable(&variable)).collect()
 }
 
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -376,9 +407,8 @@ fn place_of(text: &str, span: std::ops::Range<usize>) -> Place {
 }
 
 fn unknown_variable(variable: &str) -> String {
-    let name = variable.trim_start_matches("USHER_").to_lowercase();
-    match nearest(&name, NAMES) {
-        Some(near) => format!("{variable} is not a setting; did you mean USHER_{}?", near.to_uppercase()),
+    match nearest_variable(variable) {
+        Some(near) => format!("{variable} is not a setting; did you mean {near}?"),
         None => format!("{variable} is not a setting"),
     }
 }
@@ -424,6 +454,12 @@ mod tests {
         assert!(text.starts_with("usher.toml:1:"), "{text}");
         let (_, warnings) = variables(&[("USHER_LISTN", "x"), ("USHER_SERVER", "x")]);
         assert_eq!(warnings, ["USHER_LISTN is not a setting; did you mean USHER_LISTEN?"]);
+        let (given, warnings) = variables(&[("usher_data", "x"), ("USHER_Threads", "x"), ("UsHeR_X", "x")]);
+        assert_eq!((given, warnings.len()), (Given::default(), 3));
+        let names =
+            ["USHER_SERVR", "usher_server", "USHER_SERVER", "USHER_TESTS", "USHER", "USHÉR_X", "HOME"];
+        let near = |name: &str| format!("{name} is not a setting; did you mean USHER_SERVER?");
+        assert_eq!(misspelt(names.map(str::to_owned)), [near("USHER_SERVR"), near("usher_server")]);
     }
 
     #[test]

@@ -104,6 +104,12 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(command: Command) -> ExitCode {
+    if !matches!(command, Command::Serve(_)) {
+        let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for warning in config::misspelt(variables) {
+            complain!("warning: {warning}");
+        }
+    }
     let outcome = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 use self::scalar::Meaning;
 use super::document::{Input, InputValue, Key, MAX_DEPTH, MAX_VALUES};
@@ -32,10 +32,16 @@ impl<'a> Input<'a> {
             source,
             open: Vec::new(),
             root: None,
+            brackets: 0,
             values: 0,
             documents: 0,
             problems: Problems::new(),
         };
+        if source.text.starts_with("\u{feff}\u{feff}") {
+            let place = Place { line: 1, column: 2, ..Place::default() };
+            let problem = reader.problem(place, "a second byte-order mark");
+            reader.note(problem.hint("take it out"));
+        }
         for next in events(source) {
             let went_on = match next {
                 Ok((event, span)) => reader.event(event, span),
@@ -97,6 +103,8 @@ struct Reader<'a> {
     /// The lists and maps that the next value is in, the innermost last.
     open: Vec<Open<'a>>,
     root: Option<Input<'a>>,
+    /// How many of the open lists and maps are in brackets, where tabs are blanks.
+    brackets: usize,
     values: usize,
     documents: usize,
     problems: Problems,
@@ -105,6 +113,7 @@ struct Reader<'a> {
 /// A list or map whose end is still to come.
 struct Open<'a> {
     place: Place,
+    in_brackets: bool,
     items: Items<'a>,
 }
 
@@ -136,13 +145,15 @@ impl<'a> Reader<'a> {
                 self.tagged(tag.is_some(), span);
                 self.scalar(text, style, place)
             }
-            Event::SequenceStart(_, _, tag) => {
+            Event::SequenceStart(style, _, tag) => {
                 self.tagged(tag.is_some(), span);
-                self.begin(Open { place, items: Items::List(Vec::new()) })
+                let in_brackets = style == StructureStyle::Flow;
+                self.begin(Open { place, in_brackets, items: Items::List(Vec::new()) })
             }
-            Event::MappingStart(_, _, tag) => {
+            Event::MappingStart(style, _, tag) => {
                 self.tagged(tag.is_some(), span);
-                self.begin(Open { place, items: Items::Map { entries: Vec::new(), key: None } })
+                let in_brackets = style == StructureStyle::Flow;
+                self.begin(Open { place, in_brackets, items: Items::Map { entries: Vec::new(), key: None } })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             _ => {
@@ -185,6 +196,10 @@ impl<'a> Reader<'a> {
 
     fn scalar(&mut self, text: Cow<'a, str>, style: ScalarStyle, place: Place) -> bool {
         let plain = style == ScalarStyle::Plain;
+        let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !block {
+            self.tabs(place, plain);
+        }
         let quotes = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         if !quotes && let Some(c) = text.chars().find(|c| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')) {
             let detail =
@@ -212,6 +227,24 @@ impl<'a> Reader<'a> {
             }
         };
         self.value(Input { value, place: Some(place) })
+    }
+
+    /// Refuses a tab in the indentation of a value that begins at a place, or of the lines on which it goes on.
+    fn tabs(&mut self, place: Place, goes_on: bool) {
+        if self.brackets > 0 {
+            return;
+        }
+        let before = self.source.text.get(..place.offset as usize).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let blanks = &line[line.trim_end_matches([' ', '\t']).len()..];
+        let begins = line.trim_matches([' ', '\t', '-', '\u{feff}']).is_empty();
+        let more = if goes_on { self.written(place) } else { "" };
+        let mut indents = more.split('\n').skip(1).filter(|line| !line.trim().is_empty());
+        let tab = |line: &str| line[..line.len() - line.trim_start_matches([' ', '\t']).len()].contains('\t');
+        if (begins && blanks.contains('\t')) || indents.any(tab) {
+            let problem = self.problem(place, "not valid YAML: a tab, where YAML takes only spaces");
+            self.note(problem.hint("indent with spaces"));
+        }
     }
 
     /// Checks the key that was just read.
@@ -256,12 +289,15 @@ impl<'a> Reader<'a> {
             self.note(problem);
             return false;
         }
+        self.tabs(open.place, false);
+        self.brackets += usize::from(open.in_brackets);
         self.open.push(open);
         true
     }
 
     fn end(&mut self) -> bool {
-        let Some(Open { place, items }) = self.open.pop() else { return false };
+        let Some(Open { place, in_brackets, items }) = self.open.pop() else { return false };
+        self.brackets -= usize::from(in_brackets);
         let value = match items {
             Items::List(items) => InputValue::List(items),
             Items::Map { entries, .. } => {
@@ -439,6 +475,11 @@ mod tests {
             ("a: {x: 1} == 1", "this line does not fit those above it"),
             ("a: x ? 1 : 2", "put a text that has `: ` in it in quotes"),
             ("a:\n\tb: 1", "t:2:2: not valid YAML: a tab, where YAML takes only spaces"),
+            ("a:\n \tb: 1", "t:2:3: not valid YAML: a tab"),
+            ("a:\n  -\t{b: 1}", "t:2:5: not valid YAML: a tab"),
+            ("a: b\n \tc", "t:1:4: not valid YAML: a tab"),
+            ("\ta: 1", "t:1:2: not valid YAML: a tab"),
+            ("\u{feff}\u{feff}a: 1", "a second byte-order mark"),
             ("a:\n  b: 1\n c: 2", "t:3:2: not valid YAML: this line does not fit"),
             ("a： 1\nb: 2", "`：` (U+FF1A) is not `:`"),
             ("a: 007", "\"007\" has a leading zero"),
@@ -452,7 +493,11 @@ mod tests {
         }
         let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
         refused(&deep, "nested deeper than 64 levels");
-        assert!(Input::from_yaml(&named("\u{feff}a: 1\r\nb: 'x'\r\n")).is_ok());
+        for text in
+            ["\u{feff}a: 1\r\nb: 'x'\r\n", "{\n\t\"a\": [\n\t\t1\n\t]\n}", "a:\t1", "a: |\n  x\n  \ty\n"]
+        {
+            assert!(Input::from_yaml(&named(text)).is_ok(), "{text:?}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn read_schema(
         "offer_attributes",
     ];
     let object = root.object(&known, problems)?;
-    let events = read_events(&object, problems);
+    let (events, wrong) = read_events(&object, problems);
     let mut schema = Schema::empty().with_events(events);
     schema.text = text.into();
     if let Some(name) = object.required("schema", problems).and_then(|c| name_of_thing(c, problems)) {
@@ -134,16 +134,26 @@ fn read_schema(
             )));
         }
     }
-    schema.features = read_features(&object, &schema.events, conditions, problems);
+    let events = Events { right: &schema.events, wrong: &wrong };
+    schema.features = read_features(&object, events, conditions, problems);
     if let Err(problem) = schema.lay_out() {
         problems.push(root.problem(problem.detail));
     }
     Some(schema)
 }
 
+/// The event types that are declared.
+#[derive(Clone, Copy)]
+struct Events<'e> {
+    right: &'e [EventType],
+    /// The names of those that have mistakes. What is computed from them is not looked at: it would seem to
+    /// have mistakes of its own.
+    wrong: &'e [Box<str>],
+}
+
 fn read_features(
     object: &Object<'_, '_>,
-    events: &[EventType],
+    events: Events<'_>,
     conditions: &mut Vec<EventCondition>,
     problems: &mut Problems,
 ) -> Vec<Feature> {
@@ -188,10 +198,10 @@ fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) 
     declared
 }
 
-/// Reads the declared event types, and adds those that every schema has.
-fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventType> {
+/// Reads the declared event types, and adds those that every schema has. Those with mistakes come by name.
+fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> (Vec<EventType>, Vec<Box<str>>) {
     let outcomes = EventType::outcomes();
-    let mut events = Vec::new();
+    let (mut events, mut wrong) = (Vec::new(), Vec::new());
     let entries = object.get("events").and_then(|cursor| cursor.entries(problems));
     for (name, cursor) in entries.unwrap_or_default() {
         check_identifier(name, &cursor, problems);
@@ -203,13 +213,21 @@ fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> Vec<EventTyp
                 .push(problem.hint("leave it out; its properties are offer, placement, channel and value"));
             continue;
         }
-        let Some(object) = cursor.object(&["properties", "description"], problems) else { continue };
+        let before = problems.count();
+        let Some(object) = cursor.object(&["properties", "description"], problems) else {
+            wrong.push(name.into());
+            continue;
+        };
         let description = description_of(&object, problems);
         let properties = read_declared(&object, "properties", problems);
+        if problems.count() > before {
+            wrong.push(name.into());
+            continue;
+        }
         events.push(EventType { name: name.into(), description, properties });
     }
     events.extend(outcomes);
-    events
+    (events, wrong)
 }
 
 /// Reads a time zone by its IANA name.
@@ -231,7 +249,7 @@ fn description_of(object: &Object<'_, '_>, problems: &mut Problems) -> Box<str> 
 /// given.
 fn read_kind(
     cursor: &Cursor<'_, '_>,
-    events: Option<(&[EventType], &mut Vec<EventCondition>)>,
+    events: Option<(Events<'_>, &mut Vec<EventCondition>)>,
     problems: &mut Problems,
 ) -> Option<(Kind, Box<str>)> {
     // The kind decides which other fields there may be.

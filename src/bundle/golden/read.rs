@@ -268,7 +268,13 @@ fn read_context(
 
 fn read_expected(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec<ExpectedPlacement>> {
     let mut expected = Vec::new();
-    for (placement, cursor) in cursor.entries(problems)? {
+    let entries = cursor.entries(problems)?;
+    if entries.is_empty() {
+        problems.push(
+            cursor.problem("the case expects nothing, so it shows nothing").hint("name each placement"),
+        );
+    }
+    for (placement, cursor) in entries {
         let Some(object) = cursor.object(&["offers", "treatments", "fallback"], problems) else { continue };
         let fallback = object.get("fallback").and_then(|c| c.text(problems));
         let offers = match (fallback, object.get("offers")) {

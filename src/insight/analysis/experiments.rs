@@ -19,6 +19,13 @@ impl Analysis<'_> {
                     self.warn_at(draft, &["experiments", &rule.name.name]);
                 }
             }
+            for rule in &rules.experiments {
+                for variant in rule.experiment.variants.iter().filter(|variant| variant.slots.is_empty()) {
+                    let detail = format!("variant `{}` has 0 %: nobody is in it", variant.name);
+                    let draft = Draft::new(WarningKind::UnusedExperiment, set, detail);
+                    self.warn_at(draft, &["experiments", &rule.name.name, "variants", &variant.name]);
+                }
+            }
             let mut unused: Vec<&str> = rules
                 .parameters
                 .0

@@ -76,7 +76,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Cursors are linked on the stack, so this is a recursion. No path has more than three names.
+/// Cursors are linked on the stack, so this is a recursion. No path has more than four names.
 fn descend<T>(cursor: &Cursor<'_, '_>, path: &[&str], found: &dyn Fn(&Cursor<'_, '_>) -> T) -> Option<T> {
     match path {
         [] => Some(found(cursor)),

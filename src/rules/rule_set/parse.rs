@@ -47,6 +47,7 @@ impl RuleSet {
             tag_depths: Vec::new(),
             experiments: Vec::new(),
             parameters: Parameters::default(),
+            wrong: Vec::new(),
             problems: Problems::new(),
         };
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
@@ -67,6 +68,8 @@ struct RuleSetReader<'s> {
     tag_depths: Vec<usize>,
     experiments: Vec<ExperimentRule>,
     parameters: Parameters,
+    /// What is declared but wrong, such as `budget gift`. That it is missing is no second problem.
+    wrong: Vec<String>,
     problems: Problems,
 }
 

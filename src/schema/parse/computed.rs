@@ -1,5 +1,6 @@
 //! Reads how a feature is computed from events, and checks it against the events' properties.
 
+use super::Events;
 use crate::input::cursor::{Cursor, Object};
 use crate::input::origin::Origin;
 use crate::input::problem::{Problems, quoted};
@@ -13,7 +14,7 @@ use crate::schema::{
 pub(super) fn read(
     name: &str,
     object: &Object<'_, '_>,
-    events: &[EventType],
+    events: Events<'_>,
     conditions: &mut Vec<EventCondition>,
     problems: &mut Problems,
 ) -> Option<Computed> {
@@ -71,15 +72,15 @@ fn result_of(function: Function, property: Option<&Declared>) -> Kind {
 
 fn read_event<'e>(
     object: &Object<'_, '_>,
-    events: &'e [EventType],
+    events: Events<'e>,
     problems: &mut Problems,
 ) -> Option<&'e EventType> {
     let cursor = object.required("event", problems)?;
     let name = cursor.text(problems)?;
-    let found = events.iter().find(|event| &*event.name == name);
-    if found.is_none() {
+    let found = events.right.iter().find(|event| &*event.name == name);
+    if found.is_none() && events.wrong.iter().all(|wrong| &**wrong != name) {
         let problem = cursor.problem(format!("unknown event {}", quoted(name)));
-        problems.push(problem.nearest(name, events.iter().map(|e| &*e.name)));
+        problems.push(problem.nearest(name, events.right.iter().map(|e| &*e.name)));
     }
     found
 }

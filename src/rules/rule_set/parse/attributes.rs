@@ -19,6 +19,8 @@ impl RuleSetReader<'_> {
         let Some(cursor) = fields.get("attributes") else { return attributes };
         for (name, cursor) in cursor.entries(&mut self.problems).unwrap_or_default() {
             if cursor.is_null() {
+                let problem = cursor.key_problem(format!("attribute `{name}` is empty"));
+                self.problems.push(problem.hint("give it a value or leave it out"));
                 continue;
             }
             match (name, self.schema.attribute(name)) {

@@ -27,7 +27,10 @@ impl RuleSetReader<'_> {
         let mut rules = Vec::new();
         for (name, cursor) in self.section(object, "budgets", MAX_BUDGETS) {
             check_thing_key(name, &cursor, &mut self.problems);
-            rules.extend(caps::read_budget(key_reference(name, &cursor), &cursor, &mut self.problems));
+            match caps::read_budget(key_reference(name, &cursor), &cursor, &mut self.problems) {
+                Some(rule) => rules.push(rule),
+                None => self.wrong.push(format!("budget {name}")),
+            }
         }
         rules
     }
@@ -71,7 +74,7 @@ impl RuleSetReader<'_> {
                 self.problems.push(item.problem(format!("budget `{name}` is listed twice")));
             } else if names().any(|known| known == name) {
                 found.push(Reference { name: name.into(), spot: Spot::of(&item) });
-            } else {
+            } else if !self.wrong.contains(&format!("budget {name}")) {
                 let problem = item.problem(format!("this rule set has no budget `{name}`"));
                 let problem = problem.nearest(name, names());
                 self.problems.push(match problem.hint {

@@ -24,8 +24,9 @@ impl RuleSetReader<'_> {
                 let problem = cursor.key_problem(format!("an experiment cannot be called `{HOLDOUT}`"));
                 self.problems.push(problem.hint("that name belongs to the holdout's arms"));
             }
-            if let Some(rule) = self.experiment(name, &cursor) {
-                self.experiments.push(rule);
+            match self.experiment(name, &cursor) {
+                Some(rule) => self.experiments.push(rule),
+                None => self.wrong.push(format!("experiment {name}")),
             }
         }
     }
@@ -121,7 +122,8 @@ impl RuleSetReader<'_> {
         let mut parameter =
             Parameter { default: self.value(default)?, experiment: None, variants: Vec::new() };
         for (name, at) in entries.iter().filter(|(name, _)| !["default", "description"].contains(name)) {
-            let found = self.find_variant(name).map_err(|problem| self.problems.push(at.key_placed(problem)));
+            let found = self.find_variant(name);
+            let found = found.map_err(|problem| self.push_if(problem.map(|problem| at.key_placed(problem))));
             let (Ok(InVariant { experiment, variant }), Some(value)) = (found, self.value(at)) else {
                 continue;
             };
@@ -179,7 +181,8 @@ impl RuleSetReader<'_> {
     pub(super) fn variant_of(&mut self, fields: &Object<'_, '_>) -> Option<InVariant> {
         let cursor = fields.get("variant")?;
         let name = cursor.text(&mut self.problems)?;
-        self.find_variant(name).map_err(|problem| self.problems.push(cursor.placed(problem))).ok()
+        let found = self.find_variant(name);
+        found.map_err(|problem| self.push_if(problem.map(|problem| cursor.placed(problem)))).ok()
     }
 
     /// The variant of a treatment; `Some(None)` if it names none. A variant that the offer's own rules out
@@ -200,21 +203,31 @@ impl RuleSetReader<'_> {
         Some(Some(variant))
     }
 
-    /// Finds `EXPERIMENT.VARIANT` in this rule set.
-    fn find_variant(&self, text: &str) -> Result<InVariant, Problem> {
-        let wrong = |detail: String| Err(Problem::new(detail));
+    fn push_if(&mut self, problem: Option<Problem>) {
+        if let Some(problem) = problem {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Finds `EXPERIMENT.VARIANT` in this rule set. Where the experiment itself is wrong there is no second
+    /// problem.
+    fn find_variant(&self, text: &str) -> Result<InVariant, Option<Problem>> {
+        let wrong = |detail: String| Err(Some(Problem::new(detail)));
         let Some((experiment, name)) = text.split_once('.') else {
             return wrong(format!("expected EXPERIMENT.VARIANT, found {}", quoted(text)));
         };
         let Some(rule) = self.experiments.iter().find(|rule| *rule.name.name == *experiment) else {
+            if self.wrong.contains(&format!("experiment {experiment}")) {
+                return Err(None);
+            }
             let names = self.experiments.iter().map(|rule| &*rule.name.name);
             let detail = format!("this rule set has no experiment {}", quoted(experiment));
-            return Err(Problem::new(detail).nearest(experiment, names));
+            return Err(Some(Problem::new(detail).nearest(experiment, names)));
         };
         let Some(variant) = rule.experiment.variant(name) else {
             let names = rule.experiment.variants.iter().map(|variant| &*variant.name);
             let detail = format!("experiment `{experiment}` has no variant {}", quoted(name));
-            return Err(Problem::new(detail).nearest(name, names));
+            return Err(Some(Problem::new(detail).nearest(name, names)));
         };
         Ok(InVariant { experiment: Arc::clone(&rule.experiment), variant })
     }

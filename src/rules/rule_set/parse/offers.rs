@@ -51,8 +51,12 @@ impl RuleSetReader<'_> {
             .get("schedule")
             .and_then(|cursor| Schedule::read(cursor, self.schema.zone(), &mut self.problems));
         let placements = self.offer_placements(&fields);
+        let before = self.problems.count();
         let treatments = self.treatments(&fields, variant.as_ref());
-        self.check_treated(name, cursor, &placements, &treatments, variant.as_ref());
+        // A treatment that is wrong, or of an experiment that is, is not missing as well.
+        if self.problems.count() == before && self.wrong.is_empty() {
+            self.check_treated(name, cursor, &placements, &treatments, variant.as_ref());
+        }
         let learned = self.learned(&fields, &attributes);
         Some(OfferRule {
             name: key_reference(name, cursor),

@@ -40,7 +40,11 @@ impl RuleSetReader<'_> {
     fn channels(&mut self, fields: &Object<'_, '_>) -> Vec<ChannelId> {
         let mut channels = Vec::new();
         let Some(cursor) = fields.required("channels", &mut self.problems) else { return channels };
-        for item in cursor.items(&mut self.problems).into_iter().flatten() {
+        let items = cursor.items(&mut self.problems);
+        if items.as_ref().is_some_and(|items| items.len() == 0) {
+            self.problems.push(cursor.problem("a placement without a channel can never be asked for"));
+        }
+        for item in items.into_iter().flatten() {
             let Some(name) = item.text(&mut self.problems) else { continue };
             match self.schema.find_channel(name) {
                 Ok(channel) if channels.contains(&channel) => {
