@@ -229,7 +229,8 @@ impl<'a> Reader<'a> {
         self.value(Input { value, place: Some(place) })
     }
 
-    /// Refuses a tab in the indentation of a value that begins at a place, or of the lines on which it goes on.
+    /// Refuses a tab in the indentation of a value that begins at a place, or of the lines on which it goes
+    /// on.
     fn tabs(&mut self, place: Place, goes_on: bool) {
         if self.brackets > 0 {
             return;
