@@ -16,6 +16,7 @@ use usher::bundle::Bundle;
 use usher::customer::contact::Contact;
 use usher::customer::numbers::OfferNumber;
 use usher::customer::outcome::OutcomeKind;
+use usher::customer::row::Past;
 use usher::decide::{Context, NoBudgets, NoLessons, Request, decide, eligible};
 use usher::engine::{Engine, OfferId};
 use usher::rules::rule_set::RuleSet;
@@ -168,7 +169,7 @@ fn caps(criterion: &mut Criterion) {
             placements: &[(engine.placement_id("slot").expect("it is defined"), 1)],
             locale: None,
             context: Context::default(),
-            contacts,
+            past: Past { contacts, ..Past::default() },
             budgets: &NoBudgets,
             lessons: &NoLessons,
             seed: 0,

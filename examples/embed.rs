@@ -9,8 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use usher::bundle::Bundle;
 use usher::customer::id::CustomerId;
-use usher::customer::row;
-use usher::customer::row::Row;
+use usher::customer::row::{Past, Row};
 use usher::customer::update::{Change, Update};
 use usher::decide::{Context, Request, decide};
 use usher::node::Node;
@@ -58,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         placements: &[(placement, 1)],
         locale: None,
         context: Context::default(),
-        contacts: row::contacts(&row),
+        past: Past::of(&row),
         budgets: &node.budgets(true),
         lessons: &**node.figures(),
         seed: 1,

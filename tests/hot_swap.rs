@@ -83,7 +83,7 @@ fn decide_all_the_time(schema: &Schema, engine: &ArcSwap<Engine>, stop: &AtomicB
             placements: &[(slot, COUNT)],
             locale: None,
             context: Context::default(),
-            contacts: &[],
+            past: usher::customer::row::Past::default(),
             budgets: &usher::decide::NoBudgets,
             lessons: &usher::decide::NoLessons,
             seed: 0,

@@ -30,8 +30,7 @@ use tokio::runtime::Runtime;
 use usher::customer::event::Fate;
 use usher::customer::id::CustomerId;
 use usher::customer::outcome::OutcomeKind;
-use usher::customer::row;
-use usher::customer::row::Row;
+use usher::customer::row::{Past, Row};
 use usher::customer::update::{Change, Erasure, SALT_BYTES, Update};
 use usher::decide::{Context, Decision, Request, decide};
 use usher::engine::Engine;
@@ -327,7 +326,7 @@ impl World {
             placements: &placements,
             locale: None,
             context: Context::default(),
-            contacts: if known { row::contacts(&row) } else { &[] },
+            past: if known { Past::of(&row) } else { Past::default() },
             budgets: &node.budgets(true),
             lessons: &**node.figures(),
             seed: 0,

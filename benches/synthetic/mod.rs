@@ -117,7 +117,7 @@ impl Synthetic {
             placements,
             locale: None,
             context: Context::default(),
-            contacts: &[],
+            past: usher::customer::row::Past::default(),
             budgets: &usher::decide::NoBudgets,
             lessons: &usher::decide::NoLessons,
             seed: 0,

@@ -136,7 +136,10 @@ pub(super) fn explanations(placement: &Value) -> impl Iterator<Item = &Value> {
 fn explanation_text(explanation: &Value, colours: bool) -> String {
     let shown = !explanation["rank"].is_null();
     let mark = if shown { "+" } else { "-" };
-    let why = stop_text(&explanation["stopped_by"]).unwrap_or_else(|| "shown".into());
+    let mut why = stop_text(&explanation["stopped_by"]).unwrap_or_else(|| "shown".into());
+    for budget in explanation["places"].as_array().into_iter().flatten() {
+        why.push_str(&format!("; they have a place in budget {}", text(budget)));
+    }
     let learned = learned_text(&explanation["learned"]).unwrap_or_default();
     dim(&format!("  {mark} {}: {why}{learned}", text(&explanation["offer"])), colours) + "\n"
 }
@@ -153,6 +156,7 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
         "rank" => "others rank higher".to_owned(),
         "holdout" => "the customer is in the holdout".to_owned(),
         "repeated" => "already shown in another placement".to_owned(),
+        "budget" => "no place left in budget".to_owned(),
         kind => kind.to_owned(),
     };
     if let Some(name) = stop["name"].as_str().filter(|name| !name.is_empty()) {
@@ -160,6 +164,8 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
     }
     if let (Some(count), Some(max)) = (stop["count"].as_u64(), stop["max"].as_u64()) {
         out.push_str(&format!(": counted {count}, at most {max}"));
+    } else if let Some(max) = stop["max"].as_u64() {
+        out.push_str(&format!(", which has {max}"));
     }
     if let Some(condition) = stop["condition"].as_str() {
         out.push_str(&format!(": {condition}"));
@@ -234,7 +240,10 @@ mod tests {
                 json!({"kind": "suppression", "name": "convert forever", "line": 8, "count": 1, "max": 0}),
                 "suppression convert forever: counted 1, at most 0 (line 8)",
             ),
-            (json!({"kind": "budget", "name": "gift", "line": 9, "max": 200}), "budget gift (line 9)"),
+            (
+                json!({"kind": "budget", "name": "gift", "line": 9, "max": 200}),
+                "no place left in budget gift, which has 200 (line 9)",
+            ),
         ] {
             assert_eq!(stop_text(&stop).unwrap(), expected);
         }

@@ -63,6 +63,21 @@ impl Contact {
         self.0
     }
 
+    /// Whether a word is a contact. Other words, with no second in them, may stand between contacts.
+    pub(super) fn is_word(word: u64) -> bool {
+        word >> (64 - TIME_BITS) != 0
+    }
+
+    /// Offer, place and outcome in one number.
+    pub(super) fn what(self) -> u64 {
+        self.0 & ((1 << (64 - TIME_BITS)) - 1)
+    }
+
+    /// A contact with the same outcome and second, and with neither an offer nor a place that mean anything.
+    pub(super) fn of_any(self) -> Contact {
+        Contact::new(OfferNumber(0), PlaceNumber(0), self.kind(), self.at())
+    }
+
     /// The number of the offer.
     #[inline]
     pub fn offer(self) -> OfferNumber {

@@ -34,7 +34,8 @@ pub struct Event {
 pub enum Fate {
     /// The event was counted everywhere.
     Accepted,
-    /// The event was counted, but used up no budget: a budget of customers had counted this customer before.
+    /// The event was counted, but not in every budget: in a budget of customers the customer had a place
+    /// already.
     Again,
     /// The same event was counted before, so it changed nothing.
     Duplicate,

@@ -4,6 +4,8 @@ pub mod id;
 pub mod numbers;
 pub mod outcome;
 pub mod contact;
+pub mod earlier;
+pub mod budget_place;
 pub mod event;
 pub mod row;
 pub mod update;

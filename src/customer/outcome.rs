@@ -1,5 +1,6 @@
 //! What became of a proposition, which tallies and budgets count it, and what can be learned from it.
 
+use super::budget_place::BudgetPlace;
 use super::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::schema::OUTCOMES;
 
@@ -41,9 +42,17 @@ pub struct BudgetUse {
     pub day: u32,
     /// How many outcomes the budget allows.
     pub max: u32,
-    /// Whether a customer takes only one place in it, however often they repeat the same outcome of the same
-    /// offer.
+    /// Whether it is a budget of customers: each takes one place in it, however many outcomes of whatever
+    /// offers use it.
     pub once: bool,
+}
+
+impl BudgetUse {
+    /// The place that a customer takes in it, if it is a budget of customers.
+    #[inline]
+    pub fn place(&self) -> Option<BudgetPlace> {
+        self.once.then_some(BudgetPlace { key: self.key, day: self.day })
+    }
 }
 
 /// How an outcome teaches a learned propensity.

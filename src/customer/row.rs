@@ -1,17 +1,21 @@
-//! The words of a customer: a header, the features, then the contacts.
+//! The words of a customer: a header, the features, and behind them what happened.
 //!
 //! ```text
-//! word 0        header: 16 bits words before the contacts, 16 bits contacts, the rest 0;
-//!               without contacts all of it is 0
+//! word 0        header, 16 bits each: words before the contacts, contacts, words of earlier contacts,
+//!               words of places in budgets; with nothing behind the features all of it is 0
 //! word 1 ...    features, where the schema says
 //! then          contacts, in the order of their words and so of their times
+//! then          earlier contacts (earlier.rs)
+//! then          places in budgets of customers (budget_place.rs)
 //! ```
 //!
 //! A whole row is under one sequence lock, so a decision sees features and contacts of the same moment.
 //! Store, snapshot and digest see a row only as words. Zero words at the end may be missing, as they do in a
-//! row without contacts; a contact is never zero.
+//! row with nothing behind the features; what stands there never ends in zero.
 
+use super::budget_place::{self, BudgetPlace, MAX_BUDGET_PLACES};
 use super::contact::{Contact, MAX_CONTACTS};
+use super::earlier::{self, MAX_EARLIER_WORDS};
 use super::outcome::OutcomeKind;
 use crate::schema::{HEADER_WORDS, MAX_ROW_WORDS};
 use smallvec::SmallVec;
@@ -20,81 +24,163 @@ use smallvec::SmallVec;
 /// at all.
 pub type Row = SmallVec<[u64; 64]>;
 
-/// The most words of a row with its contacts.
-pub const MAX_WORDS: usize = MAX_ROW_WORDS + MAX_CONTACTS;
+/// The most words of a row with all that stands behind its features.
+pub const MAX_WORDS: usize =
+    MAX_ROW_WORDS + MAX_CONTACTS + MAX_EARLIER_WORDS + MAX_BUDGET_PLACES * budget_place::WORDS;
+// Each count has 16 bits in the header, and so has the length of a row in a snapshot.
+const _: () = assert!(MAX_WORDS <= u16::MAX as usize);
 
-/// The contacts in a row, oldest first, as words for [`Contact::of_word`]. If the words are not a row, it
-/// gives some of them, or none.
+/// What happened to a customer, as it stands behind the features of their row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Past<'r> {
+    /// The contacts that are kept one by one, oldest first, as words for [`Contact::of_word`].
+    pub contacts: &'r [u64],
+    /// Contacts before those, as words for
+    /// [`EarlierContacts::all`](super::earlier::EarlierContacts::all).
+    pub earlier: &'r [u64],
+    /// Places in budgets of customers, as words for [`BudgetPlace::all`].
+    pub budget_places: &'r [u64],
+}
+
+impl<'r> Past<'r> {
+    /// What stands behind the features of a row. If the words are not a row, it gives some of them, or none.
+    #[inline]
+    pub fn of(row: &'r [u64]) -> Past<'r> {
+        let Sections { before, contacts, earlier, places } = Sections::of(row);
+        let (contacts, rest) = row[before..].split_at(contacts);
+        let (earlier, rest) = rest.split_at(earlier);
+        Past { contacts, earlier, budget_places: &rest[..places] }
+    }
+}
+
+/// How many words each part of a row has; together never more than the row.
+#[derive(Clone, Copy)]
+struct Sections {
+    /// Header and features.
+    before: usize,
+    contacts: usize,
+    earlier: usize,
+    places: usize,
+}
+
+impl Sections {
+    #[inline]
+    fn of(row: &[u64]) -> Sections {
+        let header = row.first().copied().unwrap_or_default();
+        let count = |nth: u32| (header >> (16 * nth) & 0xffff) as usize;
+        let before = count(0);
+        if before < HEADER_WORDS || before > row.len() {
+            return Sections { before: row.len(), contacts: 0, earlier: 0, places: 0 };
+        }
+        let mut left = row.len() - before;
+        let mut section = |nth| {
+            let words = count(nth).min(left);
+            left -= words;
+            words
+        };
+        Sections { before, contacts: section(1), earlier: section(2), places: section(3) }
+    }
+
+    /// Writes the header. All counts are bounded far below 65,536.
+    fn write(self, row: &mut Row) {
+        let Sections { before, contacts, earlier, places } = self;
+        let counts = [before, contacts, earlier, places].into_iter().rev();
+        let nothing = contacts + earlier + places == 0;
+        row[0] = if nothing { 0 } else { counts.fold(0, |header, count| header << 16 | count as u64) };
+    }
+}
+
+/// The contacts in a row, as [`Past::contacts`].
 #[inline]
 pub fn contacts(row: &[u64]) -> &[u64] {
-    let (before, count) = header(row);
-    match row.get(before..) {
-        Some(rest) if before >= HEADER_WORDS => &rest[..count.min(rest.len())],
-        _ => &[],
-    }
+    Past::of(row).contacts
 }
 
-/// The header and features of a row, without its contacts.
+/// The header and features of a row, without what stands behind them.
 pub fn features(row: &[u64]) -> &[u64] {
-    &row[..row.len() - contacts(row).len()]
+    &row[..Sections::of(row).before]
 }
 
-/// Where the contacts begin, and how many there are.
-#[inline]
-fn header(row: &[u64]) -> (usize, usize) {
-    let header = row.first().copied().unwrap_or_default();
-    ((header & 0xffff) as usize, (header >> 16 & 0xffff) as usize)
-}
-
-fn set_header(row: &mut Row, before: usize, count: usize) {
-    // Both are bounded far below 65,536.
-    row[0] = if count == 0 { 0 } else { before as u64 | (count as u64) << 16 };
-}
-
-/// Makes room in `row` for the features of a schema whose rows have `words` words, and moves the contacts
-/// after it. From then on features can be written and contacts added.
+/// Makes room in `row` for the features of a schema whose rows have `words` words, and moves what stands
+/// behind them. From then on features can be written and contacts added.
 pub fn open(row: &mut Row, words: usize) {
-    let count = contacts(row).len();
-    let before = row.len() - count;
+    let mut sections = Sections::of(row);
+    let (before, length) = (sections.before, row.len());
     let missing = words.max(HEADER_WORDS).saturating_sub(before);
     if missing > 0 {
-        row.resize(row.len() + missing, 0);
-        row.copy_within(before..before + count, before + missing);
+        row.resize(length + missing, 0);
+        row.copy_within(before..length, before + missing);
         row[before..before + missing].fill(0);
     }
-    let before = before + missing;
-    set_header(row, before, count);
+    sections.before += missing;
+    sections.write(row);
 }
 
 /// Adds a contact to a row that was opened, at its place in time.
 pub fn add(row: &mut Row, contact: Contact) {
-    let count = contacts(row).len();
-    let before = row.len() - count;
-    let at = row[before..].partition_point(|word| *word <= contact.word());
-    row.insert(before + at, contact.word());
-    set_header(row, before, count + 1);
+    let mut sections = Sections::of(row);
+    let contacts = &row[sections.before..sections.before + sections.contacts];
+    let at = contacts.partition_point(|word| *word <= contact.word());
+    row.insert(sections.before + at, contact.word());
+    sections.contacts += 1;
+    sections.write(row);
 }
 
-/// Drops the contacts for which `stays` is false. If more than [`MAX_CONTACTS`] are left, it drops the oldest
-/// impressions, and without impressions the oldest contacts.
-pub fn prune(row: &mut Row, stays: impl Fn(Contact) -> bool) {
-    let count = contacts(row).len();
-    let before = row.len() - count;
+/// Drops the contacts for which `stays` is false. If more than [`MAX_CONTACTS`] are left, it drops the
+/// oldest impressions, and without impressions the oldest contacts. Of these, those for which `needed` is
+/// true become earlier contacts; earlier contacts that are no longer needed go.
+pub fn prune(row: &mut Row, stays: impl Fn(Contact) -> bool, needed: impl Fn(Contact) -> bool) {
+    let mut sections = Sections::of(row);
+    let Sections { before, contacts, .. } = sections;
     let mut left = before;
-    for at in before..row.len() {
+    for at in before..before + contacts {
         if stays(Contact::of_word(row[at])) {
             row[left] = row[at];
             left += 1;
         }
     }
-    row.truncate(left);
-    while row.len() - before > MAX_CONTACTS {
+    let mut dropped: SmallVec<[Contact; 4]> = SmallVec::new();
+    while left - before > MAX_CONTACTS {
         let is_impression = |word: &u64| Contact::of_word(*word).kind() == OutcomeKind::Impression;
-        let oldest = row[before..].iter().position(is_impression).unwrap_or(0);
-        row.remove(before + oldest);
+        let oldest = before + row[before..left].iter().position(is_impression).unwrap_or(0);
+        dropped.push(Contact::of_word(row[oldest]));
+        row.copy_within(oldest + 1..left, oldest);
+        left -= 1;
     }
-    let count = row.len() - before;
-    set_header(row, before, count);
+    let end = before + contacts;
+    if left < end {
+        row.drain(left..end);
+    }
+    sections.contacts = left - before;
+    if !dropped.is_empty() || sections.earlier > 0 {
+        let place = left..left + sections.earlier;
+        let earlier = earlier::with(&row[place.clone()], &dropped, needed);
+        sections.earlier = earlier.len();
+        if row[place.clone()] != earlier[..] {
+            row.drain(place);
+            row.insert_many(left, earlier);
+        }
+    }
+    sections.write(row);
+}
+
+/// Gives the customer of an opened row these places in budgets, and takes those away that are over. The
+/// caller keeps to [`MAX_BUDGET_PLACES`].
+pub fn take_places(
+    row: &mut Row,
+    places: impl Iterator<Item = BudgetPlace>,
+    is_over: impl Fn(BudgetPlace) -> bool,
+) {
+    let mut sections = Sections::of(row);
+    let first = sections.before + sections.contacts + sections.earlier;
+    let kept: Vec<BudgetPlace> = BudgetPlace::all(&row[first..first + sections.places])
+        .filter(|place| !is_over(*place))
+        .chain(places)
+        .collect();
+    row.truncate(first);
+    row.extend(kept.into_iter().flat_map(BudgetPlace::words));
+    sections.places = row.len() - first;
+    sections.write(row);
 }
 
 #[cfg(test)]
@@ -125,10 +211,36 @@ mod tests {
         assert_eq!((seconds(&row), features(&row)), (vec![10, 20, 30], &[3 | 3 << 16, 0, 7][..]));
         open(&mut row, 5);
         assert_eq!((seconds(&row), features(&row)), (vec![10, 20, 30], &[5 | 3 << 16, 0, 7, 0, 0][..]));
-        prune(&mut row, |contact| contact.at() > FIRST_SECOND + 15);
+        prune(&mut row, |contact| contact.at() > FIRST_SECOND + 15, |_| true);
         assert_eq!((seconds(&row), row[0]), (vec![20, 30], 5 | 2 << 16));
-        prune(&mut row, |_| false);
+        prune(&mut row, |_| false, |_| true);
         assert_eq!(row[..], [0, 0, 7, 0, 0], "without contacts the header is zero");
+    }
+
+    #[test]
+    fn what_stands_behind_the_features_stays_apart_whatever_grows() {
+        let mut row = Row::new();
+        let place = |key| BudgetPlace { key, day: 3 };
+        let seen = |second| contact(OutcomeKind::Impression, second);
+        open(&mut row, 2);
+        take_places(&mut row, [place(7), place(8)].into_iter(), |_| false);
+        for second in 0..MAX_CONTACTS as u32 + 3 {
+            add(&mut row, seen(second));
+            prune(&mut row, |_| true, |contact| contact.at() != FIRST_SECOND + 1);
+        }
+        open(&mut row, 4);
+        row[3] = 9;
+        take_places(&mut row, [place(9)].into_iter(), |place| place.key == 7);
+        let past = Past::of(&row);
+        assert_eq!((past.contacts.len(), past.contacts[0]), (MAX_CONTACTS, seen(3).word()));
+        assert_eq!(past.earlier, [seen(0).word(), seen(2).word()]);
+        assert_eq!(past.budget_places, [3, 8, 3, 9]);
+        assert_eq!(features(&row), [4 | 256 << 16 | 2 << 32 | 4 << 48, 0, 0, 9]);
+        prune(&mut row, |_| true, |contact| contact.at() > FIRST_SECOND);
+        assert_eq!((Past::of(&row).earlier, row.len()), (&[seen(2).word()][..], 4 + 256 + 1 + 4));
+        prune(&mut row, |_| false, |_| false);
+        take_places(&mut row, std::iter::empty(), |_| true);
+        assert_eq!(row[..], [0, 0, 0, 9], "with nothing behind the features the header is zero");
     }
 
     #[test]
@@ -138,29 +250,30 @@ mod tests {
         add(&mut row, contact(OutcomeKind::Dismiss, 0));
         for second in 1..=MAX_CONTACTS as u32 {
             add(&mut row, contact(OutcomeKind::Impression, second));
-            prune(&mut row, |_| true);
+            prune(&mut row, |_| true, |_| false);
         }
         let of_contacts = |row: &Row| (contacts(row).len(), seconds(row)[0], seconds(row)[1]);
         assert_eq!(of_contacts(&row), (MAX_CONTACTS, 0, 2), "the dismissal stays");
         for second in 1000..1000 + MAX_CONTACTS as u32 {
             add(&mut row, contact(OutcomeKind::Click, second));
-            prune(&mut row, |_| true);
+            prune(&mut row, |_| true, |_| false);
         }
         assert_eq!(of_contacts(&row), (MAX_CONTACTS, 1000, 1001), "no impressions are left to go first");
     }
 
     proptest! {
         #[test]
-        fn any_words_are_read(words in prop::collection::vec(prop_oneof![0..20_u64, any::<u64>()], 0..12), before in 0..12_u64, count in 0..12_u64) {
-            for header in [words.first().copied(), Some(before | count << 16)] {
+        fn any_words_are_read(words in prop::collection::vec(prop_oneof![0..20_u64, any::<u64>()], 0..12), before in 0..12_u64, count in 0..12_u64, more in prop_oneof![0..8_u64, 0..1_u64 << 32]) {
+            for header in [words.first().copied(), Some(before | count << 16 | more << 32)] {
                 let mut row = Row::from_slice(&words);
                 if let (Some(first), Some(header)) = (row.first_mut(), header) {
                     *first = header;
                 }
-                prop_assert_eq!(features(&row).len() + contacts(&row).len() <= row.len(), true);
+                let Past { contacts: one, earlier: two, budget_places: three } = Past::of(&row);
+                prop_assert!(features(&row).len() + one.len() + two.len() + three.len() <= row.len());
                 open(&mut row, 4);
                 add(&mut row, contact(OutcomeKind::Click, 1));
-                prune(&mut row, |_| true);
+                prune(&mut row, |_| true, |_| false);
                 prop_assert!(!contacts(&row).is_empty());
             }
         }

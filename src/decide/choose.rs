@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use super::drawing::Drawing;
 use super::explain::{explain, explain_holdout};
-use super::history::{ContactColumns, Reached, has};
-use super::{Proposition, Seen, Shown};
+use super::history::{ContactColumns, Reached};
+use super::{Proposition, Request, Seen, Shown};
+use crate::customer::outcome::BudgetUse;
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
 
@@ -234,7 +235,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
         let offer = self.seen.engine.offer(id);
         self.seen.treatment(self.id, offer).is_some()
             && self.against(id, offer).is_none()
-            && self.seen.used_up(id, offer, false).is_none()
+            && self.seen.used_up(id, false).is_none()
     }
 
     /// Shows the offer at this place, chosen with this probability, unless something speaks against it.
@@ -277,7 +278,7 @@ impl<'e: 'r, 'r> Taking<'_, 'e, 'r> {
             if self.shown.propositions.len() >= self.count {
                 Some(Passed::Full)
             } else {
-                self.seen.used_up(id, offer, true).map(Passed::Budget)
+                self.seen.used_up(id, true).map(Passed::Budget)
             }
         })
     }
@@ -321,18 +322,29 @@ impl Taken {
 impl<'e: 'r, 'r> Seen<'e, 'r> {
     /// The budget that has no place left for an offer, if there is one. With `hold`, and once every budget
     /// seems to have a place, a place is held in each. Explaining holds nothing.
-    fn used_up(&self, id: OfferId, offer: &Offer, hold: bool) -> Option<u32> {
+    fn used_up(&self, id: OfferId, hold: bool) -> Option<u32> {
+        let Request { customer, budgets, .. } = self.request;
         let without = |hold: bool| {
             self.engine.caps.budgets(id).find(|(_, budget)| {
-                // A customer who was counted once has a place already.
-                let counted = budget.customers && has(self, offer.number, budget.on);
                 let hold_s = if hold { budget.hold_s } else { 0 };
-                !counted && !self.request.budgets.take(&budget.use_at(self.now), hold_s, self.now)
+                let wanted = budget.use_at(self.now);
+                !self.has_place(&wanted) && !budgets.take(customer, &wanted, hold_s, self.now)
             })
         };
         let found =
             without(false).or_else(|| if hold && !self.request.explain { without(true) } else { None });
         found.map(|(nth, _)| nth)
+    }
+
+    /// Whether the customer has a place in this budget already, so that they need no other.
+    pub(super) fn has_place(&self, budget: &BudgetUse) -> bool {
+        budget.place().is_some_and(|place| place.is_in(self.request.past.budget_places))
+    }
+
+    /// The budgets of customers of an offer in which the customer has a place.
+    pub(super) fn places(&self, id: OfferId) -> Vec<&'e str> {
+        let budgets = self.engine.caps.budgets(id);
+        budgets.filter(|(_, of)| self.has_place(&of.use_at(self.now))).map(|(_, of)| &*of.name).collect()
     }
 
     /// Shows the fallback. Several placements of one decision may show the same one, since none may stay

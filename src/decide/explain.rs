@@ -7,7 +7,7 @@ use super::history::Reached;
 use super::lacks::SeenTerms;
 use super::obstacle::{Obstacle, obstacle};
 use super::{Passed, RankedOffer, Score, Seen, Shown};
-use crate::engine::{Offer, PlacementId};
+use crate::engine::{Offer, OfferId, PlacementId};
 use crate::expression::Expression;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::seen::{Read, seen as read_below, variant_of};
@@ -28,6 +28,8 @@ pub struct Explanation<'e> {
     pub rank: Option<u32>,
     /// What stopped it. For an eligible offer, what kept it from being shown.
     pub stopped_by: Option<Stop<'e>>,
+    /// The budgets of customers in which the customer has a place already: these never stop the offer.
+    pub places: Vec<&'e str>,
     /// The parts of its score.
     pub score: Score,
     /// What outcomes taught about it, if its propensity is learned.
@@ -141,11 +143,11 @@ pub(super) fn explain<'e: 'r, 'r>(
     let mut terms = SeenTerms::new(seen);
     for (candidate, fate) in candidates.iter().zip(fates) {
         let stopped_by = fate.map(|fate| passed(seen, candidate.offer, fate));
-        let RankedOffer { offer, score, .. } = *candidate;
+        let RankedOffer { id, offer, score, .. } = *candidate;
         let rank = if fate.is_none() { rank_of(offer) } else { None };
         let eligible = !matches!(fate, Some(Passed::Capped(_) | Passed::Budget(_)));
-        let learned = seen.learned(placement, offer);
-        explanations.push(Explanation { offer, eligible, rank, stopped_by, score, learned });
+        let (places, learned) = (seen.places(id), seen.learned(placement, offer));
+        explanations.push(Explanation { offer, eligible, rank, stopped_by, places, score, learned });
     }
     // Shown offers first, then the eligible, then those that caps stopped; each keep their order.
     explanations.sort_by_key(|explanation| (explanation.rank.unwrap_or(u32::MAX), !explanation.eligible));
@@ -164,6 +166,7 @@ pub(super) fn explain<'e: 'r, 'r>(
             eligible: false,
             rank: None,
             stopped_by: Some(stopped_by),
+            places: seen.places(*offer_id),
             score,
             learned: seen.learned(placement, offer),
         });
@@ -175,12 +178,13 @@ pub(super) fn explain<'e: 'r, 'r>(
 pub(super) fn explain_holdout<'e: 'r, 'r>(seen: &Seen<'e, 'r>, id: PlacementId) -> Vec<Explanation<'e>> {
     let placement = seen.engine.placement(id);
     let offers = placement.offers.iter().filter(|_| seen.request.explain);
-    let held_out = |offer: &'e Offer| {
-        let stopped_by = Some(named(StopKind::Holdout, ""));
-        let (score, learned) = (seen.score(placement, offer), seen.learned(placement, offer));
-        Explanation { offer, eligible: false, rank: None, stopped_by, score, learned }
+    let held_out = |id: OfferId| {
+        let (offer, stopped_by) = (seen.engine.offer(id), Some(named(StopKind::Holdout, "")));
+        let (places, score) = (seen.places(id), seen.score(placement, offer));
+        let learned = seen.learned(placement, offer);
+        Explanation { offer, eligible: false, rank: None, stopped_by, places, score, learned }
     };
-    offers.map(|offer| held_out(seen.engine.offer(*offer))).collect()
+    offers.map(|id| held_out(*id)).collect()
 }
 
 fn named<'e>(kind: StopKind, name: impl Into<Cow<'e, str>>) -> Stop<'e> {

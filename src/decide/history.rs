@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::Seen;
 use crate::customer::contact::{Contact, FIRST_SECOND};
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::OutcomeKind;
+use crate::customer::row::Past;
 use crate::engine::caps::{CapCheck, Caps, OwnerWord, PlaceWord, Since, Who, days_after};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
 use crate::schema::ChannelId;
@@ -65,7 +65,7 @@ pub(super) struct Reached {
 
 impl ContactColumns {
     /// Takes in the customer's contacts for a new decision.
-    pub(super) fn begin(&mut self, engine: &Engine, contacts: &[u64], now: Time) {
+    pub(super) fn begin(&mut self, engine: &Engine, past: &Past<'_>, now: Time) {
         self.offers.clear();
         self.owners.clear();
         self.places.clear();
@@ -77,7 +77,7 @@ impl ContactColumns {
             return;
         }
         self.now = (now.seconds() - i64::from(FIRST_SECOND)).clamp(0, i64::from(i32::MAX)) as i32;
-        for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
+        for contact in past.contacts.iter().map(|word| Contact::of_word(*word)) {
             let at = contact.at() - FIRST_SECOND;
             self.add(caps, contact.offer(), caps.place(contact.place()), contact.kind(), at as i32);
         }
@@ -227,10 +227,4 @@ impl Today {
             self.begins.push(first.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32);
         }
     }
-}
-
-/// Whether the customer's contacts include this outcome of an offer.
-pub(super) fn has(seen: &Seen<'_, '_>, offer: OfferNumber, kind: OutcomeKind) -> bool {
-    let contacts = seen.request.contacts.iter().map(|word| Contact::of_word(*word));
-    contacts.into_iter().any(|contact| contact.offer() == offer && contact.kind() == kind)
 }

@@ -20,6 +20,7 @@ use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
+use crate::customer::row::Past;
 use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
 use crate::expression::arm::ArmId;
 use crate::expression::experiment::InVariant;
@@ -57,9 +58,9 @@ pub struct Request<'a> {
     pub locale: Option<&'a Locale>,
     /// Values that only the request knows.
     pub context: Context<'a>,
-    /// What the customer was shown and did: each a [`Contact`](crate::customer::contact::Contact). Caps and
-    /// suppressions count them.
-    pub contacts: &'a [u64],
+    /// What the customer was shown and did, which caps and suppressions count, and the places that they have
+    /// in budgets.
+    pub past: Past<'a>,
     /// What is left of the budgets that all customers share.
     pub budgets: &'a dyn Budgets,
     /// What outcomes have taught about offers.
@@ -138,7 +139,7 @@ pub fn decide<'e>(
         let held = if request.explain { vec![Cell::new(None); engine.guardrails.len()] } else { Vec::new() };
         let seen = Seen { held, ..Seen::new(engine, vector, request, now, memos) };
         let index = engine.index.lookup(&engine.terms, vector.words(), |tags| seen.facts(tags), known);
-        history.begin(engine, request.contacts, now);
+        history.begin(engine, &request.past, now);
         let mut choosing =
             Choosing { seen: &seen, lookup: index, pool, drawing, taken, history, late: false };
         let shown =

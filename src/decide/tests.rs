@@ -43,7 +43,7 @@ fn asked<'a>(engine: &Engine, placements: &'a [(PlacementId, usize)]) -> Request
         placements,
         locale: None,
         context: Context::default(),
-        contacts: &[],
+        past: Past::default(),
         budgets: &NoBudgets,
         lessons: &NoLessons,
         seed: 0,

@@ -19,11 +19,12 @@ pub(crate) use self::packed::{OwnerWord, PlaceWord};
 use self::packed::{UNKNOWN_HERE, UNKNOWN_THERE};
 use super::offer::{Offer, OfferId};
 use super::placement::{Placement, PlacementId};
+use crate::customer::budget_place::BudgetPlace;
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
-use crate::rules::rule_set::{CapRule, RuleSet, Window};
+use crate::rules::rule_set::{BudgetRule, CapRule, DAILY_PLACES, MAX_PLACES_NEEDED, RuleSet, Window};
 use crate::schema::{ChannelId, Schema};
 use std::collections::HashMap;
 
@@ -91,9 +92,6 @@ impl Caps {
             for cap in set.caps.iter().chain(of_groups).chain(of_placements).chain(of_offers) {
                 keep(cap.on, cap.window.keep_s());
             }
-            for budget in set.budgets.iter().filter(|budget| budget.customers) {
-                keep(budget.on, u32::MAX); // a customer counts only once, for ever
-            }
         }
         keep_s
     }
@@ -133,6 +131,7 @@ impl Caps {
         let everywhere = sets.iter().filter(|set| set.carries_guardrails()).flat_map(|set| &set.caps);
         caps.everywhere = caps.add(everywhere, CheckLevel::Everywhere);
         caps.add_budgets(sets);
+        check_places(sets, problems);
         if caps.checks.len() > MAX_CHECKS {
             let count = caps.checks.len();
             problems.push(crate::input::problem::Problem::new(format!(
@@ -187,6 +186,7 @@ impl Caps {
             let first = self.budgets.len();
             for rule in &set.budgets {
                 self.budgets.push(Budget {
+                    rule_set: set.name.as_ref().into(),
                     name: rule.name.name.clone(),
                     line: rule.name.spot.place.map_or(0, |place| place.line),
                     max: rule.max,
@@ -267,9 +267,49 @@ impl Caps {
         budgets.map(|nth| (*nth, &self.budgets[*nth as usize]))
     }
 
+    /// The budget that a place is in; `None` if no active rule set has it.
+    pub(crate) fn budget_of(&self, place: BudgetPlace) -> Option<&Budget> {
+        self.budgets.iter().find(|budget| budget.key == place.key)
+    }
+
     /// The budget with this index.
     pub(crate) fn budget(&self, nth: u32) -> &Budget {
         &self.budgets[nth as usize]
+    }
+}
+
+/// The budgets of customers that the offers of a rule set use: for each offer its name, the outcome that uses
+/// a place, and the place. Of budgets that begin anew every day there are none.
+pub(crate) fn customer_budgets(set: &RuleSet) -> Vec<(&str, OutcomeKind, BudgetPlace)> {
+    let lasting = |budget: &&BudgetRule| budget.customers && budget.daily.is_none();
+    let mut found = Vec::new();
+    for offer in &set.offers {
+        for budget in set.budgets.iter().filter(lasting) {
+            if offer.caps.budgets.iter().any(|reference| *reference.name == *budget.name.name) {
+                let place = BudgetPlace { key: key_of(&set.name, &budget.name.name), day: 0 };
+                found.push((&*offer.name.name, budget.on, place));
+            }
+        }
+    }
+    found
+}
+
+/// Refuses the first budget of customers for which a customer might have no room for a place.
+fn check_places(sets: &[&RuleSet], problems: &mut Problems) {
+    let all = sets.iter().flat_map(|set| set.budgets.iter().map(move |budget| (set, budget)));
+    let mut needed = 0;
+    for (set, budget) in all.filter(|(_, budget)| budget.customers) {
+        needed += if budget.daily.is_some() { DAILY_PLACES } else { 1 };
+        if needed > MAX_PLACES_NEEDED {
+            let detail = format!(
+                "budget `{}` is one more budget of customers than there may be: with those of all active rule \
+                 sets before it a customer may need {needed} places, more than the {MAX_PLACES_NEEDED} allowed",
+                budget.name.name
+            );
+            let hint = format!("a budget needs one place, one that is `per: 1d` needs {DAILY_PLACES}");
+            problems.push(set.problem(&budget.name.spot, detail).hint(hint));
+            return;
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::schema::{ChannelId, Schema};
 use smallvec::SmallVec;
 
 use self::caps::Caps;
+pub(crate) use self::caps::customer_budgets;
 pub use self::index::IndexSize;
 pub(crate) use self::index::{Index, Known, Lookup};
 pub(crate) use self::offer::{Drawn, Group, Guardrail, GuardrailId};

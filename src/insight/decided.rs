@@ -434,7 +434,7 @@ mod tests {
         let channel = engine.schema.channel_id(channel).unwrap();
         let request = Request {
             customer: "c-1",
-            contacts: &[],
+            past: crate::customer::row::Past::default(),
             budgets: &crate::decide::NoBudgets,
             lessons: &crate::decide::NoLessons,
             seed: 0,

@@ -757,7 +757,7 @@ offers:
             placements: &[(live.engine.placement_id("home_banner").unwrap(), 1)],
             locale: None,
             context: Context::default(),
-            contacts: &[],
+            past: crate::customer::row::Past::default(),
             budgets: &crate::decide::NoBudgets,
             lessons: &crate::decide::NoLessons,
             seed: 0,

@@ -5,10 +5,17 @@
 //! impression is first counted as used, and only then is its place given back. So a place on its way from
 //! held to used is seen as one or the other, or as both, but never as neither. When two threads want the last
 //! place, the one that added its place later sees the other's.
+//!
+//! In a budget of customers each customer holds one place, however many decisions they ask for. So those
+//! places are held by customer, under a lock. It is taken before it is read how many are used, so the same
+//! holds.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use foldhash::fast::{FixedState, RandomState};
 
 use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::MAX_HOLD_S;
@@ -27,10 +34,34 @@ const BUCKET_S: u32 = 16;
 const BUCKETS: usize = 256;
 const _: () = assert!(BUCKETS as u32 * BUCKET_S > MAX_HOLD_S + GRACE_S + 2 * BUCKET_S);
 
-/// The places held of all budgets, by budget key and day.
+/// The most customers who may hold a place of one budget of customers at once. A further customer gets no
+/// place.
+pub const MAX_HOLDERS: usize = 1 << 20;
+
+/// A budget, by key and day.
+type BudgetName = (u64, u32);
+
+/// The places held of all budgets. A budget that comes to count customers, or no longer does, begins to hold
+/// places anew.
 #[derive(Debug, Default)]
 pub struct Leases {
-    rings: RwLock<HashMap<(u64, u32), Arc<Ring>>>,
+    rings: RwLock<HashMap<BudgetName, Arc<Ring>>>,
+    /// Of budgets of customers.
+    holders: RwLock<HashMap<BudgetName, Arc<Holders>>>,
+    /// Tells customers apart without keeping their ids.
+    seed: RandomState,
+}
+
+/// The customers who hold a place of one budget of customers.
+#[derive(Debug, Default)]
+struct Holders(Mutex<HeldUntil>);
+
+#[derive(Debug, Default)]
+struct HeldUntil {
+    /// Hashes of customers, each with the first second at which the place is no longer held.
+    until: HashMap<u64, u32, FixedState>,
+    /// The second at which expired places were last removed.
+    swept_s: u32,
 }
 
 /// The places held of one budget, in buckets by the time of the decision.
@@ -52,10 +83,27 @@ impl Leases {
         Leases::default()
     }
 
-    /// Takes a place and holds it for `hold_s` seconds (at most [`MAX_HOLD_S`]). With `hold_s` 0 it holds
-    /// none and only checks that one is free. `used` returns how many places are used up; it is called after
-    /// this place was added.
-    pub fn take(&self, budget: &BudgetUse, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
+    /// Takes a place for a customer and holds it for `hold_s` seconds (at most [`MAX_HOLD_S`]). With `hold_s`
+    /// 0 it holds none and only checks that one is free. `used` returns how many places are used up; it is
+    /// called after this place was added. In a budget of customers, someone who holds a place holds it longer
+    /// and takes no other.
+    pub fn take(
+        &self,
+        customer: &str,
+        budget: &BudgetUse,
+        used: impl Fn() -> u32,
+        hold_s: u32,
+        now_s: u32,
+    ) -> bool {
+        if budget.once {
+            return match self.holders(budget, hold_s, now_s) {
+                Known::One(holders) => {
+                    holders.take(self.seed.hash_one(customer), budget.max, used, hold_s, now_s)
+                }
+                Known::None => used() < budget.max,
+                Known::TooMany => false,
+            };
+        }
         if hold_s == 0 {
             let held = self.held_now(budget, now_s);
             return u64::from(held) + u64::from(used()) < u64::from(budget.max);
@@ -66,13 +114,45 @@ impl Leases {
         }
     }
 
-    /// Gives back the place of a decision made in this second. Call it once for each impression that used up
-    /// a place, after that impression was counted.
-    pub fn settle(&self, key: u64, day: u32, decided_s: u32) {
+    /// Gives back the place of a decision made for this customer in this second. Call it once for each
+    /// impression that used up a place, after that impression was counted.
+    pub fn settle(&self, customer: &str, budget: &BudgetUse, decided_s: u32) {
+        let name = (budget.key, budget.day);
+        if budget.once {
+            let holders = self.holders.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(holders) = holders.get(&name) {
+                holders.lock().until.remove(&self.seed.hash_one(customer));
+            }
+            return;
+        }
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ring) = rings.get(&(key, day)) {
+        if let Some(ring) = rings.get(&name) {
             ring.give_back(decided_s / BUCKET_S);
         }
+    }
+
+    /// Those who hold places of a budget of customers. Nobody is looked for where nothing is to be held.
+    fn holders(&self, budget: &BudgetUse, hold_s: u32, now_s: u32) -> Known {
+        let name = (budget.key, budget.day);
+        if let Some(holders) = self.holders.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Known::One(Arc::clone(holders));
+        }
+        if hold_s == 0 {
+            return Known::None;
+        }
+        let mut all = self.holders.write().unwrap_or_else(PoisonError::into_inner);
+        // As for rings: drop those that hold nothing and that only the map refers to.
+        all.retain(|_, holders| {
+            Arc::strong_count(holders) > 1 || {
+                let mut held = holders.lock();
+                held.sweep(now_s);
+                !held.until.is_empty()
+            }
+        });
+        let full = all.len() >= MAX_LEASED;
+        let found =
+            if full { all.get(&name).cloned() } else { Some(Arc::clone(all.entry(name).or_default())) };
+        found.map_or(Known::TooMany, Known::One)
     }
 
     /// Places of a budget that are held and have not expired.
@@ -105,6 +185,53 @@ impl Leases {
         });
         let full = rings.len() >= MAX_LEASED;
         if full { rings.get(&name).cloned() } else { Some(Arc::clone(rings.entry(name).or_default())) }
+    }
+}
+
+/// What is known of those who hold places of one budget.
+enum Known {
+    /// Nobody ever held one.
+    None,
+    One(Arc<Holders>),
+    /// Places of [`MAX_LEASED`] other budgets are held.
+    TooMany,
+}
+
+impl Holders {
+    fn take(&self, customer: u64, max: u32, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
+        let mut held = self.lock();
+        let holds = held.until.get(&customer).is_some_and(|until| *until > now_s);
+        let fits = |held: &HeldUntil| {
+            held.until.len() < MAX_HOLDERS && held.until.len() as u64 + u64::from(used()) < u64::from(max)
+        };
+        if !holds {
+            held.until.remove(&customer); // it is over
+            if !fits(&held) {
+                held.sweep(now_s);
+                if !fits(&held) {
+                    return false;
+                }
+            }
+        }
+        if hold_s > 0 {
+            let until = now_s.saturating_add(hold_s.min(MAX_HOLD_S) + GRACE_S);
+            let known = held.until.entry(customer).or_default();
+            *known = until.max(*known);
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HeldUntil> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeldUntil {
+    /// Removes expired places, at most once a second.
+    fn sweep(&mut self, now_s: u32) {
+        if std::mem::replace(&mut self.swept_s, now_s) != now_s {
+            self.until.retain(|_, until| *until > now_s);
+        }
     }
 }
 
@@ -206,8 +333,6 @@ fn parts(word: u64) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     const NOW: u32 = 1_800_000_000;
@@ -219,15 +344,15 @@ mod tests {
     #[test]
     fn places_are_held_until_they_are_used_or_their_time_is_over() {
         let leases = Leases::new();
-        let take = |used: u32, now_s: u32| leases.take(&budget(3), || used, 600, now_s);
+        let take = |used: u32, now_s: u32| leases.take("c", &budget(3), || used, 600, now_s);
         assert!(take(0, NOW) && take(0, NOW + 20) && take(0, NOW + 40));
         assert!(!take(0, NOW + 41), "three are held");
-        leases.settle(7, 0, NOW + 20);
+        leases.settle("c", &budget(3), NOW + 20);
         assert_eq!(leases.held(7, 0), 2);
         assert!(!take(1, NOW + 100), "one used, two held");
-        leases.settle(7, 0, NOW + 20);
-        leases.settle(7, 1, NOW);
-        leases.settle(8, 0, NOW);
+        leases.settle("c", &budget(3), NOW + 20);
+        leases.settle("c", &BudgetUse { day: 1, ..budget(3) }, NOW);
+        leases.settle("c", &BudgetUse { key: 8, ..budget(3) }, NOW);
         assert_eq!(leases.held(7, 0), 2, "there was no such place");
         assert!(!take(1, NOW + 599));
         assert!(take(1, NOW + 600 + BUCKET_S + GRACE_S), "the first one's time is over");
@@ -239,9 +364,44 @@ mod tests {
     #[test]
     fn with_nothing_to_hold_it_is_only_looked_at() {
         let leases = Leases::new();
-        assert!(leases.take(&budget(1), || 0, 0, NOW) && leases.take(&budget(1), || 0, 0, NOW));
-        assert!(!leases.take(&budget(1), || 1, 0, NOW));
+        assert!(leases.take("c", &budget(1), || 0, 0, NOW) && leases.take("c", &budget(1), || 0, 0, NOW));
+        assert!(!leases.take("c", &budget(1), || 1, 0, NOW));
         assert_eq!(leases.held(7, 0), 0);
+    }
+
+    #[test]
+    fn in_a_budget_of_customers_each_holds_one_place_however_often_they_ask() {
+        let leases = Leases::new();
+        let budget = BudgetUse { once: true, ..budget(2) };
+        let take = |who: &str, used: u32, now_s: u32| leases.take(who, &budget, || used, 600, now_s);
+        let look = |who: &str, used: u32, now_s: u32| leases.take(who, &budget, || used, 0, now_s);
+        assert!(look("a", 1, NOW) && !look("a", 2, NOW), "nobody holds a place");
+        assert!(take("a", 0, NOW) && take("a", 0, NOW + 1) && take("b", 0, NOW + 2) && take("a", 0, NOW + 3));
+        assert!(!take("c", 0, NOW + 4) && !look("c", 0, NOW + 4), "two hold the two places");
+        assert!(look("a", 0, NOW + 4) && look("b", 1, NOW + 4), "they have what they hold");
+        leases.settle("b", &budget, NOW + 2);
+        assert!(!take("c", 1, NOW + 5), "one is used and one is held");
+        leases.settle("c", &budget, NOW);
+        assert!(!take("c", 1, NOW + 6) && take("a", 1, NOW + 100));
+        assert!(!take("c", 1, NOW + 100 + 600 + GRACE_S - 1), "the last time counts");
+        assert!(take("c", 1, NOW + 100 + 600 + GRACE_S) && !take("a", 1, NOW + 100 + 600 + GRACE_S));
+    }
+
+    #[test]
+    fn customers_who_ask_at_once_never_hold_more_than_there_is() {
+        let (leases, given) = (Leases::new(), AtomicU32::new(0));
+        let budget = BudgetUse { once: true, ..budget(300) };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (leases, given, budget) = (&leases, &given, &budget);
+                scope.spawn(move || {
+                    let asks = |nth: u32| leases.take(&format!("c-{thread}-{nth}"), budget, || 100, 600, NOW);
+                    let took = (0..2_000).filter(|nth| asks(*nth)).count();
+                    given.fetch_add(took as u32, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(given.into_inner(), 200);
     }
 
     #[test]
@@ -249,7 +409,7 @@ mod tests {
         let leases = Leases::new();
         let round = BUCKETS as u32 * BUCKET_S;
         for i in 0..5 {
-            assert!(leases.take(&budget(100), || 0, MAX_HOLD_S, NOW + i * round));
+            assert!(leases.take("c", &budget(100), || 0, MAX_HOLD_S, NOW + i * round));
             assert_eq!(leases.held(7, 0), 1);
         }
     }
@@ -259,7 +419,7 @@ mod tests {
         let leases = Leases::new();
         for day in 0..3 * MAX_LEASED as u32 {
             let budget = BudgetUse { day, ..budget(1) };
-            assert!(leases.take(&budget, || 0, 600, NOW + day * 86_400 / 64));
+            assert!(leases.take("c", &budget, || 0, 600, NOW + day * 86_400 / 64));
         }
         assert!(leases.rings.read().unwrap().len() < 10);
     }
@@ -276,7 +436,7 @@ mod tests {
                 let mut count = 0;
                 for _ in 0..2_000 {
                     let now_s = clock.load(Ordering::SeqCst);
-                    if leases.take(&budget(MAX), || used.load(Ordering::SeqCst), 600, now_s) {
+                    if leases.take("c", &budget(MAX), || used.load(Ordering::SeqCst), 600, now_s) {
                         count += 1;
                         // The fold counts one at a time; each of these had a place, so there is room.
                         let before = used.fetch_add(1, Ordering::SeqCst);
@@ -284,7 +444,7 @@ mod tests {
                         if rng.bool() {
                             std::thread::yield_now();
                         }
-                        leases.settle(7, 0, now_s);
+                        leases.settle("c", &budget(MAX), now_s);
                     } else if rng.u8(0..50) == 0 {
                         clock.fetch_add(1, Ordering::SeqCst);
                     }
@@ -303,7 +463,8 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let took = (0..2_000).filter(|_| leases.take(&budget(500), || 100, 600, NOW)).count();
+                    let took =
+                        (0..2_000).filter(|_| leases.take("c", &budget(500), || 100, 600, NOW)).count();
                     given.fetch_add(took as u32, Ordering::SeqCst);
                 });
             }

@@ -39,6 +39,8 @@ use self::snapshotter::{SnapshotSchedule, SnapshotStatus, Snapshotter};
 use self::start_error::StartError;
 use self::unavailable::Unavailable;
 use self::writer::Submissions;
+use crate::customer::event::Fate;
+use crate::customer::id::CustomerId;
 use crate::customer::numbers::ArmNumber;
 use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
@@ -216,10 +218,14 @@ impl Node {
         let reply = self.submissions.offer(records_of(updates))?;
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
         // These are counted as used by now. If the caller left early, the lease expires by itself.
-        let refused = |at: usize| applied.fates.refused.binary_search_by_key(&at, |(at, _)| *at).is_ok();
-        for (at, budget, decided) in places.iter().filter(|(at, ..)| !refused(*at)) {
+        let refused = &applied.fates.refused;
+        let counted = |at: usize| match refused.binary_search_by_key(&at, |(at, _)| *at) {
+            Ok(found) => refused[found].1 == Fate::Again, // the customer has a place, or has one now
+            Err(_) => true,
+        };
+        for HeldPlace { at, customer, budget, decided_s } in places.iter().filter(|held| counted(held.at)) {
             debug_assert!(*at < MAX_FATES, "beyond it fates are only counted");
-            self.leases.settle(budget.key, budget.day, *decided);
+            self.leases.settle(customer.as_str(), budget, *decided_s);
         }
         Ok(TakenIn { sequence: applied.sequence, fates: applied.fates })
     }
@@ -358,22 +364,39 @@ struct NodeBudgets<'n> {
 }
 
 impl Budgets for NodeBudgets<'_> {
-    fn take(&self, budget: &BudgetUse, hold_s: u32, now: Time) -> bool {
+    fn take(&self, customer: &str, budget: &BudgetUse, hold_s: u32, now: Time) -> bool {
         let used = || self.figures.used(budget.key, budget.day);
         let hold_s = if self.holds { hold_s } else { 0 };
-        self.leases.take(budget, used, hold_s, now.stored_seconds())
+        self.leases.take(customer, budget, used, hold_s, now.stored_seconds())
     }
 }
 
-/// The held places that the impressions in `updates` return once they are counted: index of the update,
-/// budget, and second of the decision.
-fn held_places(updates: &[Update]) -> Vec<(usize, BudgetUse, u32)> {
+/// A place that an impression returns once it is counted.
+struct HeldPlace {
+    /// The index of the impression among all updates.
+    at: usize,
+    customer: CustomerId,
+    budget: BudgetUse,
+    /// The second of the decision.
+    decided_s: u32,
+}
+
+/// The held places that the impressions in `updates` return.
+fn held_places(updates: &[Update]) -> Vec<HeldPlace> {
     let mut places = Vec::new();
     for (at, update) in updates.iter().enumerate() {
         let Change::Event(event) = &update.change else { continue };
         let Some(outcome) = &event.outcome else { continue };
-        if outcome.kind == OutcomeKind::Impression && outcome.nonce != 0 {
-            places.extend(outcome.budgets.iter().map(|budget| (at, *budget, outcome.decided)));
+        if outcome.kind == OutcomeKind::Impression {
+            // Without a token nobody knows which decision held the place, only whose it is.
+            let known = outcome.budgets.iter().filter(|budget| outcome.nonce != 0 || budget.once);
+            let (customer, decided_s) = (&update.customer, outcome.decided);
+            places.extend(known.map(|budget| HeldPlace {
+                at,
+                customer: customer.clone(),
+                budget: *budget,
+                decided_s,
+            }));
         }
     }
     places
@@ -412,7 +435,6 @@ mod tests {
 
     use super::writer::MAX_WAITING;
     use super::*;
-    use crate::customer::event::Fate;
     use crate::customer::row::Row;
     use crate::schema::value::{Time, Value};
     use crate::schema::vector::FeatureVector;

@@ -8,9 +8,10 @@ mod parse;
 
 use std::sync::Arc;
 
-pub(crate) use self::caps::{BudgetRule, CapRule, CapScope, OfferCaps, Window};
+pub(crate) use self::caps::{BudgetRule, CapRule, CapScope, DAILY_PLACES, OfferCaps, Window};
 pub use self::caps::{
     MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S,
+    MAX_PLACES_NEEDED,
 };
 pub(crate) use self::learned::LearnedRule;
 pub use self::learned::MAX_SEGMENT_CONDITIONS;

@@ -29,6 +29,8 @@ struct Naive {
     contacts: BTreeMap<CustomerId, Vec<Told>>,
     /// Who was erased, and when; 0 until that is known.
     erased: Vec<(CustomerId, u32)>,
+    /// Who has a place in a budget of customers, and on which day.
+    places: BTreeSet<(CustomerId, u64, u32)>,
     ids: BTreeSet<u64>,
     propositions: BTreeSet<(u64, usize)>,
     used: BTreeMap<(u64, u32), u32>,
@@ -47,6 +49,7 @@ impl Naive {
                 self.contacts.remove(customer);
                 self.date_erasures(*at);
                 self.erased.push((customer.clone(), *at));
+                self.places.retain(|(who, ..)| who != customer);
                 return Fate::Accepted;
             }
             Change::Event(event) => event,
@@ -90,7 +93,6 @@ impl Naive {
     ) -> Option<usize> {
         let known = self.contacts.get(customer).cloned().unwrap_or_default();
         let kind = outcome.kind.index();
-        let first = !known.iter().any(|told| (told.1, told.3) == (kind, outcome.offer.0));
         // Of budgets that are named twice, the first counts.
         let counted: BTreeMap<_, _> = outcome
             .budgets
@@ -98,15 +100,22 @@ impl Naive {
             .rev()
             .map(|budget| ((budget.key, budget.day), (budget.max, budget.once)))
             .collect();
-        let counted = || counted.iter().filter(|(_, (_, once))| first || !once);
-        let has_room = |((key, day), (max, _)): (&(u64, u32), &(u32, bool))| {
+        let is_over = |day: u32| day != 0 && day + BUDGET_DAYS < self.newest_day;
+        let has_place =
+            |(key, day): (u64, u32)| self.places.contains(&(customer.clone(), key, day)) && !is_over(day);
+        let counted: Vec<_> =
+            counted.into_iter().filter(|(of, (_, once))| !(*once && has_place(*of))).collect();
+        let has_room = |((key, day), (max, _)): &((u64, u32), (u32, bool))| {
             let used = self.used.get(&(*key, *day)).copied().unwrap_or_default();
-            used < *max && (*day == 0 || day + BUDGET_DAYS >= self.newest_day)
+            used < *max && !is_over(*day)
         };
-        let fits = counted().all(has_room);
-        for (key, _) in counted().filter(|_| fits) {
+        let fits = counted.iter().all(has_room);
+        for (key, (_, once)) in counted.iter().filter(|_| fits) {
             *self.used.entry(*key).or_default() += 1;
             self.newest_day = self.newest_day.max(key.1);
+            if *once {
+                self.places.insert((customer.clone(), key.0, key.1));
+            }
         }
         self.used.retain(|(_, day), _| *day == 0 || day + BUDGET_DAYS >= self.newest_day);
         let mut contacts = known;
@@ -124,7 +133,7 @@ impl Naive {
             tally.1 += outcome.value;
             self.put_days_together();
         }
-        fits.then(|| counted().count())
+        fits.then_some(counted.len())
     }
 
     fn put_days_together(&mut self) {
@@ -227,22 +236,7 @@ proptest! {
 }
 
 fn outcome(kind: OutcomeKind, nonce: u64) -> Outcome {
-    Outcome {
-        kind,
-        offer: OfferNumber(1),
-        place: PlaceNumber(2),
-        arms: vec![],
-        nonce,
-        decided: BEGIN,
-        value: 0,
-        budgets: vec![],
-        lesson: None,
-    }
-}
-
-fn happens(who: u32, received: u32, outcome: Outcome) -> Update {
-    let event = Event { at: received, received, outcome: Some(Box::new(outcome)), ..Event::default() };
-    Update { customer: id(who), change: Change::Event(Box::new(event)) }
+    Outcome { nonce, ..Outcome::of(kind) }
 }
 
 /// The state after these updates, and what became of each of them.

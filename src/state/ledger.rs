@@ -38,10 +38,10 @@ use self::budgets::BudgetCounts;
 use self::erased::Erased;
 use self::lessons::LearnedLessons;
 use self::remembered::Remembered;
-use crate::customer::contact::Contact;
+use crate::customer::budget_place::{BudgetPlace, MAX_BUDGET_PLACES};
 use crate::customer::event::{Event, Fate};
 use crate::customer::id::CustomerId;
-use crate::customer::outcome::{MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind};
+use crate::customer::outcome::{BudgetUse, MAX_BUDGETS_PER_OUTCOME, Outcome, OutcomeKind};
 use crate::customer::update::Erasure;
 use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, Pace};
@@ -78,6 +78,12 @@ impl BudgetSet {
     /// How many budgets are in it.
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
+    }
+
+    /// Those among the budgets of an outcome that are in it.
+    pub fn of(self, outcome: &Outcome) -> impl Iterator<Item = &BudgetUse> {
+        let budgets = outcome.budgets.iter().take(MAX_BUDGETS_PER_OUTCOME).enumerate();
+        budgets.filter(move |(at, _)| self.0 & 1 << at != 0).map(|(_, budget)| budget)
     }
 }
 
@@ -170,27 +176,34 @@ impl Ledger {
         black_box(known + self.ids.touch_oldest(ids) + self.outcomes.touch_oldest(outcomes));
     }
 
-    /// Which budgets an outcome of a customer with these contacts uses up; `None` if one of them has
-    /// nothing left.
-    pub fn budgets(&self, outcome: &Outcome, contacts: &[u64]) -> Option<BudgetSet> {
-        let alike = |word: &u64| {
-            let contact = Contact::of_word(*word);
-            contact.offer() == outcome.offer && contact.kind() == outcome.kind
-        };
-        let mut counted = 0;
+    /// Which budgets an outcome of a customer with these places uses up; `None` if one of them has nothing
+    /// left, or if the customer has no room for a place in it.
+    pub fn budgets(&self, outcome: &Outcome, places: &[u64]) -> Option<BudgetSet> {
+        let (mut counted, mut new_places) = (0, 0);
         let budgets = outcome.budgets.iter().take(MAX_BUDGETS_PER_OUTCOME);
         for (at, budget) in budgets.enumerate() {
             let before = &outcome.budgets[..at];
             let repeated = before.iter().any(|other| (other.key, other.day) == (budget.key, budget.day));
-            if repeated || budget.once && contacts.iter().any(alike) {
+            let has_place = |place: BudgetPlace| place.is_in(places) && !self.is_over(place);
+            if repeated || budget.place().is_some_and(has_place) {
                 continue;
             }
             if !self.figures.budgets.has_room(budget) {
                 return None;
             }
             counted |= 1 << at;
+            new_places += usize::from(budget.once);
         }
-        Some(BudgetSet(counted))
+        let has_room = || {
+            let kept = BudgetPlace::all(places).filter(|place| !self.is_over(*place)).count();
+            kept + new_places <= MAX_BUDGET_PLACES
+        };
+        (new_places == 0 || has_room()).then_some(BudgetSet(counted))
+    }
+
+    /// Whether a place is of a day for which nothing is counted any more.
+    pub fn is_over(&self, place: BudgetPlace) -> bool {
+        self.figures.budgets.is_over(place.day)
     }
 
     /// Takes in an event that is not refused: remembers it and counts its outcome. The outcome uses up
@@ -203,11 +216,7 @@ impl Ledger {
         if outcome.nonce != 0 {
             self.remember(of_proposition(outcome.nonce, Taken::Outcome(outcome.kind)), event, outcome);
         }
-        for (at, budget) in outcome.budgets.iter().enumerate().take(MAX_BUDGETS_PER_OUTCOME) {
-            if budgets.0 & 1 << at != 0 {
-                self.figures.budgets.count(budget);
-            }
-        }
+        budgets.of(outcome).for_each(|budget| self.figures.budgets.count(budget));
         self.figures.tally(event, outcome);
         self.learn(event, outcome, placement);
     }

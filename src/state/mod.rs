@@ -6,6 +6,7 @@
 pub mod definitions;
 pub mod digest;
 pub mod ledger;
+mod places;
 pub mod record;
 pub mod store;
 
@@ -19,9 +20,9 @@ use self::store::{Customers, CustomersWriter, KnownSlot};
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate};
 use crate::customer::id::CustomerId;
-use crate::customer::outcome::Outcome;
+use crate::customer::outcome::{BudgetUse, Outcome};
 use crate::customer::row;
-use crate::customer::row::Row;
+use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, Update};
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
@@ -242,7 +243,7 @@ impl State {
         let (mut budgets, mut fate) = (BudgetSet::NONE, Fate::Accepted);
         customers.change(customer, found, row, |row| {
             if let Some(outcome) = event.outcome.as_deref() {
-                (budgets, fate) = match ledger.budgets(outcome, row::contacts(row)) {
+                (budgets, fate) = match ledger.budgets(outcome, Past::of(row).budget_places) {
                     Some(counted) if counted.count() < outcome.budgets.len() => (counted, Fate::Again),
                     Some(counted) => (counted, Fate::Accepted),
                     None => (BudgetSet::NONE, Fate::UsedUp),
@@ -252,6 +253,10 @@ impl State {
             facts(schema, row, event);
             if let Some(outcome) = &event.outcome {
                 contact(catalogue, row, event, outcome);
+                let mut places = budgets.of(outcome).filter_map(BudgetUse::place).peekable();
+                if places.peek().is_some() {
+                    row::take_places(row, places, |place| ledger.is_over(place));
+                }
             }
             true
         })?;
@@ -284,14 +289,17 @@ fn facts(schema: &Schema, row: &mut [u64], event: &Event) {
     }
 }
 
-/// Adds an outcome to the contacts, and removes those that no cap looks back to any more.
+/// Adds an outcome to the contacts, and removes those that no cap looks back to any more. What has no room
+/// among the contacts, though a window in force may reach it, becomes an earlier contact.
 fn contact(catalogue: &Catalogue, row: &mut Row, event: &Event, outcome: &Outcome) {
     row::add(row, Contact::new(outcome.offer, outcome.place, outcome.kind, event.at));
-    let keep_s = catalogue.keep_s().map(|keep_s| keep_s.max(MIN_KEPT_S));
-    row::prune(row, |contact| {
-        let keep_s = keep_s[contact.kind().index()];
+    let keep_s = catalogue.keep_s();
+    let is_within = |contact: Contact, least_s: u32| {
+        let keep_s = keep_s[contact.kind().index()].max(least_s);
         keep_s == u32::MAX || contact.at().saturating_add(keep_s) >= event.received
-    });
+    };
+    let is_needed = |contact: Contact| keep_s[contact.kind().index()] > 0 && is_within(contact, 0);
+    row::prune(row, |contact| is_within(contact, MIN_KEPT_S), is_needed);
 }
 
 impl Fates {

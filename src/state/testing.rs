@@ -104,6 +104,29 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Update>> {
     prop::collection::vec(update, 0..12)
 }
 
+impl Outcome {
+    /// An outcome without a token, of one offer on one place.
+    pub(crate) fn of(kind: OutcomeKind) -> Outcome {
+        Outcome {
+            kind,
+            offer: OfferNumber(1),
+            place: PlaceNumber(2),
+            arms: vec![],
+            nonce: 0,
+            decided: BEGIN,
+            value: 0,
+            budgets: vec![],
+            lesson: None,
+        }
+    }
+}
+
+/// An outcome that happens now.
+pub(crate) fn happens(who: u32, received: u32, outcome: Outcome) -> Update {
+    let event = Event { at: received, received, outcome: Some(Box::new(outcome)), ..Event::default() };
+    Update { customer: id(who), change: Change::Event(Box::new(event)) }
+}
+
 /// An event with something for every part of the ledger.
 pub(crate) fn happening(number: u64) -> Update {
     let outcome = Outcome {

@@ -38,6 +38,9 @@
 //! What a snapshot of version 2 can hold has the same bytes in version 3, and the same digest. Version 3 may
 //! hold more. A program that knows version 2 alone refuses version 3 as of a later release; this one reads
 //! both.
+//!
+//! - Rows of version 3 have earlier contacts, and places in budgets of customers. When version 2 is loaded,
+//!   places are found as [`State::find_places`](crate::state::State::find_places) says.
 
 mod block;
 mod input;

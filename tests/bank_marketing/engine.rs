@@ -113,7 +113,7 @@ impl<'e> Prepared<'e> {
             placements: &self.placements,
             locale: self.locale.as_ref(),
             context: self.context.clone(),
-            contacts: &[],
+            past: usher::customer::row::Past::default(),
             budgets: &decide::NoBudgets,
             lessons: &decide::NoLessons,
             seed: 0,

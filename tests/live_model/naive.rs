@@ -29,6 +29,8 @@ pub const TICK_S: i64 = 16;
 /// Seconds for which a place is held: its own time, half a minute for answers on their way, and the rest of
 /// the tick.
 const HELD_S: i64 = 656;
+/// The same in a budget of customers, which holds places to the second.
+const HELD_BY_CUSTOMER_S: i64 = 640;
 
 /// Placement and channel.
 pub type Place = (&'static str, &'static str);
@@ -91,6 +93,8 @@ struct Held {
     budget: &'static str,
     day: Option<Date>,
     at: i64,
+    /// By whom, in a budget of customers.
+    who: Option<usize>,
 }
 
 /// A past outcome of one customer.
@@ -253,11 +257,9 @@ impl Naive {
     /// Accepts or refuses events that were sent together.
     pub fn take(&mut self, sent: &[Sent], now: i64) -> Vec<Verdict> {
         let take = |sent: &Sent| {
-            // A customer who was counted before holds no place that could be given back.
-            let counted = self.was_counted(sent);
             let verdict = self.take_one(sent, now);
-            if verdict == Verdict::Accepted && !counted {
-                self.give_back(sent);
+            if verdict == Verdict::Accepted {
+                self.give_back(sent, now);
             }
             verdict
         };
@@ -281,16 +283,13 @@ impl Naive {
             if proposition.is_some_and(|proposition| self.outcomes.contains(&proposition)) {
                 return Verdict::Duplicate;
             }
-            if let Some(budget) = budget_of(offer).filter(|budget| budget.on == *kind)
-                && !self.was_counted(sent)
-            {
-                // A place that was held is used up on the day on which it was held.
-                let shown_at = match proof {
-                    Some(proof) if *kind == OutcomeKind::Impression => proof.decided,
-                    _ => now,
-                };
-                let day = budget.daily.then(|| date(shown_at));
-                if self.used(budget.name, day) >= budget.max || day.is_some_and(|day| self.is_over(day)) {
+            if let Some(budget) = budget_of(offer).filter(|budget| budget.on == *kind) {
+                let day = budget.daily.then(|| date(used_at(*kind, proof.as_ref(), now)));
+                if self.has_place(sent.who, budget, day) {
+                    // They need no other.
+                } else if self.used(budget.name, day) >= budget.max
+                    || day.is_some_and(|day| self.is_over(day))
+                {
                     verdict = Verdict::UsedUp; // it happened all the same
                 } else {
                     uses = Some((budget.name, day));
@@ -341,27 +340,27 @@ impl Naive {
         self.ids.push_back((id, today));
     }
 
-    /// Whether it belongs to a budget of customers that has counted this customer already.
-    fn was_counted(&self, sent: &Sent) -> bool {
-        let What::Outcome { kind, offer, .. } = &sent.what else { return false };
-        budget_of(offer).is_some_and(|budget| budget.customers) && self.has(sent.who, offer, *kind)
+    /// Whether it is a budget of customers in which this customer has a place.
+    fn has_place(&self, who: usize, budget: &Budget, day: Option<Date>) -> bool {
+        let is_over = day.is_some_and(|day| self.is_over(day));
+        budget.customers && !is_over && self.of(who).any(|told| told.uses == Some((budget.name, day)))
     }
 
-    fn has(&self, who: usize, offer: &str, kind: OutcomeKind) -> bool {
-        self.history(who).iter().any(|past| (past.offer, past.kind) == (offer, kind))
-    }
-
-    /// Gives back the place held for a proposition whose impression has come.
-    fn give_back(&mut self, sent: &Sent) {
-        let What::Outcome { kind: OutcomeKind::Impression, offer, proof: Some(proof), .. } = &sent.what
-        else {
-            return;
-        };
+    /// Gives back the place held for a proposition whose impression has come. In a budget of customers that
+    /// is the customer's, whatever decision it was held for.
+    fn give_back(&mut self, sent: &Sent, now: i64) {
+        let What::Outcome { kind: OutcomeKind::Impression, offer, proof, .. } = &sent.what else { return };
         let Some(budget) = budget_of(offer).filter(|budget| budget.hold_s() > 0) else { return };
-        let day = budget.daily.then(|| date(proof.decided));
-        let held = Held { budget: budget.name, day, at: proof.decided };
-        if let Some(at) = self.held.iter().position(|known| *known == held) {
-            self.held.remove(at);
+        let at = used_at(OutcomeKind::Impression, proof.as_ref(), now);
+        let day = budget.daily.then(|| date(at));
+        let is_it = |held: &Held| match held.who {
+            Some(who) => who == sent.who,
+            None => proof.is_some() && held.at == at,
+        };
+        let place =
+            self.held.iter().position(|held| (held.budget, held.day) == (budget.name, day) && is_it(held));
+        if let Some(place) = place {
+            self.held.remove(place);
         }
     }
 
@@ -469,17 +468,34 @@ impl Naive {
     /// Whether its budget has a place left. If so, the place is held from now on.
     fn gets_a_place(&mut self, offer: &Offer, who: usize, now: i64) -> bool {
         let Some(budget) = budget_of(offer.name) else { return true };
-        if budget.customers && self.has(who, offer.name, budget.on) {
+        let day = budget.daily.then(|| date(now));
+        if self.has_place(who, budget, day) {
             return true;
         }
-        let day = budget.daily.then(|| date(now));
-        let is_held = |held: &&Held| held.budget == budget.name && held.day == day && now - held.at < HELD_S;
-        let held = if budget.hold_s() > 0 { self.held.iter().filter(is_held).count() } else { 0 };
-        let fits = self.used(budget.name, day) + held < budget.max;
+        let holder = budget.customers.then_some(who);
+        let held_s = if budget.customers { HELD_BY_CUSTOMER_S } else { HELD_S };
+        self.held.retain(|held| held.budget != budget.name || now - held.at < held_s);
+        let of_budget = |held: &&Held| (held.budget, held.day) == (budget.name, day);
+        let of_others = |held: &&Held| of_budget(held) && (holder.is_none() || held.who != holder);
+        let holds = holder.is_some() && self.held.iter().filter(of_budget).any(|held| held.who == holder);
+        let held = if budget.hold_s() > 0 { self.held.iter().filter(of_others).count() } else { 0 };
+        let fits = holds || self.used(budget.name, day) + held < budget.max;
         if fits && budget.hold_s() > 0 {
-            self.held.push(Held { budget: budget.name, day, at: now });
+            if holds {
+                self.held.retain(|held| !of_budget(&held) || held.who != holder);
+            }
+            self.held.push(Held { budget: budget.name, day, at: now, who: holder });
         }
         fits
+    }
+}
+
+/// The time whose day an outcome is counted on: a place that was held is used up on the day on which it was
+/// held.
+fn used_at(kind: OutcomeKind, proof: Option<&Proof>, now: i64) -> i64 {
+    match proof {
+        Some(proof) if kind == OutcomeKind::Impression => proof.decided,
+        _ => now,
     }
 }
 

@@ -90,13 +90,14 @@ pub const OFFERS: [Offer; 9] = [
         ],
         ..PLAIN
     },
-    Offer { name: "loan_a", group: Some("loans"), placements: &["wide"], ..PLAIN },
+    Offer { name: "loan_a", group: Some("loans"), placements: &["wide"], budget: Some("today"), ..PLAIN },
     Offer { name: "loan_b", group: Some("loans"), budget: Some("daily"), ..PLAIN },
     Offer { name: "gift", placements: &["wide"], budget: Some("daily"), ..PLAIN },
     Offer { name: "early", budget: Some("seen"), ..PLAIN },
     Offer { name: "bonus", placements: &["wide"], budget: Some("first"), ..PLAIN },
     Offer {
         name: "spender",
+        budget: Some("first"),
         when: Some(When {
             text: "spent_7d >= 800 || days_30d >= 3 || last_page == 'loans' || card_clicks >= 2",
             holds: |known| {
@@ -121,9 +122,11 @@ pub struct Budget {
     pub daily: bool,
 }
 
-pub const BUDGETS: [Budget; 3] = [
+/// Two offers share each of the first and the last.
+pub const BUDGETS: [Budget; 4] = [
     Budget { name: "daily", max: 4, on: OutcomeKind::Impression, customers: false, daily: true },
     Budget { name: "seen", max: 2, on: OutcomeKind::Impression, customers: true, daily: false },
+    Budget { name: "today", max: 1, on: OutcomeKind::Click, customers: true, daily: true },
     Budget { name: "first", max: 2, on: OutcomeKind::Convert, customers: true, daily: false },
 ];
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::customer::contact::Contact;
 use crate::customer::outcome::OutcomeKind;
-use crate::customer::row::Row;
+use crate::customer::row::{Past, Row};
 use crate::decide::{Decision, NoBudgets, NoLessons, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::problem::{Place, Problem, Source};
@@ -126,7 +126,7 @@ impl Case {
             placements,
             locale: self.locale.as_ref(),
             context,
-            contacts,
+            past: Past { contacts, ..Past::default() },
             budgets: &NoBudgets,
             lessons: &NoLessons,
             seed: 0,

@@ -79,7 +79,7 @@ fn time_decisions(node: &Node) -> Option<Duration> {
             placements: &placements,
             locale: Some(&locale),
             context,
-            contacts: &[],
+            past: crate::customer::row::Past::default(),
             budgets: &NoBudgets,
             lessons: &NoLessons,
             seed: 0,

@@ -13,6 +13,7 @@ use super::*;
 use crate::customer::contact::Contact;
 use crate::customer::outcome::BudgetUse;
 use crate::customer::outcome::OutcomeKind;
+use crate::customer::row;
 use crate::rules::catalogue::Catalogue;
 
 /// Customers of each rule set.
@@ -392,7 +393,7 @@ fn caps_count_what_looking_at_every_contact_counts() {
                     placements: &placements,
                     locale: None,
                     context: Context::default(),
-                    contacts: &contacts,
+                    past: row::Past { contacts: &contacts, ..row::Past::default() },
                     budgets: &NoBudgets,
                     lessons: &NoLessons,
                     seed: 0,
@@ -482,10 +483,7 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
         (top("budgets: {b: {max: 1, on: click, hold: 5m}}"), "2: places are only held for impressions"),
         (top("budgets: {b: {max: 1, on: impression, hold: 2h}}"), "2: expected a time such as 5m, up to 1h, found \"2h\""),
         (top("budgets: {b: {max: 1, on: click, timezone: UTC}}"), "2: `timezone` says when a day begins, but this budget never begins anew"),
-        (
-            top("budgets: {b: {max: 1, on: click, per: 1d, customers: true}}"),
-            "2: a budget of `customers` never begins anew: each customer counts only once",
-        ),
+        (top("budgets: {b: {max: 1, on: click, per: 1d, customers: true}}"), ""),
         (
             "rule_set: r\nplacements: {slot: {channels: [app], fallback: f}}\noffers:\n  f: {suppress: {click: 1d}, treatments: [{placement: slot, content: 1}]}\n".to_owned(),
             "4: offer `f` is only a fallback, which is shown whatever caps say",
@@ -493,6 +491,26 @@ fn what_is_wrong_with_caps_is_said_with_its_place() {
     ] {
         assert_eq!(details(&[&text]).join(", "), expected, "{text}");
     }
+}
+
+#[test]
+fn budgets_of_customers_leave_room_for_the_places_of_a_customer() {
+    let set = |name: &str, budgets: usize, per: &str| {
+        let budget = |nth| format!("b{nth}: {{max: 1, on: click, customers: true, per: {per}}}");
+        let budgets: Vec<String> = (0..budgets).map(budget).collect();
+        format!("rule_set: {name}\nbudgets: {{{}}}\n", budgets.join(", "))
+    };
+    let three = |last| [set("a", 200, "forever"), set("b", 200, "forever"), set("c", last, "forever")];
+    let (full, more) = (three(200), set("d", 1, "forever"));
+    let mut texts: Vec<&str> = full.iter().map(String::as_str).collect();
+    assert_eq!(details(&texts), Vec::<String>::new());
+    assert_eq!(details(&[&set("a", 200, "1d")]), Vec::<String>::new());
+    texts.push(&more);
+    let told = "budget `b0` is one more budget of customers than there may be: with those of all active rule \
+                sets before it a customer may need 601 places, more than the 600 allowed";
+    assert_eq!(details(&texts), [format!("2: {told}")]);
+    let daily = [set("a", 200, "1d"), set("b", 1, "1d")];
+    assert!(details(&[&daily[0], &daily[1]])[0].contains("may need 603 places"));
 }
 
 /// Budgets that are used up to some extent, and what was asked of them.
@@ -503,7 +521,7 @@ struct Spent {
 }
 
 impl Budgets for Spent {
-    fn take(&self, budget: &BudgetUse, hold_s: u32, _: Time) -> bool {
+    fn take(&self, _: &str, budget: &BudgetUse, hold_s: u32, _: Time) -> bool {
         let mut asked = self.asked.take();
         asked.push((*budget, hold_s));
         self.asked.set(asked);
@@ -529,20 +547,32 @@ offers:
     let [gift] = engine.budget_uses(number, OutcomeKind::Convert, now)[..] else { panic!("one") };
     assert_eq!((seen.day, seen.max, seen.once, gift.day, gift.max, gift.once), (3, 3, false, 0, 2, true));
     assert!(engine.budget_uses(number, OutcomeKind::Click, now).is_empty() && seen.key != gift.key);
-    assert_eq!(engine.keep_s(), [0, 0, 0, u32::MAX]);
+    assert_eq!(engine.keep_s(), [0; 4], "places are kept by themselves");
     assert_eq!(engine.catalogue.keep_s(), engine.keep_s());
     let place = engine.catalogue.place_number("slot", "app").unwrap();
-    let has_it = [Contact::new(number, place, OutcomeKind::Convert, 2_000_000_000).word()];
-    for (used, contacts, shown, looked_at, stop) in [
-        (vec![], &[][..], "a", vec![gift, seen], "shown"),
-        (vec![(gift.key, 2)], &[], "b", vec![gift], "gift of 2, ends None"),
-        (vec![(seen.key, 3)], &[], "b", vec![gift, seen], "seen of 3, ends Some(\"1970-01-04T16:00:00Z\")"),
-        (vec![(gift.key, 2)], &has_it, "a", vec![seen], "shown"),
+    let converted = [Contact::new(number, place, OutcomeKind::Convert, 2_000_000_000).word()];
+    let past = row::Past { contacts: &converted, ..row::Past::default() };
+    let has_it = row::Past { budget_places: &[0, gift.key], ..past };
+    let of_other_day = row::Past { budget_places: &[9, gift.key], ..past };
+    let nothing = row::Past::default();
+    for (used, past, shown, looked_at, stop) in [
+        (vec![], nothing, "a", vec![gift, seen], "shown"),
+        (vec![(gift.key, 2)], nothing, "b", vec![gift], "gift of 2, ends None"),
+        (vec![(gift.key, 2)], past, "b", vec![gift], "gift of 2, ends None"),
+        (vec![(gift.key, 2)], of_other_day, "b", vec![gift], "gift of 2, ends None"),
+        (
+            vec![(seen.key, 3)],
+            nothing,
+            "b",
+            vec![gift, seen],
+            "seen of 3, ends Some(\"1970-01-04T16:00:00Z\")",
+        ),
+        (vec![(gift.key, 2)], has_it, "a", vec![seen], "shown"),
     ] {
         for explain in [false, true] {
             let budgets = Spent { used: used.clone(), asked: Cell::default() };
             let placements = &[(engine.placement_id("slot").unwrap(), 1)];
-            let request = Request { contacts, budgets: &budgets, explain, ..asked(&engine, placements) };
+            let request = Request { past, budgets: &budgets, explain, ..asked(&engine, placements) };
             let decision = decide(&engine, FeatureVector::unknown(), &request, now);
             let placement = &decision.placements[0];
             assert_eq!(&*placement.propositions[0].offer.name, shown);
@@ -565,6 +595,8 @@ offers:
                 )
             });
             assert_eq!((told.as_str(), a.eligible), (stop, stop == "shown"));
+            let places: &[&str] = if past == has_it { &["gift"] } else { &[] };
+            assert_eq!(a.places, places);
         }
     }
 }

@@ -122,7 +122,7 @@ fn the_same_seed_decides_the_same_explained_or_not() {
 struct NothingLeft;
 
 impl Budgets for NothingLeft {
-    fn take(&self, _: &crate::customer::outcome::BudgetUse, _: u32, _: Time) -> bool {
+    fn take(&self, _: &str, _: &crate::customer::outcome::BudgetUse, _: u32, _: Time) -> bool {
         false
     }
 }

@@ -408,7 +408,7 @@ fn run(first: usize, step: usize) -> (usize, usize) {
                 placements: &placements,
                 locale: rng.bool().then_some(&locale),
                 context: context(&schema, &mut rng),
-                contacts: &[],
+                past: Past::default(),
                 budgets: &NoBudgets,
                 lessons: &NoLessons,
                 seed: 0,

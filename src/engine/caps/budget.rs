@@ -10,6 +10,7 @@ use crate::schema::value::Time;
 /// A bound on outcomes of all customers together.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    pub(crate) rule_set: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) line: u32,
     pub(crate) max: u32,

@@ -2,11 +2,12 @@
 
 use hyper::body::Incoming;
 
+use crate::customer::budget_place::BudgetPlace;
 use crate::customer::contact::Contact;
+use crate::customer::earlier::EarlierContacts;
 use crate::customer::id;
 use crate::customer::id::CustomerId;
-use crate::customer::row;
-use crate::customer::row::Row;
+use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, Erasure, Update, read_fields};
 use crate::engine::Engine;
 use crate::expression::{Facts, TagMemo};
@@ -25,7 +26,7 @@ use crate::node::clock;
 use crate::rules::catalogue::Catalogue;
 use crate::schema::FeatureId;
 use crate::schema::context::Context;
-use crate::schema::value::{Time, Value};
+use crate::schema::value::{DAY_SECONDS, Time, Value};
 use crate::schema::vector::FeatureVector;
 
 /// `GET`: everything that is known of the customer.
@@ -68,8 +69,17 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
             out.end_list();
         }
         out.end_map();
+        let (past, engine) = (Past::of(&row), &live.engine);
         out.key("contacts");
-        write_contacts(out, &live.engine.catalogue, row::contacts(&row));
+        write_contacts(out, &engine.catalogue, past.contacts);
+        if !past.earlier.is_empty() {
+            out.key("earlier_contacts");
+            write_earlier(out, &engine.catalogue, past.earlier);
+        }
+        if !past.budget_places.is_empty() {
+            out.key("places");
+            write_places(out, engine, past.budget_places);
+        }
         out.end_map();
     }))
 }
@@ -93,20 +103,66 @@ fn tags_of<'e>(engine: &'e Engine, row: &[u64], customer: &str, now: Time) -> Ve
 fn write_contacts(out: &mut dyn Encode, catalogue: &Catalogue, contacts: &[u64]) {
     out.list();
     for contact in contacts.iter().map(|word| Contact::of_word(*word)) {
-        let place = catalogue.place(contact.place());
-        let placement = place.and_then(|place| catalogue.placements.name(place.placement));
-        let channel = place.and_then(|place| catalogue.channels.name(place.channel));
         out.map();
-        out.key("offer");
-        out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
-        out.key("placement");
-        out.text(placement.unwrap_or_default());
-        out.key("channel");
-        out.text(channel.unwrap_or_default());
-        out.key("outcome");
-        out.text(contact.kind().name());
-        out.key("at");
-        out.text(&Time::from_seconds(i64::from(contact.at())).to_string());
+        write_subject(out, catalogue, contact);
+        write_outcome(out, contact);
+        out.end_map();
+    }
+    out.end_list();
+}
+
+/// Writes earlier contacts: those of one offer, place and outcome together, with their number and the time
+/// of the latest. Where offer and place are not known any more they are left out.
+fn write_earlier(out: &mut dyn Encode, catalogue: &Catalogue, earlier: &[u64]) {
+    out.list();
+    for EarlierContacts { latest, count, of_any } in EarlierContacts::all(earlier) {
+        out.map();
+        if !of_any {
+            write_subject(out, catalogue, latest);
+        }
+        write_outcome(out, latest);
+        out.key("count");
+        out.unsigned(u64::from(count));
+        out.end_map();
+    }
+    out.end_list();
+}
+
+/// Writes offer, placement and channel of a contact.
+fn write_subject(out: &mut dyn Encode, catalogue: &Catalogue, contact: Contact) {
+    let place = catalogue.place(contact.place());
+    let placement = place.and_then(|place| catalogue.placements.name(place.placement));
+    let channel = place.and_then(|place| catalogue.channels.name(place.channel));
+    out.key("offer");
+    out.text(catalogue.offer(contact.offer()).map_or("", |offer| &*offer.name));
+    out.key("placement");
+    out.text(placement.unwrap_or_default());
+    out.key("channel");
+    out.text(channel.unwrap_or_default());
+}
+
+fn write_outcome(out: &mut dyn Encode, contact: Contact) {
+    out.key("outcome");
+    out.text(contact.kind().name());
+    out.key("at");
+    out.text(&Time::from_seconds(i64::from(contact.at())).to_string());
+}
+
+/// Writes the customer's places in budgets. The names of a budget that no active rule set has are empty.
+fn write_places(out: &mut dyn Encode, engine: &Engine, places: &[u64]) {
+    out.list();
+    for place in BudgetPlace::all(places) {
+        let budget = engine.caps.budget_of(place);
+        out.map();
+        out.key("rule_set");
+        out.text(budget.map_or("", |budget| &*budget.rule_set));
+        out.key("budget");
+        out.text(budget.map_or("", |budget| &*budget.name));
+        if place.day != 0 {
+            let day = Time::from_seconds(i64::from(place.day) * i64::from(DAY_SECONDS)).to_string();
+            out.key("day");
+            out.text(day.split('T').next().unwrap_or_default());
+        }
         out.end_map();
     }
     out.end_list();

@@ -21,8 +21,7 @@ use std::sync::Arc;
 
 use crate::customer::id;
 use crate::customer::numbers::ArmNumber;
-use crate::customer::row;
-use crate::customer::row::Row;
+use crate::customer::row::{Past, Row};
 use crate::decide::{Context, Decision, MAX_PLACEMENTS, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::cursor::Cursor;
@@ -135,7 +134,7 @@ fn answered(
         placements: &asked.placements,
         locale: asked.locale.as_ref(),
         context,
-        contacts: row.map_or(&[], |row| row::contacts(row)),
+        past: row.map_or(Past::default(), |row| Past::of(row)),
         budgets: &call.node.budgets(is_shown),
         lessons: &**call.node.figures(),
         seed: id.seed(),

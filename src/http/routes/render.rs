@@ -158,6 +158,12 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
         out.key("stopped_by");
         stop(out, by, engine);
     }
+    if !of.places.is_empty() {
+        out.key("places");
+        out.list();
+        of.places.iter().for_each(|budget| out.text(budget));
+        out.end_list();
+    }
     out.key("score");
     score(out, &of.score);
     if let Some(LearnedCounts { yes, no, pending }) = of.learned {

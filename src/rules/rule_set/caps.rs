@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{Reference, Spot};
+use crate::customer::budget_place::MAX_BUDGET_PLACES;
 use crate::customer::event::MAX_LATE_S;
 use crate::customer::outcome::MAX_BUDGETS_PER_OUTCOME;
 use crate::customer::outcome::OutcomeKind;
@@ -20,6 +21,14 @@ pub const MAX_BUDGETS: usize = 200;
 pub const MAX_BUDGETS_PER_OFFER: usize = MAX_BUDGETS_PER_OUTCOME;
 /// The largest `max` of a cap: no more contacts than these are kept to be counted.
 pub const MAX_CAP: u32 = 200;
+/// The most places that one customer may need in the budgets of customers of all active rule sets. A budget
+/// that begins anew every day needs [`DAILY_PLACES`] of them.
+pub const MAX_PLACES_NEEDED: usize = 600;
+/// How many days of a daily budget a customer may have places in: today, and days for which outcomes are
+/// still counted.
+pub(crate) const DAILY_PLACES: usize = 3;
+// Places in budgets of earlier rule sets stay, and need room too.
+const _: () = assert!(MAX_PLACES_NEEDED < MAX_BUDGET_PLACES);
 /// The largest `max` of a budget.
 pub const MAX_BUDGET: u32 = 1_000_000_000;
 /// The longest time, in seconds, that a budget may hold a place for an offer that was decided but not yet
@@ -73,7 +82,7 @@ pub(crate) struct BudgetRule {
     pub(crate) max: u32,
     /// The outcome that uses it up.
     pub(crate) on: OutcomeKind,
-    /// Whether each customer counts only once.
+    /// Whether it counts customers: each takes one place, whatever offers and outcomes use it.
     pub(crate) customers: bool,
     /// The zone in which it begins anew every day; `None` if it never does.
     pub(crate) daily: Option<TimeZone>,
@@ -256,11 +265,6 @@ pub(super) fn read_budget(
     if let (Some(cursor), Some(false)) = (fields.get("timezone"), daily) {
         let problem = cursor.problem("`timezone` says when a day begins, but this budget never begins anew");
         problems.push(problem.hint("add `per: 1d`, or leave it out"));
-    }
-    if let (Some(cursor), true, Some(true)) = (fields.get("customers"), customers, daily) {
-        let problem =
-            cursor.problem("a budget of `customers` never begins anew: each customer counts only once");
-        problems.push(problem.hint("leave out `per: 1d`, or `customers`"));
     }
     let mut hold_s = if on == Some(OutcomeKind::Impression) { DEFAULT_HOLD_S } else { 0 };
     if let Some(cursor) = fields.get("hold") {

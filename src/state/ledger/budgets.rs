@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::shared::SharedMap;
 use crate::customer::outcome::BudgetUse;
+use crate::rules::rule_set::DAILY_PLACES;
 
 /// The most budgets that are counted, each day of a daily one by itself. A budget beyond these is
 /// refused as if it were used up, because a budget that is not counted could be exceeded.
@@ -11,6 +12,8 @@ pub const MAX_BUDGETS_COUNTED: usize = 65_536;
 /// How many days before the newest a daily budget is still counted for. An outcome of an earlier day is
 /// refused.
 pub const BUDGET_DAYS: u32 = 2;
+// Rule sets are held to as many places as customers may have.
+const _: () = assert!(BUDGET_DAYS as usize + 1 == DAILY_PLACES);
 
 /// How much of each budget is used. One thread writes it, any thread reads it without a lock.
 pub(super) struct BudgetCounts {
@@ -49,11 +52,15 @@ impl BudgetCounts {
     /// Whether the budget has room for one more outcome.
     pub(super) fn has_room(&self, budget: &BudgetUse) -> bool {
         let newest = self.newest.load(Ordering::Relaxed);
-        let too_late = budget.day != 0 && budget.day.saturating_add(BUDGET_DAYS) < newest;
         let used = self.find(budget.key, budget.day);
         let counted =
             used.is_some() || self.count.load(Ordering::Relaxed) < MAX_BUDGETS_COUNTED || budget.day > newest;
-        !too_late && counted && used.unwrap_or_default() < budget.max
+        !self.is_over(budget.day) && counted && used.unwrap_or_default() < budget.max
+    }
+
+    /// Whether nothing is counted for this day any more, because later days have begun. Day 0 is never over.
+    pub(super) fn is_over(&self, day: u32) -> bool {
+        day != 0 && day.saturating_add(BUDGET_DAYS) < self.newest.load(Ordering::Relaxed)
     }
 
     /// Counts one outcome in the budget.
@@ -63,7 +70,7 @@ impl BudgetCounts {
             return;
         }
         let newest = self.newest.load(Ordering::Relaxed);
-        if budget.day != 0 && budget.day.saturating_add(BUDGET_DAYS) < newest {
+        if self.is_over(budget.day) {
             return; // another budget of the same outcome has begun a later day
         }
         if budget.day > newest {

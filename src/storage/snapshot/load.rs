@@ -21,6 +21,9 @@ use crate::storage::codec::SnapshotHead;
 use crate::storage::disk::Disk;
 use crate::storage::durability::SnapshotInfo;
 
+/// The version of the format since which rows say which places customers have in budgets.
+const PLACES_SINCE: u32 = 3;
+
 /// The most threads that load. More would wait for memory and for their turns.
 const MAX_THREADS: usize = 4;
 
@@ -34,7 +37,8 @@ pub struct LoadedSnapshot {
     pub state: State,
     /// Its head: what the snapshot is of.
     pub head: SnapshotHead,
-    /// The digest of the state.
+    /// The digest of the state in the file. That state may have been completed since, if an earlier version
+    /// of the format does not say all.
     pub digest: u64,
     /// How many bytes the file has.
     pub bytes: u64,
@@ -103,6 +107,7 @@ pub fn load(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<LoadedSnapshot, LoadError> {
     let mut input = SnapshotInput::open(disk, salt, name)?;
+    let version = input.version;
     let (head, definitions, ledger) = input.all_but_customers()?;
     let (customers, room) = (head.customers as usize, (input.length / MIN_BYTES_PER_CUSTOMER) as usize);
     let row_words = definitions.schema.row_words();
@@ -119,7 +124,10 @@ pub fn load(
         found: error.to_string(),
     };
     let customers = loader.finish().map_err(damaged)?;
-    let state = State::restore(head.sequence, head.erased, definitions, customers, ledger);
+    let mut state = State::restore(head.sequence, head.erased, definitions, customers, ledger);
+    if version < PLACES_SINCE {
+        state.find_places().map_err(LoadError::Full)?;
+    }
     Ok(LoadedSnapshot { state, head, digest: checked.digest, bytes: checked.bytes })
 }
 
