@@ -51,6 +51,9 @@ use usher::storage::durability::SyncPolicy;
 use usher::storage::journal::settings::JournalSettings;
 
 const MAX_STEPS: usize = 60;
+/// How many outcomes come at once in a flood, and how many floods there may be.
+const FLOOD: i64 = 300;
+const MAX_FLOODS: usize = 3;
 /// 2026-11-21T00:00:00Z.
 const BEGIN: i64 = 1_795_219_200;
 /// Small, so that a history has several segments.
@@ -60,6 +63,13 @@ const SETTINGS: JournalSettings =
 #[derive(Debug, Clone)]
 enum Step {
     Send(Vec<Draft>),
+    /// So many outcomes of one kind and offer, one every tick until now, that contacts have no room left.
+    Flood {
+        who: usize,
+        kind: OutcomeKind,
+        offer: &'static str,
+        place: Place,
+    },
     Decide {
         who: usize,
         channel: &'static str,
@@ -123,6 +133,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => vec(draft(), 1..5).prop_map(Step::Send),
         9 => (0..CUSTOMERS, select(&CHANNELS[..]), asked)
             .prop_map(|(who, channel, asked)| Step::Decide { who, channel, asked }),
+        1 => (0..CUSTOMERS, 0..4_usize, 0..OFFERS.len(), select(&PLACEMENTS[..]), select(&CHANNELS[..]))
+            .prop_map(|(who, kind, offer, placement, channel)| {
+                let (kind, offer) = (OutcomeKind::ALL[kind], OFFERS[offer].name);
+                Step::Flood { who, kind, offer, place: (placement, channel) }
+            }),
         4 => select(passing.to_vec()).prop_map(Step::Pass),
         3 => select(vec![TICK_S, 64, 592]).prop_map(Step::Pass),
         1 => (1..700_i64).prop_map(|ticks| Step::Pass(ticks * TICK_S)),
@@ -189,6 +204,7 @@ struct World {
     now: i64,
     proposed: Vec<Proposed>,
     copies: usize,
+    floods: usize,
 }
 
 impl World {
@@ -202,7 +218,8 @@ impl World {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (naive, proposed) = (Naive::default(), Vec::new());
-        let mut world = World { _dir: dir, path, node, runtime, tokens, naive, now, proposed, copies: 0 };
+        let mut world =
+            World { _dir: dir, path, node, runtime, tokens, naive, now, proposed, copies: 0, floods: 0 };
         world.define(Define::Schema { text: SCHEMA.into(), rename: false, if_text: None });
         world.publish(WIDTHS[0]);
         world
@@ -222,6 +239,7 @@ impl World {
     fn step(&mut self, step: &Step) -> TestCaseResult {
         match step {
             Step::Send(drafts) => self.send(drafts)?,
+            Step::Flood { who, kind, offer, place } => self.flood(*who, *kind, offer, *place)?,
             Step::Decide { who, channel, asked } => self.decide(*who, channel, asked)?,
             Step::Pass(seconds) => self.now += seconds,
             Step::Publish(width) => self.publish(WIDTHS[*width]),
@@ -277,6 +295,17 @@ impl World {
             prop_assert!(fits, "{event:?} at {}: expected {expected:?}, found {found:?}", self.now);
         }
         Ok(())
+    }
+
+    /// A customer's history is exact up to some 1,280 contacts, so there are few floods.
+    fn flood(&mut self, who: usize, kind: OutcomeKind, offer: &'static str, place: Place) -> TestCaseResult {
+        if self.floods == MAX_FLOODS {
+            return Ok(());
+        }
+        self.floods += 1;
+        let draft =
+            |nth: i64| Draft { who, id: None, late: Some(nth * TICK_S), of: Of::Named(kind, offer, place) };
+        self.send(&(0..FLOOD).map(draft).collect::<Vec<_>>())
     }
 
     /// The event that a draft becomes; `None` if nothing was proposed yet.

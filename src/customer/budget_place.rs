@@ -30,6 +30,12 @@ impl BudgetPlace {
         words.as_chunks::<WORDS>().0.contains(&self.words())
     }
 
+    /// Whether there is room for one more place beside those that `words` hold.
+    #[inline]
+    pub fn may_join(words: &[u64]) -> bool {
+        words.len() / WORDS < MAX_BUDGET_PLACES
+    }
+
     /// The words that hold it in a row. The key comes last, so that a row never ends in zero.
     pub(super) fn words(self) -> [u64; WORDS] {
         [self.day.into(), self.key]

@@ -8,6 +8,7 @@ use super::drawing::Drawing;
 use super::explain::{explain, explain_holdout};
 use super::history::{ContactColumns, Reached};
 use super::{Proposition, Request, Seen, Shown};
+use crate::customer::budget_place::BudgetPlace;
 use crate::customer::outcome::BudgetUse;
 use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
@@ -328,7 +329,9 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
             self.engine.caps.budgets(id).find(|(_, budget)| {
                 let hold_s = if hold { budget.hold_s } else { 0 };
                 let wanted = budget.use_at(self.now);
-                !self.has_place(&wanted) && !budgets.take(customer, &wanted, hold_s, self.now)
+                let may_have_one = !wanted.once || BudgetPlace::may_join(self.request.past.budget_places);
+                !self.has_place(&wanted)
+                    && !(may_have_one && budgets.take(customer, &wanted, hold_s, self.now))
             })
         };
         let found =

@@ -4,13 +4,18 @@
 use std::ops::Range;
 
 use crate::customer::contact::{Contact, FIRST_SECOND};
+use crate::customer::earlier::EarlierContacts;
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::OutcomeKind;
 use crate::customer::row::Past;
 use crate::engine::caps::{CapCheck, Caps, OwnerWord, PlaceWord, Since, Who, days_after};
 use crate::engine::{Engine, Offer, OfferId, PlacementId};
+use crate::rules::rule_set::MAX_CAP;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
+
+/// The bits of a place that hold the outcome.
+const OUTCOME_MASK: u32 = 3 << PlaceWord::OUTCOME_SHIFT;
 
 /// Contacts as columns. Counting one cap is a loop over three of them, which the compiler turns into vector
 /// instructions.
@@ -22,6 +27,8 @@ pub(super) struct ContactColumns {
     places: Vec<u32>,
     /// Times of the contacts, in seconds since [`FIRST_SECOND`].
     times: Vec<i32>,
+    /// Contacts before those. Few customers have any, so they are not in the columns.
+    earlier: Vec<EarlierCount>,
     /// One bit for each offer in it, by the last six bits of its number. Most offers were never shown to a
     /// customer.
     shown: u64,
@@ -34,6 +41,31 @@ pub(super) struct ContactColumns {
     epoch: u64,
     counted: Vec<CountedCheck>,
     today: Today,
+}
+
+/// Earlier contacts that count as one.
+#[derive(Clone, Copy)]
+struct EarlierCount {
+    offer: u32,
+    owner: u32,
+    /// As in the columns.
+    place: u32,
+    /// The time of the latest.
+    at: i32,
+    count: u32,
+    /// Whether offer, owner and place may be any: then it counts for all.
+    of_any: bool,
+}
+
+/// What a check counts: whose contacts, and where and of which outcome, each under a mask, and since when.
+#[derive(Clone, Copy)]
+struct Wanted {
+    of_offer: bool,
+    owner_mask: u32,
+    want: u32,
+    place_mask: u32,
+    place: u32,
+    since: i32,
 }
 
 /// The result of a check when it was last counted.
@@ -70,6 +102,7 @@ impl ContactColumns {
         self.owners.clear();
         self.places.clear();
         self.times.clear();
+        self.earlier.clear();
         self.shown = 0;
         self.epoch += 1;
         let caps = &engine.caps;
@@ -80,6 +113,9 @@ impl ContactColumns {
         for contact in past.contacts.iter().map(|word| Contact::of_word(*word)) {
             let at = contact.at() - FIRST_SECOND;
             self.add(caps, contact.offer(), caps.place(contact.place()), contact.kind(), at as i32);
+        }
+        if !past.earlier.is_empty() {
+            self.look_back(caps, past.earlier);
         }
         self.counted.resize(self.counted.len().max(caps.checks.len()), CountedCheck::default());
         if !caps.days.is_empty() {
@@ -112,6 +148,23 @@ impl ContactColumns {
         self.shown |= 1 << (offer.0 % 64);
     }
 
+    /// Takes in contacts before those that are kept one by one.
+    #[cold]
+    fn look_back(&mut self, caps: &Caps, earlier: &[u64]) {
+        for EarlierContacts { latest, count, of_any } in EarlierContacts::all(earlier) {
+            let owner = caps.owner(latest.offer());
+            let (OwnerWord(owner), offer) = match owner {
+                Some(owner) => (owner, latest.offer().0),
+                None if of_any => (OwnerWord::default(), 0),
+                None => continue,
+            };
+            let place = caps.place(latest.place()).0 | (latest.kind() as u32) << PlaceWord::OUTCOME_SHIFT;
+            let at = (latest.at() - FIRST_SECOND) as i32;
+            self.shown |= if of_any { u64::MAX } else { 1 << (offer % 64) };
+            self.earlier.push(EarlierCount { offer, owner, place, at, count, of_any });
+        }
+    }
+
     /// The first check that has counted enough to stop an offer here.
     pub(super) fn reached(
         &mut self,
@@ -120,7 +173,7 @@ impl ContactColumns {
         offer: &Offer,
         placement: PlacementId,
     ) -> Option<u32> {
-        if self.offers.is_empty() {
+        if self.offers.is_empty() && self.earlier.is_empty() {
             return None;
         }
         let owner = caps.owner(offer.number).unwrap_or_default();
@@ -148,26 +201,38 @@ impl ContactColumns {
         reached
     }
 
-    /// The number of contacts that a check counts.
+    /// The number of contacts that a check counts. Whatever is not known for certain counts.
     fn count(&self, check: &CapCheck, want: u32) -> u32 {
-        let (whose, mask) = match check.who {
-            Who::Offer => (&self.offers, u32::MAX),
-            who => (&self.owners, who.mask()),
-        };
-        let (place_mask, place) = self.wanted_place(check);
-        let since = self.since(check);
+        let wanted = self.wanted(check, want);
+        let Wanted { owner_mask: mask, want, place_mask, place, since, .. } = wanted;
+        let whose = if wanted.of_offer { &self.offers } else { &self.owners };
         let contacts = whose.iter().zip(&self.places).zip(&self.times);
         let counts = contacts.map(|((whose, there), at)| {
             u32::from((whose & mask == want) & (there & place_mask == place) & (*at >= since))
         });
-        counts.sum()
+        let count: u32 = counts.sum();
+        if self.earlier.is_empty() { count } else { count.saturating_add(self.count_earlier(wanted)) }
     }
 
-    /// What a contact's place and outcome must be, and under which mask.
-    fn wanted_place(&self, check: &CapCheck) -> (u32, u32) {
+    #[cold]
+    fn count_earlier(&self, wanted: Wanted) -> u32 {
+        let counted = self.earlier.iter().filter(|earlier| wanted.counts(earlier));
+        counted.fold(0, |all, earlier| all.saturating_add(earlier.weight()))
+    }
+
+    #[inline]
+    fn wanted(&self, check: &CapCheck, want: u32) -> Wanted {
+        let of_offer = check.who == Who::Offer;
         let mask = check.at.mask();
         let outcome = (check.on as u32) << PlaceWord::OUTCOME_SHIFT;
-        (mask | 3 << PlaceWord::OUTCOME_SHIFT, self.here & mask | outcome)
+        Wanted {
+            of_offer,
+            owner_mask: if of_offer { u32::MAX } else { check.who.mask() },
+            want,
+            place_mask: mask | OUTCOME_MASK,
+            place: self.here & mask | outcome,
+            since: self.since(check),
+        }
     }
 
     /// The first second that counts.
@@ -183,21 +248,27 @@ impl ContactColumns {
     pub(super) fn details(&self, caps: &Caps, check: u32, offer: OfferNumber) -> Reached {
         let rule = &caps.checks[check as usize];
         let owner = caps.owner(offer).unwrap_or_default();
-        let (whose, mask, want) = match rule.who {
-            Who::Offer => (&self.offers, u32::MAX, offer.0),
-            who => (&self.owners, who.mask(), owner.0 & who.mask()),
-        };
-        let (place_mask, place) = self.wanted_place(rule);
-        let since = self.since(rule);
+        let want = if rule.who == Who::Offer { offer.0 } else { owner.0 & rule.who.mask() };
+        let wanted = self.wanted(rule, want);
+        let whose = if wanted.of_offer { &self.offers } else { &self.owners };
         let contacts = whose.iter().zip(&self.places).zip(&self.times);
         let counted = contacts.filter(|((whose, there), at)| {
-            *whose & mask == want && *there & place_mask == place && **at >= since
+            *whose & wanted.owner_mask == wanted.want
+                && *there & wanted.place_mask == wanted.place
+                && **at >= wanted.since
         });
-        let mut times: Vec<i32> = counted.map(|(_, at)| *at).collect();
+        let mut times: Vec<(i32, u32)> = counted.map(|(_, at)| (*at, 1)).collect();
+        let earlier = self.earlier.iter().filter(|earlier| wanted.counts(earlier));
+        times.extend(earlier.map(|earlier| (earlier.at, earlier.weight())));
         times.sort_unstable();
+        let count = times.iter().fold(0_u32, |all, (_, count)| all.saturating_add(*count));
         // The last contact that must leave the window before one more may come.
-        let last = times.len().checked_sub(rule.enough as usize).and_then(|nth| times.get(nth));
-        let at = last.map(|at| Time::from_seconds(i64::from(*at) + i64::from(FIRST_SECOND)));
+        let mut to_leave = (u64::from(count) + 1).saturating_sub(u64::from(rule.enough));
+        let last = times.iter().find(|(_, count)| {
+            to_leave = to_leave.saturating_sub(u64::from(*count));
+            to_leave == 0
+        });
+        let at = last.map(|(at, _)| Time::from_seconds(i64::from(*at) + i64::from(FIRST_SECOND)));
         let ends = at.and_then(|at| match rule.since {
             Since::Ever => None,
             Since::Seconds(seconds) => Some(Time::from_seconds(at.seconds() + i64::from(seconds))),
@@ -206,7 +277,23 @@ impl ContactColumns {
                 days_after(zone, at, *days as i32)
             }
         });
-        Reached { check, count: times.len() as u32, ends }
+        Reached { check, count, ends }
+    }
+}
+
+impl Wanted {
+    fn counts(&self, earlier: &EarlierCount) -> bool {
+        let whose = if self.of_offer { earlier.offer } else { earlier.owner };
+        let is_whose = earlier.of_any || whose & self.owner_mask == self.want;
+        let place_mask = if earlier.of_any { OUTCOME_MASK } else { self.place_mask };
+        is_whose && earlier.place & place_mask == self.place & place_mask && earlier.at >= self.since
+    }
+}
+
+impl EarlierCount {
+    /// How many contacts it counts as. If they are of any offer, every cap is reached.
+    fn weight(&self) -> u32 {
+        if self.of_any { self.count.max(MAX_CAP) } else { self.count }
     }
 }
 

@@ -377,6 +377,15 @@ fn caps_count_what_looking_at_every_contact_counts() {
                 Contact::new(offer, place, past.kind, past.at as u32).word()
             };
             let contacts: Vec<u64> = history.iter().map(number).collect();
+            // Some of the oldest are known as earlier contacts.
+            let (before, contacts) = contacts.split_at(rng.usize(0..=contacts.len()));
+            let earlier: Vec<u64> = before
+                .chunk_by(|one, other| one == other)
+                .flat_map(|alike| match alike.len() {
+                    1 => vec![alike[0]],
+                    more => vec![alike[0], more as u64],
+                })
+                .collect();
             let channel = ["app", "web", "chatbot"][rng.usize(0..3)];
             let mut asked = vec![("slot", rng.usize(1..4)), ("other", rng.usize(1..4))];
             if rng.bool() {
@@ -393,7 +402,7 @@ fn caps_count_what_looking_at_every_contact_counts() {
                     placements: &placements,
                     locale: None,
                     context: Context::default(),
-                    past: row::Past { contacts: &contacts, ..row::Past::default() },
+                    past: row::Past { contacts, earlier: &earlier, ..row::Past::default() },
                     budgets: &NoBudgets,
                     lessons: &NoLessons,
                     seed: 0,
@@ -430,6 +439,51 @@ fn caps_count_what_looking_at_every_contact_counts() {
     }
     let least = 33 * rule_sets as usize;
     assert!(stopped_offers > least && shown_offers > least, "{stopped_offers} stopped, {shown_offers} shown");
+}
+
+#[test]
+fn what_is_summed_up_counts_at_least_and_what_is_of_any_offer_stops_all_that_look_so_far_back() {
+    let engine = compile(&["rule_set: r
+placements: {slot: {channels: [app], count: 9}}
+offers:
+  twice: {placements: [slot], caps: [{max: 2, per: 7d}], treatments: [{placement: slot, content: 1}]}
+  ever: {placements: [slot], caps: [{max: 3, per: forever}], treatments: [{placement: slot, content: 1}]}
+  hidden: {placements: [slot], suppress: {dismiss: 30d}, treatments: [{placement: slot, content: 1}]}
+  free: {placements: [slot], treatments: [{placement: slot, content: 1}]}
+"])
+    .unwrap();
+    let now = 1_800_000_000;
+    let place = engine.catalogue.place_number("slot", "app").unwrap();
+    let contact = |offer: &str, kind, days: u32| {
+        let offer = engine.catalogue.offer_number(offer).unwrap();
+        Contact::new(offer, place, kind, now - days * DAY as u32).word()
+    };
+    let (seen, dismissed) = (OutcomeKind::Impression, OutcomeKind::Dismiss);
+    let of_any = |count: u64| 1 << 32 | count;
+    let all = ["ever", "free", "hidden", "twice"];
+    for (earlier, shown) in [
+        (vec![], &all[..]),
+        (vec![contact("twice", seen, 6), 5], &["ever", "free", "hidden"]),
+        (vec![contact("twice", seen, 8), 5], &all),
+        (vec![contact("ever", seen, 900), 2], &all),
+        (vec![contact("ever", seen, 900), 3], &["free", "hidden", "twice"]),
+        (vec![contact("hidden", dismissed, 29), 7], &["ever", "free", "twice"]),
+        (vec![contact("hidden", dismissed, 31), 7], &all),
+        (vec![contact("free", seen, 900), of_any(1)], &["free", "hidden", "twice"]),
+        (vec![contact("free", seen, 6), of_any(1)], &["free", "hidden"]),
+        (vec![contact("free", dismissed, 29), of_any(1)], &["ever", "free", "twice"]),
+        (vec![contact("free", dismissed, 31), of_any(1)], &all),
+    ] {
+        for explain in [false, true] {
+            let placements = &[(engine.placement_id("slot").unwrap(), 9)];
+            let past = row::Past { earlier: &earlier, ..row::Past::default() };
+            let request = Request { past, explain, ..asked(&engine, placements) };
+            let decision =
+                decide(&engine, FeatureVector::unknown(), &request, Time::from_seconds(now.into()));
+            let names = decision.placements[0].propositions.iter().map(|p| &*p.offer.name);
+            assert_eq!(names.collect::<Vec<_>>(), shown, "{earlier:?}");
+        }
+    }
 }
 
 #[test]
