@@ -190,6 +190,18 @@ fn a_guardrail_without_a_golden_decision_that_it_stops_is_told() {
 }
 
 #[test]
+fn what_a_node_refuses_is_refused_by_a_check() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    write(bundle.path(), "rule-sets/z_copy.yaml", WEALTH.replace("steady_r2", "steady_too"));
+    run(&["check", path])
+        .ended(1)
+        .says(&["z_copy.yaml", "a_wealth.yaml has the rule set `a_wealth` already"]);
+    write(bundle.path(), "rule-sets/z_copy.yaml", format!("rule_set: long\n# {}\n", "x".repeat(8 << 20)));
+    run(&["check", path]).ended(1).says(&["z_copy.yaml", "at most 8388608 are allowed"]);
+}
+
+#[test]
 fn strict_takes_warnings_for_errors() {
     let bundle = bundle();
     let path = bundle.path().to_str().unwrap();

@@ -21,8 +21,8 @@ use crate::insight::analysis::{AnalysisScope, WarningKind, Warnings, analyse};
 use crate::insight::audience::reach;
 use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
 use crate::intake::computed::read_schema;
-use crate::node::define::Define;
-use crate::rules::rule_set::{RuleSet, Spot};
+use crate::node::define::{Define, check_length, parse_rule_sets};
+use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 use crate::schema::value::Time;
 
@@ -132,6 +132,7 @@ impl Bundle {
     /// # Errors
     /// All errors in the schema.
     pub fn parse_schema(&self) -> Result<Arc<Schema>, Problems> {
+        check_length(&self.schema.name, &self.schema.text)?;
         read_schema(&self.schema.name, &self.schema.text)
     }
 
@@ -140,19 +141,9 @@ impl Bundle {
     /// # Errors
     /// All errors in the rule sets. Without any, all conflicts between them.
     fn compile(&self, schema: &Arc<Schema>) -> Result<(Engine, Vec<Arc<RuleSet>>), Problems> {
-        let mut problems = Problems::new();
-        let parse = |source: &Source| RuleSet::parse(&source.name, &source.text, schema);
-        let rule_sets = self.rule_sets.iter().filter_map(|source| keep(parse(source), &mut problems));
-        let rule_sets: Vec<Arc<RuleSet>> = rule_sets.map(Arc::new).collect();
-        for (i, rule_set) in rule_sets.iter().enumerate() {
-            let Some(earlier) = rule_sets[..i].iter().find(|earlier| earlier.name == rule_set.name) else {
-                continue;
-            };
-            let detail = format!("{} has the rule set `{}` already", earlier.source.name, rule_set.name);
-            let problem = rule_set.problem(&Spot::default(), detail);
-            problems.push(problem.hint("give each file a `rule_set` of its own"));
-        }
-        problems.or(())?;
+        let files = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
+        let rule_sets = parse_rule_sets(files, schema)?.into_iter().map(|(rule_set, _)| rule_set);
+        let rule_sets: Vec<Arc<RuleSet>> = rule_sets.collect();
         let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
         Ok((Engine::compile(schema, &versions)?, rule_sets))
     }

@@ -109,7 +109,7 @@ fn findings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Findings {
     };
     let (rule_sets, now) = ([rule_set], clock::now());
     Findings {
-        warnings: analyse(&engine, &rule_sets, &AnalysisScope::at(now)),
+        warnings: analyse(&engine, &rule_sets, &AnalysisScope { alone: true, ..AnalysisScope::at(now) }),
         guardrails: understood(&engine, &rule_sets, GuardrailFacts::default(), now),
     }
 }

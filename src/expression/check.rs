@@ -266,6 +266,10 @@ impl Check<'_> {
             TermKind::Name(name) => self.name(term, name),
             TermKind::Select(operand, field) => self.select(term, operand, field),
             TermKind::Has(operand, field) => self.has(term, operand, field),
+            TermKind::Not(operand) if matches!(operand.kind, TermKind::Text(_)) => {
+                let problem = self.problem(operand, "`!` needs true or false, this is a text");
+                self.wrong(problem.hint("for what a set lacks, write `!('word' in set)`"))
+            }
             TermKind::Not(operand) => {
                 let node = self.truth(operand);
                 (self.fold(Node::Not(Box::new(node))), Type::Bool)

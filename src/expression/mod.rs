@@ -276,6 +276,18 @@ pub(crate) enum TimePart {
 }
 
 impl Comparison {
+    /// The sign by which it is written.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Comparison::Equal => "==",
+            Comparison::NotEqual => "!=",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
+
     /// The comparison that says the same with its sides exchanged.
     pub(crate) fn mirrored(self) -> Comparison {
         match self {

@@ -1,8 +1,11 @@
 //! Parsing an expression. This is the only module that knows the `cel` crate: it uses the crate's parser,
 //! turns its tree into ours and its messages into plain words.
 
+mod hints;
+
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
 
+use self::hints::hint;
 use super::scan::{Flaw, closings, comment, too_deep};
 use super::syntax::{LoopTerm, Syntax, Term, TermKind};
 use super::{
@@ -113,15 +116,19 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
         }
         let problem =
             origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"));
-        return match found.as_str() {
-            "=" => problem.hint("compare with `==`"),
-            "&" => problem.hint("write `&&` for and"),
-            "|" => problem.hint("write `||` for or"),
-            "and" => problem.hint("write `&&` for and"),
-            "or" => problem.hint("write `||` for or"),
-            "not" => problem.hint("write `!` for not"),
-            _ => look_alike(problem, &found),
+        return match hint(&found, text, at) {
+            Some(hint) => problem.hint(hint),
+            None => look_alike(problem, &found),
         };
+    }
+    if message.starts_with("Incomplete") {
+        let what = "a part of this expression is missing";
+        return origin.problem(text, 0, text.len(), what).hint("`condition ? value : other` needs all three");
+    }
+    if message.contains("reserved identifier") {
+        let problem =
+            origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned());
+        return problem.hint("this word cannot be a name; for if write `condition ? value : other`");
     }
     origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned())
 }
@@ -481,6 +488,33 @@ mod tests {
         ] {
             let found = problems(yaml);
             assert!(found.first().is_some_and(|f| f.starts_with(expected)), "{yaml:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_elsewhere_gets_a_hint() {
+        for (text, expected) in [
+            ("not vip", "write `!` for not"),
+            ("vip AND age > 3", "write `&&` for and"),
+            ("age <> 3", "write `!=` for unequal"),
+            ("age => 3", "write `>=`"),
+            ("age =< 3", "write `<=`"),
+            ("age ≥ 3", "write `>=`"),
+            ("age === 3", "compare with `==`"),
+            ("age !== 3", "compare with `!=`"),
+            ("age = 3", "compare with `==`"),
+            ("'fx' not in likes", "write `!('word' in set)` for not in"),
+            ("tier in ('a', 'b')", "write values in a list: `['a', 'b']`"),
+            ("age > 1,000", "write numbers with a point and without separators: `18.5`, `1000`"),
+            ("age > 1_000", "write numbers without separators"),
+            ("age between 1 and 2", "write `x >= 18 && x <= 65`"),
+            ("age is null", "compare with `== null` or `!= null`"),
+            ("now - seen < 30d", "write `duration('720h')` for 30 days"),
+            ("vip ? 1", "`condition ? value : other` needs all three"),
+        ] {
+            let problems = Syntax::parse(text, Origin::default()).unwrap_err();
+            let hints: Vec<_> = problems.iter().filter_map(|problem| problem.hint.as_deref()).collect();
+            assert!(hints.contains(&expected), "{text}: {hints:?}");
         }
     }
 

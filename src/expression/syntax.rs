@@ -83,6 +83,35 @@ impl Syntax {
         fields
     }
 
+    /// The texts that it compares with `root.field`, by `==`, `!=` or `in`.
+    pub(crate) fn texts_compared_with(&self, root: &str, field: &str) -> Vec<&str> {
+        let is_field = |term: &Term| match &term.kind {
+            TermKind::Select(of, name) => {
+                name == field && matches!(&of.kind, TermKind::Name(name) if name == root)
+            }
+            _ => false,
+        };
+        let mut texts = Vec::new();
+        let mut open = vec![&self.root];
+        while let Some(term) = open.pop() {
+            if let TermKind::Compare(Comparison::Equal | Comparison::NotEqual, sides) | TermKind::In(sides) =
+                &term.kind
+                && sides.iter().any(is_field)
+            {
+                let items = sides.iter().flat_map(|side| match &side.kind {
+                    TermKind::List(items) => &items[..],
+                    _ => std::slice::from_ref(side),
+                });
+                texts.extend(items.filter_map(|item| match &item.kind {
+                    TermKind::Text(text) => Some(text.as_str()),
+                    _ => None,
+                }));
+            }
+            open.extend(term.kind.operands());
+        }
+        texts
+    }
+
     /// A problem for every field of `root` (such as `context` or `tag`) about which `why` says something.
     pub(crate) fn refuse_fields(&self, root: &str, why: impl Fn(&str) -> Option<String>) -> Problems {
         let mut problems = Problems::new();

@@ -323,6 +323,19 @@ fn problems_say_where_what_and_what_to_try() {
     let names = TagNames::new(["young"]);
     let scope = Scope { tags: &names, ..Scope::of(&schema) };
     for (text, under, detail, hint) in [
+        (
+            "1 < age < 9",
+            "1 < age < 9",
+            "true or false and an int cannot be compared",
+            "write `1 < age && age < 9`",
+        ),
+        (
+            "age > '18'",
+            "age > '18'",
+            "an int and a text cannot be compared",
+            "write the number without quotes",
+        ),
+        ("tier == gold", "gold", "there is no feature `gold`", "texts are written in quotes: 'gold'"),
         ("agee > 3", "agee", "there is no feature `agee`", "did you mean `age`?"),
         ("page == 'fx'", "page", "there is no feature `page`", "did you mean `context.page`?"),
         ("young", "young", "there is no feature `young`", "did you mean `tag.young`?"),

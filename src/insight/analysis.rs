@@ -10,6 +10,7 @@ mod duplicates;
 mod experiments;
 mod features;
 mod guardrails;
+mod names;
 mod places;
 mod ranking;
 mod schedules;
@@ -18,6 +19,7 @@ mod stopping;
 mod tests;
 mod texts;
 mod treatments;
+mod variants;
 
 use std::sync::Arc;
 
@@ -88,6 +90,12 @@ pub enum WarningKind {
     Cap,
     /// Numbers that the node gives to names are nearly used up.
     Numbers,
+    /// Only one side names a group, a placement or a budget, or a guardrail compares with an unknown name.
+    OneSided,
+    /// A locale that requests hardly name.
+    Locale,
+    /// Customers of a variant do not see its treatment.
+    HiddenVariant,
     /// A text probably says something else than was meant.
     Text,
     /// A file or folder of a bundle is not read.
@@ -115,6 +123,9 @@ impl WarningKind {
             WarningKind::UnusedParameter => "unused_parameter",
             WarningKind::Cap => "cap",
             WarningKind::Numbers => "numbers",
+            WarningKind::OneSided => "one_sided",
+            WarningKind::Locale => "locale",
+            WarningKind::HiddenVariant => "hidden_variant",
             WarningKind::Text => "text",
             WarningKind::File => "file",
         }
@@ -188,6 +199,9 @@ pub struct AnalysisScope<'k> {
     pub filled: Option<&'k [u64]>,
     /// How many customers each guardrail stops, and in which golden decisions.
     pub guardrails: GuardrailFacts<'k>,
+    /// Whether the rule sets are only some of those that will be active together. Then nothing is said about
+    /// what the others may bring.
+    pub alone: bool,
     /// Keeps only warnings that involve one of these rule sets; `None` keeps all.
     pub about: Option<&'k [&'k str]>,
 }
@@ -195,7 +209,7 @@ pub struct AnalysisScope<'k> {
 impl AnalysisScope<'static> {
     /// An analysis of everything, which knows only the time.
     pub fn at(now: Time) -> AnalysisScope<'static> {
-        AnalysisScope { now, filled: None, guardrails: GuardrailFacts::default(), about: None }
+        AnalysisScope { now, filled: None, guardrails: GuardrailFacts::default(), alone: false, about: None }
     }
 }
 
@@ -226,6 +240,8 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
     analysis.duplicates();
     analysis.ranking();
     analysis.treatments();
+    analysis.variants();
+    analysis.one_sided();
     analysis.features();
     analysis.tags();
     analysis.experiments();

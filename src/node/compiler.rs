@@ -25,7 +25,7 @@ pub(crate) mod returns;
 use self::plan::{ChangePlan, Sets, plan, plan_publish};
 use self::returns::{Fresh, scarce, too_many};
 use super::clock;
-use super::define::{Define, DefineError, Defined, OfferChange, Tried};
+use super::define::{Define, DefineError, Defined, MAX_RULE_SETS, OfferChange, Tried};
 use super::live::{Live, counted};
 use super::node_state::NodeState;
 use super::unavailable::Unavailable;
@@ -41,8 +41,6 @@ use crate::state::record::Record;
 
 /// The most changes of definitions that may wait. One more is refused as [`Unavailable::Overloaded`].
 pub(crate) const MAX_WAITING: usize = 16;
-/// The most rule sets a node may have, retired ones included.
-pub(crate) const MAX_RULE_SETS: usize = 1_000;
 
 /// How often to check whether a request still reads an engine that was swapped out.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -676,10 +674,7 @@ offers:
             (bundle(SCHEMA, &[HOME, CARDS]), "conflict: feature `visits` would be removed"),
             (bundle("schema: s\nfeatures: 1\n", &[HOME]), "invalid: schema.yaml:2:11"),
             (bundle(&grown_schema(), &["rule_set: 1\n", HOME, "offers: 1\n"]), "invalid: 0.yaml:1:11"),
-            (
-                bundle(&grown_schema(), &[HOME, HOME]),
-                "invalid: 1.yaml: `1.yaml`: another file of the bundle has",
-            ),
+            (bundle(&grown_schema(), &[HOME, HOME]), "invalid: 1.yaml: 0.yaml has the rule set"),
         ]);
     }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::unavailable::Unavailable;
 use crate::engine::Engine;
-use crate::input::problem::Problems;
+use crate::input::problem::{Problem, Problems};
 use crate::insight::analysis::Warnings;
-use crate::rules::rule_set::RuleSet;
+use crate::rules::rule_set::{RuleSet, Spot};
+use crate::schema::Schema;
+use crate::state::record::MAX_TEXT_BYTES;
 
 /// A requested change of definitions.
 #[derive(Debug)]
@@ -161,4 +163,52 @@ pub enum DefineError {
     Internal(String),
     /// No change can be taken now; a later try may succeed.
     Unavailable(Unavailable),
+}
+
+/// The most rule sets of a node, retired ones included.
+pub(crate) const MAX_RULE_SETS: usize = 1_000;
+
+/// Refuses a text that is too long for a record.
+///
+/// # Errors
+/// The one problem that it is longer.
+pub(crate) fn check_length(file: &str, text: &str) -> Result<(), Problems> {
+    if text.len() <= MAX_TEXT_BYTES {
+        return Ok(());
+    }
+    Err(Problems::one(format!("`{file}` has {} bytes; at most {MAX_TEXT_BYTES} are allowed", text.len())))
+}
+
+/// Parses the rule sets of a bundle (file name and text of each) and pairs each with its text. `usher check`
+/// reads them with this function too, so that it refuses what a node refuses.
+///
+/// # Errors
+/// The errors of all texts, names that two of them have, and more rule sets than there may be.
+pub(crate) fn parse_rule_sets(
+    files: Vec<(String, String)>,
+    schema: &Schema,
+) -> Result<Vec<(Arc<RuleSet>, String)>, Problems> {
+    let mut problems = Problems::new();
+    let mut sets: Vec<(Arc<RuleSet>, String)> = Vec::new();
+    if files.len() > MAX_RULE_SETS {
+        problems.push(Problem::new(format!(
+            "a node has at most {MAX_RULE_SETS} rule sets, the bundle has {}",
+            files.len()
+        )));
+        return Err(problems);
+    }
+    for (file, text) in files {
+        match check_length(&file, &text).and_then(|()| RuleSet::parse(&file, &text, schema)) {
+            Ok(set) => match sets.iter().find(|(other, _)| other.name == set.name) {
+                Some((other, _)) => {
+                    let what = format!("{} has the rule set `{}` already", other.source.name, set.name);
+                    let problem = set.problem(&Spot::default(), what);
+                    problems.push(problem.hint("give each file a `rule_set` of its own"));
+                }
+                None => sets.push((Arc::new(set), text)),
+            },
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.or(sets)
 }

@@ -7,8 +7,8 @@ use super::{Check, unknown};
 use crate::expression::syntax::{Term, TermKind};
 use crate::expression::{Node, Type};
 use crate::input::problem::nearest;
-use crate::schema::Schema;
 use crate::schema::value::Value;
+use crate::schema::{Kind, Schema};
 
 /// Names that stand for a group of names and have no value of their own.
 const NAMESPACES: [&str; 5] = ["customer", "context", "offer", "tag", "param"];
@@ -43,6 +43,10 @@ impl Check<'_> {
             Some(format!("did you mean `param.{name}`?"))
         } else if self.scope.offer.is_some() && offer_kind(schema, name).is_some() {
             Some(format!("did you mean `offer.{name}`?"))
+        } else if let Some(meant) = truth_meant(name) {
+            Some(format!("did you mean `{meant}`?"))
+        } else if let Some(word) = word_of(schema, name) {
+            Some(format!("texts are written in quotes: '{word}'"))
         } else if NAMESPACES.contains(&name) {
             Some(format!("`{name}` is followed by a name: `{name}.…`"))
         } else {
@@ -206,6 +210,30 @@ impl Check<'_> {
         };
         self.wrong(problem)
     }
+}
+
+/// What people write for true and false elsewhere.
+fn truth_meant(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" => Some("true"),
+        "no" | "false" | "off" => Some("false"),
+        "none" | "null" | "nil" => Some("null"),
+        _ => None,
+    }
+}
+
+/// The word of the schema that is written like a name, in any case.
+fn word_of<'s>(schema: &'s Schema, name: &str) -> Option<&'s str> {
+    let kinds = schema.features().iter().map(|feature| &feature.kind);
+    let kinds = kinds.chain(schema.context().iter().map(|field| &field.kind));
+    let kinds = kinds.chain(schema.attributes().iter().map(|attribute| &attribute.kind));
+    let vocabularies = kinds.filter_map(|kind| match kind {
+        Kind::Enum(words) | Kind::Set(words) => Some(&**words),
+        _ => None,
+    });
+    let words = || vocabularies.clone().chain([schema.channels()]).flat_map(|vocabulary| vocabulary.words());
+    let exact = words().find(|word| ***word == *name);
+    exact.or_else(|| words().find(|word| word.eq_ignore_ascii_case(name))).map(|word| &**word)
 }
 
 /// A name with its dots, as it was written.

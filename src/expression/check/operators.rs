@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Check, Mode, unknown};
-use crate::expression::syntax::{LoopTerm, Term};
+use crate::expression::syntax::{LoopTerm, Term, TermKind};
 use crate::expression::types::common;
 use crate::expression::{Comparison, Loop, LoopKind, Node, Operator, Type};
 use crate::input::problem::Problem;
@@ -103,13 +103,28 @@ impl Check<'_> {
             (a, b) => {
                 let problem =
                     self.problem(term, format!("{} and {} cannot be compared", a.describe(), b.describe()));
-                return self.wrong(with_hint(problem, a, b));
+                return self.wrong(match self.chained(comparison, left, right) {
+                    Some(meant) => problem.hint(meant),
+                    None if a.is_number() && is_number(right) || b.is_number() && is_number(left) => {
+                        problem.hint("write the number without quotes")
+                    }
+                    None => with_hint(problem, a, b),
+                });
             }
         };
         match pair.map(|pair| self.in_single_precision(pair)) {
             Some(pair) => (self.fold(Node::Compare(comparison, Box::new(pair))), Type::Bool),
             None => unknown(),
         }
+    }
+
+    /// What to write for `a < x < b`, which compares whether `a < x` with `b`.
+    fn chained(&self, comparison: Comparison, left: &Term, right: &Term) -> Option<String> {
+        let TermKind::Compare(_, sides) = &left.kind else { return None };
+        let text = |term: &Term| self.syntax.text.get(term.start..term.end);
+        let (first, middle, last) = (text(left)?, text(&sides[1])?, text(right)?);
+        let sign = comparison.sign();
+        Some(format!("write `{first} && {middle} {sign} {last}`"))
     }
 
     pub(super) fn arithmetic(
@@ -220,10 +235,15 @@ fn has_order(kind: &Type) -> bool {
 }
 
 /// Adds how to write a comparison of these two types instead.
+/// Whether a term is a text that holds a number.
+fn is_number(term: &Term) -> bool {
+    matches!(&term.kind, TermKind::Text(text) if text.parse::<f64>().is_ok())
+}
+
 fn with_hint(problem: Problem, a: &Type, b: &Type) -> Problem {
     match (a, b) {
         (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
-        (Type::Time, Type::Text) | (Type::Text, Type::Time) => {
+        (Type::Time, Type::Text | Type::Int) | (Type::Text | Type::Int, Type::Time) => {
             problem.hint("write timestamp('2026-01-31T00:00:00Z')")
         }
         (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),

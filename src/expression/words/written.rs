@@ -2,7 +2,7 @@
 
 use super::{MAX_TERM_BYTES, Words, duration};
 use crate::expression::check::function_name;
-use crate::expression::{Comparison, Loop, LoopKind, Node, Operator};
+use crate::expression::{Loop, LoopKind, Node, Operator};
 use crate::schema::value::Value;
 use crate::schema::{Kind, Vocabulary};
 
@@ -25,7 +25,9 @@ impl Words<'_> {
             }
             Node::And(nodes) => between(nodes, " && ", out),
             Node::Or(nodes) => between(nodes, " || ", out),
-            Node::Compare(comparison, nodes) => self.write_compared(nodes, sign(*comparison), tags, out),
+            Node::Compare(comparison, nodes) => {
+                self.write_compared(nodes, &format!(" {} ", comparison.sign()), tags, out);
+            }
             Node::Arithmetic(operator, nodes) => between(&nodes[..], operation(*operator), out),
             Node::In(nodes) => self.write_compared(nodes, " in ", tags, out),
             Node::If(nodes) => {
@@ -226,17 +228,6 @@ fn local(place: usize) -> String {
         1 => "y".into(),
         2 => "z".into(),
         more => format!("x{more}"),
-    }
-}
-
-fn sign(comparison: Comparison) -> &'static str {
-    match comparison {
-        Comparison::Equal => " == ",
-        Comparison::NotEqual => " != ",
-        Comparison::Less => " < ",
-        Comparison::LessOrEqual => " <= ",
-        Comparison::Greater => " > ",
-        Comparison::GreaterOrEqual => " >= ",
     }
 }
 

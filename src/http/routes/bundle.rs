@@ -16,7 +16,7 @@ use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::Problems;
-use crate::node::compiler::MAX_RULE_SETS;
+use crate::node::define::MAX_RULE_SETS;
 use crate::node::define::{Define, RuleSetVersion};
 
 /// Checks and compiles the bundle, then swaps it in.

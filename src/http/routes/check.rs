@@ -110,7 +110,11 @@ fn warnings(tried: &Tried, name: &str, customers: &Customers, guardrails: Guardr
     let Some((engine, rule_sets)) = &tried.engine else { return Warnings::default() };
     let filled = filled(customers, engine.schema.row_words());
     let filled = if customers.is_empty() { None } else { Some(&filled[..]) };
-    analyse(engine, rule_sets, &AnalysisScope { now: clock::now(), filled, guardrails, about: Some(&[name]) })
+    analyse(
+        engine,
+        rule_sets,
+        &AnalysisScope { now: clock::now(), filled, guardrails, alone: false, about: Some(&[name]) },
+    )
 }
 
 /// The words of all rows, combined by *or*. A feature that is missing here is missing for every customer.

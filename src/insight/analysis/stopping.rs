@@ -23,8 +23,9 @@ impl<'a> Analysis<'a> {
     pub(super) fn stopping(&mut self) {
         self.empty_guardrails();
         self.twin_guardrails();
-        if self.engine.placements().iter().all(|placement| placement.offers.is_empty()) {
-            return; // there is nothing that they could stop
+        let offers = self.engine.placements().iter().any(|placement| !placement.offers.is_empty());
+        if self.known.alone || !offers {
+            return; // there is nothing here that they could stop
         }
         let sets = self.sets.clone();
         for guardrail in narrowed(self.engine, &sets) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::input::problem::{Problem, Problems, Source};
 use crate::intake::computed::read_schema;
-use crate::node::define::{Define, DefineError, RuleSetVersion};
+use crate::node::define::{Define, DefineError, RuleSetVersion, check_length, parse_rule_sets};
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 use crate::state::definitions::{Definitions, History};
-use crate::state::record::{MAX_TEXT_BYTES, Record};
+use crate::state::record::Record;
 
 /// Parsed rule sets by name and version.
 pub(crate) type Sets = BTreeMap<(Arc<str>, u32), Arc<RuleSet>>;
@@ -106,13 +106,6 @@ fn check_active(history: Option<&History>, if_active: Option<u32>) -> Result<(),
         Some(version) if version != active.unwrap_or(0) => Err(DefineError::OtherActive(active)),
         _ => Ok(()),
     }
-}
-
-fn check_length(file: &str, text: &str) -> Result<(), Problems> {
-    if text.len() <= MAX_TEXT_BYTES {
-        return Ok(());
-    }
-    Err(Problems::one(format!("`{file}` has {} bytes; at most {MAX_TEXT_BYTES} are allowed", text.len())))
 }
 
 /// Why there is no way back. A version that was rolled back from is kept, so the way forward is named.
@@ -213,7 +206,7 @@ fn plan_bundle(
     definitions: &Definitions,
 ) -> Result<ChangePlan, DefineError> {
     let grown = grown("schema.yaml", &schema, rename, &definitions.schema)?;
-    let mut sets = parse_all(rule_sets, &grown).map_err(DefineError::Invalid)?;
+    let mut sets = parse_rule_sets(rule_sets, &grown).map_err(DefineError::Invalid)?;
     // Half of these may be journalled when a node dies. In this order the half fits together, as far as
     // possible.
     sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));
@@ -230,22 +223,4 @@ fn plan_bundle(
     let active = definitions.active().map(|(name, ..)| name.to_string());
     plan.others = active.filter(|name| plan.rule_sets.iter().all(|state| state.name != *name)).collect();
     Ok(plan)
-}
-
-/// Parses every rule set (file name and text) and pairs it with its text, or returns the errors of all.
-fn parse_all(files: Vec<(String, String)>, schema: &Schema) -> Result<Vec<(Arc<RuleSet>, String)>, Problems> {
-    let mut problems = Problems::new();
-    let mut sets: Vec<(Arc<RuleSet>, String)> = Vec::new();
-    for (file, text) in files {
-        match check_length(&file, &text).and_then(|()| RuleSet::parse(&file, &text, schema)) {
-            Ok(set) if sets.iter().any(|(other, _)| other.name == set.name) => {
-                let what =
-                    format!("`{file}`: another file of the bundle has the rule set `{}` already", set.name);
-                problems.push(Problem { source: Some(set.source.clone()), ..Problem::new(what) });
-            }
-            Ok(set) => sets.push((Arc::new(set), text)),
-            Err(found) => problems.extend(found),
-        }
-    }
-    problems.or(sets)
 }
