@@ -147,7 +147,10 @@ impl<'s> Scope<'s> {
             Node::Constant(Value::Error(why)) => Some(*why),
             _ => None,
         };
-        let error = parts.iter().find_map(|part| never(&part.node)).or_else(|| never(&node));
+        // `false && …` has a value whatever follows.
+        let decided = matches!(node, Node::Constant(Value::Bool(_)));
+        let part = parts.iter().find_map(|part| never(&part.node)).filter(|_| !decided);
+        let error = part.or_else(|| never(&node));
         if let Some(why) = error.filter(|_| mode == Mode::Strict) {
             check.refuse(&syntax.root, format!("this never has a value: {why}"));
         }

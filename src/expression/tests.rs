@@ -33,6 +33,8 @@ events: {login: {}}
 offer_attributes:
   risk: {kind: enum, values: [R1, R2, R3], ordered: true}
   min_age: {kind: int}
+  label: {kind: string}
+  ends: {kind: time}
 ";
     Schema::parse("schema.yaml", text).unwrap()
 }
@@ -305,6 +307,12 @@ fn constants_are_folded_away() {
     for (text, expected) in [
         ("offer.risk == null || offer.risk <= risk", Some("true")),
         ("offer.min_age != null && age >= offer.min_age", Some("false")),
+        ("offer.label == null || size(offer.label) > 3", Some("true")),
+        ("offer.label != null && offer.label.matches('^gold')", Some("false")),
+        ("offer.label == null || offer.label.startsWith('a') && vip", Some("true")),
+        ("offer.min_age == null || math.abs(offer.min_age) < age", Some("true")),
+        ("offer.ends != null && offer.ends.getFullYear('Asia/Shanghai') > 2026", Some("false")),
+        ("offer.label == null || [offer.label].exists(label, size(label) > 3)", Some("true")),
         ("1 + 1 == 2 && age > 3", None),
         ("true || age > 3", Some("true")),
         ("age > 3 && false", Some("false")),
