@@ -435,7 +435,8 @@ impl World {
         for offer in live.engine.offers() {
             let Some(budget) = budget_of(&offer.name) else { continue };
             for at in [self.now, self.now - DAY] {
-                let limits = live.engine.budget_uses(offer.number, budget.on, Time::from_seconds(at));
+                let at_that_time = Time::from_seconds(at);
+                let limits = live.engine.budget_uses(offer.number, budget.on, at_that_time, at_that_time);
                 let day = budget.daily.then(|| date(at));
                 let used = self.node.figures().used(limits[0].key, limits[0].day);
                 prop_assert_eq!(

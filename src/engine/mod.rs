@@ -243,12 +243,19 @@ impl Engine {
         self.caps.keep_s
     }
 
-    /// The budgets that an outcome of an offer at this time uses up. For an impression with a token, give the
-    /// time of the decision: then it counts on the day for which its place was held.
-    pub fn budget_uses(&self, offer: OfferNumber, kind: OutcomeKind, at: Time) -> SmallVec<[BudgetUse; 2]> {
+    /// The budgets that an outcome of an offer uses up, which happened `at` and is heard of `now`. For an
+    /// impression with a token, give the time of the decision: then it counts on the day for which its place
+    /// was held.
+    pub fn budget_uses(
+        &self,
+        offer: OfferNumber,
+        kind: OutcomeKind,
+        at: Time,
+        now: Time,
+    ) -> SmallVec<[BudgetUse; 2]> {
         let Some(id) = self.offer_id(offer) else { return SmallVec::new() };
         let budgets = self.caps.budgets(id).filter(|(_, budget)| budget.on == kind);
-        budgets.map(|(_, budget)| budget.use_at(at)).collect()
+        budgets.map(|(_, budget)| budget.late_use(at, now)).collect()
     }
 
     /// The offer with this number in the catalogue; `None` if no active rule set has it any more.

@@ -77,7 +77,7 @@ impl EventReader<'_> {
             Some(kind) => {
                 let subject = self.subject(&object, customer.as_ref(), when, problems)?;
                 self.describe(event_type, &subject, &mut properties, problems)?;
-                Some(Box::new(self.outcome(kind, subject, &properties, event_type, problems)?))
+                Some(Box::new(self.outcome(kind, subject, when, &properties, event_type, problems)?))
             }
             None => {
                 for field in ["token", "offer", "placement", "channel"] {
@@ -90,8 +90,7 @@ impl EventReader<'_> {
                 None
             }
         };
-        // Not before it was decided. Not in the future either, where another node's clock may be.
-        let at = outcome.as_ref().map_or(when, |outcome| when.max(outcome.decided)).min(received);
+        let at = outcome.as_ref().map_or(when, |outcome| self.happened(when, outcome.decided));
         let facts = self.intake.facts(event_type, at, &properties);
         let event = Event { at, received, id, facts, outcome };
         Some(Update { customer: customer?, change: Change::Event(Box::new(event)) })
@@ -277,10 +276,17 @@ impl EventReader<'_> {
         Some(())
     }
 
+    /// When an outcome happened that says so itself: not before it was decided, and not in the future, where
+    /// the clock of another node may be.
+    fn happened(&self, when: u32, decided: u32) -> u32 {
+        when.max(decided).min(self.now.stored_seconds())
+    }
+
     fn outcome(
         &self,
         kind: OutcomeKind,
         subject: Subject,
+        when: u32,
         properties: &[(usize, Value<'_>)],
         event_type: usize,
         problems: &mut Problems,
@@ -296,13 +302,11 @@ impl EventReader<'_> {
             )));
             return None;
         }
-        // The outcome uses up the place that the decision held in its budget, whatever day it is now.
-        let day_of = if nonce != 0 && kind == OutcomeKind::Impression {
-            Time::from_seconds(i64::from(decided))
-        } else {
-            self.now
-        };
-        let budgets = self.engine.budget_uses(offer, kind, day_of).to_vec();
+        // An impression uses up the place that the decision held, any other outcome one of its own day.
+        let held = nonce != 0 && kind == OutcomeKind::Impression;
+        let day_of = if held { decided } else { self.happened(when, decided) };
+        let day_of = Time::from_seconds(i64::from(day_of));
+        let budgets = self.engine.budget_uses(offer, kind, day_of, self.now).to_vec();
         let known = self.engine.offer_id(offer).map(|id| self.engine.offer(id));
         // Without a token, nobody can tell a second click from a first.
         let lesson = known.filter(|_| nonce != 0).and_then(|offer| offer.lesson(segment));

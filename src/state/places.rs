@@ -122,7 +122,7 @@ offers:
         additions.into_iter().for_each(|additions| apply(Record::Catalogue(Box::new(additions))));
         apply(Record::Publish { name: "r".into(), version: 1, text: RULES.into(), activate: true });
         let number = |name: &str| engine.catalogue.offer_number(name).unwrap();
-        let [gift] = engine.budget_uses(number("a"), OutcomeKind::Convert, Time(0))[..] else {
+        let [gift] = engine.budget_uses(number("a"), OutcomeKind::Convert, Time(0), Time(0))[..] else {
             panic!("one budget")
         };
         let outcome = |name| Outcome {

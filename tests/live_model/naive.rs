@@ -284,8 +284,11 @@ impl Naive {
                 return Verdict::Duplicate;
             }
             if let Some(budget) = budget_of(offer).filter(|budget| budget.on == *kind) {
-                let day = budget.daily.then(|| date(used_at(*kind, proof.as_ref(), now)));
-                if self.has_place(sent.who, budget, day) {
+                let day = budget.daily.then(|| date(used_at(sent, *kind, proof.as_ref(), now)));
+                let yesterday = date(now).yesterday().unwrap();
+                if day.is_some_and(|day| day < yesterday) {
+                    verdict = Verdict::UsedUp;
+                } else if self.has_place(sent.who, budget, day) {
                     // They need no other.
                 } else if self.used(budget.name, day) >= budget.max
                     || day.is_some_and(|day| self.is_over(day))
@@ -351,7 +354,7 @@ impl Naive {
     fn give_back(&mut self, sent: &Sent, now: i64) {
         let What::Outcome { kind: OutcomeKind::Impression, offer, proof, .. } = &sent.what else { return };
         let Some(budget) = budget_of(offer).filter(|budget| budget.hold_s() > 0) else { return };
-        let at = used_at(OutcomeKind::Impression, proof.as_ref(), now);
+        let at = used_at(sent, OutcomeKind::Impression, proof.as_ref(), now);
         let day = budget.daily.then(|| date(at));
         let is_it = |held: &Held| match held.who {
             Some(who) => who == sent.who,
@@ -492,10 +495,10 @@ impl Naive {
 
 /// The time whose day an outcome is counted on: a place that was held is used up on the day on which it was
 /// held.
-fn used_at(kind: OutcomeKind, proof: Option<&Proof>, now: i64) -> i64 {
+fn used_at(sent: &Sent, kind: OutcomeKind, proof: Option<&Proof>, now: i64) -> i64 {
     match proof {
         Some(proof) if kind == OutcomeKind::Impression => proof.decided,
-        _ => now,
+        _ => sent.at(now),
     }
 }
 

@@ -40,14 +40,13 @@ class Budgets:
                 until = now + times.span(spec.get("hold", "10m")) * SECOND
                 self.held.setdefault(key, []).append((until, customer, offer))
 
-    def happened(self, offer, outcome, customer, at):
+    def happened(self, offer, outcome, customer, at, now):
         """Counts an outcome, and says whether it was beyond a budget. Beyond one it counts in none."""
         counting = [(self.key(name, spec, at), spec) for name, spec in self.of(offer) if spec["on"] == outcome]
-        over = any(not self.room(key, spec, customer) for key, spec in counting)
+        over = any(self.is_late(name, spec, at, now) for name, spec in self.of(offer) if spec["on"] == outcome)
+        over = over or any(not self.room(key, spec, customer) for key, spec in counting)
         for key, spec in counting:
-            mine = [place for place in self.held.get(key, []) if place[1:] == (customer, offer)]
-            if mine:
-                self.held[key].remove(mine[0])
+            self.give_back(key, spec, offer, customer)
             if over:
                 continue
             if spec.get("customers"):
@@ -55,6 +54,17 @@ class Budgets:
             else:
                 self.used[key] = self.used.get(key, 0) + 1
         return over
+
+    def is_late(self, name, spec, at, now):
+        """Whether the day that an outcome counts on is over for so long that it takes nothing any more."""
+        return spec.get("per") == "1d" and self.key(name, spec, at)[1] < self.key(name, spec, now)[1] - 1
+
+    def give_back(self, key, spec, offer, customer):
+        """A place that was held is used now. In a budget of customers they hold one, whatever it was held for."""
+        held = self.held.get(key, [])
+        mine = [place for place in held if place[1] == customer and (spec.get("customers") or place[2] == offer)]
+        for place in mine if spec.get("customers") else mine[:1]:
+            held.remove(place)
 
     def room(self, key, spec, customer):
         if spec.get("customers"):

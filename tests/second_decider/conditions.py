@@ -9,9 +9,8 @@ ZONES = ["UTC", "Asia/Shanghai", "America/New_York", "Europe/Berlin", "Asia/Kolk
 DURATIONS = ["1h", "36h", "720h", "90m", "1h30m", "8784h"]
 
 
-# The program refuses what never has a value. A function of an attribute that an offer lacks is refused in guardrails.
+# The program refuses what never has a value.
 UNWRITTEN = r"offer\.label\.(substring|charAt)"
-UNWRITTEN_IN_GUARDRAILS = r"offer\.\w+\.|\(offer\."
 
 
 class Writer:
@@ -45,7 +44,7 @@ class Writer:
             return rng.choice([f"{a} && {b}", f"({a} || {b})", f"({a}) || {b}", f"!({a})", f"({a} ? {b} : {self.bool(0)})"])
         for _ in range(20):
             made = getattr(self, rng.choice(LEAVES))()
-            if made and not re.search(UNWRITTEN_IN_GUARDRAILS if self.guardrail else UNWRITTEN, made):
+            if made and not re.search(UNWRITTEN, made):
                 return self.guarded(made)
         return "true"
 

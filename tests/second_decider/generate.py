@@ -42,7 +42,7 @@ class Generator:
     def __init__(self, rng, now, golden):
         self.rng, self.now, self.golden, self.daily = rng, now, golden, set()
         self.theme = THEMES[rng.choice(sorted(THEMES))]
-        self.customers_budgets = False
+        self.customers_budgets = True
         self.schema = self.make_schema()
         self.rule_sets = self.make_rule_sets()
 
@@ -416,8 +416,6 @@ class Generator:
         place = rng.choice(spec["treatments"])["placement"]
         made = {"offer": offer, "placement": place, "channel": rng.choice(self.places[place]["channels"]),
                 "outcome": rng.choice(OUTCOMES + ["impression"]), "at": self.at()}
-        if not self.golden and any(budget in self.daily for budget in spec.get("budgets", [])):
-            made["at"] = text_of(self.now)  # whose day a late outcome uses up is not settled
         if not self.golden and self.chance(0.3):
             made["properties"] = {"value": rng.choice([0, 1.5, 1000, -2])}
         return made

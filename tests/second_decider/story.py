@@ -71,7 +71,7 @@ class Story:
 
     def met(self, customer, contact, at):
         customer.met(contact, at)
-        return self.budgets.happened(contact["offer"], contact["outcome"], customer.id, at)
+        return self.budgets.happened(contact["offer"], contact["outcome"], customer.id, at, time.time_ns())
 
     def decide(self, step):
         customer, request = self.customer(step["decide"]), step["request"]

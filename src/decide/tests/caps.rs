@@ -584,6 +584,28 @@ impl Budgets for Spent {
 }
 
 #[test]
+fn a_late_outcome_counts_on_its_own_day_in_the_zone_of_the_budget() {
+    let engine = compile(&["rule_set: r
+placements: {slot: {channels: [app]}}
+budgets: {gift: {max: 3, on: convert, customers: true, per: 1d, timezone: Asia/Shanghai}}
+offers: {a: {placements: [slot], budgets: [gift], treatments: [{placement: slot, content: 1}]}}
+"])
+    .unwrap();
+    let number = engine.catalogue.offer_number("a").unwrap();
+    let now = Time::parse("1970-01-10T17:00:00Z").unwrap(); // the eleventh in Shanghai
+    for (at, expected) in [
+        ("1970-01-10T17:00:00Z", (10, 3, true)),
+        ("1970-01-10T16:00:00Z", (10, 3, true)),
+        ("1970-01-10T15:59:59Z", (9, 3, true)),
+        ("1970-01-09T16:00:00Z", (9, 3, true)),
+        ("1970-01-09T15:59:59Z", (8, 0, false)), // nothing is left, not even for who has a place
+    ] {
+        let uses = engine.budget_uses(number, OutcomeKind::Convert, Time::parse(at).unwrap(), now);
+        assert_eq!((uses[0].day, uses[0].max, uses[0].once), expected, "{at}");
+    }
+}
+
+#[test]
 fn an_offer_whose_budget_is_used_up_makes_room_for_the_next() {
     let engine = compile(&["rule_set: r
 placements: {slot: {channels: [app]}}
@@ -597,10 +619,10 @@ offers:
     .unwrap();
     let number = engine.catalogue.offer_number("a").unwrap();
     let now = Time::parse("1970-01-03T17:00:00Z").unwrap(); // the fourth in Shanghai
-    let [seen] = engine.budget_uses(number, OutcomeKind::Impression, now)[..] else { panic!("one") };
-    let [gift] = engine.budget_uses(number, OutcomeKind::Convert, now)[..] else { panic!("one") };
+    let [seen] = engine.budget_uses(number, OutcomeKind::Impression, now, now)[..] else { panic!("one") };
+    let [gift] = engine.budget_uses(number, OutcomeKind::Convert, now, now)[..] else { panic!("one") };
     assert_eq!((seen.day, seen.max, seen.once, gift.day, gift.max, gift.once), (3, 3, false, 0, 2, true));
-    assert!(engine.budget_uses(number, OutcomeKind::Click, now).is_empty() && seen.key != gift.key);
+    assert!(engine.budget_uses(number, OutcomeKind::Click, now, now).is_empty() && seen.key != gift.key);
     assert_eq!(engine.keep_s(), [0; 4], "places are kept by themselves");
     assert_eq!(engine.catalogue.keep_s(), engine.keep_s());
     let place = engine.catalogue.place_number("slot", "app").unwrap();

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::customer::outcome::{BudgetUse, OutcomeKind};
+use crate::rules::rule_set::DAILY_PLACES;
 use crate::schema::begins;
 use crate::schema::value::Time;
 
@@ -22,11 +23,26 @@ pub(crate) struct Budget {
     pub(super) daily: Option<TimeZone>,
 }
 
+/// For how many days after its own a day's budget takes outcomes that come late. The fold keeps the day itself
+/// and one more, because a day begins later in one zone than in another.
+const LATE_DAYS: u32 = DAILY_PLACES as u32 - 2;
+
 impl Budget {
     /// The use of this budget by one outcome at a time.
     pub(crate) fn use_at(&self, at: Time) -> BudgetUse {
         let day = self.daily.as_ref().map_or(0, |zone| day_of(zone, at));
         BudgetUse { key: self.key, day, max: self.max, once: self.customers }
+    }
+
+    /// The use of this budget by an outcome that happened `at` and is heard of `now`. A day that is over for
+    /// [longer](LATE_DAYS) has nothing left for anybody.
+    pub(crate) fn late_use(&self, at: Time, now: Time) -> BudgetUse {
+        let on_its_day = self.use_at(at);
+        let today = self.use_at(now).day;
+        if on_its_day.day.saturating_add(LATE_DAYS) < today {
+            return BudgetUse { max: 0, once: false, ..on_its_day };
+        }
+        on_its_day
     }
 
     /// When the budget begins anew; `None` if it never does.
