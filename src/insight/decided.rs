@@ -6,6 +6,7 @@
 mod distinct;
 mod split;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -197,13 +198,15 @@ impl Decided {
         let mut spare = self.spare.clone();
         for key in needed() {
             let next = (index.len() + spare.len()) as u32;
-            if !index.contains_key(&key) {
+            if let Entry::Vacant(vacant) = index.entry(key) {
                 match spare.pop() {
                     Some(at) => {
                         self.counts.get(at as usize).into_iter().for_each(ChoiceCount::reset);
-                        index.insert(key, at);
+                        vacant.insert(at);
                     }
-                    None if next < MAX_COUNTED as u32 => drop(index.insert(key, next)),
+                    None if next < MAX_COUNTED as u32 => {
+                        vacant.insert(next);
+                    }
                     None => left_out += 1,
                 }
             }

@@ -65,13 +65,13 @@ impl Names {
     /// What these have and `earlier`, from which they have grown, have not, in the order of numbers. A number
     /// that was always free has a name that no rule set can give.
     pub(super) fn since(&self, earlier: &Names) -> Vec<Box<str>> {
-        let all = (0..).zip(&self.names);
-        let is_new = |(number, _): &(u16, &Box<str>)| earlier.name(*number).is_none();
+        let all = (0..).zip(self.names.iter().map(|name| &**name));
+        let is_new = |(number, _): &(u16, &str)| earlier.name(*number).is_none();
         let new = all
             .filter(is_new)
             .filter(|(number, name)| !name.is_empty() || usize::from(*number) >= earlier.names.len());
-        let name = |(number, name): (u16, &Box<str>)| {
-            if name.is_empty() { format!("\0{number}").into() } else { name.clone() }
+        let name = |(number, name): (u16, &str)| {
+            if name.is_empty() { format!("\0{number}").into() } else { name.into() }
         };
         new.map(name).collect()
     }
