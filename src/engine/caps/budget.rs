@@ -23,7 +23,7 @@ pub(crate) struct Budget {
     pub(super) daily: Option<TimeZone>,
 }
 
-/// For how many days after its own a day's budget takes outcomes that come late. The fold keeps the day itself
+/// For how many days after its own a day's budget takes outcomes that come late. The fold keeps that day
 /// and one more, because a day begins later in one zone than in another.
 const LATE_DAYS: u32 = DAILY_PLACES as u32 - 2;
 

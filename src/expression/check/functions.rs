@@ -213,7 +213,7 @@ impl Check<'_> {
         };
         let node = self.fold(node);
         match &node {
-            // A guardrail such as `offer.label == null || size(offer.label) > 3` is right for an offer without it.
+            // `offer.label == null || size(offer.label) > 3` is right for an offer without a label.
             Node::Constant(Value::Error(why)) if self.mode == Mode::Strict && !without_attribute => {
                 self.refuse(term, format!("this has no value: {why}"))
             }
