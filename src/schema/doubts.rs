@@ -36,12 +36,12 @@ fn odd(name: &str, words: &Vocabulary) -> Vec<Problem> {
         Some(c) => Some(named(c)),
         None => (word.trim() != word).then(|| "a space at an end".to_owned()),
     };
-    let told = |word: &Box<str>| {
+    let told = |word: &str| {
         let what = what(word)?;
         let problem = Problem::new(format!("schema: the value {} of `{name}` has {what}", quoted(word)));
         Some(problem.hint("type it again: a value that looks the same is another one"))
     };
-    words.words().iter().filter_map(told).collect()
+    words.words().iter().filter_map(|word| told(word)).collect()
 }
 
 #[cfg(test)]

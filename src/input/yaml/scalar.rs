@@ -51,7 +51,9 @@ fn number(unsigned: &str, negative: bool) -> Meaning {
     };
     let groups = after.is_none() && exponent.is_none() && before.split('_').all(digits);
     let decimal = (before.is_empty() || digits(before)) && after.is_none_or(|a| a.is_empty() || digits(a));
-    if !groups && !(decimal && exponent.is_none_or(digits) && mantissa.len() > usize::from(after.is_some())) {
+    let has_digits = mantissa.len() > usize::from(after.is_some());
+    let number = groups || (decimal && exponent.is_none_or(digits) && has_digits);
+    if !number {
         return Meaning::Text;
     }
     if before.len() > 1 && before.starts_with('0') {
