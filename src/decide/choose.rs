@@ -330,8 +330,8 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
                 let hold_s = if hold { budget.hold_s } else { 0 };
                 let wanted = budget.use_at(self.now);
                 let may_have_one = !wanted.once || BudgetPlace::may_join(self.request.past.budget_places);
-                !self.has_place(&wanted)
-                    && !(may_have_one && budgets.take(customer, &wanted, hold_s, self.now))
+                let gets_one = || may_have_one && budgets.take(customer, &wanted, hold_s, self.now);
+                !self.has_place(&wanted) && !gets_one()
             })
         };
         let found =
