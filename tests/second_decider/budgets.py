@@ -37,8 +37,17 @@ class Budgets:
         for name, spec in self.of(offer):
             if spec["on"] == "impression":
                 key = self.key(name, spec, now)
+                if spec.get("customers") and customer in self.used.get(key, set()):
+                    continue  # they have a place, and need to hold none
                 until = now + times.span(spec.get("hold", "10m")) * SECOND
                 self.held.setdefault(key, []).append((until, customer, offer))
+
+    def forget(self, customer):
+        """An erased customer is forgotten. Their places stay used, by nobody."""
+        for inside in self.used.values():
+            if isinstance(inside, set) and customer in inside:
+                inside.remove(customer)
+                inside.add(object())
 
     def happened(self, offer, outcome, customer, at, now):
         """Counts an outcome, and says whether it was beyond a budget. Beyond one it counts in none."""

@@ -40,9 +40,8 @@ THEMES = {
 
 class Generator:
     def __init__(self, rng, now, golden):
-        self.rng, self.now, self.golden, self.daily = rng, now, golden, set()
+        self.rng, self.now, self.golden = rng, now, golden
         self.theme = THEMES[rng.choice(sorted(THEMES))]
-        self.customers_budgets = True
         self.schema = self.make_schema()
         self.rule_sets = self.make_rule_sets()
 
@@ -221,8 +220,6 @@ class Generator:
         for number in range(rng.choice([0, 1, 2]) if self.has("budgets") else 0):
             budget = f"{name}_budget_{number}"
             rules.setdefault("budgets", {})[budget] = self.budget()
-            if "per" in rules["budgets"][budget]:
-                self.daily.add(budget)
         rules["offers"] = {}
         for number in range(rng.randint(1, 7)):
             offer = f"{name[0]}{number}"
@@ -324,9 +321,9 @@ class Generator:
     def budget(self):
         rng = self.rng
         made = {"max": rng.choice([1, 2, 5, 20, 60]), "on": rng.choice(OUTCOMES)}
-        if self.customers_budgets and self.chance(0.3):
+        if self.chance(0.3):
             made["customers"] = True
-        elif self.chance(0.4):
+        if self.chance(0.4):
             made["per"] = "1d"
             if self.chance(0.5):
                 made["timezone"] = rng.choice(ZONES)

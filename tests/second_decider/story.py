@@ -141,6 +141,7 @@ class Story:
         if self.customer(step["delete"]).known():
             self.server.call("DELETE", f"/v1/customers/{step['delete']}")
         self.customers[step["delete"]] = Customer(step["delete"])
+        self.budgets.forget(step["delete"])
 
 
 def disagreement(program, story):
