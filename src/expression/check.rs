@@ -137,8 +137,15 @@ impl<'s> Scope<'s> {
         expected: &str,
         fits: impl Fn(&Type) -> bool,
     ) -> Result<Expression, Problems> {
-        let mut check =
-            Check { scope: *self, mode, syntax, problems: Problems::new(), locals: Vec::new(), patterns: 0 };
+        let mut check = Check {
+            scope: *self,
+            mode,
+            syntax,
+            problems: Problems::new(),
+            locals: Vec::new(),
+            patterns: 0,
+            attribute_lacks: false,
+        };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
             check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
@@ -179,6 +186,8 @@ struct Check<'s> {
     locals: Vec<(String, Type)>,
     /// How many regular expressions were found so far.
     patterns: usize,
+    /// Whether it reads an attribute that the offer does not give.
+    attribute_lacks: bool,
 }
 
 /// Stands in for a term with a problem: a value of any type.

@@ -310,6 +310,7 @@ fn constants_are_folded_away() {
         ("offer.label == null || size(offer.label) > 3", Some("true")),
         ("offer.label != null && offer.label.matches('^gold')", Some("false")),
         ("offer.label == null || offer.label.startsWith('a') && vip", Some("true")),
+        ("offer.label == null || offer.label.split(' ').size() == 2", Some("true")),
         ("offer.min_age == null || math.abs(offer.min_age) < age", Some("true")),
         ("offer.ends != null && offer.ends.getFullYear('Asia/Shanghai') > 2026", Some("false")),
         ("offer.label == null || [offer.label].exists(label, size(label) > 3)", Some("true")),

@@ -206,7 +206,8 @@ impl Check<'_> {
         if let Some(refused) = self.unlike(signature.function, &types, args) {
             return refused;
         }
-        let without_attribute = nodes.iter().any(|node| matches!(node, Node::Constant(Value::Null)));
+        let of_nothing = |node: &Node| matches!(node, Node::Constant(Value::Null | Value::Error(_)));
+        let without_attribute = self.attribute_lacks && nodes.iter().any(of_nothing);
         let node = match self.prepared(signature.function, &nodes, args) {
             Ok(prepared) => prepared.unwrap_or_else(|| Node::Call(signature.function, nodes.into())),
             Err(refused) => return refused,

@@ -189,6 +189,7 @@ impl Check<'_> {
                 };
                 if let Some(kind) = offer_kind(schema, field) {
                     let value = (offer.value)(field).unwrap_or(Value::Missing);
+                    self.attribute_lacks |= matches!(value, Value::Null);
                     return (Node::Constant(value), kind);
                 }
                 let attributes = schema.attributes().iter().map(|a| &*a.name);
