@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{RULES, Running, SCHEMA, running};
 
 /// Requests for every kind of document, with the expected status. They build on each other.
-const DOCUMENTS: [(&str, &str, &str, u16); 43] = [
+const DOCUMENTS: [(&str, &str, &str, u16); 44] = [
     (
         "PUT",
         "/v1/customers/c-1",
@@ -69,7 +69,8 @@ const DOCUMENTS: [(&str, &str, &str, u16); 43] = [
         "rule_set: more\noffers:\n  a: {placements: [hom], when: aeg > 1}\n",
         200,
     ),
-    ("PUT", "/v1/rule-sets/more?activate=false", MORE, 201),
+    ("PUT", "/v1/rule-sets/more?activate=false", MORE, 200),
+    ("PUT", "/v1/rule-sets/more?activate=false", MORE_AGAIN, 201),
     ("POST", "/v1/rule-sets/more/versions/2/activate", "", 200),
     ("POST", "/v1/rule-sets/more/rollback", "", 200),
     ("GET", "/v1/decisions?customer=c-1&channel=app&placement=home&explain=true", "", 200),
@@ -101,6 +102,13 @@ tags: {grown: age >= 18}
 offers:
   capped: {placements: [home], when: tag.grown && aum >= 1, caps: [{max: 1, per: 7d}], reason: {en: because}, treatments: [{placement: home, content: {n: [1, {}]}}]}
   never: {placements: [home], when: age > 50 && age < 40, treatments: [{placement: home, content: {}}]}
+";
+
+/// Its next version.
+const MORE_AGAIN: &str = "\
+rule_set: more
+offers:
+  capped: {placements: [home], when: aum >= 1, treatments: [{placement: home, content: {n: 2}}]}
 ";
 
 /// The value without what differs from one server to the next.
