@@ -7,42 +7,14 @@ mod durable_support;
 
 use std::path::Path;
 
-use cli_support::program;
-use durable_support::{Connection, Process};
+use durable_support::bank::Bank;
 use serde_json::{Value, json};
 
 const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/customers-budget");
 
-struct Bank {
-    data: tempfile::TempDir,
-    process: Process,
-    connection: Connection,
-}
-
 impl Bank {
     fn open() -> Bank {
-        let data = tempfile::tempdir().unwrap();
-        let (process, connection) = started(data.path());
-        Bank { data, process, connection }
-    }
-
-    /// Stops the server, and starts it again on what it wrote.
-    fn restart(self) -> Bank {
-        let Bank { data, process, connection } = self;
-        drop(connection);
-        process.terminate();
-        let (process, connection) = started(data.path());
-        Bank { data, process, connection }
-    }
-
-    /// As [`restart`](Bank::restart), after the server was killed: from the journal, without a snapshot.
-    fn kill(self) -> Bank {
-        let Bank { data, process, connection } = self;
-        drop(connection);
-        process.kill();
-        drop(process);
-        let (process, connection) = started(data.path());
-        Bank { data, process, connection }
+        Bank::of(BUNDLE)
     }
 
     fn decide(&mut self, who: &str, placement: &str, explain: bool) -> Value {
@@ -104,15 +76,6 @@ impl Bank {
 fn an_hour_ago() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     usher::schema::value::Time::from_seconds(now.as_secs() as i64 - 3_600).to_string()
-}
-
-fn started(data: &Path) -> (Process, Connection) {
-    let data = data.to_str().unwrap();
-    let serve = ["serve", "--models", BUNDLE, "--listen", "127.0.0.1:0", "--data", data];
-    let process = Process::spawn(program(&serve));
-    process.wait_until_ready();
-    let connection = process.connect().unwrap();
-    (process, connection)
 }
 
 #[test]

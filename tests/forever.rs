@@ -7,33 +7,16 @@ mod durable_support;
 
 use std::path::Path;
 
-use cli_support::program;
-use durable_support::{Connection, Process};
+use durable_support::bank::Bank;
 use serde_json::{Value, json};
 use usher::schema::value::Time;
 
 const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/forever");
 const DAY: i64 = 86_400;
 
-struct Bank {
-    data: tempfile::TempDir,
-    process: Process,
-    connection: Connection,
-}
-
 impl Bank {
     fn open() -> Bank {
-        let data = tempfile::tempdir().unwrap();
-        let (process, connection) = started(data.path());
-        Bank { data, process, connection }
-    }
-
-    fn restart(self) -> Bank {
-        let Bank { data, process, connection } = self;
-        drop(connection);
-        process.terminate();
-        let (process, connection) = started(data.path());
-        Bank { data, process, connection }
+        Bank::of(BUNDLE)
     }
 
     /// The offers that a customer is shown on a placement.
@@ -76,15 +59,6 @@ impl Bank {
             self.happens(who, (kind, "noise", "low", "app"), 3_000, 300);
         }
     }
-}
-
-fn started(data: &Path) -> (Process, Connection) {
-    let data = data.to_str().unwrap();
-    let serve = ["serve", "--models", BUNDLE, "--listen", "127.0.0.1:0", "--data", data];
-    let process = Process::spawn(program(&serve));
-    process.wait_until_ready();
-    let connection = process.connect().unwrap();
-    (process, connection)
 }
 
 /// What was to be for ever is so before and after much else, a restart, and the rule set's retirement and

@@ -3,6 +3,7 @@
 //! What the durability tests share: the real program over a data directory, asked over HTTP, killed and
 //! started again; and file systems that can be filled, broken and cut off.
 
+pub mod bank;
 pub mod history;
 pub mod rigs;
 

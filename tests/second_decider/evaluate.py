@@ -54,17 +54,7 @@ class Evaluation:
         return at(self.run(tree[1]), self.run(tree[2]))
 
     def both(self, tree):
-        """`&&` and `||` do without a side that has no answer where the other one decides."""
-        decisive, missing = tree[0] == "||", False
-        for side in tree[1:]:
-            try:
-                if self.run(side) is decisive:
-                    return decisive
-            except NoAnswer:
-                missing = True
-        if missing:
-            raise NoAnswer("neither side decides")
-        return not decisive
+        return decided([(self, side) for side in tree[1:]], tree[0] == "||")
 
     def choice(self, tree):
         return self.run(tree[2] if self.run(tree[1]) else tree[3])
@@ -136,7 +126,7 @@ class Evaluation:
         for variables in bindings(over, len(names)):
             rounds.append(self.inside(**dict(zip(names, variables))))
         if name in ("all", "exists"):
-            return decided(rounds, rest[0], name == "exists")
+            return decided([(one, rest[0]) for one in rounds], name == "exists")
         if name in ("exists_one", "existsOne"):
             return sum(one.run(rest[0]) for one in rounds) == 1
         if name == "filter":
@@ -154,17 +144,17 @@ COMPARED = {"<": less, ">": lambda a, b: less(b, a),
             "<=": lambda a, b: less(a, b) or equal(a, b), ">=": lambda a, b: less(b, a) or equal(a, b)}
 
 
-def decided(rounds, tree, decisive):
-    """`all` and `exists` go round what has no answer, as `&&` and `||` do."""
+def decided(sides, decisive):
+    """`&&` and `||` go round a side that has no answer where another one decides; `all` and `exists` do so with items."""
     missing = False
-    for one in rounds:
+    for evaluator, tree in sides:
         try:
-            if one.run(tree) is decisive:
+            if evaluator.run(tree) is decisive:
                 return decisive
         except NoAnswer:
             missing = True
     if missing:
-        raise NoAnswer("no item decides")
+        raise NoAnswer("none of them decides")
     return not decisive
 
 
