@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::insight::learned::learned;
+use crate::insight::learned;
 use crate::node::Node;
 use crate::node::clock;
 use crate::node::startup::Startup;
@@ -239,8 +239,8 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     let memory = node.customers().memory();
     let live = node.live();
     let index = live.engine.index_size();
-    let learned = learned(&live.engine, node.figures().lessons(), clock::now().stored_seconds());
-    let pending: u64 = learned.iter().map(|row| row.counts.pending).sum();
+    let lessons = node.figures().lessons();
+    let learned = learned::totals(&live.engine, lessons, clock::now().stored_seconds());
     for (name, help, value) in [
         ("customers", "Customers known", memory.customers as f64),
         ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
@@ -258,12 +258,12 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
         (
             "learned_rows",
             "Offers by placement and segment that something was learned of",
-            learned.len() as f64,
+            learned.rows as f64,
         ),
         (
             "learned_pending",
             "Impressions of these that may be clicked yet, so that they count",
-            pending as f64,
+            learned.pending as f64,
         ),
     ] {
         encode_gauge(encoder, name, help, value)?;

@@ -8,6 +8,7 @@ use crate::customer::numbers::OfferNumber;
 use crate::engine::{Engine, Offer};
 use crate::learning::lesson::LessonKey;
 use crate::learning::{Learned, LearnedCounts};
+use crate::rules::rule_set::LearnedRule;
 
 /// What was learned of an offer, on a placement and in a segment.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,29 @@ pub struct LearnedRow<'e> {
     pub chance: f64,
 }
 
+/// How much was learned of the offers in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LearnedTotals {
+    /// How many rows [`learned`] has.
+    pub rows: usize,
+    /// The sum of their [`pending`](LearnedCounts::pending) impressions.
+    pub pending: u64,
+}
+
+/// The sums of what [`learned`] tells row by row. A scrape asks for them again and again, on a thread that
+/// also decides: nothing is named or sorted.
+pub fn totals(
+    engine: &Engine,
+    lessons: impl IntoIterator<Item = (LessonKey, Learned)>,
+    now_s: u32,
+) -> LearnedTotals {
+    let known = of_learners(engine, lessons);
+    known.fold(LearnedTotals::default(), |all, (_, rule, _, learned)| LearnedTotals {
+        rows: all.rows + 1,
+        pending: all.pending + learned.counts(now_s, rule.pace).pending,
+    })
+}
+
 /// What `lessons` say at `now_s` about offers that learn, by offer, placement and segment. Lessons of other
 /// offers are left out: no decision asks for them.
 pub fn learned<'e>(
@@ -31,22 +55,31 @@ pub fn learned<'e>(
     lessons: impl IntoIterator<Item = (LessonKey, Learned)>,
     now_s: u32,
 ) -> Vec<LearnedRow<'e>> {
-    let offers = engine.offers().iter().filter(|offer| offer.learned.is_some());
-    let offers: HashMap<OfferNumber, &Offer, FixedState> =
-        offers.map(|offer| (offer.number, offer)).collect();
-    let row = |(key, learned): (LessonKey, Learned)| {
-        let offer = *offers.get(&key.offer)?;
-        let rule = offer.learned.as_ref()?;
+    let row = |(offer, rule, key, learned): (&'e Offer, &'e LearnedRule, LessonKey, Learned)| {
         let conditions = rule.by.iter().enumerate();
         let segment = conditions.filter(|(bit, _)| key.segment & 1 << bit != 0).map(|(_, by)| &*by.text);
         let counts = learned.counts(now_s, rule.pace);
         let chance = counts.after(rule.prior).mean();
         let (offer, placement) = (&*offer.name, key.placement);
-        Some(LearnedRow { offer, placement, segment: segment.collect(), counts, chance })
+        LearnedRow { offer, placement, segment: segment.collect(), counts, chance }
     };
-    let mut rows: Vec<LearnedRow<'_>> = lessons.into_iter().filter_map(row).collect();
+    let mut rows: Vec<LearnedRow<'_>> = of_learners(engine, lessons).map(row).collect();
     rows.sort_by(|a, b| (a.offer, a.placement, &a.segment).cmp(&(b.offer, b.placement, &b.segment)));
     rows
+}
+
+/// The lessons of offers that learn, each with its offer and how that learns.
+fn of_learners<'e>(
+    engine: &'e Engine,
+    lessons: impl IntoIterator<Item = (LessonKey, Learned)>,
+) -> impl Iterator<Item = (&'e Offer, &'e LearnedRule, LessonKey, Learned)> {
+    let offers = engine.offers().iter();
+    let offers: HashMap<OfferNumber, (&Offer, &LearnedRule), FixedState> =
+        offers.filter_map(|offer| Some((offer.number, (offer, offer.learned.as_deref()?)))).collect();
+    lessons.into_iter().filter_map(move |(key, learned)| {
+        let (offer, rule) = *offers.get(&key.offer)?;
+        Some((offer, rule, key, learned))
+    })
 }
 
 #[cfg(test)]
@@ -93,6 +126,9 @@ offers:
         let none = (vec![], LearnedCounts::default(), 0.1);
         let counts = |pending| LearnedCounts { yes: 1.0, no: 3.0, pending };
         assert_eq!(found(1_020), [none.clone(), (vec!["age < 30"], counts(3), 2.0 / 14.0)]);
+        for (now_s, pending) in [(1_020, 3), (9_999, 0)] {
+            assert_eq!(totals(&engine, lessons.clone(), now_s), LearnedTotals { rows: 2, pending });
+        }
         assert_eq!(found(9_999), [none, (vec!["age < 30"], counts(0), 2.0 / 14.0)]);
     }
 }
