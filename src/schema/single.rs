@@ -21,8 +21,9 @@ const SIX_DIGITS: [f64; 256] = {
     powers
 };
 
-/// Adding and subtracting it rounds a smaller number to a whole one: it is 2^52, where doubles are whole.
-const WHOLE: f64 = 4_503_599_627_370_496.0;
+/// Adding and subtracting it rounds a number of up to 2^51 to a whole one, whatever its sign: it is 1.5 times
+/// 2^52, where doubles are whole.
+const WHOLE: f64 = 6_755_399_441_055_744.0;
 
 /// The power of ten of the first digit of a number whose exponent has these bits. Where a power of ten lies
 /// between such numbers, it is that of the greatest.
@@ -37,32 +38,28 @@ const fn first_digit(bits: u32) -> i32 {
 /// doubles, and each is `x` again when it is rounded.
 #[inline]
 pub(crate) fn widened(x: f32) -> f64 {
-    let (size, power) = (f64::from(x.abs()), SIX_DIGITS[(x.to_bits() >> 23 & 0xff) as usize]);
-    // One rounding: a whole number of six digits and these powers are exact.
-    let found = (size * power + WHOLE - WHOLE) / power;
-    if found as f32 == x.abs() { found.copysign(f64::from(x)) } else { longer(x) }
+    let power = SIX_DIGITS[(x.to_bits() >> 23 & 0xff) as usize];
+    // One rounding: a whole number of six digits and these powers are exact. Zero has no power, so its sign
+    // is not lost here.
+    let found = (f64::from(x) * power + WHOLE - WHOLE) / power;
+    if found as f32 == x { found } else { longer(x) }
 }
 
 /// As [`widened`], for numbers of more than six digits, and those far from 1.
-#[cold]
 #[inline(never)]
 fn longer(x: f32) -> f64 {
     let wide = f64::from(x);
-    let size = wide.abs();
-    if size == 0.0 {
+    if wide == 0.0 {
         return wide; // also -0.0
     }
-    let first = first_digit(x.to_bits() >> 23 & 0xff);
-    // Six digits are the most that single precision always keeps, nine always tell its numbers apart. An
-    // attempt with too few digits only fails.
-    for digits in 6..=10 {
-        let Some(power) = usize::try_from(digits - 1 - first).ok().and_then(|places| POWERS.get(places))
-        else {
-            break;
-        };
-        let found = (size * power + WHOLE - WHOLE) / power;
-        if found as f32 == x.abs() {
-            return found.copysign(wide);
+    // Six digits were tried. Nine always tell the numbers of single precision apart; an attempt with too few
+    // only fails.
+    let seven = usize::try_from(6 - first_digit(x.to_bits() >> 23 & 0xff));
+    let powers = seven.ok().and_then(|places| POWERS.get(places..)).unwrap_or_default();
+    for power in powers.iter().take(4) {
+        let found = (wide * power + WHOLE - WHOLE) / power;
+        if found as f32 == x {
+            return found;
         }
     }
     x.to_string().parse().unwrap_or(wide)
