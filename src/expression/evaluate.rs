@@ -112,6 +112,10 @@ impl<'a> Run<'_, 'a> {
     #[inline]
     fn arithmetic(&mut self, operator: Operator, [left, right]: &'a [Node; 2]) -> Value<'a> {
         let (left, right) = (self.value(left), self.value(right));
+        // Most arithmetic is that of scores.
+        if let (Value::Double(left), Value::Double(right)) = (&left, &right) {
+            return number::doubles(operator, *left, *right);
+        }
         let result = arithmetic(operator, left, right);
         self.built(result)
     }

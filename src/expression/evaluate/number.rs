@@ -35,11 +35,19 @@ pub(super) fn arithmetic(operator: Operator, left: &Value<'_>, right: &Value<'_>
             };
             result.map_or(OVERFLOW, Value::UInt)
         }
-        (Add, Value::Double(a), Value::Double(b)) => Value::Double(a + b),
-        (Subtract, Value::Double(a), Value::Double(b)) => Value::Double(a - b),
-        (Multiply, Value::Double(a), Value::Double(b)) => Value::Double(a * b),
-        (Divide, Value::Double(a), Value::Double(b)) => Value::Double(a / b),
+        (operator, Value::Double(a), Value::Double(b)) => doubles(operator, *a, *b),
         _ => NO_OVERLOAD,
+    }
+}
+
+#[inline]
+pub(super) fn doubles(operator: Operator, a: f64, b: f64) -> Value<'static> {
+    match operator {
+        Operator::Add => Value::Double(a + b),
+        Operator::Subtract => Value::Double(a - b),
+        Operator::Multiply => Value::Double(a * b),
+        Operator::Divide => Value::Double(a / b),
+        Operator::Modulo => NO_OVERLOAD,
     }
 }
 
