@@ -71,6 +71,32 @@ fn get_post_and_messagepack_say_the_same() {
     assert!(explanations.as_array().unwrap().len() >= 2, "{explanations}");
 }
 
+/// A context field in a query, in the form of the contract and in those of clients that flatten objects, or
+/// that were written for an earlier contract.
+#[test]
+fn a_query_names_context_fields_as_generated_clients_do() {
+    let server = running();
+    let rules = "rule_set: more\noffers:\n  here: {placements: [home], priority: 1, when: context.page == 'a b', \
+                 treatments: [{placement: home, content: {n: 1}}]}\n";
+    let yaml = "content-type: application/yaml\r\n";
+    assert_eq!(server.call("PUT", "/v1/rule-sets/more", yaml, rules.as_bytes()).status, 201);
+    for (query, offer) in [
+        ("context[page]=a%20b", "here"),
+        ("context%5Bpage%5D=a+b", "here"),
+        ("context.page=a%20b", "here"),
+        ("page=a%20b", "here"),
+        ("context[page]=home", "brand"),
+    ] {
+        let found = server.get(&format!("/v1/decisions?customer=c&channel=app&placement=home&{query}"));
+        let shown = &found.json()["placements"][0]["propositions"][0]["offer"];
+        assert_eq!(shown, offer, "{query}: {}", found.text());
+    }
+    for query in ["context[page=a", "context=a", "contextpage=a", "pgae=a", "page=a&context.page=a"] {
+        let found = server.get(&format!("/v1/decisions?customer=c&channel=app&placement=home&{query}"));
+        assert_eq!(found.status, 400, "{query}: {}", found.text());
+    }
+}
+
 #[test]
 fn an_explanation_names_the_condition_and_the_values_seen() {
     let server = running();

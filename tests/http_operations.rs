@@ -1,9 +1,10 @@
 //! What operators ask and see: a server whose node is not open yet, snapshots, readiness, metrics.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -185,4 +186,37 @@ fn metrics_tell_how_durable_the_node_is() {
         }
     }
     assert!(!text.contains("usher_snapshot_age_seconds"), "there is no snapshot: {text}");
+}
+
+/// The parser of the OpenMetrics project, from PyPI's `prometheus_client`. `USHER_PYTHON` names a folder that
+/// has it (`pip install --target`); without it, or without `python3`, this is skipped.
+#[test]
+fn the_official_parser_reads_the_metrics() {
+    let Some(packages) = std::env::var_os("USHER_PYTHON") else {
+        println!("skipped: USHER_PYTHON does not name a folder with prometheus_client");
+        return;
+    };
+    let python = |code: &str, input: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", code]).env("PYTHONPATH", &packages).env("PYTHONDONTWRITEBYTECODE", "1");
+        let child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.ok()?;
+        child.stdin.take()?.write_all(input.as_bytes()).ok()?;
+        child.wait_with_output().ok()
+    };
+    if python("import prometheus_client", "").is_none_or(|output| !output.status.success()) {
+        println!("skipped: there is no python3 with prometheus_client");
+        return;
+    }
+    let server = running();
+    assert_eq!(server.json("POST", "/v1/decisions", DECISION).status, 200);
+    assert_eq!(server.get("/v1/nothing").status, 404);
+    let (early, _startup) = starting();
+    for text in [server.get("/metrics"), early.get("/metrics")] {
+        let read = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as read; \
+                    print(sum(len(family.samples) for family in read(sys.stdin.read())))";
+        let output = python(read, text.text()).unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).trim().parse::<usize>();
+        assert!(said.is_ok_and(|samples| samples > 20), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

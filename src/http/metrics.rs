@@ -202,7 +202,7 @@ impl Collector for Scrape {
 impl Scrape {
     fn encode_duration(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = &self.metrics;
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<_> =
             bounds.enumerate().map(|(i, bound)| (bound, metrics.sum(|c| &c.duration[i]))).collect();
         // Summed from the buckets, so that a scrape between two additions is consistent.
@@ -361,6 +361,19 @@ mod tests {
         counters.count(usize::MAX, 404);
         assert_eq!(counters.requests[0].0[1].get(), 1);
         assert_eq!(counters.requests[3].0[3].get(), 1);
+    }
+
+    #[test]
+    fn the_last_bucket_holds_every_duration() {
+        let metrics = Metrics::new(1, vec!["/v1/decisions"], Startup::new());
+        for us in [7, 7_000_000] {
+            metrics.thread(0).decided(Duration::from_micros(us), true, false, 0);
+        }
+        let text = metrics.text(0).unwrap();
+        for line in ["{le=\"0.00001\"} 1\n", "{le=\"0.1\"} 1\n", "{le=\"+Inf\"} 2\n"] {
+            let line = format!("usher_decision_duration_seconds_bucket{line}");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
     }
 
     struct Shown(Durability);

@@ -33,7 +33,7 @@ use crate::rules::rule_set::Locale;
 use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::value::{Time, Value};
 use crate::schema::vector::FeatureVector;
-use crate::schema::{ChannelId, ContextId};
+use crate::schema::{ChannelId, ContextId, Schema};
 
 /// The longest deadline that a request may set, in microseconds.
 const MAX_DEADLINE_US: u64 = 60_000_000;
@@ -320,18 +320,25 @@ struct Sorted<'n> {
     context: SmallVec<[(&'n str, &'n str); 8]>,
 }
 
-fn sort<'n>(parameters: &'n [(Cow<'n, str>, Cow<'n, str>)], problems: &mut Problems) -> Sorted<'n> {
+fn sort<'n>(
+    parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Sorted<'n> {
     let mut sorted = Sorted::default();
     let twice = |name: &str| query::problem(name, format!("`{name}` is given twice"));
     for (name, value) in parameters {
-        if let Some(field) = name.strip_prefix("context.") {
+        let known = PARAMETERS.iter().position(|known| known == name);
+        if let Some(field) =
+            context_field(name).or_else(|| bare_field(name, schema).filter(|_| known.is_none()))
+        {
             match sorted.context.iter().any(|(earlier, _)| *earlier == field) {
                 true => problems.push(twice(name)),
                 false => sorted.context.push((field, value)),
             }
             continue;
         }
-        match PARAMETERS.iter().position(|known| known == name) {
+        match known {
             None => problems.push(query::unknown(name, &PARAMETERS)),
             Some(PLACEMENT) => sorted.placements.push(value),
             Some(i) if sorted.once[i].is_some() => problems.push(twice(name)),
@@ -341,13 +348,25 @@ fn sort<'n>(parameters: &'n [(Cow<'n, str>, Cow<'n, str>)], problems: &mut Probl
     sorted
 }
 
+/// The context field that a parameter names: `context[page]`, as the contract says, or `context.page`.
+fn context_field(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("context")?;
+    rest.strip_prefix('.').or_else(|| rest.strip_prefix('[')?.strip_suffix(']'))
+}
+
+/// A context field by its bare name. Some generators of clients flatten every object in a query, whatever the
+/// contract says of it.
+fn bare_field<'n>(name: &'n str, schema: &Schema) -> Option<&'n str> {
+    schema.find_context(name).ok().map(|_| name)
+}
+
 /// Reads the parameters of a `GET`. Problems point to the field that a `POST` would have.
 fn of_query<'n>(
     parameters: &'n [(Cow<'n, str>, Cow<'n, str>)],
     engine: &Engine,
     mut problems: Problems,
 ) -> Result<DecisionRequest<'n>, Refusal> {
-    let Sorted { once, placements: named, context: fields } = sort(parameters, &mut problems);
+    let Sorted { once, placements: named, context: fields } = sort(parameters, &engine.schema, &mut problems);
     let [customer, channel, _, count, locale, explain, deadline] = once;
     let customer = required("customer", customer, &mut problems).and_then(|text| {
         id::check(text).map_err(|why| problems.push(query::problem("customer", why))).ok()?;
