@@ -49,6 +49,7 @@ fn a_file_is_made_once_and_rotated_as_often_as_wanted() {
     ]);
     assert_eq!(ids(&path), ["2", "1"]);
     assert_eq!(text(&path).lines().last(), made.lines().last(), "the former key is as it was");
+    assert!(text(&path).contains("# checksum: "));
     run(&["keys", "rotate", file]).ended(0).says(&["key 3 is new", "Key 1 is dropped", "refused"]);
     assert_eq!(
         (ids(&path), fs::metadata(&path).unwrap().mode() & 0o777),
@@ -108,11 +109,63 @@ fn a_data_directory_gets_a_key_once_and_stays_whole() {
         assert_eq!(*before.get_or_insert(kept.clone()), kept);
         run(&["verify", directory]).ended(0);
     }
-    write(&data, "token.keys", "nonsense\n");
-    run(&["serve", "--listen", "127.0.0.1:0", "--data", directory])
-        .ended(2)
-        .says(&["token.keys:1: expected"]);
-    assert_eq!(text(&key), "nonsense\n");
+    for (damaged, says) in [
+        (Some("nonsense\n".to_owned()), "token.keys:1: expected"),
+        (
+            Some(before.clone().unwrap().replace("1:", "2:")),
+            "token.keys:2: the keys do not match their checksum",
+        ),
+        (None, "token.keys: it is gone, and this directory had one"),
+    ] {
+        match &damaged {
+            Some(text) => drop(write(&data, "token.keys", text)),
+            None => fs::remove_file(&key).unwrap(),
+        }
+        for (command, code) in
+            [(&["serve", "--listen", "127.0.0.1:0", "--data", directory][..], 2), (&["verify", directory], 1)]
+        {
+            run(command).ended(code).says(&[says, "usher keys new DIR/token.keys"]);
+        }
+        run(&["repair", directory, "--cut-at", "1"]).ended(2).says(&["there is nothing to give up"]);
+        assert_eq!(fs::read_to_string(&key).ok(), damaged, "nothing was touched");
+    }
+    run(&["keys", "new", key.to_str().unwrap()]).ended(0);
+    assert_eq!(ready(&args).terminate(), 0);
+    run(&["verify", directory]).ended(0).says(&["keys      1 that sign"]);
+}
+
+#[test]
+fn keys_of_an_earlier_release_get_a_checksum_at_the_start() {
+    let (bundle, folder) = (bundle(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
+    let directory = data.to_str().unwrap();
+    let args = ["--models", bundle.path().to_str().unwrap(), "--data", directory];
+    assert_eq!(ready(&args).terminate(), 0);
+    let sealed = text(&data.join("token.keys"));
+    let old: Vec<&str> = sealed.lines().filter(|line| !line.starts_with("# checksum")).collect();
+    write(&data, "token.keys", old.join("\n"));
+    run(&["verify", directory]).ended(0);
+    assert_eq!(ready(&args).terminate(), 0);
+    assert_eq!(text(&data.join("token.keys")), sealed);
+}
+
+#[test]
+fn a_damaged_copy_of_a_small_file_is_reported_and_mended_by_a_start() {
+    let (bundle, folder) = (bundle(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
+    let directory = data.to_str().unwrap();
+    let args = ["--models", bundle.path().to_str().unwrap(), "--data", directory];
+    assert_eq!(ready(&args).terminate(), 0);
+    for (file, at) in [("mark", 20), ("mark", 4_096 + 20), ("usher.id", 20), ("usher.id", 4_096 + 20)] {
+        let mut bytes = fs::read(data.join(file)).unwrap();
+        bytes[at] ^= 1;
+        fs::write(data.join(file), bytes).unwrap();
+        let says = format!("{file}, byte {}: one of its two copies is damaged", at - 20);
+        run(&["verify", directory]).ended(1).says(&[&says, "it writes both anew"]);
+        run(&["repair", directory, "--cut-at", "2"]).ended(2).says(&["there is nothing to give up"]);
+        assert_eq!(ready(&args).terminate(), 0);
+        run(&["verify", directory]).ended(0);
+    }
 }
 
 #[test]

@@ -28,6 +28,9 @@ fn answers() -> Value {
         serde_json::from_slice(&fs::read(folder().join("answers.json")).unwrap()).unwrap();
     answers["killed"]["digest"] = json!("4535d59d2c80195d");
     answers["stopped"]["digest"] = json!("83f137fbef542545");
+    for name in ["killed", "stopped"] {
+        answers[name]["token_keys"] = json!(1); // they were not looked at then
+    }
     answers
 }
 

@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         tracing::warn!("{}", problem.to_string().trim_end().replace("\n  = ", "; "));
     }
     let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
-    let mut token_keys = find_token_keys(&config)?;
+    let mut token_keys = find_token_keys(&config, claimed.as_ref())?;
     let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days or less
     let settings = http::Settings {
         tokens: Some(Tokens { keys: Arc::clone(token_keys.keys()), life }),
@@ -139,10 +139,9 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// The token keys: those of the settings, or else the node's own. A data directory must have been claimed
-/// before.
-fn find_token_keys(config: &Config) -> Result<TokenKeys, Failure> {
-    match (&config.token_keys, &config.data) {
+/// The token keys: those of the settings, or else the node's own.
+fn find_token_keys(config: &Config, claimed: Option<&Claimed>) -> Result<TokenKeys, Failure> {
+    match (&config.token_keys, claimed) {
         (Some(file), _) => {
             if let Some(warning) = token_keys::warning(file) {
                 tracing::warn!("{warning}");

@@ -1,4 +1,4 @@
-//! `usher verify`: checks every byte of the journal and the snapshots in a data directory.
+//! `usher verify`: checks every byte of a data directory.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verif
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::refused::Refused;
 
-/// Check every byte of the journal and the snapshots, and describe what a data directory holds; nothing is
-/// changed
+/// Check every byte of a data directory: journal, snapshots, keys and small files. Describe what it holds;
+/// nothing is changed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher verify data
 
@@ -50,22 +50,9 @@ fn tell(report: &Report) {
         let (customers, bytes) = (thousands(*customers), thousands(*bytes));
         say!("snapshot  at record {sequence}: {customers} customers, {bytes} bytes, digest {digest:016x}");
     }
-    if let Some(JournalReport { first, last, segments, bytes, torn, marked }) = &report.journal {
-        let bytes = thousands(*bytes);
-        if last < first {
-            say!(
-                "journal   no records after {last}: {segments} segments, {bytes} bytes, durable up to {marked}"
-            );
-        } else {
-            say!(
-                "journal   records {first} to {last}: {segments} segments, {bytes} bytes, durable up to {marked}"
-            );
-        }
-        if *torn > 0 {
-            say!(
-                "          {torn} bytes at the end are torn; their writes were never acknowledged, and a start cuts them"
-            );
-        }
+    report.journal.iter().for_each(tell_journal);
+    if let Some(keys) = report.token_keys {
+        say!("keys      {keys} that sign and check tokens");
     }
     if let Some(StateReport { sequence, customers, digest, features, rule_sets }) = &report.state {
         say!("state     after record {sequence}: {} customers, {features} features", thousands(*customers));
@@ -84,6 +71,26 @@ fn tell(report: &Report) {
     }
 }
 
+fn tell_journal(JournalReport { first, last, segments, bytes, torn, marked }: &JournalReport) {
+    let bytes = thousands(*bytes);
+    if last < first {
+        say!("journal   no records after {last}: {segments} segments, {bytes} bytes");
+    } else {
+        say!("journal   records {first} to {last}, all whole: {segments} segments, {bytes} bytes");
+    }
+    if marked < last {
+        say!(
+            "          nothing is lost: the file `mark` was last written at record {marked}, as a kill leaves it, and a \
+             start takes all up to {last}"
+        );
+    }
+    if *torn > 0 {
+        say!(
+            "          {torn} bytes at the end are torn; their writes were never acknowledged, and a start cuts them"
+        );
+    }
+}
+
 fn document(report: &Report) -> Value {
     let mut document = json!({
         "whole": report.problems.is_empty(),
@@ -99,6 +106,9 @@ fn document(report: &Report) -> Value {
             "torn": journal.torn,
             "marked": journal.marked,
         });
+    }
+    if let Some(keys) = report.token_keys {
+        document["token_keys"] = keys.into();
     }
     if let Some(state) = &report.state {
         document["sequence"] = state.sequence.into();

@@ -5,7 +5,7 @@
 //! mark                            how far the journal is known to be durable
 //! 00000000000000000001.journal    records from that sequence on
 //! 00000000000000000900.snapshot   the state after the record of that sequence
-//! token.keys                      the keys that sign proposition tokens; read elsewhere (`token_keys.rs`)
+//! token.keys                      the keys that sign proposition tokens (`token_keys.rs`)
 //! ```
 //!
 //! A start loads the newest snapshot that is whole and replays the records after it. A directory that
@@ -20,7 +20,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codec;
 use super::disk;
@@ -28,7 +28,7 @@ use super::disk::{Disk, Folder};
 use super::durability::BytesRead;
 use super::durability::{Recovery, SnapshotInfo};
 use super::identity;
-use super::identity::Identity;
+use super::identity::{Identity, IdentityFile};
 use super::journal::append::{JournalEnd, Last, Segments};
 use super::journal::mark;
 use super::journal::mark::Mark;
@@ -40,6 +40,11 @@ use super::refused::{Refused, RefusedKind};
 use super::snapshot;
 use super::snapshot::{CheckedSnapshot, LoadError, LoadedSnapshot};
 use crate::state::{ApplyError, State};
+
+/// How long to wait for another process to give up a directory.
+pub const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait before the lock is tried again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// An open data directory: the state in it, and the journal to go on with.
 pub struct Opened {
@@ -77,6 +82,10 @@ pub fn claim(path: &Path) -> Result<Claimed, Refused> {
 }
 
 impl Claimed {
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
     /// Loads what is in the directory, or makes it a data directory if it is empty.
     ///
     /// # Errors
@@ -104,12 +113,17 @@ fn sync_parents(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The directory at `path`, locked for this process.
+/// The directory at `path`, locked for this process. A process that was killed a moment ago may still hold
+/// the lock while the system takes its memory back, so it waits up to [`LOCK_WAIT`].
 pub(crate) fn lock(path: &Path) -> Result<Arc<dyn Disk>, Refused> {
     let refused = |e| Refused::io(&path.display().to_string(), e);
     let folder = Folder::open(path).map_err(refused)?;
-    if !folder.lock().map_err(refused)? {
-        return Err(Refused::in_use(path));
+    let begin = Instant::now();
+    while !folder.lock().map_err(refused)? {
+        if begin.elapsed() >= LOCK_WAIT {
+            return Err(Refused::in_use(path));
+        }
+        std::thread::sleep(LOOK_AGAIN_AFTER);
     }
     if let Some(warning) = folder.warning() {
         tracing::warn!(directory = %path.display(), "{warning}");
@@ -124,8 +138,9 @@ pub(crate) fn open_disk(
     progress: &(dyn Fn(BytesRead) + Sync),
 ) -> Result<Opened, Refused> {
     let begin = Instant::now();
-    let identity = match identity::read(&*disk)? {
-        Some(identity) => identity,
+    let known = identity::inspect(&*disk)?;
+    let identity = match &known {
+        Some(known) => known.identity,
         None => initialise(&*disk)?,
     };
     let Begun { mut state, from, snapshot, damaged } = begin_with_snapshot(&*disk, &identity, progress)?;
@@ -133,6 +148,9 @@ pub(crate) fn open_disk(
     let marked = Last { sequence: mark.sequence, checksum: mark.checksum };
     let found = replay_into(&mut state, &*disk, &identity, from, marked, progress)?;
     mend(&*disk, &found, &mut mark).map_err(|e| Refused::io("the end of the journal", e))?;
+    if let Some(known) = known.filter(|known| !known.damaged.is_empty()) {
+        mend_identity(&*disk, &known);
+    }
     let file = segment::name(found.first);
     let file = disk.open(&file).map_err(|e| Refused::io(&file, e))?;
     let end = JournalEnd { file, first: found.first, length: found.length, last: found.last };
@@ -156,7 +174,7 @@ fn initialise(disk: &dyn Disk) -> Result<Identity, Refused> {
         drop(segment::create(disk, &identity, segment::SegmentHead { first: 1, previous: 0 })?);
         drop(Mark::create(disk, identity.salt())?);
         disk.sync()?;
-        identity::write(disk, &identity)
+        identity::write(disk, &identity, false)
     };
     make().map_err(|e| Refused::io("the new data directory", e))?;
     Ok(identity)
@@ -339,6 +357,16 @@ fn mend(disk: &dyn Disk, found: &Replayed, mark: &mut Mark) -> io::Result<()> {
     // is written twice, so that both slots are whole.
     file.sync()?;
     mark.write_both(found.last.sequence, found.last.checksum)
+}
+
+/// Writes both copies of the identity anew, of which one is damaged. The other one will do if that fails.
+fn mend_identity(disk: &dyn Disk, known: &IdentityFile) {
+    match identity::write(disk, &known.identity, known.keeps_keys) {
+        Ok(()) => {
+            tracing::warn!(file = identity::NAME, "one of its two copies was damaged; both are whole now");
+        }
+        Err(e) => tracing::error!(file = identity::NAME, why = %e, "one of its two copies is damaged"),
+    }
 }
 
 #[cfg(test)]

@@ -149,6 +149,27 @@ pub fn copy(from: &dyn File, to: &dyn File, range: Range<u64>) -> io::Result<()>
     Ok(())
 }
 
+/// Writes a small file, whole or not at all, in place of what has this name. Returns when it is durable. What
+/// an earlier try left under the name `temporary` is removed.
+///
+/// # Errors
+/// What the system reports; the file has its former content or the new one then.
+pub(crate) fn replace(disk: &dyn Disk, temporary: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    match disk.remove(temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = disk.create(temporary)?;
+    let written = write_all_at(&*file, 0, bytes)
+        .and_then(|()| file.sync())
+        .and_then(|()| disk.rename(temporary, name))
+        .and_then(|()| disk.sync());
+    if written.is_err() {
+        let _ = disk.remove(temporary); // the first error is reported
+    }
+    written
+}
+
 /// The little-endian number of 8 bytes at this place. `bytes` must be long enough.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))

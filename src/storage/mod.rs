@@ -6,6 +6,7 @@ pub mod disk;
 pub mod durability;
 pub(crate) mod identity;
 pub mod journal;
+pub mod key_file;
 pub mod refused;
 pub mod snapshot;
 pub mod token_keys;

@@ -26,6 +26,10 @@ pub enum RefusedKind {
     Damaged,
     /// Something is damaged, but a start does not need it.
     Spare,
+    /// One of two copies is damaged. A start needs only the other, and writes both anew.
+    SpareCopy,
+    /// The keys that sign tokens are damaged or gone. No record depends on them.
+    TokenKeys,
     /// A later release wrote it.
     Newer,
     /// Another process uses the directory.
@@ -87,6 +91,11 @@ impl Refused {
         }
     }
 
+    /// Whether a start succeeds although this is so.
+    pub(crate) fn is_spare(&self) -> bool {
+        matches!(self.kind, RefusedKind::Spare | RefusedKind::SpareCopy)
+    }
+
     /// What to try, if anything is known to help.
     pub fn hint(&self) -> Option<String> {
         match (self.kind, self.sequence) {
@@ -99,6 +108,14 @@ impl Refused {
             }
             (RefusedKind::Spare, _) => Some(
                 "a start does not need it: start the server and run `usher compact`, which makes new files in its place"
+                    .into(),
+            ),
+            (RefusedKind::SpareCopy, _) => {
+                Some("the other copy is whole: start the server, and it writes both anew".into())
+            }
+            (RefusedKind::TokenKeys, _) => Some(
+                "restore the file from a copy of the directory. Without one, remove what is left of it: \
+                 `usher keys new DIR/token.keys` makes a new key, and tokens that are out are refused from then on"
                     .into(),
             ),
             (RefusedKind::Newer, _) => Some("start it with the release that wrote it, or a later one".into()),

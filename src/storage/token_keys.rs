@@ -1,47 +1,44 @@
-//! Where the keys of proposition tokens are kept: in a text file that only its owner may read.
-//!
-//! ```text
-//! # one key a line, an id (0 to 255) and 64 hex digits; one or two, the first signs
-//! 2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-//! 1:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
-//! ```
+//! The keys of proposition tokens of a node: from a file that somebody made, or from its data directory.
 //!
 //! Nodes that check each other's tokens have copies of one file. A node that was given none keeps a
-//! file of its own in its data directory. A node in memory makes a key that is gone when it stops. No
-//! message and no log shows what a file holds.
+//! file of its own in its data directory, which remembers that it has one: a directory whose keys are gone
+//! is refused, for every token that is out would be. A node in memory makes a key that is gone when it
+//! stops. `key_file` describes the file.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
+use super::data_dir::Claimed;
+use super::disk;
+use super::disk::Disk;
+use super::identity;
+use super::key_file::{KeyFile, MAX_FILE_BYTES};
+use super::refused::{Refused, RefusedKind};
 use crate::input::problem::{Problem, Problems};
-use crate::intake::token::{KEY_BYTES, SigningKey, SigningKeys};
+use crate::intake::token::SigningKeys;
 
 /// The file's name in a data directory.
 pub const NAME: &str = "token.keys";
-/// The most bytes a file may have.
-pub const MAX_FILE_BYTES: u64 = 64 * 1024;
-/// The most keys a file may have.
-pub const MAX_KEYS: usize = 2;
+/// Where the file is written before it gets its name.
+pub(crate) const TEMPORARY: &str = "token.keys.tmp";
 /// Only its owner may read and write it.
 const OWNER_ONLY: u32 = 0o600;
-const HEAD: &str = "# Keys of Usher's proposition tokens; the first signs. Keep this file secret. `usher keys rotate FILE` renews it.\n";
 
 /// A node's keys, and whether they are still to be written to its data directory.
-#[derive(Debug)]
 pub struct TokenKeys {
     keys: Arc<SigningKeys>,
-    unwritten: Option<(PathBuf, KeyFile)>,
+    own: Option<OwnKeys>,
 }
 
-/// What a file holds, in its order: at least one key, at most [`MAX_KEYS`].
-struct KeyFile {
-    keys: Vec<(u8, [u8; KEY_BYTES])>,
+/// The keys that a data directory keeps for its node.
+struct OwnKeys {
+    disk: Arc<dyn Disk>,
+    file: KeyFile,
+    /// Whether the directory has no such file yet.
+    is_new: bool,
 }
 
 /// What a rotation did to the keys of a file.
@@ -61,25 +58,25 @@ impl TokenKeys {
     /// # Errors
     /// The file cannot be read, or everything that is wrong in it.
     pub fn named(path: &Path) -> Result<TokenKeys, Problems> {
-        let file = KeyFile::read(path).map_err(|unread| unread.into_problems(path))?;
-        Ok(TokenKeys { keys: Arc::new(file.keys()), unwritten: None })
+        Ok(TokenKeys { keys: Arc::new(read(path)?.keys()), own: None })
     }
 
-    /// The keys of a data directory that this process holds. If it has none yet, they are new, and
-    /// [`TokenKeys::keep`] writes them.
+    /// The keys of a data directory. If it never had any they are new, and [`TokenKeys::keep`] writes them.
     ///
     /// # Errors
-    /// As [`TokenKeys::named`]; or the system gives no random numbers.
-    pub fn of_directory(directory: &Path) -> Result<TokenKeys, Problems> {
-        let path = directory.join(NAME);
-        match KeyFile::read(&path) {
-            Ok(file) => Ok(TokenKeys { keys: Arc::new(file.keys()), unwritten: None }),
-            Err(Unread::System(e)) if e.kind() == ErrorKind::NotFound => {
-                let file = KeyFile::random().map_err(|e| no_randomness(&e))?;
-                Ok(TokenKeys { keys: Arc::new(file.keys()), unwritten: Some((path, file)) })
-            }
-            Err(unread) => Err(unread.into_problems(&path)),
-        }
+    /// [`Refused`]: they are damaged, or gone although the directory had some; or the system refuses.
+    pub fn of_directory(directory: &Claimed) -> Result<TokenKeys, Refused> {
+        TokenKeys::of_disk(directory.disk())
+    }
+
+    pub(crate) fn of_disk(disk: &Arc<dyn Disk>) -> Result<TokenKeys, Refused> {
+        let known = identity::inspect(&**disk)?;
+        let (file, is_new) = match read_own(&**disk, known.is_some_and(|known| known.keeps_keys))? {
+            Some(file) => (file, false),
+            None => (KeyFile::random().map_err(|e| Refused::io(NAME, e))?, true),
+        };
+        let keys = Arc::new(file.keys());
+        Ok(TokenKeys { keys, own: Some(OwnKeys { disk: Arc::clone(disk), file, is_new }) })
     }
 
     /// A new key that no other node has and no file holds.
@@ -87,7 +84,7 @@ impl TokenKeys {
     /// # Errors
     /// The system gives no random numbers.
     pub fn random() -> io::Result<TokenKeys> {
-        Ok(TokenKeys { keys: Arc::new(KeyFile::random()?.keys()), unwritten: None })
+        Ok(TokenKeys { keys: Arc::new(KeyFile::random()?.keys()), own: None })
     }
 
     /// The keys that sign and check tokens.
@@ -95,17 +92,72 @@ impl TokenKeys {
         &self.keys
     }
 
-    /// Writes the new keys of a data directory. Call it once the directory is initialised, and before a
-    /// token is signed.
+    /// Writes the new keys of a data directory, and notes there that it has keys. Call it once the directory
+    /// is initialised, and before a token is signed. Keys that an earlier release wrote get their checksum.
+    /// If the disk has no room for the note or the checksum, the next start writes it.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn keep(&mut self) -> Result<(), Problems> {
-        let Some((path, file)) = self.unwritten.take() else { return Ok(()) };
-        file.write_whole(&path).map_err(|e| unwritable(&path, &e))?;
-        tracing::info!(file = %path.display(), "made a key for proposition tokens");
+    /// New keys cannot be written.
+    pub fn keep(&mut self) -> Result<(), Refused> {
+        let Some(OwnKeys { disk, file, is_new }) = self.own.take() else { return Ok(()) };
+        if is_new {
+            make_own(&*disk, &file).map_err(|e| Refused::io(NAME, e))?;
+            tracing::info!(file = NAME, "made a key for proposition tokens");
+        } else if !file.is_sealed && is_a_file(&*disk) {
+            match write_own(&*disk, &file) {
+                Ok(()) => tracing::info!(file = NAME, "the keys of proposition tokens have a checksum now"),
+                Err(e) => tracing::warn!(why = %e, "the keys of proposition tokens got no checksum"),
+            }
+        }
+        if let Err(e) = identity::note_keys(&*disk) {
+            tracing::warn!(why = %e, "the data directory could not note that it has keys of tokens");
+        }
         Ok(())
     }
+}
+
+/// The keys that a data directory keeps, if it has any. `keeps_keys`: whether it says that it has.
+///
+/// # Errors
+/// They are gone or damaged, or the system refuses to read them.
+pub(crate) fn read_own(disk: &dyn Disk, keeps_keys: bool) -> Result<Option<KeyFile>, Refused> {
+    let file = match disk.open(NAME) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound && keeps_keys => {
+            return Err(unusable("it is gone, and this directory had one".to_owned()));
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Refused::io(NAME, e)),
+    };
+    let length = file.length().map_err(|e| Refused::io(NAME, e))?.min(MAX_FILE_BYTES + 1);
+    let mut bytes = vec![0; length as usize];
+    if !disk::read_exact_at(&*file, 0, &mut bytes).map_err(|e| Refused::io(NAME, e))? {
+        return Err(Refused::io(NAME, ErrorKind::UnexpectedEof.into()));
+    }
+    KeyFile::parse(NAME, &bytes).map(Some).map_err(|problems| unusable(problems.summary()))
+}
+
+fn unusable(what: String) -> Refused {
+    Refused { file: Some(NAME.to_owned()), ..Refused::of_all(RefusedKind::TokenKeys, what) }
+}
+
+/// Whether the directory has the file itself, and no link to one elsewhere.
+fn is_a_file(disk: &dyn Disk) -> bool {
+    disk.list().is_ok_and(|names| names.iter().any(|name| name == NAME))
+}
+
+/// Writes the first keys of a directory. A file that came meanwhile is not replaced.
+fn make_own(disk: &dyn Disk, file: &KeyFile) -> io::Result<()> {
+    match disk.open(NAME) {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(e) if e.kind() == ErrorKind::NotFound => write_own(disk, file),
+        Err(e) => Err(e),
+    }
+}
+
+/// Writes the keys of a directory, whole or not at all, in place of what is there.
+pub(crate) fn write_own(disk: &dyn Disk, keys: &KeyFile) -> io::Result<()> {
+    disk::replace(disk, TEMPORARY, NAME, keys.text().as_bytes())
 }
 
 /// Makes a file with one new key.
@@ -128,19 +180,11 @@ pub fn create(path: &Path) -> Result<(), Problems> {
 /// # Errors
 /// What is wrong with the file, or that it cannot be written. It is as it was then.
 pub fn rotate(path: &Path) -> Result<Rotated, Problems> {
-    let mut file = KeyFile::read(path).map_err(|unread| unread.into_problems(path))?;
-    let (former, dropped) = (file.keys[0].0, file.keys.get(1).map(|(id, _)| *id));
-    // The new id is neither of the two, so that no token of the dropped key is taken for one of the new
-    // key.
-    let mut new = former.wrapping_add(1);
-    if Some(new) == dropped {
-        new = new.wrapping_add(1);
-    }
-    file.keys.insert(0, (new, random_key().map_err(|e| no_randomness(&e))?));
-    file.keys.truncate(MAX_KEYS);
+    let mut file = read(path)?;
+    let (new, former, dropped) = file.rotate().map_err(|e| no_randomness(&e))?;
     // If the name is a link, other nodes read the file that it leads to.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    file.replace(&target).map_err(|e| unwritable(&target, &e))?;
+    replace(&target, &file).map_err(|e| unwritable(&target, &e))?;
     Ok(Rotated { new, former, dropped })
 }
 
@@ -154,168 +198,31 @@ pub fn warning(path: &Path) -> Option<String> {
     })
 }
 
-/// Why the keys of a file cannot be used.
-enum Unread {
-    System(io::Error),
-    Wrong(Problems),
+/// Reads a file that somebody named.
+fn read(path: &Path) -> Result<KeyFile, Problems> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|e| {
+        let problem = Problem::new(format!("cannot read {}: {e}", path.display()));
+        one(if e.kind() == ErrorKind::NotFound {
+            problem.hint(format!("`usher keys new {}` makes one", path.display()))
+        } else {
+            problem
+        })
+    })?;
+    KeyFile::parse(&path.display().to_string(), &bytes)
 }
 
-impl Unread {
-    fn into_problems(self, path: &Path) -> Problems {
-        match self {
-            Unread::System(e) => {
-                let problem = Problem::new(format!("cannot read {}: {e}", path.display()));
-                one(if e.kind() == ErrorKind::NotFound {
-                    problem.hint(format!("`usher keys new {}` makes one", path.display()))
-                } else {
-                    problem
-                })
-            }
-            Unread::Wrong(problems) => problems,
-        }
+/// Writes the file, whole or not at all, in place of what is there.
+fn replace(path: &Path, file: &KeyFile) -> io::Result<()> {
+    let temporary = temporary(path);
+    write_new(&temporary, &file.text())?;
+    let renamed = std::fs::rename(&temporary, path);
+    if renamed.is_err() {
+        let _ = std::fs::remove_file(&temporary); // the first error is reported; at worst an unused key is left
     }
-}
-
-impl KeyFile {
-    fn random() -> io::Result<KeyFile> {
-        Ok(KeyFile { keys: vec![(1, random_key()?)] })
-    }
-
-    fn read(path: &Path) -> Result<KeyFile, Unread> {
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-        read.map_err(Unread::System)?;
-        let name = path.display().to_string();
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let what = format!("{name} has more than {MAX_FILE_BYTES} bytes: this is no file of keys");
-            return Err(Unread::Wrong(Problems::one(what)));
-        }
-        KeyFile::parse(&name, &String::from_utf8_lossy(&bytes)).map_err(Unread::Wrong)
-    }
-
-    /// Reads the text of a file. Problems give the line, but not its content, which may be most of a
-    /// key.
-    fn parse(name: &str, text: &str) -> Result<KeyFile, Problems> {
-        let mut problems = Problems::new();
-        let mut keys: Vec<(u8, [u8; KEY_BYTES])> = Vec::new();
-        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = match read_line(line) {
-                Ok((id, _)) if keys.iter().any(|(known, _)| *known == id) => {
-                    format!("a second key with id {id}; give each key an id of its own")
-                }
-                Ok((_, key)) if keys.iter().any(|(_, known)| *known == key) => {
-                    "the same key a second time; make each key anew".to_owned()
-                }
-                Ok(_) if keys.len() == MAX_KEYS => format!("more than {MAX_KEYS} keys; remove the oldest"),
-                Ok(key) => {
-                    keys.push(key);
-                    continue;
-                }
-                Err(wrong) => wrong,
-            };
-            problems.push(Problem::new(format!("{name}:{number}: {wrong}")));
-        }
-        if keys.is_empty() && problems.is_empty() {
-            let problem = Problem::new(format!("{name}: there is no key in it"));
-            problems.push(problem.hint("remove it and make one with `usher keys new FILE`"));
-        }
-        problems.or(KeyFile { keys })
-    }
-
-    fn text(&self) -> String {
-        let mut text = HEAD.to_owned();
-        for (id, key) in &self.keys {
-            let _ = write!(text, "{id}:"); // writing to a text cannot fail
-            for byte in key {
-                let _ = write!(text, "{byte:02x}");
-            }
-            text.push('\n');
-        }
-        text
-    }
-
-    fn keys(&self) -> SigningKeys {
-        let key = |(id, key): &(u8, [u8; KEY_BYTES])| SigningKey::new(*id, key);
-        let first = key(&self.keys[0]);
-        match self.keys.get(1).map(key) {
-            // Ids differ, or the file would have been refused.
-            Some(second) => {
-                SigningKeys::two(first, second).unwrap_or_else(|| SigningKeys::one(key(&self.keys[0])))
-            }
-            None => SigningKeys::one(first),
-        }
-    }
-
-    /// Writes the file, whole or not at all, under a name that must be free. The directory must be ours
-    /// alone.
-    fn write_whole(&self, path: &Path) -> io::Result<()> {
-        if path.try_exists()? {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        match std::fs::remove_file(temporary(path)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => self.replace(path), // what a killed start left is gone
-        }
-    }
-
-    /// Writes the file, whole or not at all, in place of what is there.
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        let temporary = temporary(path);
-        write_new(&temporary, &self.text())?;
-        let renamed = std::fs::rename(&temporary, path);
-        if renamed.is_err() {
-            let _ = std::fs::remove_file(&temporary); // the first error is reported; at worst an unused key is left
-        }
-        renamed?;
-        sync_directory(path)
-    }
-}
-
-impl std::fmt::Debug for KeyFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(id, _)| id)).finish()
-    }
-}
-
-/// The key in a line, or what is wrong with the line.
-fn read_line(line: &str) -> Result<(u8, [u8; KEY_BYTES]), String> {
-    const EXPECTED: &str = "expected ID:KEY, an id from 0 to 255 and 64 hex digits";
-    let (id, digits) = line.split_once(':').ok_or_else(|| format!("{EXPECTED}, found no colon"))?;
-    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    let id = id.parse().ok().filter(|_| is_number);
-    let id = id.ok_or_else(|| format!("{EXPECTED}, found no such id before the colon"))?;
-    if let Some(at) = digits.chars().position(|c| !c.is_ascii_hexdigit()) {
-        return Err(format!("{EXPECTED}; character {} after the colon is no hex digit", at + 1));
-    }
-    if digits.len() != 2 * KEY_BYTES {
-        return Err(format!("{EXPECTED}, found {} digits", digits.len()));
-    }
-    let mut key = [0; KEY_BYTES];
-    for (byte, pair) in key.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | nibble(*digit));
-    }
-    Ok((id, key))
-}
-
-/// The value of a hex digit.
-fn nibble(digit: u8) -> u8 {
-    char::from(digit).to_digit(16).map_or(0, |worth| worth as u8)
-}
-
-fn random_key() -> io::Result<[u8; KEY_BYTES]> {
-    let mut key = [0; KEY_BYTES];
-    let mut filled = 0;
-    while filled < KEY_BYTES {
-        match getrandom(&mut key[filled..], GetRandomFlags::empty()) {
-            Ok(more) => filled += more,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(key)
+    renamed?;
+    sync_directory(path)
 }
 
 /// Makes a file, and returns when it is durable. It must not exist.
@@ -369,6 +276,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use crate::intake::token::{DEFAULT_LIFE, Token, TokenFault};
+    use crate::storage::disk::simulated::{Fault, Lasting, Simulated};
+    use crate::storage::identity::Identity;
 
     const A: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
     const B: &str = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08";
@@ -400,49 +309,6 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
-    }
-
-    #[test]
-    fn a_file_has_one_or_two_keys_and_comments() {
-        for (text, ids) in
-            [(format!("7:{A}"), vec![7]), (format!("# two\r\n\r\n 255:{A} \r\n0:{B}\r\n# end"), vec![255, 0])]
-        {
-            let file = KeyFile::parse("f", &text).unwrap();
-            assert_eq!(file.keys().ids().collect::<Vec<_>>(), ids);
-            let again = KeyFile::parse("f", &file.text()).unwrap();
-            assert_eq!(again.keys, file.keys);
-        }
-        assert_eq!(KeyFile::parse("f", &format!("1:{B}")).unwrap().keys[0].1[..2], [0x9f, 0x86]);
-    }
-
-    #[test]
-    fn a_wrong_line_is_named_and_its_key_is_not() {
-        for (text, says) in [
-            (String::new(), "f: there is no key in it"),
-            ("# nothing\n".to_owned(), "there is no key"),
-            (format!("\n{A}"), "f:2: expected ID:KEY, an id from 0 to 255 and 64 hex digits, found no colon"),
-            (
-                format!("256:{A}"),
-                "f:1: expected ID:KEY, an id from 0 to 255 and 64 hex digits, found no such id",
-            ),
-            (format!("+1:{A}"), "no such id"),
-            (format!(":{A}"), "no such id"),
-            (format!("1:{}", &A[1..]), "found 63 digits"),
-            (format!("1:{A}0"), "found 65 digits"),
-            (format!("1:{}g", &A[1..]), "character 64 after the colon is no hex digit"),
-            (format!("1: {A}"), "character 1 after"),
-            (format!("1:{A} # old"), "character 65 after"),
-            (format!("1:{}", "客".repeat(22)), "character 1 after"),
-            (format!("1:{A}\n1:{B}"), "f:2: a second key with id 1"),
-            (format!("1:{A}\n2:{A}"), "f:2: the same key a second time"),
-            (format!("1:{A}\n2:{B}\n3:{}{}", &A[..32], &B[..32]), "f:3: more than 2 keys"),
-        ] {
-            let problems = KeyFile::parse("f", &text).unwrap_err().to_string();
-            assert!(problems.contains(says), "{says}: {problems}");
-            assert!(![A, B].iter().any(|key| problems.contains(&key[2..20])), "{problems}");
-        }
-        let both = KeyFile::parse("f", "x\ny").unwrap_err();
-        assert_eq!(both.count(), 2);
     }
 
     #[test]
@@ -507,37 +373,100 @@ mod tests {
         let refused = rotate(&path).unwrap_err().to_string();
         assert!(refused.contains("a rotation that is under way or did not end"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("1:{A}"));
-        fs::write(&path, vec![b'#'; MAX_FILE_BYTES as usize + 1]).unwrap();
-        assert!(rotate(&path).unwrap_err().to_string().contains("more than 65536 bytes"));
+    }
+
+    fn own(disk: &Simulated) -> Result<TokenKeys, Refused> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        TokenKeys::of_disk(&disk)
+    }
+
+    /// A directory that was started once.
+    fn started() -> (Simulated, TokenKeys) {
+        let disk = Simulated::new();
+        identity::write(&disk, &Identity { id: [7; 16] }, false).unwrap();
+        let mut keys = own(&disk).unwrap();
+        assert!(!disk.image().contains_key(NAME), "not before the directory is initialised");
+        keys.keep().unwrap();
+        (disk, keys)
     }
 
     #[test]
     fn a_directory_keeps_its_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
-        let mut first = TokenKeys::of_directory(folder.path()).unwrap();
-        assert!(!path.exists(), "not before the directory is initialised");
-        fs::write(temporary(&path), "left by a start that was killed").unwrap();
-        first.keep().unwrap();
-        assert_eq!(mode(&path), OWNER_ONLY);
-        let text = fs::read_to_string(&path).unwrap();
-        let mut second = TokenKeys::of_directory(folder.path()).unwrap();
+        let (disk, first) = started();
+        let image = disk.image();
+        let mut second = own(&disk).unwrap();
         second.keep().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(disk.image(), image);
         assert_eq!(signed(&first), signed(&second));
         assert_eq!(check(&second, &signed(&first)), Ok(()));
-        fs::write(&path, "").unwrap();
-        assert!(TokenKeys::of_directory(folder.path()).unwrap_err().to_string().contains("there is no key"));
+    }
+
+    #[test]
+    fn keys_that_are_gone_or_altered_are_refused_with_a_way_out() {
+        let (whole, _) = started();
+        for (damage, says) in [
+            (&(|disk: &Simulated| disk.remove(NAME).unwrap()) as &dyn Fn(&Simulated), "it is gone"),
+            (&|disk| disk.put(NAME, vec![]), "there is no key"),
+            (&|disk| disk.put(NAME, format!("1:{A}\n# checksum: {:016x}", 1).into_bytes()), "altered"),
+            (&|disk| disk.put(NAME, format!("1:{}", &A[1..]).into_bytes()), "found 63 digits"),
+        ] {
+            let disk = Simulated::from_image(&whole.image());
+            damage(&disk);
+            let refused = own(&disk).err().unwrap();
+            assert_eq!(refused.kind, RefusedKind::TokenKeys, "{refused}");
+            assert!(refused.to_string().contains(says), "{says}: {refused}");
+            assert!(refused.hint().unwrap().contains("usher keys new"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn keys_of_an_earlier_release_are_taken_and_get_a_checksum() {
+        let disk = Simulated::new();
+        identity::write(&disk, &Identity { id: [7; 16] }, false).unwrap();
+        disk.put(NAME, format!("1:{A}").into_bytes());
+        disk.put(TEMPORARY, b"left by a start that was killed".to_vec());
+        let mut old = own(&disk).unwrap();
+        old.keep().unwrap();
+        assert!(String::from_utf8(disk.bytes(NAME)).unwrap().contains("# checksum: "));
+        assert_eq!(signed(&own(&disk).unwrap()), signed(&old));
+        disk.remove(NAME).unwrap();
+        assert!(own(&disk).is_err(), "the directory knows that it had them");
+    }
+
+    #[test]
+    fn wherever_keeping_keys_fails_the_next_start_has_keys_and_no_old_one_is_lost() {
+        for old in [None, Some(format!("1:{A}"))] {
+            let clean = Simulated::new();
+            identity::write(&clean, &Identity { id: [7; 16] }, false).unwrap();
+            if let Some(text) = &old {
+                clean.put(NAME, text.clone().into_bytes());
+            }
+            for fault in [Fault::Eio, Fault::NoSpace, Fault::ShortThenFull, Fault::SyncLoses] {
+                for nth in 1..40 {
+                    let disk = Simulated::from_image(&clean.image());
+                    let mut first = own(&disk).unwrap();
+                    disk.fail_at(nth, fault, Lasting::Once);
+                    let kept = first.keep();
+                    disk.heal();
+                    let left = disk.crash(&mut fastrand::Rng::with_seed(nth));
+                    let mut second = own(&left).unwrap_or_else(|e| panic!("{e}: {fault:?} {nth}"));
+                    assert!(second.keep().is_ok(), "{fault:?} {nth}");
+                    if kept.is_ok() || old.is_some() {
+                        assert_eq!(signed(&second), signed(&first), "{fault:?} {nth}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
     fn a_key_that_came_meanwhile_is_not_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
-        let mut keys = TokenKeys::of_directory(folder.path()).unwrap();
-        fs::write(&path, format!("1:{A}")).unwrap();
-        assert!(keys.keep().unwrap_err().to_string().contains("cannot write"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("1:{A}"));
+        let disk = Simulated::new();
+        identity::write(&disk, &Identity { id: [7; 16] }, false).unwrap();
+        let mut keys = own(&disk).unwrap();
+        disk.put(NAME, format!("1:{A}").into_bytes());
+        assert_eq!(keys.keep().unwrap_err().kind, RefusedKind::Io);
+        assert_eq!(disk.bytes(NAME), format!("1:{A}").into_bytes());
     }
 
     #[test]
@@ -550,6 +479,6 @@ mod tests {
         assert_eq!(check(&two, &signed(&one)), Ok(()));
         assert_eq!(signed(&one), signed(&two));
         assert_eq!(check(&TokenKeys::random().unwrap(), &signed(&one)), Err(TokenFault::Forged));
-        assert!(!format!("{one:?}").contains("[["), "{one:?}");
+        assert!(!format!("{:?}", read(&folder.path().join("one")).unwrap()).contains("[["));
     }
 }

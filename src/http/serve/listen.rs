@@ -30,6 +30,9 @@ const BACKLOG: i32 = 1024;
 const DRAIN_STEP: Duration = Duration::from_millis(5);
 /// Threads per listener that unpack and read large bodies. Further bodies wait for one.
 const BLOCKING_THREADS: usize = 2;
+/// How long to wait for another process to let go of the address, and how long before it is tried again.
+const BIND_WAIT: Duration = Duration::from_secs(1);
+const BIND_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How long stopping waits for work whose connection has gone.
 const BLOCKING_GRACE: Duration = Duration::from_millis(500);
 
@@ -174,7 +177,14 @@ fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpLis
         _ => ListenError::Io(address, e),
     };
     let probe = socket(address).map_err(failed)?;
-    probe.bind(&address.into()).map_err(failed)?;
+    let begin = Instant::now();
+    // A server that was killed a moment ago may not have let go of its port yet.
+    while let Err(e) = probe.bind(&address.into()) {
+        if e.kind() != io::ErrorKind::AddrInUse || begin.elapsed() >= BIND_WAIT {
+            return Err(failed(e));
+        }
+        std::thread::sleep(BIND_AGAIN_AFTER);
+    }
     let bound = probe.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {

@@ -48,7 +48,9 @@ pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refu
     let Some(identity) = identity::read(disk)? else {
         return Err(identity::missing());
     };
-    if verify_disk(disk, &|_| {})?.problems.iter().all(|problem| problem.kind == RefusedKind::Spare) {
+    // No record is given up for keys of tokens.
+    let needs_no_cut = |problem: &Refused| problem.is_spare() || problem.kind == RefusedKind::TokenKeys;
+    if verify_disk(disk, &|_| {})?.problems.iter().all(needs_no_cut) {
         let what = "a start needs nothing that is damaged: there is nothing to give up".to_owned();
         return Err(Refused::of_all(RefusedKind::Io, what));
     }

@@ -8,13 +8,14 @@ use crate::storage::disk::Disk;
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::identity;
-use crate::storage::identity::Identity;
+use crate::storage::identity::{Identity, IdentityFile};
 use crate::storage::journal::append::Last;
 use crate::storage::journal::{mark, replay, segment};
-use crate::storage::refused::Refused;
+use crate::storage::refused::{Refused, RefusedKind};
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
 use crate::storage::snapshot::LoadedSnapshot;
+use crate::storage::token_keys;
 
 /// What a data directory holds.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Report {
     pub journal: Option<JournalReport>,
     /// The state that a start would reach, if it would succeed.
     pub state: Option<StateReport>,
+    /// How many keys of tokens the directory keeps; `None` if it has no file of them, or a damaged one.
+    pub token_keys: Option<u64>,
     /// What is damaged, one refusal each.
     pub problems: Vec<Refused>,
 }
@@ -72,10 +75,12 @@ pub fn verify(path: &Path, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Repo
 }
 
 pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Report, Refused> {
-    let Some(identity) = identity::read(disk)? else {
+    let Some(known) = identity::inspect(disk)? else {
         return Err(identity::missing());
     };
+    let identity = known.identity;
     let mut report = Report::default();
+    report.check_small_files(disk, &known)?;
     let joints = report.check_snapshots(disk, &identity)?;
     let start = Last { sequence: 0, checksum: 0 };
     let marked = report.check_mark(disk, &identity).unwrap_or(start);
@@ -96,7 +101,8 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
         Err(problem) => report.problems.push(problem),
     }
     let newest = joints.first().copied().unwrap_or(start);
-    let has_mark = !report.problems.iter().any(|problem| problem.file.as_deref() == Some(mark::NAME));
+    let is_mark_gone = |problem: &Refused| !problem.is_spare() && problem.file.as_deref() == Some(mark::NAME);
+    let has_mark = !report.problems.iter().any(is_mark_gone);
     match state(disk, &identity, newest, marked, progress) {
         Ok(state) => {
             report.state = Some(state);
@@ -112,6 +118,24 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
 }
 
 impl Report {
+    /// Checks the keys of tokens, and both copies of the identity and of the mark.
+    fn check_small_files(&mut self, disk: &dyn Disk, known: &IdentityFile) -> Result<(), Refused> {
+        match token_keys::read_own(disk, known.keeps_keys) {
+            Ok(keys) => self.token_keys = keys.map(|keys| keys.count() as u64),
+            Err(problem) if problem.kind == RefusedKind::TokenKeys => self.problems.push(problem),
+            Err(problem) => return Err(problem),
+        }
+        // Where no slot is whole, `check_mark` says more.
+        let slots = mark::damaged_slots(disk, known.identity.salt()).unwrap_or_default();
+        let slots = slots.iter().filter(|_| slots.len() == 1).map(|at| (mark::NAME, *at));
+        let copies = known.damaged.iter().map(|at| (identity::NAME, *at));
+        self.problems.extend(copies.chain(slots).map(|(file, at)| Refused {
+            kind: RefusedKind::SpareCopy,
+            ..Refused::damaged(file, at, 0, "one of its two copies is damaged".to_owned())
+        }));
+        Ok(())
+    }
+
     /// Checks the snapshots that are kept. Returns the last record of each that is whole, newest first.
     fn check_snapshots(&mut self, disk: &dyn Disk, identity: &Identity) -> Result<Vec<Last>, Refused> {
         let mut joints = vec![];

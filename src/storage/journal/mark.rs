@@ -96,6 +96,19 @@ impl Mark {
     }
 }
 
+/// Where the slots begin that are not whole.
+pub(crate) fn damaged_slots(disk: &dyn Disk, salt: u64) -> io::Result<Vec<u64>> {
+    let file = disk.open(NAME)?;
+    let mut damaged = vec![];
+    for offset in [0, SECOND_SLOT] {
+        let mut slot = [0; SLOT_BYTES];
+        if !disk::read_exact_at(&*file, offset, &mut slot)? || read(&slot, salt).is_none() {
+            damaged.push(offset);
+        }
+    }
+    Ok(damaged)
+}
+
 /// Whether the file names any record. This needs no knowledge of the directory that it belongs to.
 pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
     let file = disk.open(NAME)?;
