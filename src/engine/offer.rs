@@ -127,6 +127,11 @@ impl Offer {
         best(locale, here, |treatment| treatment.locale.as_ref())
     }
 
+    /// The numbers of its treatments, as [`Treatment::number`].
+    pub fn treatment_numbers(&self) -> impl Iterator<Item = u16> + '_ {
+        self.treatments.iter().map(|treatment| treatment.number)
+    }
+
     /// The variants that it or its treatments are for.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &InVariant> {
         let treatments = self.treatments.iter().filter_map(|treatment| treatment.variant.as_ref());

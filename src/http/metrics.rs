@@ -17,7 +17,7 @@ use crate::insight::learned;
 use crate::node::Node;
 use crate::node::clock;
 use crate::node::startup::Startup;
-use crate::rules::catalogue::Taken;
+use crate::rules::catalogue::{Returned, Taken};
 use crate::storage::durability::Durability;
 
 /// Upper bounds of the decision histogram's buckets, in microseconds.
@@ -268,7 +268,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
-    let taken = node.live().definitions.catalogue.taken();
+    let taken = Returned::ALL.map(|kind| live.definitions.catalogue.taken(kind));
     for (name, help, number) in [
         ("numbers_taken", "Numbers that names have", (|of| of.taken) as fn(&Taken) -> usize),
         ("numbers_available", "Numbers that there are for names", |of| of.most),

@@ -6,8 +6,8 @@
 mod distinct;
 mod split;
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +20,7 @@ use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::decide::{Decision, Proposition};
 use crate::engine::{Engine, Offer};
 use crate::expression::arm::{Arm, MAX_ARMS};
+use crate::rules::catalogue::Gone;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
@@ -132,6 +133,13 @@ impl ChoiceCount {
     }
 }
 
+impl PlaceCount {
+    fn reset(&self) {
+        let PlaceCount { asked, fallbacks, empty, degraded } = self;
+        [asked, fallbacks, empty, degraded].into_iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+}
+
 impl<T: Default> Chunks<T> {
     fn get(&self, at: usize) -> Option<&T> {
         self.0.get(at / CHUNK)?.get(at % CHUNK)
@@ -231,15 +239,17 @@ impl Decided {
         })
     }
 
-    /// The same counters without those of arms whose numbers are given back. No engine that has them may
-    /// decide any more. Splits stay: they know their arms by name.
+    /// The same counters without those of numbers that are given back. No engine that has them may decide
+    /// any more. Splits stay: they know their arms by name.
     #[must_use]
-    pub fn without(self: &Arc<Decided>, gone: &HashSet<ArmNumber>) -> Arc<Decided> {
+    pub fn without(self: &Arc<Decided>, gone: &Gone) -> Arc<Decided> {
         if gone.is_empty() {
             return Arc::clone(self);
         }
-        let is_gone = |key: &ChoiceKey| key.arm().is_some_and(|arm| gone.contains(&arm));
+        let is_gone = |key: &ChoiceKey| gone.counted(key.offer(), key.place(), key.arm());
         let (away, index): (Vec<_>, Vec<_>) = self.index.iter().partition(|(key, _)| is_gone(key));
+        let places = gone.places.iter().filter_map(|place| self.places.get(usize::from(place.0)));
+        places.for_each(PlaceCount::reset);
         Arc::new(Decided {
             since: self.since,
             index: index.into_iter().map(|(key, at)| (*key, *at)).collect(),
@@ -404,6 +414,7 @@ mod tests {
 
     use super::*;
     use crate::decide::{Context, Request, decide};
+    use crate::rules::catalogue::{Returned, Returns};
     use crate::rules::rule_set::RuleSet;
     use crate::schema::Schema;
     use crate::schema::vector::FeatureVector;
@@ -580,12 +591,29 @@ mod tests {
         let arms = |_: &Offer| [ArmNumber(3), ArmNumber(4)];
         let counts = Decided::new(Time(0)).grown(&engine, arms);
         decided(&engine, &counts, "app", &[3, 4]);
-        let without = counts.without(&HashSet::from([ArmNumber(3)]));
+        let freed = Returns { freed: vec![(Returned::Arm, 3)], ..Returns::default() };
+        let without = counts.without(&freed.gone());
         let expected = ["card 0", "card 0 4"].map(|name| (name.to_owned(), (1, 0))).into();
         assert_eq!(chosen(&engine, &without), expected);
         let again = without.grown(&engine, arms);
         assert_eq!(chosen(&engine, &again), expected, "its counters are used again, from nothing");
         assert_eq!(again.counts.len(), counts.counts.len());
+    }
+
+    #[test]
+    fn what_gets_the_number_of_another_offer_or_place_begins_at_nothing() {
+        let engine = engine(None, &["card", "loan"]);
+        let without = |freed: &[(Returned, u32)]| {
+            let counts = Decided::new(Time(0)).grown(&engine, none);
+            decided(&engine, &counts, "app", &[]);
+            decided(&engine, &counts, "web", &[]);
+            let less = counts.without(&Returns { freed: freed.to_vec(), ..Returns::default() }.gone());
+            (less.chosen().count(), less.asked().map(|(place, _)| place.0).collect::<Vec<_>>())
+        };
+        assert_eq!(without(&[]), (4, vec![0, 1]), "two offers in two places");
+        assert_eq!(without(&[(Returned::Offer, 0)]), (2, vec![0, 1]));
+        assert_eq!(without(&[(Returned::Place, 1)]), (2, vec![0]));
+        assert_eq!(without(&[(Returned::Offer, 1), (Returned::Channel, 0)]), (2, vec![0, 1]));
     }
 
     #[test]

@@ -69,10 +69,10 @@ pub fn learned<'e>(
 }
 
 /// The lessons of offers that learn, each with its offer and how that learns.
-fn of_learners<'e>(
-    engine: &'e Engine,
+fn of_learners(
+    engine: &Engine,
     lessons: impl IntoIterator<Item = (LessonKey, Learned)>,
-) -> impl Iterator<Item = (&'e Offer, &'e LearnedRule, LessonKey, Learned)> {
+) -> impl Iterator<Item = (&Offer, &LearnedRule, LessonKey, Learned)> {
     let offers = engine.offers().iter();
     let offers: HashMap<OfferNumber, (&Offer, &LearnedRule), FixedState> =
         offers.filter_map(|offer| Some((offer.number, (offer, offer.learned.as_deref()?)))).collect();

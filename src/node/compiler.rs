@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+mod named;
 pub(crate) mod plan;
 pub(crate) mod returns;
 
 use self::plan::{ChangePlan, Sets, plan, plan_publish};
-use self::returns::{Fresh, scarce, too_many};
+use self::returns::{Fresh, InUse, scarce, too_many};
 use super::clock;
 use super::define::{Define, DefineError, Defined, MAX_RULE_SETS, OfferChange, Tried};
 use super::live::{Live, counted};
@@ -171,14 +172,14 @@ impl Compiler {
         }
         // The numbers come first, because the other records use them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
-        let after_returns = usize::from(returns != Returns::default());
+        let after_returns = returns.pieces().len();
         records.splice(after_returns..after_returns, additions);
         // Before the engine is swapped in: from then on their numbers may be handed out under other names.
         self.fresh.forget(&returns.freed, &self.shared.handed);
-        let arms = returns.arms();
-        let decided = counted(&live.decided.without(&arms), &engine);
+        let gone = returns.gone();
+        let decided = counted(&live.decided.without(&gone), &engine);
         let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
-        self.shared.forget_arms(&arms);
+        self.shared.forget(&gone);
         self.retired.extend(applied.replaced);
         let now = self.shared.live.load_full();
         self.fresh.note(&live.definitions.catalogue, &now.definitions.catalogue);
@@ -217,9 +218,14 @@ impl Compiler {
             return Returns::default();
         }
         let live = self.shared.live.load();
-        let now = clock::now().stored_seconds();
-        let settled = self.retired.is_empty();
-        let mut returns = self.fresh.returns(definitions, &live.engine, &self.shared.handed, settled, now);
+        let mut returns = self.fresh.returns(&InUse {
+            catalogue: &definitions.catalogue,
+            engine: &live.engine,
+            handed: &self.shared.handed,
+            customers: &self.shared.customers,
+            settled: self.retired.is_empty(),
+            now: clock::now().stored_seconds(),
+        });
         let names = plan.records.iter().filter_map(|record| match record {
             Record::Publish { name, .. }
             | Record::Activate { name, .. }
@@ -230,13 +236,14 @@ impl Compiler {
         let names: Vec<&str> = names.collect();
         let new = names.iter().filter(|name| definitions.history(name).is_none()).count();
         let forgotten = too_many(definitions, &names, new);
-        let stays = |(kind, number, _): &(Returned, u16, u32)| !forgotten.contains(&(*kind, *number));
+        let stays = |(kind, number, _): &(Returned, u32, u32)| !forgotten.contains(&(*kind, *number));
         returns.left.retain(stays);
         returns.freed.extend(forgotten);
-        if returns != Returns::default() {
-            let additions = Additions { returns: returns.clone(), ..Additions::default() };
-            plan.records.insert(0, Record::Catalogue(Box::new(additions)));
-        }
+        let record = |returns| {
+            let additions = Additions { returns, ..Additions::default() };
+            Record::Catalogue(Box::new(additions))
+        };
+        plan.records.splice(..0, returns.pieces().into_iter().map(record));
         returns
     }
 

@@ -1,6 +1,5 @@
 //! What the threads of a node share.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -10,11 +9,11 @@ use super::clock;
 use super::erasures::RecentErasures;
 use super::handed::HandedOut;
 use super::live::{Live, counted};
-use crate::customer::numbers::ArmNumber;
 use crate::engine::Engine;
 use crate::insight::decided::Decided;
 use crate::insight::stats;
 use crate::insight::stats::Tallied;
+use crate::rules::catalogue::Gone;
 use crate::state::State;
 use crate::state::ledger::Figures;
 use crate::state::store::Customers;
@@ -67,10 +66,10 @@ impl NodeState {
     }
 
     /// Forgets what had become of arms whose numbers are given back.
-    pub(crate) fn forget_arms(&self, arms: &HashSet<ArmNumber>) {
-        if !arms.is_empty() {
+    pub(crate) fn forget(&self, gone: &Gone) {
+        if !gone.is_empty() {
             let before = self.tallied_before.load_full();
-            let stays = |tallied: &&Tallied| tallied.arm.is_none_or(|arm| !arms.contains(&arm));
+            let stays = |tallied: &&Tallied| !gone.counted(tallied.offer, tallied.place, tallied.arm);
             self.tallied_before.store(Arc::new(before.iter().filter(stays).copied().collect()));
         }
     }

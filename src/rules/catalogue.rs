@@ -1,17 +1,17 @@
 //! The catalogue: numbers for the names that outcomes refer to, the same on every node.
 //!
 //! Contacts, tokens and tallies hold these numbers instead of names. So they are small, and they outlive
-//! the versions of rule sets. Numbers of arms, groups and rule sets are [given back](Returns) when nothing
-//! can name them any more; a new name takes the lowest that is free. All other numbers are for ever.
+//! the versions of rule sets. Numbers are [given back](Returns) when nothing can name them any more; a new
+//! name takes the lowest that is free.
 
 mod names;
 mod returns;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use self::names::Names;
-pub use self::returns::{Returned, Returns, Taken};
+pub use self::returns::{Gone, MAX_RETURNS, Returned, Returns, Taken, TreatmentNumber};
 use super::rule_set::RuleSet;
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::numbers::{OfferNumber, PlaceNumber};
@@ -41,8 +41,20 @@ pub struct OfferEntry {
     pub rule_set: u16,
     /// The number of its group, if it has one.
     pub group: Option<u16>,
-    /// The names of its treatments, including those that are gone; a treatment's number is its place here.
+    /// The names of its treatments, including those that are gone; a treatment's number is its place here. A
+    /// number that is free has an empty name.
     pub treatments: Vec<Box<str>>,
+}
+
+impl OfferEntry {
+    /// The treatments that have numbers.
+    fn numbered(&self) -> impl Iterator<Item = (u16, &str)> {
+        (0..).zip(self.treatments.iter().map(|name| &**name)).filter(|(_, name)| !name.is_empty())
+    }
+
+    fn is_free(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// Where something can be shown: the numbers of a placement and a channel.
@@ -52,6 +64,20 @@ pub struct PlaceEntry {
     pub placement: u16,
     /// The channel's number, as in [`Catalogue::channels`].
     pub channel: u16,
+}
+
+impl PlaceEntry {
+    /// No channel has this number.
+    const NO_CHANNEL: u16 = u16::MAX;
+
+    /// What stands where a number is free. It differs from number to number, as places do.
+    fn free(PlaceNumber(placement): PlaceNumber) -> PlaceEntry {
+        PlaceEntry { placement, channel: PlaceEntry::NO_CHANNEL }
+    }
+
+    fn is_free(self) -> bool {
+        self.channel == PlaceEntry::NO_CHANNEL
+    }
 }
 
 /// The numbers of all names that were ever published.
@@ -69,10 +95,12 @@ pub struct Catalogue {
     pub arms: Names,
     offers: Vec<OfferEntry>,
     offer_numbers: HashMap<Box<str>, OfferNumber>,
+    free_offers: BTreeSet<OfferNumber>,
     places: Vec<PlaceEntry>,
     place_numbers: HashMap<PlaceEntry, PlaceNumber>,
+    free_places: BTreeSet<PlaceNumber>,
     /// When names left the active rule sets.
-    left: BTreeMap<(Returned, u16), u32>,
+    left: BTreeMap<(Returned, u32), u32>,
     keep_s: [u32; OutcomeKind::COUNT],
 }
 
@@ -104,10 +132,10 @@ impl Catalogue {
 
     /// The offer with a number, as it was last published.
     pub fn offer(&self, number: OfferNumber) -> Option<&OfferEntry> {
-        self.offers.get(number.0 as usize)
+        self.offers.get(number.0 as usize).filter(|offer| !offer.is_free())
     }
 
-    /// All offers; an offer's place in the list is its number.
+    /// All offers; an offer's place in the list is its number. Where a number is free, the name is empty.
     pub fn offers(&self) -> &[OfferEntry] {
         &self.offers
     }
@@ -123,10 +151,11 @@ impl Catalogue {
 
     /// The placement and channel with a number.
     pub fn place(&self, number: PlaceNumber) -> Option<PlaceEntry> {
-        self.places.get(usize::from(number.0)).copied()
+        self.places.get(usize::from(number.0)).copied().filter(|place| !place.is_free())
     }
 
-    /// All places; a place's number is its index.
+    /// All places; a place's number is its index. Where a number is free, the channel has a number that is
+    /// none.
     pub fn places(&self) -> &[PlaceEntry] {
         &self.places
     }
@@ -166,39 +195,118 @@ impl Catalogue {
     }
 
     /// When this name left the active rule sets; `None` if it has not, or nobody noticed.
-    pub fn left_at(&self, kind: Returned, number: u16) -> Option<u32> {
+    pub fn left_at(&self, kind: Returned, number: u32) -> Option<u32> {
         self.left.get(&(kind, number)).copied()
     }
 
-    /// The names of a kind.
-    pub fn names_of(&self, kind: Returned) -> &Names {
+    /// The numbers of a kind that are taken, rising.
+    pub fn numbers(&self, kind: Returned) -> Vec<u32> {
+        let names = |names: &Names| names.iter().map(|(number, _)| number.into()).collect();
+        let offers = || (0..).map(OfferNumber).zip(&self.offers).filter(|(_, offer)| !offer.is_free());
         match kind {
-            Returned::RuleSet => &self.rule_sets,
-            Returned::Group => &self.groups,
-            Returned::Arm => &self.arms,
+            Returned::RuleSet => names(&self.rule_sets),
+            Returned::Group => names(&self.groups),
+            Returned::Arm => names(&self.arms),
+            Returned::Placement => names(&self.placements),
+            Returned::Channel => names(&self.channels),
+            Returned::Place => {
+                let places = (0..).zip(&self.places).filter(|(_, place)| !place.is_free());
+                places.map(|(number, _)| number).collect()
+            }
+            Returned::Offer => offers().map(|(number, _)| number.0).collect(),
+            Returned::Treatment => {
+                let of_one = |(offer, entry): (OfferNumber, &OfferEntry)| {
+                    let number = |(treatment, _)| TreatmentNumber { offer, treatment }.packed();
+                    entry.numbered().map(number).collect::<Vec<u32>>()
+                };
+                offers().flat_map(of_one).collect()
+            }
+        }
+    }
+
+    /// How many numbers of a kind are taken, and how many there are.
+    pub fn taken(&self, kind: Returned) -> Taken {
+        let names = |of, names: &Names, most| Taken { of, taken: names.len(), most };
+        match kind {
+            Returned::RuleSet => names("rule sets", &self.rule_sets, MAX_NAME_NUMBERS),
+            Returned::Group => names("groups", &self.groups, MAX_NAME_NUMBERS),
+            Returned::Arm => names("variants of experiments", &self.arms, MAX_ARM_NUMBERS),
+            Returned::Placement => names("placements", &self.placements, MAX_NAME_NUMBERS),
+            Returned::Channel => names("channels", &self.channels, MAX_NAME_NUMBERS),
+            Returned::Place => {
+                let taken = self.place_numbers.len();
+                Taken { of: "pairs of placement and channel", taken, most: MAX_PLACE_NUMBERS }
+            }
+            Returned::Offer => {
+                Taken { of: "offers", taken: self.offer_numbers.len(), most: MAX_OFFER_NUMBERS }
+            }
+            Returned::Treatment => {
+                let taken = self.offers.iter().map(|offer| offer.numbered().count()).max().unwrap_or(0);
+                Taken { of: "treatments of one offer", taken, most: MAX_TREATMENT_NUMBERS }
+            }
         }
     }
 
     fn take_back(&mut self, Returns { freed, left, back }: &Returns) {
         for (kind, number) in freed {
             self.left.remove(&(*kind, *number));
-            match kind {
-                Returned::RuleSet => {
-                    self.rule_sets.free(*number);
-                    let of_it = self.offers.iter_mut().filter(|offer| offer.rule_set == *number);
-                    of_it.for_each(|offer| offer.rule_set = NO_RULE_SET);
-                }
-                Returned::Group => {
-                    self.groups.free(*number);
-                    let in_it = self.offers.iter_mut().filter(|offer| offer.group == Some(*number));
-                    in_it.for_each(|offer| offer.group = None);
-                }
-                Returned::Arm => self.arms.free(*number),
-            }
+            self.free(*kind, *number);
         }
         self.left.extend(left.iter().map(|(kind, number, at)| ((*kind, *number), *at)));
         for name in back {
             self.left.remove(name);
+        }
+    }
+
+    fn free(&mut self, kind: Returned, number: u32) {
+        let name = number as u16; // of the kinds that have so many
+        match kind {
+            Returned::RuleSet => {
+                self.rule_sets.free(name);
+                let of_it = self.offers.iter_mut().filter(|offer| offer.rule_set == name);
+                of_it.for_each(|offer| offer.rule_set = NO_RULE_SET);
+            }
+            Returned::Group => {
+                self.groups.free(name);
+                let in_it = self.offers.iter_mut().filter(|offer| offer.group == Some(name));
+                in_it.for_each(|offer| offer.group = None);
+            }
+            Returned::Arm => self.arms.free(name),
+            Returned::Placement => self.placements.free(name),
+            Returned::Channel => self.channels.free(name),
+            Returned::Place => self.free_place(PlaceNumber(name)),
+            Returned::Offer => self.free_offer(OfferNumber(number)),
+            Returned::Treatment => {
+                let TreatmentNumber { offer, treatment } = TreatmentNumber::unpacked(number);
+                let entry = self.offers.get_mut(offer.0 as usize);
+                let treatment = entry.and_then(|entry| entry.treatments.get_mut(usize::from(treatment)));
+                treatment.into_iter().for_each(|name| *name = Box::default());
+            }
+        }
+    }
+
+    fn free_place(&mut self, number: PlaceNumber) {
+        if let Some(place) = self.places.get_mut(usize::from(number.0)) {
+            self.place_numbers.remove(place);
+            *place = PlaceEntry::free(number);
+            self.free_places.insert(number);
+        }
+    }
+
+    /// What was noticed of the offer's treatments goes with it.
+    fn free_offer(&mut self, number: OfferNumber) {
+        if let Some(offer) = self.offers.get_mut(number.0 as usize) {
+            self.offer_numbers.remove(&offer.name);
+            *offer = OfferEntry::default();
+            self.free_offers.insert(number);
+            let last =
+                TreatmentNumber { offer: number, treatment: MAX_TREATMENT_NUMBERS as u16 - 1 }.packed();
+            let first = TreatmentNumber { offer: number, treatment: 0 }.packed();
+            let treatments = (Returned::Treatment, first)..=(Returned::Treatment, last);
+            let noticed: Vec<_> = self.left.range(treatments).map(|(key, _)| *key).collect();
+            for key in noticed {
+                self.left.remove(&key);
+            }
         }
     }
 
@@ -228,13 +336,21 @@ impl Catalogue {
     /// last.
     pub fn whole(&self) -> Vec<Additions> {
         let mut all = self.since(&Catalogue::new());
-        let free = |kind| self.names_of(kind).free.iter().map(move |number| (kind, *number));
-        let freed = Returned::ALL.into_iter().flat_map(free).collect();
+        let mut freed: Vec<(Returned, u32)> = Vec::new();
+        for (kind, of) in [
+            (Returned::RuleSet, &self.rule_sets),
+            (Returned::Group, &self.groups),
+            (Returned::Arm, &self.arms),
+            (Returned::Placement, &self.placements),
+            (Returned::Channel, &self.channels),
+        ] {
+            freed.extend(of.free.iter().map(|number| (kind, (*number).into())));
+        }
+        // Free offers and treatments were put where they are, by their numbers.
+        freed.extend(self.free_places.iter().map(|number| (Returned::Place, number.0.into())));
         let left = self.left.iter().map(|((kind, number), at)| (*kind, *number, *at)).collect();
         let returns = Returns { freed, left, back: Vec::new() };
-        if returns != Returns::default() {
-            all.push(Additions { returns, ..Additions::default() });
-        }
+        all.extend(returns.pieces().into_iter().map(|returns| Additions { returns, ..Additions::default() }));
         all
     }
 
@@ -242,25 +358,9 @@ impl Catalogue {
         [&self.rule_sets, &self.groups, &self.placements, &self.channels, &self.arms]
     }
 
-    /// How many numbers of each kind are taken, and how many there are.
-    pub fn taken(&self) -> [Taken; 8] {
-        let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
-        let names = |of, names: &Names, most| Taken { of, taken: names.len(), most };
-        [
-            names("rule sets", &self.rule_sets, MAX_NAME_NUMBERS),
-            names("groups", &self.groups, MAX_NAME_NUMBERS),
-            names("variants of experiments", &self.arms, MAX_ARM_NUMBERS),
-            names("placements", &self.placements, MAX_NAME_NUMBERS),
-            names("channels", &self.channels, MAX_NAME_NUMBERS),
-            Taken { of: "offers", taken: self.offers.len(), most: MAX_OFFER_NUMBERS },
-            Taken { of: "pairs of placement and channel", taken: self.places.len(), most: MAX_PLACE_NUMBERS },
-            Taken { of: "treatments of one offer", taken: treatments, most: MAX_TREATMENT_NUMBERS },
-        ]
-    }
-
     fn check(&self) -> Result<(), Problems> {
         let too_many = |count: usize, most: usize, what: &str| {
-            (count > most).then(|| format!("these rule sets would bring the {what} of all versions ever published to {count}, more than the {most} that outcomes can tell apart"))
+            (count > most).then(|| format!("these rule sets would bring the {what} that have numbers to {count}, more than the {most} that outcomes can tell apart"))
         };
         let treatments = self.offers.iter().map(|offer| offer.treatments.len()).max().unwrap_or(0);
         let [rule_sets, groups, placements, channels, arms] = self.names().map(|names| names.names.len());
@@ -302,37 +402,50 @@ impl Catalogue {
         }
         for rule in &set.offers {
             let group = rule.attributes.group.as_ref().map(|group| self.groups.add(&group.name));
-            let number = self.offer_number(&rule.name.name);
+            let number = self.offer_number(&rule.name.name).or_else(|| self.free_offers.first().copied());
             let number = number.unwrap_or(OfferNumber(self.offers.len() as u32));
             let mut entry = self.offer(number).cloned().unwrap_or_default();
             entry.name.clone_from(&rule.name.name);
             (entry.rule_set, entry.group) = (rule_set, group);
             for treatment in &rule.treatments {
-                if !entry.treatments.contains(&treatment.name) {
-                    entry.treatments.push(treatment.name.clone());
+                if entry.treatments.contains(&treatment.name) {
+                    continue;
+                }
+                match entry.treatments.iter_mut().find(|name| name.is_empty()) {
+                    Some(free) => free.clone_from(&treatment.name),
+                    None => entry.treatments.push(treatment.name.clone()),
                 }
             }
             self.put_offer(number, entry);
         }
     }
 
-    fn add_place(&mut self, place: PlaceEntry) -> PlaceNumber {
-        let next = PlaceNumber(self.places.len() as u16); // the bound is checked when additions are made
-        let number = *self.place_numbers.entry(place).or_insert(next);
-        if number == next {
-            self.places.push(place);
+    fn add_place(&mut self, place: PlaceEntry) {
+        if self.place_numbers.contains_key(&place) {
+            return;
         }
-        number
+        let next = PlaceNumber(self.places.len() as u16); // the bound is checked when additions are made
+        let number = self.free_places.pop_first().unwrap_or(next);
+        match self.places.get_mut(usize::from(number.0)) {
+            Some(free) => *free = place,
+            None => self.places.push(place),
+        }
+        self.place_numbers.insert(place, number);
     }
 
+    /// Puts an offer where its number says. An entry without a name leaves the number free.
     fn put_offer(&mut self, number: OfferNumber, entry: OfferEntry) {
         let place = number.0 as usize;
-        if place < self.offers.len() {
-            self.offers[place] = entry;
-        } else if place == self.offers.len() {
-            self.offer_numbers.insert(entry.name.clone(), number);
-            self.offers.push(entry);
+        if place == self.offers.len() {
+            self.offers.push(OfferEntry::default());
+            self.free_offers.insert(number);
         }
+        let Some(known) = self.offers.get_mut(place) else { return };
+        if known.is_free() && !entry.is_free() {
+            self.free_offers.remove(&number);
+            self.offer_numbers.insert(entry.name.clone(), number);
+        }
+        *known = entry;
     }
 
     /// What this catalogue has and `earlier`, from which it has grown, has not.
@@ -347,7 +460,7 @@ impl Catalogue {
                 channels.since(before[3]),
                 arms.since(before[4]),
             ],
-            places: self.places[earlier.places.len()..].to_vec(),
+            places: self.places_since(earlier),
             offers: Vec::new(),
             keep_s: (self.keep_s != earlier.keep_s).then_some(self.keep_s),
         };
@@ -368,6 +481,16 @@ impl Catalogue {
             all.push(first);
         }
         all
+    }
+
+    /// As [`Names::since`]: a number that was always free has a place that no rule set can give.
+    fn places_since(&self, earlier: &Catalogue) -> Vec<PlaceEntry> {
+        let all = (0..).map(PlaceNumber).zip(self.places.iter().copied());
+        let is_new = |(number, place): &(PlaceNumber, PlaceEntry)| {
+            earlier.place(*number).is_none()
+                && (!place.is_free() || usize::from(number.0) >= earlier.places.len())
+        };
+        all.filter(is_new).map(|(_, place)| place).collect()
     }
 }
 
@@ -440,7 +563,7 @@ offers:
             let arms = names.iter().map(|name| Box::from(*name)).collect();
             Additions { names: [vec![], vec![], vec![], vec![], arms], ..Additions::default() }
         };
-        let freed = |numbers: &[u16]| {
+        let freed = |numbers: &[u32]| {
             let freed = numbers.iter().map(|number| (Returned::Arm, *number)).collect();
             Additions { returns: Returns { freed, ..Returns::default() }, ..Additions::default() }
         };
@@ -459,6 +582,65 @@ offers:
         assert_eq!(names(&second), told(&all));
         assert_eq!(first.with(&second.since(&first)), second, "what was added, added again");
         assert_eq!(Catalogue::new().with(&second.whole()), second);
+    }
+
+    #[test]
+    fn offers_places_and_treatments_give_their_numbers_to_new_ones() {
+        let text = |placements: &str, offers: &str| {
+            format!("rule_set: r\nplacements: {{{placements}}}\noffers: {{{offers}}}\n")
+        };
+        let offer = |name: &str, treatments: &[&str]| {
+            let one = |id: &&str| format!("{{placement: p, id: {id}, locale: {id}, content: {{}}}}");
+            let all: Vec<String> = treatments.iter().map(one).collect();
+            format!("{name}: {{placements: [p], treatments: [{}]}}", all.join(", "))
+        };
+        let grown = |catalogue: &Catalogue, placements: &str, offers: &[String]| {
+            let (schema, sets) = set(&text(placements, &offers.join(", ")));
+            let added = catalogue.missing(&schema, &sets, [7; OutcomeKind::COUNT]).unwrap();
+            let grown = catalogue.with(&added);
+            assert_eq!(Catalogue::new().with(&grown.whole()), grown);
+            grown
+        };
+        let freed = |catalogue: &Catalogue, freed: &[(Returned, u32)]| {
+            let returns = Returns { freed: freed.to_vec(), ..Returns::default() };
+            let freed = catalogue.with(&[Additions { returns, ..Additions::default() }]);
+            assert_eq!(Catalogue::new().with(&freed.whole()), freed);
+            freed
+        };
+        let first = grown(
+            &Catalogue::new(),
+            "p: {channels: [app, web]}, q: {channels: [web]}",
+            &[offer("a", &["de", "en", "fr"]), offer("b", &["de"]), offer("c", &["de"])],
+        );
+        let treatment = TreatmentNumber { offer: OfferNumber(0), treatment: 1 }.packed();
+        let gone = [
+            (Returned::Offer, 1),
+            (Returned::Place, 0),
+            (Returned::Place, 2),
+            (Returned::Placement, 1),
+            (Returned::Treatment, treatment),
+        ];
+        let less = freed(&first, &gone);
+        assert_eq!((less.offer_number("b"), less.offer(OfferNumber(1))), (None, None));
+        assert_eq!((less.place_number("p", "app"), less.place(PlaceNumber(2))), (None, None));
+        assert_eq!(less.numbers(Returned::Offer), [0, 2]);
+        assert_eq!(less.numbers(Returned::Place), [1]);
+        assert_eq!(less.numbers(Returned::Treatment), [0, 2, 2 << 12]);
+        assert_eq!([Returned::Offer, Returned::Place].map(|kind| less.taken(kind).taken), [2, 1]);
+
+        let more = grown(
+            &less,
+            "p: {channels: [web, sms]}, z: {channels: [app, web]}",
+            &[offer("a", &["it", "zh"]), offer("d", &["de"]), offer("e", &["de"])],
+        );
+        let place = |placement, channel| more.place_number(placement, channel).map(|place| place.0);
+        assert_eq!(
+            ["d", "e", "a"].map(|name| more.offer_number(name).map(|number| number.0)),
+            [Some(1), Some(3), Some(0)]
+        );
+        assert_eq!([place("p", "sms"), place("z", "app"), place("z", "web")], [Some(0), Some(2), Some(3)]);
+        let a = more.offer(OfferNumber(0)).unwrap();
+        assert_eq!(a.treatments.iter().map(|name| &**name).collect::<Vec<_>>(), ["de", "it", "fr", "zh"]);
     }
 
     #[test]

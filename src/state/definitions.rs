@@ -104,7 +104,7 @@ impl Definitions {
                 // The history of a rule set goes with its number.
                 for (kind, number) in &additions.returns.freed {
                     if *kind == Returned::RuleSet
-                        && let Some(name) = self.catalogue.rule_sets.name(*number)
+                        && let Some(name) = self.catalogue.rule_sets.name(*number as u16)
                     {
                         self.rule_sets.remove(name);
                     }

@@ -24,7 +24,7 @@ use super::definitions::{Definitions, History};
 use super::ledger::Content;
 use super::store;
 use super::store::Customers;
-use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry, Returns};
+use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry, Returned, Returns};
 use crate::schema::RowPlace;
 
 /// The digest of a state. It means something only while nothing is written.
@@ -146,13 +146,19 @@ impl Fnv {
         keep_s.iter().flatten().for_each(|keep_s| self.number(u64::from(*keep_s)));
         let Returns { freed, left, back } = returns;
         for (list, all) in (1_u64..).zip([freed, back]) {
-            all.iter().for_each(|(kind, number)| {
-                self.number(list << 32 | u64::from(kind.tag()) << 16 | u64::from(*number));
-            });
+            all.iter().for_each(|(kind, number)| self.returned(list, *kind, *number));
         }
         for (kind, number, at) in left {
-            self.number(3 << 32 | u64::from(kind.tag()) << 16 | u64::from(*number));
+            self.returned(3, *kind, *number);
             self.number(u64::from(*at));
+        }
+    }
+
+    /// Numbers had 16 bits at first; what some have beyond comes behind.
+    fn returned(&mut self, list: u64, kind: Returned, number: u32) {
+        self.number(list << 32 | u64::from(kind.tag()) << 16 | u64::from(number & 0xffff));
+        if number > 0xffff {
+            self.number(u64::from(number >> 16));
         }
     }
 

@@ -125,11 +125,12 @@ impl Ledger {
         &self.figures
     }
 
-    /// Forgets the figures of arms whose numbers are given back.
+    /// Forgets the figures and lessons of numbers that are given back.
     pub fn give_back(&mut self, returns: &Returns) {
-        let arms = returns.arms();
-        if !arms.is_empty() {
-            self.figures.lock().forget_arms(&arms);
+        let gone = returns.gone();
+        if !gone.is_empty() {
+            self.figures.lock().forget(&gone);
+            self.figures.lessons.forget(&gone);
         }
     }
 

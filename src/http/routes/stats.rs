@@ -134,9 +134,9 @@ fn asked(given: &[Option<Cow<'_, str>>; 7], catalogue: &Catalogue) -> Result<Que
     let mut problems = Problems::new();
     let [by, offer, placement, channel, variant, from, to] = given.each_ref().map(Option::as_deref);
     let by = by.map_or_else(|| vec![Dimension::Offer], |text| dimensions(text, &mut problems));
-    let offers = || catalogue.offers().iter().map(|offer| &*offer.name);
+    let offers = || catalogue.offers().iter().map(|offer| &*offer.name).filter(|name| !name.is_empty());
     let mut in_names = |name, text: Option<&str>, names: &Names| {
-        let all = || (0..names.len()).filter_map(|number| names.name(number as u16));
+        let all = || names.iter().map(|(_, name)| name);
         known(name, text, |text| names.number(text), all, &mut problems)
     };
     let (placement, channel) = (

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::shared::SharedMap;
 use crate::learning::Learned;
 use crate::learning::lesson::LessonKey;
+use crate::rules::catalogue::Gone;
 
 /// The most combinations of offer, placement and segment that something is learned of. Outcomes of
 /// others teach nothing.
@@ -39,6 +40,11 @@ impl LearnedLessons {
             Some(_) => drop(self.learned.with(&key, |learned| learned.store(Arc::new(next)))),
             None => self.learned.insert(key, ArcSwap::from_pointee(next)),
         }
+    }
+
+    /// Forgets what was learned of numbers that are free from now on.
+    pub(super) fn forget(&self, gone: &Gone) {
+        self.learned.retain(|key| !gone.learned(key));
     }
 
     pub(super) fn all(&self) -> Vec<(LessonKey, Learned)> {

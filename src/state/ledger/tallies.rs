@@ -1,12 +1,13 @@
 //! What became of offers, counted: by offer, place, arm and day.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
+use crate::rules::catalogue::Gone;
 
 /// The most tallies, over all days.
 pub const MAX_TALLIES: usize = 262_144;
@@ -106,9 +107,9 @@ impl Tallies {
         }
     }
 
-    /// Forgets all tallies of these arms. The totals, which count their outcomes too, stay.
-    pub(super) fn forget_arms(&mut self, arms: &HashSet<ArmNumber>) {
-        let gone = |key: &TallyKey| key.arm().is_some_and(|arm| arms.contains(&arm));
+    /// Forgets the tallies of numbers that are free from now on. The totals over arms stay.
+    pub(super) fn forget(&mut self, gone: &Gone) {
+        let gone = |key: &TallyKey| gone.counted(key.offer, key.place, key.arm());
         for rows in self.days.values_mut().filter(|rows| rows.keys().any(gone)) {
             Arc::make_mut(rows).retain(|key, _| !gone(key));
         }

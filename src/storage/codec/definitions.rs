@@ -12,7 +12,9 @@
 //!              1 byte of bits: 1 for 4 times how long contacts are kept, 2 for returns
 //! returns      count and that many (kind, number), freed,
 //!              count and that many (kind, number, when), left,
-//!              count and that many (kind, number), back; 1 byte kind: 0 rule set, 1 group, 2 arm
+//!              count and that many (kind, number), back; 1 byte kind: 0 rule set, 1 group, 2 arm,
+//!              3 placement, 4 channel, 5 place, 6 offer, 7 treatment (its offer's number times 4,096 and its
+//!              own)
 //! catalogue    additions
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier
 //!              versions, count and that many (version, text)
@@ -30,8 +32,8 @@ use super::bytes::{Decoded, Stored, borrow_text, count, read_all, write_all, wri
 use crate::customer::contact::{MAX_OFFER_NUMBERS, MAX_PLACE_NUMBERS};
 use crate::customer::numbers::OfferNumber;
 use crate::rules::catalogue::{
-    Additions, MAX_ARM_NUMBERS, MAX_NAME_NUMBERS, MAX_TREATMENT_NUMBERS, OfferEntry, PlaceEntry, Returned,
-    Returns,
+    Additions, MAX_ARM_NUMBERS, MAX_NAME_NUMBERS, MAX_RETURNS, MAX_TREATMENT_NUMBERS, OfferEntry, PlaceEntry,
+    Returned, Returns,
 };
 use crate::rules::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Cells, Feature, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
@@ -52,9 +54,7 @@ const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MA
 /// The most names of each list.
 const MOST_NAMES: [usize; 5] =
     [MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_NAME_NUMBERS, MAX_ARM_NUMBERS];
-/// The most numbers in one list of returns.
-const MAX_RETURNS: usize = 2 * MAX_NAME_NUMBERS + MAX_ARM_NUMBERS;
-const _: () = assert!(MAX_RETURNS * 3 * (1 + 3 + 5) + 64 <= MAX_STORED_DEFINITION_BYTES);
+const _: () = assert!(MAX_RETURNS * 3 * (1 + 5 + 5) + 64 <= MAX_STORED_DEFINITION_BYTES);
 
 const NOWHERE: u8 = 0;
 const FIELD: u8 = 1;
@@ -175,16 +175,16 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Returns> {
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u16)> {
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u32)> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        let (tag, number) = <(u8, u16)>::borrow_decode(input)?;
+        let (tag, number) = <(u8, u32)>::borrow_decode(input)?;
         let kind = Returned::ALL.get(usize::from(tag)).copied();
         let kind = kind.ok_or_else(|| Wrong::OtherString(format!("no kind of name has the tag {tag}")))?;
         Ok(Decoded((kind, number)))
     }
 }
 
-impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u16, u32)> {
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(Returned, u32, u32)> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let Decoded((kind, number)) = BorrowDecode::borrow_decode(input)?;
         Ok(Decoded((kind, number, u32::borrow_decode(input)?)))

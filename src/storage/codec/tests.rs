@@ -73,9 +73,9 @@ fn additions() -> impl Strategy<Value = Additions> {
         .prop_map(|(name, rule_set, group, treatments)| OfferEntry { name, rule_set, group, treatments });
     let offers = prop::collection::vec((any::<u32>().prop_map(OfferNumber), entry), 0..3);
     let names = [names(), names(), names(), names(), names()];
-    let kind = || (0..3_usize).prop_map(|kind| Returned::ALL[kind]);
-    let numbers = || prop::collection::vec((kind(), any::<u16>()), 0..3);
-    let left = prop::collection::vec((kind(), any::<u16>(), any::<u32>()), 0..3);
+    let kind = || (0..Returned::ALL.len()).prop_map(|kind| Returned::ALL[kind]);
+    let numbers = || prop::collection::vec((kind(), any::<u32>()), 0..3);
+    let left = prop::collection::vec((kind(), any::<u32>(), any::<u32>()), 0..3);
     let returns = (numbers(), left, numbers()).prop_map(|(freed, left, back)| Returns { freed, left, back });
     (returns, names, prop::collection::vec(place, 0..3), offers, any::<Option<[u32; 4]>>()).prop_map(
         |(returns, names, places, offers, keep_s)| Additions { returns, names, places, offers, keep_s },
