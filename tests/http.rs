@@ -71,6 +71,156 @@ fn get_post_and_messagepack_say_the_same() {
     assert!(explanations.as_array().unwrap().len() >= 2, "{explanations}");
 }
 
+/// What is wrong with a part of a request is said in its place, and the rest is answered. With `strict` it
+/// fails the whole request, as does what the whole depends on.
+#[test]
+fn a_request_with_one_bad_part_gets_its_other_parts() {
+    let server = running();
+    let placements = |list: &str| format!(r#""placements": [{list}]"#);
+    let home = r#"{"id": "home"}"#;
+    let hint = |of: &Value| of["errors"][0]["hint"].as_str().unwrap_or_default().to_owned();
+    for (parts, shown, pointers) in [
+        (placements(&format!(r#"{{"id": "hoem"}}, {home}"#)), "!hoem home", vec!["/placements/0/id"]),
+        (placements(&format!(r#"{home}, {{"id": "chat"}}"#)), "home !chat", vec!["/placements/1/id"]),
+        (placements(&format!("{home}, {home}")), "home !home", vec!["/placements/1/id"]),
+        (
+            placements(&format!(
+                r#"7, {home}, {{"id": "home", "count": 0}}, {{"count": 1}}, {{"id": "x", "y": 1}}"#
+            )),
+            "! home !home ! !x",
+            vec!["/placements/0", "/placements/2/count", "/placements/3", "/placements/4/y"],
+        ),
+        (placements(home) + r#", "context": {"pgae": "x"}"#, "home", vec!["/context/pgae"]),
+        (
+            placements(home) + r#", "context": {"page": "x", "amount": "much"}"#,
+            "home",
+            vec!["/context/amount"],
+        ),
+        (placements(home) + r#", "locale": ["zh", "中", 5]"#, "home", vec!["/locale/1", "/locale/2"]),
+        (placements(home) + r#", "locale": ["*", "", "en_US.UTF-8", "C", "x y"]"#, "home", vec!["/locale/4"]),
+    ] {
+        let body = format!(r#"{{"customer": "c-1", "channel": "app", {parts}}}"#);
+        let reply = server.json("POST", "/v1/decisions", &body);
+        assert_eq!(reply.status, 200, "{body}: {}", reply.text());
+        let found = reply.json();
+        let mut said = Vec::new();
+        let (mut names, mut problems) = (Vec::new(), vec![&found["problem"]]);
+        for place in found["placements"].as_array().unwrap() {
+            let problem = &place["problem"];
+            let filled = !place["propositions"].as_array().unwrap().is_empty();
+            assert_eq!(filled, problem.is_null(), "{found}");
+            names.push(format!("{}{}", if filled { "" } else { "!" }, place["id"].as_str().unwrap()));
+            problems.push(problem);
+        }
+        for problem in problems.into_iter().filter(|problem| !problem.is_null()) {
+            assert_eq!(
+                (&problem["type"], &problem["status"]),
+                (&json!("urn:usher:problem:invalid"), &json!(400))
+            );
+            said.extend(
+                problem["errors"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|e| e["pointer"].as_str().unwrap().to_owned()),
+            );
+        }
+        assert_eq!(
+            (names.join(" "), &said),
+            (shown.to_owned(), &pointers.iter().map(ToString::to_string).collect()),
+            "{body}"
+        );
+        let strict = body.replacen('{', r#"{"strict": true, "#, 1);
+        let reply = server.json("POST", "/v1/decisions", &strict);
+        assert_eq!(
+            (reply.status, reply.json()["errors"].as_array().unwrap().len()),
+            (400, pointers.len()),
+            "{body}"
+        );
+        let packed = rmp_serde::to_vec_named(&serde_json::from_str::<Value>(&body).unwrap()).unwrap();
+        let reply = server.call("POST", "/v1/decisions", MSGPACK, &packed);
+        let unpacked: Value = rmp_serde::from_slice(&reply.body).unwrap();
+        assert_eq!(unpacked["problem"], found["problem"], "{body}");
+    }
+    let query =
+        "/v1/decisions?customer=c&channel=app&placement=hoem&placement=home&context[pgae]=1&locale=123";
+    let found = server.get(query).json();
+    assert_eq!(found["placements"][0]["problem"]["errors"][0]["pointer"], "/placements/0/id");
+    assert_eq!(
+        (hint(&found["placements"][0]["problem"]), hint(&found["problem"])),
+        ("did you mean `home`?".into(), "did you mean `page`?".into())
+    );
+    assert_eq!(found["placements"][1]["propositions"][0]["offer"], "brand");
+    assert_eq!(server.get(&format!("{query}&strict=true")).json()["errors"].as_array().unwrap().len(), 3);
+    assert_eq!(server.get(&query.replace("&placement=home", "")).status, 400, "no placement is left");
+    assert!(server.get("/metrics").text().contains("usher_placements_fallback_total"));
+}
+
+#[test]
+fn the_variants_of_a_customer_are_told_on_request() {
+    let server = running();
+    let put = |text: &str| {
+        let yaml = "content-type: application/yaml\r\n";
+        let reply = server.call("PUT", "/v1/rule-sets/trial", yaml, text.as_bytes());
+        assert!(reply.status < 300, "{}", reply.text());
+    };
+    let rules = "rule_set: trial\nexperiments: {style: {salt: q4, variants: {plain: 50, photo: 50}}, \
+rate: {salt: none, variants: {low: 0.01}}}\noffers:\n  here: {placements: [home], when: age > 3, treatments: [\
+                 {placement: home, content: {n: 1}}, {placement: home, variant: style.photo, content: {n: 2}}]}\n";
+    put(rules);
+    let ask = |customer: &str, more: &str| {
+        server.get(&format!("/v1/decisions?customer={customer}&channel=app&placement=home{more}")).json()
+    };
+    // The slot of c-1001 is 3227, that of c-1002 is 89: both are in the first half.
+    assert_eq!(ask("c-1001", "&variants=true")["variants"], json!({"style": "plain", "rate": null}));
+    assert!(ask("c-1001", "").get("variants").is_none());
+    put(&format!("{rules}holdout: {{percent: 100, salt: x}}\n"));
+    let held = ask("c-1001", "&variants=true");
+    assert_eq!((&held["holdout"], &held["variants"]), (&json!(true), &json!({"style": null, "rate": null})));
+}
+
+/// `locale`, lists of it, and `Accept-Language`.
+#[test]
+fn languages_come_from_the_request_or_its_header() {
+    let server = running();
+    let rules = "rule_set: more\noffers:\n  here: {placements: [home], priority: 1, treatments: [\
+                 {id: zh-TW, placement: home, locale: zh-TW, content: {n: 1}}, {id: zh, placement: home, locale: zh, content: {n: 1}}, \
+                 {id: en, placement: home, locale: en, content: {n: 1}}, {id: none, placement: home, content: {n: 1}}]}\n";
+    let yaml = "content-type: application/yaml\r\n";
+    assert_eq!(server.call("PUT", "/v1/rule-sets/more", yaml, rules.as_bytes()).status, 201);
+    for (query, accept, expected) in [
+        ("", "", "none"),
+        ("&locale=zh-Hant-TW", "", "zh-TW"),
+        ("&locale=zh-Hans-CN", "", "zh"),
+        ("&locale=fr,en", "", "en"),
+        ("&locale=fr&locale=zh", "", "zh"),
+        ("&locale=en_US.UTF-8", "", "en"),
+        ("&locale=*", "", "none"),
+        ("&locale=", "", "none"),
+        ("", "zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7", "zh-TW"),
+        ("", "fr;q=0.9, en;q=0.5, zh;q=0.1", "en"),
+        ("", "*", "none"),
+        ("", "💥", "none"),
+        ("&locale=fr", "en", "none"),
+        ("&locale=en", "zh", "en"),
+        ("&locale=*", "zh", "zh"),
+    ] {
+        let header = if accept.is_empty() { String::new() } else { format!("accept-language: {accept}\r\n") };
+        let path = format!("/v1/decisions?customer=c&channel=app&placement=home{query}");
+        let reply = server.call("GET", &path, &header, b"");
+        assert_eq!(reply.status, 200, "{query} {accept}: {}", reply.text());
+        assert_eq!(
+            reply.json()["placements"][0]["propositions"][0]["treatment"],
+            expected,
+            "{query} {accept}"
+        );
+    }
+    let body =
+        r#"{"customer": "c", "channel": "app", "placements": [{"id": "home"}], "locale": ["fr", "zh-Hant"]}"#;
+    let reply = server.json("POST", "/v1/decisions", body).json();
+    assert_eq!(reply["placements"][0]["propositions"][0]["treatment"], "zh-TW");
+}
+
 /// A context field in a query, in the form of the contract and in those of clients that flatten objects, or
 /// that were written for an earlier contract.
 #[test]

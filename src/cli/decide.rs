@@ -23,13 +23,13 @@ pub(super) struct Args {
     /// How many propositions for each placement [default: the placement's own count]
     #[arg(long, value_name = "N")]
     count: Option<u32>,
-    /// The language of the treatments, such as zh-CN
+    /// The languages of the treatments, such as zh-CN or zh-CN,en
     #[arg(long)]
     locale: Option<String>,
     /// A context field of this request; may be given several times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = read_pair)]
     context: Vec<(String, String)>,
-    /// Tell for every offer why it is or is not shown
+    /// Tell for every offer why it is or is not shown, and the customer's variants
     #[arg(long)]
     explain: bool,
     /// Print the server's answer unchanged, or its errors, as one JSON document
@@ -59,13 +59,14 @@ fn request(args: &Args) -> Value {
         Some(count) => json!({"id": id, "count": count}),
         None => json!({"id": id}),
     });
-    let mut request = json!({"customer": args.customer, "channel": args.channel});
+    let mut request = json!({"customer": args.customer, "channel": args.channel, "strict": true});
     request["placements"] = placements.collect();
     if let Some(locale) = &args.locale {
         request["locale"] = locale.as_str().into();
     }
     if args.explain {
         request["explain"] = true.into();
+        request["variants"] = true.into();
     }
     if !args.context.is_empty() {
         let fields = args.context.iter().map(|(name, value)| (name.clone(), context_value(value)));
@@ -99,6 +100,11 @@ pub(super) fn text_of(answer: &Value, colours: bool) -> String {
     }
     if answer["holdout"] == true {
         out.push_str(&dim("this customer is in the holdout", colours));
+        out.push('\n');
+    }
+    for (experiment, variant) in answer["variants"].as_object().into_iter().flatten() {
+        let variant = variant.as_str().map_or("no variant".into(), |variant| format!("variant {variant}"));
+        out.push_str(&dim(&format!("experiment {experiment}: {variant}"), colours));
         out.push('\n');
     }
     for placement in answer["placements"].as_array().into_iter().flatten() {
@@ -215,14 +221,14 @@ mod tests {
 
     #[test]
     fn answers_read_well() {
-        let answer = json!({"known": false, "degraded": false, "placements": [{"id": "home_banner", "fallback": true,
+        let answer = json!({"known": false, "degraded": false, "variants": {"rate": null, "style": "photo"}, "placements": [{"id": "home_banner", "fallback": true,
             "propositions": [{"offer": "brand", "treatment": "home_banner.zh", "rank": 1, "score": 42.50, "reason": "您好",
                 "content": {"title": "x"}}],
             "explanations": [{"offer": "fund", "eligible": false, "rank": null, "stopped_by": {"kind": "guardrail",
                 "name": "suitability", "condition": "offer.risk <= risk_class", "line": 7, "values": {"age": null, "risk_class": "R2"},
                 "lacks": [[{"term": "risk_class", "is": "R2", "needs": "at least R3"}], [{"term": "age", "is": null, "needs": "at least 18"},
                 {"term": "aum", "is": 3, "needs": "above 7"}]]}, "learned": {"yes": 1.5, "no": 30.0, "pending": 4}}]}]});
-        let expected = "this customer is not known\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
+        let expected = "this customer is not known\nexperiment rate: no variant\nexperiment style: variant photo\nhome_banner (fallback)\n  1. brand  home_banner.zh  score 42.5\n     您好\n     \
             {\"title\":\"x\"}\n  - fund: guardrail suitability: offer.risk <= risk_class (line 7), age is missing, \
             risk_class is \"R2\"; needs risk_class at least R3, or age at least 18 and aum above 7; learned from 1.5 yes and \
             30 no, 4 pending\n";

@@ -367,7 +367,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         rank: u32,
         score: f64,
     ) -> Proposition<'e> {
-        let reason = offer.reason.for_locale(self.request.locale).map(|reason| &**reason);
+        let reason = offer.reason.for_languages(self.request.locale).map(|reason| &**reason);
         let (arms, segment) = (self.arms(offer.tags), self.segment(offer));
         Proposition { offer, treatment, rank, score, propensity: CERTAIN, segment, reason, arms }
     }

@@ -237,7 +237,8 @@ fn stopped<'e: 'r, 'r>(
             Stop { closed, ..named(StopKind::Schedule, text) }
         }
         Obstacle::Treatment => {
-            let locale = terms.seen.request.locale.map(|locale| locale.as_str().to_owned());
+            let locale = terms.seen.request.locale.map(|languages| languages.to_string());
+            let locale = locale.filter(|locale| !locale.is_empty());
             named(StopKind::Treatment, locale.map_or(Cow::Borrowed("no locale"), Cow::Owned))
         }
         Obstacle::Guardrail(guardrail) => {

@@ -25,7 +25,7 @@ use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement
 use crate::expression::arm::ArmId;
 use crate::expression::experiment::InVariant;
 use crate::expression::{Facts, TagMemo};
-use crate::rules::rule_set::Locale;
+use crate::rules::rule_set::Languages;
 use crate::schema::ChannelId;
 use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
@@ -54,8 +54,8 @@ pub struct Request<'a> {
     /// The placements, and how many propositions for each (at most
     /// [`MAX_COUNT`](crate::rules::rule_set::MAX_COUNT)).
     pub placements: &'a [(PlacementId, usize)],
-    /// The language of the treatments; `None` asks for the default treatment.
-    pub locale: Option<&'a Locale>,
+    /// The languages of the treatments; `None` asks for the default treatment.
+    pub locale: Option<&'a Languages>,
     /// Values that only the request knows.
     pub context: Context<'a>,
     /// What the customer was shown and did, which caps and suppressions count, and the places that they have

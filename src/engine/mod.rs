@@ -21,7 +21,7 @@ use crate::expression::term::Terms;
 use crate::expression::words::Words;
 use crate::input::problem::{Problem, quoted};
 use crate::rules::catalogue::Catalogue;
-use crate::rules::rule_set::Locale;
+use crate::rules::rule_set::Languages;
 use crate::schema::value::Time;
 use crate::schema::{ChannelId, Schema};
 use smallvec::SmallVec;
@@ -164,6 +164,11 @@ impl Engine {
         drawn.chain(holdout).map(arms)
     }
 
+    /// The names of all experiments, without the holdout.
+    pub fn experiment_names(&self) -> impl Iterator<Item = &str> {
+        self.experiments.iter().flatten().map(|drawn| &*drawn.experiment.name)
+    }
+
     /// Whether something is shown because a customer is in the variant of this experiment: an offer that is
     /// for it, or a treatment of an offer that has one for a variant of the experiment.
     pub fn is_shown(&self, experiment: &str, variant: &str) -> bool {
@@ -180,7 +185,7 @@ impl Engine {
         &'a self,
         offer: &'a Offer,
         treatment: &'a Treatment,
-        locale: Option<&'a Locale>,
+        locale: Option<&'a Languages>,
         arms: &'a [ArmId],
     ) -> impl Iterator<Item = &'a Arm> {
         let experiments = self.experiments.get(offer.tags).filter(|_| offer.variants().next().is_some());

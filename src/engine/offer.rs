@@ -11,7 +11,7 @@ use crate::expression::alternatives::Alternatives;
 use crate::expression::arm::ArmId;
 use crate::expression::experiment::{Experiment, InVariant};
 use crate::learning::Pace;
-use crate::rules::rule_set::{LearnedRule, Locale, Localized, Schedule, best};
+use crate::rules::rule_set::{Languages, LearnedRule, Locale, Localized, Schedule, best};
 
 /// The number of an offer in one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,19 +112,18 @@ impl Offer {
         Some(Lesson { segment, window_s, half_life_s })
     }
 
-    /// How the offer looks on a placement in a language: the treatment of that language, else of a wider
-    /// one, else the one without a locale. Of two for the same language, it takes that of a variant which
+    /// How the offer looks on a placement to who asks for these languages: the treatment that serves them
+    /// best, else the one without a locale. Of two for the same language, it takes that of a variant which
     /// the customer `is_in`. Language comes before variant.
     pub(crate) fn treatment(
         &self,
         placement: PlacementId,
-        locale: Option<&Locale>,
+        locale: Option<&Languages>,
         is_in: impl Fn(&InVariant) -> bool,
     ) -> Option<&Treatment> {
+        let here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
         let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
-        let here =
-            || self.treatments.iter().filter(|treatment| treatment.placement == placement).filter(seen);
-        best(locale, here, |treatment| treatment.locale.as_ref())
+        best(locale, here, |treatment| treatment.locale.as_ref(), seen)
     }
 
     /// The numbers of its treatments, as [`Treatment::number`].
@@ -145,7 +144,7 @@ impl Offer {
         experiment: &Experiment,
         variant: usize,
         treatment: &Treatment,
-        locale: Option<&Locale>,
+        locale: Option<&Languages>,
         is_in: impl Fn(&InVariant) -> bool,
     ) -> bool {
         let is_of = |of: &InVariant| of.experiment.name == experiment.name;

@@ -47,6 +47,13 @@ pub struct Arm {
     pub number: ArmNumber,
 }
 
+impl Arm {
+    /// The name of its variant.
+    pub fn variant(&self) -> &str {
+        self.name.split_once('.').map_or(&self.name, |(_, variant)| variant)
+    }
+}
+
 /// The slot of a customer for a salt.
 ///
 /// ```

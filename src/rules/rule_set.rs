@@ -3,6 +3,9 @@
 
 mod caps;
 mod learned;
+mod cldr;
+mod language_tag;
+mod languages;
 mod locale;
 mod parse;
 
@@ -13,6 +16,7 @@ pub use self::caps::{
     MAX_BUDGET, MAX_BUDGETS, MAX_BUDGETS_PER_OFFER, MAX_CAP, MAX_CAPS_PER_OFFER, MAX_HOLD_S,
     MAX_PLACES_NEEDED,
 };
+pub use self::languages::Languages;
 pub(crate) use self::learned::LearnedRule;
 pub use self::learned::MAX_SEGMENT_CONDITIONS;
 pub(crate) use self::locale::best;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use usher::decide;
 use usher::decide::{Request, decide};
 use usher::engine::{Engine, PlacementId};
-use usher::rules::rule_set::{Locale, RuleSet};
+use usher::rules::rule_set::{Languages, RuleSet};
 use usher::schema::context::Context;
 use usher::schema::value::Time;
 use usher::schema::vector::FeatureVector;
@@ -75,7 +75,7 @@ pub(crate) struct Prepared<'e> {
     engine: &'e Engine,
     channel: ChannelId,
     placements: Vec<(PlacementId, usize)>,
-    locale: Option<Locale>,
+    locale: Option<Languages>,
     context: Context<'static>,
 }
 
@@ -100,7 +100,7 @@ impl<'e> Prepared<'e> {
             engine,
             channel: engine.schema.channel_id(asked.channel).unwrap(),
             placements: placements.collect(),
-            locale: asked.locale.map(|locale| Locale::new(locale).unwrap()),
+            locale: asked.locale.map(Languages::read),
             context,
         }
     }

@@ -1,11 +1,12 @@
 """Decides one request, in the plainest way: every condition of every offer, one after the other.
 
-Written from docs/reference/rule-sets.md and docs/reference/http.md alone, as a second opinion on the program.
+Written from docs/reference/rule-sets.md, docs/reference/locales.md and docs/reference/http.md alone, as a second opinion on the program.
 """
 
 import math
 from datetime import timedelta
 
+import languages
 import times
 from bundle import Bundle
 from evaluate import answer, holds
@@ -124,13 +125,8 @@ def is_open(schedule, now, zone):
     return False
 
 
-def levels(locale):
-    """The languages that serve a request, the best first; the last is none."""
-    found = []
-    if locale:
-        parts = locale.replace("_", "-").lower().split("-")
-        found = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    return found + [None]
+def tag_of(locale):
+    return locale and languages.read(locale)
 
 
 def plain(locale):
@@ -146,9 +142,9 @@ def in_variant(wanted, variants):
 
 def treatment(spec, placement, locale, variants):
     """The treatment that is shown, or None."""
-    for level in levels(locale):
+    for level in [*languages.wanted(locale), None]:
         fit = [one for one in spec["treatments"] if one["placement"] == placement
-               and plain(one.get("locale")) == level and in_variant(one.get("variant"), variants)]
+               and tag_of(one.get("locale")) == level and in_variant(one.get("variant"), variants)]
         for one in [one for one in fit if one.get("variant")] + fit:
             return one
     return None
@@ -163,10 +159,10 @@ def reason(spec, locale):
     found = spec.get("reason")
     if found is None or isinstance(found, str):
         return found
-    by = {plain(key): text for key, text in found.items()}
-    for level in levels(locale)[:-1] + ["default"]:
-        if level in by:
-            return by[level]
+    for level in [*languages.wanted(locale), None]:
+        for key, text in found.items():
+            if (None if key == "default" else tag_of(key)) == level:
+                return text
     return next(iter(found.values()))
 
 

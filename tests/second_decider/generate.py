@@ -8,7 +8,10 @@ from conditions import PAGES, TEXTS, WORDS, Writer
 
 TIERS = ["mass", "silver", "gold", "private"]
 CHANNELS = ["app", "chatbot", "push"]
-LOCALES = [None, "en", "zh", "zh-CN", "de", "en-GB", "zh-Hant", "zh-Hant-TW", "zh_TW"]
+LOCALES = [None, "en", "zh", "zh-CN", "de", "en-GB", "zh-Hant", "zh-Hant-TW", "zh_TW", "zh-Hans", "sr", "sr-Latn", "en-US", "nb"]
+ASKED = ["en", "zh", "zh-CN", "zh_CN", "EN-gb", "de", "fr", "en-US", "zh-Hant-TW", "zh-TW", "zh-hant", "zh-Hans-CN", "zh-HK", "zh-SG",
+         "sr-ME", "sr-RS", "sr_RS@latin", "sh", "nn-NO", "no", "en_US.UTF-8", "zh_TW_#Hant", "de-CH-1996", "cmn-TW", "*", "", "C",
+         "fr;q=0.3, zh-TW, en;q=0.8", "zh-TW,zh;q=0", "de;q=0.5, *;q=0.1, nb"]
 WINDOWS = ["90m", "12h", "1d", "7d", "30d", "366d", None]
 SPANS = ["30m", "12h", "1d", "7d", "30d", "forever"]
 ZONES = ["UTC", "Asia/Shanghai", "America/New_York", "Pacific/Auckland", "Europe/Berlin", "Asia/Kolkata"]
@@ -426,7 +429,9 @@ class Generator:
             asked.append({"id": place, **({"count": rng.randint(1, 6)} if self.chance(0.4) else {})})
         made = {"channel": channel, "placements": asked}
         if self.chance(0.7):
-            made["locale"] = rng.choice(["en", "zh", "zh-CN", "zh_CN", "EN-gb", "de", "fr", "en-US", "zh-Hant-TW", "zh-TW", "zh-hant"])
+            made["locale"] = rng.choice(ASKED)
+            if self.chance(0.2):
+                made["locale"] = [rng.choice(ASKED) for _ in range(rng.randint(1, 4))]
         pools = {"page": PAGES, "intent": TEXTS, "amount": [0.7, 0.1, 3, 0.1234567890123], "items": [0, 1, 41, 99], "abroad": [True, False]}
         context = {name: rng.choice(pool) for name, pool in pools.items() if self.chance(0.6)}
         if context:

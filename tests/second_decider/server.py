@@ -45,9 +45,10 @@ class Server:
             return self.call("POST", "/v1/decisions", {"customer": customer, **request})
         asked = [("customer", customer), ("channel", request["channel"])]
         asked += [("placement", place["id"]) for place in request["placements"]]
-        asked += [("locale", request["locale"])] if "locale" in request else []
+        locales = request.get("locale", [])
+        asked += [("locale", text) for text in ([locales] if isinstance(locales, str) else locales)]
         for name, value in (request.get("context") or {}).items():
-            asked.append((f"context.{name}", str(value).lower() if isinstance(value, bool) else value))
+            asked.append((f"context[{name}]", str(value).lower() if isinstance(value, bool) else value))
         return self.call("GET", f"/v1/decisions?{urlencode(asked)}")
 
     def events(self, events):

@@ -8,7 +8,7 @@ use crate::customer::row::{Past, Row};
 use crate::decide::{Decision, NoBudgets, NoLessons, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::problem::{Place, Problem, Source};
-use crate::rules::rule_set::Locale;
+use crate::rules::rule_set::Languages;
 use crate::schema::context::Context;
 use crate::schema::value::{Time, Value};
 use crate::schema::vector::FeatureVector;
@@ -31,8 +31,8 @@ pub struct Case {
     pub channel: ChannelId,
     /// Placement names, each with the count if the request gives one.
     pub placements: Vec<(Box<str>, Option<usize>)>,
-    /// The request's locale, if it gives one.
-    pub locale: Option<Locale>,
+    /// The languages that the request asks for.
+    pub locale: Option<Languages>,
     /// The context fields that the request gives.
     pub context: Vec<(ContextId, Value<'static>)>,
     /// What each placement must show.

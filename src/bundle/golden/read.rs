@@ -12,8 +12,7 @@ use crate::decide::MAX_PLACEMENTS;
 use crate::input::cursor::Cursor;
 use crate::input::problem::{Problems, Source, quoted};
 use crate::intake::computed::Intake;
-use crate::rules::rule_set::Locale;
-use crate::rules::rule_set::MAX_COUNT;
+use crate::rules::rule_set::{Languages, MAX_COUNT};
 use crate::schema::value::{Time, Value};
 use crate::schema::{ChannelId, ContextId, Kind, Schema};
 
@@ -205,22 +204,18 @@ fn read_time(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) 
 }
 
 type ReadRequest =
-    (ChannelId, Vec<(Box<str>, Option<usize>)>, Option<Locale>, Vec<(ContextId, Value<'static>)>);
+    (ChannelId, Vec<(Box<str>, Option<usize>)>, Option<Languages>, Vec<(ContextId, Value<'static>)>);
 
 fn read_request(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ReadRequest> {
     let object = cursor.object(&["channel", "placements", "locale", "context"], problems)?;
     let channel = object.required("channel", problems).and_then(|c| read_channel(c, schema, problems));
     let placements = object.required("placements", problems).and_then(|c| read_placements(c, problems));
-    let locale = object.get("locale").and_then(|c| read_locale(c, problems));
+    let locale = object.get("locale").map(|c| Languages::of_document(c, problems));
     let context = match object.get("context") {
         Some(cursor) => read_context(cursor, schema, problems)?,
         None => Vec::new(),
     };
     Some((channel?, placements?, locale, context))
-}
-
-fn read_locale(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Locale> {
-    Locale::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why))).ok()
 }
 
 fn read_channel(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<ChannelId> {

@@ -12,7 +12,7 @@ use crate::cli::terminal::thousands;
 use crate::customer::row::Row;
 use crate::decide::{NoBudgets, NoLessons, Request, decide};
 use crate::node::Node;
-use crate::rules::rule_set::Locale;
+use crate::rules::rule_set::Languages;
 use crate::schema::context::Context;
 use crate::schema::vector::FeatureVector;
 
@@ -68,7 +68,7 @@ fn time_decisions(node: &Node) -> Option<Duration> {
     let engine = &live.engine;
     let placements = [(engine.placement_id("home_banner")?, 1)];
     let channel = engine.schema.channel_id("app")?;
-    let locale = Locale::new("zh-CN").ok()?;
+    let locale = Languages::read("zh-CN");
     let mut row = Row::new();
     let mut decide_once = || {
         node.customers().read("c-1001", &mut row);

@@ -35,7 +35,7 @@ fn decided<A>(
     locale: Option<&str>,
     look: impl FnOnce(&Decision<'_>) -> A,
 ) -> A {
-    let locale = locale.map(|locale| Locale::new(locale).unwrap());
+    let locale = locale.map(Languages::read);
     let mut row = vec![0; engine.schema.row_words()];
     let feature = engine.schema.feature(engine.schema.feature_id("age").unwrap());
     feature.field.unwrap().write(&mut row, feature.kind.encode(&Value::Int(age)));

@@ -11,7 +11,7 @@ use crate::decide::eligible;
 use crate::decide::obstacle::obstacle;
 use crate::expression::TagMemo;
 use crate::expression::arm::slot;
-use crate::rules::rule_set::{Locale, RuleSet};
+use crate::rules::rule_set::{Languages, RuleSet};
 use crate::schema::value::Value;
 use crate::schema::{ChannelId, Kind};
 use crate::testing::rounds;
@@ -397,7 +397,7 @@ fn run(first: usize, step: usize) -> (usize, usize) {
         let set = set.unwrap_or_else(|problems| panic!("seed {seed}: {problems}\n{text}"));
         let engine = Engine::compile(&schema, &[(Arc::new(set), 1)]);
         let engine = engine.unwrap_or_else(|problems| panic!("seed {seed}: {problems}\n{text}"));
-        let locale = Locale::new("zh").unwrap();
+        let locale = Languages::read("zh");
         let placements = ["slot", "other"].map(|name| (engine.placement_id(name).unwrap(), rng.usize(1..5)));
         for _ in 0..customers {
             let row = row(&schema, &mut rng);

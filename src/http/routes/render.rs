@@ -1,34 +1,36 @@
 //! Writes a decision as a document in one pass. The contents of treatments were serialized when they were
 //! compiled.
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::decisions::request::{DecisionRequest, RefusedPlacement};
 use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop};
 use crate::engine::Engine;
 use crate::expression::Read;
+use crate::expression::arm::Arm;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
+use crate::http::wire::refusal::{ProblemKind, Refusal};
+use crate::input::problem::Problems;
 use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
 use crate::learning::LearnedCounts;
 use crate::node::Node;
 use crate::rules::rule_set::MAX_COUNT;
-use crate::schema::ChannelId;
 use crate::schema::value::Time;
 
 /// Everything that the answer is made of.
 pub(crate) struct Rendered<'d> {
     pub(crate) decision: &'d Decision<'d>,
-    pub(crate) customer: &'d str,
+    pub(crate) asked: &'d DecisionRequest<'d>,
     pub(crate) known: bool,
     pub(crate) engine: &'d Engine,
-    pub(crate) explain: bool,
     pub(crate) id: DecisionId,
-    pub(crate) channel: ChannelId,
     /// Learns which arms its tokens name.
     pub(crate) node: &'d Node,
-    /// Signs the tokens of the propositions.
-    pub(crate) keys: &'d SigningKeys,
+    /// Signs the tokens of the propositions. Without them there are no tokens.
+    pub(crate) keys: Option<&'d SigningKeys>,
     /// The time of the decision.
     pub(crate) now: Time,
 }
@@ -39,7 +41,7 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.key("decision_id");
     out.text(rendered.id.as_str());
     out.key("customer");
-    out.text(rendered.customer);
+    out.text(rendered.asked.customer);
     out.key("known");
     out.boolean(rendered.known);
     out.key("rule_sets");
@@ -55,14 +57,64 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
         out.key("holdout");
         out.boolean(true);
     }
+    if rendered.asked.variants {
+        out.key("variants");
+        variants(out, rendered);
+    }
+    if !rendered.asked.left_out.is_empty() {
+        out.key("problem");
+        problem(out, &rendered.asked.left_out);
+    }
     out.key("placements");
     out.list();
     let mut token = String::with_capacity(MAX_TOKEN_BYTES);
+    let mut refused = rendered.asked.refused.iter().peekable();
+    let mut place = 0;
     for (nth, shown) in rendered.decision.placements.iter().enumerate() {
+        while let Some(one) = refused.next_if(|one| one.place == place) {
+            refused_placement(out, one);
+            place += 1;
+        }
         placement(out, shown, nth, rendered, &mut token);
+        place += 1;
     }
+    refused.for_each(|one| refused_placement(out, one));
     out.end_list();
     out.end_map();
+}
+
+/// Writes which variant of each experiment the customer is in; null if in none.
+fn variants(out: &mut impl Encode, rendered: &Rendered<'_>) {
+    let Rendered { engine, asked, decision, .. } = rendered;
+    let own: SmallVec<[&Arm; 8]> = engine.arms_for(asked.customer, decision.holdout).collect();
+    out.map();
+    for experiment in engine.experiment_names() {
+        out.any_key(experiment);
+        match own.iter().find(|arm| *arm.experiment == *experiment) {
+            Some(arm) => out.text(arm.variant()),
+            None => out.null(),
+        }
+    }
+    out.end_map();
+}
+
+/// Writes a placement that could not be decided for, in its place.
+fn refused_placement(out: &mut impl Encode, of: &RefusedPlacement) {
+    out.map();
+    out.key("id");
+    out.text(&of.id);
+    out.key("fallback");
+    out.boolean(false);
+    out.key("propositions");
+    out.list();
+    out.end_list();
+    out.key("problem");
+    problem(out, &of.problems);
+    out.end_map();
+}
+
+fn problem(out: &mut impl Encode, problems: &Problems) {
+    Refusal::problems(ProblemKind::Invalid, problems.clone()).write_whole(out);
 }
 
 fn placement(
@@ -81,11 +133,13 @@ fn placement(
     out.list();
     for each in &shown.propositions {
         token.clear();
-        sign(each, shown, nth, rendered, token);
+        if let Some(keys) = rendered.keys {
+            sign(each, shown, nth, rendered, keys, token);
+        }
         proposition(out, each, token);
     }
     out.end_list();
-    if rendered.explain {
+    if rendered.asked.explain {
         out.key("explanations");
         out.list();
         for each in &shown.explanations {
@@ -97,9 +151,16 @@ fn placement(
 }
 
 /// Signs the token that an outcome of the proposition must bring back.
-fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered<'_>, token: &mut String) {
-    let Rendered { engine, id, keys, now, .. } = rendered;
-    let place = shown.placement.place(rendered.channel).unwrap_or_default(); // each placement asked for is on the channel
+fn sign(
+    of: &Proposition<'_>,
+    shown: &Shown<'_>,
+    nth: usize,
+    rendered: &Rendered<'_>,
+    keys: &SigningKeys,
+    token: &mut String,
+) {
+    let Rendered { engine, id, now, .. } = rendered;
+    let place = shown.placement.place(rendered.asked.channel).unwrap_or_default(); // each placement asked for is on the channel
     let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
     let content = Token {
         decided: now.stored_seconds(),
@@ -114,7 +175,7 @@ fn sign(of: &Proposition<'_>, shown: &Shown<'_>, nth: usize, rendered: &Rendered
         propensity: of.propensity as f32,
     };
     rendered.node.hand_out(&content.arms);
-    keys.sign(&content, rendered.customer, token);
+    keys.sign(&content, rendered.asked.customer, token);
 }
 
 fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
@@ -135,8 +196,10 @@ fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
     }
     out.key("content");
     out.content(of.treatment);
-    out.key("token");
-    out.text(token);
+    if !token.is_empty() {
+        out.key("token");
+        out.text(token);
+    }
     out.end_map();
 }
 

@@ -205,6 +205,13 @@ impl Refusal {
         answer
     }
 
+    /// Writes its document inside another one.
+    pub(crate) fn write_whole(&self, out: &mut dyn Encode) {
+        out.map();
+        self.write(out);
+        out.end_map();
+    }
+
     /// Writes the members of its document.
     fn write(&self, out: &mut dyn Encode) {
         let Inner { kind, detail, errors, applied, .. } = &*self.0;

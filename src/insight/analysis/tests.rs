@@ -687,6 +687,14 @@ fn locales_that_requests_hardly_name_are_told() {
         ("default", Some("leave the locale out: then it serves all languages")),
         ("en-UK", Some("the region of the United Kingdom is `GB`")),
         ("zh-CN-Hans", Some("the script comes before the region, as in `zh-Hans-CN`")),
+        ("eng", Some("did you mean `en`?")),
+        ("swedisch", Some("did you mean `sv`?")),
+        ("sr-Cyrk", Some("there is no script `cyrk`; did you mean `Cyrl`?")),
+        (
+            "zh-Hant-TX",
+            Some("there is no region `tx`: regions are such as `CN`, `GB` and `419`, scripts such as `Hans`"),
+        ),
+        ("de-1996", Some("behind the language comes a script such as `Hans`, or a region such as `CN`")),
         ("xx", Some("write the language as two or three letters, as in `en` or `zh-CN`")),
     ] {
         assert_eq!(

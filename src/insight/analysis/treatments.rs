@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Offer, PlacementId};
-use crate::rules::rule_set::Locale;
+use crate::rules::rule_set::{Languages, Locale};
 
 /// The most languages that are looked at on one placement.
 const MAX_LOCALES: usize = 64;
@@ -31,7 +31,9 @@ impl Analysis<'_> {
     }
 
     fn silent(&mut self, offer: &Offer, id: PlacementId, spoken: &BTreeMap<&str, (&Locale, usize)>) {
-        let treatment = |locale| offer.treatment(id, locale, |_| true); // in one variant at least
+        let treatment = |locale: Option<&Locale>| {
+            offer.treatment(id, locale.map(Languages::from).as_ref(), |_| true) // in one variant at least
+        };
         if treatment(None).is_some() {
             return;
         }
@@ -67,7 +69,9 @@ impl Offer {
     /// Whether it has a treatment on a placement in every language in which another offer has one there,
     /// whatever the customer's variants.
     pub(super) fn speaks_as(&self, other: &Offer, id: PlacementId) -> bool {
-        let own = |locale| self.treatment(id, locale, |_| false).is_some();
+        let own = |locale: Option<&Locale>| {
+            self.treatment(id, locale.map(Languages::from).as_ref(), |_| false).is_some()
+        };
         let any_language = other.treatment(id, None, |_| true).is_some();
         own(None) || (!any_language && locales(other, id).all(|locale| own(Some(locale))))
     }

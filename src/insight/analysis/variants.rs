@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Analysis, Draft, WarningKind};
 use crate::engine::{Offer, PlacementId, Treatment};
 use crate::expression::experiment::{Experiment, InVariant};
-use crate::rules::rule_set::{ExperimentRule, Locale, RuleSet};
+use crate::rules::rule_set::{ExperimentRule, Languages, Locale, RuleSet};
 
 /// The most treatments that are compared in one analysis. Beyond them nothing more is looked for.
 const MAX_COMPARED: usize = 2_000_000;
@@ -46,7 +46,9 @@ impl Analysis<'_> {
             }
             *left -= cost;
             known.push(variant);
-            let shown = |locale| offer.treatment(id, locale, |other| other == variant);
+            let shown = |locale: Option<&Locale>| {
+                offer.treatment(id, locale.map(Languages::from).as_ref(), |other| other == variant)
+            };
             let is_hidden = |locale| shown(locale).is_some_and(|treatment| treatment.variant.is_none());
             let mut hidden: Vec<&str> =
                 locales.values().filter(|locale| is_hidden(Some(**locale))).map(|l| l.as_str()).collect();

@@ -1,10 +1,26 @@
-//! Languages: `zh-CN` is served by `zh-CN`, else by `zh`, else by what has no locale.
+//! The language of a treatment or a reason, as a data team writes it.
 
-use crate::input::problem::quoted;
+use super::cldr::{CLDR, LANGUAGES, NAMES, REGIONS, SCRIPTS, packed, pairs};
+use super::language_tag::LanguageTag;
+use super::languages::Languages;
+use crate::input::problem::{nearest, quoted};
 
 /// A language tag in the form of BCP 47, in lower case: `zh-cn`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locale(Box<str>);
+#[derive(Debug, Clone)]
+pub struct Locale {
+    text: Box<str>,
+    /// What requests are compared with.
+    pub(super) tag: LanguageTag,
+}
+
+/// Two locales are the same if they are written alike.
+impl PartialEq for Locale {
+    fn eq(&self, other: &Locale) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Locale {}
 
 impl Locale {
     /// The most bytes that a locale may have.
@@ -17,8 +33,7 @@ impl Locale {
     ///
     /// ```
     /// use usher::rules::rule_set::Locale;
-    /// let wider: Vec<_> = Locale::new("zh_Hans-CN").unwrap().chain().map(str::to_owned).collect();
-    /// assert_eq!(wider, ["zh-hans-cn", "zh-hans", "zh"]);
+    /// assert_eq!(Locale::new("zh_Hans-CN").unwrap().as_str(), "zh-hans-cn");
     /// assert!(Locale::new("中文").is_err());
     /// ```
     pub fn new(text: &str) -> Result<Locale, String> {
@@ -27,7 +42,8 @@ impl Locale {
             |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
         let first = tag.split('-').next().is_some_and(|first| first.bytes().all(|b| b.is_ascii_alphabetic()));
         if tag.len() <= Locale::MAX_BYTES && first && tag.split('-').all(part) {
-            Ok(Locale(tag.into()))
+            let read = LanguageTag::read(&tag).unwrap_or_else(|| LanguageTag::verbatim(&tag));
+            Ok(Locale { text: tag.into(), tag: read })
         } else {
             Err(format!("expected a locale such as zh, zh-CN or en, found {}", quoted(text)))
         }
@@ -35,7 +51,7 @@ impl Locale {
 
     /// The language tag in lower case.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// What is odd about a tag that requests hardly use, such as `english` or `en-uk`: what to write instead.
@@ -47,91 +63,108 @@ impl Locale {
     /// assert_eq!(oddity("pt-BR"), None);
     /// ```
     pub fn oddity(&self) -> Option<String> {
-        let mut parts = self.0.split('-');
+        let mut parts = self.text.split('-');
         let language = parts.next().unwrap_or_default();
-        if let Some((_, meant)) = MISTAKEN.iter().find(|(name, _)| *name == language) {
-            return Some(match *meant {
-                "" => "leave the locale out: then it serves all languages".into(),
-                meant => format!("did you mean `{meant}`?"),
-            });
-        }
-        let known = match language.len() {
-            2 => LANGUAGES.split(' ').any(|known| known == language),
-            3 => true,
-            _ => false,
-        };
-        if !known {
-            return Some("write the language as two or three letters, as in `en` or `zh-CN`".into());
+        if let Some(oddity) = oddity_of_language(language) {
+            return Some(oddity);
         }
         let rest: Vec<&str> = parts.collect();
-        let is_region = |part: &str| match part.len() {
-            2 => part.bytes().all(|b| b.is_ascii_alphabetic()),
-            3 => part.bytes().all(|b| b.is_ascii_digit()),
-            _ => false,
-        };
-        let is_script = |part: &str| part.len() == 4 && part.bytes().all(|b| b.is_ascii_alphabetic());
         if rest.contains(&"uk") {
             return Some("the region of the United Kingdom is `GB`".into());
         }
-        match rest[..] {
-            [part, ..] if !is_region(part) && !is_script(part) => {
-                Some("behind the language comes a script such as `Hans`, or a region such as `CN`".into())
-            }
-            [region, script, ..] if is_region(region) && is_script(script) => {
-                Some("the script comes before the region, as in `zh-Hans-CN`".into())
-            }
-            _ => None,
+        if let [region, script, ..] = rest[..]
+            && is_region(region)
+            && is_script(script)
+        {
+            return Some("the script comes before the region, as in `zh-Hans-CN`".into());
         }
-    }
-
-    /// This tag, then the tag without its last part, and so on: `zh-hans-cn`, `zh-hans`, `zh`.
-    pub fn chain(&self) -> impl Iterator<Item = &str> {
-        std::iter::successors(Some(&*self.0), |tag| tag.rsplit_once('-').map(|(wider, _)| wider))
+        let first = rest.first()?;
+        if !is_region(first) && !is_script(first) {
+            return Some(
+                "behind the language comes a script such as `Hans`, or a region such as `CN`".into(),
+            );
+        }
+        rest.iter().find_map(|part| oddity_of_part(part))
     }
 }
 
-/// The languages of ISO 639-1.
-const LANGUAGES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de \
-     dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik in io \
-     is it iu iw ja ji jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mo mr \
-     ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl \
-     sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
+fn is_region(part: &str) -> bool {
+    match part.len() {
+        2 => part.bytes().all(|b| b.is_ascii_alphabetic()),
+        3 => part.bytes().all(|b| b.is_ascii_digit()),
+        _ => false,
+    }
+}
 
-/// What people write for a language, with what requests name it. Empty: it means no language.
-const MISTAKEN: [(&str, &str); 33] = [
-    ("all", ""),
-    ("any", ""),
-    ("default", ""),
-    ("none", ""),
-    ("arabic", "ar"),
-    ("chinese", "zh"),
+fn is_script(part: &str) -> bool {
+    part.len() == 4 && part.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// What is odd about a code or name of a language in lower case.
+fn oddity_of_language(language: &str) -> Option<String> {
+    if NO_LANGUAGES.contains(&language) {
+        return Some("leave the locale out: then it serves all languages".into());
+    }
+    let meant = |code: &str| Some(format!("did you mean `{code}`?"));
+    if let Some((_, code)) = MISTAKEN.iter().find(|(name, _)| *name == language) {
+        return meant(code);
+    }
+    let usual = CLDR.usual(packed(language));
+    if (2..=3).contains(&language.len()) && LANGUAGES.split(' ').any(|code| code == language) {
+        return None;
+    }
+    if let Some(code) = LANGUAGES.split(' ').find(|code| language.len() <= 3 && packed(code) == usual) {
+        return meant(code);
+    }
+    let names = || pairs(NAMES);
+    let near = nearest(language, names().map(|(name, _)| name)).filter(|_| language.len() > 3);
+    match near.and_then(|near| names().find(|(name, _)| *name == near)) {
+        Some((_, code)) => meant(code),
+        None => Some("write the language as two or three letters, as in `en` or `zh-CN`".into()),
+    }
+}
+
+/// What is odd about a script or region that does not exist.
+fn oddity_of_part(part: &str) -> Option<String> {
+    let (what, codes) = match part {
+        part if is_region(part) => ("region", REGIONS),
+        part if is_script(part) => ("script", SCRIPTS),
+        _ => return None,
+    };
+    if codes.split(' ').any(|code| code.eq_ignore_ascii_case(part)) {
+        return None;
+    }
+    let lower = codes.to_ascii_lowercase();
+    let near = nearest(part, lower.split(' ')).filter(|_| what == "script");
+    let near = near.and_then(|near| codes.split(' ').find(|code| code.eq_ignore_ascii_case(near)));
+    Some(match near {
+        Some(near) => format!("there is no {what} `{part}`; did you mean `{near}`?"),
+        None => format!(
+            "there is no {what} `{part}`: regions are such as `CN`, `GB` and `419`, scripts such as `Hans`"
+        ),
+    })
+}
+
+/// What people write where no language is meant.
+const NO_LANGUAGES: [&str; 4] = ["all", "any", "default", "none"];
+
+/// What people write for a language besides its name, with what requests name it: mostly codes of countries.
+const MISTAKEN: [(&str, &str); 15] = [
     ("cn", "zh"),
     ("chn", "zh"),
-    ("czech", "cs"),
-    ("cz", "cs"),
-    ("danish", "da"),
-    ("dk", "da"),
-    ("dutch", "nl"),
-    ("english", "en"),
-    ("us", "en"),
-    ("gb", "en"),
-    ("french", "fr"),
-    ("german", "de"),
-    ("greek", "el"),
-    ("gr", "el"),
-    ("hindi", "hi"),
-    ("italian", "it"),
-    ("japanese", "ja"),
-    ("jp", "ja"),
-    ("korean", "ko"),
     ("mandarin", "zh"),
-    ("polish", "pl"),
-    ("russian", "ru"),
-    ("spanish", "es"),
-    ("swedish", "sv"),
-    ("turkish", "tr"),
-    ("thai", "th"),
+    ("norwegian", "nb"),
+    ("cz", "cs"),
+    ("dk", "da"),
+    ("us", "en"),
+    ("usa", "en"),
+    ("gb", "en"),
+    ("gr", "el"),
+    ("jp", "ja"),
+    ("kr", "ko"),
     ("ua", "uk"),
+    ("vn", "vi"),
+    ("my", "ms"),
 ];
 
 /// One value for each locale, and perhaps one for all others.
@@ -151,23 +184,39 @@ impl<T> Localized<T> {
         self.values.iter().filter_map(|(locale, _)| locale.as_ref())
     }
 
-    /// The value for `locale` that [`best`] finds; without one, the first value.
-    pub fn for_locale(&self, locale: Option<&Locale>) -> Option<&T> {
-        let found = best(locale, || self.values.iter(), |(own, _)| own.as_ref());
+    /// The value for these languages that [`best`] finds; without one, the first value.
+    pub fn for_languages(&self, languages: Option<&Languages>) -> Option<&T> {
+        let found = best(languages, self.values.iter(), |(own, _)| own.as_ref(), |_| true);
         found.or_else(|| self.values.first()).map(|(_, value)| value)
     }
 }
 
-/// From items that are each for one locale or for none, picks the best for `locale`: its own, else a wider
-/// one's, else the one for none.
-pub(crate) fn best<T, I: Iterator<Item = T>>(
-    locale: Option<&Locale>,
-    all: impl Fn() -> I,
+/// From items that are each for one locale or for none, picks the best for these languages: see
+/// [`Languages::rank`]. Of equals it is the first.
+pub(crate) fn best<T>(
+    languages: Option<&Languages>,
+    all: impl Iterator<Item = T>,
     locale_of: impl Fn(&T) -> Option<&Locale>,
+    fits: impl Fn(&T) -> bool,
 ) -> Option<T> {
-    let exact = |tag: &str| all().find(|thing| locale_of(thing).is_some_and(|own| own.as_str() == tag));
-    let own = locale.and_then(|locale| locale.chain().find_map(exact));
-    own.or_else(|| all().find(|thing| locale_of(thing).is_none()))
+    let mut best: Option<(usize, T)> = None;
+    for thing in all {
+        let locale = locale_of(&thing);
+        let rank = match languages {
+            Some(languages) => languages.rank(locale),
+            None => locale.is_none().then_some(0),
+        };
+        let Some(rank) = rank.filter(|rank| best.as_ref().is_none_or(|(best, _)| rank < best)) else {
+            continue;
+        };
+        if fits(&thing) {
+            best = Some((rank, thing));
+            if rank == 0 {
+                break;
+            }
+        }
+    }
+    best.map(|(_, thing)| thing)
 }
 
 #[cfg(test)]
@@ -190,7 +239,7 @@ mod tests {
             (&[], Some("zh"), None),
         ] {
             let texts = texts(names);
-            let found = texts.for_locale(wanted.map(locale).as_ref());
+            let found = texts.for_languages(wanted.map(Languages::read).as_ref());
             assert_eq!(found.map(String::as_str), expected, "{names:?} {wanted:?}");
         }
     }

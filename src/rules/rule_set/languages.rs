@@ -1,0 +1,266 @@
+//! The languages that a request asks for, and which of several things is in the best of them.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use super::language_tag::{LanguageTag, NO_LANGUAGE};
+use super::locale::Locale;
+use crate::input::cursor::Cursor;
+use crate::input::document::InputValue;
+use crate::input::problem::{Problems, quoted};
+
+/// Languages in the order of preference, each followed by what serves it as well: `zh-Hant-TW`, `zh-TW`,
+/// `zh-Hant`, `zh`.
+#[derive(Debug, Clone, Default)]
+pub struct Languages {
+    wanted: SmallVec<[Wanted; 6]>,
+}
+
+#[derive(Debug, Clone)]
+struct Wanted {
+    tag: LanguageTag,
+    /// Whether the request itself names the tag.
+    is_named: bool,
+}
+
+impl Languages {
+    /// The most tags of a request that are read; the others are left out.
+    pub const MAX_TAGS: usize = 16;
+    /// The most bytes of a list of tags that are read.
+    const MAX_LIST_BYTES: usize = 1024;
+
+    /// Reads one tag, or a list as in `Accept-Language`: `zh-TW,zh;q=0.9,en;q=0.8`. A tag in another form is
+    /// read as far as it goes, and one that names no language is left out.
+    ///
+    /// ```
+    /// use usher::rules::rule_set::Languages;
+    /// assert_eq!(Languages::read("en_US.UTF-8").to_string(), "en-us");
+    /// assert_eq!(Languages::read("fr;q=0.5, *;q=0.1, de").to_string(), "de, fr");
+    /// assert!(Languages::read("*").is_empty());
+    /// ```
+    pub fn read(text: &str) -> Languages {
+        Self::read_all([text])
+    }
+
+    /// Reads several texts, each as [`read`](Languages::read) does.
+    pub fn read_all<'t>(texts: impl IntoIterator<Item = &'t str>) -> Languages {
+        let mut tags: SmallVec<[(u16, LanguageTag); 4]> = SmallVec::new();
+        let mut refused: SmallVec<[LanguageTag; 1]> = SmallVec::new();
+        for text in texts {
+            let end =
+                (0..=text.len().min(Self::MAX_LIST_BYTES)).rev().find(|end| text.is_char_boundary(*end));
+            for range in text[..end.unwrap_or(0)].split(',') {
+                let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+                match (LanguageTag::read(tag), thousandths(parameters)) {
+                    (Some(tag), 0) => refused.push(tag),
+                    (Some(tag), quality) => tags.push((quality, tag)),
+                    (None, _) => {}
+                }
+                if tags.len() + refused.len() == Self::MAX_TAGS {
+                    break;
+                }
+            }
+        }
+        tags.truncate(Self::MAX_TAGS);
+        tags.sort_by_key(|(quality, _)| u16::MAX - quality);
+        let mut languages = Languages::default();
+        for (_, tag) in &tags {
+            let mut is_named = true;
+            tag.wider(|tag| {
+                if !refused.contains(&tag) && !languages.wanted.iter().any(|other| other.tag == tag) {
+                    languages.wanted.push(Wanted { tag, is_named });
+                }
+                is_named = false;
+            });
+        }
+        languages
+    }
+
+    /// Reads a request's languages from a document: one text as [`read`](Languages::read) takes it, or a list
+    /// of such texts. What names no language is a problem, and is left out.
+    pub fn of_document(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Languages {
+        if !matches!(cursor.input.value, InputValue::List(_)) {
+            return Languages::read_all(text_of(cursor, problems));
+        }
+        let items = cursor.items(problems).into_iter().flatten();
+        let mut texts: SmallVec<[&str; 4]> = SmallVec::new();
+        let mut found = Problems::new();
+        items.for_each(|item| texts.extend(text_of(&item, &mut found)));
+        problems.extend(found);
+        Languages::read_all(texts)
+    }
+
+    /// Whether no language is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// What is wrong with a text that should name languages: it names none, and does not say so either, as
+    /// `*` and `C` do.
+    pub fn doubt(text: &str) -> Option<String> {
+        let says_none = |text: &str| {
+            let name = text.split(['.', '@', ';']).next().unwrap_or_default().trim();
+            name.is_empty() || name == "*" || NO_LANGUAGE.iter().any(|none| name.eq_ignore_ascii_case(none))
+        };
+        let names_one =
+            |text: &str| text.split(',').any(|range| LanguageTag::read(before_quality(range)).is_some());
+        let doubtful = !text.split(',').all(says_none) && !names_one(text);
+        doubtful.then(|| format!("expected a locale such as zh, zh-CN or en, found {}", quoted(text)))
+    }
+
+    /// How well a locale serves: 0 is best. What has no locale serves last, and `None` does not serve.
+    pub(crate) fn rank(&self, locale: Option<&Locale>) -> Option<usize> {
+        match locale {
+            None => Some(self.wanted.len()),
+            Some(locale) => self.wanted.iter().position(|wanted| wanted.tag == locale.tag),
+        }
+    }
+}
+
+/// The languages of a request for this locale alone.
+impl From<&Locale> for Languages {
+    fn from(locale: &Locale) -> Languages {
+        let mut languages = Languages::default();
+        locale.tag.wider(|tag| {
+            let is_named = languages.wanted.is_empty();
+            if !languages.wanted.iter().any(|other| other.tag == tag) {
+                languages.wanted.push(Wanted { tag, is_named });
+            }
+        });
+        languages
+    }
+}
+
+/// The tags that the request names, the best first.
+impl fmt::Display for Languages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, wanted) in self.wanted.iter().filter(|wanted| wanted.is_named).enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { ", " }, wanted.tag)?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that names languages, or says that none is asked for.
+fn text_of<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
+    let text = cursor.text(problems)?;
+    let doubt = Languages::doubt(text);
+    doubt.map_or(Some(text), |why| {
+        problems.push(cursor.problem(why));
+        None
+    })
+}
+
+fn before_quality(range: &str) -> &str {
+    range.split(';').next().unwrap_or_default()
+}
+
+/// The quality of `;q=0.8` in thousandths: 1,000 unless it is said, or if it is not a number.
+fn thousandths(parameters: &str) -> u16 {
+    let q = parameters.split(';').map(str::trim).find_map(|p| p.strip_prefix("q=").or(p.strip_prefix("Q=")));
+    let q = q.and_then(|q| q.trim().parse::<f32>().ok()).filter(|q| q.is_finite());
+    q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0).ceil() as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> String {
+        let wanted = Languages::read(text).wanted;
+        wanted.iter().map(|wanted| wanted.tag.to_string()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_tag_is_served_by_what_means_the_same_and_by_what_is_wider() {
+        for (text, expected) in [
+            ("zh-Hant-TW", "zh-hant-tw zh-tw zh-hant zh"),
+            ("zh-TW", "zh-tw zh-hant-tw zh-hant zh"),
+            ("zh-Hans-CN", "zh-hans-cn zh-cn zh-hans zh"),
+            ("zh-CN", "zh-cn zh-hans-cn zh-hans zh"),
+            ("zh-HK", "zh-hk zh-hant-hk zh-hant zh"),
+            ("zh-Hant", "zh-hant zh-hant-tw zh-tw zh"),
+            ("zh", "zh zh-hans-cn zh-cn zh-hans"),
+            ("en-GB", "en-gb en-latn-gb en-latn en"),
+            ("sr-Latn-RS", "sr-latn-rs sr-latn sr"),
+            ("sr-ME", "sr-me sr-latn-me sr-latn sr"),
+            ("es-419", "es-419 es-latn-419 es-latn es"),
+            ("nn", "nn nn-latn-no nn-no nn-latn nb"),
+            ("tlh-Latn-XX", "tlh-latn-xx tlh-latn tlh"),
+            ("de-DE-1996-x-foo", "de-de-1996-x-foo de-de-1996 de-de de-latn-de de-latn de"),
+            ("ca-ES-valencia", "ca-es-valencia ca-es ca-latn-es ca-latn ca"),
+            ("english", "english"),
+            ("x-bank-a", "x-bank-a x-bank"),
+        ] {
+            assert_eq!(all(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_mean_the_same() {
+        for (text, same) in [
+            ("ZH_hant-tw", "zh-Hant-TW"),
+            (" en-GB ", "en-GB"),
+            ("en_US.UTF-8", "en-US"),
+            ("de_DE@euro", "de-DE"),
+            ("sr_RS.UTF-8@latin", "sr-Latn-RS"),
+            ("zh_TW_#Hant", "zh-Hant-TW"),
+            ("zh__#Hans", "zh-Hans"),
+            ("zh-CN-Hans", "zh-Hans-CN"),
+            ("zh-cmn-Hans-CN", "zh-Hans-CN"),
+            ("cmn-TW", "zh-TW"),
+            ("zh-yue-HK", "yue-HK"),
+            ("eng", "en"),
+            ("zho-TW", "zh-TW"),
+            ("iw_IL", "he-IL"),
+            ("in", "id"),
+            ("no-NO", "nb-NO"),
+            ("sh", "sr-Latn"),
+            ("en-UK", "en-GB"),
+            ("en-US-💥", "en-US"),
+            ("en US", "en US"),
+        ] {
+            assert_eq!(all(text), all(same), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_language_asks_for_none() {
+        for (text, is_doubtful) in [
+            ("", false),
+            ("*", false),
+            (" , *;q=0.5", false),
+            ("C", false),
+            ("POSIX", false),
+            ("C.UTF-8", false),
+            ("中文", true),
+            ("-", true),
+            ("123", true),
+            ("en US", true),
+            (";;q=,", false),
+        ] {
+            assert!(Languages::read(text).is_empty(), "{text}");
+            assert_eq!(Languages::doubt(text).is_some(), is_doubtful, "{text}");
+        }
+        assert_eq!(Languages::doubt("💥, en"), None);
+    }
+
+    #[test]
+    fn a_list_is_in_the_order_of_preference() {
+        for (text, expected) in [
+            ("fr;q=0.2, de;q=0.8, en", "en, de, fr"),
+            ("fr, de", "fr, de"),
+            ("fr ; q=0.1 , de ;Q=0.3", "de, fr"),
+            ("fr;q=abc, de;q=0.9", "fr, de"),
+            ("fr;q=0, de", "de"),
+            ("zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7", "zh-tw, en-us"),
+        ] {
+            assert_eq!(Languages::read(text).to_string(), expected, "{text}");
+        }
+        assert_eq!(all("zh-TW, zh;q=0"), "zh-tw zh-hant-tw zh-hant");
+        let many = (0..200).map(|i| format!("a{}", char::from(b'a' + i % 26))).collect::<Vec<_>>().join(",");
+        assert!(Languages::read(&many).to_string().split(", ").count() <= Languages::MAX_TAGS);
+        assert!(Languages::read(&"é".repeat(5_000)).is_empty());
+    }
+}
