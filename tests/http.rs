@@ -454,6 +454,9 @@ fn bulk_loads_take_the_good_rows_and_name_the_bad_ones() {
     let header = server.call("POST", "/v1/customers", csv_type, b"customer,aeg\nc-1,1\n");
     assert_eq!(header.status, 400);
     assert!(header.text().contains("did you mean `age`?"), "{}", header.text());
+    let whole = server.call("POST", "/v1/customers", csv_type, b"age,interests\n1,funds\n").json();
+    let error = whole["errors"][0].as_object().unwrap();
+    assert_eq!((&error["line"], error.get("column")), (&json!(1), None), "the whole line: {whole}");
 }
 
 #[test]

@@ -255,7 +255,16 @@ fn whole_numbers_are_exact_to_the_last_digit_or_refused() {
         assert_eq!(whole.read_text(&i.to_string(), &TimeZone::UTC), Ok(Value::Int(i)));
         assert_eq!(whole.decode(whole.encode(&Value::Int(i))), Value::Int(i));
     }
-    for text in ["1.0", "1e3", "9223372036854775808", "18446744073709551616", "-9223372036854775808", "0.5"] {
+    for (text, i) in [("1.0", 1), ("1e3", 1_000), ("-0.0", 0), ("9007199254740991.0", (1 << 53) - 1)] {
+        let input = Input::from_json(text.as_bytes()).unwrap();
+        assert_eq!(whole.read(&input.value, &TimeZone::UTC), Ok(Value::Int(i)), "{text}");
+        assert_eq!(whole.read_text(text, &TimeZone::UTC), Ok(Value::Int(i)), "{text}");
+    }
+    // From 2^53 on a double may stand for several whole numbers; a text does not.
+    let input = Input::from_json(b"9007199254740993.0").unwrap();
+    assert!(whole.read(&input.value, &TimeZone::UTC).is_err());
+    assert_eq!(whole.read_text("9007199254740993.0", &TimeZone::UTC), Ok(Value::Int((1 << 53) + 1)));
+    for text in ["9223372036854775808", "18446744073709551616", "-9223372036854775808", "0.5", "1e19"] {
         let input = Input::from_json(text.as_bytes()).unwrap();
         let refused = whole.read(&input.value, &TimeZone::UTC).unwrap_err();
         assert!(refused.starts_with("expected a whole number from"), "{text}: {refused}");

@@ -1,14 +1,20 @@
 //! Column mappings: they turn the columns of a foreign file into features. The file is translated where it is
 //! read; a server knows only its own names.
 
+mod column;
+mod notation;
+mod transform;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::input::cursor::{Cursor, Object};
-use crate::input::document::{Input, InputValue};
+use self::column::{Column, Defaults};
+use self::notation::Usual;
+use crate::input::cursor::Cursor;
+use crate::input::document::Input;
 use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
 use crate::schema::Schema;
+use crate::schema::value::Time;
 
 /// The column with the customer's id in Usher's own files.
 pub const CUSTOMER_COLUMN: &str = "customer";
@@ -19,6 +25,8 @@ pub struct Mapping {
     /// The mapping's name, as its file gives it.
     pub name: Box<str>,
     customer: Vec<Piece<Box<str>>>,
+    /// Whether blanks around a text that goes into an id are taken off.
+    trim: bool,
     columns: Vec<Column>,
     ignore: Vec<Box<str>>,
     source: Arc<Source>,
@@ -28,33 +36,14 @@ pub struct Mapping {
 #[derive(Debug)]
 pub struct Translation<'m> {
     customer: Vec<Piece<usize>>,
+    trim: bool,
     columns: Vec<(usize, &'m Column)>,
-}
-
-/// What one foreign column becomes: a feature, with its values translated.
-#[derive(Debug)]
-struct Column {
-    name: Box<str>,
-    feature: Box<str>,
-    values: HashMap<Box<str>, String>,
-    missing: Vec<Box<str>>,
-    empty: Empty,
-}
-
-/// What an empty cell means for a customer who is known already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Empty {
-    /// The file does not say: the feature stays as it is.
-    #[default]
-    Keep,
-    /// The feature is not known: it becomes missing.
-    Clear,
+    /// The names of all columns of the file.
+    names: Vec<Box<str>>,
 }
 
 /// The text of a cell that clears its feature.
 pub const CLEARS: &str = "null";
-/// The text of a cell for a set without words: an empty cell would say nothing.
-const EMPTY_SET: &str = "|";
 
 /// A part of the template for customer ids.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +105,8 @@ impl Mapping {
                 self.problem(format!("column {} of the file is neither mapped nor ignored", quoted(name)));
             problems.push(problem.hint("add it to `columns` or to `ignore`"));
         }
-        problems.or(Translation { customer, columns })
+        let names = header.iter().map(|name| Box::from(*name)).collect();
+        problems.or(Translation { customer, trim: self.trim, columns, names })
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -141,32 +131,42 @@ impl<'m> Translation<'m> {
         self.columns.get(column.checked_sub(1)?).map(|(_, column)| &*column.name)
     }
 
-    /// Translates one row. `line` is the number of the data row, from 1. A cell that the row lacks counts as
-    /// empty.
-    pub fn row<'a>(&'a self, cells: &'a [&'a str], line: u64) -> impl Iterator<Item = Cow<'a, str>> {
+    /// Translates one row. `line` is the number of the data row, from 1, and `now` the time of the load. A
+    /// cell that the row lacks counts as empty.
+    ///
+    /// # Errors
+    /// Each column whose text means nothing, with the reason.
+    pub fn row<'a>(
+        &'a self,
+        cells: &'a [&'a str],
+        line: u64,
+        now: Time,
+    ) -> Result<Vec<Cow<'a, str>>, Vec<(&'m str, String)>> {
         let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
+        let whole = || self.names.iter().enumerate().map(|(i, name)| (&**name, cell(i))).collect();
+        let mut row = Vec::with_capacity(1 + self.columns.len());
+        row.push(Cow::Owned(self.customer(cell, line)));
+        let mut wrong = Vec::new();
+        for (index, column) in &self.columns {
+            match column.translate(cell(*index), &whole, now) {
+                Ok(cell) => row.push(cell),
+                Err(why) => wrong.push((&*column.name, why)),
+            }
+        }
+        if wrong.is_empty() { Ok(row) } else { Err(wrong) }
+    }
+
+    fn customer<'a>(&self, cell: impl Fn(usize) -> &'a str, line: u64) -> String {
         let mut customer = String::new();
         for piece in &self.customer {
             match piece {
                 Piece::Text(text) => customer.push_str(text),
                 Piece::Line => customer.push_str(&line.to_string()),
+                Piece::Column(index) if self.trim => customer.push_str(cell(*index).trim()),
                 Piece::Column(index) => customer.push_str(cell(*index)),
             }
         }
-        let features = self.columns.iter().map(move |(index, column)| column.translate(cell(*index)));
-        std::iter::once(Cow::Owned(customer)).chain(features)
-    }
-}
-
-impl Column {
-    fn translate<'a>(&'a self, text: &'a str) -> Cow<'a, str> {
-        let clears = self.missing.iter().any(|missing| **missing == *text);
-        match self.values.get(text) {
-            _ if clears => Cow::Borrowed(CLEARS),
-            Some(value) => Cow::Borrowed(value),
-            None if text.is_empty() && self.empty == Empty::Clear => Cow::Borrowed(CLEARS),
-            None => Cow::Borrowed(text),
-        }
+        customer
     }
 }
 
@@ -176,16 +176,17 @@ fn read_mapping(
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Mapping> {
-    let known = ["import", "description", "customer", "columns", "empty", "ignore"];
+    let own = ["import", "description", "customer", "columns", "ignore"];
+    let known: Vec<&'static str> = own.into_iter().chain(Defaults::FIELDS).chain(Usual::FIELDS).collect();
     let object = root.object(&known, problems)?;
     let name = object.required("import", problems).and_then(|c| c.text(problems));
     let customer = object.required("customer", problems).and_then(|c| read_template(c, problems));
     let ignore = object.get("ignore").map(|c| read_texts(c, problems)).unwrap_or_default();
-    let empty = read_empty(&object, problems).unwrap_or_default();
+    let defaults = Defaults::read(&object, problems);
     let mut columns: Vec<Column> = Vec::new();
     if let Some(cursor) = object.required("columns", problems) {
         for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
-            let Some(column) = read_column(name, &cursor, empty, schema, problems) else { continue };
+            let Some(column) = Column::read(name, &cursor, &defaults, schema, problems) else { continue };
             if columns.iter().any(|earlier| earlier.feature == column.feature) {
                 problems.push(cursor.problem(format!("feature `{}` is given twice", column.feature)));
             }
@@ -196,71 +197,15 @@ fn read_mapping(
             columns.push(column);
         }
     }
-    Some(Mapping { name: name?.into(), customer: customer?, columns, ignore, source: Arc::clone(source) })
-}
-
-fn read_column(
-    name: &str,
-    cursor: &Cursor<'_, '_>,
-    empty: Empty,
-    schema: &Schema,
-    problems: &mut Problems,
-) -> Option<Column> {
-    let object = cursor.object(&["feature", "values", "missing", "empty"], problems)?;
-    let feature_cursor = object.required("feature", problems)?;
-    let feature = feature_cursor.text(problems)?;
-    let found = schema.find_feature(feature);
-    let id = found.map_err(|problem| problems.push(feature_cursor.placed(problem))).ok()?;
-    let kind = &schema.feature(id).kind;
-    let mut values = HashMap::new();
-    if let Some(cursor) = object.get("values") {
-        for (text, cursor) in cursor.entries(problems).unwrap_or_default() {
-            match kind.read(&cursor.input.value, schema.zone()) {
-                Ok(_) => values.insert(text.into(), cell_text(&cursor.input.value)),
-                Err(why) => {
-                    problems.push(cursor.problem(why));
-                    None
-                }
-            };
-        }
-    }
-    let missing = object.get("missing").map(|c| read_texts(c, problems)).unwrap_or_default();
-    for text in missing.iter().filter(|text| values.contains_key(*text)) {
-        problems.push(cursor.problem(format!("{} is both a value and missing", quoted(text))));
-    }
-    let own = read_empty(&object, problems);
-    let said = missing.iter().any(|text| text.is_empty()) || values.contains_key("");
-    if let Some(at) = object.get("empty").filter(|_| said) {
-        problems.push(at.problem("`values` or `missing` already says what an empty cell means"));
-    }
-    let empty = own.unwrap_or(empty);
-    Some(Column { name: name.into(), feature: feature.into(), values, missing, empty })
-}
-
-/// What the file says of empty cells here.
-fn read_empty(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Empty> {
-    let cursor = object.get("empty")?;
-    match cursor.text(problems)? {
-        "keep" => Some(Empty::Keep),
-        "clear" => Some(Empty::Clear),
-        other => {
-            problems.push(cursor.problem(format!("expected `keep` or `clear`, found {}", quoted(other))));
-            None
-        }
-    }
-}
-
-/// Writes a value as the text of a CSV cell.
-fn cell_text(value: &InputValue<'_>) -> String {
-    match value {
-        InputValue::Text(text) => text.to_string(),
-        InputValue::List(items) if items.is_empty() => EMPTY_SET.to_owned(),
-        InputValue::List(items) => {
-            items.iter().map(|item| cell_text(&item.value)).collect::<Vec<_>>().join("|")
-        }
-        InputValue::Float(x) => x.to_string(), // without an exponent, which a decimal's cell cannot have
-        other => other.describe(),
-    }
+    let trim = defaults.trim;
+    Some(Mapping {
+        name: name?.into(),
+        customer: customer?,
+        trim,
+        columns,
+        ignore,
+        source: Arc::clone(source),
+    })
 }
 
 fn read_texts(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>> {
@@ -345,7 +290,7 @@ ignore: [y]
         let mapping = mapping(MAPPING).unwrap();
         let bound = mapping.bind(["y", "branch", "flags", "age", "default", "job"]).unwrap();
         assert_eq!(bound.header().collect::<Vec<_>>(), ["customer", "age", "in_default", "job", "tags"]);
-        let row = |cells: &[&str]| bound.row(cells, 7).collect::<Vec<_>>().join(",");
+        let row = |cells: &[&str]| bound.row(cells, 7, Time(0)).unwrap().join(",");
         assert_eq!(row(&["no", "b1", "both", "58", "yes", "management"]), "uci-7-b1,58,true,management,a|b");
         assert_eq!(row(&["no", "b1", "", "-1", "no", "unknown"]), "uci-7-b1,null,false,null,null");
         assert_eq!(row(&["no", "b1", "both", "", "", ""]), "uci-7-b1,,,,a|b", "empty cells keep");
@@ -362,7 +307,7 @@ ignore: [y]
             let mapping = mapping(&text).map_err(|problems| problems.to_string())?;
             let bound = mapping.bind(["id", "a"]).map_err(|problems| problems.to_string())?;
             let row = ["c", ""];
-            let text = bound.row(&row, 1).last().unwrap_or_default().into_owned();
+            let text = bound.row(&row, 1, Time(0)).unwrap().last().unwrap().clone().into_owned();
             Ok::<String, String>(text)
         };
         for (all, own, cell) in [

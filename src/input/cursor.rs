@@ -79,6 +79,11 @@ impl<'p, 'n> Cursor<'p, 'n> {
         matches!(self.input.value, InputValue::Null)
     }
 
+    /// Whether the value is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.input.value, InputValue::List(_))
+    }
+
     fn wrong(&self, expected: &str) -> Problem {
         self.problem(format!("expected {expected}, found {}", self.found()))
     }

@@ -16,6 +16,7 @@ use crate::customer::update::{Change, Update};
 use crate::engine::{Engine, Offer};
 use crate::input::cursor::{Cursor, Object};
 use crate::input::problem::{Problem, Problems, quoted};
+use crate::schema::span;
 use crate::schema::value::{Time, Value};
 
 const FIELDS: [&str; 9] =
@@ -101,15 +102,15 @@ impl EventReader<'_> {
     fn when(&self, object: &Object<'_, '_>, received: u32, problems: &mut Problems) -> Option<u32> {
         let Some(at) = object.get("at") else { return Some(received) };
         let text = at.text(problems)?;
-        let read = Time::read(text, self.engine.schema.zone());
+        let read = Time::told(text, self.engine.schema.zone());
         let time = read.map_err(|why| {
             problems.push(at.problem(format!("expected a time, found {}: {why}", quoted(text))));
         });
         let time = time.ok()?;
         let ahead = time.seconds() - i64::from(received);
         if ahead > i64::from(MAX_AHEAD_S) {
-            let detail =
-                format!("{text} is {ahead} s ahead of the server, more than the {MAX_AHEAD_S} allowed");
+            let (ahead, most) = (span::told(ahead), span::told(i64::from(MAX_AHEAD_S)));
+            let detail = format!("{text} is {ahead} ahead of the server, more than the {most} allowed");
             problems.push(at.problem(detail).hint("set the sender's clock, or leave `at` out"));
             return None;
         }

@@ -32,6 +32,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use smallvec::SmallVec;
 
+use crate::schema::span::told;
 use crate::schema::value::{SECOND, Time};
 
 /// The most rule sets that a token names.
@@ -379,14 +380,16 @@ impl fmt::Display for TokenFault {
             ),
             TokenFault::Future { decided, now } => write!(
                 f,
-                "the token is from {}, but it is {} here, more than {MAX_AHEAD} s earlier: set the nodes' clocks",
+                "the token is from {}, but it is {} here, more than {} earlier: set the nodes' clocks",
                 time(decided),
-                time(now)
+                time(now),
+                told(i64::from(MAX_AHEAD))
             ),
             TokenFault::Expired { decided, life } => write!(
                 f,
-                "the token is from {} and has expired: tokens are accepted for {life} s; report outcomes sooner, or raise --token-life",
-                time(decided)
+                "the token is from {} and has expired: tokens are accepted for {}; report outcomes sooner, or raise --token-life",
+                time(decided),
+                told(i64::from(life))
             ),
         }
     }
@@ -626,7 +629,7 @@ mod tests {
             assert!(wrong.contains(says) && wrong.contains("as the decision"), "{wrong}");
         }
         let wrong = TokenFault::Expired { decided: NOW, life: 60 }.to_string();
-        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("for 60 s"), "{wrong}");
+        assert!(wrong.contains("2026-09-21T14:13:20Z") && wrong.contains("for 1 min"), "{wrong}");
     }
 
     #[test]

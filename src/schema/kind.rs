@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::single::widened;
 use super::value::{Time, Value};
-use super::{Computed, Vocabulary};
+use super::{Computed, Vocabulary, told};
 use crate::input::document::InputValue;
 use crate::input::problem::quoted;
 
@@ -106,7 +106,8 @@ impl Kind {
         }
     }
 
-    /// Reads a value of this kind from input; a day is its beginning in the zone.
+    /// Reads a value of this kind from input; a day is its beginning in the zone. A text in place of a number
+    /// or a set is read as a cell, and a number may be whole in any form.
     ///
     /// # Errors
     /// What was expected and what was found.
@@ -116,10 +117,15 @@ impl Kind {
     {
         let wrong = |expected: &str| Err(format!("expected {expected}, found {}", input.describe()));
         match (self, input) {
-            (Kind::Bool, InputValue::Bool(b)) => Ok(Value::Bool(*b)),
-            (Kind::Bool, _) => wrong("true or false"),
-            (Kind::Int { min, max }, InputValue::Int(i)) if (min..=max).contains(&i) => Ok(Value::Int(*i)),
-            (Kind::Int { min, max }, _) => wrong(&format!("a whole number from {min} to {max}")),
+            (
+                Kind::Bool | Kind::Int { .. } | Kind::Float { .. } | Kind::Decimal { .. } | Kind::Set(_),
+                InputValue::Text(text),
+            ) if !text.trim().is_empty() => self.read_text(text, zone),
+            (Kind::Bool, _) => truth_of(input).map_or_else(|| wrong("true or false"), |b| Ok(Value::Bool(b))),
+            (Kind::Int { min, max }, _) => match whole_of(input) {
+                Some(i) if (*min..=*max).contains(&i) => Ok(Value::Int(i)),
+                _ => wrong(&format!("a whole number from {min} to {max}")),
+            },
             (Kind::Float { double }, InputValue::Int(_) | InputValue::Float(_)) => {
                 let x = if let InputValue::Int(i) = input { *i as f64 } else { float_of(input) };
                 let fits = if *double { x.is_finite() } else { (x as f32).is_finite() };
@@ -134,10 +140,10 @@ impl Kind {
                 self.decimal(scaled_double(*x, *scale).ok_or(()), &input.describe())
             }
             (Kind::Decimal { .. }, _) => wrong(&self.expectation()),
-            (Kind::Enum(words), InputValue::Text(text)) => match words.code(text) {
-                Some(_) => Ok(Value::Text(Cow::Borrowed(text))),
-                None => Err(words.refusal(text)),
-            },
+            (Kind::Enum(words), InputValue::Text(text)) => words.find(text).map(Value::Text),
+            (Kind::Enum(words), InputValue::Int(i)) if words.code(&i.to_string()).is_some() => {
+                Ok(Value::Text(i.to_string().into()))
+            }
             (Kind::Enum(_), _) => wrong("one of its values, as a text"),
             (Kind::Set(words), InputValue::List(items)) => {
                 let texts = items.iter().map(|item| match &item.value {
@@ -149,6 +155,7 @@ impl Kind {
             }
             (Kind::Set(_), _) => wrong("a list of texts"),
             (Kind::Time, InputValue::Text(text)) => time_of(text, zone),
+            (Kind::Time, InputValue::Int(_) | InputValue::Float(_)) => time_of(&input.describe(), zone),
             (Kind::Time, _) => wrong("a time such as 2026-11-21T10:00:00Z or a day such as 2026-11-21"),
             (Kind::Text, InputValue::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
             (Kind::Text, _) => wrong("a text"),
@@ -157,39 +164,48 @@ impl Kind {
     }
 
     /// Reads a value of this kind from the text of a CSV cell; a set's words are separated by `|`, and a day
-    /// is its beginning in the zone.
+    /// is its beginning in the zone. Blanks around the value mean nothing.
     ///
     /// # Errors
-    /// What was expected and what was found.
+    /// What was expected, what was found, and what would tell its meaning.
     pub fn read_text<'n>(&self, text: &'n str, zone: &TimeZone) -> Result<Value<'n>, String> {
-        let wrong = |expected: &str| Err(format!("expected {expected}, found {}", quoted(text)));
+        let wrong = |expected: &str| {
+            Err(format!("expected {expected}, found {}{}", quoted(text), told::advice(text)))
+        };
         match self {
-            Kind::Bool => match text {
-                "true" => Ok(Value::Bool(true)),
-                "false" => Ok(Value::Bool(false)),
-                _ => wrong("true or false"),
-            },
-            Kind::Int { min, max } => match text.parse() {
-                Ok(i) if (*min..=*max).contains(&i) => Ok(Value::Int(i)),
+            Kind::Bool => told::truth(text).map_or_else(|| wrong("true or false"), |b| Ok(Value::Bool(b))),
+            Kind::Int { min, max } => match told::scaled(text.trim(), 0) {
+                Some(i) if (*min..=*max).contains(&i) => Ok(Value::Int(i)),
                 _ => wrong(&format!("a whole number from {min} to {max}")),
             },
-            Kind::Float { double } => match text.parse::<f64>() {
+            Kind::Float { double } => match text.trim().parse::<f64>() {
                 Ok(x) if x.is_finite() && (*double || (x as f32).is_finite()) => Ok(Value::Double(x)),
                 _ => wrong("a number"),
             },
-            Kind::Decimal { scale, .. } => self.decimal(scaled_of(text, *scale).ok_or(()), &quoted(text)),
-            Kind::Enum(words) => match words.code(text) {
-                Some(_) => Ok(Value::Text(Cow::Borrowed(text))),
-                None => Err(words.refusal(text)),
-            },
-            Kind::Set(_) if !text.is_empty() && text.trim().is_empty() => {
-                wrong("words with `|` between them, or `|` alone for none")
+            Kind::Decimal { scale, .. } => {
+                let scaled = told::scaled(text.trim(), *scale).ok_or(());
+                self.decimal(scaled, &quoted(text)).map_err(|why| why + told::advice(text))
             }
-            Kind::Set(words) => set_of(words, text.split('|').map(str::trim).filter(|word| !word.is_empty())),
+            Kind::Enum(words) => words.find(text).map(Value::Text),
+            Kind::Set(_) if !text.is_empty() && text.trim().is_empty() => wrong(SET_CELL),
+            Kind::Set(words) => {
+                let found = text.split('|').map(str::trim).filter(|word| !word.is_empty());
+                set_of(words, found).or_else(|why| match told::items(text) {
+                    Some(items) => set_of(words, items.into_iter()),
+                    None if text.contains([',', ';', '[', '{']) => Err(format!("{why}; expected {SET_CELL}")),
+                    None => Err(why),
+                })
+            }
             Kind::Time => time_of(text, zone),
             Kind::Text => Ok(Value::Text(Cow::Borrowed(text))),
             Kind::Computed(_) => Err("is computed from events and cannot be set".into()),
         }
+    }
+
+    /// Whether the text of a cell says that the value is not known, such as `NULL`: if no word is spelt so.
+    pub fn clears(&self, text: &str) -> bool {
+        let word = matches!(self, Kind::Enum(words) if text != "null" && words.code(text).is_some());
+        told::clears(text) && !word
     }
 
     fn expectation(&self) -> String {
@@ -329,6 +345,31 @@ pub(crate) const fn double_of_code(code: u64) -> f64 {
     f64::from_bits(code ^ MISSING_F64)
 }
 
+/// How a cell has a set.
+const SET_CELL: &str = "words with `|` between them, or `|` alone for none";
+
+/// The truth value of an input, which may be the number 0 or 1.
+fn truth_of(input: &InputValue<'_>) -> Option<bool> {
+    match input {
+        InputValue::Bool(b) => Some(*b),
+        _ => match whole_of(input) {
+            Some(1) => Some(true),
+            Some(0) => Some(false),
+            _ => None,
+        },
+    }
+}
+
+/// The whole number of an input such as 30 or 30.0. Beyond 2^53 several whole numbers are the same double, so
+/// a double there may not be what was meant.
+fn whole_of(input: &InputValue<'_>) -> Option<i64> {
+    match input {
+        InputValue::Int(i) => Some(*i),
+        InputValue::Float(x) if x.fract() == 0.0 && x.abs() < MAX_DECIMAL as f64 => Some(*x as i64),
+        _ => None,
+    }
+}
+
 fn float_of(input: &InputValue<'_>) -> f64 {
     if let InputValue::Float(x) = input { *x } else { f64::NAN }
 }
@@ -362,38 +403,13 @@ pub(super) fn unscaled(scaled: i64, scale: u8) -> f64 {
     scaled as f64 / 10_f64.powi(i32::from(scale))
 }
 
-/// Reads `-12.50` as -1250 for scale 2. It is exact, because it does not go through a double.
-fn scaled_of(text: &str, scale: u8) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fraction = fraction.trim_end_matches('0');
-    if whole.is_empty() || fraction.len() > usize::from(scale) {
-        return None;
-    }
-    let mut scaled: i64 = 0;
-    for byte in whole.bytes().chain(fraction.bytes()) {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        scaled = scaled.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
-    }
-    let scaled = scaled.checked_mul(10_i64.pow(u32::from(scale) - fraction.len() as u32))?;
-    Some(if negative { -scaled } else { scaled })
-}
-
 fn set_of<'v, 'n>(
     words: &'v Vocabulary,
     texts: impl Iterator<Item = &'n str>,
 ) -> Result<Value<'static>, String> {
     let mut found: Vec<Value<'static>> = Vec::new();
     for text in texts {
-        if words.code(text).is_none() {
-            return Err(words.refusal(text));
-        }
-        let word = Value::Text(text.to_owned().into());
+        let word = Value::Text(words.find(text)?.into_owned().into());
         if !found.contains(&word) {
             found.push(word); // a set has each word once
         }
@@ -403,7 +419,7 @@ fn set_of<'v, 'n>(
 
 fn time_of(text: &str, zone: &TimeZone) -> Result<Value<'static>, String> {
     let expected = "expected a time from 1970 to 2106, found";
-    match Time::read(text, zone) {
+    match Time::told(text, zone) {
         Ok(time) if (0..i64::from(u32::MAX)).contains(&time.seconds()) => {
             Ok(Value::Time(Time::from_seconds(time.seconds())))
         }

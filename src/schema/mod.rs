@@ -5,6 +5,7 @@ pub mod value;
 mod vocabulary;
 mod calendar;
 mod written;
+pub mod told;
 mod single;
 mod kind;
 mod computed;

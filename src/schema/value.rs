@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::{Vocabulary, written};
+use super::{Vocabulary, told, written};
 
 /// One second, in microseconds as times and durations count.
 pub const SECOND: i64 = 1_000_000;
@@ -89,12 +89,27 @@ impl Time {
         self.seconds().clamp(0, i64::from(u32::MAX)) as u32
     }
 
-    /// Reads a time of RFC 3339, or a day, which is its first moment in the zone.
+    /// Reads a time of RFC 3339, or a day, which is its first moment in the zone: what rules may have.
     ///
     /// # Errors
     /// What is wrong with the text, and how to write it.
     pub fn read(text: &str, zone: &TimeZone) -> Result<Time, &'static str> {
         written::time(text, zone)
+    }
+
+    /// Reads a day or a time as programs write it into data: all that [`Time::read`] takes, and whatever else
+    /// has just one meaning.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and how to write it.
+    ///
+    /// ```
+    /// use jiff::tz::TimeZone;
+    /// use usher::schema::value::Time;
+    /// assert_eq!(Time::told("1970-01-02 08:00+08", &TimeZone::UTC).ok(), Time::parse("1970-01-02"));
+    /// ```
+    pub fn told(text: &str, zone: &TimeZone) -> Result<Time, &'static str> {
+        told::time(text, zone, None)
     }
 
     /// As [`Time::read`], with days of UTC.

@@ -1,5 +1,6 @@
 //! Closed lists of words: the values of enums and sets, and the channels.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::input::problem::{nearest, quoted};
@@ -36,6 +37,15 @@ impl Vocabulary {
         self.codes.get(word).copied()
     }
 
+    /// The word that a text means: itself, or what is left of it without the blanks at its ends.
+    ///
+    /// # Errors
+    /// It is none of the words; with the nearest, or with all of them if they are few.
+    pub fn find<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, String> {
+        let found = [text, text.trim()].into_iter().find(|word| self.codes.contains_key(*word));
+        found.map(Cow::Borrowed).ok_or_else(|| self.refusal(text))
+    }
+
     /// The word at this place.
     pub fn word(&self, code: u32) -> Option<&str> {
         self.words.get(code as usize).map(|word| &**word)
@@ -56,7 +66,7 @@ impl Vocabulary {
     }
 
     /// Says that `found` is none of the words, with the nearest word, or with all of them if they are few.
-    pub(super) fn refusal(&self, found: &str) -> String {
+    fn refusal(&self, found: &str) -> String {
         let mut text = format!("{} is not one of its {} values", quoted(found), self.words.len());
         if let Some(near) = nearest(found, self.words.iter().map(|w| &**w)) {
             text.push_str(&format!("; did you mean `{near}`?"));

@@ -1,6 +1,6 @@
-//! Days and times as people and programs write them: a day such as `2026-11-01`, which is its beginning in a
-//! time zone, or a time of RFC 3339 such as `2026-11-01T08:00:00.5+08:00`. Nothing else is taken, and nothing
-//! is bent: 24:00, a leap second or a 30th of February is no time.
+//! Days and times as rules have them: a day such as `2026-11-01`, which is its beginning in a time zone, or a
+//! time of RFC 3339 such as `2026-11-01T08:00:00.5+08:00`. Nothing else is taken, and nothing is bent: 24:00,
+//! a leap second or a 30th of February is no time. What data may have besides is in `told.rs`.
 
 use jiff::civil::{Date, DateTime, Time as Clock};
 use jiff::tz::TimeZone;
@@ -10,14 +10,14 @@ use super::value::{SECOND, Time};
 
 /// The largest offset from UTC, in minutes: 18 hours, as in XML Schema and Java. The largest that any zone
 /// ever had is below 16 hours.
-const MAX_OFFSET: u32 = 18 * 60;
+pub(super) const MAX_OFFSET: u32 = 18 * 60;
 
 const FORM: &str = "not a day such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z";
 const NO_OFFSET: &str = "a time needs its offset from UTC: write 2026-11-01T10:00:00+08:00, or Z for UTC";
-const NO_DAY: &str = "there is no such day";
-const NO_CLOCK: &str = "there is no such time of day: hours go to 23, minutes and seconds to 59";
-const FAR: &str = "an offset from UTC is at most 18:00";
-const YEARS: &str = "times are from the year 0001 to 9999";
+pub(super) const NO_DAY: &str = "there is no such day";
+pub(super) const NO_CLOCK: &str = "there is no such time of day: hours go to 23, minutes and seconds to 59";
+pub(super) const FAR: &str = "an offset from UTC is at most 18:00";
+pub(super) const YEARS: &str = "times are from the year 0001 to 9999";
 
 /// Reads a day or a time; a day is its first moment in the zone.
 ///
@@ -45,9 +45,25 @@ pub(super) fn time(text: &str, zone: &TimeZone) -> Result<Time, &'static str> {
         micros = six.fold(0, |all, digit| all * 10 + i64::from(digit - b'0'));
         rest = &fraction[digits..];
     }
-    let offset = offset(rest)?;
+    let local = local(date, [hour, minute, second])?;
+    moment(local, micros, offset(rest)?)
+}
+
+/// The date and time of day on a clock without an offset.
+///
+/// # Errors
+/// There is no such time of day.
+pub(super) fn local(date: Date, [hour, minute, second]: [u32; 3]) -> Result<DateTime, &'static str> {
     let clock = Clock::new(hour as i8, minute as i8, second as i8, 0).map_err(|_| NO_CLOCK)?;
-    let since = DateTime::from_parts(date, clock).duration_since(EPOCH).as_secs() - offset;
+    Ok(DateTime::from_parts(date, clock))
+}
+
+/// The point in time where a clock that is `offset` seconds ahead of UTC shows `local`, and `micros` more.
+///
+/// # Errors
+/// It is outside the years 1 to 9999.
+pub(super) fn moment(local: DateTime, micros: i64, offset: i64) -> Result<Time, &'static str> {
+    let since = local.duration_since(EPOCH).as_secs() - offset;
     Time::in_range(since.saturating_mul(SECOND) + micros).ok_or(YEARS)
 }
 
@@ -67,6 +83,14 @@ pub(crate) fn day(text: &str) -> Result<Date, &'static str> {
         None
     };
     let [year, month, day] = parts.ok_or(FORM)?;
+    date([year, month, day])
+}
+
+/// The day of this year, month and day.
+///
+/// # Errors
+/// There is no such day.
+pub(super) fn date([year, month, day]: [u32; 3]) -> Result<Date, &'static str> {
     if year == 0 {
         return Err(YEARS);
     }

@@ -1,7 +1,7 @@
 //! A part of a file as it is sent to the server. It remembers which line came from where.
 
 use super::Rejection;
-use crate::bundle::import::CLEARS;
+use crate::schema::told::clears;
 
 /// The most rows in one chunk.
 pub(super) const MAX_ROWS: usize = 5_000;
@@ -34,7 +34,7 @@ impl CellCounts {
     /// Counts one cell of a feature.
     pub(super) fn count(&mut self, cell: &str) {
         self.empty += u64::from(cell.is_empty());
-        self.null += u64::from(cell == CLEARS);
+        self.null += u64::from(clears(cell));
     }
 }
 

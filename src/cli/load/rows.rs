@@ -9,6 +9,8 @@ use super::chunk::LoadChunk;
 use super::records::{Log, Records, records};
 use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
+use crate::node::clock;
+use crate::schema::value::Time;
 
 /// The most bytes in an NDJSON line. The server allows less, but names the line.
 pub(in crate::cli) const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -34,6 +36,8 @@ pub(super) struct CsvFileRows<'m> {
     translation: Option<Translation<'m>>,
     /// The number of data rows read so far.
     row: u64,
+    /// When the load began.
+    now: Time,
 }
 
 impl<'m> FileRows<'m> {
@@ -110,7 +114,7 @@ impl<'m> CsvFileRows<'m> {
             Some(translation) => write_row(&mut head, translation.header())?,
             None => write_row(&mut head, &header)?,
         }
-        Ok(CsvFileRows { reader, log, header, head, translation, row: 0 })
+        Ok(CsvFileRows { reader, log, header, head, translation, row: 0, now: clock::now() })
     }
 
     fn next_chunk(&mut self) -> Result<LoadChunk, Failure> {
@@ -140,9 +144,16 @@ impl<'m> CsvFileRows<'m> {
             match &self.translation {
                 Some(translation) => {
                     let cells: Vec<&str> = record.iter().collect();
-                    let cells: Vec<_> = translation.row(&cells, self.row).collect();
-                    cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
-                    write_row(&mut row, cells.iter().map(|cell| cell.as_bytes()))?;
+                    match translation.row(&cells, self.row, self.now) {
+                        Ok(cells) => {
+                            cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
+                            write_row(&mut row, cells.iter().map(|cell| cell.as_bytes()))?;
+                        }
+                        Err(wrong) => {
+                            chunk.rejected.extend(rejection(line, wrong));
+                            continue;
+                        }
+                    }
                 }
                 None => {
                     let features =
@@ -155,6 +166,17 @@ impl<'m> CsvFileRows<'m> {
         }
         Ok(chunk)
     }
+}
+
+/// A row that a mapping cannot read, with the first of its columns that are wrong.
+fn rejection(line: u64, wrong: Vec<(&str, String)>) -> Option<Rejection> {
+    let more = match wrong.len() {
+        0 | 1 => String::new(),
+        2 => "; 1 more column is wrong".to_owned(),
+        count => format!("; {} more columns are wrong", count - 1),
+    };
+    let (column, why) = wrong.into_iter().next()?;
+    Some(Rejection { line, column: Some(column.to_owned()), detail: why + &more })
 }
 
 /// The error of one record. Any other error fails the whole file.

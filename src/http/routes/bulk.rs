@@ -349,7 +349,10 @@ fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refu
             wrong(Problem::new("the column's name is not UTF-8"));
             continue;
         };
-        if !seen.insert(name) {
+        if name.is_empty() {
+            let problem = Problem::new("the column has no name");
+            wrong(problem.hint("a column of row numbers? pandas leaves it out with `index=False`"));
+        } else if !seen.insert(name) {
             wrong(Problem::new(format!("column {} appears twice", quoted(name))));
         } else if name == "customer" {
             columns.push(Column::Customer);
@@ -415,7 +418,8 @@ fn read_cell(
     let feature = schema.feature(id);
     match text {
         "" if empty == Empty::Keep => Ok(None),
-        "" | "null" => Ok(Some((id, 0))),
+        "" => Ok(Some((id, 0))),
+        _ if feature.kind.clears(text) => Ok(Some((id, 0))),
         _ => match feature.kind.read_text(text, schema.zone()) {
             Ok(value) => Ok(Some((id, feature.kind.encode(&value)))),
             Err(why) => Err(format!("`{}`: {why}", feature.name)),
@@ -479,6 +483,7 @@ mod tests {
             ("customer,aeg\n", "unknown feature \"aeg\""),
             ("customer,age,age\n", "twice"),
             ("age\n", "no `customer` column"),
+            (",customer,age\n", "the column has no name"),
         ] {
             let refusal = csv(text).err().unwrap();
             assert!(refusal.detail().contains(expected), "{}", refusal.detail());

@@ -277,8 +277,10 @@ fn write_entry(out: &mut dyn Encode, kind: Option<&str>, problem: &Problem) {
     if let Some(place) = place {
         out.key("line");
         out.unsigned(u64::from(place.line));
-        out.key("column");
-        out.unsigned(u64::from(place.column));
+        if place.column > 0 {
+            out.key("column"); // without it, the problem concerns the whole line
+            out.unsigned(u64::from(place.column));
+        }
         if place.length > 0 {
             out.key("length");
             out.unsigned(u64::from(place.length));
