@@ -84,6 +84,26 @@ fn push_load_decide_and_roll_back() {
 }
 
 #[test]
+fn a_preview_supposes_features_and_a_draft() {
+    let (bundle, server) = with_bundle();
+    let rich = ["--feature", "risk=steady", "--feature", "aum=600000", "--feature", "consent=true"];
+    let ask = |more: &[&str]| server.run(&[&["decide", "nobody", "home_banner"], &rich[..], more].concat());
+    ask(&[]).ended(0).says(&["steady_r2"]);
+    ask(&["--feature", "consent=null"]).ended(0).says(&["fallback"]);
+    ask(&["--as-of", "2024-06-01"]).ended(0).says(&["steady_r2"]);
+    ask(&["--as-of", "soon"]).ended(1).says(&["/as_of"]);
+    let draft = write(bundle.path(), "draft.yaml", WEALTH.replace("500000", "700000"));
+    let draft = draft.to_str().unwrap();
+    ask(&["--draft", draft, "--explain"]).ended(0).says(&["fallback", "aum >= 700000"]);
+    let wrong = write(bundle.path(), "wrong.yaml", WEALTH.replace("risk ==", "riks =="));
+    ask(&["--draft", wrong.to_str().unwrap()]).ended(1).says(&["wrong.yaml:6", "did you mean `risk`?"]);
+    ask(&["--draft", bundle.path().join("schema.yaml").to_str().unwrap()])
+        .ended(2)
+        .says(&["this is a schema"]);
+    server.run(&["decide", "nobody", "home_banner"]).ended(0).says(&["fallback"]);
+}
+
+#[test]
 fn a_bundle_is_pushed_as_a_whole_or_not_at_all() {
     let (bundle, server) = with_bundle();
     let path = bundle.path().to_str().unwrap();

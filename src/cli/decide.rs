@@ -1,16 +1,21 @@
 //! `usher decide`: asks a running server what it shows a customer, and why.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
+use super::definition::Definition;
 use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::{bold, colours, dim};
+use crate::bundle::read_file;
 
 /// Ask a running server what a customer is shown
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher decide c-1001 home_banner
-  usher decide c-1001 home_banner --locale zh-CN --explain")]
+  usher decide c-1001 home_banner --locale zh-CN --explain
+  usher decide c-1001 home_banner --as-of 2026-12-24 --feature age=17 --draft rule-sets/wealth.yaml")]
 pub(super) struct Args {
     /// The id of the customer to decide for
     customer: String,
@@ -29,6 +34,15 @@ pub(super) struct Args {
     /// A context field of this request; may be given several times
     #[arg(long, value_name = "FIELD=VALUE", value_parser = read_pair)]
     context: Vec<(String, String)>,
+    /// Preview: what would be shown at this day or time
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
+    /// Preview: a feature that is supposed; may be given several times, and `null` clears it
+    #[arg(long, value_name = "NAME=VALUE", value_parser = read_pair)]
+    feature: Vec<(String, String)>,
+    /// Preview: decide with this rule set as if it were published
+    #[arg(long, value_name = "FILE")]
+    draft: Option<PathBuf>,
     /// Tell for every offer why it is or is not shown, and the customer's variants
     #[arg(long)]
     explain: bool,
@@ -40,10 +54,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
+    let draft =
+        args.draft.as_deref().map(|path| read_file(path).map(Definition::of)).transpose()?.transpose();
+    let draft = match draft {
+        Ok(draft) => draft,
+        Err(problems) => return Ok(report(&problems, args.json)),
+    };
     let mut client = Client::patient(&args.server.url())?;
-    let answer = block_on(client.post_json("/v1/decisions", &request(args)))?;
+    let mut request = request(args);
+    let path =
+        if suppose(args, draft.as_ref(), &mut request)? { "/v1/decisions/preview" } else { "/v1/decisions" };
+    let answer = block_on(client.post_json(path, &request))?;
     if answer.status.is_client_error() {
-        return Ok(report(&answer.problems(&[]), args.json));
+        return Ok(report(&answer.problems(draft.as_slice()), args.json));
     }
     let json = answer.success()?;
     if args.json {
@@ -73,6 +96,29 @@ fn request(args: &Args) -> Value {
         request["context"] = Value::Object(fields.collect());
     }
     request
+}
+
+/// Adds what is supposed, and says whether anything is: then nothing is shown, held or counted.
+fn suppose(args: &Args, draft: Option<&Definition>, request: &mut Value) -> Result<bool, Failure> {
+    if let Some(at) = &args.as_of {
+        request["as_of"] = at.as_str().into();
+    }
+    if !args.feature.is_empty() {
+        let supposed = |(name, value): &(String, String)| {
+            (name.clone(), if value == "null" { Value::Null } else { context_value(value) })
+        };
+        request["features"] = Value::Object(args.feature.iter().map(supposed).collect());
+    }
+    if let Some(draft) = draft {
+        let Some(name) = &draft.rule_set else {
+            return Err(Failure::new(format!(
+                "{}: a draft is a rule set, and this is a schema",
+                draft.source.name
+            )));
+        };
+        request["rule_set"] = json!({"name": name, "text": draft.source.text});
+    }
+    Ok(args.as_of.is_some() || !args.feature.is_empty() || draft.is_some())
 }
 
 fn read_pair(text: &str) -> Result<(String, String), String> {

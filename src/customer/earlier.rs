@@ -53,7 +53,8 @@ impl EarlierContacts {
         EarlierContacts { latest, count: 1, of_any: false }
     }
 
-    fn words(self) -> impl Iterator<Item = u64> {
+    /// The words that hold them in a row.
+    pub(crate) fn words(self) -> impl Iterator<Item = u64> {
         let sum = u64::from(self.count) | if self.of_any { OF_ANY } else { 0 };
         [self.latest.word(), sum].into_iter().take(self.length())
     }

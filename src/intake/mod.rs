@@ -2,5 +2,6 @@
 //! they need. Signed tokens tie an outcome to its decision.
 
 pub mod computed;
+pub mod past;
 pub mod read;
 pub mod token;

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::customer::contact::Contact;
-use crate::customer::outcome::OutcomeKind;
 use crate::customer::row::{Past, Row};
 use crate::decide::{Decision, NoBudgets, NoLessons, Request, decide};
 use crate::engine::{Engine, PlacementId};
 use crate::input::problem::{Place, Problem, Source};
+use crate::intake::past::PastContact;
 use crate::rules::rule_set::Languages;
 use crate::schema::context::Context;
 use crate::schema::value::{Time, Value};
@@ -38,22 +37,6 @@ pub struct Case {
     /// What each placement must show.
     pub expected: Vec<ExpectedPlacement>,
     pub(crate) source: Arc<Source>,
-    pub(crate) place: Option<Place>,
-}
-
-/// What a customer was shown or did before a decision.
-#[derive(Debug)]
-pub struct PastContact {
-    /// The name of the offer, as in its rule set.
-    pub offer: Box<str>,
-    /// The name of the placement that showed it.
-    pub placement: Box<str>,
-    /// The name of the channel that showed it.
-    pub channel: Box<str>,
-    /// What the customer did, or that they saw it.
-    pub outcome: OutcomeKind,
-    /// When that happened; not after the decision.
-    pub at: Time,
     pub(crate) place: Option<Place>,
 }
 
@@ -92,17 +75,9 @@ impl Case {
     /// # Errors
     /// The first contact whose offer or placement the engine does not know.
     pub fn history(&self, engine: &Engine) -> Result<Vec<u64>, Problem> {
-        let catalogue = &engine.catalogue;
-        let unknown = |past: &PastContact, what: String| {
-            self.problem(past.place, format!("{}: no active rule set knows {what}", self.name))
-        };
         let number = |past: &PastContact| {
-            let offer = catalogue.offer_number(&past.offer);
-            let offer = offer.ok_or_else(|| unknown(past, format!("an offer `{}`", past.offer)))?;
-            let place = catalogue.place_number(&past.placement, &past.channel).ok_or_else(|| {
-                unknown(past, format!("a placement `{}` on channel `{}`", past.placement, past.channel))
-            })?;
-            Ok(Contact::new(offer, place, past.outcome, past.at.stored_seconds()).word())
+            let contact = past.numbered(&engine.catalogue);
+            contact.map_err(|why| self.problem(past.place, format!("{}: {why}", self.name)))
         };
         let mut contacts: Vec<u64> = self.contacts.iter().map(number).collect::<Result<_, Problem>>()?;
         contacts.sort_unstable();

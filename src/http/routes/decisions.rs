@@ -59,7 +59,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     decided(call, begun, |engine| of_query(&parameters, engine, problems.clone()))
 }
 
-fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
+pub(super) fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
     if call.parts.uri.query().is_some() {
         query::known(call.parts.uri.query(), []).map(|_| ())
     } else {

@@ -13,6 +13,7 @@ mod decisions;
 mod events;
 mod guardrails;
 mod operations;
+mod preview;
 mod render;
 mod rule_sets;
 mod schema;
@@ -83,10 +84,13 @@ pub(crate) use self::operations::starting;
 
 /// The table. The paths that a bank's channels call come first.
 #[rustfmt::skip] // one method a line, so that it reads as a table
-pub(crate) static TABLE: [Route; 20] = [
+pub(crate) static TABLE: [Route; 21] = [
     route("/v1/decisions", true, &[
         method("GET", Size::Nothing, Now(decisions::get)),
         method("POST", Size::Decision, Decide),
+    ]),
+    route("/v1/decisions/preview", true, &[
+        method("POST", Size::Definition, Later(|call, body| Box::pin(preview::post(call, body)))),
     ]),
     route("/v1/events", true, &[
         method("POST", Size::Events, Later(|call, body| Box::pin(events::post(call, body)))),

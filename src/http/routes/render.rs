@@ -29,7 +29,7 @@ pub(crate) struct Rendered<'d> {
     pub(crate) id: DecisionId,
     /// Learns which arms its tokens name.
     pub(crate) node: &'d Node,
-    /// Signs the tokens of the propositions. Without them there are no tokens.
+    /// Signs the tokens of the propositions. A preview has neither, but says of what time it is.
     pub(crate) keys: Option<&'d SigningKeys>,
     /// The time of the decision.
     pub(crate) now: Time,
@@ -56,6 +56,10 @@ pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     if rendered.decision.holdout {
         out.key("holdout");
         out.boolean(true);
+    }
+    if rendered.keys.is_none() {
+        out.key("as_of");
+        out.text(&rendered.now.to_string());
     }
     if rendered.asked.variants {
         out.key("variants");
