@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::ending::variable;
 use crate::input::problem::{Place, Problem, Problems, Source, nearest};
 use crate::intake::token;
 use crate::node::snapshotter::SnapshotSchedule;
@@ -239,6 +240,23 @@ impl Config {
         let source = crate::bundle::read_file(path)?;
         Given::from_file(&source.name, &source.text)
     }
+}
+
+/// The data directory that a command works on: `flag`, the variable, or the one of the settings file.
+///
+/// # Errors
+/// The settings file is wrong, or nothing names a directory.
+pub fn data_directory(flag: Option<&Path>) -> Result<PathBuf, Problems> {
+    let file = Config::read_file(None)?;
+    let named = flag.map(Path::to_owned);
+    let named = named.or_else(|| variable(&variable_of("data")).map(PathBuf::from));
+    let named = named.or_else(|| file.get("data").map(|typed| PathBuf::from(&typed.text)));
+    named.ok_or_else(|| {
+        let mut problems = Problems::new();
+        let problem = Problem::new("which data directory?");
+        problems.push(problem.hint("name it with --data DIR, USHER_DATA, or `data` in usher.toml"));
+        problems
+    })
 }
 
 /// Whether a variable begins with `USHER_`, in any case.

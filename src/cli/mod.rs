@@ -12,6 +12,7 @@ macro_rules! complain {
     ($($arg:tt)*) => { $crate::cli::terminal::print(&mut std::io::stderr().lock(), &format!($($arg)*)) };
 }
 
+mod backup;
 mod check;
 mod client;
 mod compact;
@@ -28,6 +29,7 @@ mod load;
 mod ending;
 mod push;
 mod repair;
+mod restore;
 mod rollback;
 mod serve;
 mod stats;
@@ -61,6 +63,7 @@ Examples:
   usher rollback wealth                              go back to the version before
   usher evaluate log.csv                             estimate what another policy would have earned
   usher verify data                                  check every byte of the journal and the snapshots
+  usher backup --data data backups/monday            copy the data directory, also while the server runs
   usher keys new token.keys                          make a key for several nodes, used with --token-keys
 
 Exit codes: 0 done, 1 something is wrong, 2 could not run.";
@@ -80,6 +83,8 @@ enum Command {
     Evaluate(evaluate::Args),
     Health(health::Args),
     Compact(compact::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Verify(verify::Args),
     Repair(repair::Args),
     Keys(keys::Args),
@@ -124,6 +129,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Keys(args) => keys::run(&args),

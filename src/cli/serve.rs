@@ -148,7 +148,7 @@ fn find_token_keys(config: &Config, claimed: Option<&Claimed>) -> Result<TokenKe
             }
             Ok(TokenKeys::named(file)?)
         }
-        (None, Some(directory)) => Ok(TokenKeys::of_directory(directory)?),
+        (None, Some(directory)) => Ok(directory.token_keys()?),
         (None, None) => TokenKeys::random()
             .map_err(|e| Failure::new(format!("the system gives no random numbers for a key: {e}"))),
     }

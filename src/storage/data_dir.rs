@@ -12,6 +12,7 @@
 //! was initialised never starts empty. Whatever is missing or damaged is refused, with the file, the
 //! place, the record, and the command that goes on without it.
 
+pub mod backup;
 pub mod repair;
 pub mod verify;
 
@@ -39,6 +40,7 @@ use super::journal::settings::JournalSettings;
 use super::refused::{Refused, RefusedKind};
 use super::snapshot;
 use super::snapshot::{CheckedSnapshot, LoadError, LoadedSnapshot};
+use super::token_keys::TokenKeys;
 use crate::state::{ApplyError, State};
 
 /// How long to wait for another process to give up a directory.
@@ -75,15 +77,24 @@ pub struct Claimed {
 /// # Errors
 /// [`Refused`]: it is in use, or the system refuses.
 pub fn claim(path: &Path) -> Result<Claimed, Refused> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    let synced = made.and_then(|()| sync_parents(path));
-    synced.map_err(|e| Refused::io(&path.display().to_string(), e))?;
+    make_folder(path)?;
     Ok(Claimed { disk: lock(path)? })
 }
 
+/// Makes the directory at `path` if there is none. Only its owner may look into it.
+fn make_folder(path: &Path) -> Result<(), Refused> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let synced = made.and_then(|()| sync_parents(path));
+    synced.map_err(|e| Refused::io(&path.display().to_string(), e))
+}
+
 impl Claimed {
-    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
+    /// The keys of tokens in the directory, or new ones if it never had any; [`TokenKeys::keep`] writes them.
+    ///
+    /// # Errors
+    /// [`Refused`]: they are damaged, or gone although the directory had some; or the system refuses.
+    pub fn token_keys(&self) -> Result<TokenKeys, Refused> {
+        TokenKeys::of_disk(&self.disk)
     }
 
     /// Loads what is in the directory, or makes it a data directory if it is empty.
@@ -151,6 +162,10 @@ pub(crate) fn open_disk(
     if let Some(known) = known.filter(|known| !known.damaged.is_empty()) {
         mend_identity(&*disk, &known);
     }
+    // The directory is whole, so the copy that made it is over.
+    if disk.list().is_ok_and(|names| names.iter().any(|name| name == backup::UNFINISHED)) {
+        disk.remove(backup::UNFINISHED).map_err(|e| Refused::io(backup::UNFINISHED, e))?;
+    }
     let file = segment::name(found.first);
     let file = disk.open(&file).map_err(|e| Refused::io(&file, e))?;
     let end = JournalEnd { file, first: found.first, length: found.length, last: found.last };
@@ -186,6 +201,9 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
     let refused = |e| Refused::io("the data directory", e);
     let first = segment::name(1);
     let names = disk.list().map_err(refused)?;
+    if names.iter().any(|name| name == backup::UNFINISHED) {
+        return Err(missing(disk));
+    }
     for name in &names {
         let ours = name == mark::NAME || *name == first || name == identity::TEMPORARY;
         let length = disk.open(name).and_then(|file| file.length()).map_err(refused)?;
@@ -196,6 +214,16 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
         }
     }
     names.iter().try_for_each(|name| disk.remove(name)).map_err(refused)
+}
+
+/// Why a directory without an identity is not a data directory.
+fn missing(disk: &dyn Disk) -> Refused {
+    if disk.list().is_ok_and(|names| names.iter().any(|name| name == backup::UNFINISHED)) {
+        let what =
+            "a backup or restore into this directory did not end: run the same command again, and it goes on";
+        return Refused::of_all(RefusedKind::Io, what.to_owned());
+    }
+    identity::missing()
 }
 
 /// Where a start begins: the state of the newest whole snapshot, or an empty one.

@@ -212,6 +212,7 @@ const OWNER_ONLY: u32 = 0o600;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    writes: bool,
     directory: std::fs::File, // opened once, so that syncing it needs no free file descriptor
 }
 
@@ -221,7 +222,19 @@ impl Folder {
     /// # Errors
     /// What the system reports.
     pub fn open(path: &Path) -> io::Result<Folder> {
-        Ok(Folder { path: path.to_owned(), directory: std::fs::File::open(path)? })
+        Ok(Folder { path: path.to_owned(), writes: true, directory: std::fs::File::open(path)? })
+    }
+
+    /// As [`open`](Folder::open); nothing in the directory can be changed.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn open_to_read(path: &Path) -> io::Result<Folder> {
+        Ok(Folder { writes: false, ..Folder::open(path)? })
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        if self.writes { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 
     /// What an operator must know of this file system before they entrust data to it.
@@ -253,7 +266,7 @@ impl Folder {
 
     fn open_file(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(create).mode(OWNER_ONLY);
+        options.read(true).write(self.writes).create_new(create).mode(OWNER_ONLY);
         let file = options.open(self.path.join(name))?;
         Ok(Box::new(file))
     }
@@ -272,6 +285,7 @@ impl Disk for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.may_write()?;
         self.open_file(name, true)
     }
 
@@ -280,10 +294,12 @@ impl Disk for Folder {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_write()?;
         std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.may_write()?;
         std::fs::remove_file(self.path.join(name))
     }
 

@@ -11,7 +11,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::data_dir::Claimed;
 use super::disk;
 use super::disk::Disk;
 use super::identity;
@@ -65,10 +64,6 @@ impl TokenKeys {
     ///
     /// # Errors
     /// [`Refused`]: they are damaged, or gone although the directory had some; or the system refuses.
-    pub fn of_directory(directory: &Claimed) -> Result<TokenKeys, Refused> {
-        TokenKeys::of_disk(directory.disk())
-    }
-
     pub(crate) fn of_disk(disk: &Arc<dyn Disk>) -> Result<TokenKeys, Refused> {
         let known = identity::inspect(&**disk)?;
         let (file, is_new) = match read_own(&**disk, known.is_some_and(|known| known.keeps_keys))? {

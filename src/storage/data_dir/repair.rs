@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::verify::verify_disk;
-use super::{lock, refused_snapshot, snapshots};
+use super::{lock, missing, refused_snapshot, snapshots};
 use crate::storage::disk;
 use crate::storage::disk::Disk;
 use crate::storage::identity;
@@ -46,7 +46,7 @@ pub fn repair(path: &Path, cut_at: u64) -> Result<Repaired, Refused> {
 
 pub(crate) fn repair_disk(disk: &dyn Disk, cut_at: u64) -> Result<Repaired, Refused> {
     let Some(identity) = identity::read(disk)? else {
-        return Err(identity::missing());
+        return Err(missing(disk));
     };
     // No record is given up for keys of tokens.
     let needs_no_cut = |problem: &Refused| problem.is_spare() || problem.kind == RefusedKind::TokenKeys;

@@ -5,6 +5,7 @@
 //! Whatever happened to the disk, a start must come to one of these states. It must hold everything
 //! acknowledged, and nothing but whole submissions.
 
+mod backup;
 mod crash;
 mod faults;
 mod repair;

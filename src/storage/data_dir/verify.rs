@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{lock, open_mark, refused_snapshot, replay_into, snapshots};
+use super::{lock, missing, open_mark, refused_snapshot, replay_into, snapshots};
 use crate::state::State;
 use crate::storage::disk::Disk;
 use crate::storage::durability::BytesRead;
@@ -76,7 +76,7 @@ pub fn verify(path: &Path, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Repo
 
 pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)) -> Result<Report, Refused> {
     let Some(known) = identity::inspect(disk)? else {
-        return Err(identity::missing());
+        return Err(missing(disk));
     };
     let identity = known.identity;
     let mut report = Report::default();

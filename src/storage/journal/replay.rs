@@ -14,7 +14,11 @@
 //! Records of one batch reach the disk in any order, so a whole record behind a bad one proves nothing
 //! by itself.
 
+mod span;
+
 use std::collections::BTreeMap;
+
+pub(crate) use self::span::{RecordSpan, end, is_durable, locate};
 
 use super::append::Last;
 use super::frame;
@@ -92,57 +96,6 @@ pub(crate) fn replay(
     Ok(found)
 }
 
-/// The part of a journal before a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RecordSpan {
-    /// The first sequence of the segment that is cut.
-    pub(crate) first: u64,
-    /// How many bytes of that segment stay.
-    pub(crate) length: u64,
-    /// The last record that stays.
-    pub(crate) last: Last,
-}
-
-/// The end of the submission that holds the record before `cut_at`, or of the submission before that one if
-/// the cut would leave only part of it. `None` if no file holds that record any more.
-///
-/// # Errors
-/// A record before it in the same segment is damaged.
-pub(crate) fn locate(
-    disk: &dyn Disk,
-    identity: &Identity,
-    cut_at: u64,
-) -> Result<Option<RecordSpan>, Refused> {
-    let firsts = segment::list(disk).map_err(|e| Refused::io("the data directory", e))?;
-    let Some(first) = firsts.iter().rfind(|first| **first < cut_at).copied() else { return Ok(None) };
-    let nobody = Last { sequence: 0, checksum: 0 };
-    let mut replay = Replay {
-        disk,
-        identity,
-        from: Last { sequence: u64::MAX, checksum: 0 }, // so no record is given to `each`
-        mark: nobody,
-        each: &mut |_, _| Ok(()),
-        read: &mut |_| {},
-        last: nobody,
-        pending: Vec::new(),
-        replayed: 0,
-        cut_at,
-    };
-    let reached = replay.segment(first, true)?;
-    if replay.last.sequence + 1 >= cut_at {
-        let (length, last) = reached.whole;
-        return Ok(Some(RecordSpan { first, length, last }));
-    }
-    let due = replay.last.sequence + 1;
-    let (offset, why) = reached.wrong.unwrap_or((reached.length, "the journal ends here".to_owned()));
-    Err(Refused::damaged(
-        &segment::name(first),
-        offset,
-        due,
-        format!("{why}; the journal can only be cut before that"),
-    ))
-}
-
 struct Replay<'r> {
     disk: &'r dyn Disk,
     identity: &'r Identity,
@@ -175,6 +128,32 @@ impl SegmentRead {
     /// Whether the segment ends with `last`, the record right before the segment `next`.
     fn goes_on(&self, last: Last, next: u64) -> bool {
         self.whole.1 == last && last.sequence + 1 == next
+    }
+}
+
+impl<'r> Replay<'r> {
+    /// Reads records and gives them to nobody.
+    fn of_heads(
+        disk: &'r dyn Disk,
+        identity: &'r Identity,
+        each: &'r mut Each<'r>,
+        read: &'r mut dyn FnMut(u64),
+    ) -> Replay<'r> {
+        let nobody = Last { sequence: 0, checksum: 0 };
+        let from = Last { sequence: u64::MAX, checksum: 0 };
+        let (pending, replayed) = (Vec::new(), 0);
+        Replay {
+            disk,
+            identity,
+            from,
+            mark: nobody,
+            each,
+            read,
+            last: nobody,
+            pending,
+            replayed,
+            cut_at: u64::MAX,
+        }
     }
 }
 
