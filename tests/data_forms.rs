@@ -32,6 +32,8 @@ fn what_each_program_writes_is_the_same_customers() {
         ("pandas.csv", None),
         ("pandas-naive.csv", Some("pandas-naive.yaml")),
         ("pandas.ndjson", None),
+        ("pandas-epoch.ndjson", Some("pandas-epoch.yaml")),
+        ("pandas.json", Some("pandas-epoch.yaml")),
         ("postgresql.csv", None),
         ("postgresql.tsv", None),
         ("postgresql.ndjson", None),

@@ -221,12 +221,12 @@ fn bad_paths_methods_and_forms_have_their_own_answers() {
     }
     for (method, path, allow) in [
         ("DELETE", "/v1/decisions", "GET, POST, HEAD"),
-        ("GET", "/v1/customers", "POST"),
+        ("PUT", "/v1/customers", "GET, POST, HEAD"),
         ("POST", "/livez", "GET, HEAD"),
         ("OPTIONS", "/v1/schema", "GET, PUT, HEAD"),
         ("TRACE", "/metrics", "GET, HEAD"),
         ("BREW", "/v1/rule-sets/x/rollback", "POST"),
-        ("HEAD", "/v1/customers", "POST"),
+        ("HEAD", "/v1/audiences/count", "POST"),
     ] {
         let mut client = server.client();
         client.request(method, path, "", b"");

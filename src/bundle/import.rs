@@ -40,6 +40,7 @@ pub struct Translation<'m> {
     columns: Vec<(usize, &'m Column)>,
     /// The names of all columns of the file.
     names: Vec<Box<str>>,
+    ignore: &'m [Box<str>],
 }
 
 /// The text of a cell that clears its feature.
@@ -69,6 +70,21 @@ impl Mapping {
             Some(mapping) => problems.or(mapping),
             None => Err(problems),
         }
+    }
+
+    /// The columns that the mapping reads, for a file whose rows name their columns themselves.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+        let ids = self.customer.iter().filter_map(|piece| match piece {
+            Piece::Column(name) => Some(&**name),
+            Piece::Text(_) | Piece::Line => None,
+        });
+        ids.for_each(|name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        });
+        names
     }
 
     /// Finds the mapping's columns in the header of a file.
@@ -106,7 +122,7 @@ impl Mapping {
             problems.push(problem.hint("add it to `columns` or to `ignore`"));
         }
         let names = header.iter().map(|name| Box::from(*name)).collect();
-        problems.or(Translation { customer, trim: self.trim, columns, names })
+        problems.or(Translation { customer, trim: self.trim, columns, names, ignore: &self.ignore })
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -142,10 +158,10 @@ impl<'m> Translation<'m> {
         line: u64,
         now: Time,
     ) -> Result<Vec<Cow<'a, str>>, Vec<(&'m str, String)>> {
-        let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
+        let cell = |index: usize| cell_of(cells, index);
         let whole = || self.names.iter().enumerate().map(|(i, name)| (&**name, cell(i))).collect();
         let mut row = Vec::with_capacity(1 + self.columns.len());
-        row.push(Cow::Owned(self.customer(cell, line)));
+        row.push(Cow::Owned(self.customer(cells, line)));
         let mut wrong = Vec::new();
         for (index, column) in &self.columns {
             match column.translate(cell(*index), &whole, now) {
@@ -156,7 +172,19 @@ impl<'m> Translation<'m> {
         if wrong.is_empty() { Ok(row) } else { Err(wrong) }
     }
 
-    fn customer<'a>(&self, cell: impl Fn(usize) -> &'a str, line: u64) -> String {
+    /// The names of all columns of the file.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// Whether a column is left out on purpose.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|ignored| **ignored == *name)
+    }
+
+    /// The id of a row's customer.
+    pub fn customer(&self, cells: &[&str], line: u64) -> String {
+        let cell = |index: usize| cell_of(cells, index);
         let mut customer = String::new();
         for piece in &self.customer {
             match piece {
@@ -168,6 +196,10 @@ impl<'m> Translation<'m> {
         }
         customer
     }
+}
+
+fn cell_of<'a>(cells: &[&'a str], index: usize) -> &'a str {
+    cells.get(index).copied().unwrap_or_default()
 }
 
 fn read_mapping(

@@ -38,6 +38,11 @@ impl Failure {
         Failure { message: message.into(), hint: None }
     }
 
+    /// The failure with a further sentence behind it.
+    pub(super) fn also(self, more: String) -> Failure {
+        Failure { message: format!("{}; {more}", self.message.trim_end()), ..self }
+    }
+
     pub(super) fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
     }

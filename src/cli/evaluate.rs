@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::log::Log;
 use super::ending::{Ending, Failure};
 use super::load::Rejection;
-use super::load::rows::Format;
+use super::load::open::Format;
 use super::terminal::{Progress, thousands};
 use crate::insight::evaluation::{Estimate, Estimates, Evaluation, Logged};
 
@@ -23,7 +23,8 @@ const LARGE_SHARE: f64 = 0.05;
 /// The largest distance of the mean weight from 1 without a warning, in standard errors.
 const FAR: f64 = 4.0;
 
-/// Estimate from a log of decisions (CSV or NDJSON, plain, .gz or .zst) what another policy would have earned
+/// Estimate from a log of decisions (CSV, NDJSON or JSON, plain, .gz or .zst) what another policy would
+/// have earned
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Each line of the log is one decision. It has what the choice earned (reward), the probability with

@@ -1,41 +1,53 @@
-//! `usher load`: sends customers from a file to a running server, in chunks below the server's limit.
+//! `usher load`: sends customers or events from a file to a running server, in chunks below the server's
+//! limit.
 
 mod chunk;
+mod customers;
+mod events;
+pub(super) mod objects;
+pub(super) mod open;
 pub(super) mod records;
+mod rejects;
+mod resume;
 pub(super) mod rows;
+mod send;
+mod sync;
+mod total;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use hyper::{Method, StatusCode, header};
-use serde_json::{Value, json};
+use hyper::{Method, header};
+use serde_json::Value;
 
-use self::chunk::{CellCounts, LoadChunk};
-use self::rows::{FileRows, Format};
-use super::client::{Client, ServerAnswer, ServerArgs};
+use self::chunk::{LoadChunk, SentRow};
+use self::customers::{CustomerRows, Keeps};
+use self::events::EventRows;
+use self::open::Format;
+use self::rejects::Rejects;
+use self::resume::{Reached, Resume};
+use self::rows::FileRows;
+use self::send::{send, understood, understood_events};
+use self::sync::Sync;
+use self::total::Total;
+use super::client::{Client, ServerArgs};
 use super::ending::{Ending, Failure, block_on};
 use super::terminal::{Progress, thousands};
 use crate::bundle::import::Mapping;
 use crate::bundle::read_file;
 use crate::schema::Schema;
 
-/// The most errors that are shown. Further ones are only counted.
-const MAX_SHOWN: usize = 100;
-/// The most times that one chunk is sent to an overloaded server.
-const MAX_ATTEMPTS: u32 = 10;
-const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// Load customers from a CSV or NDJSON file (plain, .gz or .zst) into a running server
+/// Load customers or events from a CSV, NDJSON or JSON file (plain, .gz or .zst) into a running server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   printf 'customer,age,aum\\nc-1001,41,600000\\n' | usher load - --format csv
   usher load customers.csv.gz --dry-run
-  usher load bank-full.csv --mapping models/bank-marketing/imports/bank-full.yaml")]
+  usher load customers.csv --rejects bad.csv        keep the rejected rows: mend them, and load bad.csv
+  usher load bank-full.csv --mapping models/bank-marketing/imports/bank-full.yaml
+  usher load --events payments.csv --type card_payment")]
 pub(super) struct Args {
     /// The file to load; - is standard input
     file: PathBuf,
-    /// A column mapping (imports/NAME.yaml of a bundle) for a foreign CSV file
+    /// A column mapping (imports/NAME.yaml of a bundle) for a foreign file
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// The file's format [default: from its name]
@@ -51,6 +63,19 @@ pub(super) struct Args {
     /// says it itself]
     #[arg(long, conflicts_with = "mapping")]
     empty: Option<Empty>,
+    /// The rows are events: columns or fields type, customer, at, id, token, offer, placement, channel; other
+    /// columns are properties
+    #[arg(long, conflicts_with_all = ["mapping", "empty", "mode", "dry_run", "sync", "max_errors"])]
+    events: bool,
+    /// With --events: the type of events that do not say theirs
+    #[arg(long, value_name = "NAME", requires = "events")]
+    r#type: Option<String>,
+    /// Erase the customers who are not in the file, after all of it was loaded
+    #[arg(long)]
+    sync: bool,
+    /// With --sync: erase nobody if more than this share of the customers would go
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, requires = "sync")]
+    max_absent: f64,
     /// Check every row, but change nothing
     #[arg(long)]
     dry_run: bool,
@@ -58,6 +83,13 @@ pub(super) struct Args {
     /// limit]
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
+    /// Write the rejected rows to this file, with the reasons. Mended, it can be loaded in the same way
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Note in this file how far the load came, and go on from there if it is there already. It is removed at
+    /// the end
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "sync"])]
+    resume: Option<PathBuf>,
     /// Print the result as one JSON document
     #[arg(long)]
     json: bool,
@@ -77,20 +109,6 @@ enum Empty {
     Clear,
 }
 
-/// What has happened to the rows so far.
-#[derive(Default)]
-struct Total {
-    accepted: u64,
-    rejected: u64,
-    /// Cells of features in rows that were sent, by what they did to the value that was known before.
-    kept: u64,
-    cleared: u64,
-    errors: Vec<Rejection>,
-    sequence: Option<u64>,
-    /// Whether loading stopped early because of too many errors.
-    stopped: bool,
-}
-
 /// Why a row was rejected, and where it is in the file.
 pub(super) struct Rejection {
     pub(super) line: u64,
@@ -98,19 +116,39 @@ pub(super) struct Rejection {
     pub(super) detail: String,
 }
 
+/// What the rows of the file are.
+enum Kind<'m> {
+    Customers(CustomerRows<'m>),
+    Events(EventRows),
+}
+
+/// A load while it runs.
+struct Load<'l> {
+    args: &'l Args,
+    client: &'l mut Client,
+    kind: Kind<'l>,
+    rejects: Option<Rejects>,
+    resume: Option<Resume>,
+    sync: Option<Sync>,
+    total: Total,
+}
+
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let mut client = Client::patient(&args.server.url())?;
     let mut progress = Progress::start();
-    let total = block_on(load(&mut client, args, &mut progress))?;
+    let noun = if args.events { "event" } else { "row" };
+    let (total, rejects) = block_on(load(&mut client, args, &mut progress))?;
     if args.json {
         say!("{}", total.json(&progress));
     } else {
-        say!("{}", total.text(args.dry_run, &progress));
+        say!("{}{rejects}", total.text(noun, args.dry_run, &progress));
     }
-    Ok(if total.rejected > 0 || total.stopped { Ending::FoundWrong } else { Ending::Done })
+    let stays = total.absent.is_some_and(|absent| absent.absent > 0 && !absent.erased && !args.dry_run);
+    Ok(if total.rejected > 0 || total.stopped || stays { Ending::FoundWrong } else { Ending::Done })
 }
 
-async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Result<Total, Failure> {
+/// Loads the file. Besides what happened, says where the rejected rows are.
+async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Result<(Total, String), Failure> {
     let mapping = match &args.mapping {
         Some(path) => {
             let source = read_file(path)?;
@@ -118,22 +156,40 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
         }
         None => None,
     };
-    let mut rows = FileRows::open(&args.file, args.format, args.delimiter, mapping.as_ref())?;
-    let mut total = Total::default();
-    while !total.stopped {
-        let Some(mut chunk) = rows.next_chunk()? else { break };
-        for rejection in chunk.rejected.drain(..) {
-            total.reject(rejection, args);
-        }
-        if chunk.rows > 0 && !total.is_over(args.max_errors) {
-            let answer = send(client, &chunk, args, total.left(args.max_errors)).await?;
-            total.add(&answer, &chunk, &rows, args);
-        }
-        total.stopped = total.is_over(args.max_errors);
-        progress.update(total.accepted + total.rejected, "rows");
+    let mut rows = FileRows::open(&args.file, args.format, args.delimiter, args.resume.is_some())?;
+    let resume = args.resume.as_deref().map(Resume::read).transpose()?;
+    if let Some(resume) = &resume {
+        resume.pass(&mut rows)?;
     }
+    let reached = resume.as_ref().map(|resume| resume.reached.clone());
+    if args.rejects.as_ref().is_some_and(|path| *path == args.file) {
+        return Err(Failure::new("the rejected rows cannot be written to the file that is loaded"));
+    }
+    let rejects = args.rejects.as_deref();
+    let resumed = reached.as_ref().filter(|reached| reached.rows > 0).map(|reached| reached.reject_bytes);
+    let rejects = rejects.map(|path| Rejects::new(path, &rows, resumed)).transpose()?;
+    let keeps = rejects.is_some();
+    let kind = if args.events {
+        Kind::Events(EventRows::new(rows, args.r#type.clone(), keeps)?)
+    } else {
+        Kind::Customers(CustomerRows::new(
+            rows,
+            mapping.as_ref(),
+            Keeps { shown: keeps, customer: args.sync },
+        )?)
+    };
+    let sync = if args.sync { Some(Sync::start(client).await?) } else { None };
+    let total = reached.as_ref().map(Total::after).unwrap_or_default();
+    let mut load = Load { args, client, kind, rejects, resume, sync, total };
+    load.all(progress).await?;
     progress.clear();
-    Ok(total)
+    if let Some(sync) = load.sync.filter(|_| !load.total.stopped) {
+        load.total.absent = Some(sync.finish(load.client, args.max_absent, args.dry_run).await?);
+    }
+    if let Some(resume) = load.resume.filter(|_| !load.total.stopped) {
+        resume.done()?;
+    }
+    Ok((load.total, load.rejects.map(|rejects| rejects.summary()).unwrap_or_default()))
 }
 
 /// The schema in force. A mapping is checked against the same schema as the rows.
@@ -146,168 +202,162 @@ async fn schema_of(client: &mut Client) -> Result<Schema, Failure> {
     Ok(Schema::parse("the server's schema", &text)?)
 }
 
-/// Sends a chunk, and repeats it while the server is overloaded.
-async fn send(
-    client: &mut Client,
-    chunk: &LoadChunk,
-    args: &Args,
-    max_errors: Option<u64>,
-) -> Result<Value, Failure> {
-    let mode = match args.mode {
-        Mode::Upsert => "upsert",
-        Mode::Replace => "replace",
-    };
-    let mut path = format!("/v1/customers?mode={mode}&dry_run={}", args.dry_run);
-    if let Some(empty) = args.empty {
-        path.push_str(match empty {
-            Empty::Keep => "&empty=keep",
-            Empty::Clear => "&empty=clear",
-        });
-    }
-    if let Some(max_errors) = max_errors {
-        path.push_str(&format!("&max_errors={max_errors}"));
-    }
-    let headers = [(header::CONTENT_TYPE, chunk.media_type)];
-    let mut attempt = 1;
-    loop {
-        let answer = client.send(Method::POST, &path, &headers, chunk.body.clone()).await?;
-        match retry_after(&answer).filter(|_| attempt < MAX_ATTEMPTS) {
-            Some(wait) => tokio::time::sleep(wait).await,
-            None => return understood(answer, max_errors.is_some(), chunk.rows as u64),
-        }
-        attempt += 1;
-    }
-}
-
-/// The result of a chunk. More errors than allowed is a result too: nothing was applied, and the errors are
-/// listed.
-fn understood(answer: ServerAnswer, limited: bool, sent: u64) -> Result<Value, Failure> {
-    if answer.status == StatusCode::UNPROCESSABLE_ENTITY && limited {
-        let refused = answer.json()?;
-        if let Some(errors) = refused["errors"].as_array().filter(|_| refused["applied"] == 0) {
-            let rejected = refused["rejected"].as_u64().unwrap_or_else(|| distinct_lines(errors));
-            return Ok(json!({"accepted": 0, "rejected": rejected.min(sent), "errors": errors}));
-        }
-    }
-    answer.success()
-}
-
-/// The number of rows with these errors, for a server that does not count them. A row may have several
-/// errors.
-fn distinct_lines(errors: &[Value]) -> u64 {
-    let lines: HashSet<Option<u64>> = errors.iter().map(|error| error["line"].as_u64()).collect();
-    lines.len() as u64
-}
-
-/// How long an overloaded server asks to wait. A 503 without `Retry-After` will not pass soon.
-fn retry_after(answer: &ServerAnswer) -> Option<Duration> {
-    let header =
-        answer.headers.get(header::RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
-    let seconds = header?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_WAIT))
-}
-
-impl Total {
-    fn reject(&mut self, rejection: Rejection, args: &Args) {
-        self.rejected += 1;
-        self.keep(rejection, args);
-    }
-
-    fn keep(&mut self, rejection: Rejection, args: &Args) {
-        if self.errors.len() < MAX_SHOWN {
-            if !args.json {
-                let column =
-                    rejection.column.as_ref().map_or_else(String::new, |column| format!(" column {column}:"));
-                complain!("{}:{}:{column} {}", args.file.display(), rejection.line, rejection.detail);
+impl Load<'_> {
+    /// Sends chunk after chunk.
+    async fn all(&mut self, progress: &mut Progress) -> Result<(), Failure> {
+        let mut line = 0;
+        while !self.total.stopped {
+            let mut chunk = match &mut self.kind {
+                Kind::Customers(rows) => rows.next_chunk(),
+                Kind::Events(rows) => rows.next_chunk(),
+            };
+            if chunk.is_empty() {
+                break;
             }
-            self.errors.push(rejection);
+            let broken = chunk.broken.take();
+            let last = chunk.rows.last().map_or(line, |row| row.line);
+            self.one(chunk).await.map_err(|failure| self.told(failure, line))?;
+            line = last;
+            if let Some(failure) = broken {
+                return Err(self.told(failure, line));
+            }
+            self.total.stopped = self.total.is_over(self.args.max_errors);
+            progress.update(self.total.rows(), if self.args.events { "events" } else { "rows" });
+        }
+        Ok(())
+    }
+
+    /// A failure, with how much was done before it.
+    fn told(&self, failure: Failure, line: u64) -> Failure {
+        let done = if self.args.dry_run { "checked" } else { "applied" };
+        let until = if line > 0 { format!(", up to line {line}") } else { String::new() };
+        let noun = if self.args.events { "events" } else { "rows" };
+        let (count, rejected) = (thousands(self.total.accepted), thousands(self.total.rejected));
+        let failure =
+            failure.also(format!("{count} {noun} were {done} before it{until}, and {rejected} rejected"));
+        match &self.args.resume {
+            Some(_) => failure.hint("the same command goes on from there"),
+            None if self.total.accepted > 0 && !self.args.dry_run => failure.hint(
+                "loading the file again is harmless; with --resume FILE a load goes on where another broke",
+            ),
+            None => failure,
         }
     }
 
-    /// Adds the server's result of a chunk. Lines in the chunk become lines in the file.
-    fn add(&mut self, answer: &Value, chunk: &LoadChunk, rows: &FileRows<'_>, args: &Args) {
-        self.accepted += answer["accepted"].as_u64().unwrap_or(0);
-        self.rejected += answer["rejected"].as_u64().unwrap_or(0);
-        self.sequence = answer["sequence"].as_u64().or(self.sequence);
-        let CellCounts { empty, null } = chunk.cells;
-        let clears = matches!(args.mode, Mode::Replace) || args.empty == Some(Empty::Clear);
-        let (kept, cleared) = if clears { (0, empty + null) } else { (empty, null) };
-        (self.kept, self.cleared) = (self.kept + kept, self.cleared + cleared);
+    /// Rejects and sends what is in a chunk, and notes that it is done.
+    async fn one(&mut self, mut chunk: LoadChunk) -> Result<(), Failure> {
+        for row in std::mem::take(&mut chunk.rejected) {
+            self.total.rejected += 1;
+            match (&mut self.sync, &row.customer) {
+                (Some(sync), Some(customer)) => sync.saw(customer),
+                (Some(sync), None) => sync.is_unknown(row.rejection.line),
+                (None, _) => {}
+            }
+            if let Some(rejects) = &mut self.rejects {
+                rejects.write(row.number, &row.rejection.detail, &row.shown)?;
+            }
+            self.total.keep(row.rejection, &self.args.file, !self.args.json);
+        }
+        if !chunk.rows.is_empty() && !self.total.is_over(self.args.max_errors) {
+            match self.kind {
+                Kind::Customers(_) => self.send_customers(&chunk).await?,
+                Kind::Events(_) => self.send_events(&chunk).await?,
+            }
+        }
+        let Some(resume) = &mut self.resume else { return Ok(()) };
+        let Total { accepted, duplicates, rejected, passed, .. } = self.total;
+        let hash = match &self.kind {
+            Kind::Customers(rows) => rows.rows.hash(),
+            Kind::Events(rows) => rows.rows.hash(),
+        };
+        let reject_bytes = self.rejects.as_ref().map_or(0, |rejects| rejects.bytes);
+        let rows = passed + accepted + duplicates + rejected;
+        resume.note(Reached { rows, hash, reject_bytes })
+    }
+
+    async fn send_customers(&mut self, chunk: &LoadChunk) -> Result<(), Failure> {
+        let Kind::Customers(rows) = &self.kind else { return Ok(()) };
+        let left = self.total.left(self.args.max_errors);
+        let path = self.args.path(left, self.rejects.is_some());
+        let answer = send(self.client, chunk, &path, self.total.accepted > 0).await?;
+        let answer = understood(answer, left.is_some(), chunk.rows.len() as u64)?;
+        self.total.accepted += answer["accepted"].as_u64().unwrap_or(0);
+        self.total.rejected += answer["rejected"].as_u64().unwrap_or(0);
+        self.total.sequence = answer["sequence"].as_u64().or(self.total.sequence);
+        let clears = matches!(self.args.mode, Mode::Replace) || self.args.empty == Some(Empty::Clear);
+        self.total.count(chunk.cells, clears);
         for error in answer["errors"].as_array().into_iter().flatten() {
             let column = error["column"].as_u64().and_then(|number| rows.column(number)).map(str::to_owned);
-            self.keep(
-                Rejection {
-                    line: chunk.file_line(error["line"].as_u64().unwrap_or(0)),
-                    column,
-                    detail: error["detail"].as_str().unwrap_or("rejected").to_owned(),
-                },
-                args,
-            );
+            let line = row_of(chunk, error).map_or(0, |row| row.line);
+            let detail = detail_of(error);
+            self.total.keep(Rejection { line, column, detail }, &self.args.file, !self.args.json);
         }
+        for reject in answer["rejects"].as_array().into_iter().flatten() {
+            if let (Some(row), Some(rejects)) = (row_of(chunk, reject), &mut self.rejects) {
+                rejects.write(row.number, &detail_of(reject), &row.shown)?;
+            }
+        }
+        if let Some(sync) = &mut self.sync {
+            chunk
+                .rows
+                .iter()
+                .filter_map(|row| row.customer.as_deref())
+                .for_each(|customer| sync.saw(customer));
+        }
+        Ok(())
     }
 
-    fn is_over(&self, max_errors: Option<u64>) -> bool {
-        max_errors.is_some_and(|max| self.rejected > max)
-    }
-
-    fn left(&self, max_errors: Option<u64>) -> Option<u64> {
-        max_errors.map(|max| max.saturating_sub(self.rejected))
-    }
-
-    fn text(&self, dry_run: bool, progress: &Progress) -> String {
-        let rows = self.accepted + self.rejected;
-        let done = if dry_run { "right" } else { "accepted" };
-        let more = self.rejected.saturating_sub(self.errors.len() as u64);
-        let more = if more > 0 { format!(" ({} more not shown)", thousands(more)) } else { String::new() };
-        let stopped = if self.stopped { "; stopped: too many errors" } else { "" };
-        let noun = if rows == 1 { "row" } else { "rows" };
-        format!(
-            "{} {noun} in {:.1} s ({} rows/s): {} {done}, {} rejected{more}{stopped}{}{}",
-            thousands(rows),
-            progress.elapsed().as_secs_f64(),
-            thousands(progress.rate(rows) as u64),
-            thousands(self.accepted),
-            thousands(self.rejected),
-            self.cells(),
-            if dry_run { "; nothing was changed" } else { "" },
-        )
-    }
-
-    /// What cells without a value did; nothing if there were none.
-    fn cells(&self) -> String {
-        let part = |count: u64, one: &str, many: &str| match count {
-            0 => String::new(),
-            1 => format!("; 1 {one}"),
-            _ => format!("; {} {many}", thousands(count)),
-        };
-        part(self.kept, "empty cell keeps what is known", "empty cells keep what is known")
-            + &part(self.cleared, "cell clears its feature", "cells clear their features")
-    }
-
-    fn json(&self, progress: &Progress) -> Value {
-        let errors = self.errors.iter();
-        let errors: Vec<Value> =
-            errors.map(|e| json!({"line": e.line, "column": e.column, "detail": e.detail})).collect();
-        json!({"accepted": self.accepted, "rejected": self.rejected,
-            "cells_kept": self.kept, "cells_cleared": self.cleared, "errors": errors, "sequence": self.sequence,
-            "stopped": self.stopped, "seconds": progress.elapsed().as_secs_f64()})
+    async fn send_events(&mut self, chunk: &LoadChunk) -> Result<(), Failure> {
+        let answer = send(self.client, chunk, "/v1/events", self.total.accepted > 0).await?;
+        let answer = understood_events(answer)?;
+        let listed = answer["rejected"].as_array().map(Vec::as_slice).unwrap_or_default();
+        self.total.accepted += answer["accepted"].as_u64().unwrap_or(0);
+        self.total.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
+        self.total.rejected += listed.len() as u64 + answer["omitted"].as_u64().unwrap_or(0);
+        self.total.sequence = answer["sequence"].as_u64().or(self.total.sequence);
+        for reject in listed {
+            let index = reject["index"].as_u64().and_then(|index| usize::try_from(index).ok());
+            let Some(row) = index.and_then(|index| chunk.rows.get(index)) else { continue };
+            let detail = detail_of(reject);
+            if let Some(rejects) = &mut self.rejects {
+                rejects.write(row.number, &detail, &row.shown)?;
+            }
+            let rejection = Rejection { line: row.line, column: None, detail };
+            self.total.keep(rejection, &self.args.file, !self.args.json);
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_chunk_counts_rows_not_errors() {
-        let rejected = |body: Value, sent| {
-            let (status, headers) = (StatusCode::UNPROCESSABLE_ENTITY, hyper::HeaderMap::new());
-            let answer = ServerAnswer { status, headers, body: body.to_string().into() };
-            understood(answer, true, sent).map_err(|f| f.to_string()).unwrap()["rejected"].clone()
+impl Args {
+    /// The path that chunks of customers are sent to.
+    fn path(&self, max_errors: Option<u64>, rejects: bool) -> String {
+        let mode = match self.mode {
+            Mode::Upsert => "upsert",
+            Mode::Replace => "replace",
         };
-        let errors = json!([{"line": 2, "column": 1}, {"line": 2, "column": 2}, {"line": 7}]);
-        assert_eq!(rejected(json!({"applied": 0, "errors": errors}), 9), 2);
-        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 5_000}), 5_000), 5_000);
-        assert_eq!(rejected(json!({"applied": 0, "errors": errors, "rejected": 12}), 9), 9);
+        let mut path = format!("/v1/customers?mode={mode}&dry_run={}", self.dry_run);
+        if let Some(empty) = self.empty {
+            path.push_str(match empty {
+                Empty::Keep => "&empty=keep",
+                Empty::Clear => "&empty=clear",
+            });
+        }
+        if let Some(max_errors) = max_errors {
+            path.push_str(&format!("&max_errors={max_errors}"));
+        }
+        if rejects {
+            path.push_str("&rejects=true");
+        }
+        path
     }
+}
+
+/// The row of a chunk that the server's error is about.
+fn row_of<'c>(chunk: &'c LoadChunk, error: &Value) -> Option<&'c SentRow> {
+    chunk.rows.get(chunk.row_of(error["line"].as_u64()?)?)
+}
+
+fn detail_of(error: &Value) -> String {
+    error["detail"].as_str().unwrap_or("rejected").to_owned()
 }

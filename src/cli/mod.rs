@@ -23,6 +23,7 @@ mod definition;
 mod demo;
 mod eval;
 mod evaluate;
+mod event;
 mod health;
 mod keys;
 mod load;
@@ -76,6 +77,7 @@ enum Command {
     Push(push::Args),
     Rollback(rollback::Args),
     Load(load::Args),
+    Event(event::Args),
     Decide(decide::Args),
     Count(count::Args),
     Stats(stats::Args),
@@ -122,6 +124,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Event(args) => event::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Count(args) => count::run(&args),
         Command::Stats(args) => stats::run(&args),

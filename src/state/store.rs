@@ -44,6 +44,9 @@ pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
 /// once on two cores. The locks fit the L2 cache.
 const SHARDS: usize = 1024;
 
+/// Into how many parts [`Customers::ids`] has all customers.
+pub const PARTS: usize = SHARDS;
+
 /// How many words a new row has until `set_row_words` is called: a header and 64 mixed features.
 const DEFAULT_ROW_WORDS: usize = 13;
 
@@ -178,6 +181,16 @@ impl Customers {
             self.arena.read(*entry.value(), &mut row);
             each(entry.key(), &row);
         }
+    }
+}
+
+impl Customers {
+    /// The ids in one of [`PARTS`] parts, in no order. Who comes or goes meanwhile may be in it or not.
+    /// Adding and erasing customers of the part waits while the ids are copied.
+    pub fn ids(&self, part: usize) -> Vec<CustomerId> {
+        let Some(shard) = self.slots.shards().get(part) else { return Vec::new() };
+        let listed = shard.read().clone();
+        listed.into_iter().map(|(id, _)| id).collect()
     }
 }
 

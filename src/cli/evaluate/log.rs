@@ -1,13 +1,13 @@
 //! The decisions of a log, read once from start to end.
 
 use std::borrow::Cow;
-use std::io::BufRead;
 
 use super::Args;
 use crate::cli::ending::Failure;
 use crate::cli::load::Rejection;
-use crate::cli::load::records::{BOM, Log as Lines, Records, records};
-use crate::cli::load::rows::{Format, MAX_LINE_BYTES, delimiter_of, format_of, open, wrong_record};
+use crate::cli::load::objects::Objects;
+use crate::cli::load::open::{CsvStart, Format, csv_start, format_of, open};
+use crate::cli::load::records::{LeftOut, Log as Lines, Records, records};
 use crate::input::document::{Input, InputValue, Key};
 use crate::input::problem::{nearest, quoted};
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
@@ -52,10 +52,7 @@ enum Source {
         places: Vec<(String, usize)>,
         left_out: Vec<Rejection>,
     },
-    Ndjson {
-        reader: Box<dyn BufRead>,
-        line: u64,
-    },
+    Objects(Objects),
 }
 /// A decision with its line, or why it is rejected.
 type Read = Result<(u64, Logged), Rejection>;
@@ -66,17 +63,20 @@ impl Log {
         let mut unused = Vec::new();
         let (inner, mut reader) = open(&args.log)?;
         let source = match format_of(&args.log, &inner, args.format)? {
-            Format::Ndjson => Source::Ndjson { reader, line: 0 },
+            format @ (Format::Ndjson | Format::Json) => {
+                Source::Objects(Objects::new(reader, format == Format::Json)?)
+            }
             Format::Csv => {
                 let unreadable = |e: &dyn std::fmt::Display| {
                     Failure::new(format!("cannot read {}: {e}", args.log.display()))
                 };
-                let delimiter = delimiter_of(reader.fill_buf().map_err(|e| unreadable(&e))?);
-                let (records, lines) = records(reader, delimiter);
+                let CsvStart { delimiter, header_line } =
+                    csv_start(&mut *reader).map_err(|e| unreadable(&e))?;
+                let (records, lines) = records(reader, delimiter, header_line);
                 let mut builder = csv::ReaderBuilder::new();
                 let mut reader = Box::new(builder.delimiter(delimiter).flexible(true).from_reader(records));
                 let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
-                if let Some(wrong) = lines.take_rejected().first() {
+                if let Some(wrong) = lines.take_left_out().first() {
                     return Err(unreadable(&wrong.detail).hint("a CSV file begins with a header line"));
                 }
                 if header.is_empty() {
@@ -100,7 +100,8 @@ impl Log {
                     return Ok(Some(Err(rejection)));
                 }
                 let read = next_record(reader, lines, *width)?;
-                left_out.extend(lines.take_rejected().into_iter().rev());
+                let rejected = |LeftOut { line, detail, .. }| Rejection { line, column: None, detail };
+                left_out.extend(lines.take_left_out().into_iter().map(rejected).rev());
                 // Rejected records came before the record that was read. Their order matters less than that
                 // none is lost.
                 match read {
@@ -115,10 +116,10 @@ impl Log {
                     None => Ok(left_out.pop().map(Err)),
                 }
             }
-            Source::Ndjson { reader, line } => {
-                let Some(text) = next_line(reader, line)? else { return Ok(None) };
-                let rejected = |detail| Ok(Some(Err(Rejection { line: *line, column: None, detail })));
-                let object = match Input::from_json(&text) {
+            Source::Objects(objects) => {
+                let Some(line) = objects.read_next()? else { return Ok(None) };
+                let rejected = |detail| Ok(Some(Err(Rejection { line, column: None, detail })));
+                let object = match Input::from_json(&objects.text) {
                     Ok(Input { value: InputValue::Map(object), .. }) => object,
                     Ok(other) => {
                         return rejected(format!("expected a JSON object, found {}", other.value.describe()));
@@ -138,7 +139,7 @@ impl Log {
                 };
                 let absent =
                     |name: &str| missing(name, &object.iter().map(|(key, _)| &*key.text).collect::<Vec<_>>());
-                Ok(Some(columns.decision(*line, cell, absent)))
+                Ok(Some(columns.decision(line, cell, absent)))
             }
         }
     }
@@ -334,35 +335,15 @@ fn next_record(
             let detail = format!("expected {} cells, found {}", width, record.len());
             (record.position().cloned(), Some(detail))
         }
-        Err(e) => wrong_record(&e)?,
+        Err(e) => match e.kind() {
+            csv::ErrorKind::Utf8 { pos, err } => {
+                (pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1)))
+            }
+            _ => return Err(Failure::new(format!("cannot read further: {e}"))),
+        },
     };
     let line = lines.line_of(position.map_or(0, |position| position.byte()));
     Ok(Some((line, wrong.map_or(Ok(record), Err))))
-}
-
-/// The next line that is not blank.
-fn next_line(reader: &mut Box<dyn BufRead>, line: &mut u64) -> Result<Option<Vec<u8>>, Failure> {
-    let mut text = Vec::new();
-    loop {
-        text.clear();
-        let read = std::io::Read::take(&mut *reader, MAX_LINE_BYTES).read_until(b'\n', &mut text);
-        let read =
-            read.map_err(|e| Failure::new(format!("cannot read further after line {line}: {e}")))? as u64;
-        if read == 0 {
-            return Ok(None);
-        }
-        *line += 1;
-        if *line == 1 && text.starts_with(BOM) {
-            text.drain(..BOM.len());
-        }
-        if read == MAX_LINE_BYTES && !text.ends_with(b"\n") {
-            let what = format!("line {line} is longer than {MAX_LINE_BYTES} bytes: is this NDJSON?");
-            return Err(Failure::new(what));
-        }
-        if !text.trim_ascii().is_empty() {
-            return Ok(Some(text));
-        }
-    }
 }
 
 fn missing(name: &str, names: &[&str]) -> String {

@@ -1,6 +1,8 @@
 //! A part of a file as it is sent to the server. It remembers which line came from where.
 
 use super::Rejection;
+use super::rows::Shown;
+use crate::cli::ending::Failure;
 use crate::schema::told::clears;
 
 /// The most rows in one chunk.
@@ -13,14 +15,39 @@ pub(super) const FULL_BYTES: usize = 4 << 20;
 pub(super) struct LoadChunk {
     pub(super) media_type: &'static str,
     pub(super) body: Vec<u8>,
-    pub(super) rows: usize,
+    /// The rows in the body, in their order.
+    pub(super) rows: Vec<SentRow>,
     /// Rows that were rejected before sending.
-    pub(super) rejected: Vec<Rejection>,
-    /// Cells of features that have nothing in them, and cells that say `null`; 0 for NDJSON.
+    pub(super) rejected: Vec<RejectedRow>,
+    /// Cells of features that have nothing in them, and cells that say `null`; 0 for JSON.
     pub(super) cells: CellCounts,
-    /// For each row, its line in the body and in the file.
-    lines: Vec<(u64, u64)>,
+    /// Whether the same chunk may be sent again without harm.
+    pub(super) repeatable: bool,
+    /// What kept the file from being read further.
+    pub(super) broken: Option<Failure>,
     next_line: u64,
+}
+
+/// A row in the body of a chunk.
+pub(super) struct SentRow {
+    /// The line of the body on which it begins.
+    body_line: u64,
+    /// Its line in the file, and the number of the data row.
+    pub(super) line: u64,
+    pub(super) number: u64,
+    /// How the file has it; empty unless rejected rows are kept.
+    pub(super) shown: Shown,
+    /// Its customer, if that is of interest.
+    pub(super) customer: Option<String>,
+}
+
+/// A row that was not sent.
+pub(super) struct RejectedRow {
+    pub(super) rejection: Rejection,
+    pub(super) number: u64,
+    pub(super) shown: Shown,
+    /// Its customer, if that is of interest and can be told.
+    pub(super) customer: Option<String>,
 }
 
 /// How many cells of features give no value.
@@ -41,38 +68,42 @@ impl CellCounts {
 impl LoadChunk {
     /// A chunk that begins with `head`: a CSV header, or nothing.
     pub(super) fn new(media_type: &'static str, head: &[u8]) -> LoadChunk {
-        let next_line = 1 + lines_of(head);
         LoadChunk {
             media_type,
             body: head.to_vec(),
-            rows: 0,
+            rows: Vec::new(),
             rejected: Vec::new(),
             cells: CellCounts::default(),
-            lines: Vec::new(),
-            next_line,
+            repeatable: true,
+            broken: None,
+            next_line: 1 + lines_of(head),
         }
     }
 
-    /// Adds a row. It must end with a line feed.
-    pub(super) fn push(&mut self, row: &[u8], file_line: u64) {
-        self.body.extend_from_slice(row);
-        self.rows += 1;
-        self.lines.push((self.next_line, file_line));
-        self.next_line += lines_of(row);
+    /// Adds a row. Its text must end with a line feed.
+    pub(super) fn push(
+        &mut self,
+        text: &[u8],
+        (line, number): (u64, u64),
+        shown: Shown,
+        customer: Option<String>,
+    ) {
+        self.body.extend_from_slice(text);
+        self.rows.push(SentRow { body_line: self.next_line, line, number, shown, customer });
+        self.next_line += lines_of(text);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.rows + self.rejected.len() >= MAX_ROWS || self.body.len() >= FULL_BYTES
+        self.rows.len() + self.rejected.len() >= MAX_ROWS || self.body.len() >= FULL_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rows == 0 && self.rejected.is_empty()
+        self.rows.is_empty() && self.rejected.is_empty() && self.broken.is_none()
     }
 
-    /// The line in the file of the row that this line of the body belongs to.
-    pub(super) fn file_line(&self, body_line: u64) -> u64 {
-        let after = self.lines.partition_point(|(line, _)| *line <= body_line);
-        self.lines.get(after.saturating_sub(1)).map_or(body_line, |(_, file_line)| *file_line)
+    /// The place in `rows` of the row that this line of the body belongs to.
+    pub(super) fn row_of(&self, body_line: u64) -> Option<usize> {
+        self.rows.partition_point(|row| row.body_line <= body_line).checked_sub(1)
     }
 }
 
@@ -85,13 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_lead_back_to_the_file() {
+    fn lines_lead_back_to_the_rows() {
         let mut chunk = LoadChunk::new("text/csv", b"customer,note\n");
-        chunk.push(b"a,1\n", 12);
-        chunk.push(b"b,\"x\ny\"\n", 13);
-        chunk.push(b"c,1\n", 17);
-        for (body, file) in [(2, 12), (3, 13), (4, 13), (5, 17), (6, 17)] {
-            assert_eq!(chunk.file_line(body), file);
+        for text in ["a,1\n", "b,\"x\ny\"\n", "c,1\n"] {
+            chunk.push(text.as_bytes(), (0, 0), Shown::default(), None);
+        }
+        for (line, row) in [(1, None), (2, Some(0)), (3, Some(1)), (4, Some(1)), (5, Some(2)), (6, Some(2))] {
+            assert_eq!(chunk.row_of(line), row, "{line}");
         }
     }
 }

@@ -10,15 +10,12 @@ use std::collections::VecDeque;
 use std::io::{BufRead, Cursor, Read, Result};
 use std::rc::Rc;
 
-use super::Rejection;
+use super::open::BOM;
 
 /// The most bytes in one record.
 const MAX_RECORD_BYTES: usize = 64 << 10;
 /// The most lines in one record.
 const MAX_RECORD_LINES: usize = 100;
-/// The byte order mark that spreadsheets put at the start of a file.
-pub(in crate::cli) const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// Reads whole records, and leaves out those that do not end within the bounds.
 pub(in crate::cli) struct Records {
     inner: Box<dyn BufRead>,
@@ -45,7 +42,16 @@ struct Noted {
     /// For each record that is not blank: its first line, and the offset of its last byte before the line
     /// end.
     lines: VecDeque<(u64, u64)>,
-    rejected: Vec<Rejection>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A record that does not end within the bounds.
+pub(in crate::cli) struct LeftOut {
+    /// Its first line.
+    pub(in crate::cli) line: u64,
+    pub(in crate::cli) detail: String,
+    /// What was left out, without its end; nothing if it is too long to be kept.
+    pub(in crate::cli) bytes: Vec<u8>,
 }
 
 impl Log {
@@ -61,20 +67,22 @@ impl Log {
     }
 
     /// The records left out since the last call.
-    pub(in crate::cli) fn take_rejected(&self) -> Vec<Rejection> {
-        std::mem::take(&mut self.0.borrow_mut().rejected)
+    pub(in crate::cli) fn take_left_out(&self) -> Vec<LeftOut> {
+        std::mem::take(&mut self.0.borrow_mut().left_out)
     }
 
-    fn reject(&self, line: u64, detail: String) {
-        self.0.borrow_mut().rejected.push(Rejection { line, column: None, detail });
+    fn leave_out(&self, line: u64, detail: String, bytes: &[u8]) {
+        let bytes = bytes.trim_ascii_end().to_vec();
+        self.0.borrow_mut().left_out.push(LeftOut { line, detail, bytes });
     }
 }
 
-/// Cuts the bytes of `inner` into records. The log notes where they begin.
-pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8) -> (Records, Log) {
+/// Cuts the bytes of `inner` into records. `line` is the number of its first line. The log notes where
+/// records begin.
+pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8, line: u64) -> (Records, Log) {
     let log = Log::default();
     let (again, record) = (Cursor::default(), Vec::new());
-    let records = Records { inner, again, delimiter, line: 1, record, given: 0, offset: 0, log: log.clone() };
+    let records = Records { inner, again, delimiter, line, record, given: 0, offset: 0, log: log.clone() };
     (records, log)
 }
 
@@ -101,7 +109,8 @@ impl Records {
                 self.leave_out(first, quote)?;
             } else if self.record.len() > MAX_RECORD_BYTES {
                 self.skip_line()?;
-                self.log.reject(first, format!("the line is longer than {MAX_RECORD_BYTES} bytes"));
+                let detail = format!("the line is longer than {MAX_RECORD_BYTES} bytes");
+                self.log.leave_out(first, detail, b"");
             } else {
                 self.note(first);
                 return Ok(());
@@ -136,10 +145,13 @@ impl Records {
     /// Leaves out a record that began on line `first`, up to the end of the line with the open quote.
     fn leave_out(&mut self, first: u64, quote: usize) -> Result<()> {
         let line = first + count_lines(&self.record[..quote]);
-        self.log.reject(first, format!("the quote opened on line {line} is never closed"));
+        let detail = format!("the quote opened on line {line} is never closed");
         let Some(end) = self.record[quote..].iter().position(|byte| *byte == b'\n') else {
+            let whole = self.record.len() <= MAX_RECORD_BYTES;
+            self.log.leave_out(first, detail, if whole { &self.record } else { b"" });
             return self.skip_line();
         };
+        self.log.leave_out(first, detail, &self.record[..quote + end]);
         let mut again = self.record.split_off(quote + end + 1);
         self.line = line + 1;
         let ahead = self.again.get_ref().get(self.again.position() as usize..);
@@ -218,10 +230,10 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> (String, Vec<(u64, String)>, Log) {
-        let (mut records, log) = records(Box::new(Cursor::new(text.to_vec())), b',');
+        let (mut records, log) = records(Box::new(Cursor::new(text.to_vec())), b',', 1);
         let mut out = String::new();
         records.read_to_string(&mut out).unwrap();
-        let rejected = log.take_rejected().into_iter().map(|r| (r.line, r.detail)).collect();
+        let rejected = log.take_left_out().into_iter().map(|r| (r.line, r.detail)).collect();
         (out, rejected, log)
     }
 

@@ -5,7 +5,7 @@ use ::csv::ByteRecord;
 use hyper::body::Incoming;
 
 use crate::customer::id::CustomerId;
-use crate::customer::update::{Change, Update, read_fields};
+use crate::customer::update::{Change, Erasure, Update, read_fields};
 use crate::http::bounds::{MAX_BULK_ROWS, MAX_ROW_BYTES, MAX_ROW_LINES};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
@@ -33,6 +33,8 @@ enum Mode {
     Upsert,
     /// Sets the given features and clears the others.
     Replace,
+    /// Erases the customer; a row gives nothing but their id.
+    Erase,
 }
 
 /// What an empty cell of a CSV row does to the feature of a customer who is known already.
@@ -51,6 +53,8 @@ struct Parameters {
     empty: Option<Empty>,
     dry_run: bool,
     max_errors: Option<u64>,
+    /// Whether the answer names every rejected row.
+    rejects: bool,
 }
 
 /// What was read from a body.
@@ -59,13 +63,15 @@ struct LoadedRows {
     rejected: usize,
     /// The first errors, each with its line and column in the body.
     errors: Problems,
+    /// The first error of each rejected row, if the request wants them.
+    rejects: Option<Vec<Problem>>,
     /// Memory of the body and of these rows.
     share: Share,
 }
 
 /// Reads all rows, then writes those that are correct.
 pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let Parameters { mode, empty, dry_run, max_errors } = parameters(call)?;
+    let Parameters { mode, empty, dry_run, max_errors, rejects } = parameters(call)?;
     let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
     if empty.is_some() && media == Media::Lines {
         let problem = query::problem("empty", "NDJSON has no cells");
@@ -76,9 +82,12 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let schema = call.node.live().engine.schema.clone();
     let ReceivedBody { bytes, share } = content;
     // Off the request thread, so that decisions on other connections go on.
-    let rows = tokio::task::spawn_blocking(move || match media {
-        Media::Csv => read_csv(&bytes, share, &schema, mode, empty),
-        _ => read_lines(&bytes, share, &schema, mode),
+    let rows = tokio::task::spawn_blocking(move || {
+        let rows = LoadedRows::new(share, rejects);
+        match media {
+            Media::Csv => read_csv(&bytes, rows, &schema, mode, empty),
+            _ => read_lines(&bytes, rows, &schema, mode),
+        }
     });
     let rows = rows.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the rows failed"))??;
     if max_errors.is_some_and(|max| rows.rejected as u64 > max) {
@@ -100,6 +109,14 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
             write_error(out, problem);
         }
         out.end_list();
+        if let Some(rejects) = &rows.rejects {
+            out.key("rejects");
+            out.list();
+            for problem in rejects {
+                write_error(out, problem);
+            }
+            out.end_list();
+        }
         out.key("sequence");
         out.unsigned(sequence);
         out.end_map();
@@ -107,15 +124,16 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
 }
 
 fn parameters(call: &Call<'_>) -> Result<Parameters, Refusal> {
-    let [mode, empty, dry_run, max_errors] =
-        query::known(call.parts.uri.query(), ["mode", "empty", "dry_run", "max_errors"])?;
+    let [mode, empty, dry_run, max_errors, rejects] =
+        query::known(call.parts.uri.query(), ["mode", "empty", "dry_run", "max_errors", "rejects"])?;
     let mut problems = Problems::new();
     let mode = match mode.as_deref() {
         None | Some("upsert") => Mode::Upsert,
         Some("replace") => Mode::Replace,
+        Some("erase") => Mode::Erase,
         Some(other) => {
-            problems
-                .push(query::problem("mode", format!("expected upsert or replace, found {}", quoted(other))));
+            let detail = format!("expected upsert, replace or erase, found {}", quoted(other));
+            problems.push(query::problem("mode", detail));
             Mode::Upsert
         }
     };
@@ -137,7 +155,8 @@ fn parameters(call: &Call<'_>) -> Result<Parameters, Refusal> {
     let dry_run = query::boolean("dry_run", dry_run.as_deref(), false, &mut problems);
     let max_errors = max_errors
         .and_then(|text| query::integer("max_errors", &text, 0, u64::from(u32::MAX), &mut problems));
-    Ok(problems.or(Parameters { mode, empty, dry_run, max_errors })?)
+    let rejects = query::boolean("rejects", rejects.as_deref(), false, &mut problems);
+    Ok(problems.or(Parameters { mode, empty, dry_run, max_errors, rejects })?)
 }
 
 /// Writes chunk after chunk, each as one record. So a bulk load takes one place in the writer's queue.
@@ -176,8 +195,9 @@ fn write_error(out: &mut dyn Encode, problem: &Problem) {
 }
 
 impl LoadedRows {
-    fn new(share: Share) -> LoadedRows {
-        LoadedRows { updates: Vec::new(), rejected: 0, errors: Problems::new(), share }
+    fn new(share: Share, rejects: bool) -> LoadedRows {
+        let rejects = rejects.then(Vec::new);
+        LoadedRows { updates: Vec::new(), rejected: 0, errors: Problems::new(), rejects, share }
     }
 
     fn row(&mut self, row: Result<Update, Problems>) -> Result<(), Refusal> {
@@ -192,6 +212,11 @@ impl LoadedRows {
             }
             Err(problems) => {
                 self.rejected += 1;
+                if let (Some(rejects), Some(first)) = (&mut self.rejects, problems.iter().next()) {
+                    let bytes = size_of::<Problem>() + first.detail.len();
+                    self.share.grow(bytes).map_err(|refusal| refusal.applied(0))?;
+                    rejects.push(Problem { hint: None, pointer: String::new(), ..first.clone() });
+                }
                 self.errors.extend(problems);
             }
         }
@@ -209,10 +234,16 @@ fn memory_of(update: &Update) -> usize {
 }
 
 impl Mode {
+    /// Takes the id of a row. Who is erased may have an id of an earlier release.
+    fn id(self, text: &str) -> Result<CustomerId, String> {
+        if self == Mode::Erase { CustomerId::known(text) } else { CustomerId::new(text) }
+    }
+
     fn change(self, fields: Vec<(FeatureId, u64)>) -> Change {
         match self {
             Mode::Upsert => Change::Merge(fields),
             Mode::Replace => Change::Replace(fields),
+            Mode::Erase => Change::Erase(Erasure::default()),
         }
     }
 }
@@ -222,8 +253,12 @@ fn at(line: u32, column: usize, problem: Problem) -> Problem {
     Problem { place: Some(Place { line, column: column as u32, ..Place::default() }), ..problem }
 }
 
-fn read_lines(bytes: &[u8], share: Share, schema: &Schema, mode: Mode) -> Result<LoadedRows, Refusal> {
-    let mut rows = LoadedRows::new(share);
+fn read_lines(
+    bytes: &[u8],
+    mut rows: LoadedRows,
+    schema: &Schema,
+    mode: Mode,
+) -> Result<LoadedRows, Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -286,7 +321,12 @@ fn read_object(
         problems.push(root.problem("`customer` is missing"));
         return None;
     };
-    let id = CustomerId::new(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why)));
+    if let Some((name, at)) = entries.iter().find(|(name, _)| mode == Mode::Erase && *name != "customer") {
+        problems.push(
+            at.key_problem(format!("`mode=erase` takes nothing but `customer`, found {}", quoted(name))),
+        );
+    }
+    let id = mode.id(cursor.text(problems)?).map_err(|why| problems.push(cursor.problem(why)));
     Some(Update { customer: id.ok()?, change: mode.change(fields) })
 }
 
@@ -299,20 +339,19 @@ enum Column {
 
 fn read_csv(
     bytes: &[u8],
-    share: Share,
+    mut rows: LoadedRows,
     schema: &Schema,
     mode: Mode,
     empty: Empty,
 ) -> Result<LoadedRows, Refusal> {
     let mut reader = csv::CsvRows::new(bytes);
     let columns = match reader.next() {
-        Some((_, Ok(header))) => read_header(header, schema)?,
+        Some((_, Ok(header))) => read_header(header, schema, mode)?,
         Some((line, Err(broken))) => return Err(refused_row(line, &broken).into()),
         None => {
             return Err(Refusal::problem(Problem::new("expected a header row with a `customer` column")));
         }
     };
-    let mut rows = LoadedRows::new(share);
     while let Some((line, row)) = reader.next() {
         rows.row(match row {
             Ok(cells) => read_record(cells, &columns, line, schema, (mode, empty)),
@@ -339,7 +378,7 @@ fn refused_row(line: u32, broken: &Broken) -> Problems {
 }
 
 /// Reads the header row. A wrong column refuses the whole body, with all wrong columns named.
-fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refusal> {
+fn read_header(header: &ByteRecord, schema: &Schema, mode: Mode) -> Result<Vec<Column>, Refusal> {
     let mut problems = Problems::new();
     let mut columns = Vec::with_capacity(header.len());
     let mut seen = std::collections::HashSet::new();
@@ -356,6 +395,8 @@ fn read_header(header: &ByteRecord, schema: &Schema) -> Result<Vec<Column>, Refu
             wrong(Problem::new(format!("column {} appears twice", quoted(name))));
         } else if name == "customer" {
             columns.push(Column::Customer);
+        } else if mode == Mode::Erase {
+            wrong(Problem::new(format!("`mode=erase` takes nothing but `customer`, found {}", quoted(name))));
         } else {
             match schema.find_feature(name) {
                 Ok(id) if schema.feature(id).field.is_some() => columns.push(Column::Feature(id)),
@@ -391,7 +432,7 @@ fn read_record(
         let found =
             std::str::from_utf8(cell).map_err(|_| "the cell is not UTF-8".into()).and_then(
                 |text| match column {
-                    Column::Customer => CustomerId::new(text).map(|id| customer = Some(id)),
+                    Column::Customer => mode.id(text).map(|id| customer = Some(id)),
                     Column::Feature(id) => {
                         read_cell(*id, text, schema, empty).map(|code| fields.extend(code))
                     }
@@ -439,12 +480,12 @@ mod tests {
         Schema::parse("t", text).unwrap()
     }
 
-    fn share() -> Share {
-        Share::new(&BodyRoom::new(), Size::Bulk)
+    fn no_rows() -> LoadedRows {
+        LoadedRows::new(Share::new(&BodyRoom::new(), Size::Bulk), false)
     }
 
     fn csv(text: &str) -> Result<LoadedRows, Refusal> {
-        read_csv(text.as_bytes(), share(), &schema(), Mode::Upsert, Empty::Keep)
+        read_csv(text.as_bytes(), no_rows(), &schema(), Mode::Upsert, Empty::Keep)
     }
 
     fn errors(rows: &LoadedRows) -> Vec<(u32, u32)> {
@@ -497,7 +538,7 @@ mod tests {
         let vip = schema.feature_id("vip").unwrap();
         assert_eq!(rows.updates[0].change, Change::Merge(vec![(vip, 0)]));
         let text = b"age,customer,vip\n,c-1,true\n";
-        let rows = read_csv(text, share(), &schema, Mode::Upsert, Empty::Clear).unwrap();
+        let rows = read_csv(text, no_rows(), &schema, Mode::Upsert, Empty::Clear).unwrap();
         let age = schema.feature_id("age").unwrap();
         assert_eq!(rows.updates[0].change, Change::Merge(vec![(age, 0), (vip, 2)]));
     }
@@ -514,7 +555,7 @@ mod tests {
     fn when_enough_was_said_wrong_lines_cost_little() {
         let keys: Vec<_> = (0..100).map(|i| format!("\"ag{i}\": 1")).collect();
         let text = format!("{{{}}}\n", keys.join(",")).repeat(2000) + "{\"customer\": \"c\", \"age\": 1}\n";
-        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        let rows = read_lines(text.as_bytes(), no_rows(), &schema(), Mode::Upsert).unwrap();
         // All of the first line, its missing customer too, and then one of each.
         assert_eq!((rows.updates.len(), rows.rejected, rows.errors.count()), (1, 2000, 101 + 1999));
     }
@@ -522,7 +563,7 @@ mod tests {
     #[test]
     fn lines_of_json_report_their_own_line() {
         let text = "{\"customer\": \"c-1\", \"age\": 41}\n\n{\"age\": 41}\r\n{\"customer\": \"c-2\", \"aeg\": 1, \"vip\": 3}\n{bad";
-        let rows = read_lines(text.as_bytes(), share(), &schema(), Mode::Replace).unwrap();
+        let rows = read_lines(text.as_bytes(), no_rows(), &schema(), Mode::Replace).unwrap();
         assert_eq!((rows.updates.len(), rows.rejected), (1, 3));
         let lines: Vec<_> = errors(&rows).iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [3, 4, 4, 5]);
@@ -546,7 +587,7 @@ mod tests {
         let problem = rows.errors.iter().next().unwrap();
         assert_eq!(problem.detail, "the quote opened on line 2 is never closed");
         let long = format!("{{\"customer\": \"c\"{}}}\n{{\"customer\": \"d\"}}", " ".repeat(MAX_ROW_BYTES));
-        let rows = read_lines(long.as_bytes(), share(), &schema(), Mode::Upsert).unwrap();
+        let rows = read_lines(long.as_bytes(), no_rows(), &schema(), Mode::Upsert).unwrap();
         assert_eq!((rows.updates.len(), errors(&rows)), (1, vec![(1, 0)]));
     }
 }

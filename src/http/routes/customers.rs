@@ -28,6 +28,29 @@ use crate::schema::FeatureId;
 use crate::schema::context::Context;
 use crate::schema::value::{DAY_SECONDS, Time, Value};
 use crate::schema::vector::FeatureVector;
+use crate::state::store;
+
+/// `GET /v1/customers`: the ids of one part of the customers.
+pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let [part] = query::known(call.parts.uri.query(), ["part"])?;
+    let mut problems = Problems::new();
+    let last = store::PARTS as u64 - 1;
+    let part = part.map_or(Some(0), |text| query::integer("part", &text, 0, last, &mut problems));
+    let part = problems.or(part)?.unwrap_or(0);
+    let ids = call.node.customers().ids(part as usize);
+    Ok(answer::document(call.format, |out| {
+        out.map();
+        out.key("part");
+        out.unsigned(part);
+        out.key("parts");
+        out.unsigned(store::PARTS as u64);
+        out.key("customers");
+        out.list();
+        ids.iter().for_each(|id| out.text(id.as_str()));
+        out.end_list();
+        out.end_map();
+    }))
+}
 
 /// `GET`: everything that is known of the customer.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {

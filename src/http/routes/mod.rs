@@ -96,6 +96,7 @@ pub(crate) static TABLE: [Route; 21] = [
         method("POST", Size::Events, Later(|call, body| Box::pin(events::post(call, body)))),
     ]),
     route("/v1/customers", true, &[
+        method("GET", Size::Nothing, Now(customers::list)),
         method("POST", Size::Bulk, Later(|call, body| Box::pin(bulk::post(call, body)))),
     ]),
     route("/v1/customers/{id}", true, &[

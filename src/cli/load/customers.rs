@@ -1,0 +1,214 @@
+//! Customers from the rows of a file, translated if the file is foreign.
+
+use super::Rejection;
+use super::chunk::{LoadChunk, RejectedRow};
+use super::rejects::without_reason;
+use super::rows::{Content, FileRows, Row, Shown};
+use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
+use crate::cli::ending::Failure;
+use crate::input::document::{Input, InputValue};
+use crate::input::problem::quoted;
+use crate::node::clock;
+use crate::schema::value::Time;
+
+/// Makes chunks of customers.
+pub(super) struct CustomerRows<'m> {
+    pub(super) rows: FileRows,
+    translation: Option<Translation<'m>>,
+    /// The place of the customer's id in a file of Usher's own.
+    customer: Option<usize>,
+    /// The header that the server receives; nothing for JSON.
+    head: Vec<u8>,
+    media_type: &'static str,
+    /// When the load began.
+    now: Time,
+    keeps: Keeps,
+}
+
+/// What chunks keep of each row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeps {
+    /// How the file has it.
+    pub(super) shown: bool,
+    /// Its customer.
+    pub(super) customer: bool,
+}
+
+/// What a row becomes: the text to send, or the column that is wrong and why.
+type Made = Result<Vec<u8>, (Option<String>, String)>;
+
+impl<'m> CustomerRows<'m> {
+    pub(super) fn new(
+        rows: FileRows,
+        mapping: Option<&'m Mapping>,
+        keeps: Keeps,
+    ) -> Result<CustomerRows<'m>, Failure> {
+        let translation = match (mapping, rows.header()) {
+            (Some(mapping), Some(header)) => Some(mapping.bind(header)?),
+            (Some(mapping), None) => Some(mapping.bind(mapping.columns())?),
+            (None, Some(header)) => check_native(header).map(|()| None).map_err(Failure::new)?,
+            (None, None) => None,
+        };
+        let mut head = Vec::new();
+        match (&translation, rows.header()) {
+            (Some(translation), _) => write_row(&mut head, translation.header())?,
+            (None, Some(header)) => write_row(&mut head, header)?,
+            (None, None) => {}
+        }
+        let media_type = if head.is_empty() { "application/x-ndjson" } else { "text/csv" };
+        let customer =
+            rows.header().and_then(|header| header.iter().position(|name| name == CUSTOMER_COLUMN));
+        Ok(CustomerRows { rows, translation, customer, head, media_type, now: clock::now(), keeps })
+    }
+
+    /// The next rows.
+    pub(super) fn next_chunk(&mut self) -> LoadChunk {
+        let mut chunk = LoadChunk::new(self.media_type, &self.head);
+        while !chunk.is_full() {
+            match self.add_row(&mut chunk) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    chunk.broken = Some(failure);
+                    break;
+                }
+            }
+        }
+        chunk
+    }
+
+    /// Adds the next row; `false` at the end of the file.
+    fn add_row(&mut self, chunk: &mut LoadChunk) -> Result<bool, Failure> {
+        let Some(Row { line, number, content }) = self.rows.read_next()? else { return Ok(false) };
+        let translation = self.translation.as_ref();
+        let wanted = self.keeps.customer;
+        let mut customer = None;
+        let made: Made = match (content, translation) {
+            (Content::Wrong(why), _) => Err((None, why)),
+            (Content::Cells(cells), None) => {
+                let features = cells.iter().enumerate().filter(|(i, _)| Some(*i) != self.customer);
+                features.for_each(|(_, cell)| chunk.cells.count(cell));
+                let id = self.customer.filter(|_| wanted).and_then(|place| cells.get(place));
+                customer = id.map(str::to_owned);
+                let mut text = Vec::new();
+                write_row(&mut text, cells)?;
+                Ok(text)
+            }
+            (Content::Object(text), None) => {
+                let text = without_reason(text);
+                customer = if wanted { customer_of(&text) } else { None };
+                Ok([&text[..], b"\n"].concat())
+            }
+            (content, Some(translation)) => {
+                let cells = match content {
+                    Content::Cells(cells) => Ok(cells.iter().map(str::to_owned).collect()),
+                    Content::Object(text) => cells_of(&without_reason(text), translation),
+                    Content::Wrong(why) => Err((None, why)),
+                };
+                cells.and_then(|cells: Vec<String>| {
+                    let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+                    customer = wanted.then(|| translation.customer(&cells, number));
+                    translated(translation, &cells, number, self.now, chunk)
+                })
+            }
+        };
+        let shown = if self.keeps.shown { self.rows.shown() } else { Shown::default() };
+        match made {
+            Ok(text) => chunk.push(&text, (line, number), shown, customer),
+            Err((column, detail)) => {
+                let rejection = Rejection { line, column, detail };
+                chunk.rejected.push(RejectedRow { rejection, number, shown, customer });
+            }
+        }
+        Ok(true)
+    }
+
+    /// The file's name for a column of what was sent, counted from 1.
+    pub(super) fn column(&self, number: u64) -> Option<&str> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        match &self.translation {
+            Some(translation) => translation.foreign_name(index),
+            None => self.rows.header()?.get(index),
+        }
+    }
+}
+
+/// The customer of an object, if it says one.
+fn customer_of(text: &[u8]) -> Option<String> {
+    let input = Input::from_json(text).ok()?;
+    let InputValue::Map(fields) = input.value else { return None };
+    let (_, value) = fields.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN)?;
+    if let InputValue::Text(text) = value.value { Some(text.into_owned()) } else { None }
+}
+
+fn translated(
+    translation: &Translation<'_>,
+    cells: &[&str],
+    number: u64,
+    now: Time,
+    chunk: &mut LoadChunk,
+) -> Made {
+    match translation.row(cells, number, now) {
+        Ok(cells) => {
+            cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
+            let mut text = Vec::new();
+            write_row(&mut text, cells.iter().map(|cell| cell.as_bytes()))
+                .map_err(|e| (None, e.to_string()))?;
+            Ok(text)
+        }
+        Err(wrong) => {
+            let more = match wrong.len() {
+                0 | 1 => String::new(),
+                2 => "; 1 more column is wrong".to_owned(),
+                count => format!("; {} more columns are wrong", count - 1),
+            };
+            let first = wrong.into_iter().next();
+            let (column, why) = first.unwrap_or_default();
+            Err((Some(column.to_owned()), why + &more))
+        }
+    }
+}
+
+/// The cells of an object, in the order of the mapping's columns. A field that is left out is an empty cell.
+fn cells_of(text: &[u8], translation: &Translation<'_>) -> Result<Vec<String>, (Option<String>, String)> {
+    let whole = |why: String| (None, why);
+    let input = Input::from_json(text).map_err(|problems| whole(problems.summary()))?;
+    let InputValue::Map(fields) = &input.value else {
+        return Err(whole(format!("expected a JSON object, found {}", input.value.describe())));
+    };
+    let mut cells = vec![String::new(); translation.names().len()];
+    let mut seen = vec![false; cells.len()];
+    for (key, value) in fields {
+        let Some(place) = translation.names().iter().position(|name| **name == *key.text) else {
+            if translation.ignores(&key.text) {
+                continue;
+            }
+            return Err(whole(format!("field {} is neither mapped nor ignored", quoted(&key.text))));
+        };
+        if std::mem::replace(&mut seen[place], true) {
+            return Err(whole(format!("{} is given twice", quoted(&key.text))));
+        }
+        cells[place] = cell_of(&value.value).map_err(|why| (Some(key.text.to_string()), why))?;
+    }
+    Ok(cells)
+}
+
+/// A JSON value as the text of a cell. A number keeps its bits.
+fn cell_of(value: &InputValue<'_>) -> Result<String, String> {
+    Ok(match value {
+        InputValue::Text(text) => text.to_string(),
+        InputValue::Float(x) => x.to_string(),
+        InputValue::List(items) if items.is_empty() => "|".to_owned(),
+        InputValue::List(items) => {
+            items.iter().map(|item| cell_of(&item.value)).collect::<Result<Vec<_>, _>>()?.join("|")
+        }
+        InputValue::Map(_) => return Err("a feature cannot be a map".into()),
+        other => other.describe(),
+    })
+}
+
+fn write_row(out: &mut Vec<u8>, cells: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<(), Failure> {
+    let mut writer = csv::Writer::from_writer(out);
+    let written = writer.write_record(cells).and_then(|()| writer.flush().map_err(csv::Error::from));
+    written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))
+}

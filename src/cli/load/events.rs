@@ -1,0 +1,177 @@
+//! Events from the rows of a file. A column or field is what `POST /v1/events` calls so; other columns of a
+//! CSV file are properties.
+
+use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::Rejection;
+use super::chunk::{LoadChunk, RejectedRow};
+use super::rejects::without_reason;
+use super::rows::{Content, FileRows, Row, Shown};
+use crate::cli::ending::Failure;
+use crate::input::problem::quoted;
+use crate::schema::told::clears;
+
+/// The fields of an event that are no properties.
+const FIELDS: [&str; 8] = ["id", "type", "customer", "token", "offer", "placement", "channel", "at"];
+/// What stands before the name of a column to say that it is a property, if its name is that of a field.
+const PROPERTY: &str = "properties.";
+/// The most events in one chunk. The server names as many that it rejects.
+const MAX_EVENTS: usize = 1_000;
+/// A chunk with this many bytes takes no more events: half of what the server takes.
+const FULL_BYTES: usize = 2 << 20;
+
+/// Makes chunks of events.
+pub(super) struct EventRows {
+    pub(super) rows: FileRows,
+    /// The type of events that say none.
+    usual: Option<String>,
+    /// The columns of a CSV file.
+    names: Vec<Box<str>>,
+    keeps: bool,
+}
+
+impl EventRows {
+    pub(super) fn new(rows: FileRows, usual: Option<String>, keeps: bool) -> Result<EventRows, Failure> {
+        if let Some(header) = rows.header() {
+            let has = |name: &str| header.iter().any(|column| column == name);
+            if !has("customer") {
+                let failure = Failure::new("the file has no column `customer`");
+                return Err(
+                    failure.hint(format!("columns of events: {}; others are properties", FIELDS.join(", ")))
+                );
+            }
+            if !has("type") && usual.is_none() {
+                let failure = Failure::new("the file has no column `type`");
+                return Err(failure.hint("say with --type what the events are: --type page_view"));
+            }
+            let twice =
+                header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|n| n == *name));
+            if let Some((_, name)) = twice {
+                return Err(Failure::new(format!("the file has column {} twice", quoted(name))));
+            }
+        }
+        let names = rows.header().into_iter().flatten().map(Box::from).collect();
+        Ok(EventRows { rows, usual, names, keeps })
+    }
+
+    /// The next events.
+    pub(super) fn next_chunk(&mut self) -> LoadChunk {
+        let mut chunk = LoadChunk::new("application/x-ndjson", b"");
+        while chunk.rows.len() + chunk.rejected.len() < MAX_EVENTS && chunk.body.len() < FULL_BYTES {
+            match self.add_row(&mut chunk) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    chunk.broken = Some(failure);
+                    break;
+                }
+            }
+        }
+        chunk
+    }
+
+    /// Adds the next event; `false` at the end of the file.
+    fn add_row(&mut self, chunk: &mut LoadChunk) -> Result<bool, Failure> {
+        let Some(Row { line, number, content }) = self.rows.read_next()? else { return Ok(false) };
+        let made = match content {
+            Content::Wrong(why) => Err(why),
+            Content::Cells(cells) => Ok(event_of(self.names.iter().map(|name| &**name).zip(cells))),
+            Content::Object(text) => match serde_json::from_slice(&without_reason(text)) {
+                Ok(Value::Object(fields)) => Ok(fields),
+                Ok(other) => Err(format!("expected a JSON object, found {other}")),
+                Err(e) => Err(format!("not valid JSON: {e}")),
+            },
+        };
+        let shown = if self.keeps { self.rows.shown() } else { Shown::default() };
+        match made {
+            Ok(mut event) => {
+                if let Some(usual) = self.usual.as_deref().filter(|_| !event.contains_key("type")) {
+                    event.insert("type".into(), usual.into());
+                }
+                chunk.repeatable &= identify(&mut event, number);
+                chunk.push(format!("{}\n", Value::Object(event)).as_bytes(), (line, number), shown, None);
+            }
+            Err(detail) => {
+                let rejection = Rejection { line, column: None, detail };
+                chunk.rejected.push(RejectedRow { rejection, number, shown, customer: None });
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The event of a row. An empty cell says nothing.
+fn event_of<'r>(cells: impl Iterator<Item = (&'r str, &'r str)>) -> Map<String, Value> {
+    let (mut event, mut properties) = (Map::new(), Map::new());
+    for (name, text) in cells.filter(|(_, text)| !text.is_empty() && !clears(text)) {
+        if FIELDS.contains(&name) {
+            event.insert(name.to_owned(), text.into());
+        } else {
+            properties.insert(name.strip_prefix(PROPERTY).unwrap_or(name).to_owned(), text.into());
+        }
+    }
+    if !properties.is_empty() {
+        event.insert("properties".into(), properties.into());
+    }
+    event
+}
+
+/// Gives an event without an id one that another load of the same row gives it, too, so that loading a file
+/// twice counts nothing twice. Only an event that says when it was can be told from another: `false` if it
+/// has no id and gets none.
+fn identify(event: &mut Map<String, Value>, number: u64) -> bool {
+    if event.contains_key("id") {
+        return true;
+    }
+    if !event.contains_key("at") {
+        return false;
+    }
+    let hash = xxh3_64_with_seed(Value::Object(event.clone()).to_string().as_bytes(), number);
+    event.insert("id".into(), format!("row-{hash:016x}").into());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(cells: &[(&str, &str)]) -> String {
+        Value::Object(event_of(cells.iter().copied())).to_string()
+    }
+
+    #[test]
+    fn columns_are_fields_or_properties_and_empty_cells_say_nothing() {
+        let cells = [
+            ("type", "paid"),
+            ("customer", "c"),
+            ("amount", "1.50"),
+            ("shop", ""),
+            ("properties.type", "card"),
+        ];
+        assert_eq!(
+            event(&cells),
+            r#"{"customer":"c","properties":{"amount":"1.50","type":"card"},"type":"paid"}"#
+        );
+        assert_eq!(event(&[("customer", "c"), ("shop", "NULL")]), r#"{"customer":"c"}"#);
+    }
+
+    #[test]
+    fn an_event_with_a_time_gets_the_same_id_each_time_it_is_loaded() {
+        let id = |text: &str, number| {
+            let mut event: Map<String, Value> = serde_json::from_str(text).unwrap();
+            let safe = identify(&mut event, number);
+            (safe, event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned())
+        };
+        let text = r#"{"type": "a", "customer": "c", "at": "2026-11-01T10:00:00Z"}"#;
+        let (safe, first) = id(text, 1);
+        assert!(safe && first.starts_with("row-") && id(text, 1).1 == first);
+        assert_ne!(id(text, 2).1, first, "the same twice in a file is two events");
+        assert_eq!(id(r#"{"type": "a", "id": "x"}"#, 1), (true, "x".into()));
+        assert_eq!(
+            id(r#"{"type": "a", "customer": "c"}"#, 1),
+            (false, String::new()),
+            "every day's first row is its own"
+        );
+    }
+}
