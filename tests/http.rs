@@ -676,6 +676,21 @@ fn operations_see_what_goes_on() {
     ] {
         assert!(metrics.text().contains(line), "{line} is not in {}", metrics.text());
     }
+    for (accept, expected) in [
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/open",
+        ),
+        ("text/plain;version=0.0.4;q=0.7, application/openmetrics-text; q=0.2", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+        ("application/json", "application/openmetrics-text"),
+        ("", "application/openmetrics-text"),
+    ] {
+        let metrics = server.call("GET", "/metrics", &format!("accept: {accept}\r\n"), b"");
+        let given = metrics.header("content-type").unwrap();
+        assert!(given.starts_with(expected), "{accept}: {given}");
+        assert_eq!(metrics.text().ends_with("# EOF\n"), given.starts_with("application/open"), "{accept}");
+    }
     assert!(server.get("/openapi.json").json()["paths"]["/v1/decisions"].is_object());
 }
 

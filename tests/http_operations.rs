@@ -188,8 +188,8 @@ fn metrics_tell_how_durable_the_node_is() {
     assert!(!text.contains("usher_snapshot_age_seconds"), "there is no snapshot: {text}");
 }
 
-/// The parser of the OpenMetrics project, from PyPI's `prometheus_client`. `USHER_PYTHON` names a folder that
-/// has it (`pip install --target`); without it, or without `python3`, this is skipped.
+/// The parsers of the Prometheus project for both formats, from PyPI's `prometheus_client`. `USHER_PYTHON`
+/// names a folder that has it (`pip install --target`); without it, or without `python3`, this is skipped.
 #[test]
 fn the_official_parser_reads_the_metrics() {
     let Some(packages) = std::env::var_os("USHER_PYTHON") else {
@@ -212,11 +212,23 @@ fn the_official_parser_reads_the_metrics() {
     assert_eq!(server.json("POST", "/v1/decisions", DECISION).status, 200);
     assert_eq!(server.get("/v1/nothing").status, 404);
     let (early, _startup) = starting();
-    for text in [server.get("/metrics"), early.get("/metrics")] {
-        let read = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as read; \
-                    print(sum(len(family.samples) for family in read(sys.stdin.read())))";
-        let output = python(read, text.text()).unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).trim().parse::<usize>();
-        assert!(said.is_ok_and(|samples| samples > 20), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = |parser: &str, text: &str| {
+        let read = format!(
+            "import sys\n\
+             from prometheus_client.{parser} import text_string_to_metric_families as read\n\
+             families = list(read(sys.stdin.read()))\n\
+             assert all(family.documentation for family in families), families\n\
+             print(*sorted(sample.name for family in families for sample in family.samples), sep='\\n')"
+        );
+        let output = python(&read, text).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for server in [&server, &early] {
+        server.get("/metrics"); // which has a line of its own from then on
+        let open = names("openmetrics.parser", server.get("/metrics").text());
+        let older = server.call("GET", "/metrics", "accept: */*\r\n", b"");
+        assert!(open.len() > 20);
+        assert_eq!(names("parser", older.text()), open);
     }
 }

@@ -1,6 +1,7 @@
-//! Metrics in the OpenMetrics format. Each thread has its own counters, so counting takes no lock and touches
-//! no cache line of another core. A scrape adds them up.
+//! Metrics as text, in both formats of Prometheus. Each thread has its own counters, so counting takes no
+//! lock and touches no cache line of another core. A scrape adds them up.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,6 +156,29 @@ impl Metrics {
     fn sum(&self, of: impl Fn(&Counters) -> &Counter) -> u64 {
         self.threads.iter().map(|counters| of(counters).get()).sum()
     }
+}
+
+/// OpenMetrics text in the text format 0.0.4 of Prometheus. There, a counter is named as its samples are, and
+/// nothing says that this is all.
+///
+/// Source: *Exposition formats*, prometheus.io.
+pub(crate) fn older(text: &str) -> String {
+    let counters: HashSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut older = String::with_capacity(text.len() + 8 * counters.len() * 2);
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        let named =
+            ["# HELP ", "# TYPE "].into_iter().find_map(|what| Some((what, line.strip_prefix(what)?)));
+        let named = named.and_then(|(what, rest)| Some((what, rest.split_once(' ')?)));
+        match named {
+            Some((what, (name, rest))) if counters.contains(name) => {
+                older.extend([what, name, "_total ", rest]);
+            }
+            _ => older.push_str(line),
+        }
+        older.push('\n');
+    }
+    older
 }
 
 struct Scrape {
@@ -341,6 +365,15 @@ fn encode_counter(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_older_format_names_counters_as_their_samples_are() {
+        let text = "# HELP a_b Told # twice\n# TYPE a_b counter\na_b_total{of=\"x y\"} 1\n\
+                    # HELP g Level\n# TYPE g gauge\ng 2\n# EOF\n";
+        let expected = "# HELP a_b_total Told # twice\n# TYPE a_b_total counter\na_b_total{of=\"x y\"} 1\n\
+                        # HELP g Level\n# TYPE g gauge\ng 2\n";
+        assert_eq!(older(text), expected);
+    }
     use crate::storage::durability::{Recovery, SnapshotInfo};
 
     #[test]

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use smallvec::SmallVec;
 
 use self::Handler::{Always, Decide, Later, Now};
@@ -59,7 +60,7 @@ pub(crate) struct Method {
 /// How a method is answered.
 pub(crate) enum Handler {
     /// Needs no node, so it answers while the node is still starting.
-    Always(fn(&Worker) -> Result<Answer, Refusal>),
+    Always(fn(&Worker, &Parts) -> Result<Answer, Refusal>),
     /// Answers at once, on the thread that read the request.
     Now(for<'c> fn(&Call<'c>) -> Result<Answer, Refusal>),
     /// Waits for a body, the writer or another thread.
@@ -141,10 +142,10 @@ pub(crate) static TABLE: [Route; 21] = [
         method("GET", Size::Nothing, Now(snapshots::list)),
         method("POST", Size::Nothing, Later(|call, _| Box::pin(snapshots::post(call)))),
     ]),
-    route("/livez", false, &[method("GET", Size::Nothing, Always(|_| Ok(operations::livez())))]),
-    route("/readyz", false, &[method("GET", Size::Nothing, Always(operations::readyz))]),
+    route("/livez", false, &[method("GET", Size::Nothing, Always(|_, _| Ok(operations::livez())))]),
+    route("/readyz", false, &[method("GET", Size::Nothing, Always(|worker, _| operations::readyz(worker)))]),
     route("/metrics", false, &[method("GET", Size::Nothing, Always(operations::metrics))]),
-    route("/openapi.json", false, &[method("GET", Size::Nothing, Always(|_| Ok(operations::openapi())))]),
+    route("/openapi.json", false, &[method("GET", Size::Nothing, Always(|_, _| Ok(operations::openapi())))]),
 ];
 
 const fn route(path: &'static str, formats: bool, methods: &'static [Method]) -> Route {

@@ -6,11 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 
 use crate::http::call::Worker;
+use crate::http::metrics;
 use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
+use crate::http::wire::media;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::storage::durability::BytesRead;
@@ -66,12 +69,16 @@ pub(crate) fn starting() -> Refusal {
     Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-/// `GET /metrics`: all metrics, as OpenMetrics text.
-pub(crate) fn metrics(worker: &Worker) -> Result<Answer, Refusal> {
+/// `GET /metrics`: all metrics, as OpenMetrics text or in the text format that came before.
+pub(crate) fn metrics(worker: &Worker, parts: &Parts) -> Result<Answer, Refusal> {
     let open = worker.shared.connections.load(Ordering::Relaxed) as u64;
     let text = worker.shared.metrics.text(open);
     let text = text.map_err(|_| Refusal::new(ProblemKind::Internal, "the metrics could not be written"))?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let (content_type, text) = if media::prefers_open_metrics(&parts.headers) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", metrics::older(&text))
+    };
     Ok(answer::with(StatusCode::OK, content_type, Bytes::from(text)))
 }
 

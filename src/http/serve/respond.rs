@@ -105,7 +105,7 @@ async fn dispatch(
         Handler::Decide => routes::decide(&call()?, body).await,
         Handler::Now(answer) => answer(&call()?),
         Handler::Later(answer) => answer(&call()?, body).await,
-        Handler::Always(answer) => answer(worker),
+        Handler::Always(answer) => answer(worker, parts),
     }
 }
 

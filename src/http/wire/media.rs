@@ -126,6 +126,15 @@ pub(crate) fn format_or_json(headers: &HeaderMap) -> Format {
     format(headers).unwrap_or(Format::Json)
 }
 
+/// Whether the client prefers metrics as OpenMetrics to the text format that came before. Who does not say
+/// gets OpenMetrics. Who takes anything, as people and scripts with curl do, gets the older format, because
+/// most tools read it.
+pub(crate) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+    let offered = [("text/plain", false), ("application/openmetrics-text", true)];
+    let says = headers.get_all(ACCEPT).iter().any(|value| !value.is_empty());
+    !says || choose(headers, &offered).unwrap_or(true)
+}
+
 /// The offer that the client prefers, and the first among equals. Without a preference it is the first offer.
 ///
 /// # Errors
