@@ -84,7 +84,7 @@ fn rendered(criterion: &mut Criterion) {
     let mut ask = || {
         let target = "/v1/decisions?customer=c&placement=slot&channel=app&explain=true";
         // In one write: the second of two would wait until the first is acknowledged.
-        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it is sent");
         read_answer(&mut stream)
     };

@@ -717,10 +717,10 @@ fn pipelined_requests_are_answered_in_order_also_when_one_is_slow() {
         let body = format!("{{\"age\": {}}}", i % 100);
         bytes.extend_from_slice(match i % 5 {
             0 => format!(
-                "PUT /v1/customers/p-{i} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "PUT /v1/customers/p-{i} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ),
-            _ => format!("GET /v1/decisions?customer=p-{i}&channel=app&placement=home HTTP/1.1\r\nhost: x\r\n\r\n"),
+            _ => format!("GET /v1/decisions?customer=p-{i}&channel=app&placement=home HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         }.as_bytes());
     }
     client.send(&bytes);
@@ -734,9 +734,9 @@ fn pipelined_requests_are_answered_in_order_also_when_one_is_slow() {
 fn half_a_further_request_does_not_hold_back_answers() {
     let server = running();
     let mut client = server.client();
-    client.send(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HT");
+    client.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\nGET /livez HT");
     assert_eq!(client.reply().status, 200);
-    client.send(b"TP/1.1\r\nhost: x\r\n\r\n");
+    client.send(b"TP/1.1\r\nhost: localhost\r\n\r\n");
     assert_eq!(client.reply().status, 200);
 }
 
@@ -744,7 +744,7 @@ fn half_a_further_request_does_not_hold_back_answers() {
 fn a_client_that_has_said_all_still_gets_its_answer() {
     let server = running();
     let mut stream = std::net::TcpStream::connect(server.address).unwrap();
-    std::io::Write::write_all(&mut stream, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
@@ -757,7 +757,7 @@ fn stopping_finishes_what_is_in_flight() {
     let (mut idle, mut slow, mut asks) = (server.client(), server.client(), server.client());
     idle.request("GET", "/livez", "", b"");
     idle.reply();
-    slow.send(b"PUT /v1/customers/c-1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"age\"");
+    slow.send(b"PUT /v1/customers/c-1 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"age\"");
     std::thread::sleep(Duration::from_millis(100));
     let stopping = server.server.take().unwrap();
     let begun = Instant::now();

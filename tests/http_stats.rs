@@ -145,7 +145,7 @@ fn a_question_that_is_wrong_is_told_all_of_it() {
     }
     let all = server.get("/v1/stats?by=x&offer=y&from=z").json();
     assert_eq!(all["errors"].as_array().unwrap().len(), 3);
-    assert_eq!(server.call("POST", "/v1/stats", "", b"").header("allow"), Some("GET, HEAD"));
+    assert_eq!(server.call("POST", "/v1/stats", "", b"").header("allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[test]

@@ -175,11 +175,13 @@ impl Server {
     /// Status and body.
     fn send(&self, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request = format!(
-            "{head}\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
+        let host = if head.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.address) };
+        let length = if head.contains("Transfer-Encoding:") {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        let request = format!("{head}\r\n{host}Connection: close\r\n{length}\r\n{body}");
         let _ = stream.write_all(request.as_bytes()); // a refusal may come before everything was sent
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -296,9 +298,12 @@ fn every_problem_type_is_on_its_page_with_its_status() {
         "POST /livez HTTP/1.1|",
         "GET /v1/rule-sets HTTP/1.1\r\nAccept: text/html|",
         "POST /v1/snapshots HTTP/1.1|",
-        "PUT /v1/rule-sets/cards HTTP/1.1\r\nIf-Match: \"1\"|rule_set: cards",
+        "PUT /v1/rule-sets/cards HTTP/1.1\r\nContent-Type: text/yaml\r\nIf-Match: \"1\"|rule_set: cards",
         "POST /v1/decisions HTTP/1.1\r\nContent-Type: text/html|x",
-        "PUT /v1/rule-sets/cards HTTP/1.1|rule_sets: cards",
+        "PUT /v1/rule-sets/cards HTTP/1.1\r\nContent-Type: text/yaml|rule_sets: cards",
+        "GET /v1/rule-sets HTTP/1.1\r\nOrigin: http://evil.example|",
+        "GET /v1/rule-sets HTTP/1.1\r\nHost: evil.example|",
+        "POST /v1/decisions HTTP/1.1\r\nTransfer-Encoding: gzip, chunked|0\r\n\r\n",
         large.as_str(),
         long.as_str(),
     ];

@@ -62,7 +62,7 @@ fn request(customer: &str) -> Vec<u8> {
     );
     let length = body.len();
     format!(
-        "POST /v1/decisions HTTP/1.1\r\nHost: usher\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /v1/decisions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

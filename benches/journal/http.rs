@@ -86,7 +86,7 @@ impl Drop for Http {
 /// Sends one request on a new connection, and returns what comes back.
 fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -98,7 +98,7 @@ impl Client {
     /// The body of the answer, which must be a success.
     async fn ask(&mut self, method: &str, path: &str, media: &str, body: &str) -> String {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         let answer = String::from_utf8(self.0.ask(request.as_bytes(), end_of_answer).await).unwrap();

@@ -10,6 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ending::variable;
+use crate::http::bounds::MAX_CONNECTIONS;
+use crate::http::{Hosts, Origins};
 use crate::input::problem::{Place, Problem, Problems, Source, nearest};
 use crate::intake::token;
 use crate::node::snapshotter::SnapshotSchedule;
@@ -22,6 +24,8 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 pub const DEFAULT_FILE: &str = "usher.toml";
 /// The most threads. A larger number is refused as a typing mistake.
 pub const MAX_THREADS: usize = 1_024;
+/// The most connections that a setting may allow. A larger number is refused as a typing mistake.
+pub const MOST_CONNECTIONS: usize = 1_000_000;
 /// Default notice when other machines can reach the server. A load balancer may ask for readiness every few
 /// seconds.
 pub const DEFAULT_STOP_NOTICE: Duration = Duration::from_secs(5);
@@ -61,6 +65,14 @@ pub struct Config {
     pub threads: NonZeroUsize,
     /// Whether other machines may send requests although there are no keys.
     pub allow_anonymous: bool,
+    /// The names under which the server answers, besides those that need no permission.
+    pub allow_hosts: Hosts,
+    /// The origins of pages that may send requests.
+    pub cors_origins: Origins,
+    /// The most connections that may be open at once.
+    pub max_connections: usize,
+    /// The most of them that one address may have; half of them unless given.
+    pub max_connections_per_address: Option<usize>,
     /// On stopping: time to report *not ready* before connections are refused.
     pub stop_notice: Duration,
     /// What is logged, as a filter of the `tracing` crate.
@@ -93,7 +105,7 @@ struct Typed {
 }
 
 /// The names of all settings in the file. Their variables are `USHER_` and the name in capitals.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 18] = [
     "models",
     "data",
     "sync",
@@ -105,6 +117,10 @@ const NAMES: [&str; 14] = [
     "listen",
     "threads",
     "allow_anonymous",
+    "allow_hosts",
+    "cors_origins",
+    "max_connections",
+    "max_connections_per_address",
     "stop_notice",
     "log",
     "log_format",
@@ -212,6 +228,15 @@ impl Config {
             listen,
             threads: read(get("threads"), &mut problems, read_threads).unwrap_or_else(all_cores),
             allow_anonymous: read(get("allow_anonymous"), &mut problems, read_bool).unwrap_or(false),
+            allow_hosts: read(get("allow_hosts"), &mut problems, Hosts::read).unwrap_or_default(),
+            cors_origins: read(get("cors_origins"), &mut problems, Origins::read).unwrap_or_default(),
+            max_connections: read(get("max_connections"), &mut problems, read_connections)
+                .unwrap_or(MAX_CONNECTIONS),
+            max_connections_per_address: read(
+                get("max_connections_per_address"),
+                &mut problems,
+                read_connections,
+            ),
             stop_notice: read(get("stop_notice"), &mut problems, read_stop_notice)
                 .unwrap_or_else(|| default_stop_notice(listen)),
             log: get("log").map_or_else(|| "info".to_owned(), |typed| typed.text.clone()),
@@ -371,6 +396,11 @@ fn read_token_life(text: &str) -> Result<Duration, String> {
 fn read_threads(text: &str) -> Result<NonZeroUsize, String> {
     let threads = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= MAX_THREADS);
     threads.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}, found {text:?}"))
+}
+
+fn read_connections(text: &str) -> Result<usize, String> {
+    let connections = text.parse().ok().filter(|count| (1..=MOST_CONNECTIONS).contains(count));
+    connections.ok_or_else(|| format!("expected a number from 1 to {MOST_CONNECTIONS}, found {text:?}"))
 }
 
 fn read_bool(text: &str) -> Result<bool, String> {

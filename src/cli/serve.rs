@@ -33,7 +33,8 @@ use crate::storage::token_keys::TokenKeys;
 
 Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
     USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
-    USHER_ALLOW_ANONYMOUS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
+    USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, USHER_MAX_CONNECTIONS, \
+    USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
 pub(super) struct Args {
     /// The bundle to start with; without it the server waits until a schema and rule sets are pushed
@@ -74,6 +75,20 @@ pub(super) struct Args {
     /// Accept requests from other machines although there are no keys
     #[arg(long)]
     allow_anonymous: bool,
+    /// Names under which this server may be asked, separated by commas: usher.bank.example, *.bank.example,
+    /// or * for every name. Addresses and localhost need no permission
+    #[arg(long, value_name = "NAMES")]
+    allow_hosts: Option<String>,
+    /// Origins of web pages that may send requests and read the answers, separated by commas:
+    /// https://desk.bank.example. Other pages are refused [default: none]
+    #[arg(long, value_name = "ORIGINS")]
+    cors_origins: Option<String>,
+    /// The most connections at once, as far as the limit of open files allows them [default: 10000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// The most connections at once from one address [default: half of --max-connections]
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<String>,
     /// On SIGTERM, how long /readyz answers 503 before connections are refused, so that load balancers turn
     /// away [default: 0 on loopback, else 5]
     #[arg(long, value_name = "SECONDS")]
@@ -108,6 +123,10 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         tokens: Some(Tokens { keys: Arc::clone(token_keys.keys()), life }),
         threads: config.threads.get(),
         allow_anonymous: config.allow_anonymous,
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        hosts: config.allow_hosts.clone(),
+        origins: config.cors_origins.clone(),
         notice: config.stop_notice,
         ..http::Settings::default()
     };
@@ -231,6 +250,10 @@ impl Args {
         settings.flag("listen", self.listen.as_ref());
         settings.flag("threads", self.threads.as_ref());
         settings.flag("allow_anonymous", self.allow_anonymous.then_some(true));
+        settings.flag("allow_hosts", self.allow_hosts.as_ref());
+        settings.flag("cors_origins", self.cors_origins.as_ref());
+        settings.flag("max_connections", self.max_connections.as_ref());
+        settings.flag("max_connections_per_address", self.max_connections_per_address.as_ref());
         settings.flag("stop_notice", self.stop_notice.as_ref());
         settings.flag("log_format", self.log_format.as_ref());
         settings
@@ -264,6 +287,7 @@ fn define_failure(error: DefineError) -> Failure {
 pub(super) fn listen_failure(error: &ListenError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
+        ListenError::Descriptors(_) => failure.hint("or ask for fewer --threads"),
         ListenError::InUse(_) => failure.hint("choose another port, or --listen 127.0.0.1:0 for a free one"),
         _ => failure,
     }

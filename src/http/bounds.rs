@@ -39,5 +39,20 @@ pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
 pub const MAX_AUDIENCES: usize = 8;
 /// The longest time to count one audience. After that the answer is 503.
 pub const MAX_AUDIENCE_TIME: Duration = Duration::from_secs(30);
-/// The most open connections. One more is answered 503 and closed.
+/// The most open connections unless a setting says otherwise. What comes beyond gets a spare place.
 pub const MAX_CONNECTIONS: usize = 10_000;
+/// The most connections beyond those. Each answers one request: health and metrics as ever, anything else
+/// 503. Without a free one the answer is 503 at once, and the connection is closed.
+pub const MAX_SPARE_CONNECTIONS: usize = 64;
+/// The most of these that one address may have.
+pub const MAX_SPARE_PER_ADDRESS: usize = 8;
+/// How long a connection in a spare place may take for the head of its request.
+pub const SPARE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The least rate, in bytes a second, at which a client must take an answer that waits for it. It counts from
+/// [`Settings::write_timeout`](super::Settings::write_timeout) after the answer began to wait.
+pub const LEAST_WRITE_RATE: u64 = 16 * 1024;
+/// The size asked for the send buffer of a connection, in bytes. Linux takes twice as much. It bounds what
+/// the system keeps for a client that reads slowly.
+pub const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// The most bytes of an `X-Request-Id`. A longer one is not taken.
+pub const MAX_REQUEST_ID_BYTES: usize = 128;

@@ -1,5 +1,6 @@
 //! A request as its handler sees it, and what the threads of a server share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
@@ -10,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::metrics::{Counters, Metrics};
 use super::queue::Queue;
+use super::serve::admission::Admission;
 use super::settings::Settings;
 use super::wire::body;
 use super::wire::body::ReceivedBody;
@@ -53,14 +55,18 @@ pub(crate) struct ServerState {
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) metrics: Arc<Metrics>,
-    /// Set first when the server stops. From then on `/readyz` answers 503.
+    /// Set first when the server stops. From then on `/readyz` answers 503, and answers say that the
+    /// connection ends.
     pub(crate) unready: AtomicBool,
-    /// Set after the notice: no new connections are accepted, and open ones close after the request in
-    /// flight.
+    /// Set after the notice: no new connections are accepted, and open ones close when all that arrived is
+    /// answered.
     pub(crate) stopping: AtomicBool,
     /// One for each thread; wakes its accepting task.
     pub(crate) stop: Vec<Notify>,
     pub(crate) connections: AtomicUsize,
+    /// The address on which the server listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) room: Arc<BodyRoom>,
     /// One permit for each of the [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS) that may be
     /// open.

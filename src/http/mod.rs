@@ -9,7 +9,9 @@
 
 pub mod bounds;
 mod call;
+mod hosts;
 pub(crate) mod metrics;
+mod origins;
 mod queue;
 mod routes;
 mod serve;
@@ -19,6 +21,8 @@ mod wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::hosts::Hosts;
+pub use self::origins::Origins;
 pub use self::serve::listen::{ListenError, Server};
 pub use self::settings::Settings;
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::bounds::MAX_CONNECTIONS;
+use super::hosts::Hosts;
+use super::origins::Origins;
 use crate::intake::token::Tokens;
 
 /// The settings of a server. `Settings::default()` suits a server on loopback.
@@ -14,8 +16,16 @@ pub struct Settings {
     pub allow_anonymous: bool,
     /// Signs and checks proposition tokens. `None`: a random key that is lost when the server stops.
     pub tokens: Option<Tokens>,
-    /// The most connections that may be open at once.
+    /// The most connections that may be open at once. If the system's limit of open files allows fewer, there
+    /// are fewer.
     pub max_connections: usize,
+    /// The most of them that one address may have. `None`: half of `max_connections`, so that no client keeps
+    /// all others out.
+    pub max_connections_per_address: Option<usize>,
+    /// The names under which the server answers.
+    pub hosts: Hosts,
+    /// The origins of pages that may send requests.
+    pub origins: Origins,
     /// The time from the first byte of a request's head to its last.
     pub head_timeout: Duration,
     /// The time from one answer (or the start of the connection) to the end of the next head. hyper's
@@ -25,7 +35,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// The time from a request's head to the end of its body. After that the answer is 408.
     pub body_timeout: Duration,
-    /// The time that a client may spend without taking a byte of an answer.
+    /// The time for which an answer may wait before [`LEAST_WRITE_RATE`](super::bounds::LEAST_WRITE_RATE)
+    /// counts.
     pub write_timeout: Duration,
     /// On stopping: time to report *not ready* before connections are refused.
     pub notice: Duration,
@@ -40,6 +51,9 @@ impl Default for Settings {
             allow_anonymous: false,
             tokens: None,
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_address: None,
+            hosts: Hosts::default(),
+            origins: Origins::default(),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(10),

@@ -199,8 +199,8 @@ impl Node {
     /// future does not undo the write.
     ///
     /// # Errors
-    /// [`Unavailable`]. After `Overloaded`, `Full` and `DiskFull` nothing was changed. After `Stopped` the
-    /// write may reappear when the node starts again, as after a crash.
+    /// [`Unavailable`]. After `Overloaded`, `Full`, `DiskFull` and `NoFile` nothing was changed. After
+    /// `Stopped` the write may reappear when the node starts again, as after a crash.
     pub async fn write(&self, updates: Vec<Update>) -> Result<u64, Unavailable> {
         self.take_in(updates).await.map(|taken| taken.sequence)
     }
@@ -296,8 +296,9 @@ impl Node {
     /// How durable the state is at this moment.
     pub fn durability(&self) -> Durability {
         let journal_failure = self.shared.failure().map(str::to_owned);
+        let refusal = self.shared.refusal.load().as_ref().map(|why| why.to_string());
         let Some(OnDisk { sync, journal, snapshots, recovery, .. }) = &self.kept else {
-            return Durability { journal_failure, ..Durability::default() };
+            return Durability { journal_failure, refusal, ..Durability::default() };
         };
         let erased = self.shared.erased.load(Ordering::Acquire);
         // Each lock is released before the next is taken.
@@ -313,6 +314,7 @@ impl Node {
             sync_time: journal.sync_time(),
             longest_sync: journal.longest_sync(),
             journal_failure,
+            refusal,
             snapshots: kept,
             snapshot_failures: snapshots.failures.load(Ordering::Relaxed),
             snapshot_failure: snapshots.failure().clone(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::clock;
 use super::erasures::RecentErasures;
@@ -41,6 +41,9 @@ pub(crate) struct NodeState {
     pub(crate) failed: AtomicBool,
     /// The first reason for which `failed` was set.
     pub(crate) failure: OnceLock<String>,
+    /// Why the last write was refused, if the disk was full or files were scarce. The next one that succeeds
+    /// clears it.
+    pub(crate) refusal: ArcSwapOption<String>,
     waiting_bytes: AtomicUsize,
 }
 
@@ -61,6 +64,7 @@ impl NodeState {
             erasures: RecentErasures::new(),
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
+            refusal: ArcSwapOption::empty(),
             waiting_bytes: AtomicUsize::new(0),
         }
     }

@@ -29,9 +29,11 @@ use crate::storage::disk::Disk;
 use crate::storage::durability::{SnapshotError, SnapshotInfo};
 use crate::storage::identity::Identity;
 use crate::storage::journal::append::JournalStatus;
+use crate::storage::journal::lacking;
 use crate::storage::journal::segment;
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
+use crate::storage::snapshot::LoadError;
 use crate::storage::snapshot::WriteError;
 
 /// The most requests for a snapshot that may wait.
@@ -257,7 +259,7 @@ impl Snapshotter {
     fn take(&mut self) -> Result<SnapshotInfo, SnapshotError> {
         let begin = Instant::now();
         let (frozen, chain) = self.submissions.freeze().map_err(|refused| match refused {
-            FreezeError::Full => SnapshotError::DiskFull("no room for a new segment of the journal".into()),
+            FreezeError::Refused(why) => unavailable(why),
             FreezeError::Frozen => SnapshotError::Failed("another snapshot is being taken".into()),
             FreezeError::Stopped => SnapshotError::Stopped,
         })?;
@@ -273,8 +275,10 @@ impl Snapshotter {
         )
         .map_err(write_failed)?;
         let failed = |why: String| SnapshotError::Failed(why);
-        let checked = snapshot::verify(&*self.disk, salt, &written.name)
-            .map_err(|e| failed(format!("`{}` reads back wrong: {e}", written.name)))?;
+        let checked = snapshot::verify(&*self.disk, salt, &written.name).map_err(|e| match e {
+            LoadError::Disk { error, .. } if disk::is_scarce(&error) => no_file(&error),
+            e => failed(format!("`{}` reads back wrong: {e}", written.name)),
+        })?;
         if checked.digest != written.digest {
             return Err(failed(format!("`{}` reads back with another digest", written.name)));
         }
@@ -327,8 +331,15 @@ impl Snapshotter {
     }
 }
 
+fn no_file(error: &io::Error) -> SnapshotError {
+    SnapshotError::NoFile(format!("{}: {error}", lacking(error)))
+}
+
 #[expect(clippy::needless_pass_by_value)] // `map_err` passes it by value
 fn not_removed(e: io::Error) -> SnapshotError {
+    if disk::is_scarce(&e) {
+        return no_file(&e);
+    }
     SnapshotError::Failed(format!("older files could not be removed: {e}"))
 }
 
@@ -345,6 +356,9 @@ fn is_unfinished(name: &str) -> bool {
 fn unavailable(why: Unavailable) -> SnapshotError {
     match why {
         Unavailable::DiskFull => SnapshotError::DiskFull("the journal has no room".into()),
+        Unavailable::NoFile => {
+            SnapshotError::NoFile("the system gave no file or no memory for the journal".into())
+        }
         Unavailable::Stopped => SnapshotError::Stopped,
         Unavailable::Overloaded | Unavailable::Full => {
             SnapshotError::Failed("too many writes are waiting".into())
@@ -355,6 +369,7 @@ fn unavailable(why: Unavailable) -> SnapshotError {
 fn write_failed(error: WriteError) -> SnapshotError {
     match error {
         WriteError::Disk { error, .. } if disk::is_full(&error) => SnapshotError::DiskFull(error.to_string()),
+        WriteError::Disk { error, .. } if disk::is_scarce(&error) => no_file(&error),
         WriteError::Stopped => SnapshotError::Stopped,
         other => SnapshotError::Failed(other.to_string()),
     }

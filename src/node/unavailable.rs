@@ -11,4 +11,7 @@ pub enum Unavailable {
     Full,
     /// The disk is full. Nothing was changed; try again when there is room.
     DiskFull,
+    /// The system had no file descriptor, no memory or no permission for a file that the write needs. Nothing
+    /// was changed; try again shortly.
+    NoFile,
 }

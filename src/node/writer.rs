@@ -3,8 +3,9 @@
 //! It takes the waiting submissions, encodes and appends them, syncs once for all, applies them in order, and
 //! then acknowledges. So an acknowledged write is journalled, and the next decision sees it.
 //!
-//! After one failure it stops for good, because the contents of the journal are unknown then. All waiting and
-//! later writes get [`Unavailable::Stopped`]. A full disk is not such a failure: only that batch is refused.
+//! After one failure it stops for good, because the contents of the journal are unknown then. All waiting
+//! and later writes get [`Unavailable::Stopped`]. A full disk, or a file that cannot be made for now, is
+//! not such a failure: only that batch is refused.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -32,7 +33,8 @@ use crate::schema::FeatureId;
 use crate::state::record::Record;
 use crate::state::{Fates, FrozenState, State};
 use crate::storage::codec;
-use crate::storage::journal::{Journal, JournalError};
+use crate::storage::disk;
+use crate::storage::journal::{Journal, JournalError, lacking};
 
 /// The most submissions that may wait. One more is refused as [`Unavailable::Overloaded`].
 pub(crate) const MAX_WAITING: usize = 1_024;
@@ -73,8 +75,8 @@ pub(crate) enum WriterMessage {
 /// Why the state was not frozen. Except after `Stopped`, everything is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreezeError {
-    /// The disk has no room for a new segment.
-    Full,
+    /// The disk or the system refused a new segment, for this reason that may pass.
+    Refused(Unavailable),
     /// Another snapshot holds the state frozen already.
     Frozen,
     /// The journal failed, or the node is stopping.
@@ -273,13 +275,17 @@ impl Writer {
             }
         }
         match self.journal.commit() {
-            Ok(()) => batch
-                .appended
-                .into_iter()
-                .try_for_each(|(first, submission)| self.apply(first, submission))?,
-            Err(JournalError::Full(error)) => {
+            Ok(()) => {
+                self.taken();
+                let mut appended = batch.appended.into_iter();
+                appended.try_for_each(|(first, submission)| self.apply(first, submission))?;
+            }
+            Err(JournalError::Refused(error)) => {
                 self.shared.erasures.given_up();
-                refuse(batch, &error);
+                let why = self.refused(&error, batch.appended.len());
+                for (_, submission) in batch.appended {
+                    let _ = submission.done.send(Err(why));
+                }
             }
             Err(error) => return Err(self.fail(&error)),
         }
@@ -290,8 +296,11 @@ impl Writer {
     /// removed.
     fn freeze(&mut self, done: &SyncSender<Result<(FrozenState, u64), FreezeError>>) -> Result<(), Ended> {
         let frozen = match self.journal.rotate() {
-            Ok(checksum) => self.state.freeze().map(|frozen| (frozen, checksum)).ok_or(FreezeError::Frozen),
-            Err(JournalError::Full(_)) => Err(FreezeError::Full),
+            Ok(checksum) => {
+                self.taken();
+                self.state.freeze().map(|frozen| (frozen, checksum)).ok_or(FreezeError::Frozen)
+            }
+            Err(JournalError::Refused(error)) => Err(FreezeError::Refused(self.refused(&error, 0))),
             Err(error) => return Err(self.fail(&error)),
         };
         let _ = done.send(frozen); // dropped if the snapshotter has left
@@ -392,6 +401,23 @@ impl Writer {
         Ok(())
     }
 
+    /// Notes that the journal took something, after it may have refused something before.
+    fn taken(&self) {
+        if self.shared.refusal.load().is_some() {
+            self.shared.refusal.store(None);
+            tracing::info!("the journal takes writes again");
+        }
+    }
+
+    /// Logs and notes why the journal refused something that it may take later. Returns the answer for the
+    /// `writes` that were refused.
+    fn refused(&self, error: &io::Error, writes: usize) -> Unavailable {
+        let why = lacking(error);
+        tracing::error!(why = %error, writes, "{why}: refused");
+        self.shared.refusal.store(Some(Arc::new(format!("{why}: {error}"))));
+        if disk::is_full(error) { Unavailable::DiskFull } else { Unavailable::NoFile }
+    }
+
     /// Logs the failure and marks the node as failed before any submission is answered.
     fn fail(&self, why: &dyn std::error::Error) -> Ended {
         tracing::error!(why = %why, "no more writes until restart");
@@ -410,12 +436,4 @@ fn erased(records: &[Record]) -> impl Iterator<Item = &CustomerId> {
     });
     let erases = |update: &&Update| matches!(update.change, Change::Erase(_));
     updates.flatten().filter(erases).map(|update| &update.customer)
-}
-
-/// Answers every submission of a batch that the disk had no room for. The journal goes on.
-fn refuse(batch: Batch, error: &io::Error) {
-    tracing::error!(why = %error, writes = batch.appended.len(), "the disk is full: these writes were refused");
-    for (_, submission) in batch.appended {
-        let _ = submission.done.send(Err(Unavailable::DiskFull));
-    }
 }

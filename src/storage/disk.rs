@@ -205,6 +205,20 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// Whether the system lacked something else for the call, which then did nothing: descriptors, memory, or the
+/// permission to make a file. What was written before is still right then.
+pub fn is_scarce(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const LACKS: [Errno; 7] =
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::ACCESS, Errno::PERM, Errno::ROFS];
+    Errno::from_io_error(error).is_some_and(|errno| LACKS.contains(&errno))
+}
+
+/// Whether the call can succeed later: the disk [is full](is_full), or something else [is scarce](is_scarce).
+pub fn is_passing(error: &io::Error) -> bool {
+    is_full(error) || is_scarce(error)
+}
+
 /// Files hold what banks know of their customers, so only their owner may read them.
 const OWNER_ONLY: u32 = 0o600;
 

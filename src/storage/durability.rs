@@ -37,6 +37,9 @@ pub struct Durability {
     pub longest_sync: Duration,
     /// Why the journal takes no more writes, if it failed.
     pub journal_failure: Option<String>,
+    /// Why the last write was refused, if the disk was full or files were scarce, and none has succeeded
+    /// since.
+    pub refusal: Option<String>,
     /// The snapshots kept, newest first.
     pub snapshots: Vec<SnapshotInfo>,
     /// How many snapshots failed since the start.
@@ -88,6 +91,8 @@ pub enum SnapshotError {
     Stopped,
     /// The disk is full; everything else is as it was.
     DiskFull(String),
+    /// The system gave no file or no memory for it; everything else is as it was.
+    NoFile(String),
     /// Anything else, as a sentence.
     Failed(String),
 }
@@ -108,7 +113,7 @@ impl fmt::Display for SnapshotError {
             SnapshotError::InMemory => f.write_str("the node lives in memory only: start it with --data DIR"),
             SnapshotError::Stopped => f.write_str("the node is stopping, or its journal failed"),
             SnapshotError::DiskFull(why) => write!(f, "the disk is full: {why}"),
-            SnapshotError::Failed(why) => f.write_str(why),
+            SnapshotError::NoFile(why) | SnapshotError::Failed(why) => f.write_str(why),
         }
     }
 }

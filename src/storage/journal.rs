@@ -17,6 +17,8 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::storage::disk;
+
 /// A segment with this many bytes is followed by a new one.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// By how many zeros a segment grows ahead of its records. Syncing what only overwrites spares the file
@@ -47,7 +49,7 @@ pub trait Journal: Send {
     /// snapshot holds what is in them. Returns the checksum of the last record.
     ///
     /// # Errors
-    /// [`JournalError`]; after `Full` everything is as it was.
+    /// [`JournalError`]; after `Refused` everything is as it was.
     fn rotate(&mut self) -> Result<u64, JournalError>;
 
     /// When to call [`settle`](Journal::settle) if nothing else comes first; `None` for never.
@@ -69,16 +71,22 @@ pub trait Journal: Send {
 /// Why a batch of records was not kept.
 #[derive(Debug)]
 pub enum JournalError {
-    /// The disk is full. Nothing of the batch is kept; the next batch may be tried.
-    Full(io::Error),
+    /// The disk is full, or the system lacked descriptors or memory. Nothing of the batch is kept; the next
+    /// batch may be tried.
+    Refused(io::Error),
     /// Nobody knows what the journal holds. It must not be used any more.
     Failed(io::Error),
+}
+
+/// What was lacking when the disk refused something that may succeed later.
+pub(crate) fn lacking(error: &io::Error) -> &'static str {
+    if disk::is_full(error) { "the disk is full" } else { "the system gave no file or no memory" }
 }
 
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JournalError::Full(e) => write!(f, "the disk is full: {e}"),
+            JournalError::Refused(e) => write!(f, "{}: {e}", lacking(e)),
             JournalError::Failed(e) => write!(f, "the journal cannot be written: {e}"),
         }
     }
@@ -188,7 +196,7 @@ pub(crate) mod testing {
             let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
             match (call == self.call, self.full) {
                 (false, _) => Ok(()),
-                (true, true) => Err(JournalError::Full(io::ErrorKind::StorageFull.into())),
+                (true, true) => Err(JournalError::Refused(io::ErrorKind::StorageFull.into())),
                 (true, false) => Err(JournalError::Failed(io::Error::other("on purpose"))),
             }
         }

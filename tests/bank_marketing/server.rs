@@ -82,12 +82,15 @@ impl Connection {
 
     pub(crate) fn post_decision(&mut self, customer: &str, asked: &Asked<'_>) {
         let body = document(customer, asked).to_string();
-        let head = "POST /v1/decisions HTTP/1.1\r\nHost: usher\r\nContent-Type: application/json";
+        let head = "POST /v1/decisions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
         self.send(&format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     }
 
     pub(crate) fn get_decision(&mut self, customer: &str, asked: &Asked<'_>) {
-        self.send(&format!("GET /v1/decisions?{} HTTP/1.1\r\nHost: usher\r\n\r\n", query(customer, asked)));
+        self.send(&format!(
+            "GET /v1/decisions?{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            query(customer, asked)
+        ));
     }
 
     fn send(&mut self, request: &str) {

@@ -301,7 +301,7 @@ impl Connection {
         let bulk = method == "POST" && path.starts_with("/v1/customers");
         let media = if bulk { "application/x-ndjson" } else { "application/json" };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.socket.get_mut().write_all(request.as_bytes())?;

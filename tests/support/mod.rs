@@ -131,10 +131,23 @@ impl Running {
         Client { socket, pending: Vec::new() }
     }
 
-    /// One request on a new connection.
+    /// A client with an address of its own on loopback.
+    pub fn client_from(&self, address: &str) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let from: SocketAddr = format!("{address}:0").parse().unwrap();
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let socket: TcpStream = socket.into();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Client { socket, pending: Vec::new() }
+    }
+
+    /// One request on a new connection. A body whose type is not among the headers is YAML.
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
         let mut client = self.client();
-        client.request(method, path, headers, body);
+        let typed = body.is_empty() || headers.contains("content-type:");
+        let yaml = if typed { "" } else { "content-type: application/yaml\r\n" };
+        client.request(method, path, &format!("{headers}{yaml}"), body);
         client.reply_to(method)
     }
 
@@ -161,7 +174,7 @@ impl Client {
         let length =
             if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let mut bytes =
-            format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{length}\r\n").into_bytes();
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n").into_bytes();
         bytes.extend_from_slice(body);
         self.send(&bytes);
     }
@@ -192,6 +205,11 @@ impl Client {
         }
         reply.body = self.pending.drain(..length).collect();
         Some(reply)
+    }
+
+    /// Reads up to `most` bytes and drops them. `None` once the connection has ended.
+    pub fn take(&mut self, most: usize) -> Option<usize> {
+        self.socket.read(&mut vec![0; most]).ok().filter(|length| *length > 0)
     }
 
     fn more(&mut self) -> Option<()> {

@@ -13,6 +13,7 @@ mod decisions;
 mod events;
 mod guardrails;
 mod operations;
+mod options;
 mod preview;
 mod render;
 mod rule_sets;
@@ -81,7 +82,8 @@ pub(crate) struct RouteMatch<'p> {
 }
 
 pub(crate) use self::decisions::post as decide;
-pub(crate) use self::operations::starting;
+pub(crate) use self::operations::{crowded, starting};
+pub(crate) use self::options::options;
 
 /// The table. The paths that a bank's channels call come first.
 #[rustfmt::skip] // one method a line, so that it reads as a table

@@ -26,7 +26,7 @@ pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 struct Ready {
     sequence: u64,
     customers: u64,
-    takes_writes: bool,
+    journal_failed: bool,
     durability: Durability,
     /// The system clock, in seconds since 1970.
     now_s: u64,
@@ -43,7 +43,8 @@ pub(crate) fn openapi() -> Answer {
 }
 
 /// `GET /readyz`: 503 while starting and while stopping. A node with a failed journal stays ready, because it
-/// still decides, and reports that it takes no writes.
+/// still decides, and reports that it takes no writes. So does one that refused the last write because the
+/// disk was full or files were scarce.
 pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     if worker.shared.unready.load(Ordering::Relaxed) {
         return Err(Refusal::new(ProblemKind::Unavailable, "not ready: the server is stopping"));
@@ -56,7 +57,7 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
     let ready = Ready {
         sequence: node.sequence(),
         customers: node.customers().len() as u64,
-        takes_writes: !node.journal_failed(),
+        journal_failed: node.journal_failed(),
         durability: node.durability(),
         now_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     };
@@ -66,6 +67,12 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
 /// The answer of every path that needs the node, until the node has started.
 pub(crate) fn starting() -> Refusal {
     let detail = "the node is still starting; try again in a second, or see its progress at /readyz";
+    Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+/// The answer to all but health and metrics on a connection over the limit.
+pub(crate) fn crowded() -> Refusal {
+    let detail = "too many connections are open here, or from your address; try again in a second";
     Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
@@ -79,7 +86,7 @@ pub(crate) fn metrics(worker: &Worker, parts: &Parts) -> Result<Answer, Refusal>
     } else {
         ("text/plain; version=0.0.4; charset=utf-8", metrics::older(&text))
     };
-    Ok(answer::with(StatusCode::OK, content_type, Bytes::from(text)))
+    Ok(answer::varying(answer::with(StatusCode::OK, content_type, Bytes::from(text))))
 }
 
 /// The progress of a start, in words. The two numbers are not stored at the same time, so `done` may exceed
@@ -95,16 +102,19 @@ fn told(BytesRead { done, total }: BytesRead) -> String {
 
 impl Ready {
     fn write(&self, out: &mut dyn Encode) {
-        let Durability { sync, durable_sequence, snapshots, journal_failure, recovery, .. } =
+        let Durability { sync, durable_sequence, snapshots, journal_failure, refusal, recovery, .. } =
             &self.durability;
         out.map();
         out.key("ready");
         out.boolean(true);
         out.key("takes_writes");
-        out.boolean(self.takes_writes);
-        if !self.takes_writes {
+        out.boolean(!self.journal_failed && refusal.is_none());
+        if self.journal_failed {
             out.key("journal_failure");
             out.text(journal_failure.as_deref().unwrap_or("a record could not be applied; the log says why"));
+        } else if let Some(why) = refusal {
+            out.key("write_refusal");
+            out.text(why);
         }
         out.key("sequence");
         out.unsigned(self.sequence);
@@ -175,7 +185,8 @@ mod tests {
     }
 
     fn written(takes_writes: bool, durability: Durability) -> Value {
-        let ready = Ready { sequence: 9, customers: 3, takes_writes, durability, now_s: 1_000 };
+        let ready =
+            Ready { sequence: 9, customers: 3, journal_failed: !takes_writes, durability, now_s: 1_000 };
         serde_json::from_slice(&answer::render(Format::Json, |out| ready.write(out))).unwrap()
     }
 
@@ -219,6 +230,12 @@ mod tests {
             assert_eq!((&found["ready"], &found["takes_writes"]), (&json!(true), &json!(false)));
             assert!(found["journal_failure"].as_str().unwrap().contains(expected), "{found}");
         }
+        let refusal = Some("the disk is full".to_owned());
+        let found = written(true, Durability { refusal, ..Durability::default() });
+        assert_eq!(
+            (&found["takes_writes"], &found["write_refusal"]),
+            (&json!(false), &json!("the disk is full"))
+        );
     }
 
     #[test]

@@ -59,6 +59,10 @@ fn refused(why: SnapshotError) -> Refusal {
             ProblemKind::DiskFull,
             format!("no snapshot was taken, {why}: nothing else was changed; try again when there is room"),
         ),
+        SnapshotError::NoFile(why) => {
+            let detail = format!("no snapshot was taken, {why}; try again in a second");
+            Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+        }
         SnapshotError::Failed(why) => {
             Refusal::new(ProblemKind::Internal, format!("no snapshot was taken: {why}"))
         }
@@ -142,6 +146,7 @@ mod tests {
             (SnapshotError::InMemory, ProblemKind::Conflict, "--data DIR"),
             (SnapshotError::Stopped, ProblemKind::Unavailable, "stopping"),
             (SnapshotError::DiskFull("/data is full".into()), ProblemKind::DiskFull, "/data is full"),
+            (SnapshotError::NoFile("no descriptors".into()), ProblemKind::Unavailable, "no descriptors"),
             (SnapshotError::Failed("bad sector".into()), ProblemKind::Internal, "bad sector"),
         ] {
             let refusal = refused(why);

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,17 +14,21 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::admission::{Place, Seat};
 use super::respond;
 use super::stream::{Pulse, Stream};
-use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS, SPARE_TIMEOUT};
 use crate::http::call::Worker;
 
 /// Room for reading bodies. Heads have a smaller bound of their own.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Wait after the system ran out of file descriptors; each further wait doubles, up to the second value.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// A program for the system that lets no packet through: return 0 bytes of it.
+const NOTHING: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 126\r\n\
 retry-after: 1\r\nconnection: close\r\n\r\n\
@@ -31,7 +36,7 @@ retry-after: 1\r\nconnection: close\r\n\r\n\
 
 /// Accepts connections until the server stops.
 pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
-    let http = builder(worker);
+    let acceptor = Acceptor::new(worker);
     let mut back_off = BACK_OFF.0;
     while !worker.shared.stopping.load(Ordering::SeqCst) {
         let accepted = tokio::select! {
@@ -39,17 +44,23 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
             () = worker.stop().notified() => continue,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, from)) => {
                 back_off = BACK_OFF.0;
-                take(socket, &http, worker);
+                acceptor.take(socket, from);
             }
             Err(e) if is_about_one_connection(&e) => {}
             Err(e) => {
                 tracing::warn!("cannot accept connections for now: {e}");
-                tokio::time::sleep(back_off).await;
+                tokio::select! {
+                    () = tokio::time::sleep(back_off) => {}
+                    () = worker.stop().notified() => continue,
+                }
                 back_off = (back_off * 2).min(BACK_OFF.1);
             }
         }
+    }
+    if let Err(e) = acceptor.take_the_rest(listener) {
+        tracing::debug!("connections that were not accepted yet are lost: {e}");
     }
 }
 
@@ -59,35 +70,70 @@ fn is_about_one_connection(e: &io::Error) -> bool {
     matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn builder(worker: &Worker) -> http1::Builder {
+/// Takes connections into service.
+struct Acceptor<'w> {
+    worker: &'w Worker,
+    ordinary: http1::Builder,
+    spare: http1::Builder,
+}
+
+impl<'w> Acceptor<'w> {
+    fn new(worker: &'w Worker) -> Acceptor<'w> {
+        let ordinary = builder(worker.shared.settings.idle_timeout);
+        Acceptor { worker, ordinary, spare: builder(SPARE_TIMEOUT) }
+    }
+
+    fn take(&self, socket: TcpStream, from: SocketAddr) {
+        let worker = self.worker.clone();
+        let Some(place) = worker.shared.admission.admit(from.ip()) else {
+            worker.counters().rejected_connections.add(1);
+            return decline(socket);
+        };
+        let seat = place.seat;
+        let open = Open::count(&worker, place);
+        let _ = socket.set_nodelay(true); // a failure only makes answers slower
+        let pulse = Arc::new(Pulse::new(socket));
+        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), Arc::clone(&worker.shared)));
+        let shared = Arc::new(respond::Connection { worker: worker.clone(), pulse, seat });
+        let service = service_fn(move |request| respond::respond(Arc::clone(&shared), request));
+        let http = if seat == Seat::Spare { &self.spare } else { &self.ordinary };
+        let connection = http.serve_connection(io, service);
+        tokio::spawn(async move {
+            drive(connection, &worker).await;
+            drop(open);
+        });
+    }
+
+    /// Accepts what has connected already, for requests may have been sent on it. From then on nobody can
+    /// connect: without the filter somebody would between the last accept and the end of the listener, and
+    /// their request would be lost.
+    fn take_the_rest(&self, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        SockRef::from(&listener).attach_filter(&NOTHING)?;
+        loop {
+            match listener.accept() {
+                Ok((socket, from)) => {
+                    socket.set_nonblocking(true)?;
+                    self.take(TcpStream::from_std(socket)?, from);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if is_about_one_connection(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+fn builder(head_within: Duration) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(worker.shared.settings.idle_timeout)
+        .header_read_timeout(head_within)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)
         // A client that has closed its sending side still gets its answer.
         .half_close(true);
     http
-}
-
-fn take(socket: TcpStream, http: &http1::Builder, worker: &Worker) {
-    let open = Open::count(worker);
-    if worker.shared.connections.load(Ordering::Relaxed) > worker.shared.settings.max_connections {
-        worker.counters().rejected_connections.add(1);
-        return decline(socket);
-    }
-    let _ = socket.set_nodelay(true); // a failure only makes answers slower
-    let pulse = Arc::new(Pulse::default());
-    let io = TokioIo::new(Stream::new(socket, Arc::clone(&pulse), &worker.shared.settings));
-    let shared = Arc::new(respond::Connection { worker: worker.clone(), pulse });
-    let service = service_fn(move |request| respond::respond(Arc::clone(&shared), request));
-    let connection = http.serve_connection(io, service);
-    let worker = worker.clone();
-    tokio::spawn(async move {
-        drive(connection, &worker).await;
-        drop(open);
-    });
 }
 
 /// Tells the client that the server is full, then closes the connection in any case. It writes without the
@@ -98,7 +144,8 @@ fn decline(socket: TcpStream) {
     }
 }
 
-/// Polls the connection to its end. Once the server stops, the request in flight is its last.
+/// Polls the connection to its end. When the server stops, it is polled once more, so that its stream
+/// notices.
 async fn drive<S>(connection: http1::Connection<TokioIo<Stream>, S>, worker: &Worker)
 where
     S: HttpService<Incoming, Error = Infallible>,
@@ -107,16 +154,12 @@ where
 {
     let mut connection = pin!(connection);
     let mut stop = pin!(worker.stop().notified());
-    let (mut waiting, mut told) = (false, false);
+    let mut waiting = false;
     std::future::poll_fn(|cx| {
         // A task's waker never changes, so one poll is enough to be woken on stopping.
         if !waiting {
             waiting = true;
             let _ = stop.as_mut().poll(cx);
-        }
-        if !told && worker.shared.stopping.load(Ordering::SeqCst) {
-            told = true;
-            connection.as_mut().graceful_shutdown();
         }
         match connection.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
@@ -131,20 +174,23 @@ where
 }
 
 /// Counts a connection while it exists.
-struct Open(Worker);
+struct Open {
+    worker: Worker,
+    _place: Place,
+}
 
 impl Open {
-    fn count(worker: &Worker) -> Open {
+    fn count(worker: &Worker, place: Place) -> Open {
         worker.open.fetch_add(1, Ordering::Relaxed);
         worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        Open(worker.clone())
+        Open { worker: worker.clone(), _place: place }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

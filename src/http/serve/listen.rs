@@ -12,8 +12,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
+use super::admission::Admission;
 use super::connection;
-use crate::http::bounds::MAX_SNAPSHOT_REQUESTS;
+use super::descriptors;
+use super::descriptors::TooFewDescriptors;
+use crate::http::bounds::{MAX_SNAPSHOT_REQUESTS, SEND_BUFFER_BYTES};
 use crate::http::call::{ServerState, Worker};
 use crate::http::metrics::Metrics;
 use crate::http::queue::Queue;
@@ -26,6 +29,9 @@ use crate::storage::token_keys::TokenKeys;
 
 /// The most connections per listener that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// How long a client may leave what was sent unacknowledged, or its window shut, before the system gives the
+/// connection up.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// How often a draining thread checks whether its connections have ended.
 const DRAIN_STEP: Duration = Duration::from_millis(5);
 /// Threads per listener that unpack and read large bodies. Further bodies wait for one.
@@ -33,6 +39,8 @@ const BLOCKING_THREADS: usize = 2;
 /// How long to wait for another process to let go of the address, and how long before it is tried again.
 const BIND_WAIT: Duration = Duration::from_secs(1);
 const BIND_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// How long each of them is kept busy at the start, so that the next one is started too.
+const BUSY: Duration = Duration::from_millis(10);
 /// How long stopping waits for work whose connection has gone.
 const BLOCKING_GRACE: Duration = Duration::from_millis(500);
 
@@ -50,6 +58,8 @@ pub enum ListenError {
     InUse(SocketAddr),
     /// The address is not loopback, and requests would need no key.
     Anonymous(SocketAddr),
+    /// The limit of open files leaves too few connections.
+    Descriptors(TooFewDescriptors),
     /// The system refused, for the reason given.
     Io(SocketAddr, io::Error),
 }
@@ -64,6 +74,10 @@ impl fmt::Display for ListenError {
                 f,
                 "{address} can be reached from other machines and requests need no key; listen on 127.0.0.1, or allow \
                  anonymous access explicitly"
+            ),
+            ListenError::Descriptors(TooFewDescriptors { limit, fewest }) => write!(
+                f,
+                "the limit of open files is {limit}, and serving needs at least {fewest}: raise it with `ulimit -n`"
             ),
             ListenError::Io(address, e) => write!(f, "cannot listen on {address}: {e}"),
         }
@@ -83,8 +97,9 @@ impl Server {
         &self.shared.tokens
     }
 
-    /// Stops in order and returns when all threads have ended. Reports *not ready*, waits `settings.notice`,
-    /// refuses connections, and gives requests in flight `settings.drain_timeout` to finish.
+    /// Stops in order and returns when all threads have ended. Reports *not ready*, waits
+    /// `settings.notice`, refuses connections, and gives requests in flight `settings.drain_timeout` to
+    /// finish. From the notice on answers say that the connection ends. What has arrived is answered.
     pub fn stop(mut self) {
         self.shared.unready.store(true, Ordering::Relaxed);
         std::thread::sleep(self.shared.settings.notice);
@@ -119,6 +134,7 @@ pub(crate) fn serve(
         return Err(ListenError::Anonymous(address));
     }
     let count = settings.threads.max(1);
+    let admission = admission(&settings, count)?;
     let (address, listeners) = bind_all(address, count)?;
     let tokens = match &settings.tokens {
         Some(tokens) => tokens.clone(),
@@ -133,6 +149,8 @@ pub(crate) fn serve(
         stopping: AtomicBool::new(false),
         stop: (0..count).map(|_| Notify::new()).collect(),
         connections: AtomicUsize::new(0),
+        address,
+        admission,
         room: BodyRoom::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
         audiences: Queue::new("audience counts or rule-set checks are running or waiting"),
@@ -143,12 +161,33 @@ pub(crate) fn serve(
         let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default() };
         let failed = |e| ListenError::Io(address, e);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(failed)?;
+        let runtime = runtime
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_keep_alive(Duration::MAX)
+            .build()
+            .map_err(failed)?;
         let thread = std::thread::Builder::new().name(format!("http-{index}"));
         let thread = thread.spawn(move || run(runtime, listener, &worker)).map_err(failed)?;
         server.threads.push(thread);
     }
     Ok(server)
+}
+
+/// The places for connections, as far as the system's limit of open files allows them.
+fn admission(settings: &Settings, threads: usize) -> Result<Arc<Admission>, ListenError> {
+    let wanted = settings.max_connections;
+    let allowed = descriptors::allow(wanted, threads).map_err(ListenError::Descriptors)?;
+    let most = allowed.ordinary;
+    if most < wanted {
+        tracing::warn!(
+            most,
+            wanted,
+            "the limit of open files allows fewer connections than the settings; raise it with `ulimit -n`"
+        );
+    }
+    let per_address = settings.max_connections_per_address.unwrap_or(most.div_ceil(2));
+    Ok(Admission::new(allowed, per_address))
 }
 
 fn own_tokens() -> io::Result<Tokens> {
@@ -157,6 +196,7 @@ fn own_tokens() -> io::Result<Tokens> {
 
 fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
     runtime.block_on(async {
+        start_blocking_threads().await;
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => connection::accept(listener, worker).await,
             Err(e) => tracing::error!("cannot accept connections: {e}"),
@@ -167,6 +207,17 @@ fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
         }
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);
+}
+
+/// Starts all threads for large bodies. They stay, for a system that is short of memory may refuse a thread
+/// later, and the runtime would panic.
+async fn start_blocking_threads() {
+    // While one is busy the runtime starts another.
+    let busy = |_| tokio::task::spawn_blocking(|| std::thread::sleep(BUSY));
+    let threads: Vec<_> = (0..BLOCKING_THREADS).map(busy).collect();
+    for thread in threads {
+        let _ = thread.await; // nothing in it can fail
+    }
 }
 
 /// Binds `count` listeners to one address. With `SO_REUSEPORT` the system would let a second server take half
@@ -190,6 +241,9 @@ fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpLis
     for _ in 0..count {
         let socket = socket(bound).map_err(failed)?;
         socket.set_reuse_port(true).map_err(failed)?;
+        // Connections inherit these two from their listener.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES).map_err(failed)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(failed)?;
         socket.bind(&bound.into()).map_err(failed)?;
         socket.listen(BACKLOG).map_err(failed)?;
         listeners.push(socket.into());

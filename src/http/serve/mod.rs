@@ -1,6 +1,12 @@
 //! Sockets, threads, connections, and the path of a request to its handler.
 
+pub(crate) mod admission;
+pub(crate) mod caller;
 pub(crate) mod connection;
+pub(crate) mod descriptors;
+pub(crate) mod envelope;
+pub(crate) mod framing;
 pub(crate) mod listen;
+mod pace;
 pub(crate) mod respond;
 pub(crate) mod stream;

@@ -10,10 +10,14 @@ use std::task::Poll;
 use std::time::Instant;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::HOST;
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
-use hyper::{Request, Version};
+use hyper::{Method, Request};
 
+use super::admission::Seat;
+use super::caller;
+use super::envelope::Envelope;
+use super::framing::Ambiguity;
 use super::stream::Pulse;
 use crate::http::bounds::MAX_URI_BYTES;
 use crate::http::call::{Call, Worker};
@@ -23,11 +27,14 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
+use crate::http::wire::request_id;
+use crate::http::wire::room::Size;
 
 /// What the requests of a connection share.
 pub(crate) struct Connection {
     pub(crate) worker: Worker,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) seat: Seat,
 }
 
 /// Answers one request. A refusal and a panic are answers too.
@@ -35,22 +42,30 @@ pub(crate) async fn respond(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    let Connection { worker, pulse } = &*connection;
-    pulse.heads.fetch_add(1, Ordering::Relaxed);
+    let Connection { worker, pulse, .. } = &*connection;
+    let head = pulse.heads.fetch_add(1, Ordering::Relaxed) + 1;
     pulse.busy.store(true, Ordering::Relaxed);
     pulse.refused.store(false, Ordering::Relaxed);
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
-    let (index, outcome) = match routes::find(parts.uri.path()) {
-        _ if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES => {
-            let detail = format!("the target has more than {MAX_URI_BYTES} bytes");
-            (TABLE.len(), Err(Refusal::new(ProblemKind::TargetTooLong, detail)))
+    let id = request_id::of(&parts.headers);
+    let found = routes::find(parts.uri.path());
+    let index = found.as_ref().map_or(TABLE.len(), |found| found.index);
+    let chosen = found.as_ref().is_ok_and(|found| found.route.formats);
+    let fault = pulse.fault.get().filter(|fault| fault.head == head).map(|fault| fault.found);
+    let outcome = match (fault, admit(&connection, &parts, found.as_ref().ok())) {
+        (Some(fault), _) => Err(ambiguous(fault)),
+        (None, Err(refusal)) => Err(refusal),
+        (None, Ok(())) if parts.method == Method::OPTIONS => {
+            routes::options(&parts, found.map(|found| found.route), &worker.shared)
         }
-        Ok(found) => (found.index, handle(&found, worker, &parts, body, started).await),
-        Err(refusal) => (TABLE.len(), Err(refusal)),
+        (None, Ok(())) => match found {
+            Ok(found) => handle(&found, worker, &parts, body, started, &id).await,
+            Err(refusal) => Err(refusal),
+        },
     };
-    let answer = outcome.unwrap_or_else(|refusal| {
+    let mut answer = outcome.unwrap_or_else(|refusal| {
         if refusal.is_overload() {
             worker.counters().overloads.add(1);
         }
@@ -59,9 +74,37 @@ pub(crate) async fn respond(
         }
         refusal.answer(media::format_or_json(&parts.headers), &parts.method)
     });
+    let (headers, took) = (&parts.headers, started.elapsed());
+    let last = fault.is_some();
+    let envelope = Envelope { connection: &connection, headers, head, id, chosen, last, took };
+    envelope.put_around(&mut answer);
     worker.counters().count(index, answer.status().as_u16());
     pulse.busy.store(false, Ordering::Relaxed);
     Ok(answer)
+}
+
+/// What could be read in two ways is refused, and the connection ends.
+fn ambiguous(found: Ambiguity) -> Refusal {
+    let kind = match found {
+        Ambiguity::Coding => ProblemKind::NotImplemented,
+        _ => ProblemKind::Invalid,
+    };
+    Refusal::new(kind, format!("{}; the connection is closed", found.text()))
+}
+
+/// Refuses a request before its route is asked.
+fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>) -> Result<(), Refusal> {
+    let Connection { worker, seat, .. } = connection;
+    if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
+        let detail = format!("the target has more than {MAX_URI_BYTES} bytes");
+        return Err(Refusal::new(ProblemKind::TargetTooLong, detail));
+    }
+    caller::check(parts, &worker.shared, found)?;
+    if *seat == Seat::Spare && !found.is_some_and(|found| found.route.is_always_there()) {
+        worker.counters().rejected_connections.add(1);
+        return Err(routes::crowded());
+    }
+    Ok(())
 }
 
 /// Runs the route's handler. A panic costs only this request.
@@ -71,13 +114,14 @@ async fn handle(
     parts: &Parts,
     body: Incoming,
     started: Instant,
+    id: &HeaderValue,
 ) -> Result<Answer, Refusal> {
-    check_host(parts)?;
     let format = if found.route.formats { media::format(&parts.headers)? } else { Format::Json };
     let outcome = caught(dispatch(found, worker, parts, body, started, format)).await;
     outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
-        tracing::error!("the handler of {} panicked; its request was answered 500", parts.uri.path());
+        let request_id = id.to_str().unwrap_or_default();
+        tracing::error!(request_id, "the handler of {} panicked: answered 500", found.route.path);
         Err(Refusal::new(ProblemKind::Internal, "the server had a fault; it was counted and logged"))
     })
 }
@@ -96,6 +140,9 @@ async fn dispatch(
         (Err(_), None) if !found.route.is_always_there() => return Err(routes::starting()),
         (method, _) => method?,
     };
+    if method.size == Size::Nothing && method.name != "GET" {
+        media::of_no_body(&parts.headers)?;
+    }
     let call = || {
         let (variables, size) = (found.variables, method.size);
         let node = node.ok_or_else(routes::starting)?;
@@ -117,15 +164,6 @@ async fn caught<F: Future>(future: F) -> Option<F::Output> {
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
     .await
-}
-
-/// Refuses a request without exactly one `Host` (RFC 9112, section 3.2); HTTP/1.0 may have none.
-fn check_host(parts: &Parts) -> Result<(), Refusal> {
-    let given = parts.headers.get_all(HOST).iter().count();
-    if given == 1 || (given == 0 && parts.version == Version::HTTP_10) {
-        return Ok(());
-    }
-    Err(Refusal::new(ProblemKind::Invalid, format!("expected one Host header, found {given}")))
 }
 
 #[cfg(test)]

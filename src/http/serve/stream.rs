@@ -1,24 +1,27 @@
-//! A socket with three things that hyper lacks. Answers to pipelined requests leave in one write. A head that
-//! has begun must end in time. A client that does not read its answers is given up.
+//! A socket with what hyper lacks. Answers to pipelined requests leave in one write. A head that has begun
+//! must end in time. A client that takes its answers too slowly is given up. What could be read in two ways
+//! is found ([`Framing`]). When the server stops, the connection ends once nothing arrives any more.
 //!
 //! hyper's `pipeline_flush` will not do. It holds back all answers while its read buffer holds any part of a
 //! further request, without a bound. A client that always sends one half of a request too many would never
 //! get an answer, and could grow the buffer at will. Here answers are held back only until hyper reads again
 //! or waits for the handler, or until [`HELD_BYTES`] are held.
 
-use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
 
-use crate::http::settings::Settings;
+use super::framing::{Fault, Framing};
+use super::pace::{Deadline, Pace};
+use crate::http::call::ServerState;
 
 /// The most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
@@ -27,11 +30,20 @@ const HELD_BYTES: usize = 32 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// The most bytes of a refused body that are read and dropped.
 const LINGER_BYTES: usize = 1024 * 1024;
+/// On stopping: how long nothing may arrive on a connection before it is closed. A request that is on its way
+/// when the server begins to stop is answered.
+const QUIET: Duration = Duration::from_millis(500);
 
-/// What the handler of requests tells the stream.
-#[derive(Default)]
+/// What the stream and the handler of its requests share.
 pub(crate) struct Pulse {
-    /// The number of request heads read so far.
+    socket: Mutex<TcpStream>,
+    /// The number of request heads that have arrived.
+    arrived: AtomicU32,
+    /// Whether a part of a further head has arrived.
+    partial: AtomicBool,
+    /// The first fault of framing.
+    pub(crate) fault: OnceLock<Fault>,
+    /// The number of request heads handed to the handler so far.
     pub(crate) heads: AtomicU32,
     /// Whether a request is being handled.
     pub(crate) busy: AtomicBool,
@@ -39,34 +51,51 @@ pub(crate) struct Pulse {
     pub(crate) refused: AtomicBool,
 }
 
+impl Pulse {
+    pub(crate) fn new(socket: TcpStream) -> Pulse {
+        Pulse {
+            socket: Mutex::new(socket),
+            arrived: AtomicU32::new(0),
+            partial: AtomicBool::new(false),
+            fault: OnceLock::new(),
+            heads: AtomicU32::new(0),
+            busy: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    fn socket(&self) -> MutexGuard<'_, TcpStream> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything has arrived after the request of this number. Asks the system, for the runtime may
+    /// not know yet.
+    pub(crate) fn has_more(&self, head: u32) -> bool {
+        self.arrived.load(Ordering::Relaxed) > head
+            || self.partial.load(Ordering::Relaxed)
+            || is_readable(&self.socket())
+    }
+}
+
+/// Whether bytes wait in the socket.
+fn is_readable(socket: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    SockRef::from(socket).peek(&mut byte).is_ok_and(|length| length > 0)
+}
+
 /// The socket of one connection.
 pub(crate) struct Stream {
-    socket: TcpStream,
     pulse: Arc<Pulse>,
+    shared: Arc<ServerState>,
+    framing: Framing,
     held: Vec<u8>,
     written: usize,
-    head_timeout: Duration,
-    write_timeout: Duration,
     /// Set while a head has begun: the number of heads before it.
     begun: Option<u32>,
     head: Deadline,
-    write: Deadline,
+    pace: Pace,
+    quiet: Deadline,
     linger: Linger,
-}
-
-/// A timer that costs nothing until something must wait.
-#[derive(Default)]
-struct Deadline(Option<Pin<Box<Sleep>>>);
-
-impl Deadline {
-    /// Starts on the first call. Ready once `after` has passed since then.
-    fn poll(&mut self, after: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + after)));
-        sleep.as_mut().poll(cx)
-    }
-    fn clear(&mut self) {
-        self.0 = None;
-    }
 }
 
 #[derive(Default)]
@@ -77,29 +106,33 @@ struct Linger {
 }
 
 impl Stream {
-    pub(crate) fn new(socket: TcpStream, pulse: Arc<Pulse>, settings: &Settings) -> Stream {
+    pub(crate) fn new(pulse: Arc<Pulse>, shared: Arc<ServerState>) -> Stream {
         Stream {
-            socket,
             pulse,
+            shared,
+            framing: Framing::default(),
             held: Vec::new(),
             written: 0,
-            head_timeout: settings.head_timeout,
-            write_timeout: settings.write_timeout,
             begun: None,
             head: Deadline::default(),
-            write: Deadline::default(),
+            pace: Pace::default(),
+            quiet: Deadline::default(),
             linger: Linger::default(),
         }
     }
 
-    /// Writes the held bytes. Fails if the client takes nothing for `write_timeout`.
+    /// Writes the held bytes. Fails if the client takes them too slowly.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.held.len() {
-            match Pin::new(&mut self.socket).poll_write(cx, &self.held[self.written..]) {
+            let written = {
+                let mut socket = self.pulse.socket();
+                Pin::new(&mut *socket).poll_write(cx, &self.held[self.written..])
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
                     self.written += n;
-                    self.write.clear();
+                    self.pace.took(n);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => return self.poll_stalled(cx),
@@ -111,8 +144,38 @@ impl Stream {
     }
 
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.write.poll(self.write_timeout, cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answers")))
+        ready!(self.pace.poll_too_slow(self.shared.settings.write_timeout, cx));
+        // The connection is reset, so that the system keeps nothing for the client either.
+        let _ = SockRef::from(&*self.pulse.socket()).set_linger(Some(Duration::ZERO));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes its answers too slowly")))
+    }
+
+    /// Follows the bytes that were just read. Takes back those behind a fault in a body.
+    fn follow(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let length = self.framing.follow(&buffer.filled()[before..]);
+        buffer.set_filled(before + length);
+        self.pulse.arrived.store(self.framing.heads(), Ordering::Relaxed);
+        self.pulse.partial.store(self.framing.is_in_head(), Ordering::Relaxed);
+        if let Some(fault) = self.framing.fault() {
+            let _ = self.pulse.fault.set(fault); // only the first counts
+        }
+        if !self.pulse.busy.load(Ordering::Relaxed) {
+            let heads = self.pulse.heads.load(Ordering::Relaxed);
+            if self.begun != Some(heads) {
+                self.begun = Some(heads);
+                self.head.clear();
+            }
+        }
+    }
+
+    /// Fails if a fault was found in a body. A fault in a head is said by the answer.
+    fn check_body(&self) -> io::Result<()> {
+        match self.framing.fault() {
+            Some(Fault { in_body: true, found, .. }) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, found.text()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Called when there is nothing to read. A head that has begun must be complete by its deadline.
@@ -122,8 +185,23 @@ impl Stream {
             self.head.clear();
             return Poll::Pending;
         }
-        ready!(self.head.poll(self.head_timeout, cx));
+        ready!(self.head.poll(self.shared.settings.head_timeout, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long")))
+    }
+
+    /// Called when there is nothing to read while the server stops. Ready, which ends the connection, when
+    /// nothing has arrived between two requests for long enough.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.framing.is_between() {
+            return self.poll_head_deadline(cx);
+        }
+        loop {
+            ready!(self.quiet.poll(QUIET, cx));
+            if !is_readable(&self.pulse.socket()) {
+                return Poll::Ready(Ok(()));
+            }
+            self.quiet.clear(); // the runtime wakes us for these bytes
+        }
     }
 
     /// Reads and drops what the client still sends.
@@ -131,7 +209,8 @@ impl Stream {
         let mut waste = [0; 16 * 1024];
         while self.linger.bytes < LINGER_BYTES {
             let mut waste = ReadBuf::new(&mut waste);
-            match Pin::new(&mut self.socket).poll_read(cx, &mut waste) {
+            let read = Pin::new(&mut *self.pulse.socket()).poll_read(cx, &mut waste);
+            match read {
                 Poll::Ready(Ok(())) if !waste.filled().is_empty() => {
                     self.linger.bytes += waste.filled().len();
                 }
@@ -151,19 +230,22 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         ready!(stream.poll_held(cx))?;
+        stream.pace.clear();
+        stream.check_body()?; // what stood before its fault has been handed on
         let before = buffer.filled().len();
-        match Pin::new(&mut stream.socket).poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before && !stream.pulse.busy.load(Ordering::Relaxed) {
-                    let heads = stream.pulse.heads.load(Ordering::Relaxed);
-                    if stream.begun != Some(heads) {
-                        stream.begun = Some(heads);
-                        stream.head.clear();
-                    }
+        let read = Pin::new(&mut *stream.pulse.socket()).poll_read(cx, buffer);
+        match read {
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                stream.quiet.clear();
+                stream.follow(buffer, before);
+                if buffer.filled().len() == before {
+                    Poll::Ready(stream.check_body())
+                } else {
+                    Poll::Ready(Ok(()))
                 }
-                Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending if stream.shared.stopping.load(Ordering::Relaxed) => stream.poll_quiet(cx),
             Poll::Pending => stream.poll_head_deadline(cx),
         }
     }
@@ -191,11 +273,13 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Ok(length));
         }
         // Too much to hold, and nothing is held now: write to the socket.
-        match Pin::new(&mut stream.socket).poll_write_vectored(cx, slices) {
-            Poll::Ready(result) => {
-                stream.write.clear();
-                Poll::Ready(result)
+        let written = Pin::new(&mut *stream.pulse.socket()).poll_write_vectored(cx, slices);
+        match written {
+            Poll::Ready(Ok(n)) => {
+                stream.pace.took(n);
+                Poll::Ready(Ok(n))
             }
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
             Poll::Pending => stream.poll_stalled(cx),
         }
     }
@@ -215,7 +299,8 @@ impl AsyncWrite for Stream {
         let stream = self.get_mut();
         ready!(stream.poll_held(cx))?;
         if !stream.linger.shut {
-            ready!(Pin::new(&mut stream.socket).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut *stream.pulse.socket()).poll_shutdown(cx);
+            ready!(shut)?;
             stream.linger.shut = true;
         }
         if stream.pulse.refused.load(Ordering::Relaxed) {

@@ -1,6 +1,7 @@
 //! Reads a body within bounds: its size as sent and unpacked, its time, and the memory of all bodies
 //! together.
 
+use std::error::Error;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,7 +88,8 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
     }
     match value.to_str().unwrap_or("?").trim() {
         text if text.eq_ignore_ascii_case("identity") => Ok(Packing::None),
-        text if text.eq_ignore_ascii_case("gzip") => Ok(Packing::Gzip),
+        // The second is the name of old, which means the same (RFC 9110, section 8.4.1.3).
+        text if ["gzip", "x-gzip"].iter().any(|name| text.eq_ignore_ascii_case(name)) => Ok(Packing::Gzip),
         text if text.eq_ignore_ascii_case("zstd") => Ok(Packing::Zstd),
         text => Err(unknown_packing(text)),
     }
@@ -106,8 +108,7 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|e| Refusal::new(ProblemKind::Invalid, format!("the body cannot be read: {e}")))?;
+        let frame = frame.map_err(|e| unreadable(&e))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let length = first.len().max(all.len()) + data.len();
         if length > size.limit() {
@@ -129,6 +130,12 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
         }
     }
     Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// The body is not framed as it should be, or ends too early.
+fn unreadable(error: &hyper::Error) -> Refusal {
+    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    Refusal::new(ProblemKind::Invalid, format!("the body cannot be read: {why}"))
 }
 
 fn unpack(sent: &[u8], packing: Packing, size: Size, share: Share) -> Result<ReceivedBody, Refusal> {

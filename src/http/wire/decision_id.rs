@@ -46,7 +46,8 @@ fn prefix() -> [u8; 32] {
     digits
 }
 
-fn hex(number: u64, digits: &mut [u8]) {
+/// Writes the last digits of `number`.
+pub(super) fn hex(number: u64, digits: &mut [u8]) {
     for (i, digit) in digits.iter_mut().rev().enumerate() {
         *digit = b"0123456789abcdef"[(number >> (4 * i) & 15) as usize];
     }

@@ -58,29 +58,61 @@ const NAMES: [(&str, Media); 11] = [
     ("application/ndjson", Media::Lines),
 ];
 
-/// The form of the body, one of `known`. Without a `Content-Type` it is the first of them.
+/// What a page may send to another server without asking it first. Browsers say so with these types.
+const OF_PAGES: [&str; 3] = [FORM, "multipart/form-data", "text/plain"];
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The form of the body, one of `known`. It must be said: a page of another origin can send what says
+/// nothing.
 ///
 /// # Errors
 /// 415 with the forms that are supported.
 pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Refusal> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(known[0]) };
-    let text = value.to_str().unwrap_or("?");
-    let essence = text.split(';').next().unwrap_or(text).trim();
+    let mut given = headers.get_all(CONTENT_TYPE).iter();
+    let (text, only) = (given.next().map(|value| value.to_str().unwrap_or("?")), given.next().is_none());
+    let essence = essence(text.unwrap_or_default());
     let found =
         NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
-    found.map(|(_, media)| *media).ok_or_else(|| {
-        let names: Vec<_> =
-            NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
-        let mut detail =
-            format!("unsupported Content-Type {}; supported here: {}", quoted(text), names.join(", "));
-        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            detail.push_str("; curl sends a form by default: add -H 'Content-Type: application/json'");
-        }
-        match HeaderValue::from_str(&names.join(", ")) {
-            Ok(value) => Refusal::new(ProblemKind::MediaType, detail).header(ACCEPT, value),
-            Err(_) => Refusal::new(ProblemKind::MediaType, detail),
-        }
+    if let (Some((_, media)), true) = (found, only) {
+        return Ok(*media);
+    }
+    let names: Vec<_> =
+        NAMES.iter().filter(|(_, media)| known.contains(media)).map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let mut detail = match text {
+        None => format!("the Content-Type is missing; supported here: {names}"),
+        Some(_) if !only => format!("found more than one Content-Type; supported here: {names}"),
+        Some(text) => format!("unsupported Content-Type {}; supported here: {names}", quoted(text)),
+    };
+    if essence.eq_ignore_ascii_case(FORM) {
+        detail.push_str("; curl sends a form by default: add -H 'Content-Type: application/json'");
+    }
+    let refusal = Refusal::new(ProblemKind::MediaType, detail);
+    Err(match HeaderValue::try_from(names) {
+        Ok(value) => refusal.header(ACCEPT, value),
+        Err(_) => refusal,
     })
+}
+
+/// The type without its parameters.
+fn essence(text: &str) -> &str {
+    text.split(';').next().unwrap_or(text).trim()
+}
+
+/// Refuses a write without a body that says it is a form or plain text, for only pages would send that.
+///
+/// # Errors
+/// 415.
+pub(crate) fn of_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
+    for value in headers.get_all(CONTENT_TYPE) {
+        let text = value.to_str().unwrap_or("?");
+        if OF_PAGES.iter().any(|name| essence(text).eq_ignore_ascii_case(name)) {
+            let detail =
+                format!("this request has no body, and no Content-Type {}: leave both out", quoted(text));
+            return Err(Refusal::new(ProblemKind::MediaType, detail));
+        }
+    }
+    Ok(())
 }
 
 /// The forms of a document, by the names a client may accept.
@@ -170,7 +202,10 @@ fn quality(accept: &str, name: &str) -> u16 {
             3
         } else if pattern == "*/*" {
             1
-        } else if pattern.strip_suffix("/*").is_some_and(|kind| name.split('/').next() == Some(kind)) {
+        } else if pattern
+            .strip_suffix("/*")
+            .is_some_and(|kind| name.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(kind)))
+        {
             2
         } else {
             continue;
@@ -204,6 +239,8 @@ mod tests {
             (Some(" "), Some(Format::Json)),
             (Some("*/*"), Some(Format::Json)),
             (Some("application/*"), Some(Format::Json)),
+            (Some("Application/*"), Some(Format::Json)),
+            (Some("APPLICATION/MSGPACK"), Some(Format::MessagePack)),
             (Some("application/msgpack"), Some(Format::MessagePack)),
             (Some("application/vnd.msgpack, */*;q=0.1"), Some(Format::MessagePack)),
             (Some("application/json;q=0.5, application/x-msgpack"), Some(Format::MessagePack)),
@@ -213,6 +250,31 @@ mod tests {
             (Some("application/json;q=0"), None),
         ] {
             assert_eq!(chosen(accept), expected, "{accept:?}");
+        }
+    }
+
+    fn body(content_types: &[&str]) -> Option<Media> {
+        let mut headers = HeaderMap::new();
+        for value in content_types {
+            headers.append(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
+        }
+        of_body(&headers, &[Media::Json, Media::Yaml]).ok()
+    }
+
+    #[test]
+    fn the_form_of_a_body_must_be_said_once() {
+        for (content_types, expected) in [
+            (&["application/json"][..], Some(Media::Json)),
+            (&["Application/JSON; charset=utf-8"], Some(Media::Json)),
+            (&["text/yaml"], Some(Media::Yaml)),
+            (&[], None),
+            (&[""], None),
+            (&["text/plain"], None),
+            (&["text/csv"], None),
+            (&["application/json", "application/json"], None),
+            (&["application/json, text/plain"], None),
+        ] {
+            assert_eq!(body(content_types), expected, "{content_types:?}");
         }
     }
 }

@@ -8,5 +8,6 @@ pub(crate) mod encode;
 pub(crate) mod media;
 pub(crate) mod query;
 pub(crate) mod refusal;
+pub(crate) mod request_id;
 pub(crate) mod room;
 pub(crate) mod tag;

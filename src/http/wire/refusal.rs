@@ -25,6 +25,11 @@ pub(crate) enum ProblemKind {
     TargetTooLong,
     MediaType,
     Unprocessable,
+    /// The request names another server.
+    Misdirected,
+    /// The request comes from a page of another origin.
+    Foreign,
+    NotImplemented,
     Internal,
     Unavailable,
     Overloaded,
@@ -57,6 +62,13 @@ impl ProblemKind {
             }
             ProblemKind::Unprocessable => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The content is wrong")
+            }
+            ProblemKind::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "Meant for another server")
+            }
+            ProblemKind::Foreign => (StatusCode::FORBIDDEN, "foreign", "Not from this page"),
+            ProblemKind::NotImplemented => {
+                (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This server does not do that")
             }
             ProblemKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the server"),
             ProblemKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now"),
@@ -110,10 +122,7 @@ impl Refusal {
 
     /// The path exists, but not with this method.
     pub(crate) fn method(found: &Method, known: &[&str]) -> Refusal {
-        let mut allow = known.join(", ");
-        if known.contains(&"GET") {
-            allow.push_str(", HEAD");
-        }
+        let allow = allowed(known);
         let refusal = Refusal::new(ProblemKind::Method, format!("this path has no {found}; it has {allow}"));
         match HeaderValue::from_str(&allow) {
             Ok(value) => refusal.header(ALLOW, value),
@@ -136,6 +145,11 @@ impl Refusal {
                 ProblemKind::DiskFull,
                 "the disk is full: nothing was changed; try again when there is room",
             ),
+            Unavailable::NoFile => Refusal::new(
+                ProblemKind::Unavailable,
+                "the system gave no file or no memory for the journal: nothing was changed; try again in a second",
+            )
+            .header(RETRY_AFTER, HeaderValue::from_static("1")),
             Unavailable::Full => {
                 Refusal::new(ProblemKind::Unavailable, "there is no room for more customers")
             }
@@ -241,6 +255,12 @@ impl Refusal {
             out.unsigned(*rows as u64);
         }
     }
+}
+
+/// The methods of a path as `Allow` has them. `HEAD` goes with `GET`, and `OPTIONS` with all.
+pub(crate) fn allowed(known: &[&str]) -> String {
+    let head = if known.contains(&"GET") { ", HEAD" } else { "" };
+    format!("{}{head}, OPTIONS", known.join(", "))
 }
 
 impl From<Problems> for Refusal {

@@ -61,7 +61,7 @@ struct World {
     frozen: Option<(FrozenState, u64)>,
     /// Snapshots that were taken.
     snapshots: usize,
-    /// Batches that were refused because the disk was full.
+    /// Batches that were refused because the disk was full or files were scarce.
     refused: usize,
 }
 
@@ -255,7 +255,7 @@ impl World {
         }
         match node.journal.commit() {
             Ok(()) => self.written = self.submissions.len(),
-            Err(JournalError::Full(_)) => {
+            Err(JournalError::Refused(_)) => {
                 self.cut(self.written);
                 self.refused += 1;
             }

@@ -35,6 +35,10 @@ pub(crate) enum Fault {
     Eio,
     /// Whatever needs room gives `ENOSPC` and does nothing.
     NoSpace,
+    /// Whatever needs a descriptor gives `EMFILE` and does nothing.
+    NoDescriptor,
+    /// Whatever needs memory for a file or its pages gives `ENOMEM` and does nothing.
+    NoMemory,
     /// A write writes a part, and the call that goes on with the rest gives `EIO`.
     ShortThenEio,
     /// A write writes a part, and the write that goes on with the rest gives `ENOSPC`.
@@ -299,6 +303,10 @@ impl Fault {
         match self {
             Fault::Eio => true,
             Fault::NoSpace => matches!(call, Call::Create | Call::Rename | Call::Write | Call::SetLength),
+            Fault::NoDescriptor => matches!(call, Call::Create | Call::Open | Call::List),
+            Fault::NoMemory => {
+                matches!(call, Call::Create | Call::Open | Call::List | Call::Rename | Call::Write)
+            }
             Fault::ShortThenEio | Fault::ShortThenFull => call == Call::Write,
             Fault::Interrupted => matches!(call, Call::Read | Call::Write),
             Fault::SyncLoses | Fault::SyncFull => matches!(call, Call::Sync | Call::SyncNames),
@@ -308,6 +316,8 @@ impl Fault {
     fn error(self) -> io::Error {
         match self {
             Fault::Eio | Fault::ShortThenEio | Fault::SyncLoses => io::Error::from_raw_os_error(5),
+            Fault::NoDescriptor => rustix::io::Errno::MFILE.into(),
+            Fault::NoMemory => rustix::io::Errno::NOMEM.into(),
             Fault::NoSpace | Fault::ShortThenFull | Fault::SyncFull => io::ErrorKind::StorageFull.into(),
             Fault::Interrupted => io::ErrorKind::Interrupted.into(),
         }

@@ -136,18 +136,18 @@ impl Segments {
         self.settings.sync
     }
 
-    /// Writes the batch behind the records. Without room for it, the file is as it was.
+    /// Writes the batch behind the records. Without room or memory for it, the file is as it was.
     fn write(&mut self) -> Result<(), JournalError> {
         let end = self.length + self.batch.len() as u64;
         match disk::write_all_at(&*self.file, self.length, &self.batch) {
             Ok(()) if end > self.grown => self.grow_ahead(end),
             Ok(()) => Ok(()),
-            Err(e) if disk::is_full(&e) => {
+            Err(e) if disk::is_passing(&e) => {
                 // The batch is refused, and the next one gets its sequences. What was written of it
                 // must not come back after a crash.
                 self.cut(self.length)?;
                 self.sync()?;
-                Err(JournalError::Full(e))
+                Err(JournalError::Refused(e))
             }
             Err(e) => Err(JournalError::Failed(e)),
         }
@@ -163,7 +163,7 @@ impl Segments {
         }
         match disk::write_all_at(&*self.file, end, &vec![0; ahead as usize]) {
             Ok(()) => self.grown = end + ahead,
-            Err(e) if disk::is_full(&e) => self.cut(end)?,
+            Err(e) if disk::is_passing(&e) => self.cut(end)?,
             Err(e) => return Err(JournalError::Failed(e)),
         }
         Ok(())
@@ -235,9 +235,9 @@ impl Segments {
     }
 }
 
-/// Why a file could not be made. The reason is want of room only if nothing of the file is left.
+/// Why a file could not be made. The reason is one that passes only if nothing of the file is left.
 fn refused(e: io::Error) -> JournalError {
-    if disk::is_full(&e) { JournalError::Full(e) } else { JournalError::Failed(e) }
+    if disk::is_passing(&e) { JournalError::Refused(e) } else { JournalError::Failed(e) }
 }
 
 impl Journal for Segments {

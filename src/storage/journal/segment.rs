@@ -64,14 +64,14 @@ pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
-/// Makes a segment. It is durable, its name included, before anything is written to it. Without room
-/// for it nothing is left of it, durably: a segment that came back after a crash would stand in the way
-/// of later ones.
+/// Makes a segment. It is durable, its name included, before anything is written to it. Without room,
+/// descriptors or memory for it nothing is left of it, durably: a segment that came back after a crash
+/// would stand in the way of later ones.
 pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: SegmentHead) -> io::Result<Box<dyn File>> {
     let name = name(head.first);
     let file = disk.create(&name)?;
     match disk::write_all_at(&*file, 0, &head.bytes(identity)) {
-        Err(e) if disk::is_full(&e) => {
+        Err(e) if disk::is_passing(&e) => {
             drop(file);
             disk.remove(&name).map_err(lasting)?;
             disk.sync().map_err(lasting)?;
@@ -84,8 +84,8 @@ pub(crate) fn create(disk: &dyn Disk, identity: &Identity, head: SegmentHead) ->
     Ok(file)
 }
 
-/// An error after which nobody knows what the disk has. More room does not mend it, whatever the error
-/// says.
+/// An error after which nobody knows what the disk has. More room or descriptors do not mend it, whatever
+/// the error says.
 fn lasting(e: io::Error) -> io::Error {
     io::Error::other(e)
 }

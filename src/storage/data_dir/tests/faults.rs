@@ -1,5 +1,5 @@
 //! Errors of the disk at every call of a script. What was acknowledged is there after a restart,
-//! nothing is invented, and a full disk is no failure.
+//! nothing is invented, and neither a full disk nor scarce descriptors are a failure.
 
 use fastrand::Rng;
 
@@ -25,6 +25,8 @@ fn whatever_call_fails_what_was_acknowledged_is_there_after_a_restart() {
     let faults = [
         Fault::Eio,
         Fault::NoSpace,
+        Fault::NoDescriptor,
+        Fault::NoMemory,
         Fault::ShortThenEio,
         Fault::ShortThenFull,
         Fault::Interrupted,
@@ -124,7 +126,7 @@ fn live(
             check_crashes(world, disk, &format!("{fault:?}, refused"));
         }
     }
-    // Only a full disk stops us here. Now there is room, and writing goes on.
+    // Only what may pass stops us here. Now there is room, and writing goes on.
     disk.heal();
     world.step(Step::Commit(1), &mut node, disk).unwrap();
     assert_eq!(world.written, world.submissions.len(), "{fault:?}");
