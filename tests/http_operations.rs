@@ -41,7 +41,7 @@ fn until_the_node_is_there_every_route_says_so() {
         let body: &[u8] = if method == "GET" { b"" } else { b"{}" };
         let reply = server.call(method, path, "content-type: application/json\r\n", body);
         match path.as_str() {
-            "/livez" | "/metrics" | "/openapi.json" => assert_eq!(reply.status, 200, "{path}"),
+            "/" | "/livez" | "/metrics" | "/openapi.json" => assert_eq!(reply.status, 200, "{path}"),
             "/readyz" => is_problem(&reply, 503, "starting"),
             _ => {
                 is_problem(&reply, 503, "still starting");
@@ -62,6 +62,23 @@ fn until_the_node_is_there_every_route_says_so() {
         assert_eq!(client.reply_to(method).status, status, "{method} {path}");
     }
     assert_eq!(server.call("GET", "/livez", "host: twice\r\n", b"").status, 400);
+}
+
+#[test]
+fn the_first_page_says_what_this_is_and_where_to_go() {
+    let server = running();
+    assert_eq!(server.json("PUT", "/v1/customers/c-1", r#"{"age": 41}"#).status, 200);
+    let page = server.get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains(concat!("Usher ", env!("CARGO_PKG_VERSION"))), "{}", page.text());
+    let links: Vec<&str> =
+        page.text().split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(links.contains(&"/openapi.json") && links.len() == 6, "{links:?}");
+    for link in links {
+        let answer = server.get(link);
+        assert_eq!(answer.status, 200, "{link}: {}", answer.text());
+    }
+    assert_eq!(server.call("POST", "/", "", b"").header("allow"), Some("GET, HEAD"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::http;
 use crate::http::{ListenError, Server};
 use crate::input::problem::Problems;
-use crate::intake::token::Tokens;
+use crate::intake::token::{SigningKeys, Tokens};
 use crate::node::Node;
 use crate::node::define::DefineError;
 use crate::node::startup::Startup;
@@ -150,12 +150,20 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         startup.finish(begun(node, bundle.as_ref())?);
     }
     let Some(node) = startup.node() else { return Err(Failure::new("there is no node")) };
+    let [signs, accepted] = key_ids(token_keys.keys());
+    tracing::info!(signs, accepted, "keys of proposition tokens, by their ids");
     tell_what_decides(node);
     stop.wait();
     tracing::info!("stopping; requests in flight finish first");
     server.stop();
     node.stop();
     Ok(Ending::Done)
+}
+
+/// The id of the key that signs, and those of all that are accepted. Rotated keys have other ids.
+fn key_ids(keys: &SigningKeys) -> [String; 2] {
+    let ids: Vec<String> = keys.ids().map(|id| id.to_string()).collect();
+    [ids.first().cloned().unwrap_or_default(), ids.join(" ")]
 }
 
 /// The token keys: those of the settings, or else the node's own.

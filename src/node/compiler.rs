@@ -22,9 +22,11 @@ use tokio::sync::oneshot;
 mod named;
 pub(crate) mod plan;
 pub(crate) mod returns;
+mod told;
 
 use self::plan::{ChangePlan, Sets, plan, plan_publish};
 use self::returns::{Fresh, InUse, scarce, too_many};
+use self::told::ToldChange;
 use super::clock;
 use super::define::{Define, DefineError, Defined, MAX_RULE_SETS, OfferChange, Tried};
 use super::live::{Live, counted};
@@ -178,10 +180,12 @@ impl Compiler {
         self.fresh.forget(&returns.freed, &self.shared.handed);
         let gone = returns.gone();
         let decided = counted(&live.decided.without(&gone), &engine);
+        let told = ToldChange::of(&records);
         let applied = self.submissions.submit(records, engine, decided).map_err(DefineError::Unavailable)?;
         self.shared.forget(&gone);
         self.retired.extend(applied.replaced);
         let now = self.shared.live.load_full();
+        told.iter().for_each(|change| change.log(&now.definitions, applied.sequence));
         self.fresh.note(&live.definitions.catalogue, &now.definitions.catalogue);
         let about = now.engine.versions.first().map_or("", |(name, _)| &**name);
         for warning in scarce(&now.definitions, about) {

@@ -215,8 +215,12 @@ impl Node {
             return Ok(TakenIn { sequence: self.sequence(), fates: Fates::default() });
         }
         let places = held_places(&updates);
+        let erased = updates.iter().filter(|update| matches!(update.change, Change::Erase(_))).count();
         let reply = self.submissions.offer(records_of(updates))?;
         let applied = reply.await.unwrap_or(Err(Unavailable::Stopped))?;
+        if erased > 0 {
+            tracing::info!(customers = erased, sequence = applied.sequence, "customers were erased");
+        }
         // These are counted as used by now. If the caller left early, the lease expires by itself.
         let refused = &applied.fates.refused;
         let counted = |at: usize| match refused.binary_search_by_key(&at, |(at, _)| *at) {

@@ -87,7 +87,7 @@ pub(crate) use self::options::options;
 
 /// The table. The paths that a bank's channels call come first.
 #[rustfmt::skip] // one method a line, so that it reads as a table
-pub(crate) static TABLE: [Route; 21] = [
+pub(crate) static TABLE: [Route; 22] = [
     route("/v1/decisions", true, &[
         method("GET", Size::Nothing, Now(decisions::get)),
         method("POST", Size::Decision, Decide),
@@ -144,6 +144,7 @@ pub(crate) static TABLE: [Route; 21] = [
         method("GET", Size::Nothing, Now(snapshots::list)),
         method("POST", Size::Nothing, Later(|call, _| Box::pin(snapshots::post(call)))),
     ]),
+    route("/", false, &[method("GET", Size::Nothing, Always(|_, _| Ok(operations::home())))]),
     route("/livez", false, &[method("GET", Size::Nothing, Always(|_, _| Ok(operations::livez())))]),
     route("/readyz", false, &[method("GET", Size::Nothing, Always(|worker, _| operations::readyz(worker)))]),
     route("/metrics", false, &[method("GET", Size::Nothing, Always(operations::metrics))]),
@@ -258,7 +259,7 @@ mod tests {
             ("/v1/decision", "/v1/decisions?"),
             ("/v1/snapshot", "/v1/snapshots?"),
             ("/v1/ruleset", "/v1/rule-sets?"),
-            ("/", "/openapi.json"),
+            ("/v", "/openapi.json"),
         ] {
             let refusal = find(path).err().unwrap();
             assert!(refusal.detail().contains(near), "{}", refusal.detail());

@@ -1,4 +1,4 @@
-//! Paths for operations: alive, ready, metrics, and the contract.
+//! Paths for operations: alive, ready, metrics, the contract, and a page for people.
 
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +30,12 @@ struct Ready {
     durability: Durability,
     /// The system clock, in seconds since 1970.
     now_s: u64,
+}
+
+/// `GET /`: says to people in front of a browser what this is, and where to go.
+pub(crate) fn home() -> Answer {
+    let page = include_str!("home.html").replace("{version}", env!("CARGO_PKG_VERSION"));
+    answer::with(StatusCode::OK, "text/html; charset=utf-8", Bytes::from(page))
 }
 
 /// `GET /livez`: 200 while the process runs.

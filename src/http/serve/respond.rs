@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
@@ -28,6 +28,7 @@ use crate::http::wire::media;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::request_id;
+use crate::http::wire::request_id::X_REQUEST_ID;
 use crate::http::wire::room::Size;
 
 /// What the requests of a connection share.
@@ -79,6 +80,7 @@ pub(crate) async fn respond(
     let envelope = Envelope { connection: &connection, headers, head, id, chosen, last, took };
     envelope.put_around(&mut answer);
     worker.counters().count(index, answer.status().as_u16());
+    log_access(&parts, index, &answer, took);
     pulse.busy.store(false, Ordering::Relaxed);
     Ok(answer)
 }
@@ -105,6 +107,37 @@ fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>)
         return Err(routes::crowded());
     }
     Ok(())
+}
+
+/// What the lines of the access log come from. They name the route and not the path, which may hold a
+/// customer's id.
+const ACCESS: &str = "usher::access";
+
+fn log_access(parts: &Parts, index: usize, answer: &Answer, took: Duration) {
+    tracing::debug!(
+        target: ACCESS,
+        method = method_name(&parts.method),
+        route = TABLE.get(index).map_or("unknown", |route| route.path),
+        status = answer.status().as_u16(),
+        bytes = answer.body().size_hint().exact(),
+        took_us = took.as_micros() as u64,
+        request_id = answer.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()),
+        "answered"
+    );
+}
+
+/// The method, unless it is one that no route has: such a name may be anything.
+fn method_name(method: &Method) -> &str {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) { method.as_str() } else { "other" }
 }
 
 /// Runs the route's handler. A panic costs only this request.
