@@ -209,7 +209,6 @@ fn bad_paths_methods_and_forms_have_their_own_answers() {
     let problem = refused(&server.get("/v1/decision"), 404);
     assert!(problem["detail"].as_str().unwrap().contains("/v1/decisions"), "{problem}");
     for path in [
-        "/",
         "/v1/happenings",
         "/v1/decisions/batch",
         "/v1/rule-sets/x/chek",

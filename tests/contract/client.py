@@ -14,10 +14,10 @@ sys.path.insert(0, folder)
 from usher_client import Client  # noqa: E402
 from usher_client.api.default import decide, decide_by_query  # noqa: E402
 from usher_client.models import (  # noqa: E402
+    AskedPlacement,
     DecideByQueryContext,
     DecisionRequest,
     DecisionRequestContext,
-    DecisionRequestPlacementsItem,
 )
 
 client = Client(base_url=server, raise_on_unexpected_status=True)
@@ -30,7 +30,7 @@ def offers(context):
     for name, value in context.items():
         by_query[name] = by_body[name] = value
     query = decide_by_query.sync(client=client, placement=["chat_offer"], context=by_query, **asked)
-    placements = [DecisionRequestPlacementsItem(id="chat_offer")]
+    placements = [AskedPlacement(id="chat_offer")]
     body = decide.sync(client=client, body=DecisionRequest(placements=placements, context=by_body, **asked))
     answers = [[one.offer for one in answer.placements[0].propositions] for answer in (query, body)]
     assert answers[0] == answers[1], answers
