@@ -78,7 +78,7 @@ fn the_first_page_says_what_this_is_and_where_to_go() {
         let answer = server.get(link);
         assert_eq!(answer.status, 200, "{link}: {}", answer.text());
     }
-    assert_eq!(server.call("POST", "/", "", b"").header("allow"), Some("GET, HEAD"));
+    assert_eq!(server.call("POST", "/", "", b"").header("allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[test]
