@@ -84,7 +84,7 @@ fn rejected_rows_can_be_mended_and_loaded_again() {
         "map.yaml",
         "import: m\ncustomer: 'r-{line}'\ncolumns: {age: {feature: age, thousands: \"'\"}}\nignore: [note]\n",
     );
-    rig.write("c.csv", b"age;note\n1;a\n400;\"b;b\"\n3\n'4;d\n5;\"e\n6;f\xff\n7;g\n".to_vec());
+    rig.write("c.csv", b"age;note\n1;a\n400;\"b;b\"\n3\n'4;d\n5;\"e\n6;f\xff\n7;g\n");
     let args = ["--mapping", "@map.yaml", "--rejects", "@bad.csv"];
     rig.load("c.csv", &args).ended(1).says(&["2 accepted, 5 rejected; the rejected rows are in", "bad.csv"]);
     let bad = rig.read("bad.csv");

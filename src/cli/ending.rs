@@ -39,7 +39,7 @@ impl Failure {
     }
 
     /// The failure with a further sentence behind it.
-    pub(super) fn also(self, more: String) -> Failure {
+    pub(super) fn also(self, more: &str) -> Failure {
         Failure { message: format!("{}; {more}", self.message.trim_end()), ..self }
     }
 

@@ -2,7 +2,7 @@
 //! limit.
 
 mod chunk;
-mod customers;
+pub(super) mod customers;
 mod events;
 pub(super) mod objects;
 pub(super) mod open;
@@ -234,12 +234,14 @@ impl Load<'_> {
         let noun = if self.args.events { "events" } else { "rows" };
         let (count, rejected) = (thousands(self.total.accepted), thousands(self.total.rejected));
         let failure =
-            failure.also(format!("{count} {noun} were {done} before it{until}, and {rejected} rejected"));
+            failure.also(&format!("{count} {noun} were {done} before it{until}, and {rejected} rejected"));
         match &self.args.resume {
             Some(_) => failure.hint("the same command goes on from there"),
-            None if self.total.accepted > 0 && !self.args.dry_run => failure.hint(
-                "loading the file again is harmless; with --resume FILE a load goes on where another broke",
-            ),
+            None if self.total.accepted > 0 && !self.args.dry_run => failure.hint(match self.args.events {
+                // Events without a time have no id by which they are known again.
+                true => "with --resume FILE a load goes on where another broke",
+                false => "loading the file again is harmless; with --resume FILE a load goes on where another broke",
+            }),
             None => failure,
         }
     }

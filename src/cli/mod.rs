@@ -25,6 +25,7 @@ mod eval;
 mod evaluate;
 mod event;
 mod health;
+mod init;
 mod keys;
 mod load;
 mod ending;
@@ -54,6 +55,7 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   usher demo                                         see it work: example bank, 100,000 customers
+  usher init bank --from customers.csv               begin a bundle that fits this file
   usher check models/retail-bank                     check this bundle: is everything correct?
   usher serve --models models/retail-bank --data data   start a server with it that keeps its state in `data`
   usher load customers.csv                           load customers: a column `customer`, others by feature
@@ -72,6 +74,7 @@ Exit codes: 0 done, 1 something is wrong, 2 could not run.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Init(init::Args),
     Check(check::Args),
     Serve(serve::Args),
     Push(push::Args),
@@ -119,6 +122,7 @@ fn execute(command: Command) -> ExitCode {
     }
     let outcome = match command {
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Push(args) => push::run(&args),

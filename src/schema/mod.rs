@@ -32,6 +32,7 @@ pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
 pub(crate) use self::kind::{double_of_code, single_of_code};
 pub use self::layout::{Field, RowPlace};
+pub use self::parse::is_feature_name;
 pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};
 pub(crate) use self::single::{in_single, widened};
 pub use self::vocabulary::Vocabulary;

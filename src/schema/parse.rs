@@ -426,6 +426,11 @@ pub(crate) fn is_name(name: &str, dash: bool) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || (dash && b == b'-'))
 }
 
+/// Whether a feature may have this name.
+pub fn is_feature_name(name: &str) -> bool {
+    is_name(name, false) && !RESERVED.contains(&name)
+}
+
 /// Reads the name of a rule set, offer, placement or group.
 pub(crate) fn name_of_thing<'n>(cursor: &Cursor<'_, 'n>, problems: &mut Problems) -> Option<&'n str> {
     let name = cursor.text(problems)?;

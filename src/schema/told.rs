@@ -45,7 +45,7 @@ pub(super) fn advice(text: &str) -> &'static str {
 }
 
 /// The truth value that a word or a number means.
-pub(super) fn truth(text: &str) -> Option<bool> {
+pub fn truth(text: &str) -> Option<bool> {
     let text = text.trim();
     let is = |word: &&str| text.eq_ignore_ascii_case(word);
     match scaled(text, 0) {
@@ -147,7 +147,7 @@ pub fn on_the_clock(local: DateTime, micros: i64, zone: &TimeZone) -> Result<Tim
 
 /// The items of a list as databases and programs write it into a cell: `{a,b}`, `['a', 'b']`, `["a", "b"]`.
 /// `None` if it is no such list, or has a quote within an item.
-pub(super) fn items(text: &str) -> Option<Vec<&str>> {
+pub fn items(text: &str) -> Option<Vec<&str>> {
     let brackets = [('{', '}'), ('[', ']'), ('(', ')')].into_iter();
     let inner = brackets.filter_map(|(open, close)| text.trim().strip_prefix(open)?.strip_suffix(close));
     let mut rest = inner.into_iter().next()?.trim();

@@ -6,60 +6,60 @@ use crate::cli::ending::Failure;
 use crate::schema::told::clears;
 
 /// The most rows in one chunk.
-pub(super) const MAX_ROWS: usize = 5_000;
+pub(in crate::cli) const MAX_ROWS: usize = 5_000;
 /// A chunk with this many bytes takes no more rows. It is half the server's limit, so that the last row still
 /// fits.
-pub(super) const FULL_BYTES: usize = 4 << 20;
+pub(in crate::cli) const FULL_BYTES: usize = 4 << 20;
 
 /// Rows on their way to the server.
-pub(super) struct LoadChunk {
-    pub(super) media_type: &'static str,
-    pub(super) body: Vec<u8>,
+pub(in crate::cli) struct LoadChunk {
+    pub(in crate::cli) media_type: &'static str,
+    pub(in crate::cli) body: Vec<u8>,
     /// The rows in the body, in their order.
-    pub(super) rows: Vec<SentRow>,
+    pub(in crate::cli) rows: Vec<SentRow>,
     /// Rows that were rejected before sending.
-    pub(super) rejected: Vec<RejectedRow>,
+    pub(in crate::cli) rejected: Vec<RejectedRow>,
     /// Cells of features that have nothing in them, and cells that say `null`; 0 for JSON.
-    pub(super) cells: CellCounts,
+    pub(in crate::cli) cells: CellCounts,
     /// Whether the same chunk may be sent again without harm.
-    pub(super) repeatable: bool,
+    pub(in crate::cli) repeatable: bool,
     /// What kept the file from being read further.
-    pub(super) broken: Option<Failure>,
+    pub(in crate::cli) broken: Option<Failure>,
     next_line: u64,
 }
 
 /// A row in the body of a chunk.
-pub(super) struct SentRow {
+pub(in crate::cli) struct SentRow {
     /// The line of the body on which it begins.
     body_line: u64,
     /// Its line in the file, and the number of the data row.
-    pub(super) line: u64,
-    pub(super) number: u64,
+    pub(in crate::cli) line: u64,
+    pub(in crate::cli) number: u64,
     /// How the file has it; empty unless rejected rows are kept.
-    pub(super) shown: Shown,
+    pub(in crate::cli) shown: Shown,
     /// Its customer, if that is of interest.
-    pub(super) customer: Option<String>,
+    pub(in crate::cli) customer: Option<String>,
 }
 
 /// A row that was not sent.
-pub(super) struct RejectedRow {
-    pub(super) rejection: Rejection,
-    pub(super) number: u64,
-    pub(super) shown: Shown,
+pub(in crate::cli) struct RejectedRow {
+    pub(in crate::cli) rejection: Rejection,
+    pub(in crate::cli) number: u64,
+    pub(in crate::cli) shown: Shown,
     /// Its customer, if that is of interest and can be told.
-    pub(super) customer: Option<String>,
+    pub(in crate::cli) customer: Option<String>,
 }
 
 /// How many cells of features give no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct CellCounts {
-    pub(super) empty: u64,
-    pub(super) null: u64,
+pub(in crate::cli) struct CellCounts {
+    pub(in crate::cli) empty: u64,
+    pub(in crate::cli) null: u64,
 }
 
 impl CellCounts {
     /// Counts one cell of a feature.
-    pub(super) fn count(&mut self, cell: &str) {
+    pub(in crate::cli) fn count(&mut self, cell: &str) {
         self.empty += u64::from(cell.is_empty());
         self.null += u64::from(clears(cell));
     }
@@ -67,7 +67,7 @@ impl CellCounts {
 
 impl LoadChunk {
     /// A chunk that begins with `head`: a CSV header, or nothing.
-    pub(super) fn new(media_type: &'static str, head: &[u8]) -> LoadChunk {
+    pub(in crate::cli) fn new(media_type: &'static str, head: &[u8]) -> LoadChunk {
         LoadChunk {
             media_type,
             body: head.to_vec(),
@@ -81,7 +81,7 @@ impl LoadChunk {
     }
 
     /// Adds a row. Its text must end with a line feed.
-    pub(super) fn push(
+    pub(in crate::cli) fn push(
         &mut self,
         text: &[u8],
         (line, number): (u64, u64),
@@ -93,16 +93,16 @@ impl LoadChunk {
         self.next_line += lines_of(text);
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::cli) fn is_full(&self) -> bool {
         self.rows.len() + self.rejected.len() >= MAX_ROWS || self.body.len() >= FULL_BYTES
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::cli) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.rejected.is_empty() && self.broken.is_none()
     }
 
     /// The place in `rows` of the row that this line of the body belongs to.
-    pub(super) fn row_of(&self, body_line: u64) -> Option<usize> {
+    pub(in crate::cli) fn row_of(&self, body_line: u64) -> Option<usize> {
         self.rows.partition_point(|row| row.body_line <= body_line).checked_sub(1)
     }
 }

@@ -12,8 +12,8 @@ use crate::node::clock;
 use crate::schema::value::Time;
 
 /// Makes chunks of customers.
-pub(super) struct CustomerRows<'m> {
-    pub(super) rows: FileRows,
+pub(in crate::cli) struct CustomerRows<'m> {
+    pub(in crate::cli) rows: FileRows,
     translation: Option<Translation<'m>>,
     /// The place of the customer's id in a file of Usher's own.
     customer: Option<usize>,
@@ -27,18 +27,18 @@ pub(super) struct CustomerRows<'m> {
 
 /// What chunks keep of each row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keeps {
+pub(in crate::cli) struct Keeps {
     /// How the file has it.
-    pub(super) shown: bool,
+    pub(in crate::cli) shown: bool,
     /// Its customer.
-    pub(super) customer: bool,
+    pub(in crate::cli) customer: bool,
 }
 
 /// What a row becomes: the text to send, or the column that is wrong and why.
 type Made = Result<Vec<u8>, (Option<String>, String)>;
 
 impl<'m> CustomerRows<'m> {
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         rows: FileRows,
         mapping: Option<&'m Mapping>,
         keeps: Keeps,
@@ -62,7 +62,7 @@ impl<'m> CustomerRows<'m> {
     }
 
     /// The next rows.
-    pub(super) fn next_chunk(&mut self) -> LoadChunk {
+    pub(in crate::cli) fn next_chunk(&mut self) -> LoadChunk {
         let mut chunk = LoadChunk::new(self.media_type, &self.head);
         while !chunk.is_full() {
             match self.add_row(&mut chunk) {
@@ -124,7 +124,7 @@ impl<'m> CustomerRows<'m> {
     }
 
     /// The file's name for a column of what was sent, counted from 1.
-    pub(super) fn column(&self, number: u64) -> Option<&str> {
+    pub(in crate::cli) fn column(&self, number: u64) -> Option<&str> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         match &self.translation {
             Some(translation) => translation.foreign_name(index),
@@ -194,7 +194,7 @@ fn cells_of(text: &[u8], translation: &Translation<'_>) -> Result<Vec<String>, (
 }
 
 /// A JSON value as the text of a cell. A number keeps its bits.
-fn cell_of(value: &InputValue<'_>) -> Result<String, String> {
+pub(in crate::cli) fn cell_of(value: &InputValue<'_>) -> Result<String, String> {
     Ok(match value {
         InputValue::Text(text) => text.to_string(),
         InputValue::Float(x) => x.to_string(),

@@ -13,7 +13,7 @@ use super::rejects::{REASON, ROW};
 use crate::cli::ending::Failure;
 
 /// The rows of a file, read once from start to end.
-pub(super) struct FileRows {
+pub(in crate::cli) struct FileRows {
     source: Source,
     /// The number of data rows read so far.
     row: u64,
@@ -27,16 +27,16 @@ enum Source {
 }
 
 /// A row, and where it is.
-pub(super) struct Row<'r> {
+pub(in crate::cli) struct Row<'r> {
     /// Its first line in the file.
-    pub(super) line: u64,
+    pub(in crate::cli) line: u64,
     /// The number of the data row, from 1. A file of rejected rows has the numbers of the file before it.
-    pub(super) number: u64,
-    pub(super) content: Content<'r>,
+    pub(in crate::cli) number: u64,
+    pub(in crate::cli) content: Content<'r>,
 }
 
 /// What a row has.
-pub(super) enum Content<'r> {
+pub(in crate::cli) enum Content<'r> {
     Cells(&'r StringRecord),
     /// The text of a JSON object.
     Object(&'r [u8]),
@@ -46,11 +46,11 @@ pub(super) enum Content<'r> {
 
 /// A row as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Shown {
+pub(in crate::cli) struct Shown {
     /// The row without its end.
-    pub(super) text: Vec<u8>,
+    pub(in crate::cli) text: Vec<u8>,
     /// Whether a number and a reason stand before its cells already.
-    pub(super) marked: bool,
+    pub(in crate::cli) marked: bool,
 }
 
 struct CsvFile {
@@ -72,7 +72,7 @@ struct CsvFile {
 
 impl FileRows {
     /// Opens a file and reads its header. With `hashed` the rows are hashed.
-    pub(super) fn open(
+    pub(in crate::cli) fn open(
         path: &Path,
         format: Option<Format>,
         delimiter: Option<char>,
@@ -102,17 +102,17 @@ impl FileRows {
     }
 
     /// The names of the columns of a CSV file.
-    pub(super) fn header(&self) -> Option<&StringRecord> {
+    pub(in crate::cli) fn header(&self) -> Option<&StringRecord> {
         if let Source::Csv(file) = &self.source { Some(&file.header) } else { None }
     }
 
     /// What separates the cells of a CSV file.
-    pub(super) fn delimiter(&self) -> Option<u8> {
+    pub(in crate::cli) fn delimiter(&self) -> Option<u8> {
         if let Source::Csv(file) = &self.source { Some(file.delimiter) } else { None }
     }
 
     /// The next row; `None` at the end of the file.
-    pub(super) fn read_next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub(in crate::cli) fn read_next(&mut self) -> Result<Option<Row<'_>>, Failure> {
         self.row += 1;
         let row = match &mut self.source {
             Source::Csv(file) => {
@@ -135,7 +135,7 @@ impl FileRows {
     }
 
     /// The row that was read last as the file has it.
-    pub(super) fn shown(&self) -> Shown {
+    pub(in crate::cli) fn shown(&self) -> Shown {
         match &self.source {
             Source::Csv(file) => Shown { text: file.shown(), marked: file.marked },
             Source::Objects(objects) => Shown { text: objects.text.clone(), marked: false },
@@ -143,7 +143,7 @@ impl FileRows {
     }
 
     /// The hash of the rows read so far; 0 if they are not hashed.
-    pub(super) fn hash(&self) -> u64 {
+    pub(in crate::cli) fn hash(&self) -> u64 {
         self.hash.as_ref().map_or(0, |hash| hash.digest())
     }
 }
