@@ -18,6 +18,7 @@ use crate::bundle::Bundle;
 use crate::http;
 use crate::http::{ListenError, Server};
 use crate::node::Node;
+use crate::node::room::NodeBounds;
 use crate::node::startup::Startup;
 
 /// The bundle that the stories are about.
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let (bundle, name) = bundle(args)?;
     let schema = bundle.parse_schema()?;
     let population = population::read(&bundle, &schema)?;
-    let node = serve::start_node()?;
+    let node = serve::start_node(NodeBounds::default())?;
     let started = Instant::now();
     serve::define(&node, &bundle)?;
     let defined = started.elapsed();
