@@ -279,7 +279,7 @@ fn read_template(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Vec
 /// # Errors
 /// The header has no column `customer`. The text says what to try.
 pub fn check_native<'h>(header: impl IntoIterator<Item = &'h str> + Clone) -> Result<(), String> {
-    if header.clone().into_iter().any(|column| column == CUSTOMER_COLUMN) {
+    if header.clone().into_iter().any(|column| column.trim() == CUSTOMER_COLUMN) {
         return Ok(());
     }
     Err(match nearest(CUSTOMER_COLUMN, header) {
@@ -408,6 +408,7 @@ ignore: [d]
     #[test]
     fn a_foreign_file_without_mapping_says_what_to_try() {
         assert!(check_native(["customer", "age"]).is_ok());
+        assert!(check_native(["age", " customer"]).is_ok());
         assert!(check_native(["Customer", "age"]).unwrap_err().contains("is it `Customer`?"));
         assert!(check_native(["id", "age"]).unwrap_err().contains("--mapping"));
     }

@@ -40,7 +40,9 @@ impl Failure {
 
     /// The failure with a further sentence behind it.
     pub(super) fn also(self, more: &str) -> Failure {
-        Failure { message: format!("{}; {more}", self.message.trim_end()), ..self }
+        let message = self.message.trim_end();
+        let between = if message.contains('\n') { "\n" } else { "; " };
+        Failure { message: format!("{message}{between}{more}"), ..self }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Failure {

@@ -229,6 +229,9 @@ impl Load<'_> {
 
     /// A failure, with how much was done before it.
     fn told(&self, failure: Failure, line: u64) -> Failure {
+        if self.total.rows() == 0 && line == 0 {
+            return failure;
+        }
         let done = if self.args.dry_run { "checked" } else { "applied" };
         let until = if line > 0 { format!(", up to line {line}") } else { String::new() };
         let noun = if self.args.events { "events" } else { "rows" };
@@ -360,6 +363,8 @@ fn row_of<'c>(chunk: &'c LoadChunk, error: &Value) -> Option<&'c SentRow> {
     chunk.rows.get(chunk.row_of(error["line"].as_u64()?)?)
 }
 
+/// What is wrong, with what to try.
 fn detail_of(error: &Value) -> String {
-    error["detail"].as_str().unwrap_or("rejected").to_owned()
+    let detail = error["detail"].as_str().unwrap_or("rejected");
+    error["hint"].as_str().map_or_else(|| detail.to_owned(), |hint| format!("{detail}; {hint}"))
 }

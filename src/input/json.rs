@@ -16,6 +16,11 @@ impl<'a> Input<'a> {
             let text = e.to_string();
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head);
             let mut problem = Problem::new(format!("not valid JSON: {text}"));
+            let at = bytes.split(|byte| *byte == b'\n').nth(e.line().saturating_sub(1)).unwrap_or_default();
+            let rest = at.get(e.column().saturating_sub(1)..).unwrap_or_default();
+            if [&b"NaN"[..], b"Infinity", b"-Infinity"].iter().any(|word| rest.starts_with(word)) {
+                problem.hint = Some("JSON has no NaN and no infinity: write null".to_owned());
+            }
             if e.line() > 0 {
                 let line = bytes.split(|byte| *byte == b'\n').nth(e.line() - 1).unwrap_or_default();
                 let before = String::from_utf8_lossy(&line[..e.column().saturating_sub(1).min(line.len())]);
@@ -40,6 +45,14 @@ mod tests {
 
     fn json_problem(bytes: &[u8]) -> String {
         Input::from_json(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_python_writes_for_no_number_says_what_to_write() {
+        for (text, hinted) in [("{\"a\": NaN}", true), ("{\"a\": Infinity}", true), ("{\"a\": Nope}", false)]
+        {
+            assert_eq!(json_problem(text.as_bytes()).contains("write null"), hinted, "{text}");
+        }
     }
 
     #[test]

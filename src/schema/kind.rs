@@ -174,7 +174,7 @@ impl Kind {
         };
         match self {
             Kind::Bool => told::truth(text).map_or_else(|| wrong("true or false"), |b| Ok(Value::Bool(b))),
-            Kind::Int { min, max } => match told::scaled(text.trim(), 0) {
+            Kind::Int { min, max } => match text.parse().ok().or_else(|| told::scaled(text.trim(), 0)) {
                 Some(i) if (*min..=*max).contains(&i) => Ok(Value::Int(i)),
                 _ => wrong(&format!("a whole number from {min} to {max}")),
             },

@@ -57,7 +57,7 @@ impl<'m> CustomerRows<'m> {
         }
         let media_type = if head.is_empty() { "application/x-ndjson" } else { "text/csv" };
         let customer =
-            rows.header().and_then(|header| header.iter().position(|name| name == CUSTOMER_COLUMN));
+            rows.header().and_then(|header| header.iter().position(|name| name.trim() == CUSTOMER_COLUMN));
         Ok(CustomerRows { rows, translation, customer, head, media_type, now: clock::now(), keeps })
     }
 

@@ -34,7 +34,7 @@ pub(super) struct EventRows {
 impl EventRows {
     pub(super) fn new(rows: FileRows, usual: Option<String>, keeps: bool) -> Result<EventRows, Failure> {
         if let Some(header) = rows.header() {
-            let has = |name: &str| header.iter().any(|column| column == name);
+            let has = |name: &str| header.iter().any(|column| column.trim() == name);
             if !has("customer") {
                 let failure = Failure::new("the file has no column `customer`");
                 return Err(
@@ -51,7 +51,7 @@ impl EventRows {
                 return Err(Failure::new(format!("the file has column {} twice", quoted(name))));
             }
         }
-        let names = rows.header().into_iter().flatten().map(Box::from).collect();
+        let names = rows.header().into_iter().flatten().map(|name| name.trim().into()).collect();
         Ok(EventRows { rows, usual, names, keeps })
     }
 

@@ -213,9 +213,10 @@ impl LoadedRows {
             Err(problems) => {
                 self.rejected += 1;
                 if let (Some(rejects), Some(first)) = (&mut self.rejects, problems.iter().next()) {
-                    let bytes = size_of::<Problem>() + first.detail.len();
+                    let hint = first.hint.as_ref().map_or(0, String::len);
+                    let bytes = size_of::<Problem>() + first.detail.len() + hint;
                     self.share.grow(bytes).map_err(|refusal| refusal.applied(0))?;
-                    rejects.push(Problem { hint: None, pointer: String::new(), ..first.clone() });
+                    rejects.push(Problem { pointer: String::new(), ..first.clone() });
                 }
                 self.errors.extend(problems);
             }
@@ -384,7 +385,7 @@ fn read_header(header: &ByteRecord, schema: &Schema, mode: Mode) -> Result<Vec<C
     let mut seen = std::collections::HashSet::new();
     for (i, cell) in header.iter().enumerate() {
         let mut wrong = |problem| problems.push(at(1, i + 1, problem));
-        let Ok(name) = std::str::from_utf8(cell) else {
+        let Ok(name) = std::str::from_utf8(cell).map(str::trim) else {
             wrong(Problem::new("the column's name is not UTF-8"));
             continue;
         };
@@ -496,7 +497,7 @@ mod tests {
     fn a_bad_row_is_named_by_line_and_cell_and_the_others_are_taken() {
         for end in ["\n", "\r\n"] {
             let text = [
-                "customer,age,vip,interests",
+                "customer, age ,vip, interests",
                 "c-1,41,true,funds|gold",
                 "c-2,999,x,",
                 "",
@@ -523,6 +524,7 @@ mod tests {
             ("", "header row"),
             ("customer,aeg\n", "unknown feature \"aeg\""),
             ("customer,age,age\n", "twice"),
+            ("customer,age, age \n", "twice"),
             ("age\n", "no `customer` column"),
             (",customer,age\n", "the column has no name"),
         ] {
