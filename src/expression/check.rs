@@ -3,6 +3,7 @@
 //! asks of the customer.
 
 mod functions;
+mod meant;
 mod names;
 mod operators;
 mod vocabulary;
@@ -148,7 +149,12 @@ impl<'s> Scope<'s> {
         };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
-            check.refuse(&syntax.root, format!("{expected}, this is {}", kind.describe()));
+            let problem = check.problem(&syntax.root, format!("{expected}, this is {}", kind.describe()));
+            let problem = match fits(&Type::Bool) {
+                true => check.with_comparison(problem, &syntax.root, &kind),
+                false => problem,
+            };
+            check.wrong(problem);
         }
         let never = |node: &Node| match node {
             Node::Constant(Value::Error(why)) => Some(*why),
@@ -203,11 +209,9 @@ impl Check<'_> {
             let part = Part { text: self.text(root), node: node.clone() };
             return (node, kind, vec![part]);
         };
-        let mut parts = Vec::with_capacity(operands.len());
-        for operand in operands {
-            let node = self.truth(operand);
-            parts.push(Part { text: self.text(operand), node });
-        }
+        let nodes = self.truths(operands);
+        let parts = operands.iter().zip(nodes);
+        let parts: Vec<Part> = parts.map(|(operand, node)| Part { text: self.text(operand), node }).collect();
         let nodes = parts.iter().map(|part| part.node.clone()).collect();
         (self.chain(nodes, false), Type::Bool, parts)
     }
@@ -282,10 +286,7 @@ impl Check<'_> {
                 let problem = self.problem(operand, "`!` needs true or false, this is a text");
                 self.wrong(problem.hint("for what a set lacks, write `!('word' in set)`"))
             }
-            TermKind::Not(operand) => {
-                let node = self.truth(operand);
-                (self.fold(Node::Not(Box::new(node))), Type::Bool)
-            }
+            TermKind::Not(operand) => self.negation(operand),
             TermKind::Negate(operand) => {
                 let (node, kind) = self.node(operand);
                 if !matches!(kind, Type::Int | Type::Double | Type::Any | Type::Duration) {
@@ -294,11 +295,11 @@ impl Check<'_> {
                 (self.fold(Node::Negate(Box::new(node))), kind)
             }
             TermKind::And(operands) => {
-                let nodes = operands.iter().map(|operand| self.truth(operand)).collect();
+                let nodes = self.truths(operands);
                 (self.chain(nodes, false), Type::Bool)
             }
             TermKind::Or(operands) => {
-                let nodes = operands.iter().map(|operand| self.truth(operand)).collect();
+                let nodes = self.truths(operands);
                 (self.chain(nodes, true), Type::Bool)
             }
             TermKind::If(terms) => self.choice(terms),
@@ -317,26 +318,48 @@ impl Check<'_> {
         }
     }
 
+    /// `!` binds first: `!tier == 'gold'` negates the tier.
+    fn negation(&mut self, operand: &Term) -> (Node, Type) {
+        let (node, kind) = self.node(operand);
+        match truth_of(node, kind) {
+            Ok(node) => (self.fold(Node::Not(Box::new(node))), Type::Bool),
+            Err(other) => {
+                let detail = format!("`!` needs true or false, this is {}", other.describe());
+                let problem = self.problem(operand, detail);
+                let text = self.written(operand);
+                let hint = match other {
+                    Type::Set(_) => format!("for what a set lacks, write `!('word' in {text})`"),
+                    _ => format!("`!` binds first; negate a whole comparison: `!({text} == …)`"),
+                };
+                self.wrong(problem.hint(hint))
+            }
+        }
+    }
+
+    /// Checks the operands of `&&` or `||`.
+    fn truths(&mut self, operands: &[Term]) -> Vec<Node> {
+        let befores = std::iter::once(None).chain(operands.iter().map(Some));
+        operands.iter().zip(befores).map(|(operand, before)| self.truth_after(operand, before)).collect()
+    }
+
     /// Checks a term that must be true or false.
     fn truth(&mut self, term: &Term) -> Node {
+        self.truth_after(term, None)
+    }
+
+    /// Checks a term that must be true or false. `before` is the operand before it.
+    fn truth_after(&mut self, term: &Term, before: Option<&Term>) -> Node {
         let (node, kind) = self.node(term);
-        match kind {
-            Type::Bool => node,
-            Type::Any
-                if matches!(node, Node::Constant(Value::Bool(_) | Value::Missing | Value::Error(_))) =>
-            {
-                node
-            }
-            // Only evaluating tells whether this is true or false. As an operand of `&&` it must be.
-            Type::Any => Node::And(Box::new([node])),
-            other => {
-                let problem =
-                    self.problem(term, format!("true or false was expected, this is {}", other.describe()));
-                self.wrong(match other {
-                    Type::Int | Type::Double => problem.hint("compare it: `… > 0`"),
-                    _ => problem,
-                })
-                .0
+        match truth_of(node, kind) {
+            Ok(node) => node,
+            Err(other) => {
+                let detail = format!("true or false was expected, this is {}", other.describe());
+                let problem = self.with_comparison(self.problem(term, detail), term, &other);
+                let problem = match before {
+                    Some(before) => self.with_comparison_before(problem, term, before),
+                    None => problem,
+                };
+                self.wrong(problem).0
             }
         }
     }
@@ -366,6 +389,19 @@ impl Check<'_> {
         let facts = Facts::of_context(self.scope.schema, &context, &memo);
         let value = node.evaluate(&facts).into_owned();
         Node::Constant(value)
+    }
+}
+
+/// A value as an operand of `&&`, `||` or `!`, or its type if it is neither true nor false.
+fn truth_of(node: Node, kind: Type) -> Result<Node, Type> {
+    match kind {
+        Type::Bool => Ok(node),
+        Type::Any if matches!(node, Node::Constant(Value::Bool(_) | Value::Missing | Value::Error(_))) => {
+            Ok(node)
+        }
+        // Only evaluating tells whether this is true or false. As an operand of `&&` it must be.
+        Type::Any => Ok(Node::And(Box::new([node]))),
+        other => Err(other),
     }
 }
 

@@ -42,6 +42,7 @@ use smallvec::SmallVec;
 pub use self::check::{OfferScope, Scope, TagNames};
 pub use self::evaluate::{Facts, TagMemo};
 pub use self::parameter::{Parameter, Parameters};
+pub use self::parse::reads_the_same;
 pub use self::seen::Read;
 pub use self::syntax::Syntax;
 pub use self::types::Type;

@@ -2,16 +2,18 @@
 //! turns its tree into ours and its messages into plain words.
 
 mod hints;
+mod tokens;
+mod written;
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
 
-use self::hints::hint;
+use self::hints::{Foreign, foreign};
+pub use self::tokens::reads_the_same;
 use super::scan::{Flaw, closings, comment, too_deep};
 use super::syntax::{LoopTerm, Syntax, Term, TermKind};
 use super::{
     Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
 };
-use crate::input::invisible::{invisible, meant, named};
 use crate::input::origin::Origin;
 use crate::input::problem::{Problem, Problems};
 
@@ -43,11 +45,8 @@ impl Syntax {
         let parser = cel::Env::default().with_optional_support(false).parser();
         let parser = parser.max_recursion_depth(MAX_BRACKETS as u16 * 4).enable_ident_escape_syntax(true);
         let (tree, info) = parser.parse_with_source_info(text).map_err(|errors| {
-            let mut problems = Problems::new();
-            for error in &errors.errors {
-                problems.push(plain(&error.msg, byte_of(text, error.pos), text, &origin));
-            }
-            problems
+            let first = errors.errors.first().map(|error| (&*error.msg, byte_of(text, error.pos)));
+            refused(first, text, &origin)
         })?;
         let mut convert =
             Convert { info: &info, text, origin: &origin, brackets, nodes: 0, problems: Problems::new() };
@@ -83,6 +82,26 @@ fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     (before + usize::try_from(column - 1).unwrap_or(0)).min(text.len())
 }
 
+/// Why the parser refused a text: what in it is of another language, or else the parser's first message.
+/// Later messages mostly follow from the first.
+fn refused(first: Option<(&str, usize)>, text: &str, origin: &Origin) -> Problems {
+    let is_too_deep = first
+        .is_some_and(|(told, _)| told.contains("Recursion limit") || told.contains("recovery attempt limit"));
+    let mut problems = Problems::new();
+    if !is_too_deep {
+        for Foreign { start, end, detail, hint, .. } in foreign(text) {
+            problems.push(Problem { hint, ..origin.problem(text, start, end, detail) });
+        }
+    }
+    if let (true, Some((told, at))) = (problems.is_empty(), first) {
+        problems.push(plain(told, at, text, origin));
+    }
+    if problems.is_empty() {
+        problems.push(origin.problem(text, 0, text.len(), "this is not a condition"));
+    }
+    problems
+}
+
 /// A problem that says in plain words what the parser's message says.
 fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
     let quoted = |after: &str| {
@@ -94,14 +113,21 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
     if message.contains("Recursion limit") || message.contains("recovery attempt limit") {
         return origin.problem(text, at, at + 1, depth_message());
     }
-    if message.contains("'<EOF>' expecting") {
+    if message.starts_with("Incomplete") {
+        let what = "a part of this expression is missing";
+        return origin.problem(text, 0, text.len(), what).hint("`condition ? value : other` needs all three");
+    }
+    if message.contains("'<EOF>'") {
         let end = text.trim_end().len();
-        return origin.problem(
-            text,
-            end.saturating_sub(1),
-            end,
-            "the expression ends where a value was expected",
-        );
+        let what = "the expression ends where a value was expected";
+        return origin.problem(text, end.saturating_sub(1), end, what);
+    }
+    if message.contains("reserved identifier") {
+        let word = text.get(at..).unwrap_or_default();
+        let word = &word[..word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len())];
+        let problem = origin.problem(text, at, at + word.len().max(1), format!("`{word}` cannot be a name"));
+        return problem
+            .hint("the language keeps this word for itself; for if write `condition ? value : other`");
     }
     let found = [
         "token recognition error at",
@@ -109,37 +135,11 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
         "mismatched input ",
         "no viable alternative at input ",
     ];
-    for after in found {
-        let Some(found) = quoted(after) else { continue };
-        if found.starts_with(['\'', '"']) {
-            return origin.problem(text, at, at + found.len(), "this text has no closing quote");
+    match found.iter().find_map(|after| quoted(after)) {
+        Some(found) => {
+            origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"))
         }
-        let problem =
-            origin.problem(text, at, at + found.len().max(1), format!("`{found}` was not expected here"));
-        return match hint(&found, text, at) {
-            Some(hint) => problem.hint(hint),
-            None => look_alike(problem, &found),
-        };
-    }
-    if message.starts_with("Incomplete") {
-        let what = "a part of this expression is missing";
-        return origin.problem(text, 0, text.len(), what).hint("`condition ? value : other` needs all three");
-    }
-    if message.contains("reserved identifier") {
-        let problem =
-            origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned());
-        return problem.hint("this word cannot be a name; for if write `condition ? value : other`");
-    }
-    origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned())
-}
-
-/// Adds what a character that nobody sees or that looks like another was meant to be.
-fn look_alike(problem: Problem, found: &str) -> Problem {
-    let Some(c) = found.chars().next() else { return problem };
-    match (meant(c), invisible(found)) {
-        (Some(meant), _) => problem.hint(format!("that is U+{:04X}; write `{meant}`", c as u32)),
-        (None, Some(c)) => problem.hint(format!("take out the {}", named(c))),
-        (None, None) => problem,
+        None => origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned()),
     }
 }
 
@@ -359,7 +359,7 @@ impl Convert<'_> {
             _ => {
                 let why = "has() asks for a field: has(customer.age), has(context.page)";
                 let problem = self.origin.problem(self.text, term.start, term.end, why);
-                self.problems.push(problem.hint("or compare with null: age != null"));
+                self.problems.push(problem.hint("or compare with null: `age != null`"));
                 TermKind::Null
             }
         }
@@ -492,10 +492,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_elsewhere_gets_a_hint() {
+    fn what_is_written_elsewhere_is_one_problem_with_what_to_write() {
         for (text, expected) in [
-            ("not vip", "write `!` for not"),
+            ("not vip", "write `!` for not: `!vip`"),
+            ("NOT vip && age > 3", "write `!` for not: `!vip`"),
+            ("not age > 3 and vip", "write `!` for not: `!(age > 3)`"),
+            ("not 'fx' in likes", "write `!` for not: `!('fx' in likes)`"),
             ("vip AND age > 3", "write `&&` for and"),
+            ("vip or age > 3", "write `||` for or"),
+            ("vip && and age > 3", "leave it out: there is nothing before it that it could join"),
+            ("vip xor age > 3", "write `(vip) != (age > 3)`"),
+            ("vip unless age > 3", "write `&& !(age > 3)`"),
             ("age <> 3", "write `!=` for unequal"),
             ("age => 3", "write `>=`"),
             ("age =< 3", "write `<=`"),
@@ -503,18 +510,56 @@ mod tests {
             ("age === 3", "compare with `==`"),
             ("age !== 3", "compare with `!=`"),
             ("age = 3", "compare with `==`"),
-            ("'fx' not in likes", "write `!('word' in set)` for not in"),
+            ("age = = 3", "write `==`, without a blank inside"),
+            ("age ! = 3", "write `!=`, without a blank inside"),
+            ("tier = 'gold'", "compare with `==`"),
+            ("age := 3", "a condition sets nothing; compare with `==`"),
+            ("age eq 3", "write `age == 3`"),
+            ("'fx' not in likes", "write `!('fx' in likes)`"),
+            ("tier !in ['a']", "write `!(tier in ['a'])`"),
             ("tier in ('a', 'b')", "write values in a list: `['a', 'b']`"),
             ("age > 1,000", "write numbers with a point and without separators: `18.5`, `1000`"),
             ("age > 1_000", "write numbers without separators"),
-            ("age between 1 and 2", "write `x >= 18 && x <= 65`"),
-            ("age is null", "compare with `== null` or `!= null`"),
+            ("age > 1 000", "write numbers without separators"),
+            ("age > 10k", "write the number in full: 10000"),
+            ("age >= 18%", "write the number alone, as the feature has it: 18, or 0.18"),
+            ("aum > $500", "write the number alone, without a currency"),
+            ("aum > 500€", "write the number alone, without a currency"),
+            ("age between 1 and 2 && vip", "write `age >= 1 && age <= 2`"),
+            ("age in 18..65", "write `x >= 18 && x <= 65` for a range"),
+            ("age is null", "write `age == null`"),
+            ("age is not null", "write `age != null`"),
+            ("vip is false", "write `!vip`"),
+            ("context.page is 'home'", "write `context.page == 'home'`"),
             ("now - seen < 30d", "write `duration('720h')` for 30 days"),
+            ("now - seen < 2 weeks", "write `duration('336h')` for 2 weeks"),
             ("vip ? 1", "`condition ? value : other` needs all three"),
+            ("if vip then 1 else 2", "write `condition ? value : other`"),
+            ("tier == ‘gold’", "write the text in plain quotes: 'gold'"),
+            ("tier == “new gold” && vip", "write the text in plain quotes: 'new gold'"),
+            ("tier == `gold`", "write a text in plain quotes: 'gold'"),
+            ("tier =~ 'g.*'", "write `tier.matches('g.*')`"),
+            ("likes contains 'fx'", "ask a set with `'fx' in likes`, a text with `likes.contains('fx')`"),
+            ("${age} > 3", "write the name alone: `age`"),
+            ("age > 18 && < 65", "each side of `&&` is a whole condition: write `age < 65`"),
+            ("vip || || age > 3", "it stands here twice: leave one out"),
+            (
+                "age >= 18 vip",
+                "an operator is missing before it: `&&` or `||` joins conditions, `==` compares",
+            ),
+            ("age >= 18, vip", "join conditions with `&&` or `||`"),
+            ("age >= 18; vip", "write one condition, whose parts are joined by `&&` or `||`"),
+            ("age == 18 # adults", "write a comment above the condition, on a line that begins with `#`"),
+            ("(age > 18 && vip", "write the closing bracket"),
+            ("age > 18) && vip", "take it out, or write the opening bracket"),
+            ("tier in ['a', 'b'", "write the closing bracket"),
         ] {
             let problems = Syntax::parse(text, Origin::default()).unwrap_err();
             let hints: Vec<_> = problems.iter().filter_map(|problem| problem.hint.as_deref()).collect();
-            assert!(hints.contains(&expected), "{text}: {hints:?}");
+            assert_eq!(hints.first(), Some(&expected), "{text}: {hints:?}");
+            let more = text.matches(" and ").count() + text.matches("not ").count() > 1;
+            assert!(more || problems.count() == 1, "{text}: {problems}");
+            assert!(!problems.to_string().contains("<EOF>"), "{problems}");
         }
     }
 

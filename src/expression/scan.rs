@@ -98,7 +98,7 @@ fn is_in(text: &str, at: usize) -> bool {
 }
 
 /// The end of the text, comment or quoted name that begins at `at`; `at` itself if none begins there.
-fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
+pub(super) fn behind(text: &str, at: usize) -> Result<usize, Flaw> {
     let rest = &text.as_bytes()[at..];
     match rest[0] {
         b'/' if rest.get(1) == Some(&b'/') => {

@@ -363,15 +363,41 @@ fn problems_say_where_what_and_what_to_try() {
             "this enum's values have no order",
             "declare it with `ordered: true` in the schema",
         ),
-        ("age == 'x'", "age == 'x'", "an int and a text cannot be compared", ""),
+        (
+            "age == 'x'",
+            "age == 'x'",
+            "an int and a text cannot be compared",
+            "a number is written without quotes; a missing one is `null`",
+        ),
         (
             "age + aum > 3",
             "age + aum",
             "an int and a double cannot be combined here",
             "ints and doubles cannot be mixed: write 2.0 for 2, or convert with double(…)",
         ),
-        ("age && vip", "age", "true or false was expected, this is an int", "compare it: `… > 0`"),
-        ("age", "age", "a condition must be true or false, this is an int", ""),
+        ("age && vip", "age", "true or false was expected, this is an int", "compare it: `age > 0`"),
+        ("age", "age", "a condition must be true or false, this is an int", "compare it: `age > 0`"),
+        (
+            "tier == 'gold' || 'mass'",
+            "'mass'",
+            "true or false was expected, this is a text",
+            "write the comparison out: `tier == 'mass'`, or `tier in ['gold', 'mass']`",
+        ),
+        (
+            "!tier == 'gold'",
+            "tier",
+            "`!` needs true or false, this is an enum",
+            "`!` binds first; negate a whole comparison: `!(tier == …)`",
+        ),
+        ("isnull(age)", "isnull(age)", "there is no function `isnull`", "write `age == null`"),
+        ("not(vip)", "not(vip)", "there is no function `not`", "write `!(vip)`"),
+        ("len(interests) > 1", "len(interests)", "there is no function `len`", "write `size(interests)`"),
+        (
+            "'fx' in 'interests'",
+            "'interests'",
+            "`in` needs a list, a set or a map, this is a text",
+            "a feature is written without quotes: `'fx' in interests`",
+        ),
         (
             "vip ? 1 : 1.5",
             "1.5",
@@ -437,7 +463,7 @@ fn problems_say_where_what_and_what_to_try() {
             "greatest(age, 3) > 8",
             "greatest(age, 3)",
             "there is no function `greatest`",
-            "write math.greatest(…)",
+            "write `math.greatest(age, 3)`",
         ),
         (
             "tier.substring(1, 2, 3) == ''",
@@ -460,7 +486,12 @@ fn problems_say_where_what_and_what_to_try() {
         ),
         ("1 / 0 > 2", "1 / 0 > 2", "this never has a value: division by zero", ""),
         ("age > 3 && 1 / 0 > 2", "age > 3 && 1 / 0 > 2", "this never has a value: division by zero", ""),
-        ("risk.foo == 1", "risk.foo", "only customer, context, offer, tag, param and maps have fields", ""),
+        (
+            "risk.foo == 1",
+            "risk.foo",
+            "only customer, context, offer, tag, param and maps have fields",
+            "write `risk` alone; a function has brackets, as in `risk.foo()`",
+        ),
     ] {
         let problems = match Syntax::parse(text, Origin::default()) {
             Ok(syntax) => scope.condition(&syntax).unwrap_err(),

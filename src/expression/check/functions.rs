@@ -191,8 +191,11 @@ impl Check<'_> {
         }
         let Some(signature) = SIGNATURES.iter().find(|known| known.name == name && known.method == method)
         else {
-            let problem = no_function(self.problem(term, format!("there is no function `{name}`")), name);
-            return self.wrong(problem);
+            let problem = self.problem(term, format!("there is no function `{name}`"));
+            return self.wrong(match self.function_meant(name, args) {
+                Some(meant) => problem.hint(meant),
+                None => no_function(problem, name),
+            });
         };
         if nodes.len() < signature.least || nodes.len() > signature.most {
             return self.refuse(term, arity(signature));
@@ -200,7 +203,13 @@ impl Check<'_> {
         let last = signature.takes.len() - 1;
         for (i, (kind, arg)) in types.iter().zip(args).enumerate() {
             if *kind != Type::Any && !signature.takes[i.min(last)](kind) {
-                return self.refuse(arg, format!("`{name}` does not take {}", kind.describe()));
+                let problem = self.problem(arg, format!("`{name}` does not take {}", kind.describe()));
+                return self.wrong(match (signature.function, kind, args.get(1)) {
+                    (Function::Contains, Type::Set(_) | Type::List(_), Some(part)) => {
+                        problem.hint(format!("ask with `{} in {}`", self.written(part), self.written(arg)))
+                    }
+                    _ => problem,
+                });
             }
         }
         if let Some(refused) = self.unlike(signature.function, &types, args) {
@@ -326,5 +335,8 @@ fn no_function(problem: Problem, name: &str) -> Problem {
     }
     const MACROS: [&str; 9] =
         ["has", "all", "exists", "exists_one", "filter", "map", "transformList", "transformMap", "dyn"];
+    if MACROS.contains(&name) {
+        return problem.hint(format!("`{name}` is written after a list, as in `likes.{name}(x, x == 'a')`"));
+    }
     problem.nearest(name, SIGNATURES.iter().map(|known| known.name).chain(MACROS))
 }

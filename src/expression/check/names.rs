@@ -49,14 +49,20 @@ impl Check<'_> {
             Some(format!("texts are written in quotes: '{word}'"))
         } else if NAMESPACES.contains(&name) {
             Some(format!("`{name}` is followed by a name: `{name}.…`"))
+        } else if name == "not" {
+            Some("write `!` for not: `!(x in list)`, `!vip`".to_owned())
         } else {
             None
         };
         let names = schema.features().iter().map(|f| &*f.name);
         let variables = self.scope.variables.iter().map(|(name, _)| name.as_str());
-        self.wrong(match elsewhere {
+        let found = match elsewhere {
             Some(hint) => problem.hint(hint),
             None => problem.nearest(name, names.chain(variables)),
+        };
+        self.wrong(match (&found.hint, nearest(name, words(schema))) {
+            (None, Some(word)) => found.hint(format!("did you mean '{word}', a text in quotes?")),
+            _ => found,
         })
     }
 
@@ -140,7 +146,11 @@ impl Check<'_> {
             Type::Any if node == unknown().0 => return unknown(),
             Type::Any => Type::Any,
             Type::Map(_) => return self.refuse(term, "this map's keys are not texts; write map[key]"),
-            _ => return self.refuse(term, "only customer, context, offer, tag, param and maps have fields"),
+            _ => {
+                let detail = "only customer, context, offer, tag, param and maps have fields";
+                let problem = self.with_value_of(self.problem(term, detail), operand, field);
+                return self.wrong(problem);
+            }
         };
         (self.fold(make(Box::new(node), field.into())), kind)
     }
@@ -218,13 +228,19 @@ fn truth_meant(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "yes" | "true" | "on" => Some("true"),
         "no" | "false" | "off" => Some("false"),
-        "none" | "null" | "nil" => Some("null"),
+        "none" | "null" | "nil" | "undefined" | "nan" | "na" | "empty" => Some("null"),
         _ => None,
     }
 }
 
 /// The word of the schema that is written like a name, in any case.
 fn word_of<'s>(schema: &'s Schema, name: &str) -> Option<&'s str> {
+    let exact = words(schema).find(|word| *word == name);
+    exact.or_else(|| words(schema).find(|word| word.eq_ignore_ascii_case(name)))
+}
+
+/// The words of all enums, sets and channels of a schema.
+fn words(schema: &Schema) -> impl Iterator<Item = &str> {
     let kinds = schema.features().iter().map(|feature| &feature.kind);
     let kinds = kinds.chain(schema.context().iter().map(|field| &field.kind));
     let kinds = kinds.chain(schema.attributes().iter().map(|attribute| &attribute.kind));
@@ -232,9 +248,8 @@ fn word_of<'s>(schema: &'s Schema, name: &str) -> Option<&'s str> {
         Kind::Enum(words) | Kind::Set(words) => Some(&**words),
         _ => None,
     });
-    let words = || vocabularies.clone().chain([schema.channels()]).flat_map(|vocabulary| vocabulary.words());
-    let exact = words().find(|word| ***word == *name);
-    exact.or_else(|| words().find(|word| word.eq_ignore_ascii_case(name))).map(|word| &**word)
+    let vocabularies = vocabularies.chain([schema.channels()]);
+    vocabularies.flat_map(|vocabulary| vocabulary.words()).map(|word| &**word)
 }
 
 /// A name with its dots, as it was written.

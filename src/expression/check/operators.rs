@@ -234,12 +234,12 @@ fn has_order(kind: &Type) -> bool {
         || matches!(kind, Type::Bool | Type::Text | Type::Word(_) | Type::Bytes | Type::Time | Type::Duration)
 }
 
-/// Adds how to write a comparison of these two types instead.
 /// Whether a term is a text that holds a number.
 fn is_number(term: &Term) -> bool {
     matches!(&term.kind, TermKind::Text(text) if text.parse::<f64>().is_ok())
 }
 
+/// Adds how to write a comparison of these two types instead.
 fn with_hint(problem: Problem, a: &Type, b: &Type) -> Problem {
     match (a, b) {
         (Type::Set(_), _) | (_, Type::Set(_)) => problem.hint("ask with `'word' in set`"),
@@ -247,6 +247,9 @@ fn with_hint(problem: Problem, a: &Type, b: &Type) -> Problem {
             problem.hint("write timestamp('2026-01-31T00:00:00Z')")
         }
         (Type::Duration, Type::Text | Type::Int) => problem.hint("write duration('720h')"),
+        (Type::Int | Type::Double, Type::Text) | (Type::Text, Type::Int | Type::Double) => {
+            problem.hint("a number is written without quotes; a missing one is `null`")
+        }
         (Type::Bool, Type::Int | Type::Text) => problem.hint("write true or false, without quotes"),
         _ => problem,
     }

@@ -59,7 +59,9 @@ impl Check<'_> {
                 (self.fold(Node::In(Box::new(pair))), Type::Bool)
             }
             (other, _) => {
-                self.refuse(list, format!("`in` needs a list, a set or a map, this is {}", other.describe()))
+                let detail = format!("`in` needs a list, a set or a map, this is {}", other.describe());
+                let problem = self.with_list(self.problem(list, detail), item, list, other);
+                self.wrong(problem)
             }
         }
     }
