@@ -40,3 +40,18 @@ fn a_usual_port_that_is_taken_is_no_reason_to_fail() {
     let run = run(&["demo", "--once", "--customers", "10", "--models", path]).ended(0);
     run.says(&["127.0.0.1:8080 is taken"]);
 }
+
+#[test]
+fn a_demo_answers_as_the_pages_say_after_its_stories_and_after_a_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Server::demo(folder.path());
+    let ask = ["decide", "c-1001", "home_banner", "--locale", "zh-CN"];
+    demo.run(&ask).ended(0).says(&["steady_r2"]);
+    let dismiss = serde_json::json!({"type": "dismiss", "customer": "c-1001", "offer": "steady_r2", "placement": "home_banner", "channel": "app"});
+    demo.post("/v1/events", &dismiss.to_string());
+    assert!(!demo.run(&ask).ended(0).out.contains("steady_r2"));
+    let mut reset = program(&["demo", "--reset", "--listen", demo.url.trim_start_matches("http://")]);
+    reset.current_dir(folder.path());
+    run_command(reset, b"").ended(0).says(&["as they were in the beginning"]);
+    demo.run(&ask).ended(0).says(&["steady_r2"]);
+}

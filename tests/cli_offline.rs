@@ -299,3 +299,78 @@ fn a_line_that_cannot_be_read_does_not_end_an_evaluation() {
     ];
     assert_eq!(run.out.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn golden_decisions_show_what_differs() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    run(&["test", path]).ended(0).says(&["3 of 3 golden decisions came out"]);
+    run(&["test", path, "--only", "consent", "--all"]).ended(0).says(&["ok     without consent", "1 of 1"]);
+    run(&["test", path, "--only", "nonsense"]).ended(2).says(&["no case has \"nonsense\" in its name"]);
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("500000", "700000"));
+    let told = [
+        "WRONG  steady sees steady (line 1)",
+        "expected  steady_r2",
+        "found     the fallback brand",
+        "because   steady_r2: stopped by when: aum >= 700000",
+        "2 of 3 golden decisions came out",
+    ];
+    run(&["test", path]).ended(1).says(&told);
+    let json: serde_json::Value = serde_json::from_str(&run(&["test", path, "--json"]).ended(1).out).unwrap();
+    assert_eq!(
+        (json["wrong"].as_u64(), json["cases"][0]["differences"][0]["placement"].as_str()),
+        (Some(1), Some("home_banner"))
+    );
+    std::fs::remove_file(bundle.path().join("golden.yaml")).unwrap();
+    run(&["test", path]).ended(2).says(&["has no golden.yaml"]);
+}
+
+#[test]
+fn a_warning_that_is_accepted_is_counted_and_does_not_stop_a_pipeline() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    let tag = "tags: {idle: age > 3}\n";
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.to_owned() + tag);
+    run(&["check", "--strict", path]).ended(1).says(&["nothing uses tag `idle` [unused_tag]"]);
+    let accept = "accept:\n  - {warning: unused_tag, at: tags.idle, because: the next campaign needs it}\n";
+    write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.to_owned() + tag + accept);
+    let run = run(&["check", path]).ended(0);
+    assert!(!run.err.contains("unused_tag"), "{}", run.err);
+    run.says(&["1 more is accepted"]);
+}
+
+#[test]
+fn a_channel_without_a_placement_and_an_odd_locale_are_told() {
+    let bundle = bundle();
+    let path = bundle.path().to_str().unwrap();
+    write(bundle.path(), "schema.yaml", SCHEMA.replace("features:", "channels: [app, fax]\nfeatures:"));
+    write(
+        bundle.path(),
+        "golden.yaml",
+        GOLDEN.replace("channel: app, placements", "channel: app, locale: english, placements"),
+    );
+    run(&["check", path]).ended(0).says(&[
+        "schema.yaml:2:17: warning: no placement is on the channel `fax` [one_sided]",
+        "warning: steady sees steady: `english` is not a language as requests name them [locale]",
+    ]);
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("man1");
+    run(&["man", path.to_str().unwrap()]).ended(0).says(&[" pages in "]);
+    for name in ["usher", "usher-push", "usher-diff", "usher-keys-new"] {
+        let page = std::fs::read_to_string(path.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}: {page}");
+    }
+    let page = std::fs::read_to_string(path.join("usher-push.1")).unwrap();
+    assert!(page.contains("prune") && page.contains("Examples:"), "{page}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        run(&["completions", shell]).ended(0).says(&["usher", "explain", "rollback", "if-match"]);
+    }
+    let script = write(folder.path(), "usher.bash", run(&["completions", "bash"]).out);
+    let checked = std::process::Command::new("bash").arg("-n").arg(script).status();
+    assert!(checked.is_ok_and(|status| status.success()));
+    run(&["completions", "tcsh"]).ended(2);
+}

@@ -41,6 +41,96 @@ fn a_port_that_is_taken_says_so() {
 }
 
 #[test]
+fn a_version_keeps_its_author_and_message_through_restarts() {
+    let bundle = bundle();
+    let data = tempfile::tempdir().unwrap();
+    let start = || {
+        Server::start(&["--data", data.path().to_str().unwrap(), "--models", bundle.path().to_str().unwrap()])
+    };
+    let server = start();
+    let file = write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("500000", "600000"));
+    let file = file.to_str().unwrap();
+    server.run(&["push", file, "--author", "An Nguyễn", "-m", "Raise the floor"]).ended(0);
+    let told =
+        ["version 2: active", "by An Nguyễn: Raise the floor", "version 1: ", "tag of the active version"];
+    server.run(&["versions", "a_wealth"]).ended(0).says(&told);
+    server.run(&["compact"]).ended(0);
+    assert_eq!(server.terminate(), 0);
+    let server = start();
+    server.run(&["versions", "a_wealth", "--wait"]).ended(0).says(&told);
+    server.run(&["versions"]).ended(0).says(&["a_wealth: version 2 is active, 2 versions kept"]);
+    server.run(&["versions", "a_welth"]).ended(1).says(&["did you mean `a_wealth`?"]);
+}
+
+#[test]
+fn versions_are_compared_by_meaning() {
+    let (bundle, server) = with_bundle();
+    let same = WEALTH
+        .replace("risk == 'steady' && aum >= 500000", "\"risk=='steady'  &&  aum >= 500000\" # as before");
+    let file = write(bundle.path(), "same.yaml", same);
+    server.run(&["diff", "a_wealth", "active", file.to_str().unwrap()]).ended(0).says(&["say the same"]);
+    let other = WEALTH.replace("500000", "600000").replace("  steady_r2:", "  new_one:")
+        + &WEALTH.replacen("rule_set: a_wealth\noffers:\n", "", 1).replace("500000", "600000");
+    let file = write(bundle.path(), "other.yaml", other);
+    let file = file.to_str().unwrap();
+    let told = [
+        "+ offer new_one",
+        "~ offer steady_r2",
+        "when: risk == 'steady' && aum >= 500000  →  risk == 'steady' && aum >= 600000",
+    ];
+    server.run(&["diff", "a_wealth", "1", file]).ended(1).says(&told);
+    let json = server.run(&["diff", "a_wealth", "1", file, "--json"]).ended(1);
+    assert!(json.out.contains("\"kind\":\"changed\""), "{}", json.out);
+    server.run(&["diff", "a_wealth"]).ended(1).says(&["has no previous version"]);
+    server.run(&["diff", "a_wealth", "7", file]).ended(1).says(&["no version 7"]);
+}
+
+#[test]
+fn an_offer_is_explained_in_two_sentences() {
+    let (_bundle, server) = with_bundle();
+    for (args, told) in [
+        (
+            &["nobody", "home_banner", "steady_r2"][..],
+            &[
+                "`nobody`, who is not known, is not shown `steady_r2` on `home_banner`, because",
+                "It would pass here with",
+            ][..],
+        ),
+        (
+            &["nobody", "home_banner", "stedy_r2"],
+            &["no active rule set has an offer `stedy_r2`", "did you mean `steady_r2`?"],
+        ),
+        (
+            &["nobody", "home_baner", "steady_r2"],
+            &["PLACEMENT: unknown placement", "did you mean `home_banner`?"],
+        ),
+    ] {
+        let code = i32::from(args != ["nobody", "home_banner", "steady_r2"]);
+        server.run(&[&["explain"], args].concat()).ended(code).says(told);
+    }
+    let json = server.run(&["explain", "nobody", "home_banner", "steady_r2", "--json"]).ended(0);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json["shown"].as_bool(), json["sentences"].as_array().map(Vec::len)), (Some(false), Some(2)));
+}
+
+#[test]
+fn a_change_is_made_only_over_what_it_was_made_from() {
+    let (bundle, server) = with_bundle();
+    let versions = server.run(&["versions", "a_wealth", "--json"]).ended(0);
+    let versions: serde_json::Value = serde_json::from_str(&versions.out).unwrap();
+    let tag = versions["tag"].as_str().unwrap().trim_matches('"').to_owned();
+    let file = write(bundle.path(), "rule-sets/a_wealth.yaml", WEALTH.replace("500000", "600000"));
+    let file = file.to_str().unwrap();
+    server.run(&["push", file, "--if-match", &tag]).ended(0);
+    server.run(&["push", file, "--if-match", &tag]).ended(1).says(&["version 2 is active"]);
+    server.run(&["rollback", "a_wealth", "--if-match", &tag]).ended(1).says(&["version 2 is active"]);
+    server
+        .run(&["push", bundle.path().to_str().unwrap(), "--if-match", &tag])
+        .ended(2)
+        .says(&["is for one file"]);
+}
+
+#[test]
 fn push_load_decide_and_roll_back() {
     let bundle = bundle();
     let server = Server::start(&[]);
@@ -91,7 +181,7 @@ fn a_preview_supposes_features_and_a_draft() {
     ask(&[]).ended(0).says(&["steady_r2"]);
     ask(&["--feature", "consent=null"]).ended(0).says(&["fallback"]);
     ask(&["--as-of", "2024-06-01"]).ended(0).says(&["steady_r2"]);
-    ask(&["--as-of", "soon"]).ended(1).says(&["/as_of"]);
+    ask(&["--as-of", "soon"]).ended(1).says(&["--as-of: expected a time"]);
     let draft = write(bundle.path(), "draft.yaml", WEALTH.replace("500000", "700000"));
     let draft = draft.to_str().unwrap();
     ask(&["--draft", draft, "--explain"]).ended(0).says(&["fallback", "aum >= 700000"]);

@@ -88,7 +88,8 @@ fn helps() -> BTreeMap<String, String> {
 fn flags_of(help: &str) -> Names {
     let options = help.lines().skip_while(|line| *line != "Options:").skip(1);
     let flags = options.take_while(|line| !line.is_empty()).map(str::trim_start);
-    let flags = flags.filter_map(|line| line.strip_prefix("-h, ").unwrap_or(line).split([' ', ',']).next());
+    let long = |line: &'_ str| line.find("--").map_or(0, |at| if at <= 4 { at } else { 0 });
+    let flags = flags.filter_map(|line| line[long(line)..].split([' ', ',', '[']).next());
     flags.filter(|flag| flag.starts_with("--") && *flag != "--help").map(str::to_owned).collect()
 }
 
@@ -284,7 +285,7 @@ fn problem_types() -> BTreeMap<String, u16> {
 }
 
 /// Those that take a broken disk, a fault, too much work or ten seconds of waiting to be seen.
-const NOT_ASKED_FOR: [&str; 5] = ["disk-full", "internal", "no-room", "overloaded", "timeout"];
+const NOT_ASKED_FOR: [&str; 4] = ["disk-full", "internal", "overloaded", "timeout"];
 
 #[test]
 fn every_problem_type_is_on_its_page_with_its_status() {

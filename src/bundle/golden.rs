@@ -1,7 +1,7 @@
 //! Golden decisions: requests with the answers that must come out, kept with the rule sets that they test.
 
 pub mod case;
-mod compare;
+pub mod compare;
 mod read;
 
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use crate::decide::stopped_by_one_guardrail;
 use crate::engine::Engine;
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
-use crate::input::problem::{Problems, Source};
+use crate::input::problem::{Problem, Problems, Source};
 use crate::insight::guardrails::GoldenStops;
 use crate::intake::computed::Intake;
+use crate::rules::rule_set::Locale;
 use crate::schema::Schema;
 use crate::schema::vector::FeatureVector;
 
@@ -57,6 +58,22 @@ impl Golden {
             case.check(engine, &mut problems);
         }
         problems
+    }
+
+    /// A problem for each case whose request names a locale that customers' devices hardly name.
+    pub fn odd_locales(&self) -> Vec<Problem> {
+        let odd = |case: &Case| {
+            let asked = case.locale.as_ref()?.to_string();
+            let mut odd = asked
+                .split(", ")
+                .filter_map(|tag| Locale::new(tag).ok().filter(|tag| tag.oddity().is_some()));
+            let locale = odd.next()?;
+            let hint = locale.oddity()?;
+            let detail =
+                format!("{}: `{}` is not a language as requests name them", case.name, locale.as_str());
+            Some(case.problem(case.place, detail).hint(hint))
+        };
+        self.cases.iter().filter_map(odd).collect()
     }
 
     /// Which guardrails stop an offer in which cases: the case expects something on a placement of the offer,

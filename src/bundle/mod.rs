@@ -16,8 +16,10 @@ use self::golden::Golden;
 use self::import::Mapping;
 use self::population::Population;
 use crate::engine::Engine;
+use crate::input::cursor::Cursor;
+use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems, Source};
-use crate::insight::analysis::{AnalysisScope, WarningKind, Warnings, analyse};
+use crate::insight::analysis::{AnalysisScope, WarningKind, Warnings, accept_aside, analyse};
 use crate::insight::audience::reach;
 use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
 use crate::intake::computed::read_schema;
@@ -120,6 +122,12 @@ impl Bundle {
         }
     }
 
+    /// The folder that it was read from, as that was named.
+    pub fn folder(&self) -> &Path {
+        let folder = Path::new(&self.schema.name).parent().unwrap_or(Path::new(""));
+        if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+    }
+
     /// The change that puts all of it in force at a node.
     pub fn define(&self) -> Define {
         let rule_sets = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone()));
@@ -154,10 +162,19 @@ impl Bundle {
     /// Every placement that shows something else than expected. If the bundle does not compile, the errors
     /// that keep it from deciding.
     pub fn check_golden(&self) -> Result<(), Problems> {
-        let Some(golden) = &self.golden else { return Ok(()) };
+        let Some((golden, engine)) = self.golden_decisions()? else { return Ok(()) };
+        golden.check(&engine).or(())
+    }
+
+    /// The golden decisions, if there are any, and the bundle's rule sets compiled to make them.
+    ///
+    /// # Errors
+    /// What keeps the bundle or the golden decisions from being read.
+    pub fn golden_decisions(&self) -> Result<Option<(Golden, Engine)>, Problems> {
+        let Some(golden) = &self.golden else { return Ok(None) };
         let schema = self.parse_schema()?;
         let (engine, _) = self.compile(&schema)?;
-        Golden::parse(&golden.name, &golden.text, &schema)?.check(&engine).or(())
+        Ok(Some((Golden::parse(&golden.name, &golden.text, &schema)?, engine)))
     }
 
     /// Checks everything: the bundle compiles, the golden decisions come out, population and mappings fit the
@@ -180,7 +197,9 @@ impl Bundle {
         }
         match engine {
             Some((engine, rule_sets)) => {
-                let aside = self.aside(&schema);
+                let mut aside = self.aside(&schema);
+                aside.add(WarningKind::OneSided, idle_channels(&self.schema, &schema, &engine));
+                aside.add(WarningKind::Locale, golden.odd_locales());
                 problems.or(CheckedBundle { schema, engine, rule_sets, golden, population, imports, aside })
             }
             None => Err(problems),
@@ -225,8 +244,34 @@ impl CheckedBundle {
         let scope = AnalysisScope { guardrails, ..AnalysisScope::at(now) };
         let mut warnings = analyse(&self.engine, &self.rule_sets, &scope);
         warnings.extend(&self.aside);
+        accept_aside(&mut warnings, &self.rule_sets);
         Findings { warnings, guardrails: understood(&self.engine, &self.rule_sets, guardrails, now) }
     }
+}
+
+/// A problem for each channel that the schema declares and on which no placement is.
+fn idle_channels(source: &Source, schema: &Schema, engine: &Engine) -> Vec<Problem> {
+    if engine.placements().is_empty() {
+        return Vec::new(); // that nothing decides is told already
+    }
+    let source = Arc::new(Source { name: source.name.clone(), text: source.text.clone() });
+    let Ok(input) = Input::from_yaml(&source) else { return Vec::new() };
+    let root = Cursor::root(&input, Some(&source));
+    let Some(declared) = root.entry("channels") else { return Vec::new() };
+    let is_used = |word: &str| {
+        let code = schema.channels().code(word);
+        let mut placements = engine.placements().iter();
+        placements.any(|placement| placement.channels.iter().any(|id| Some(u32::from(id.0)) == code))
+    };
+    let mut found = Vec::new();
+    for item in declared.items(&mut Problems::new()).into_iter().flatten() {
+        let InputValue::Text(word) = &item.input.value else { continue };
+        if !is_used(word) {
+            let problem = item.problem(format!("no placement is on the channel `{word}`"));
+            found.push(problem.hint("let a placement list it, or take it out of `channels`"));
+        }
+    }
+    found
 }
 
 /// Returns the value, or adds its problems to the others.

@@ -48,7 +48,7 @@ pub(super) fn with_progress(from: &Path, to: &Path) -> Result<Copied, Failure> {
     if let Ok(progress) = progress.lock() {
         progress.clear();
     }
-    Ok(copied?)
+    copied.map_err(|refused| Failure::of_directory(&refused, from))
 }
 
 /// Says what a directory holds now.

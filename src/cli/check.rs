@@ -117,11 +117,16 @@ fn findings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Findings {
 /// Prints warnings in the form of problems.
 fn tell(warnings: &Warnings, strict: bool) {
     for warning in warnings.iter() {
-        let detail = format!("warning: {}", warning.problem.detail);
+        let detail = format!("warning: {} [{}]", warning.problem.detail, warning.kind.name());
         complain!("{}", Problem { detail, ..warning.problem.clone() });
     }
     if warnings.count() > 1 {
         complain!("{} warnings", warnings.count());
+    }
+    match warnings.accepted {
+        0 => {}
+        1 => complain!("1 more is accepted, as the rule sets say"),
+        more => complain!("{more} more are accepted, as the rule sets say"),
     }
     if strict && warnings.count() > 0 {
         complain!("with --strict, a warning counts as an error");
@@ -176,6 +181,7 @@ fn json_of(
     };
     json["warnings"] = warnings.iter().map(warning_json).collect();
     json["warnings_omitted"] = warnings.omitted.into();
+    json["warnings_accepted"] = warnings.accepted.into();
     json["guardrails"] = guardrails::json_of(guardrails);
     json["guardrails_omitted"] = guardrails.omitted.into();
     json

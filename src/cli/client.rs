@@ -27,6 +27,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of an answer. No server of ours sends more.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
+/// The longest wait for a server to become ready: one that replays the largest journal takes minutes.
+const MAX_WAIT_SECONDS: u64 = 3_600;
+
+/// What a request without headers of its own is sent with.
+pub(super) const NO_HEADERS: &[(header::HeaderName, &str)] = &[];
+
 /// The server's address by default; the same as `config::DEFAULT_LISTEN`.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -36,11 +42,27 @@ pub(super) struct ServerArgs {
     /// The server to talk to [env: USHER_SERVER] [default: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
+    /// Wait until the server is ready, at most so many seconds [default without a number: 30]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "30",
+        value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_SECONDS))]
+    wait: Option<u64>,
 }
 
 impl ServerArgs {
+    /// A client for the server. It waits as long as `--wait` says.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let patience = self.wait.map_or(Duration::ZERO, Duration::from_secs);
+        Ok(Client { patience, ..Client::new(&self.url())? })
+    }
+
+    /// A client for a command that mostly follows a start: it waits a moment without `--wait`, too.
+    pub(super) fn patient_client(&self) -> Result<Client, Failure> {
+        let patience = self.wait.map_or(PATIENCE, Duration::from_secs);
+        Ok(Client { patience, ..Client::new(&self.url())? })
+    }
+
     /// The server's address: from the flag, the variable, or the default.
-    pub(super) fn url(&self) -> String {
+    fn url(&self) -> String {
         self.server.clone().or_else(|| variable("USHER_SERVER")).unwrap_or_else(|| DEFAULT_SERVER.to_owned())
     }
 }
@@ -48,7 +70,7 @@ impl ServerArgs {
 /// A client for one server, with its connection once there is one.
 pub(super) struct Client {
     authority: String,
-    /// How long to retry while the connection is refused.
+    /// How long to retry while the connection is refused, or the server says that it is starting.
     patience: Duration,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
@@ -86,26 +108,40 @@ impl Client {
         }
     }
 
-    /// A client for the server at `url`, which may be just starting.
-    pub(super) fn patient(url: &str) -> Result<Client, Failure> {
-        Ok(Client { patience: PATIENCE, ..Client::new(url)? })
-    }
-
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and waits for the whole answer. While the server is starting, it has done nothing, so
+    /// the request is sent again until the patience ends.
     pub(super) async fn send(
         &mut self,
         method: Method,
         path: &str,
-        headers: &[(header::HeaderName, &str)],
+        headers: &[(header::HeaderName, impl AsRef<str>)],
         body: impl Into<Bytes>,
     ) -> Result<ServerAnswer, Failure> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
-        for (name, value) in headers {
-            request = request.header(name, *value);
+        let (body, started) = (body.into(), Instant::now());
+        loop {
+            let answer = self.send_once(&method, path, headers, body.clone(), started).await?;
+            if !answer.is_of_a_start() || started.elapsed() >= self.patience {
+                return Ok(answer);
+            }
+            tokio::time::sleep(RETRY_EVERY).await;
         }
-        let request =
-            request.body(Full::new(body.into())).map_err(|e| Failure::new(format!("{path}: {e}")))?;
-        let mut connection = self.connection().await?;
+    }
+
+    async fn send_once(
+        &mut self,
+        method: &Method,
+        path: &str,
+        headers: &[(header::HeaderName, impl AsRef<str>)],
+        body: Bytes,
+        started: Instant,
+    ) -> Result<ServerAnswer, Failure> {
+        let mut request =
+            Request::builder().method(method.clone()).uri(path).header(header::HOST, &self.authority);
+        for (name, value) in headers {
+            request = request.header(name, value.as_ref());
+        }
+        let request = request.body(Full::new(body)).map_err(|e| Failure::new(format!("{path}: {e}")))?;
+        let mut connection = self.connection(started).await?;
         let answer = timeout(ANSWER_TIMEOUT, receive(&mut connection, request)).await;
         match answer {
             Ok(Ok(answer)) => {
@@ -129,17 +165,17 @@ impl Client {
 
     /// Sends a `GET` without headers of its own.
     pub(super) async fn get(&mut self, path: &str) -> Result<ServerAnswer, Failure> {
-        self.send(Method::GET, path, &[], Bytes::new()).await
+        self.send(Method::GET, path, NO_HEADERS, Bytes::new()).await
     }
 
     /// The connection of the request before. If that has closed, opens a new one.
-    async fn connection(&mut self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    async fn connection(&mut self, started: Instant) -> Result<SendRequest<Full<Bytes>>, Failure> {
         if let Some(mut connection) = self.connection.take()
             && connection.ready().await.is_ok()
         {
             return Ok(connection);
         }
-        let stream = self.connect().await?;
+        let stream = self.connect(started).await?;
         let broken = |e: &dyn std::fmt::Display| self.failure(&format!("the connection broke: {e}"));
         stream.set_nodelay(true).map_err(|e| broken(&e))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
@@ -148,8 +184,7 @@ impl Client {
     }
 
     /// Connects. While the connection is refused, retries until the patience ends.
-    async fn connect(&self) -> Result<TcpStream, Failure> {
-        let started = Instant::now();
+    async fn connect(&self, started: Instant) -> Result<TcpStream, Failure> {
         loop {
             match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -186,6 +221,12 @@ async fn receive(
 }
 
 impl ServerAnswer {
+    /// Whether the server only says that it is not ready: it is starting, or `/readyz` was asked.
+    fn is_of_a_start(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+            && String::from_utf8_lossy(&self.body).contains("the node is still starting")
+    }
+
     /// Reads the body as JSON.
     pub(super) fn json(&self) -> Result<serde_json::Value, Failure> {
         serde_json::from_slice(&self.body)
@@ -194,7 +235,7 @@ impl ServerAnswer {
 
     /// The body as JSON if the request succeeded. If not, the server's problems are the failure.
     pub(super) fn success(self) -> Result<serde_json::Value, Failure> {
-        if self.status.is_success() { self.json() } else { Err(Failure::new(self.problems(&[]).to_string())) }
+        if self.status.is_success() { self.json() } else { Err(self.problems(&[]).into()) }
     }
 
     /// The server's problems with a text that was sent as `name` and is not a file.
@@ -228,10 +269,14 @@ impl ServerAnswer {
     }
 }
 
-/// The warnings in an answer of the server. Those in files that were sent show the line.
-pub(super) fn warnings(answer: &serde_json::Value, sent: &[Definition]) -> Vec<Problem> {
+/// The warnings in an answer of the server, each with its kind. Those in files that were sent show the line.
+pub(super) fn warnings(answer: &serde_json::Value, sent: &[Definition]) -> Vec<(String, Problem)> {
     let all = answer["warnings"].as_array().into_iter().flatten();
-    all.map(|warning| problem_of(warning, &|name| source_of(name, sent))).collect()
+    let read = |warning: &serde_json::Value| {
+        let kind = warning["kind"].as_str().unwrap_or("warning").to_owned();
+        (kind, problem_of(warning, &|name| source_of(name, sent)))
+    };
+    all.map(read).collect()
 }
 
 /// Reads a problem from the server. If its text was sent, the problem shows the line.
@@ -271,6 +316,17 @@ fn offset_of(text: &str, line: u32, column: u32) -> u32 {
     let rest = text.get(start..).unwrap_or_default();
     let within = rest.char_indices().nth(column.saturating_sub(1) as usize).map_or(rest.len(), |(at, _)| at);
     (start + within) as u32
+}
+
+/// The header of a change that is made only if what is active has this tag. A tag may be given without its
+/// quotes.
+pub(super) fn if_match(tag: Option<&str>) -> Vec<(header::HeaderName, String)> {
+    let quoted = |tag: &str| match tag {
+        "*" => tag.to_owned(),
+        tag if tag.starts_with('"') => tag.to_owned(),
+        tag => format!("\"{tag}\""),
+    };
+    tag.map(|tag| (header::IF_MATCH, quoted(tag))).into_iter().collect()
 }
 
 /// Percent-encodes a path segment or a query value.

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
-use super::client::{Client, ServerArgs};
+use super::client::{NO_HEADERS, ServerArgs};
 use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::thousands;
 
@@ -22,8 +22,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::new(&args.server.url())?;
-    let answer = block_on(client.send(Method::POST, "/v1/snapshots", &[], ""))?;
+    let mut client = args.server.client()?;
+    let answer = block_on(client.send(Method::POST, "/v1/snapshots", NO_HEADERS, ""))?;
     if answer.status == StatusCode::CONFLICT {
         return Ok(report(&answer.problems(&[]), args.json));
     }

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::client::{Client, ServerArgs};
+use super::client::ServerArgs;
 use super::ending::{Ending, Failure, block_on, report};
 
 /// Ask a running server for how many customers a condition holds
@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::new(&args.server.url())?;
+    let mut client = args.server.client()?;
     let mut request = json!({"when": args.condition});
     if let Some(rule_set) = &args.rule_set {
         request["rule_set"] = rule_set.as_str().into();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::client::{Client, ServerArgs};
+use super::client::ServerArgs;
 use super::definition::Definition;
 use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::{bold, colours, dim};
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         Ok(draft) => draft,
         Err(problems) => return Ok(report(&problems, args.json)),
     };
-    let mut client = Client::patient(&args.server.url())?;
+    let mut client = args.server.patient_client()?;
     let mut request = request(args);
     let path =
         if suppose(args, draft.as_ref(), &mut request)? { "/v1/decisions/preview" } else { "/v1/decisions" };
@@ -92,8 +92,7 @@ fn request(args: &Args) -> Value {
         request["variants"] = true.into();
     }
     if !args.context.is_empty() {
-        let fields = args.context.iter().map(|(name, value)| (name.clone(), context_value(value)));
-        request["context"] = Value::Object(fields.collect());
+        request["context"] = request_context(&args.context);
     }
     request
 }
@@ -121,7 +120,12 @@ fn suppose(args: &Args, draft: Option<&Definition>, request: &mut Value) -> Resu
     Ok(args.as_of.is_some() || !args.feature.is_empty() || draft.is_some())
 }
 
-fn read_pair(text: &str) -> Result<(String, String), String> {
+/// The fields of a request's context.
+pub(super) fn request_context(fields: &[(String, String)]) -> Value {
+    Value::Object(fields.iter().map(|(name, value)| (name.clone(), context_value(value))).collect())
+}
+
+pub(super) fn read_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -245,7 +249,7 @@ pub(super) fn stop_text(stop: &Value) -> Option<String> {
 }
 
 /// What is missing for one way to pass.
-fn way_text(way: &Value) -> String {
+pub(super) fn way_text(way: &Value) -> String {
     let lacks = way.as_array().into_iter().flatten();
     let lacks: Vec<String> =
         lacks.map(|lack| format!("{} {}", text(&lack["term"]), text(&lack["needs"]))).collect();

@@ -1,6 +1,7 @@
 //! `usher demo`: shows the main job in one command. It checks every answer against its story.
 
 mod population;
+mod reset;
 mod story;
 mod timing;
 
@@ -18,7 +19,6 @@ use crate::bundle::Bundle;
 use crate::http;
 use crate::http::{ListenError, Server};
 use crate::node::Node;
-use crate::node::room::NodeBounds;
 use crate::node::startup::Startup;
 
 /// The bundle that the stories are about.
@@ -26,6 +26,10 @@ const BUNDLE: &str = "retail-bank";
 
 /// See it work: the example bank's bundle, synthetic customers, a server, and requests with their answers
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  usher demo
+  usher demo --once --customers 1000
+  usher demo --reset")]
 pub(super) struct Args {
     /// How many customers to make
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=20_000_000))]
@@ -36,6 +40,9 @@ pub(super) struct Args {
     /// The address to listen on [default: 127.0.0.1:8080, or a free port if that is taken]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Put a demo that is running at --listen back to how it began: its named customers are made anew
+    #[arg(long, conflicts_with_all = ["once", "customers"])]
+    reset: bool,
     /// The bundle [default: models/retail-bank if it exists, else the one built in]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -43,9 +50,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let (bundle, name) = bundle(args)?;
+    if args.reset {
+        return reset_running(args, &bundle);
+    }
     let schema = bundle.parse_schema()?;
     let population = population::read(&bundle, &schema)?;
-    let node = serve::start_node(NodeBounds::default())?;
+    let node = serve::start_node()?;
     let started = Instant::now();
     serve::define(&node, &bundle)?;
     let defined = started.elapsed();
@@ -72,7 +82,8 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     block_on(population::load(&node, &population, args.customers as usize))?;
     let is_told = *schema.name == *BUNDLE;
     let address = server.address();
-    let right = if is_told { block_on(tell(&node, address, args.customers, colours))? } else { true };
+    let right =
+        if is_told { block_on(tell(&node, address, args.customers, colours, &bundle))? } else { true };
     if !is_told {
         say!("\nThe stories are about the {BUNDLE} bundle; with this one the demo only serves.");
     }
@@ -87,7 +98,22 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     Ok(if right { Ending::Done } else { Ending::FoundWrong })
 }
 
-async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bool) -> Result<bool, Failure> {
+/// Resets a demo that another process runs.
+fn reset_running(args: &Args, bundle: &Bundle) -> Result<Ending, Failure> {
+    let address = args.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
+    let mut client = Client::new(&format!("http://{address}"))?;
+    let count = block_on(reset::reset(&mut client, bundle))?;
+    say!("{count} customers of the stories are as they were in the beginning");
+    Ok(Ending::Done)
+}
+
+async fn tell(
+    node: &Arc<Node>,
+    address: SocketAddr,
+    customers: u32,
+    colours: bool,
+    bundle: &Bundle,
+) -> Result<bool, Failure> {
     let mut client = Client::new(&format!("http://{address}"))?;
     timing::warm_up(&mut client).await?;
     let right = story::tell(&mut client, colours).await?;
@@ -96,6 +122,8 @@ async fn tell(node: &Arc<Node>, address: SocketAddr, customers: u32, colours: bo
         say!("  This is a debug build, many times slower than one by `cargo build --release`.");
     }
     timing::show(node, &mut client, customers).await?;
+    // Whoever tries something now finds the customers as the pages describe them.
+    reset::reset(&mut client, bundle).await?;
     if !right {
         say!("\nAn answer differs from the story; see WRONG above.");
     }

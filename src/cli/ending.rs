@@ -1,6 +1,7 @@
 //! How a command ends: done, something found wrong, or a failure that kept it from running.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::input::problem::{Problem, Problems};
 use crate::storage::refused::Refused;
@@ -61,15 +62,20 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Failure {
-        Failure { message: refused.to_string(), hint: refused.hint() }
+impl Failure {
+    /// Why a data directory cannot be used.
+    pub(super) fn of_directory(refused: &Refused, directory: &Path) -> Failure {
+        Failure { message: refused.to_string(), hint: refused.hint(directory) }
     }
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
-        Failure::new(problems.to_string())
+        let mut said: String = problems.iter().map(|problem| in_words(problem).to_string()).collect();
+        if problems.omitted > 0 {
+            said.push_str(&format!("and at least {} more\n", problems.omitted));
+        }
+        Failure::new(said)
     }
 }
 
@@ -89,6 +95,23 @@ pub(crate) fn problem_json(problem: &Problem) -> serde_json::Value {
     json
 }
 
+/// A problem with the request that a command made, in the words of those who typed the command: the argument
+/// in place of a pointer into a body that they never saw.
+pub(crate) fn in_words(problem: &Problem) -> Problem {
+    if problem.source.is_some() {
+        return problem.clone();
+    }
+    let first = problem.pointer.split('/').nth(1).unwrap_or_default();
+    let argument = match first {
+        "" => String::new(),
+        "customer" | "placements" | "condition" => {
+            format!("{}: ", first.trim_end_matches('s').to_uppercase())
+        }
+        other => format!("--{}: ", other.replace('_', "-")),
+    };
+    Problem { detail: format!("{argument}{}", problem.detail), pointer: String::new(), ..problem.clone() }
+}
+
 /// Reports problems: for programs as one JSON document on standard output, for people on standard error, with
 /// a count if there are several. A problem that is not about a file begins with `error:`, as failures do.
 pub(crate) fn report(problems: &Problems, json: bool) -> Ending {
@@ -98,7 +121,7 @@ pub(crate) fn report(problems: &Problems, json: bool) -> Ending {
     } else {
         for problem in problems {
             let prefix = if problem.source.is_none() { "error: " } else { "" };
-            complain!("{prefix}{problem}");
+            complain!("{prefix}{}", in_words(problem));
         }
         if problems.omitted > 0 {
             complain!("and at least {} more", problems.omitted);

@@ -23,9 +23,9 @@ use crate::schema::{ChannelId, Schema};
 /// on each line of standard output
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Values: ints, uints and doubles are numbers (NaN, Infinity and -Infinity are texts), bytes are base64, timestamps are
-RFC 3339, durations are seconds with an s (90s), sets are lists, maps are objects with texts as keys, and types are their
-names. JSON does not tell all of them apart, but the language does: [type(x), x].
+Values: ints, uints and doubles are numbers; NaN, Infinity and -Infinity are texts. Bytes are base64, timestamps are RFC 3339, \
+and durations are seconds with an s (90s). Sets are lists, maps are objects with texts as keys, and types are their names. JSON \
+does not tell all of them apart, but the language does: [type(x), x].
 
 Example:
   echo '{\"expression\": \"aum >= 500000.0\", \"variables\": {\"aum\": 6e5}}' | usher eval")]

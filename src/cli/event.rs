@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, ServerArgs};
+use super::client::ServerArgs;
 use super::ending::{Ending, Failure, block_on};
 
 /// Tell the server what happened to a customer
@@ -50,7 +50,7 @@ fn property(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::patient(&args.server.url())?;
+    let mut client = args.server.patient_client()?;
     let answer = block_on(async { client.post_json("/v1/events", &args.event()).await })?;
     let body = answer.json()?;
     let rejected = body["rejected"].as_array().is_some_and(|rejected| !rejected.is_empty());

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::client::{Client, ServerArgs};
+use super::client::ServerArgs;
 use super::ending::{Ending, Failure, block_on};
 
 /// Tell whether a server is ready (exit code 0) or not (1)
@@ -14,7 +14,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::new(&args.server.url())?;
+    let mut client = args.server.client()?;
     let answer = match block_on(client.get("/readyz")) {
         Ok(answer) => answer,
         // An unreachable server is not ready either. Docker knows exit codes 0 and 1 only.

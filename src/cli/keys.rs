@@ -20,6 +20,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Make a file with one new key; an existing file is not touched
+    #[command(after_help = "Example: usher keys new token.keys")]
     New(File),
     /// Add a new key that signs from then on; the former key is still accepted, older ones are dropped
     #[command(after_help = "Example: usher keys rotate token.keys

@@ -134,7 +134,7 @@ struct Load<'l> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::patient(&args.server.url())?;
+    let mut client = args.server.patient_client()?;
     let mut progress = Progress::start();
     let noun = if args.events { "event" } else { "row" };
     let (total, rejects) = block_on(load(&mut client, args, &mut progress))?;

@@ -16,18 +16,22 @@ mod backup;
 mod check;
 mod client;
 mod compact;
+mod completions;
 pub mod config;
 mod count;
 mod decide;
 mod definition;
 mod demo;
+mod diff;
 mod eval;
 mod evaluate;
 mod event;
+mod explain;
 mod health;
 mod init;
 mod keys;
 mod load;
+mod man;
 mod ending;
 mod push;
 mod repair;
@@ -36,11 +40,13 @@ mod rollback;
 mod serve;
 mod stats;
 mod terminal;
+mod test;
 mod verify;
+mod versions;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::ending::Ending;
 
@@ -57,12 +63,15 @@ Examples:
   usher demo                                         see it work: example bank, 100,000 customers
   usher init bank --from customers.csv               begin a bundle that fits this file
   usher check models/retail-bank                     check this bundle: is everything correct?
+  usher test models/retail-bank                      make its golden decisions, and show what differs
   usher serve --models models/retail-bank --data data   start a server with it that keeps its state in `data`
   usher load customers.csv                           load customers: a column `customer`, others by feature
   usher decide c-1001 home_banner --locale zh-CN     ask what a customer is shown
+  usher explain c-1001 home_banner steady_r2         say in two sentences why this offer is shown, or is not
   usher count 'age >= 60 && consent_marketing'       count the customers for whom this condition holds
   usher stats --by offer,channel                     show how often offers were chosen, and with what outcomes
   usher push models/retail-bank/rule-sets/wealth.yaml   change a rule set while the server runs
+  usher diff wealth                                  show what the active version says differently
   usher rollback wealth                              go back to the version before
   usher evaluate log.csv                             estimate what another policy would have earned
   usher verify data                                  check every byte of the journal and the snapshots
@@ -77,11 +86,15 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Serve(serve::Args),
+    Test(test::Args),
     Push(push::Args),
+    Versions(versions::Args),
+    Diff(diff::Args),
     Rollback(rollback::Args),
     Load(load::Args),
     Event(event::Args),
     Decide(decide::Args),
+    Explain(explain::Args),
     Count(count::Args),
     Stats(stats::Args),
     Eval(eval::Args),
@@ -93,6 +106,8 @@ enum Command {
     Verify(verify::Args),
     Repair(repair::Args),
     Keys(keys::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Stack of the command's thread. A deeply nested condition needs more than a process's first thread has.
@@ -125,11 +140,15 @@ fn execute(command: Command) -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Push(args) => push::run(&args),
+        Command::Versions(args) => versions::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Event(args) => event::run(&args),
         Command::Decide(args) => decide::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Count(args) => count::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Eval(args) => eval::run(&args),
@@ -141,6 +160,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Completions(args) => completions::run(&args, Arguments::command()),
+        Command::Man(args) => man::run(&args, Arguments::command()),
     };
     match outcome {
         Ok(Ending::Done) => ExitCode::SUCCESS,
@@ -155,7 +176,6 @@ fn execute(command: Command) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use hyper::{Method, header};
 use serde_json::{Value, json};
 
-use super::client::{Client, ServerAnswer, ServerArgs, encoded, warnings};
+use super::client::{Client, ServerAnswer, ServerArgs, encoded, if_match, warnings};
 use super::definition::Definition;
-use super::ending::{Ending, Failure, block_on, report};
+use super::ending::{Ending, Failure, block_on, report, variable};
 use crate::bundle::{Bundle, read_file};
 use crate::input::problem::{Problem, Problems, Source};
 
@@ -19,6 +19,7 @@ use crate::input::problem::{Problem, Problems, Source};
 Examples:
   usher push models/retail-bank
   usher push models/retail-bank --prune
+  usher push models/retail-bank --author 'An Nguyen' --message 'Raise the floor of the R2 product'
   usher push models/retail-bank/rule-sets/wealth.yaml --no-activate"
 )]
 pub(super) struct Args {
@@ -35,6 +36,15 @@ pub(super) struct Args {
     /// The schema may have another name than the server's. Without this it is taken for another bank's
     #[arg(long)]
     rename_schema: bool,
+    /// Who publishes, kept with each new version of a rule set [env: USHER_AUTHOR]
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+    /// Why, kept with each new version of a rule set
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    /// For one file: only if what is active has this tag, which `usher versions` shows
+    #[arg(long, value_name = "TAG")]
+    if_match: Option<String>,
     /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
@@ -46,6 +56,10 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     let is_bundle = args.path.is_dir();
     if args.prune && !is_bundle {
         let why = "--prune retires what is not in a folder, and this is a file";
+        return Err(Failure::new(format!("{}: {why}", args.path.display())));
+    }
+    if args.if_match.is_some() && is_bundle {
+        let why = "--if-match is for one file, and this is a folder, whose files have many tags";
         return Err(Failure::new(format!("{}: {why}", args.path.display())));
     }
     let sources = if is_bundle {
@@ -62,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         Ok(files) => files,
         Err(problems) => return Ok(report(&problems, args.json)),
     };
-    let mut client = Client::patient(&args.server.url())?;
+    let mut client = args.server.patient_client()?;
     let answer = match &files[..] {
         [file] if !is_bundle => block_on(push_file(&mut client, file, args))?,
         _ => block_on(push_bundle(&mut client, &files, args))?,
@@ -82,6 +96,15 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
 }
 
 impl Args {
+    /// Who publishes and why, as further parameters of a query.
+    fn note(&self) -> String {
+        let author = self.author.clone().or_else(|| variable("USHER_AUTHOR"));
+        let parameter = |name: &str, value: Option<&str>| {
+            value.map_or_else(String::new, |value| format!("&{name}={}", encoded(value)))
+        };
+        parameter("author", author.as_deref()) + &parameter("message", self.message.as_deref())
+    }
+
     /// Reports why nothing was pushed.
     fn refuse(&self, problems: &Problems) -> Ending {
         let ending = report(problems, self.json);
@@ -126,16 +149,20 @@ async fn push_bundle(
             path.push_str(&format!("&{name}=true"));
         }
     }
+    path.push_str(&args.note());
     client.send(Method::PUT, &path, &headers, body).await
 }
 
 async fn push_file(client: &mut Client, file: &Definition, args: &Args) -> Result<ServerAnswer, Failure> {
     let path = match &file.rule_set {
-        Some(name) => format!("/v1/rule-sets/{}?activate={}", encoded(name), !args.no_activate),
+        Some(name) => {
+            format!("/v1/rule-sets/{}?activate={}{}", encoded(name), !args.no_activate, args.note())
+        }
         None if args.rename_schema => "/v1/schema?rename_schema=true".to_owned(),
         None => "/v1/schema".to_owned(),
     };
-    let headers = [(header::CONTENT_TYPE, "application/yaml")];
+    let mut headers = if_match(args.if_match.as_deref());
+    headers.push((header::CONTENT_TYPE, "application/yaml".to_owned()));
     client.send(Method::PUT, &path, &headers, file.source.text.clone()).await
 }
 
@@ -170,8 +197,8 @@ fn tell_file(file: &Definition, answer: &Value) {
 
 /// Prints warnings in the form of problems.
 fn tell_warnings(files: &[Definition], answer: &Value) {
-    for warning in warnings(answer, files) {
-        let detail = format!("warning: {}", warning.detail);
+    for (kind, warning) in warnings(answer, files) {
+        let detail = format!("warning: {} [{kind}]", warning.detail);
         complain!("{}", Problem { detail, ..warning });
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let Repaired { last, kept } = repair(&args.directory, args.cut_at)?;
+    let Repaired { last, kept } = repair(&args.directory, args.cut_at)
+        .map_err(|refused| Failure::of_directory(&refused, &args.directory))?;
     if last + 1 < args.cut_at {
         say!(
             "record {} is part of a submission that begins with record {}: all of it is cut",

@@ -2,7 +2,7 @@
 
 use hyper::{Method, StatusCode};
 
-use super::client::{Client, ServerArgs, encoded};
+use super::client::{ServerArgs, encoded, if_match};
 use super::ending::{Ending, Failure, block_on, report};
 
 /// Go back to the version of a rule set that was active before
@@ -11,6 +11,9 @@ use super::ending::{Ending, Failure, block_on, report};
 pub(super) struct Args {
     /// The name of the rule set
     name: String,
+    /// Only if the active version has this tag, which `usher versions` shows
+    #[arg(long, value_name = "TAG")]
+    if_match: Option<String>,
     /// Print the server's answer, or its errors, as one JSON document
     #[arg(long)]
     json: bool,
@@ -19,12 +22,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::new(&args.server.url())?;
+    let mut client = args.server.client()?;
     let path = format!("/v1/rule-sets/{}/rollback", encoded(&args.name));
-    let answer = block_on(client.send(Method::POST, &path, &[], ""))?;
+    let answer = block_on(client.send(Method::POST, &path, &if_match(args.if_match.as_deref()), ""))?;
     if matches!(
         answer.status,
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY
+        StatusCode::NOT_FOUND
+            | StatusCode::CONFLICT
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::UNPROCESSABLE_ENTITY
     ) {
         return Ok(report(&answer.problems(&[]), args.json));
     }

@@ -1,6 +1,6 @@
 //! `usher serve`: runs the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Runtime};
@@ -15,16 +15,16 @@ use crate::http;
 use crate::http::{ListenError, Server};
 use crate::input::problem::Problems;
 use crate::intake::token::{SigningKeys, Tokens};
+use crate::node::Node;
 use crate::node::define::DefineError;
-use crate::node::room::NodeBounds;
 use crate::node::startup::Startup;
-use crate::node::{Node, NodeSettings};
 use crate::schema::Schema;
 use crate::storage::data_dir;
 use crate::storage::data_dir::Claimed;
 use crate::storage::durability::BytesRead;
 use crate::storage::durability::Recovery;
 use crate::storage::journal::settings::JournalSettings;
+use crate::storage::refused::Refused;
 use crate::storage::token_keys;
 use crate::storage::token_keys::TokenKeys;
 
@@ -33,7 +33,7 @@ use crate::storage::token_keys::TokenKeys;
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
 Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
-    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
+    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, USHER_MAX_CONNECTIONS, \
     USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
@@ -59,18 +59,6 @@ pub(super) struct Args {
     /// Compress snapshots (zstd): smaller, but slower
     #[arg(long)]
     snapshot_compress: bool,
-    /// The most customers; further ones are refused [default: 268435456]
-    #[arg(long, value_name = "N")]
-    max_customers: Option<String>,
-    /// The most memory of the server: `1500M`, `6G`, `75%` of what the machine, its control group or
-    /// `ulimit -v` gives, or `off`. New customers are refused before that is reached, and room is kept
-    /// for a snapshot [default: 75%]
-    #[arg(long, value_name = "SIZE")]
-    max_memory: Option<String>,
-    /// What an event of a customer who is not known does: `create` makes the customer, `refuse` rejects
-    /// the event [default: create]
-    #[arg(long, value_name = "create|refuse")]
-    unknown_customers: Option<String>,
     /// The file of keys for proposition tokens, made by `usher keys new`. All nodes that receive each other's
     /// outcomes need the same keys. Without it a node has a key of its own, in the data directory or else in
     /// memory until it stops
@@ -129,7 +117,9 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     for problem in bundle.iter().flat_map(|bundle| &bundle.doubts) {
         tracing::warn!("{}", problem.to_string().trim_end().replace("\n  = ", "; "));
     }
-    let claimed = config.data.as_deref().map(data_dir::claim).transpose()?;
+    let claimed = config.data.as_deref();
+    let claimed = claimed.map(|directory| data_dir::claim(directory).map_err(|e| refused(&e, directory)));
+    let claimed = claimed.transpose()?;
     let mut token_keys = find_token_keys(&config, claimed.as_ref())?;
     let life = u32::try_from(config.token_life.as_secs()).unwrap_or(u32::MAX); // 90 days or less
     let settings = http::Settings {
@@ -149,7 +139,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
             "customers and pushed rule sets are in memory only and are lost when this server stops; --data DIR keeps \
              them"
         );
-        startup.finish(begun(start_node(config.bounds)?, bundle.as_ref())?);
+        startup.finish(begun(start_node()?, bundle.as_ref())?);
     }
     let server =
         http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
@@ -159,7 +149,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     // Reading the directory may take a while. Meanwhile `/readyz` reports the progress.
     if let Some(claimed) = claimed {
         let node = open_node(claimed, &config, &startup)?;
-        token_keys.keep()?; // before any decision signs with them
+        token_keys.keep().map_err(|e| refused(&e, directory_of(&config)))?; // before any decision signs with them
         startup.finish(begun(node, bundle.as_ref())?);
     }
     let Some(node) = startup.node() else { return Err(Failure::new("there is no node")) };
@@ -188,10 +178,18 @@ fn find_token_keys(config: &Config, claimed: Option<&Claimed>) -> Result<TokenKe
             }
             Ok(TokenKeys::named(file)?)
         }
-        (None, Some(directory)) => Ok(directory.token_keys()?),
+        (None, Some(directory)) => directory.token_keys().map_err(|e| refused(&e, directory_of(config))),
         (None, None) => TokenKeys::random()
             .map_err(|e| Failure::new(format!("the system gives no random numbers for a key: {e}"))),
     }
+}
+
+fn refused(refused: &Refused, directory: &Path) -> Failure {
+    Failure::of_directory(refused, directory)
+}
+
+fn directory_of(config: &Config) -> &Path {
+    config.data.as_deref().unwrap_or(Path::new("."))
 }
 
 /// Opens the node of a data directory with everything in it.
@@ -205,10 +203,9 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
     let settings = JournalSettings { sync: config.sync, ..JournalSettings::default() };
     let opened = claimed.open(settings, &report);
     progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    let opened = opened?;
+    let opened = opened.map_err(|e| refused(&e, directory_of(config)))?;
     let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
-    let settings = NodeSettings { snapshots: config.snapshots, bounds: config.bounds };
-    let node = Node::open(opened, settings).map_err(|error| {
+    let node = Node::open(opened, config.snapshots).map_err(|error| {
         Failure::new(format!("the data directory is undamaged, but its node cannot start: {error}"))
             .hint("start it with the release that wrote it")
     })?;
@@ -253,8 +250,11 @@ fn same_schema(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
         "the data directory has the schema `{}`, but that of --models is `{}`",
         kept.name, given.name
     );
-    let hint = "name the right directory or bundle. If the schema has a new name: start without --models, then \
-                `usher push DIR --rename-schema`";
+    let hint = format!(
+        "name the right directory or bundle. If the schema has a new name: start without --models, then \
+         `usher push {} --rename-schema`",
+        bundle.folder().display()
+    );
     Err(Failure::new(what).hint(hint))
 }
 
@@ -267,9 +267,6 @@ impl Args {
         settings.flag("snapshot_every", self.snapshot_every.as_ref());
         settings.flag("snapshot_journal_mb", self.snapshot_journal_mb.as_ref());
         settings.flag("snapshot_compress", self.snapshot_compress.then_some(true));
-        settings.flag("max_customers", self.max_customers.as_ref());
-        settings.flag("max_memory", self.max_memory.as_ref());
-        settings.flag("unknown_customers", self.unknown_customers.as_ref());
         settings.flag("token_keys", self.token_keys.as_ref().map(|path| path.display()));
         settings.flag("token_life", self.token_life.as_ref());
         settings.flag("listen", self.listen.as_ref());
@@ -291,22 +288,23 @@ pub(super) fn announce(server: &Server) {
     say!("listening on http://{}", server.address());
 }
 
-pub(super) fn start_node(bounds: NodeBounds) -> Result<Arc<Node>, Failure> {
-    Node::start_within(bounds).map_err(|e| Failure::new(format!("cannot start: {e}")))
+pub(super) fn start_node() -> Result<Arc<Node>, Failure> {
+    Node::start().map_err(|e| Failure::new(format!("cannot start: {e}")))
 }
 
 /// Publishes a bundle on a fresh node.
 pub(super) fn define(node: &Node, bundle: &Bundle) -> Result<(), Failure> {
-    block_on(async { node.define(bundle.define()).await.map_err(define_failure) })?;
+    block_on(async { node.define(bundle.define()).await.map_err(|error| define_failure(error, bundle)) })?;
     Ok(())
 }
 
-fn define_failure(error: DefineError) -> Failure {
+fn define_failure(error: DefineError, bundle: &Bundle) -> Failure {
     let problems = match error {
         DefineError::Invalid(problems) | DefineError::Conflict(problems) => problems,
         other => Problems::one(format!("the bundle was refused: {other:?}")),
     };
-    Failure::from(problems).hint("`usher check DIR` finds this without starting a server")
+    let folder = bundle.folder().display();
+    Failure::from(problems).hint(format!("`usher check {folder}` finds this without starting a server"))
 }
 
 pub(super) fn listen_failure(error: &ListenError) -> Failure {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::client::{Client, ServerArgs, encoded};
+use super::client::{ServerArgs, encoded};
 use super::ending::{Ending, Failure, block_on};
 use super::terminal::thousands;
 
@@ -13,7 +13,7 @@ use super::terminal::thousands;
   usher stats --by offer,channel --placement home_banner
   usher stats --by day --offer gold_accumulation --from 2026-11-01
 
-Decisions are counted since the process began; outcomes are all that were kept. Intervals are of 95 %.
+Decisions are counted since the process began; outcomes are all that were kept. Intervals are of 95 %. \
 Exit code 1: the customers of an experiment are not split over its variants as they should be.")]
 pub(super) struct Args {
     /// What to group rows by: offer, placement, channel, variant, day, separated by commas
@@ -52,7 +52,7 @@ struct Table {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let mut client = Client::new(&args.server.url())?;
+    let mut client = args.server.client()?;
     let answer = block_on(client.get(&path(args)))?.success()?;
     if args.json {
         say!("{answer}");

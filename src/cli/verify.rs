@@ -1,6 +1,6 @@
 //! `usher verify`: checks every byte of a data directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -36,16 +36,16 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     if let Ok(progress) = progress.lock() {
         progress.clear();
     }
-    let report = report?;
+    let report = report.map_err(|refused| Failure::of_directory(&refused, &args.directory))?;
     if args.json {
-        say!("{}", document(&report));
+        say!("{}", document(&report, &args.directory));
     } else {
-        tell(&report);
+        tell(&report, &args.directory);
     }
     Ok(if report.problems.is_empty() { Ending::Done } else { Ending::FoundWrong })
 }
 
-fn tell(report: &Report) {
+fn tell(report: &Report, directory: &Path) {
     for SnapshotInfo { sequence, customers, bytes, digest, .. } in &report.snapshots {
         let (customers, bytes) = (thousands(*customers), thousands(*bytes));
         say!("snapshot  at record {sequence}: {customers} customers, {bytes} bytes, digest {digest:016x}");
@@ -65,7 +65,7 @@ fn tell(report: &Report) {
     }
     for problem in &report.problems {
         complain!("error: {problem}");
-        if let Some(hint) = problem.hint() {
+        if let Some(hint) = problem.hint(directory) {
             complain!("  = {hint}");
         }
     }
@@ -91,11 +91,11 @@ fn tell_journal(JournalReport { first, last, segments, bytes, torn, marked }: &J
     }
 }
 
-fn document(report: &Report) -> Value {
+fn document(report: &Report, directory: &Path) -> Value {
     let mut document = json!({
         "whole": report.problems.is_empty(),
         "snapshots": report.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
-        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        "problems": report.problems.iter().map(|found| problem(found, directory)).collect::<Vec<_>>(),
     });
     if let Some(journal) = &report.journal {
         document["journal"] = json!({
@@ -130,12 +130,12 @@ fn snapshot(info: &SnapshotInfo) -> Value {
     })
 }
 
-fn problem(problem: &Refused) -> Value {
+fn problem(problem: &Refused, directory: &Path) -> Value {
     json!({
         "detail": problem.to_string(),
         "file": problem.file,
         "offset": problem.offset,
         "sequence": problem.sequence,
-        "hint": problem.hint(),
+        "hint": problem.hint(directory),
     })
 }

@@ -246,7 +246,7 @@ impl fmt::Display for Problem {
 fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt::Result {
     const SHOWN: usize = 100; // characters of a line
     let Some(line) = source.text.lines().nth(place.line.saturating_sub(1) as usize) else { return Ok(()) };
-    let chars: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let chars: Vec<char> = line.chars().map(printable).collect();
     let column = (place.column.max(1) as usize - 1).min(chars.len());
     let start =
         if chars.len() <= SHOWN { 0 } else { column.saturating_sub(SHOWN / 2).min(chars.len() - SHOWN) };
@@ -258,6 +258,16 @@ fn write_caret(f: &mut fmt::Formatter<'_>, source: &Source, place: Place) -> fmt
     let number = place.line.to_string();
     writeln!(f, "  {number} | {shown}")?;
     writeln!(f, "  {:gutter$} | {:pad$}{}", "", "", "^".repeat(width), gutter = number.len())
+}
+
+/// A character as a terminal may print it. Others could turn the line round or give the terminal orders.
+fn printable(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
 }
 
 /// How many columns a terminal gives a character: two for CJK and full-width forms, else one.

@@ -4,8 +4,10 @@
 //! Every warning is certain, because it is found on normal forms. The absence of warnings proves nothing.
 //! Time and number are bounded: each offer is compared with a bounded number of others.
 
+mod accepted;
 mod caps;
 mod conditions;
+mod content;
 mod duplicates;
 mod experiments;
 mod features;
@@ -32,6 +34,7 @@ use crate::input::problem::{Problem, Source};
 use crate::rules::rule_set::RuleSet;
 use crate::schema::value::Time;
 
+pub use self::accepted::accept_aside;
 use self::places::Text;
 use super::guardrails::GuardrailFacts;
 
@@ -98,11 +101,43 @@ pub enum WarningKind {
     HiddenVariant,
     /// A text probably says something else than was meant.
     Text,
+    /// Content or a reason holds a link or a character that is not allowed for all channels.
+    Content,
+    /// `accept` names a warning that there is not.
+    Accept,
     /// A file or folder of a bundle is not read.
     File,
 }
 
 impl WarningKind {
+    /// All kinds.
+    pub const ALL: [WarningKind; 24] = [
+        WarningKind::NeverTrue,
+        WarningKind::AlwaysTrue,
+        WarningKind::Redundant,
+        WarningKind::Guardrail,
+        WarningKind::StopsNobody,
+        WarningKind::StopsEverybody,
+        WarningKind::Untested,
+        WarningKind::NeverWins,
+        WarningKind::Schedule,
+        WarningKind::Treatment,
+        WarningKind::Feature,
+        WarningKind::Duplicate,
+        WarningKind::UnusedTag,
+        WarningKind::UnusedExperiment,
+        WarningKind::UnusedParameter,
+        WarningKind::Cap,
+        WarningKind::Numbers,
+        WarningKind::OneSided,
+        WarningKind::Locale,
+        WarningKind::HiddenVariant,
+        WarningKind::Text,
+        WarningKind::Content,
+        WarningKind::Accept,
+        WarningKind::File,
+    ];
+
     /// The kind's name in answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -127,6 +162,8 @@ impl WarningKind {
             WarningKind::Locale => "locale",
             WarningKind::HiddenVariant => "hidden_variant",
             WarningKind::Text => "text",
+            WarningKind::Content => "content",
+            WarningKind::Accept => "accept",
             WarningKind::File => "file",
         }
     }
@@ -138,6 +175,8 @@ pub struct Warnings {
     list: Vec<Warning>,
     /// How many more were found but not kept.
     pub omitted: usize,
+    /// How many were found and left out, because their rule set accepts them.
+    pub accepted: usize,
 }
 
 impl Warnings {
@@ -167,6 +206,7 @@ impl Warnings {
         let room = MAX_WARNINGS.saturating_sub(self.list.len());
         self.list.extend(other.list.iter().take(room).cloned());
         self.omitted += other.omitted + other.list.len().saturating_sub(room);
+        self.accepted += other.accepted;
     }
 
     /// Whether no warning was kept.
@@ -247,6 +287,8 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
     analysis.experiments();
     analysis.caps();
     analysis.texts();
+    analysis.content();
+    analysis.accept();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));

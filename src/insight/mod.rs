@@ -4,6 +4,7 @@
 pub mod analysis;
 pub mod audience;
 pub mod decided;
+pub mod difference;
 pub mod evaluation;
 pub mod guardrails;
 pub mod learned;

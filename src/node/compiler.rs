@@ -199,7 +199,7 @@ impl Compiler {
     fn prepare(&self, change: Define, definitions: &Definitions) -> Result<Prepared, DefineError> {
         // An author's text is at fault for its own errors. Any other change conflicts with what is defined
         // already.
-        let brings_rules = matches!(change, Define::Publish { .. } | Define::Bundle { .. });
+        let brings_rules = change.brings_rules();
         let mut plan = plan(change, definitions)?;
         let returns = self.give_back(definitions, &mut plan);
         let refused = |broken| match broken {
@@ -235,7 +235,7 @@ impl Compiler {
             | Record::Activate { name, .. }
             | Record::Rollback { name }
             | Record::Retire { name } => Some(&**name),
-            Record::Customers(_) | Record::Catalogue(_) | Record::Schema { .. } => None,
+            Record::Customers(_) | Record::Catalogue(_) | Record::Schema { .. } | Record::Note { .. } => None,
         });
         let names: Vec<&str> = names.collect();
         let new = names.iter().filter(|name| definitions.history(name).is_none()).count();
@@ -408,7 +408,6 @@ mod tests {
     use super::super::writer;
     use super::*;
     use crate::decide::{Request, decide};
-    use crate::node::room::NodeBounds;
     use crate::schema::context::Context;
     use crate::schema::value::Time;
     use crate::schema::vector::FeatureVector;
@@ -464,7 +463,7 @@ offers:
             | Define::Activate { if_active, .. }
             | Define::Rollback { if_active, .. }
             | Define::Retire { if_active, .. } => *if_active = Some(version),
-            Define::Schema { .. } | Define::Bundle { .. } => {}
+            Define::Schema { .. } | Define::Bundle { .. } | Define::Noted { .. } => {}
         }
         change
     }
@@ -669,7 +668,7 @@ offers:
             (publish("home", HOME), "3"),
             (publish("cards", CARDS), "5"),
             (schema(&grown_schema()), "6: v0 active"),
-            (schema(SCHEMA), "conflict: feature `visits` would be removed"),
+            (schema(SCHEMA), "conflict: schema:2:1: feature `visits` would be removed"),
             (publish("cards", &CARDS.replace("tier == 'gold'", "visits > 3")), "7: v2 active"),
         ]);
     }
@@ -683,7 +682,7 @@ offers:
             (bundle(SCHEMA, &[HOME, &gold_for_all]), "5: v0 active"),
             (rollback("cards"), "6: v1 active"),
             (bundle(&grown_schema(), &[HOME, CARDS]), "7: v0 active"),
-            (bundle(SCHEMA, &[HOME, CARDS]), "conflict: feature `visits` would be removed"),
+            (bundle(SCHEMA, &[HOME, CARDS]), "conflict: schema:2:1: feature `visits` would be removed"),
             (bundle("schema: s\nfeatures: 1\n", &[HOME]), "invalid: schema.yaml:2:11"),
             (bundle(&grown_schema(), &["rule_set: 1\n", HOME, "offers: 1\n"]), "invalid: 0.yaml:1:11"),
             (bundle(&grown_schema(), &[HOME, HOME]), "invalid: 1.yaml: 0.yaml has the rule set"),
@@ -798,8 +797,9 @@ offers:
     fn publishing_one_rule_set_does_not_parse_the_others_again() {
         let state = State::new();
         let engine = Engine::empty(&state.definitions().schema);
-        let shared = Arc::new(NodeState::new(&state, engine, NodeBounds::default()));
-        let (submissions, _writer) = writer::start(state, Box::new(Kept::default()), shared.clone()).unwrap();
+        let shared = Arc::new(NodeState::new(&state, engine));
+        let (submissions, _writer) =
+            writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
         let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
         let mut compiler =
             Compiler { shared, submissions, parsed, retired: Vec::new(), fresh: Fresh::default() };

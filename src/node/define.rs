@@ -8,7 +8,7 @@ use crate::input::problem::{Problem, Problems};
 use crate::insight::analysis::Warnings;
 use crate::rules::rule_set::{RuleSet, Spot};
 use crate::schema::Schema;
-use crate::state::record::MAX_TEXT_BYTES;
+use crate::state::record::{MAX_TEXT_BYTES, Note};
 
 /// A requested change of definitions.
 #[derive(Debug)]
@@ -56,6 +56,13 @@ pub enum Define {
         name: String,
         /// If given, the change is refused unless this version is active (0: unless none is).
         if_active: Option<u32>,
+    },
+    /// Makes another change, and notes who made the versions that it publishes, and why.
+    Noted {
+        /// The change itself.
+        change: Box<Define>,
+        /// Who makes it and why. The time is that of the change.
+        note: Note,
     },
     /// Applies a whole bundle at once: its schema and rule sets are compiled together. The schema always
     /// takes effect.
@@ -144,6 +151,17 @@ pub struct RuleSetVersion {
     pub active: bool,
     /// Whether the bundle made this version.
     pub is_new: bool,
+}
+
+impl Define {
+    /// Whether texts of rule sets come with it.
+    pub(crate) fn brings_rules(&self) -> bool {
+        match self {
+            Define::Publish { .. } | Define::Bundle { .. } => true,
+            Define::Noted { change, .. } => change.brings_rules(),
+            _ => false,
+        }
+    }
 }
 
 /// Why a change of definitions was refused; nothing was changed.

@@ -360,7 +360,7 @@ fn unavailable(why: Unavailable) -> SnapshotError {
             SnapshotError::NoFile("the system gave no file or no memory for the journal".into())
         }
         Unavailable::Stopped => SnapshotError::Stopped,
-        Unavailable::Overloaded | Unavailable::Full | Unavailable::Memory => {
+        Unavailable::Overloaded | Unavailable::Full => {
             SnapshotError::Failed("too many writes are waiting".into())
         }
     }

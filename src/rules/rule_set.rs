@@ -44,6 +44,8 @@ pub const MAX_CONTENT_BYTES: usize = 64 * 1024;
 pub const MAX_DEFINITIONS: usize = 2_000;
 /// The most guardrails in one rule set; each is checked for every offer.
 pub const MAX_GUARDRAILS: usize = 100;
+/// The most warnings that one rule set may accept.
+pub const MAX_ACCEPTED: usize = 200;
 
 /// One rule set, checked against the schema.
 #[derive(Debug)]
@@ -64,6 +66,18 @@ pub struct RuleSet {
     pub(crate) budgets: Vec<BudgetRule>,
     pub(crate) offers: Vec<OfferRule>,
     pub(crate) guardrails: Vec<GuardrailRule>,
+    /// The warnings that the team wants to hear no more.
+    pub(crate) accepted: Vec<AcceptRule>,
+}
+
+/// A warning that is right as it is.
+#[derive(Debug)]
+pub(crate) struct AcceptRule {
+    /// The kind of the warning.
+    pub(crate) warning: Box<str>,
+    /// Where in the text it is, or what it is inside of: `offers.gold.when`.
+    pub(crate) at: Box<str>,
+    pub(crate) spot: Spot,
 }
 
 /// A place in the rule set's text.

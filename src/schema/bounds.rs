@@ -9,3 +9,5 @@ pub const MAX_ROW_WORDS: usize = 1_000;
 pub const HEADER_WORDS: usize = 1;
 /// The most bytes of a name.
 pub const MAX_NAME_BYTES: usize = 64;
+/// The most schemes of links that one schema declares.
+pub const MAX_LINK_SCHEMES: usize = 50;

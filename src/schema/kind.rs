@@ -312,7 +312,14 @@ impl Kind {
                 }
             }
             (Kind::Enum(old), Kind::Enum(new)) | (Kind::Set(old), Kind::Set(new)) => {
-                if !old.is_prefix_of(new) {
+                if old.ordered != new.ordered && old.words() == new.words() {
+                    let change = if new.ordered { "gain an order" } else { "lose their order" };
+                    Err(format!(
+                        "`ordered` cannot change: its values would {change}, and rule sets compare them"
+                    ))
+                } else if old.ordered != new.ordered {
+                    Err("`ordered` cannot change, and values may only be added at the end".into())
+                } else if !old.is_prefix_of(new) {
                     Err("values may only be added at the end".into())
                 } else if !fits(newer) {
                     Err(TOO_WIDE.into())

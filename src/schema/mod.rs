@@ -12,6 +12,7 @@ mod computed;
 pub mod span;
 mod parse;
 mod doubts;
+mod growth;
 mod layout;
 mod bounds;
 mod cells;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_NAME_BYTES, MAX_ROW_WORDS};
+pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_LINK_SCHEMES, MAX_NAME_BYTES, MAX_ROW_WORDS};
 pub(crate) use self::calendar::{begins, edges};
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
 pub use self::computed::{Computed, Function, Period, When};
@@ -38,6 +39,7 @@ pub(crate) use self::single::{in_single, widened};
 pub use self::vocabulary::Vocabulary;
 pub(crate) use self::written::{DAY, day};
 
+use self::growth::GrowthProblems;
 use self::value::{Time, Value};
 use crate::input::problem::{Problem, Problems, quoted};
 
@@ -69,6 +71,7 @@ pub struct Schema {
     event_ids: HashMap<Box<str>, usize>,
     attributes: Vec<Declared>,
     channels: Vocabulary,
+    link_schemes: Vec<Box<str>>,
     row_words: usize,
 }
 
@@ -184,6 +187,7 @@ impl Schema {
             event_ids: HashMap::new(),
             attributes: Vec::new(),
             channels: Vocabulary::channels(),
+            link_schemes: Vec::new(),
             row_words: HEADER_WORDS,
         }
         .with_events(EventType::outcomes().into())
@@ -192,6 +196,11 @@ impl Schema {
     fn with_events(self, events: Vec<EventType>) -> Schema {
         let event_ids = events.iter().enumerate().map(|(i, event)| (event.name.clone(), i)).collect();
         Schema { events, event_ids, ..self }
+    }
+
+    /// The schemes of links that the bank's channels open, besides those that every channel opens.
+    pub fn link_schemes(&self) -> &[Box<str>] {
+        &self.link_schemes
     }
 
     /// All features, in the order of their [`FeatureId`].
@@ -374,65 +383,58 @@ impl Schema {
     /// follow.
     ///
     /// # Errors
-    /// Everything that `newer` removes, or changes so that rows or rule sets would be read differently.
-    /// Channels may change: nothing stored refers to them, and a rule set that uses one is compiled again.
+    /// Everything that `newer` removes, or changes so that rows or rule sets would be read differently, each
+    /// problem with its place in the text of `newer`. Channels may change: nothing stored refers to them, and
+    /// a rule set that uses one is compiled again.
     pub fn grow(&self, newer: &Schema) -> Result<Schema, Problems> {
-        let mut problems = Problems::new();
+        let mut problems = GrowthProblems { text: &newer.text, problems: Problems::new() };
         let mut grown = newer.clone();
         grown.features = self.features.clone();
         for feature in &mut grown.features {
+            let path = ["features", &*feature.name];
             let Some(id) = newer.feature_id(&feature.name) else {
-                problems.push(Problem::new(format!("feature `{}` would be removed", feature.name)));
+                problems.removed(&path, format!("feature `{}` would be removed", feature.name));
                 continue;
             };
             let newer = newer.feature(id);
             match feature.kind.grown(&newer.kind, feature.field.map(Field::bits)) {
                 Ok(kind) => feature.kind = kind,
-                Err(why) => problems.push(Problem::new(format!("feature `{}`: {why}", feature.name))),
+                Err(why) => problems.changed(&path, format!("feature `{}`: {why}", feature.name)),
             }
             feature.description.clone_from(&newer.description);
         }
         let added = newer.features.iter().filter(|f| self.feature_id(&f.name).is_none());
         grown.features.extend(added.map(|f| Feature { field: None, cells: None, ..f.clone() }));
         if let Err(problem) = grown.lay_out() {
-            problems.push(problem);
+            problems.problems.push(problem);
         }
         if let Some(feature) = self.features.iter().find(|feature| feature.cells.is_some())
             && self.zone != newer.zone
         {
             let zone = |schema: &Schema| schema.zone.iana_name().unwrap_or("UTC").to_owned();
-            problems.push(Problem::new(format!(
+            let detail = format!(
                 "`timezone` cannot change from {} to {}: `{}` and other features computed from events may depend on it",
                 zone(self),
                 zone(newer),
                 feature.name
-            )));
+            );
+            problems.changed(&["timezone"], detail);
         }
-        check_grown(&self.context, &newer.context, "context field", &mut problems);
-        check_grown(&self.attributes, &newer.attributes, "offer attribute", &mut problems);
+        problems.declared(&["context"], &self.context, &newer.context, "context field");
+        problems.declared(&["offer_attributes"], &self.attributes, &newer.attributes, "offer attribute");
         for old in &self.events {
             match newer.events.iter().find(|new| new.name == old.name) {
-                None => problems.push(Problem::new(format!("event `{}` would be removed", old.name))),
+                None => {
+                    problems
+                        .removed(&["events", &old.name], format!("event `{}` would be removed", old.name));
+                }
                 Some(new) => {
                     let what = format!("event `{}`, property", old.name);
-                    check_grown(&old.properties, &new.properties, &what, &mut problems);
+                    let path = ["events", &*old.name, "properties"];
+                    problems.declared(&path, &old.properties, &new.properties, &what);
                 }
             }
         }
-        problems.or(grown)
-    }
-}
-
-/// Notes what `new` removes from the declarations `old`, or changes so that they would be read differently.
-fn check_grown(old: &[Declared], new: &[Declared], what: &str, problems: &mut Problems) {
-    for old in old {
-        match new.iter().find(|new| new.name == old.name) {
-            None => problems.push(Problem::new(format!("{what} `{}` would be removed", old.name))),
-            Some(new) => {
-                if let Err(why) = old.kind.grown(&new.kind, None) {
-                    problems.push(Problem::new(format!("{what} `{}`: {why}", old.name)));
-                }
-            }
-        }
+        problems.problems.or(grown)
     }
 }

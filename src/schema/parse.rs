@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::kind::{MAX_DECIMAL, MAX_ENUM_VALUES, MAX_SET_VALUES, scaled_double};
 use super::{
-    ContextId, Declared, EventCondition, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_NAME_BYTES,
-    Schema, Vocabulary,
+    ContextId, Declared, EventCondition, EventType, Feature, Function, Kind, MAX_FEATURES, MAX_LINK_SCHEMES,
+    MAX_NAME_BYTES, Schema, Vocabulary,
 };
 use crate::input::cursor::{Cursor, Object};
 use crate::input::document::Input;
@@ -102,6 +102,7 @@ fn read_schema(
         "context",
         "events",
         "offer_attributes",
+        "link_schemes",
     ];
     let object = root.object(&known, problems)?;
     let (events, wrong) = read_events(&object, problems);
@@ -114,6 +115,9 @@ fn read_schema(
         && let Some(words) = read_words(cursor, usize::from(u16::MAX), problems)
     {
         schema.channels = Vocabulary::new(words, false);
+    }
+    if let Some(cursor) = object.get("link_schemes") {
+        schema.link_schemes = read_schemes(cursor, problems);
     }
     if let Some(zone) = object.get("timezone").and_then(|cursor| read_zone(cursor, problems)) {
         schema.zone = zone;
@@ -199,6 +203,34 @@ fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) 
 }
 
 /// Reads the declared event types, and adds those that every schema has. Those with mistakes come by name.
+/// Reads the schemes of links that the bank's channels open: `bank` for `bank://home`.
+fn read_schemes(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>> {
+    /// Schemes that run code or open what stands in the link itself.
+    const REFUSED: [&str; 5] = ["javascript", "vbscript", "data", "file", "blob"];
+    let mut schemes: Vec<Box<str>> = Vec::new();
+    for item in cursor.items(problems).into_iter().flatten() {
+        let Some(text) = item.text(problems) else { continue };
+        let good = text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.len() <= MAX_NAME_BYTES
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+        if !good {
+            let problem = item.problem(format!("{} is not the scheme of a link", quoted(text)));
+            problems.push(
+                problem.hint("write what stands before the colon, in lower case: `bank` for bank://home"),
+            );
+        } else if REFUSED.contains(&text) {
+            let detail = format!("links `{text}:` run or open what stands in the link itself");
+            problems.push(item.problem(detail).hint("link to a page: https://…"));
+        } else if schemes.len() == MAX_LINK_SCHEMES {
+            problems.push(item.problem(format!("a schema has at most {MAX_LINK_SCHEMES} schemes of links")));
+            break;
+        } else if !schemes.iter().any(|known| **known == *text) {
+            schemes.push(text.into());
+        }
+    }
+    schemes
+}
+
 fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> (Vec<EventType>, Vec<Box<str>>) {
     let outcomes = EventType::outcomes();
     let (mut events, mut wrong) = (Vec::new(), Vec::new());

@@ -214,6 +214,54 @@ fn what_is_not_growth_is_refused_and_says_what() {
     );
 }
 
+#[test]
+fn what_is_not_growth_is_pointed_at_in_the_new_text() {
+    let old = "schema: s\nfeatures:\n  e: {kind: enum, values: [x, y]}\n  o: {kind: enum, values: [x, y], ordered: true}\n";
+    for (new, expected) in [
+        (
+            "schema: s\nfeatures:\n  e: {kind: enum, values: [x, y], ordered: true}\n  o: {kind: enum, values: [x, y], ordered: true}\n",
+            "schema:3:3: feature `e`: `ordered` cannot change: its values would gain an order",
+        ),
+        (
+            "schema: s\nfeatures:\n  e: {kind: enum, values: [x, y]}\n  o: {kind: enum, values: [x, y]}\n",
+            "schema:4:3: feature `o`: `ordered` cannot change: its values would lose their order",
+        ),
+        (
+            "schema: s\nfeatures:\n  e: {kind: enum, values: [y]}\n  o: {kind: enum, values: [x, y], ordered: true}\n",
+            "schema:3:3: feature `e`: values may only be added at the end",
+        ),
+        (
+            "schema: s\nfeatures:\n  e: {kind: enum, values: [x, y]}\n",
+            "schema:2:1: feature `o` would be removed",
+        ),
+        ("schema: s\n", "schema:1:1: feature `e` would be removed"),
+    ] {
+        let problems = parse(old).grow(&parse(new)).unwrap_err().to_string();
+        assert!(problems.starts_with(expected), "{problems}");
+    }
+}
+
+#[test]
+fn schemes_of_links_are_names_that_run_nothing() {
+    for (schemes, wrong) in [
+        ("[bank, bank-beta, com.bank]", None),
+        ("[bank, bank]", None),
+        ("[Bank]", Some("is not the scheme of a link")),
+        ("['bank://']", Some("is not the scheme of a link")),
+        ("[javascript]", Some("run or open what stands in the link itself")),
+        ("[1]", Some("expected a text")),
+        ("bank", Some("expected a list")),
+    ] {
+        let found = Schema::parse("schema.yaml", &format!("schema: s\nlink_schemes: {schemes}\n"));
+        match wrong {
+            None => {
+                assert!(found.is_ok_and(|schema| schema.link_schemes()[0].starts_with("bank")), "{schemes}");
+            }
+            Some(why) => assert!(found.unwrap_err().to_string().contains(why), "{schemes}"),
+        }
+    }
+}
+
 /// A kind with a value of it, as text of a CSV cell.
 fn kind_and_value() -> impl Strategy<Value = (String, Option<String>)> {
     let int = (-1_000_000_i64..1_000_000, 0_i64..5_000_000, 0.0..1.0_f64).prop_map(|(min, width, at)| {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::record::Record;
+use super::record::{Note, Record};
 use crate::input::problem::Problems;
 use crate::intake::computed::Intake;
 use crate::rules::catalogue::{Additions, Catalogue, Returned};
@@ -37,6 +37,8 @@ pub struct History {
     pub(super) active: Option<u32>,
     pub(super) earlier: Vec<u32>,
     pub(super) last: u32,
+    /// Who published which of the versions, where somebody said so.
+    pub(super) notes: BTreeMap<u32, Note>,
 }
 
 impl Definitions {
@@ -128,6 +130,13 @@ impl Definitions {
                 }
                 history.forget_oldest();
             }
+            Record::Note { name, version, note } => {
+                if let Some(history) = self.rule_sets.get_mut(name.as_str())
+                    && history.versions.contains_key(version)
+                {
+                    history.notes.insert(*version, note.clone());
+                }
+            }
             Record::Activate { name, version } => {
                 if let Some(history) = self.rule_sets.get_mut(name.as_str()) {
                     history.activate(*version);
@@ -165,17 +174,20 @@ impl History {
         active: Option<u32>,
         earlier: Vec<u32>,
         last: u32,
+        notes: BTreeMap<u32, Note>,
     ) -> Result<History, String> {
         if versions.len() > MAX_VERSIONS || earlier.len() > MAX_EARLIER {
             return Err(format!("{} versions and {} earlier ones", versions.len(), earlier.len()));
         }
-        if let Some(version) = active.iter().chain(&earlier).find(|version| !versions.contains_key(version)) {
+        if let Some(version) =
+            active.iter().chain(&earlier).chain(notes.keys()).find(|version| !versions.contains_key(version))
+        {
             return Err(format!("version {version} is missing"));
         }
         if versions.keys().next_back().is_some_and(|newest| *newest > last) {
             return Err(format!("there is a version after the last, {last}"));
         }
-        Ok(History { versions, active, earlier, last })
+        Ok(History { versions, active, earlier, last, notes })
     }
 
     /// The version that decides now; `None` for a retired rule set or one that was never activated.
@@ -191,6 +203,16 @@ impl History {
     /// The text of this version, if it is kept.
     pub fn text(&self, version: u32) -> Option<&Arc<str>> {
         self.versions.get(&version)
+    }
+
+    /// Who published this version, when and why, if somebody said so.
+    pub fn note(&self, version: u32) -> Option<&Note> {
+        self.notes.get(&version)
+    }
+
+    /// All notes with the versions that they are about.
+    pub fn notes(&self) -> impl ExactSizeIterator<Item = (u32, &Note)> {
+        self.notes.iter().map(|(version, note)| (*version, note))
     }
 
     /// The version that a rollback goes to: the one that was active before.
@@ -244,6 +266,7 @@ impl History {
             };
             bytes -= self.versions.remove(&oldest).map_or(0, |text| text.len());
             self.earlier.retain(|version| *version != oldest);
+            self.notes.remove(&oldest);
             // The step between two stays at one version is gone. A rollback must not go from a version
             // to itself.
             self.earlier.dedup();
@@ -291,6 +314,29 @@ mod tests {
         ] {
             assert_eq!(active_after(&records), (active, previous), "{records:?}");
         }
+    }
+
+    #[test]
+    fn a_note_stays_as_long_as_its_version() {
+        let note = |version, author: &str| {
+            let note = Note { at: 7, author: author.into(), message: "why".into() };
+            Record::Note { name: "wealth".into(), version, note }
+        };
+        let mut definitions = Definitions::new();
+        let first = [
+            publish(1, true),
+            note(1, "An"),
+            publish(2, true),
+            note(9, "Bo"),
+            publish(3, false),
+            note(3, "Bo"),
+        ];
+        for record in first.into_iter().chain((4..=150).map(|version| publish(version, false))) {
+            definitions.apply(&record).unwrap();
+        }
+        let history = definitions.history("wealth").unwrap();
+        let authors: Vec<_> = history.notes().map(|(version, note)| (version, &*note.author)).collect();
+        assert_eq!(authors, [(1, "An")], "version 9 never was, and version 3 is forgotten");
     }
 
     #[test]

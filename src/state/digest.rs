@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::definitions::{Definitions, History};
 use super::ledger::Content;
+use super::record::Note;
 use super::store;
 use super::store::Customers;
 use crate::rules::catalogue::{Additions, OfferEntry, PlaceEntry, Returned, Returns};
@@ -66,6 +67,7 @@ impl Digest {
         for (name, history) in rule_sets {
             hash.text(name);
             hash.text(&history_text(history));
+            history.notes().for_each(|(version, note)| hash.note(version, note));
         }
         for additions in catalogue.whole() {
             hash.additions(&additions);
@@ -95,7 +97,7 @@ fn place_text(place: Option<RowPlace>) -> String {
 /// The versions of a rule set, as format 2 spells them. Texts are escaped as the standard library's
 /// `{:?}` escapes a `str`; that alone is not ours.
 fn history_text(history: &History) -> String {
-    let History { versions, active, earlier, last } = history;
+    let History { versions, active, earlier, last, notes: _ } = history;
     let versions: Vec<String> =
         versions.iter().map(|(version, text)| format!("{version}: {text:?}")).collect();
     let active = active.map_or("None".to_owned(), |version| format!("Some({version})"));
@@ -126,6 +128,12 @@ impl Fnv {
     pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         text.bytes().for_each(|byte| self.byte(byte));
+    }
+
+    fn note(&mut self, version: u32, Note { at, author, message }: &Note) {
+        self.number(u64::from(version) << 32 | u64::from(*at));
+        self.text(author);
+        self.text(message);
     }
 
     fn additions(&mut self, additions: &Additions) {
@@ -186,7 +194,7 @@ mod tests {
         let none = "History { versions: {}, active: None, earlier: [], last: 0 }";
         assert_eq!(history_text(&History::default()), none);
         let versions = [(2, "a \"b\"\n".into()), (4, "客户".into())].into();
-        let history = History::restore(versions, Some(4), vec![2, 4], 9).unwrap();
+        let history = History::restore(versions, Some(4), vec![2, 4], 9, Default::default()).unwrap();
         let some = "History { versions: {2: \"a \\\"b\\\"\\n\", 4: \"客户\"}, active: Some(4), earlier: [2, 4], last: 9 }";
         assert_eq!(history_text(&history), some);
     }

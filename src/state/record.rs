@@ -36,6 +36,15 @@ pub enum Record {
         /// Whether this version is active from now on.
         activate: bool,
     },
+    /// Who published a version, and why. It follows the record that published it.
+    Note {
+        /// The name of the rule set.
+        name: String,
+        /// The number of the version.
+        version: u32,
+        /// What was noted.
+        note: Note,
+    },
     /// A version that was published becomes the active one.
     Activate {
         /// The name of the rule set.
@@ -53,4 +62,20 @@ pub enum Record {
         /// The name of the rule set.
         name: String,
     },
+}
+
+/// The most bytes of an author's name.
+pub const MAX_AUTHOR_BYTES: usize = 128;
+/// The most bytes of a message.
+pub const MAX_MESSAGE_BYTES: usize = 1_000;
+
+/// Who published a version, when and why, as they say. Nothing proves it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Note {
+    /// When, in seconds since 1970.
+    pub at: u32,
+    /// Who, at most [`MAX_AUTHOR_BYTES`]; empty if they did not say.
+    pub author: String,
+    /// Why, at most [`MAX_MESSAGE_BYTES`]; empty if they did not say.
+    pub message: String,
 }

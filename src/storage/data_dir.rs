@@ -313,11 +313,7 @@ pub(crate) fn open_mark(disk: &dyn Disk, identity: &Identity) -> Result<Mark, Re
 }
 
 fn no_mark(what: &str) -> Refused {
-    let what = format!(
-        "{what}; if everything else is whole, `usher verify DIR` shows the last record N, and `usher repair DIR --cut-at N+1` \
-         makes a new mark and gives up nothing"
-    );
-    Refused::damaged(mark::NAME, 0, 0, what)
+    Refused::damaged(mark::NAME, 0, 0, what.to_owned())
 }
 
 /// Applies every record after `from` to `state`, as live writes are applied.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::journal::mark;
+
 /// A refusal to open, verify or repair a data directory. Unless it says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -96,15 +98,20 @@ impl Refused {
         matches!(self.kind, RefusedKind::Spare | RefusedKind::SpareCopy)
     }
 
-    /// What to try, if anything is known to help.
-    pub fn hint(&self) -> Option<String> {
+    /// What to try, if anything is known to help; commands name `directory`, where this was found.
+    pub fn hint(&self, directory: &Path) -> Option<String> {
+        let directory = directory.display();
         match (self.kind, self.sequence) {
+            (RefusedKind::Damaged, None) if self.file.as_deref() == Some(mark::NAME) => Some(format!(
+                "if everything else is whole, `usher verify {directory}` shows the last record N, and \
+                 `usher repair {directory} --cut-at N+1` makes a new mark and gives up nothing"
+            )),
             (RefusedKind::Damaged, Some(sequence)) => Some(format!(
                 "restore the directory from a copy, or give up record {sequence} and everything after it: \
-                 usher repair DIR --cut-at {sequence}"
+                 usher repair {directory} --cut-at {sequence}"
             )),
             (RefusedKind::Damaged, None) => {
-                Some("restore the directory from a copy; `usher verify DIR` shows what is whole".into())
+                Some(format!("restore the directory from a copy; `usher verify {directory}` shows what is whole"))
             }
             (RefusedKind::Spare, _) => Some(
                 "a start does not need it: start the server and run `usher compact`, which makes new files in its place"
@@ -113,11 +120,10 @@ impl Refused {
             (RefusedKind::SpareCopy, _) => {
                 Some("the other copy is whole: start the server, and it writes both anew".into())
             }
-            (RefusedKind::TokenKeys, _) => Some(
+            (RefusedKind::TokenKeys, _) => Some(format!(
                 "restore the file from a copy of the directory. Without one, remove what is left of it: \
-                 `usher keys new DIR/token.keys` makes a new key, and tokens that are out are refused from then on"
-                    .into(),
-            ),
+                 `usher keys new {directory}/token.keys` makes a new key, and tokens that are out are refused from then on"
+            )),
             (RefusedKind::Newer, _) => Some("start it with the release that wrote it, or a later one".into()),
             (RefusedKind::InUse, _) => {
                 Some("stop that process first; each node needs a directory of its own".into())

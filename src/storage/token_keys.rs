@@ -410,7 +410,7 @@ mod tests {
             let refused = own(&disk).err().unwrap();
             assert_eq!(refused.kind, RefusedKind::TokenKeys, "{refused}");
             assert!(refused.to_string().contains(says), "{says}: {refused}");
-            assert!(refused.hint().unwrap().contains("usher keys new"), "{refused}");
+            assert!(refused.hint(Path::new("data")).unwrap().contains("usher keys new"), "{refused}");
         }
     }
 

@@ -180,6 +180,31 @@ impl Server {
         Server { child, url }
     }
 
+    /// Starts a demo in a folder without models, and waits until it has told its stories.
+    pub fn demo(folder: &Path) -> Server {
+        let mut command = program(&["demo", "--customers", "100", "--listen", "127.0.0.1:0"]);
+        command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let url = first.strip_prefix("listening on ").unwrap().to_owned();
+        assert!(lines.any(|line| line.unwrap().contains("Serving until")));
+        Server { child, url }
+    }
+
+    /// Sends a JSON document.
+    pub fn post(&self, path: &str, json: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json"
+        );
+        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{json}", json.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// Runs a command against this server.
     pub fn run(&self, args: &[&str]) -> Run {
         run(&[args, &["--server", &self.url]].concat())

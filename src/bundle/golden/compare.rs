@@ -3,33 +3,67 @@
 use super::case::{Case, ExpectedPlacement};
 use crate::decide::{Shown, Stop};
 use crate::engine::Engine;
-use crate::input::problem::{Problem, Problems};
+use crate::input::problem::{Place, Problem, Problems};
+
+/// A placement that shows something else than its case expects.
+#[derive(Debug)]
+pub struct Mismatch {
+    /// The name of the placement.
+    pub placement: Box<str>,
+    /// What it should show.
+    pub expected: String,
+    /// What it shows.
+    pub found: String,
+    /// Why each offer that is missing is not shown.
+    pub reasons: Vec<String>,
+    place: Option<Place>,
+}
 
 impl Case {
+    /// The line of the file on which the case begins.
+    pub fn line(&self) -> u32 {
+        self.place.map_or(0, |place| place.line)
+    }
+
     /// Decides the case and reports each placement that shows something else than expected.
     pub(crate) fn check(&self, engine: &Engine, problems: &mut Problems) {
-        let decision = match self.decide(engine, true) {
-            Ok(decision) => decision,
-            Err(problem) => return problems.push(problem),
-        };
-        for expected in &self.expected {
-            let shown = decision.placements.iter().find(|shown| *shown.placement.name == *expected.placement);
-            match shown {
-                Some(shown) if expected.is_met_by(shown) => {}
-                Some(shown) => problems.push(self.mismatch(expected, shown)),
-                None => problems.push(self.problem(
-                    expected.place,
-                    format!("{}: `{}` is expected but not asked for", self.name, expected.placement),
-                )),
-            }
+        match self.mismatches(engine) {
+            Ok(found) => found.iter().for_each(|mismatch| problems.push(self.mismatch_problem(mismatch))),
+            Err(problem) => problems.push(problem),
         }
     }
 
-    fn mismatch(&self, expected: &ExpectedPlacement, shown: &Shown<'_>) -> Problem {
-        let detail =
-            format!("{}: expected {}, got {}", self.name, expected.describe(), describe(shown, expected));
-        let problem = self.problem(expected.place, detail);
-        let reasons: Vec<String> = expected.offers.iter().filter_map(|offer| why_not(offer, shown)).collect();
+    /// Each placement that shows something else than expected.
+    ///
+    /// # Errors
+    /// As [`Case::decide`].
+    pub fn mismatches(&self, engine: &Engine) -> Result<Vec<Mismatch>, Problem> {
+        let decision = self.decide(engine, true)?;
+        let mut found = Vec::new();
+        for expected in &self.expected {
+            let shown = decision.placements.iter().find(|shown| *shown.placement.name == *expected.placement);
+            let (described, reasons) = match shown {
+                Some(shown) if expected.is_met_by(shown) => continue,
+                Some(shown) => {
+                    let reasons = expected.offers.iter().filter_map(|offer| why_not(offer, shown));
+                    (describe(shown, expected), reasons.collect())
+                }
+                None => ("no such placement in the request".to_owned(), Vec::new()),
+            };
+            found.push(Mismatch {
+                placement: expected.placement.clone(),
+                expected: expected.describe(),
+                found: described,
+                reasons,
+                place: expected.place,
+            });
+        }
+        Ok(found)
+    }
+
+    fn mismatch_problem(&self, mismatch: &Mismatch) -> Problem {
+        let Mismatch { expected, found, reasons, place, .. } = mismatch;
+        let problem = self.problem(*place, format!("{}: expected {expected}, got {found}", self.name));
         if reasons.is_empty() { problem } else { problem.hint(reasons.join("\n  = ")) }
     }
 }

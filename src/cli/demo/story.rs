@@ -6,7 +6,7 @@ use std::time::Instant;
 use hyper::{Method, header};
 use serde_json::{Value, json};
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, NO_HEADERS};
 use crate::cli::decide::{explanations, stop_text};
 use crate::cli::ending::Failure;
 use crate::cli::terminal::{bold, dim};
@@ -79,7 +79,7 @@ impl Teller<'_> {
         self.expect_first(&answer, "flash_note");
         self.suitability().await?;
         let started = Instant::now();
-        let retired = self.client.send(Method::DELETE, "/v1/rule-sets/flash", &[], "").await?;
+        let retired = self.client.send(Method::DELETE, "/v1/rule-sets/flash", NO_HEADERS, "").await?;
         if !retired.status.is_success() {
             return Err(retired.problems(&[]).into());
         }

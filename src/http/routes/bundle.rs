@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hyper::body::{Bytes, Incoming};
 
 use super::check::write_warnings;
-use super::rule_sets::define;
+use super::rule_sets::{define, noted, read_note};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
@@ -18,11 +18,12 @@ use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::node::define::MAX_RULE_SETS;
 use crate::node::define::{Define, RuleSetVersion};
+use crate::state::record::Note;
 
 /// Checks and compiles the bundle, then swaps it in.
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     tag::no_conditions(&call.parts.headers, "a bundle has no tag; push its rule sets one by one")?;
-    let asked = Asked::read(call.parts.uri.query())?;
+    let (asked, note) = Asked::read(call.parts.uri.query())?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let bytes = content.bytes.clone();
@@ -30,7 +31,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let change = tokio::task::spawn_blocking(move || read(&bytes, media, asked));
     let change =
         change.await.map_err(|_| Refusal::new(ProblemKind::Internal, "reading the body failed"))??;
-    let defined = define(call, change).await?;
+    let defined = define(call, noted(change, note)).await?;
     Ok(answer::document(call.format, |out| {
         out.map();
         out.key("sequence");
@@ -72,15 +73,17 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: Option<&str>) -> Result<Asked, Refusal> {
-        let [activate, rename, prune] = query::known(query, ["activate", "rename_schema", "prune"])?;
+    fn read(query: Option<&str>) -> Result<(Asked, Option<Note>), Refusal> {
+        let known = ["activate", "rename_schema", "prune", "author", "message"];
+        let [activate, rename, prune, author, message] = query::known(query, known)?;
         let mut problems = Problems::new();
         let mut read = |name, text: Option<Cow<'_, str>>, usual| {
             query::boolean(name, text.as_deref(), usual, &mut problems)
         };
         let (activate, rename) = (read("activate", activate, true), read("rename_schema", rename, false));
         let prune = read("prune", prune, false);
-        Ok(problems.or(Asked { activate, rename, prune })?)
+        let note = read_note(author, message, &mut problems);
+        Ok(problems.or((Asked { activate, rename, prune }, note))?)
     }
 }
 

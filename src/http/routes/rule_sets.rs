@@ -18,10 +18,13 @@ use crate::http::wire::tag;
 use crate::http::wire::tag::{EntityTag, Named};
 use crate::http::wire::{answer, query};
 use crate::input::document::{Input, InputValue};
+use crate::input::invisible::named;
 use crate::input::problem::{Problem, Problems, nearest, quoted};
 use crate::node::define::{Define, DefineError, Defined};
 use crate::schema::MAX_NAME_BYTES;
+use crate::schema::value::Time;
 use crate::state::definitions::{Definitions, History};
+use crate::state::record::{MAX_AUTHOR_BYTES, MAX_MESSAGE_BYTES, Note};
 
 /// `GET /v1/rule-sets`: a list of all rule sets.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -97,11 +100,56 @@ pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
             out.boolean(history.active() == Some(version));
             out.key("bytes");
             out.unsigned(text.len() as u64);
+            if let Some(note) = history.note(version) {
+                write_note(out, note);
+            }
             out.end_map();
         }
         out.end_list();
         out.end_map();
     }))
+}
+
+fn write_note(out: &mut dyn Encode, Note { at, author, message }: &Note) {
+    out.key("published");
+    out.text(&Time::from_seconds(i64::from(*at)).to_string());
+    for (key, text) in [("author", author), ("message", message)] {
+        if !text.is_empty() {
+            out.key(key);
+            out.text(text);
+        }
+    }
+}
+
+/// Who makes a change and why, from the query; `None` if neither is said.
+pub(crate) fn read_note(
+    author: Option<Cow<'_, str>>,
+    message: Option<Cow<'_, str>>,
+    problems: &mut Problems,
+) -> Option<Note> {
+    let given = author.is_some() || message.is_some();
+    let mut read = |name: &str, text: Option<Cow<'_, str>>, most: usize| {
+        let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
+        let odd = text.chars().find(|c| c.is_control() && !(name == "message" && *c == '\n'));
+        if text.len() > most {
+            let detail = format!("expected at most {most} bytes, found {}", text.len());
+            problems.push(query::problem(name, detail));
+        } else if let Some(c) = odd {
+            problems.push(query::problem(name, format!("it has the character {}", named(c))));
+        }
+        text
+    };
+    let author = read("author", author, MAX_AUTHOR_BYTES);
+    let message = read("message", message, MAX_MESSAGE_BYTES);
+    given.then_some(Note { at: 0, author, message })
+}
+
+/// A change with its note, if it has one.
+pub(crate) fn noted(change: Define, note: Option<Note>) -> Define {
+    match note {
+        Some(note) => Define::Noted { change: Box::new(change), note },
+        None => change,
+    }
 }
 
 /// `GET /v1/rule-sets/{name}/versions/{version}`: the text of this version.
@@ -142,9 +190,11 @@ fn represented(form: Option<Format>, name: &str, version: u32, text: &str) -> By
 pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
-    let [activate] = query::known(call.parts.uri.query(), ["activate"])?;
+    let [activate, author, message] =
+        query::known(call.parts.uri.query(), ["activate", "author", "message"])?;
     let mut problems = Problems::new();
     let activate = query::boolean("activate", activate.as_deref(), true, &mut problems);
+    let note = read_note(author, message, &mut problems);
     problems.or(())?;
     let if_active = if_active(call, &name)?;
     let Pushed { text, as_sent } = read_text(call, body).await?;
@@ -152,7 +202,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let format = format(call);
     let tag = EntityTag::of_text(&text);
     let change = Define::Publish { name: name.clone(), text, activate, if_active };
-    let defined = define(call, change).await?;
+    let defined = define(call, noted(change, note)).await?;
     let mut answer = described(format, &name, &defined, true);
     if defined.is_new {
         *answer.status_mut() = StatusCode::CREATED;
@@ -249,13 +299,12 @@ pub(crate) async fn define(call: &Call<'_>, change: Define) -> Result<Defined, R
 
 /// The refusal of a change or a trial.
 pub(crate) fn refused(call: &Call<'_>, why: DefineError) -> Refusal {
-    let about = format!("{} {}", call.parts.method, call.parts.uri.path());
     match why {
         DefineError::Invalid(problems) => Refusal::problems(ProblemKind::Unprocessable, problems),
         DefineError::Conflict(problems) => Refusal::problems(ProblemKind::Conflict, problems),
         DefineError::OtherActive(active) => other_active(call, active),
         DefineError::OtherSchema => super::schema::other_schema(call),
-        DefineError::NotFound(what) => Refusal::new(ProblemKind::NotFound, format!("{about}: {what}")),
+        DefineError::NotFound(what) => Refusal::new(ProblemKind::NotFound, what),
         DefineError::Internal(why) => {
             call.worker.counters().panics.add(1);
             Refusal::new(ProblemKind::Internal, why)

@@ -20,6 +20,32 @@ impl<'a> Analysis<'a> {
         }
         self.budgets();
         self.locales();
+        self.own_names();
+    }
+
+    /// Finds conditions of offers that ask for the offer's own name or group. It is the same for everybody.
+    fn own_names(&mut self) {
+        for (set, rules) in self.sets.clone().into_iter().enumerate() {
+            for offer in &rules.offers {
+                let (name, Some(when)) = (&*offer.name.name, &offer.when) else { continue };
+                for field in ["id", "group"] {
+                    let asked = format!("offer.{field}");
+                    if !when.text.contains(&asked) {
+                        continue;
+                    }
+                    let path = ["offers", name, "when"];
+                    if !self.texts[set].offer_fields(&path).iter().any(|read| **read == *field) {
+                        continue; // it stands in a text
+                    }
+                    let at = self.texts[set].name(&path, &asked);
+                    let value = offer.attributes.value(field);
+                    let detail = format!("`{asked}` is {value} for everybody whom offer `{name}` asks about");
+                    let draft = Draft::new(WarningKind::Redundant, set, detail)
+                        .hint("leave it out; a condition over all offers is a guardrail");
+                    self.warn(draft, &path, |_| at);
+                }
+            }
+        }
     }
 
     fn groups(&mut self) {

@@ -51,6 +51,15 @@ impl<'a> Text<'a> {
         })
     }
 
+    /// The attributes of the offer that the expression at `path` reads.
+    pub(super) fn offer_fields(&self, path: &[&str]) -> Vec<Box<str>> {
+        let found = self.at(path, &|cursor| {
+            let InputValue::Text(text) = &cursor.input.value else { return Vec::new() };
+            Syntax::parse(text, Origin::of(cursor)).map(|syntax| syntax.offer_fields()).unwrap_or_default()
+        });
+        found.unwrap_or_default()
+    }
+
     fn expression(&self, path: &[&str], part: &dyn Fn(&Syntax) -> (usize, usize)) -> Option<Problem> {
         self.at(path, &|cursor| {
             let text = match &cursor.input.value {

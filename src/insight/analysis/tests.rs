@@ -819,3 +819,53 @@ fn warnings_are_bounded_and_kept_to_the_rule_sets_asked_for() {
     assert_eq!(found.count(), 1);
     assert!(analyse(&engine, &sets[1..], &known).is_empty(), "not what it was compiled from");
 }
+
+#[test]
+fn what_content_and_reasons_send_is_looked_at() {
+    let text = "rule_set: r\nplacements: {slot: {channels: [app]}}\noffers:\n  a:\n    placements: [slot]\n    reason: \"a\\0b\"\n    \
+                treatments: [{placement: slot, content: {list: [{link: 'javascript:x'}], deep: 'foo://x'}}]\n";
+    assert_eq!(
+        warnings(&[text]),
+        [
+            "6:13 content: the text has U+0000 control character: channels may cut the text there or show something else",
+            "7:60 content: a link `javascript:` runs or opens what stands in the link itself",
+            "7:84 content: the schema does not know links `foo:`",
+        ]
+    );
+}
+
+#[test]
+fn an_offer_that_asks_for_its_own_name_is_told() {
+    let of = |when: &str| of_condition(when);
+    assert_eq!(of("offer.id == 'a' && age > 3").len(), 1);
+    assert!(of("offer.group == null && age > 3")[0].contains("`offer.group` is null for everybody"));
+    assert_eq!(of("offer.risk == null && age > 3"), [""; 0]);
+    assert_eq!(of("context.page == 'offer.id'"), [""; 0]);
+}
+
+#[test]
+fn accepted_warnings_are_counted_and_stale_marks_are_told() {
+    let with = |accept: &str| {
+        let text = format!(
+            "{SLOT}{}accept:\n  - {{{accept}, because: off until May}}\n",
+            offer("a", "when: age > 130")
+        );
+        let (engine, sets) = compiled(&[&text]);
+        let found = analyse(&engine, &sets, &AnalysisScope::at(Time::parse(NOW).unwrap()));
+        let kinds: Vec<&str> = found.iter().map(|warning| warning.kind.name()).collect();
+        (kinds.join(" "), found.accepted)
+    };
+    for (accept, kinds, accepted) in [
+        ("warning: never_true, at: offers.a.when", "", 1),
+        ("warning: never_true, at: offers.a", "", 1),
+        ("warning: never_true, at: /offers/a", "", 1),
+        ("warning: never_true, at: offers", "", 1),
+        ("warning: never_true, at: offers.ab", "never_true accept", 0),
+        ("warning: always_true, at: offers.a", "never_true accept", 0),
+        ("warning: nevr_true, at: offers.a", "never_true accept", 0),
+        // Only a bundle knows its golden decisions.
+        ("warning: guardrail_untested, at: guardrails", "never_true", 0),
+    ] {
+        assert_eq!(with(accept), (kinds.into(), accepted), "{accept}");
+    }
+}

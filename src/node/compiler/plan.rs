@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::input::problem::{Problem, Problems, Source};
+use crate::input::problem::{Problem, Problems, Source, nearest};
 use crate::intake::computed::read_schema;
+use crate::node::clock;
 use crate::node::define::{Define, DefineError, RuleSetVersion, check_length, parse_rule_sets};
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
 use crate::state::definitions::{Definitions, History};
-use crate::state::record::Record;
+use crate::state::record::{Note, Record};
 
 /// Parsed rule sets by name and version.
 pub(crate) type Sets = BTreeMap<(Arc<str>, u32), Arc<RuleSet>>;
@@ -40,6 +41,11 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePl
         Define::Publish { name, text, activate, if_active } => {
             check_active(definitions.history(&name), if_active)?;
             plan_publish(name, text, activate, definitions)
+        }
+        Define::Noted { change, note } => {
+            let mut plan = plan(*change, definitions)?;
+            plan.note(&note);
+            Ok(plan)
         }
         Define::Activate { name, version, if_active } => {
             let history = history_of(&name, definitions)?;
@@ -85,6 +91,21 @@ impl ChangePlan {
         ChangePlan { records, parsed, version: 0, active: true, is_new: false, rule_sets, others }
     }
 
+    /// Notes behind each version that is published who published it.
+    fn note(&mut self, note: &Note) {
+        let at = u32::try_from(clock::now().seconds()).unwrap_or_default();
+        let records = std::mem::take(&mut self.records);
+        for record in records {
+            let published = match &record {
+                Record::Publish { name, version, .. } => Some((name.clone(), *version)),
+                _ => None,
+            };
+            self.records.push(record);
+            let noted = |(name, version)| Record::Note { name, version, note: Note { at, ..note.clone() } };
+            self.records.extend(published.map(noted));
+        }
+    }
+
     /// Retires the active rule sets that the bundle does not have.
     fn prune(&mut self, activate: bool) -> Result<(), DefineError> {
         if !activate {
@@ -97,7 +118,11 @@ impl ChangePlan {
 }
 
 fn history_of<'d>(name: &str, definitions: &'d Definitions) -> Result<&'d History, DefineError> {
-    definitions.history(name).ok_or_else(|| DefineError::NotFound(format!("there is no rule set `{name}`")))
+    definitions.history(name).ok_or_else(|| {
+        let near = nearest(name, definitions.rule_sets().map(|(name, _)| &**name));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        DefineError::NotFound(format!("there is no rule set `{name}`{hint}"))
+    })
 }
 
 fn check_active(history: Option<&History>, if_active: Option<u32>) -> Result<(), DefineError> {

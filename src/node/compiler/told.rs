@@ -26,7 +26,7 @@ impl ToldChange {
             }
             Record::Rollback { name } => Some(ToldChange::RolledBack { name: name.clone() }),
             Record::Retire { name } => Some(ToldChange::Retired { name: name.clone() }),
-            Record::Customers(_) | Record::Catalogue(_) => None,
+            Record::Customers(_) | Record::Catalogue(_) | Record::Note { .. } => None,
         };
         records.iter().filter_map(change).collect()
     }
@@ -40,7 +40,9 @@ impl ToldChange {
                 tracing::info!(schema, features, sequence, "the schema was changed");
             }
             ToldChange::Published { name, version, active } => {
-                tracing::info!(rule_set = %name, version, active, sequence, "a rule set was published");
+                let note = now.history(name).and_then(|history| history.note(*version));
+                let author = note.map(|note| note.author.as_str()).filter(|author| !author.is_empty());
+                tracing::info!(rule_set = %name, version, active, sequence, author, "a rule set was published");
             }
             ToldChange::Activated { name, version } => {
                 tracing::info!(rule_set = %name, version, sequence, "a version of a rule set was activated");

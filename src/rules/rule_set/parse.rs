@@ -1,6 +1,7 @@
 //! From a rule set's text to a [`RuleSet`], or to all its problems at once. Each section has a file of its
 //! own.
 
+mod accept;
 mod attributes;
 mod caps;
 mod experiments;
@@ -92,6 +93,7 @@ impl RuleSetReader<'_> {
             "budgets",
             "offers",
             "guardrails",
+            "accept",
         ];
         let object = root.object(&known, &mut self.problems)?;
         object.refuse_blanks(&mut self.problems);
@@ -114,6 +116,7 @@ impl RuleSetReader<'_> {
             caps: self.caps(&object),
             offers: self.offers(&object),
             guardrails: self.guardrails(&object),
+            accepted: self.accepted(&object),
             tag_names: std::mem::take(&mut self.tag_names),
             experiments: std::mem::take(&mut self.experiments),
             parameters: std::mem::take(&mut self.parameters),

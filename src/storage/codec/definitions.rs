@@ -17,12 +17,14 @@
 //!              own)
 //! catalogue    additions
 //! rule set     name, last version, count of 0 or 1 with the active version, count and that many earlier
-//!              versions, count and that many (version, text)
+//!              versions, count and that many (version, text); if there are notes, count and that many
+//!              (version, note)
 //! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bincode::de::read::Reader;
 use bincode::de::{BorrowDecode, BorrowDecoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError as Wrong, EncodeError as Failed};
@@ -38,7 +40,7 @@ use crate::rules::catalogue::{
 use crate::rules::rule_set::MAX_TREATMENT_NAME_BYTES;
 use crate::schema::{Cells, Feature, Field, MAX_FEATURES, MAX_NAME_BYTES, RowPlace, Schema};
 use crate::state::definitions::{History, MAX_EARLIER, MAX_HISTORY_BYTES, MAX_VERSIONS};
-use crate::state::record::MAX_TEXT_BYTES;
+use crate::state::record::{MAX_AUTHOR_BYTES, MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, Note};
 
 /// The most bytes of a name made of two: a treatment's of placement and locale, an arm's of experiment
 /// and variant.
@@ -47,8 +49,12 @@ const _: () = assert!(MAX_TREATMENT_NAME_BYTES <= MAX_LONG_NAME_BYTES);
 /// The most bytes of the texts of one rule set: three versions are kept whatever their length.
 const MAX_VERSIONS_BYTES: usize =
     if 3 * MAX_TEXT_BYTES > MAX_HISTORY_BYTES { 3 * MAX_TEXT_BYTES } else { MAX_HISTORY_BYTES };
-const _: () =
-    assert!(MAX_VERSIONS_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16 <= MAX_STORED_DEFINITION_BYTES);
+const _: () = assert!(
+    MAX_VERSIONS_BYTES + MAX_NOTES_BYTES + (1 + MAX_VERSIONS + MAX_EARLIER) * 16
+        <= MAX_STORED_DEFINITION_BYTES
+);
+/// The most bytes of the notes of one rule set.
+const MAX_NOTES_BYTES: usize = MAX_VERSIONS * (MAX_AUTHOR_BYTES + MAX_MESSAGE_BYTES + 16);
 const _: () = assert!(MAX_TEXT_BYTES + MAX_FEATURES * (MAX_NAME_BYTES + 16) < MAX_STORED_DEFINITION_BYTES);
 
 /// The most names of each list.
@@ -119,6 +125,14 @@ impl Encode for Stored<'_, (&str, &History)> {
         history.versions().try_for_each(|(version, text)| {
             version.encode(out)?;
             write_text(text, MAX_TEXT_BYTES, out)
+        })?;
+        if history.notes().len() == 0 {
+            return Ok(()); // as it was before there were notes
+        }
+        count(history.notes().len(), MAX_VERSIONS)?.encode(out)?;
+        history.notes().try_for_each(|(version, note)| {
+            version.encode(out)?;
+            Stored(note).encode(out)
         })
     }
 }
@@ -225,7 +239,11 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<(Arc<str>, History)> {
         if versions.len() < count {
             return Err(Wrong::Other("a version occurs twice"));
         }
-        let history = History::restore(versions, active, earlier, last).map_err(Wrong::OtherString)?;
+        let has_notes = input.borrow_reader().peek_read(1).is_some();
+        let notes: Vec<(u32, Note)> = if has_notes { read_all(input, MAX_VERSIONS)? } else { Vec::new() };
+        let notes = BTreeMap::from_iter(notes);
+        let history = History::restore(versions, active, earlier, last, notes);
+        let history = history.map_err(Wrong::OtherString)?;
         Ok(Decoded((name.into(), history)))
     }
 }
@@ -233,6 +251,12 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<(Arc<str>, History)> {
 impl<'b, C> BorrowDecode<'b, C> for Decoded<(u32, Arc<str>)> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         Ok(Decoded((u32::borrow_decode(input)?, borrow_text(input, MAX_TEXT_BYTES)?.into())))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<(u32, Note)> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        Ok(Decoded((u32::borrow_decode(input)?, Decoded::borrow_decode(input)?.0)))
     }
 }
 

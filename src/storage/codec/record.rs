@@ -9,6 +9,8 @@
 //!   5 retire     name
 //!   6 rollback   name
 //!   7 catalogue  additions, see `definitions.rs`
+//!   8 note       name, version, note
+//! note         when, in seconds since 1970, author, message
 //! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event,
 //!              5 erase with its time
 //!                for 1 and 2: count, that many (feature, code)
@@ -36,7 +38,10 @@ use crate::customer::outcome::{
 use crate::customer::update::{Change, Erasure, Update};
 use crate::rules::catalogue::MAX_ARM_NUMBERS;
 use crate::schema::{FeatureId, MAX_FEATURES, MAX_NAME_BYTES};
-use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Record};
+use crate::state::record::{
+    MAX_AUTHOR_BYTES, MAX_FIELDS_PER_UPDATE, MAX_MESSAGE_BYTES, MAX_TEXT_BYTES, MAX_UPDATES_PER_RECORD, Note,
+    Record,
+};
 
 /// The most bytes of an update: the longest id, and all features with the longest codes, or as many
 /// facts and an outcome.
@@ -57,6 +62,7 @@ const ACTIVATE: u8 = 4;
 pub(super) const RETIRE: u8 = 5;
 const ROLLBACK: u8 = 6;
 const CATALOGUE: u8 = 7;
+const NOTE: u8 = 8;
 
 const REPLACE: u8 = 1;
 pub(super) const MERGE: u8 = 2;
@@ -87,6 +93,12 @@ impl Encode for Stored<'_, Record> {
                 write_text(text, MAX_TEXT_BYTES, out)?;
                 activate.encode(out)
             }
+            Record::Note { name, version, note } => {
+                NOTE.encode(out)?;
+                write_text(name, MAX_NAME_BYTES, out)?;
+                version.encode(out)?;
+                Stored(note).encode(out)
+            }
             Record::Activate { name, version } => {
                 ACTIVATE.encode(out)?;
                 write_text(name, MAX_NAME_BYTES, out)?;
@@ -101,6 +113,15 @@ impl Encode for Stored<'_, Record> {
                 write_text(name, MAX_NAME_BYTES, out)
             }
         }
+    }
+}
+
+impl Encode for Stored<'_, Note> {
+    fn encode<E: Encoder>(&self, out: &mut E) -> Result<(), Failed> {
+        let Note { at, author, message } = self.0;
+        at.encode(out)?;
+        write_text(author, MAX_AUTHOR_BYTES, out)?;
+        write_text(message, MAX_MESSAGE_BYTES, out)
     }
 }
 
@@ -161,6 +182,11 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Record> {
                 text: read_text(input, MAX_TEXT_BYTES)?,
                 activate: bool::borrow_decode(input)?,
             },
+            NOTE => Record::Note {
+                name: read_text(input, MAX_NAME_BYTES)?,
+                version: u32::borrow_decode(input)?,
+                note: Decoded::borrow_decode(input)?.0,
+            },
             ACTIVATE => Record::Activate {
                 name: read_text(input, MAX_NAME_BYTES)?,
                 version: u32::borrow_decode(input)?,
@@ -170,6 +196,14 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Record> {
             tag => return Err(Wrong::OtherString(format!("no record has the tag {tag}"))),
         };
         Ok(Decoded(record))
+    }
+}
+
+impl<'b, C> BorrowDecode<'b, C> for Decoded<Note> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        let at = u32::borrow_decode(input)?;
+        let author = read_text(input, MAX_AUTHOR_BYTES)?;
+        Ok(Decoded(Note { at, author, message: read_text(input, MAX_MESSAGE_BYTES)? }))
     }
 }
 

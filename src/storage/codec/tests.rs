@@ -1,5 +1,6 @@
 //! Round trips, hostile bytes, and the bytes that may never change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ use crate::learning::lesson::LessonKey;
 use crate::rules::catalogue::{MAX_ARM_NUMBERS, OfferEntry, PlaceEntry, Returned, Returns};
 use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::state::ledger::{BudgetUsed, HashChunk, Tally, TallyKey, Totals};
-use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES};
+use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_TEXT_BYTES, Note};
 
 fn updates() -> impl Strategy<Value = Update> {
     let id = "[^\\p{Cc}]{1,16}".prop_map(|text| CustomerId::known(&text).unwrap());
@@ -127,6 +128,13 @@ fn records() -> impl Strategy<Value = Record> {
         (name, any::<u32>()).prop_map(|(name, version)| Record::Activate { name, version }),
         name.prop_map(|name| Record::Rollback { name }),
         name.prop_map(|name| Record::Retire { name }),
+        (name, any::<u32>(), any::<u32>(), ".{0,30}", ".{0,200}").prop_map(
+            |(name, version, at, author, message)| Record::Note {
+                name,
+                version,
+                note: note(at, &author, &message)
+            }
+        ),
         additions().prop_map(|additions| Record::Catalogue(Box::new(additions))),
     ]
 }
@@ -226,6 +234,10 @@ fn the_layout_stays_as_written_down() {
     assert_eq!(encode(&record).unwrap(), [PUBLISH, 1, b'a', 7, 1, b't', 1]);
 }
 
+fn note(at: u32, author: &str, message: &str) -> Note {
+    Note { at, author: author.into(), message: message.into() }
+}
+
 /// One record of each kind, with each kind of update in it, and its bytes as they were before the
 /// source was put into rooms.
 fn one_of_each() -> Vec<(&'static str, Record)> {
@@ -302,6 +314,10 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
         ("04067765616c746802", Record::Activate { name: name(), version: 2 }),
         ("06067765616c7468", Record::Rollback { name: name() }),
         ("05067765616c7468", Record::Retire { name: name() }),
+        (
+            "08067765616c746802fc80e14e6802416e03776879",
+            Record::Note { name: name(), version: 2, note: note(1_750_000_000, "An", "why") },
+        ),
     ]
 }
 
@@ -382,7 +398,7 @@ fn grown() -> Schema {
 
 fn history() -> History {
     let versions = [(2, "x".into()), (4, "".into())].into();
-    History::restore(versions, Some(4), vec![2, 4, 2], 9).unwrap()
+    History::restore(versions, Some(4), vec![2, 4, 2], 9, BTreeMap::new()).unwrap()
 }
 
 #[test]
@@ -400,6 +416,14 @@ fn what_a_snapshot_holds_is_decoded_and_its_layout_stays() {
     assert_eq!(bytes, [1, b'w', 9, 1, 4, 3, 2, 4, 2, 2, 2, 1, b'x', 4, 0]);
     let (name, decoded) = decode_rule_set(&bytes).unwrap();
     assert_eq!((&*name, format!("{decoded:?}")), ("w", format!("{:?}", history())));
+    let notes = [(4, note(7, "An", "why"))].into();
+    let noted = History::restore([(4, "".into())].into(), Some(4), vec![], 4, notes).unwrap();
+    let bytes = encode_rule_set("w", &noted).unwrap();
+    assert_eq!(bytes, [1, b'w', 4, 1, 4, 0, 1, 4, 0, 1, 4, 7, 2, b'A', b'n', 3, b'w', b'h', b'y']);
+    let (_, decoded) = decode_rule_set(&bytes).unwrap();
+    assert_eq!(format!("{decoded:?}"), format!("{noted:?}"));
+    let of_nothing = [1, b'w', 4, 1, 4, 0, 1, 4, 0, 1, 3, 7, 0, 0];
+    assert!(decode_rule_set(&of_nothing).unwrap_err().to_string().contains("version 3 is missing"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The repair that a refusal recommends works: after it, a start comes to the records before.
 
+use std::path::Path;
+
 use super::segments::with_snapshots;
 use super::*;
 use crate::storage::data_dir::repair::repair_disk;
@@ -16,7 +18,7 @@ fn check(world: &World, disk: &Simulated, case: &str) -> bool {
         Ok(_) => return false,
         Err(refused) => refused,
     };
-    assert!(refused.hint().is_some(), "{case}: {refused}");
+    assert!(refused.hint(Path::new("data")).is_some(), "{case}: {refused}");
     let (RefusedKind::Damaged, Some(cut_at)) = (refused.kind, refused.sequence) else { return false };
     let before = total(disk);
     let repaired = repair_disk(disk, cut_at).unwrap_or_else(|e| panic!("{case}: {refused}; repair: {e}"));
