@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{RULES, Running, SCHEMA, running};
 
 /// Requests for every kind of document, with the expected status. They build on each other.
-const DOCUMENTS: [(&str, &str, &str, u16); 44] = [
+const DOCUMENTS: [(&str, &str, &str, u16); 47] = [
     (
         "PUT",
         "/v1/customers/c-1",
@@ -41,6 +41,21 @@ const DOCUMENTS: [(&str, &str, &str, u16); 44] = [
         r#"{"customer": "", "channel": "ap", "placement": [], "context": {"pag": 1}}"#,
         400,
     ),
+    (
+        "POST",
+        "/v1/decisions",
+        r#"{"customer": "c-2", "channel": "app", "placements": [{"id": "hoem"}, {"id": "home"}, 7], "context": {"pag": 1},
+        "variants": true, "locale": ["zh", "中"]}"#,
+        200,
+    ),
+    (
+        "POST",
+        "/v1/decisions/preview",
+        r#"{"customer": "c-2", "channel": "app", "placements": [{"id": "home"}], "as_of": "2024-06-01",
+        "features": {"age": 41}, "explain": true}"#,
+        200,
+    ),
+    ("POST", "/v1/decisions/preview", r#"{"customer": "c-2", "as_of": "soon"}"#, 400),
     ("POST", "/v1/decisions", r#"{"customer": 1,"#, 400),
     ("GET", "/v1/decisions", "", 400),
     (

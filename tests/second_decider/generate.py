@@ -10,7 +10,7 @@ TIERS = ["mass", "silver", "gold", "private"]
 CHANNELS = ["app", "chatbot", "push"]
 LOCALES = [None, "en", "zh", "zh-CN", "de", "en-GB", "zh-Hant", "zh-Hant-TW", "zh_TW", "zh-Hans", "sr", "sr-Latn", "en-US", "nb"]
 ASKED = ["en", "zh", "zh-CN", "zh_CN", "EN-gb", "de", "fr", "en-US", "zh-Hant-TW", "zh-TW", "zh-hant", "zh-Hans-CN", "zh-HK", "zh-SG",
-         "sr-ME", "sr-RS", "sr_RS@latin", "sh", "nn-NO", "no", "en_US.UTF-8", "zh_TW_#Hant", "de-CH-1996", "cmn-TW", "*", "", "C",
+         "sr-ME", "sr-RS", "sr_RS@latin", "sh", "nn-NO", "no", "en_US.UTF-8", "zh_TW_#Hant", "de-CH-1996", "cmn-TW", "de-a-b-c-d-e", "*", "", "C",
          "fr;q=0.3, zh-TW, en;q=0.8", "zh-TW,zh;q=0", "de;q=0.5, *;q=0.1, nb"]
 WINDOWS = ["90m", "12h", "1d", "7d", "30d", "366d", None]
 SPANS = ["30m", "12h", "1d", "7d", "30d", "forever"]

@@ -29,6 +29,8 @@ def read(text):
             region = part
         elif not rest and language == "zh" and part in ("cmn", "yue"):
             language = part
+        elif len(rest) == 4:
+            break
         else:
             rest.append(part)
     if language == "sh":

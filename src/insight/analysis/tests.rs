@@ -703,6 +703,17 @@ fn locales_that_requests_hardly_name_are_told() {
             "{locale}"
         );
     }
+    for (locale, tag) in [
+        ("Portuguese", "pt"),
+        ("norwegian", "nb"),
+        ("hungarain", "hu"),
+        ("en_US.UTF-8", "en-US"),
+        ("English (US)", "en"),
+        ("zh-Hant-TW@x", "zh-Hant-TW"),
+    ] {
+        let why = crate::rules::rule_set::Locale::new(locale).unwrap_err();
+        assert!(why.ends_with(&format!("; did you mean `{tag}`?")), "{why}");
+    }
     let odd = offer("a", "when: age > 3, reason: {english: Yes}")
         .replace("{placement: slot,", "{placement: slot, locale: german,");
     let found = warnings(&[&format!("{SLOT}{odd}{}", offer("b", "when: consent").replace("slot", "other"))]);

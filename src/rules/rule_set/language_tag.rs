@@ -16,6 +16,9 @@ pub(super) struct LanguageTag {
 impl LanguageTag {
     /// The most bytes of a tag that are read.
     const MAX_BYTES: usize = 64;
+    /// The most parts of a tag besides language, script and region that are read: each may be left off, so
+    /// each makes a look-up longer.
+    const MAX_REST: usize = 4;
 
     /// Reads `zh-Hant-TW`, `zh_tw`, `en_US.UTF-8`, `sr_RS@latin`, or Java's `zh_TW_#Hant`. What follows
     /// something odd is not read. `None` if there is no language.
@@ -41,6 +44,9 @@ impl LanguageTag {
                 break;
             }
             if !rest.is_empty() || !tag.subtags.take(part) {
+                if rest.split('-').count() == Self::MAX_REST {
+                    break;
+                }
                 rest.extend((!rest.is_empty()).then_some('-'));
                 rest.push_str(&part.to_ascii_lowercase());
             }
@@ -53,6 +59,17 @@ impl LanguageTag {
     /// A tag that no language is read from, compared as it is written.
     pub(super) fn verbatim(text: &str) -> LanguageTag {
         LanguageTag { subtags: Subtags::default(), rest: text.into() }
+    }
+
+    /// The tag in the case in which people write it: `zh-Hant-TW`.
+    pub(super) fn usually_written(&self) -> String {
+        let text = self.to_string();
+        let part = |(i, part): (usize, &str)| match part.len() {
+            2 if i > 0 => part.to_ascii_uppercase(),
+            4 if i > 0 => part[..1].to_ascii_uppercase() + &part[1..],
+            _ => part.to_owned(),
+        };
+        text.split('-').enumerate().map(part).collect::<Vec<_>>().join("-")
     }
 
     /// Gives `each` the tags that serve a request for this one, the best first.

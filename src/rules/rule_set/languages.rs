@@ -190,6 +190,7 @@ mod tests {
             ("tlh-Latn-XX", "tlh-latn-xx tlh-latn tlh"),
             ("de-DE-1996-x-foo", "de-de-1996-x-foo de-de-1996 de-de de-latn-de de-latn de"),
             ("ca-ES-valencia", "ca-es-valencia ca-es ca-latn-es ca-latn ca"),
+            ("de-a-b-c-d-e-f", "de-a-b-c-d de-a-b de de-latn-de de-de de-latn"),
             ("english", "english"),
             ("x-bank-a", "x-bank-a x-bank"),
         ] {

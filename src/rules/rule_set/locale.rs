@@ -45,7 +45,8 @@ impl Locale {
             let read = LanguageTag::read(&tag).unwrap_or_else(|| LanguageTag::verbatim(&tag));
             Ok(Locale { text: tag.into(), tag: read })
         } else {
-            Err(format!("expected a locale such as zh, zh-CN or en, found {}", quoted(text)))
+            let expected = format!("expected a locale such as zh, zh-CN or en, found {}", quoted(text));
+            Err(meant(text).map_or(expected.clone(), |tag| format!("{expected}; did you mean `{tag}`?")))
         }
     }
 
@@ -88,6 +89,23 @@ impl Locale {
     }
 }
 
+/// The tag that a text in another form means, such as `en_US.UTF-8` or `Portuguese`.
+fn meant(text: &str) -> Option<String> {
+    let first = text.split(|c: char| !c.is_alphabetic()).find(|word| !word.is_empty())?;
+    let known = |code: &str| LANGUAGES.split(' ').any(|known| known == code);
+    match LanguageTag::read(text).filter(|_| known(&first.to_ascii_lowercase())) {
+        Some(tag) => Some(tag.usually_written()),
+        None => code_of_name(&first.to_lowercase()).map(str::to_owned),
+    }
+}
+
+/// The code of the language with this name, or with the name that is nearest.
+fn code_of_name(name: &str) -> Option<&'static str> {
+    let names = || pairs(NAMES).chain(MISTAKEN);
+    let near = nearest(name, names().map(|(name, _)| name)).filter(|_| name.len() > 3)?;
+    names().find(|(name, _)| *name == near).map(|(_, code)| code)
+}
+
 fn is_region(part: &str) -> bool {
     match part.len() {
         2 => part.bytes().all(|b| b.is_ascii_alphabetic()),
@@ -116,10 +134,8 @@ fn oddity_of_language(language: &str) -> Option<String> {
     if let Some(code) = LANGUAGES.split(' ').find(|code| language.len() <= 3 && packed(code) == usual) {
         return meant(code);
     }
-    let names = || pairs(NAMES);
-    let near = nearest(language, names().map(|(name, _)| name)).filter(|_| language.len() > 3);
-    match near.and_then(|near| names().find(|(name, _)| *name == near)) {
-        Some((_, code)) => meant(code),
+    match code_of_name(language) {
+        Some(code) => meant(code),
         None => Some("write the language as two or three letters, as in `en` or `zh-CN`".into()),
     }
 }
