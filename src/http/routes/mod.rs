@@ -219,7 +219,7 @@ impl Route {
 
 fn unknown(path: &str) -> Refusal {
     let detail = format!("there is no path {}", quoted(path));
-    let near = nearest(path, TABLE.iter().map(|route| route.path));
+    let near = nearest(path, TABLE.iter().map(|route| route.path).filter(|path| *path != "/"));
     match near {
         Some(path) => Refusal::new(ProblemKind::NotFound, format!("{detail}; did you mean {path}?")),
         None => Refusal::new(ProblemKind::NotFound, format!("{detail}; /openapi.json lists all paths")),
