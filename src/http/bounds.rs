@@ -48,8 +48,8 @@ pub const MAX_SPARE_CONNECTIONS: usize = 64;
 pub const MAX_SPARE_PER_ADDRESS: usize = 8;
 /// How long a connection in a spare place may take for the head of its request.
 pub const SPARE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The least rate, in bytes a second, at which a client must take an answer that waits for it. It counts from
-/// [`Settings::write_timeout`](super::Settings::write_timeout) after the answer began to wait.
+/// The least rate, in bytes a second, at which a client must take answers that wait for it. It may fall
+/// behind by [`Settings::write_timeout`](super::Settings::write_timeout).
 pub const LEAST_WRITE_RATE: u64 = 16 * 1024;
 /// The size asked for the send buffer of a connection, in bytes. Linux takes twice as much. It bounds what
 /// the system keeps for a client that reads slowly.

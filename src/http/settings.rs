@@ -35,8 +35,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// The time from a request's head to the end of its body. After that the answer is 408.
     pub body_timeout: Duration,
-    /// The time for which an answer may wait before [`LEAST_WRITE_RATE`](super::bounds::LEAST_WRITE_RATE)
-    /// counts.
+    /// The time for which answers may wait for a client that takes nothing. What it takes pays for more, at
+    /// [`LEAST_WRITE_RATE`](super::bounds::LEAST_WRITE_RATE).
     pub write_timeout: Duration,
     /// On stopping: time to report *not ready* before connections are refused.
     pub notice: Duration,

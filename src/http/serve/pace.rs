@@ -26,47 +26,52 @@ impl Deadline {
     }
 }
 
-/// The pace of one answer, or of several that wait together.
+/// What a client owes: the time for which it kept answers waiting, less the time that the bytes it took
+/// need at the least rate. So a client that takes a little now and then, just before it would be given up,
+/// is given up.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// When the client first kept us waiting.
-    since: Option<Instant>,
-    /// Bytes that it took since then.
-    taken: u64,
+    debt: Duration,
+    /// Since when answers have been waiting for the client, if they do.
+    waiting: Option<Instant>,
+    /// Since when none has, if there is a debt. That time pays it off too.
+    resting: Option<Instant>,
     deadline: Deadline,
 }
 
 impl Pace {
     /// Notes that the client took some of what waits.
     pub(super) fn took(&mut self, bytes: usize) {
-        self.taken += bytes as u64;
+        if self.waiting.is_none() && self.debt.is_zero() {
+            return; // it has kept nobody waiting
+        }
+        let now = Instant::now();
+        if let Some(since) = self.waiting.replace(now) {
+            self.debt += now - since;
+        }
+        self.debt = self.debt.saturating_sub(allowed(bytes as u64));
+        self.deadline.clear();
     }
 
     /// Notes that all answers so far were taken.
-    pub(super) fn clear(&mut self) {
-        if self.since.is_some() {
-            *self = Pace::default();
+    pub(super) fn rest(&mut self) {
+        if let Some(since) = self.waiting.take() {
+            let now = Instant::now();
+            self.debt += now - since;
+            self.resting = Some(now);
+            self.deadline.clear();
         }
     }
 
-    /// Called when the client takes nothing. Ready when it has been too slow: it has `grace`, and as much
-    /// time again as the bytes it took need at the least rate.
+    /// Called when the client takes nothing. Ready when it owes more than `grace`.
     pub(super) fn poll_too_slow(&mut self, grace: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
-        if self.since.is_none() {
-            (self.since, self.taken) = (Some(now), 0);
+        if let Some(since) = self.resting.take() {
+            self.debt = self.debt.saturating_sub(now - since);
         }
-        let since = self.since.unwrap_or(now);
-        let end = since + grace + allowed(self.taken);
-        loop {
-            if self.deadline.poll(end.saturating_duration_since(now), cx).is_pending() {
-                return Poll::Pending;
-            }
-            if Instant::now() >= end {
-                return Poll::Ready(());
-            }
-            self.deadline.clear(); // it was set when the client had taken less
-        }
+        let since = *self.waiting.get_or_insert(now);
+        let end = since + grace.saturating_sub(self.debt);
+        self.deadline.poll(end.saturating_duration_since(now), cx)
     }
 }
 
@@ -79,8 +84,9 @@ fn allowed(bytes: u64) -> Duration {
 mod tests {
     use super::*;
 
-    /// How many milliseconds a client is borne with that takes `step` bytes every 10 ms.
-    fn borne(step: usize) -> Option<u64> {
+    /// How many milliseconds a client is borne with that takes `step` bytes every 10 ms; `None` for a
+    /// second and more. With `gaps` nothing waits for it after each step, for a moment.
+    fn borne(step: usize, gaps: bool) -> Option<u64> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (mut pace, begin) = (Pace::default(), Instant::now());
@@ -90,6 +96,9 @@ mod tests {
                     return Some(begin.elapsed().as_millis() as u64);
                 }
                 pace.took(step);
+                if gaps {
+                    pace.rest();
+                }
             }
             None
         })
@@ -98,8 +107,10 @@ mod tests {
     #[test]
     fn whoever_is_below_the_least_rate_is_given_up_and_whoever_is_above_is_not() {
         let per_step = LEAST_WRITE_RATE as usize / 100;
-        assert!(borne(0).is_some_and(|ms| (45..400).contains(&ms)));
-        assert!(borne(per_step / 4).is_some_and(|ms| (55..700).contains(&ms)));
-        assert_eq!(borne(per_step * 4), None);
+        for gaps in [false, true] {
+            assert!(borne(0, gaps).is_some_and(|ms| (45..400).contains(&ms)));
+            assert!(borne(per_step / 4, gaps).is_some_and(|ms| (55..700).contains(&ms)));
+            assert_eq!(borne(per_step * 4, gaps), None);
+        }
     }
 }

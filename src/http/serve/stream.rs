@@ -230,7 +230,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         ready!(stream.poll_held(cx))?;
-        stream.pace.clear();
+        stream.pace.rest();
         stream.check_body()?; // what stood before its fault has been handed on
         let before = buffer.filled().len();
         let read = Pin::new(&mut *stream.pulse.socket()).poll_read(cx, buffer);
