@@ -285,7 +285,7 @@ fn problem_types() -> BTreeMap<String, u16> {
 }
 
 /// Those that take a broken disk, a fault, too much work or ten seconds of waiting to be seen.
-const NOT_ASKED_FOR: [&str; 4] = ["disk-full", "internal", "overloaded", "timeout"];
+const NOT_ASKED_FOR: [&str; 5] = ["disk-full", "internal", "no-room", "overloaded", "timeout"];
 
 #[test]
 fn every_problem_type_is_on_its_page_with_its_status() {

@@ -1,5 +1,7 @@
 //! The server's settings, first as typed (command line, variables, `usher.toml`) and then as meant.
 
+mod room;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use crate::http::bounds::MAX_CONNECTIONS;
 use crate::http::{Hosts, Origins};
 use crate::input::problem::{Place, Problem, Problems, Source, nearest};
 use crate::intake::token;
+use crate::node::room::NodeBounds;
 use crate::node::snapshotter::SnapshotSchedule;
 use crate::schema::span;
 use crate::storage::durability::SyncPolicy;
@@ -55,6 +58,8 @@ pub struct Config {
     pub sync: SyncPolicy,
     /// When snapshots are taken without a request.
     pub snapshots: SnapshotSchedule,
+    /// How many customers and how much memory there may be, and whether events make customers.
+    pub bounds: NodeBounds,
     /// The file of keys for proposition tokens that nodes share. `None`: the node has its own.
     pub token_keys: Option<PathBuf>,
     /// How long after a decision its tokens are accepted.
@@ -105,13 +110,16 @@ struct Typed {
 }
 
 /// The names of all settings in the file. Their variables are `USHER_` and the name in capitals.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "models",
     "data",
     "sync",
     "snapshot_every",
     "snapshot_journal_mb",
     "snapshot_compress",
+    "max_customers",
+    "max_memory",
+    "unknown_customers",
     "token_keys",
     "token_life",
     "listen",
@@ -222,6 +230,7 @@ impl Config {
             data: get("data").map(|typed| PathBuf::from(&typed.text)),
             sync: read(get("sync"), &mut problems, read_sync).unwrap_or_default(),
             snapshots: read_schedule(get, &mut problems),
+            bounds: room::read_bounds(get, &mut problems),
             token_keys: get("token_keys").map(|typed| PathBuf::from(&typed.text)),
             token_life: read(get("token_life"), &mut problems, read_token_life)
                 .unwrap_or(Duration::from_secs(token::DEFAULT_LIFE.into())),

@@ -19,6 +19,7 @@ use crate::bundle::Bundle;
 use crate::http;
 use crate::http::{ListenError, Server};
 use crate::node::Node;
+use crate::node::room::NodeBounds;
 use crate::node::startup::Startup;
 
 /// The bundle that the stories are about.
@@ -55,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     }
     let schema = bundle.parse_schema()?;
     let population = population::read(&bundle, &schema)?;
-    let node = serve::start_node()?;
+    let node = serve::start_node(NodeBounds::default())?;
     let started = Instant::now();
     serve::define(&node, &bundle)?;
     let defined = started.elapsed();

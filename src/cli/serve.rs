@@ -15,9 +15,10 @@ use crate::http;
 use crate::http::{ListenError, Server};
 use crate::input::problem::Problems;
 use crate::intake::token::{SigningKeys, Tokens};
-use crate::node::Node;
 use crate::node::define::DefineError;
+use crate::node::room::NodeBounds;
 use crate::node::startup::Startup;
+use crate::node::{Node, NodeSettings};
 use crate::schema::Schema;
 use crate::storage::data_dir;
 use crate::storage::data_dir::Claimed;
@@ -33,7 +34,7 @@ use crate::storage::token_keys::TokenKeys;
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
 Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
-    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
+    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
     USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, USHER_MAX_CONNECTIONS, \
     USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
     A flag beats a variable, a variable beats the file.")]
@@ -59,6 +60,18 @@ pub(super) struct Args {
     /// Compress snapshots (zstd): smaller, but slower
     #[arg(long)]
     snapshot_compress: bool,
+    /// The most customers; further ones are refused [default: 268435456]
+    #[arg(long, value_name = "N")]
+    max_customers: Option<String>,
+    /// The most memory of the server: `1500M`, `6G`, `75%` of what the machine, its control group or
+    /// `ulimit -v` gives, or `off`. New customers are refused before that is reached, and room is kept
+    /// for a snapshot [default: 75%]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
+    /// What an event of a customer who is not known does: `create` makes the customer, `refuse` rejects
+    /// the event [default: create]
+    #[arg(long, value_name = "create|refuse")]
+    unknown_customers: Option<String>,
     /// The file of keys for proposition tokens, made by `usher keys new`. All nodes that receive each other's
     /// outcomes need the same keys. Without it a node has a key of its own, in the data directory or else in
     /// memory until it stops
@@ -139,7 +152,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
             "customers and pushed rule sets are in memory only and are lost when this server stops; --data DIR keeps \
              them"
         );
-        startup.finish(begun(start_node()?, bundle.as_ref())?);
+        startup.finish(begun(start_node(config.bounds)?, bundle.as_ref())?);
     }
     let server =
         http::serve(config.listen, Arc::clone(&startup), settings).map_err(|e| listen_failure(&e))?;
@@ -205,7 +218,8 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
     progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let opened = opened.map_err(|e| refused(&e, directory_of(config)))?;
     let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
-    let node = Node::open(opened, config.snapshots).map_err(|error| {
+    let settings = NodeSettings { snapshots: config.snapshots, bounds: config.bounds };
+    let node = Node::open(opened, settings).map_err(|error| {
         Failure::new(format!("the data directory is undamaged, but its node cannot start: {error}"))
             .hint("start it with the release that wrote it")
     })?;
@@ -267,6 +281,9 @@ impl Args {
         settings.flag("snapshot_every", self.snapshot_every.as_ref());
         settings.flag("snapshot_journal_mb", self.snapshot_journal_mb.as_ref());
         settings.flag("snapshot_compress", self.snapshot_compress.then_some(true));
+        settings.flag("max_customers", self.max_customers.as_ref());
+        settings.flag("max_memory", self.max_memory.as_ref());
+        settings.flag("unknown_customers", self.unknown_customers.as_ref());
         settings.flag("token_keys", self.token_keys.as_ref().map(|path| path.display()));
         settings.flag("token_life", self.token_life.as_ref());
         settings.flag("listen", self.listen.as_ref());
@@ -288,8 +305,8 @@ pub(super) fn announce(server: &Server) {
     say!("listening on http://{}", server.address());
 }
 
-pub(super) fn start_node() -> Result<Arc<Node>, Failure> {
-    Node::start().map_err(|e| Failure::new(format!("cannot start: {e}")))
+pub(super) fn start_node(bounds: NodeBounds) -> Result<Arc<Node>, Failure> {
+    Node::start_within(bounds).map_err(|e| Failure::new(format!("cannot start: {e}")))
 }
 
 /// Publishes a bundle on a fresh node.

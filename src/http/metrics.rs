@@ -218,6 +218,7 @@ impl Collector for Scrape {
         self.encode_requests(&mut encoder)?;
         let Some(node) = metrics.startup.node() else { return Ok(()) };
         encode_node(&mut encoder, node)?;
+        encode_room(&mut encoder, node)?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         encode_durability(&mut encoder, &node.durability(), node.journal_failed(), now_s)
     }
@@ -308,6 +309,28 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     for (name, version) in &live.engine.versions {
         let labels = [("rule_set", name.to_string())];
         ConstGauge::new(f64::from(*version)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn encode_room(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result {
+    let (room, takes_new) = (node.room(), node.room().takes_new(node.customers()));
+    for (name, help, value) in [
+        ("customers_max", "Most customers that may be known", room.bounds.customers as f64),
+        ("resident_bytes", "Bytes of memory that the process has", room.resident() as f64),
+        (
+            "memory_max_bytes",
+            "Most bytes of memory; 0 for no bound",
+            room.bounds.memory.unwrap_or_default() as f64,
+        ),
+        (
+            "memory_mark_bytes",
+            "Bytes of memory from which on new customers are refused; 0 for no bound",
+            room.mark().unwrap_or_default() as f64,
+        ),
+        ("takes_new_customers", "0 if there is no room for new customers", f64::from(takes_new)),
+    ] {
+        encode_gauge(encoder, name, help, value)?;
     }
     Ok(())
 }

@@ -408,6 +408,7 @@ mod tests {
     use super::super::writer;
     use super::*;
     use crate::decide::{Request, decide};
+    use crate::node::room::NodeBounds;
     use crate::schema::context::Context;
     use crate::schema::value::Time;
     use crate::schema::vector::FeatureVector;
@@ -797,9 +798,8 @@ offers:
     fn publishing_one_rule_set_does_not_parse_the_others_again() {
         let state = State::new();
         let engine = Engine::empty(&state.definitions().schema);
-        let shared = Arc::new(NodeState::new(&state, engine));
-        let (submissions, _writer) =
-            writer::start(state, Box::new(Kept::default()), shared.clone(), usize::MAX).unwrap();
+        let shared = Arc::new(NodeState::new(&state, engine, NodeBounds::default()));
+        let (submissions, _writer) = writer::start(state, Box::new(Kept::default()), shared.clone()).unwrap();
         let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
         let mut compiler =
             Compiler { shared, submissions, parsed, retired: Vec::new(), fresh: Fresh::default() };

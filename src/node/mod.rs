@@ -14,7 +14,9 @@ pub mod unavailable;
 pub mod live;
 pub mod define;
 pub mod leases;
+pub mod memory;
 pub(crate) mod node_state;
+pub mod room;
 pub(crate) mod writer;
 pub(crate) mod compiler;
 pub mod snapshotter;
@@ -35,6 +37,7 @@ use self::define::{Define, DefineError, Defined, Tried};
 use self::leases::Leases;
 use self::live::Live;
 use self::node_state::NodeState;
+use self::room::{NodeBounds, Room};
 use self::snapshotter::{SnapshotSchedule, SnapshotStatus, Snapshotter};
 use self::start_error::StartError;
 use self::unavailable::Unavailable;
@@ -53,7 +56,6 @@ use crate::schema::{FeatureId, MAX_FEATURES};
 use crate::state::MAX_FATES;
 use crate::state::ledger::Figures;
 use crate::state::record::{MAX_FIELDS_PER_UPDATE, MAX_UPDATES_PER_RECORD, Record};
-use crate::state::store;
 use crate::state::store::Customers;
 use crate::state::{Fates, State};
 use crate::storage::data_dir::Opened;
@@ -86,6 +88,21 @@ struct OnDisk {
     recovery: Recovery,
 }
 
+/// How a node over a data directory works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeSettings {
+    /// When snapshots are taken.
+    pub snapshots: SnapshotSchedule,
+    /// What the node may take.
+    pub bounds: NodeBounds,
+}
+
+impl From<SnapshotSchedule> for NodeSettings {
+    fn from(snapshots: SnapshotSchedule) -> NodeSettings {
+        NodeSettings { snapshots, bounds: NodeBounds::default() }
+    }
+}
+
 /// The result of writing updates among which there may be events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenIn {
@@ -101,7 +118,15 @@ impl Node {
     /// # Errors
     /// When the system cannot start a thread.
     pub fn start() -> io::Result<Arc<Node>> {
-        Node::start_with(Box::new(Volatile))
+        Node::start_within(NodeBounds::default())
+    }
+
+    /// As [`start`](Node::start), within these bounds.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start_within(bounds: NodeBounds) -> io::Result<Arc<Node>> {
+        Node::start_empty(Box::new(Volatile), bounds)
     }
 
     /// Starts an empty node over an empty `journal`.
@@ -109,23 +134,26 @@ impl Node {
     /// # Errors
     /// When the system cannot start a thread.
     pub fn start_with(journal: Box<dyn Journal>) -> io::Result<Arc<Node>> {
-        let state = State::new();
-        let engine = Engine::empty(&state.definitions().schema);
-        Node::start_over(state, engine, journal, store::MAX_CUSTOMERS)
+        Node::start_empty(journal, NodeBounds::default())
     }
 
-    /// Starts a node over the contents of a data directory. Compiles its rule sets, and takes snapshots by
-    /// `schedule`.
+    fn start_empty(journal: Box<dyn Journal>, bounds: NodeBounds) -> io::Result<Arc<Node>> {
+        let state = State::new();
+        let engine = Engine::empty(&state.definitions().schema);
+        Node::start_over(state, engine, journal, bounds)
+    }
+
+    /// Starts a node over the contents of a data directory. Compiles its rule sets, and takes snapshots.
     ///
     /// # Errors
     /// [`StartError`]; the directory is left as it was.
-    pub fn open(opened: Opened, schedule: SnapshotSchedule) -> Result<Arc<Node>, StartError> {
+    pub fn open(opened: Opened, settings: impl Into<NodeSettings>) -> Result<Arc<Node>, StartError> {
+        let NodeSettings { snapshots: schedule, bounds } = settings.into();
         let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
         let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
         let (sync, facts) = (journal.policy(), journal.facts().clone());
-        let shared = Arc::new(NodeState::new(&state, engine));
-        let room = store::MAX_CUSTOMERS;
-        let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone(), room)?;
+        let shared = Arc::new(NodeState::new(&state, engine, bounds));
+        let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let keeper = Snapshotter::new(
             disk,
@@ -148,13 +176,18 @@ impl Node {
         state: State,
         engine: Engine,
         journal: Box<dyn Journal>,
-        room: usize,
+        bounds: NodeBounds,
     ) -> io::Result<Arc<Node>> {
-        let shared = Arc::new(NodeState::new(&state, engine));
-        let (submissions, writer) = writer::start(state, journal, shared.clone(), room)?;
+        let shared = Arc::new(NodeState::new(&state, engine, bounds));
+        let (submissions, writer) = writer::start(state, journal, shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
+    }
+
+    /// The room that is left for customers.
+    pub(crate) fn room(&self) -> &Room {
+        &self.shared.room
     }
 
     /// Engine and definitions in force. Hold the guard for one request only.
@@ -446,6 +479,7 @@ mod tests {
     use crate::schema::vector::FeatureVector;
     use crate::state;
     use crate::state::ledger;
+    use crate::state::store;
     use crate::state::testing::{Model, SCHEMA, happening, id, merge, replayed, updates};
     use crate::storage::codec;
     use crate::storage::journal::testing::{FailsAt, Kept, gated};
@@ -457,7 +491,8 @@ mod tests {
         let mut state = State::new();
         state.apply(1, &Record::Schema { text: SCHEMA.into() }).unwrap();
         let engine = Engine::empty(&state.definitions().schema);
-        Node::start_over(state, engine, Box::new(journal), room).unwrap()
+        let bounds = NodeBounds { customers: room, ..NodeBounds::default() };
+        Node::start_over(state, engine, Box::new(journal), bounds).unwrap()
     }
 
     fn node(journal: impl Journal + 'static) -> Arc<Node> {

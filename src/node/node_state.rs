@@ -9,6 +9,7 @@ use super::clock;
 use super::erasures::RecentErasures;
 use super::handed::HandedOut;
 use super::live::{Live, counted};
+use super::room::{NodeBounds, Room};
 use crate::engine::Engine;
 use crate::insight::decided::Decided;
 use crate::insight::stats;
@@ -37,6 +38,7 @@ pub(crate) struct NodeState {
     pub(crate) erased: AtomicU64,
     /// The erasures of this moment.
     pub(crate) erasures: RecentErasures,
+    pub(crate) room: Room,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,
     /// The first reason for which `failed` was set.
@@ -49,7 +51,7 @@ pub(crate) struct NodeState {
 
 impl NodeState {
     /// The shared side of `state`, made before the writer takes the state itself.
-    pub(crate) fn new(state: &State, engine: Engine) -> NodeState {
+    pub(crate) fn new(state: &State, engine: Engine, bounds: NodeBounds) -> NodeState {
         let decided = counted(&Decided::new(clock::now()), &engine);
         let definitions = state.definitions().clone();
         let tallied_before = stats::without_days(state.figures().tallies().rows().map(Tallied::from));
@@ -62,6 +64,7 @@ impl NodeState {
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
             erasures: RecentErasures::new(),
+            room: Room::new(bounds),
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
             refusal: ArcSwapOption::empty(),
@@ -105,7 +108,8 @@ mod tests {
     #[test]
     fn waiting_bytes_are_bounded_but_one_large_submission_gets_through() {
         let state = State::new();
-        let shared = NodeState::new(&state, Engine::empty(&state.definitions().schema));
+        let shared =
+            NodeState::new(&state, Engine::empty(&state.definitions().schema), NodeBounds::default());
         assert!(shared.admit(MAX_WAITING_BYTES - 10));
         assert!(shared.admit(10));
         assert!(!shared.admit(1));

@@ -360,7 +360,7 @@ fn unavailable(why: Unavailable) -> SnapshotError {
             SnapshotError::NoFile("the system gave no file or no memory for the journal".into())
         }
         Unavailable::Stopped => SnapshotError::Stopped,
-        Unavailable::Overloaded | Unavailable::Full => {
+        Unavailable::Overloaded | Unavailable::Full | Unavailable::Memory => {
             SnapshotError::Failed("too many writes are waiting".into())
         }
     }

@@ -9,6 +9,8 @@ pub enum Unavailable {
     Stopped,
     /// The store has no room for more customers.
     Full,
+    /// There is no memory left, as the bound of the node says.
+    Memory,
     /// The disk is full. Nothing was changed; try again when there is room.
     DiskFull,
     /// The system had no file descriptor, no memory or no permission for a file that the write needs. Nothing

@@ -165,7 +165,7 @@ fn bytes_in_memory(record: &Record) -> usize {
     }
 }
 
-/// Starts the writer over `state`, which may hold up to `room` customers.
+/// Starts the writer over `state`.
 ///
 /// # Errors
 /// When the system cannot start a thread.
@@ -173,19 +173,11 @@ pub(crate) fn start(
     state: State,
     journal: Box<dyn Journal>,
     shared: Arc<NodeState>,
-    room: usize,
 ) -> io::Result<(Submissions, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
     let submissions = Submissions { queue, shared: shared.clone() };
-    let mut writer = Writer {
-        state,
-        journal,
-        shared: shared.clone(),
-        bytes: Vec::new(),
-        ends: Vec::new(),
-        room,
-        salt: salt(),
-    };
+    let mut writer =
+        Writer { state, journal, shared: shared.clone(), bytes: Vec::new(), ends: Vec::new(), salt: salt() };
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         // A panic may have left the state half changed, so it ends writing just as a failed journal does. The
         // queue goes with the closure: senders find it closed, and submissions still in it are answered
@@ -214,8 +206,6 @@ struct Writer {
     /// The encoded records of one submission, and where each ends. The buffers are reused.
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Most customers the store may hold.
-    room: usize,
     /// Random bytes, which salt what is remembered of erased customers.
     salt: [u8; SALT_BYTES],
 }
@@ -327,12 +317,10 @@ impl Writer {
     /// Appends the records of one submission, or refuses all of it before any byte is journalled.
     fn append(&mut self, mut submission: Submission, batch: &mut Batch) {
         self.shared.release(submission.bytes);
-        let taken = self.shared.customers.len() + batch.added;
-        let added = self.added_by(&submission.records, taken);
-        if added > 0 && taken + added > self.room {
-            let _ = submission.done.send(Err(Unavailable::Full));
-            return;
-        }
+        let added = match self.admit(&submission, batch.added) {
+            Ok(added) => added,
+            Err(why) => return drop(submission.done.send(Err(why))),
+        };
         self.date(&mut submission.records);
         if self.encode(&submission.records).is_err() {
             let _ = submission.done.send(Err(Unavailable::Full)); // such a record could not be read back; no code makes one
@@ -361,20 +349,30 @@ impl Writer {
         Ok(())
     }
 
-    /// Upper bound of the customers that `records` add. Looks them up one by one only when the bound would
-    /// not fit.
-    fn added_by(&self, records: &[Record], taken: usize) -> usize {
+    /// How many customers a submission adds at most, if there is room for them. Looks them up one by one only
+    /// when the bound would not fit. Definitions and erasures are always taken.
+    fn admit(&self, submission: &Submission, before: usize) -> Result<usize, Unavailable> {
         let updates = || {
-            records.iter().filter_map(|record| match record {
+            submission.records.iter().filter_map(|record| match record {
                 Record::Customers(updates) => Some(updates),
                 _ => None,
             })
         };
-        let most: usize = updates().map(Vec::len).sum();
-        if taken + most <= self.room {
-            return most;
+        let grows = |update: &Update| !matches!(update.change, Change::Erase(_));
+        let most = updates().flatten().filter(|update| grows(update)).count();
+        if most == 0 {
+            return Ok(0);
         }
-        updates().map(|updates| self.state.added_by(updates)).sum()
+        let exactly = || updates().map(|updates| self.state.added_by(updates)).sum::<usize>();
+        let added = self.shared.room.admit(&self.shared.customers, before, most, exactly)?;
+        // What is journalled must find memory when it is applied.
+        if self.state.make_room(before + added).is_ok() {
+            return Ok(added);
+        }
+        match exactly() {
+            0 => Ok(0),
+            added => self.state.make_room(before + added).map(|()| added).map_err(|_| Unavailable::Memory),
+        }
     }
 
     fn apply(&mut self, first: u64, submission: Submission) -> Result<(), Ended> {

@@ -265,6 +265,14 @@ impl State {
         Ok(fate)
     }
 
+    /// As [`CustomersWriter::make_room`].
+    ///
+    /// # Errors
+    /// [`store::Full`].
+    pub fn make_room(&self, added: usize) -> Result<(), store::Full> {
+        self.customers.make_room(added)
+    }
+
     /// The most customers that `updates` would add: a customer named twice counts twice.
     pub fn added_by(&self, updates: &[Update]) -> usize {
         let customers = self.customers.shared();

@@ -156,6 +156,11 @@ impl Customers {
         self.customers.load(Ordering::Relaxed)
     }
 
+    /// How many slots were used before and are free now: as many customers may come without new rows.
+    pub fn free_slots(&self) -> usize {
+        self.arena.slots().saturating_sub(self.len())
+    }
+
     /// Whether no customer is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -225,6 +230,25 @@ impl CustomersWriter {
         self.shared.id_bytes.fetch_add(id.heap_bytes(), Ordering::Relaxed);
         self.shared.slots.insert(id, slot);
         self.shared.customers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gets the memory for the rows of up to `added` new customers, so that they can be put later. Memory
+    /// that is not used costs nothing but addresses.
+    ///
+    /// # Errors
+    /// [`Full`]; what is there stays.
+    pub fn make_room(&self, added: usize) -> Result<(), Full> {
+        let new = added.saturating_sub(self.free.len());
+        if new == 0 {
+            return Ok(());
+        }
+        let last = self.opened as usize + new - 1;
+        let chunks = self.opened as usize / arena::ROWS_PER_CHUNK..=last / arena::ROWS_PER_CHUNK;
+        for chunk in chunks {
+            let slot = u32::try_from(chunk * arena::ROWS_PER_CHUNK).map_err(|_| Full)?;
+            self.shared.arena.reserve(slot, self.row_words)?;
+        }
         Ok(())
     }
 
@@ -447,8 +471,10 @@ mod tests {
         }
         let before = customers.memory();
         assert_eq!(writer.put(&id("new"), &[1]), Err(Full));
+        assert_eq!((writer.make_room(0), writer.make_room(1)), (Ok(()), Err(Full)));
         assert_eq!((customers.memory(), read(&customers, &id("new"))), (before, None));
         assert!(writer.erase("c-7"));
+        assert_eq!((writer.make_room(1), writer.make_room(2)), (Ok(()), Err(Full)));
         assert_eq!(writer.put(&id("new"), &[1]), Ok(()), "a freed slot needs no memory");
     }
 

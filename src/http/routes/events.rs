@@ -1,6 +1,8 @@
 //! `POST /v1/events`: one event, a list of events, or one event per line. Each event is checked on its own. A
 //! wrong event is reported by its index, and the others are accepted.
 
+use std::collections::HashSet;
+
 use hyper::body::Incoming;
 
 use crate::customer::event::Fate;
@@ -17,7 +19,9 @@ use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems};
 use crate::intake::read::EventReader;
+use crate::node::Node;
 use crate::node::clock;
+use crate::node::room::UnknownCustomers;
 
 /// The most rejected events in an answer. Further ones are only counted.
 const MAX_TOLD: usize = 1_000;
@@ -41,6 +45,7 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::Lines, Media::MessagePack])?;
     let content = call.body(body).await?;
     let mut events = read(call, media, &content.bytes)?;
+    events.refuse_unknown(call.node);
     drop(content); // from here on the writer counts the waiting updates
     let taken = call.node.take_in(std::mem::take(&mut events.updates)).await.map_err(Refusal::unavailable)?;
     let mut duplicates = 0;
@@ -80,6 +85,10 @@ fn none_taken(format: Format, events: &Events, sequence: u64) -> Answer {
     Refusal::new(ProblemKind::Unprocessable, detail)
         .document(format, |out| write(out, events, 0, 0, sequence))
 }
+
+/// Why an event of a customer who is not known is rejected.
+const UNKNOWN: &str = "the customer is not known, and events make none here (`unknown_customers: refuse`): load customers first";
+const NO_ROOM: &str = "the customer is not known, and there is no room for more: the bounds are --max-customers and --max-memory";
 
 /// Why the fold rejected an event.
 const FORGOTTEN: &str =
@@ -158,6 +167,34 @@ fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> 
 }
 
 impl Events {
+    /// Rejects the events of customers who are not known, where none may be made, or as many as there is no
+    /// room for. Such events do not keep those of known customers from being taken.
+    fn refuse_unknown(&mut self, node: &Node) {
+        let (room, customers) = (node.room(), node.customers());
+        let refuses = room.bounds.unknown == UnknownCustomers::Refuse;
+        let mut left = if refuses { 0 } else { room.at_the_door(customers, self.updates.len()) };
+        if left == self.updates.len() {
+            return;
+        }
+        let problem = Problem::new(if refuses { UNKNOWN } else { NO_ROOM });
+        let (mut kept, mut new) = (Vec::new(), HashSet::new());
+        let updates = std::mem::take(&mut self.updates);
+        for (update, index) in updates.into_iter().zip(std::mem::take(&mut self.indices)) {
+            let is_known = customers.contains(update.customer.as_str()) || new.contains(&update.customer);
+            if !is_known && left == 0 {
+                self.reject(index, problem.clone());
+                continue;
+            }
+            if !is_known {
+                left -= 1;
+                new.insert(update.customer.clone());
+            }
+            kept.push(update);
+            self.indices.push(index);
+        }
+        self.updates = kept;
+    }
+
     fn take(&mut self, event: Result<Update, Problems>) -> Result<(), Refusal> {
         if self.count == MAX_EVENTS {
             let detail = format!("a request has at most {MAX_EVENTS} events; send them in several");

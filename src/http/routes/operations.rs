@@ -27,6 +27,7 @@ struct Ready {
     sequence: u64,
     customers: u64,
     journal_failed: bool,
+    takes_new_customers: bool,
     durability: Durability,
     /// The system clock, in seconds since 1970.
     now_s: u64,
@@ -64,6 +65,7 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
         sequence: node.sequence(),
         customers: node.customers().len() as u64,
         journal_failed: node.journal_failed(),
+        takes_new_customers: node.room().takes_new(node.customers()),
         durability: node.durability(),
         now_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     };
@@ -121,6 +123,10 @@ impl Ready {
         } else if let Some(why) = refusal {
             out.key("write_refusal");
             out.text(why);
+        }
+        if !self.takes_new_customers {
+            out.key("takes_new_customers");
+            out.boolean(false);
         }
         out.key("sequence");
         out.unsigned(self.sequence);
@@ -191,8 +197,9 @@ mod tests {
     }
 
     fn written(takes_writes: bool, durability: Durability) -> Value {
+        let (takes_new_customers, now_s, journal_failed) = (true, 1_000, !takes_writes);
         let ready =
-            Ready { sequence: 9, customers: 3, journal_failed: !takes_writes, durability, now_s: 1_000 };
+            Ready { sequence: 9, customers: 3, journal_failed, takes_new_customers, durability, now_s };
         serde_json::from_slice(&answer::render(Format::Json, |out| ready.write(out))).unwrap()
     }
 

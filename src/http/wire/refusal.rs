@@ -34,6 +34,7 @@ pub(crate) enum ProblemKind {
     Unavailable,
     Overloaded,
     DiskFull,
+    NoRoom,
 }
 
 impl ProblemKind {
@@ -76,6 +77,9 @@ impl ProblemKind {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much to do at the moment")
             }
             ProblemKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full"),
+            ProblemKind::NoRoom => {
+                (StatusCode::INSUFFICIENT_STORAGE, "no-room", "There is no room for more customers")
+            }
         }
     }
 }
@@ -150,9 +154,14 @@ impl Refusal {
                 "the system gave no file or no memory for the journal: nothing was changed; try again in a second",
             )
             .header(RETRY_AFTER, HeaderValue::from_static("1")),
-            Unavailable::Full => {
-                Refusal::new(ProblemKind::Unavailable, "there is no room for more customers")
-            }
+            Unavailable::Full => Refusal::new(
+                ProblemKind::NoRoom,
+                "as many customers are known as --max-customers allows: nothing was changed; erase some, or raise it",
+            ),
+            Unavailable::Memory => Refusal::new(
+                ProblemKind::NoRoom,
+                "the server has as much memory as --max-memory allows: nothing was changed; erase some customers, or raise it",
+            ),
         }
     }
 

@@ -24,7 +24,7 @@ use super::Full;
 use super::scan::{BATCH_ROWS, Batch};
 use crate::customer::row::Row;
 
-const ROWS_PER_CHUNK: usize = 1 << 16;
+pub(super) const ROWS_PER_CHUNK: usize = 1 << 16;
 const MAX_CHUNKS: usize = 1 << 12;
 
 /// How many slots there can be: 268,435,456.
@@ -98,6 +98,11 @@ impl Arena {
         let chunk = self.chunk_or_new(slot, words)?;
         chunk.used.fetch_max(offset(slot) as u32 + 1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Gets memory for the chunk of `slot`, if it has none, and for rows there that grow by a contact or two.
+    pub(super) fn reserve(&self, slot: u32, words: usize) -> Result<(), Full> {
+        self.chunk_or_new(slot, words)?.fit(words.saturating_add(MIN_BAND_WORDS))
     }
 
     /// Writes the row of a slot that nobody else opens or writes; [`opened`](Arena::opened) has to
