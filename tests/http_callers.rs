@@ -318,7 +318,9 @@ fn every_answer_says_who_may_keep_it_and_whose_it_is() {
         let timing = reply.header("server-timing").and_then(|text| text.strip_prefix("total;dur="));
         assert!(timing.is_some_and(|ms| ms.parse::<f64>().is_ok_and(|ms| ms < 10_000.0)), "{}", reply.head);
         let varies = (path.starts_with("/v1/") || path == "/metrics") && method != "OPTIONS";
-        assert_eq!(reply.header("vary"), varies.then_some("Accept"), "{method} {path}");
+        let speaks = path.starts_with("/v1/decisions") && status == 200;
+        let varies = varies.then_some(if speaks { "Accept, Accept-Language" } else { "Accept" });
+        assert_eq!(reply.header("vary"), varies, "{method} {path}");
         assert_eq!(reply.header("access-control-allow-origin"), None);
     }
     let tag = server.get("/v1/schema").header("etag").unwrap().to_owned();
@@ -383,7 +385,7 @@ fn pages_of_listed_origins_may_ask_and_read() {
         (reply.status, reply.header("access-control-allow-origin")),
         (200, Some("https://desk.bank.example"))
     );
-    assert_eq!(reply.header("vary"), Some("Accept, Origin"));
+    assert_eq!(reply.header("vary"), Some("Accept, Accept-Language, Origin"));
     assert!(
         reply.header("access-control-expose-headers").is_some_and(|names| names.contains("X-Request-Id"))
     );

@@ -146,7 +146,7 @@ fn answered(
         let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
         call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     }
-    answer::with(StatusCode::OK, call.format.content_type(), bytes)
+    answer::varying_by_language(answer::with(StatusCode::OK, call.format.content_type(), bytes))
 }
 
 /// Whether a customer is shown the decision. `HEAD` asks for the head of an answer, and an explanation is for

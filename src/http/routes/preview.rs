@@ -197,7 +197,7 @@ impl Preview {
             Format::Json => render::decision(&mut Json::new(out), &rendered),
             Format::MessagePack => render::decision(&mut MessagePack::new(out), &rendered),
         });
-        answer::with(StatusCode::OK, self.format.content_type(), bytes)
+        answer::varying_by_language(answer::with(StatusCode::OK, self.format.content_type(), bytes))
     }
 }
 

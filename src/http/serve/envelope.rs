@@ -49,13 +49,10 @@ impl Envelope<'_> {
             let keep = if headers.contains_key(ETAG) { "no-cache" } else { "no-store" };
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
         }
-        let chosen = self.chosen || headers.contains_key(VARY);
         let across = !shared.settings.origins.is_empty();
-        match (chosen, across) {
-            (true, true) => drop(headers.insert(VARY, HeaderValue::from_static("Accept, Origin"))),
-            (true, false) => drop(headers.insert(VARY, HeaderValue::from_static("Accept"))),
-            (false, true) => drop(headers.insert(VARY, HeaderValue::from_static("Origin"))),
-            (false, false) => {}
+        let own = headers.get(VARY).and_then(|own| own.to_str().ok());
+        if let Some(varies) = varies(own.or(self.chosen.then_some("Accept")), across) {
+            headers.insert(VARY, varies);
         }
         if across && let Some(origin) = caller::listed_origin(asked, shared) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -74,6 +71,17 @@ impl Envelope<'_> {
             || *seat == Seat::Spare
             || (worker.shared.unready.load(Ordering::Relaxed) && !pulse.has_more(self.head))
     }
+}
+
+/// What the answer depends on besides the target: `own`, and the origin if pages of others may read it.
+fn varies(own: Option<&str>, across: bool) -> Option<HeaderValue> {
+    let text = match (own, across) {
+        (None, false) => return None,
+        (None, true) => "Origin".to_owned(),
+        (Some(own), false) => own.to_owned(),
+        (Some(own), true) => format!("{own}, Origin"),
+    };
+    HeaderValue::try_from(text).ok()
 }
 
 /// The time as `Server-Timing` has it, in milliseconds.

@@ -69,3 +69,9 @@ pub(crate) fn varying(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     answer
 }
+
+/// Declares that the form depends on `Accept`, and the texts on `Accept-Language`.
+pub(crate) fn varying_by_language(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Language"));
+    answer
+}
