@@ -8,9 +8,9 @@ use crate::state::store::MAX_CUSTOMERS;
 
 /// The share of the machine's memory that the process may take by default. The rest is for the system and its
 /// cache of files.
-pub const DEFAULT_MEMORY_PERCENT: u64 = 75;
+pub(super) const DEFAULT_MEMORY_PERCENT: u64 = 75;
 /// The least bound of memory: an empty server with a rule set takes some 20 MiB.
-pub const LEAST_MEMORY: u64 = 128 << 20;
+pub(super) const LEAST_MEMORY: u64 = 128 << 20;
 
 pub(super) fn read_bounds<'t>(
     get: impl Fn(&'static str) -> Option<&'t Typed>,
