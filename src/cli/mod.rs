@@ -85,7 +85,7 @@ enum Command {
     Demo(demo::Args),
     Init(init::Args),
     Check(check::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Test(test::Args),
     Push(push::Args),
     Versions(versions::Args),

@@ -382,9 +382,9 @@ mod tests {
     use super::super::{Facts, Scope, Syntax, TagMemo, TagNames};
     use super::*;
     use crate::input::origin::Origin;
-    use crate::schema::ChannelId;
     use crate::schema::context::Context;
     use crate::schema::vector::FeatureVector;
+    use crate::schema::{ChannelId, Moment};
 
     const SCHEMA: &str = "
 schema: t
@@ -521,7 +521,7 @@ context:
                 Kind::Computed(_) => {
                     for _ in 0..rng.u8(0..6) {
                         let at = 1_790_000_000 - rng.u32(0..900_000);
-                        schema.take(FeatureId(id as u16), &mut row, at, rng.u64(1..=3));
+                        schema.take(FeatureId(id as u16), &mut row, Moment::told(at), rng.u64(1..=3));
                     }
                     continue;
                 }

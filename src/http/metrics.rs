@@ -328,11 +328,16 @@ fn encode_room(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
             "Bytes of memory from which on new customers are refused; 0 for no bound",
             room.mark().unwrap_or_default() as f64,
         ),
+        (
+            "clock_off_seconds",
+            "By how much the clock jumped, while that is not believed",
+            node.clock().off_s() as f64,
+        ),
         ("takes_new_customers", "0 if there is no room for new customers", f64::from(takes_new)),
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
-    Ok(())
+    encode_counter(encoder, "clock_jumps", "Jumps of the clock between events", node.clock().jumps())
 }
 
 /// A node without a journal reports 0 everywhere. Without a snapshot its age is left out, since any number

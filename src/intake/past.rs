@@ -9,7 +9,7 @@ use crate::input::problem::{Place, Problems, quoted};
 use crate::intake::computed::Intake;
 use crate::rules::catalogue::Catalogue;
 use crate::schema::value::{Time, Value};
-use crate::schema::{Kind, Schema};
+use crate::schema::{Kind, Moment, Schema};
 
 /// What a customer was shown or did before a decision.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Happened {
     pub(crate) fn apply(&self, schema: &Schema, intake: &Intake, row: &mut Row) {
         row::open(row, schema.row_words());
         for (feature, code) in intake.facts(self.event, self.at, &self.properties) {
-            schema.take(feature, row, self.at, code);
+            schema.take(feature, row, Moment::told(self.at), code);
         }
     }
 }

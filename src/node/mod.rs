@@ -33,6 +33,7 @@ use std::thread::JoinHandle;
 use arc_swap::Guard;
 use tokio::sync::oneshot;
 
+use self::clock::ClockWatch;
 use self::define::{Define, DefineError, Defined, Tried};
 use self::leases::Leases;
 use self::live::Live;
@@ -183,6 +184,11 @@ impl Node {
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
+    }
+
+    /// What watches the clock by which events are received.
+    pub(crate) fn clock(&self) -> &ClockWatch {
+        &self.shared.clock
     }
 
     /// The room that is left for customers.

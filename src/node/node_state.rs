@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::clock;
+use super::clock::ClockWatch;
 use super::erasures::RecentErasures;
 use super::handed::HandedOut;
 use super::live::{Live, counted};
@@ -39,6 +40,7 @@ pub(crate) struct NodeState {
     /// The erasures of this moment.
     pub(crate) erasures: RecentErasures,
     pub(crate) room: Room,
+    pub(crate) clock: ClockWatch,
     /// The journal failed, or a record could not be applied: no more writes until restart.
     pub(crate) failed: AtomicBool,
     /// The first reason for which `failed` was set.
@@ -65,6 +67,7 @@ impl NodeState {
             erased: AtomicU64::new(state.erased()),
             erasures: RecentErasures::new(),
             room: Room::new(bounds),
+            clock: ClockWatch::new(),
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
             refusal: ArcSwapOption::empty(),

@@ -34,7 +34,7 @@ mod tests;
 use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::ring::Ring;
+use self::ring::{Ring, newest};
 use super::bounds::MAX_ROW_WORDS;
 use super::kind::unscaled;
 use super::value::{DAY_SECONDS, Time, Value};
@@ -44,6 +44,26 @@ use super::{Computed, Function, Kind, Period};
 pub const MAX_BUCKETS: u8 = 64;
 /// How many buckets a window is cut into unless the schema says otherwise.
 pub const DEFAULT_BUCKETS: u8 = 8;
+
+/// How far the time of an event may be ahead of the time at which another was received, in seconds, before it
+/// counts as dated by a clock that was wrong. Requests of one moment are written in any order.
+const MAX_AHEAD_S: u32 = 300;
+
+/// When an event happened and when it was received, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// When it happened.
+    pub at: u32,
+    /// When it was received: the fold's clock.
+    pub received: u32,
+}
+
+impl Moment {
+    /// Of an event that is told in hindsight, so that no other was dated by a wrong clock.
+    pub fn told(at: u32) -> Moment {
+        Moment { at, received: u32::MAX - 1 }
+    }
+}
 
 /// The words of a row that belong to one computed feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +123,13 @@ impl Computed {
     }
 
     /// Adds an event of this time that has this code for the feature.
-    pub(super) fn update(&self, cells: Cells, row: &mut [u64], at: u32, code: u64) {
+    pub(super) fn update(&self, cells: Cells, row: &mut [u64], when: Moment, code: u64, zone: &TimeZone) {
         let Some(words) = row.get_mut(cells.range()) else { return };
         if code == 0 {
             return;
         }
+        self.rewind(words, when, zone);
+        let at = when.at;
         let period = u32::try_from(code - 1).unwrap_or(u32::MAX - 1).min(u32::MAX - 1);
         let (kind, time) = (self.kind(), at.min(u32::MAX - 1) + 1);
         match (self.function, self.ring()) {
@@ -129,6 +151,60 @@ impl Computed {
                     ring.set(words, place, self.joined(kind, ring.get(words, place), code));
                 }
             }
+        }
+    }
+
+    /// Brings what was dated ahead, by a clock that was, back to now. Otherwise it would count as newest, and
+    /// nothing that happens would count until time has caught up with it.
+    fn rewind(&self, words: &mut [u64], Moment { received, .. }: Moment, zone: &TimeZone) {
+        let latest = received.saturating_add(MAX_AHEAD_S);
+        let number = |second: u32| match self.per {
+            Some(per) => per.number(i64::from(second), zone),
+            None => second / self.width(),
+        };
+        match (self.function, self.ring()) {
+            (Function::Last | Function::Recency, _) => {
+                if (words[0] as u32).saturating_sub(1) > latest {
+                    words[0] = words[0] >> 32 << 32 | u64::from(received + 1);
+                }
+            }
+            (Function::Streak, _) => {
+                if newest(words).is_some_and(|newest| self.may_be_ahead(newest, latest)) {
+                    streak::rewind(words, number(latest), number(received));
+                }
+            }
+            (_, Some(ring)) => {
+                if newest(words)
+                    .is_some_and(|newest| self.may_be_ahead(newest, latest) && newest > number(latest))
+                {
+                    let kind = self.kind();
+                    ring.rewind(words, number(received), |a, b| self.merged(kind, a, b));
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Whether a bucket or period of this number may begin after `latest`. It is quick, so that a time
+    /// zone is asked for few events: days begin at most half a day after those of Greenwich.
+    fn may_be_ahead(&self, number: u32, latest: u32) -> bool {
+        let (number, day) = (i64::from(number), i64::from(DAY_SECONDS));
+        let begins = match self.per {
+            None => number * i64::from(self.width()),
+            Some(Period::Day) => (number - 1) * day + day / 2,
+            Some(Period::Week) => (7 * number - 3) * day + day / 2,
+        };
+        begins > i64::from(latest)
+    }
+
+    /// What two buckets hold together.
+    fn merged(&self, kind: Option<&Kind>, a: u64, b: u64) -> u64 {
+        match (self.function, kind) {
+            (Function::Count, _) => a.saturating_add(b),
+            (Function::Sum, Some(kind)) => added(kind, a, b),
+            (Function::Max | Function::Min, Some(_)) if b != 0 => self.joined(kind, a, b),
+            (Function::Max | Function::Min, _) => a,
+            _ => a | b,
         }
     }
 

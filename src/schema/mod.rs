@@ -28,7 +28,7 @@ use jiff::tz::TimeZone;
 
 pub use self::bounds::{HEADER_WORDS, MAX_FEATURES, MAX_LINK_SCHEMES, MAX_NAME_BYTES, MAX_ROW_WORDS};
 pub(crate) use self::calendar::{begins, edges};
-pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS};
+pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS, Moment};
 pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
 pub(crate) use self::kind::{double_of_code, single_of_code};
@@ -244,14 +244,13 @@ impl Schema {
         &self.zone
     }
 
-    /// Adds an event to a computed feature of this row, which must have the schema's length. `at` is when it
-    /// happened, in seconds since 1970; `code` comes from
-    /// [`Intake::facts`](crate::intake::computed::Intake::facts). Events may come in any order. A number that
-    /// is not a computed feature of this schema changes nothing.
-    pub fn take(&self, feature: FeatureId, row: &mut [u64], at: u32, code: u64) {
+    /// Adds an event to a computed feature of this row, which must have the schema's length. `code` comes
+    /// from [`Intake::facts`](crate::intake::computed::Intake::facts). Events may come in any order. A
+    /// number that is not a computed feature of this schema changes nothing.
+    pub fn take(&self, feature: FeatureId, row: &mut [u64], when: Moment, code: u64) {
         let feature = self.features.get(usize::from(feature.0));
         if let Some(Feature { kind: Kind::Computed(computed), cells: Some(cells), .. }) = feature {
-            computed.update(*cells, row, at, code);
+            computed.update(*cells, row, when, code, &self.zone);
         }
     }
 

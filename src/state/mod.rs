@@ -26,7 +26,7 @@ use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, Update};
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
-use crate::schema::Schema;
+use crate::schema::{Moment, Schema};
 
 /// The shortest time that contacts are kept, in seconds, whatever caps are in force: a cap that is
 /// published tomorrow may look back.
@@ -292,8 +292,9 @@ fn erases(update: &Update) -> bool {
 
 /// Gives computed features what they take from an event; `row` has room for them.
 fn facts(schema: &Schema, row: &mut [u64], event: &Event) {
+    let when = Moment { at: event.at, received: event.received };
     for (feature, code) in &event.facts {
-        schema.take(*feature, row, event.at, *code);
+        schema.take(*feature, row, when, *code);
     }
 }
 

@@ -20,7 +20,6 @@ use crate::input::document::{Input, InputValue};
 use crate::input::problem::{Problem, Problems};
 use crate::intake::read::EventReader;
 use crate::node::Node;
-use crate::node::clock;
 use crate::node::room::UnknownCustomers;
 
 /// The most rejected events in an answer. Further ones are only counted.
@@ -139,7 +138,8 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
 fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> {
     let live = call.node.live();
     let (engine, intake) = (&live.engine, &*live.definitions.intake);
-    let reader = EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: clock::now() };
+    let reader =
+        EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: call.node.clock().received() };
     let mut events = Events::default();
     let input = match media {
         Media::Lines => {

@@ -28,6 +28,8 @@ struct Ready {
     customers: u64,
     journal_failed: bool,
     takes_new_customers: bool,
+    /// By how many seconds the clock jumped, as long as that is not believed.
+    clock_off_s: i64,
     durability: Durability,
     /// The system clock, in seconds since 1970.
     now_s: u64,
@@ -66,6 +68,7 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
         customers: node.customers().len() as u64,
         journal_failed: node.journal_failed(),
         takes_new_customers: node.room().takes_new(node.customers()),
+        clock_off_s: node.clock().off_s(),
         durability: node.durability(),
         now_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
     };
@@ -127,6 +130,10 @@ impl Ready {
         if !self.takes_new_customers {
             out.key("takes_new_customers");
             out.boolean(false);
+        }
+        if self.clock_off_s != 0 {
+            out.key("clock_off_s");
+            out.integer(self.clock_off_s);
         }
         out.key("sequence");
         out.unsigned(self.sequence);
@@ -198,8 +205,15 @@ mod tests {
 
     fn written(takes_writes: bool, durability: Durability) -> Value {
         let (takes_new_customers, now_s, journal_failed) = (true, 1_000, !takes_writes);
-        let ready =
-            Ready { sequence: 9, customers: 3, journal_failed, takes_new_customers, durability, now_s };
+        let ready = Ready {
+            sequence: 9,
+            customers: 3,
+            journal_failed,
+            takes_new_customers,
+            clock_off_s: 0,
+            durability,
+            now_s,
+        };
         serde_json::from_slice(&answer::render(Format::Json, |out| ready.write(out))).unwrap()
     }
 

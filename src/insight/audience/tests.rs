@@ -14,7 +14,7 @@ use crate::rules::rule_set::RuleSet;
 use crate::schema::context::Context;
 use crate::schema::value::Value;
 use crate::schema::vector::FeatureVector;
-use crate::schema::{ChannelId, FeatureId, Kind};
+use crate::schema::{ChannelId, FeatureId, Kind, Moment};
 use crate::state::store;
 use crate::state::store::{BATCH_ROWS, CustomersWriter};
 
@@ -164,7 +164,7 @@ fn row(schema: &Schema, rng: &mut fastrand::Rng) -> Vec<u64> {
             Kind::Computed(_) => {
                 for _ in 0..rng.u8(0..6) {
                     let at = 1_790_000_000 - rng.u32(0..900_000);
-                    schema.take(FeatureId(id as u16), &mut row, at, rng.u64(1..=3));
+                    schema.take(FeatureId(id as u16), &mut row, Moment::told(at), rng.u64(1..=3));
                 }
                 continue;
             }

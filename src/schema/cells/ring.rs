@@ -35,6 +35,21 @@ impl Ring {
         Some(bucket % self.count)
     }
 
+    /// Makes `bucket` the newest, which is older than the newest. What newer ones hold counts in it.
+    pub(super) fn rewind(self, words: &mut [u64], bucket: u32, merged: impl Fn(u64, u64) -> u64) {
+        let Some(newest) = newest(words).filter(|newest| *newest > bucket) else { return };
+        let mut held = 0;
+        for later in (bucket + 1).max((newest + 1).saturating_sub(self.count))..=newest {
+            held = merged(held, self.get(words, later % self.count));
+            self.set(words, later % self.count, 0);
+        }
+        let place = bucket % self.count;
+        // A bucket that the ring does not reach has lost its place to one of those above.
+        let before = if newest - bucket < self.count { self.get(words, place) } else { 0 };
+        self.set(words, place, merged(before, held));
+        words[0] = words[0] & !HEAD | (u64::from(bucket) + 1);
+    }
+
     /// What the bucket at this place holds.
     pub(super) fn get(self, words: &[u64], place: u32) -> u64 {
         let (word, shift) = self.at(place);

@@ -25,6 +25,16 @@ pub(super) fn update(words: &mut [u64], period: u32) {
     }
 }
 
+/// Makes `period` the newest if the newest is later than `latest`. What happened then counts in `period`.
+pub(super) fn rewind(words: &mut [u64], latest: u32, period: u32) {
+    let [head, bits, ..] = words else { return };
+    let Some(newest) = newest(&[*head]).filter(|newest| *newest > latest.max(period)) else { return };
+    let ahead = newest - period;
+    let run = if ahead < KEPT { *head >> 32 } else { 0 };
+    *bits = bits.checked_shr(ahead).unwrap_or(0) | 1;
+    *head = run << 32 | (u64::from(period) + 1);
+}
+
 /// The length of the run that ends with the last of the `passed` oldest bits; `before` is the length of the
 /// run before them.
 fn run_before(before: u32, bits: u64, passed: u32) -> u32 {

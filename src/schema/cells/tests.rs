@@ -36,7 +36,7 @@ fn take(schema: &Schema, row: &mut [u64], at: i64, property: &str) {
     let value = kind.map(|kind| kind.read_text(property, &TimeZone::UTC).unwrap());
     let at = at as u32;
     if let Some(code) = computed.code(at, value.as_ref(), schema.zone()) {
-        schema.take(FeatureId(0), row, at, code);
+        schema.take(FeatureId(0), row, Moment::told(at), code);
     }
 }
 
@@ -297,8 +297,9 @@ fn a_row_that_is_cut_short_reads_as_if_it_ended_in_zeroes() {
         assert_eq!(read(&schema, &row[..end], 5_000_000), expected, "{computed}");
         let before = (0..end).map(|end| read(&schema, &row[..end], 5_000_000));
         assert!(before.count() == end, "nothing panics");
-        schema.take(FeatureId(0), &mut row[..1], 5_000_000, 1);
-        schema.take(FeatureId(7), &mut row, 5_000_000, 1);
+        let when = Moment::told(5_000_000);
+        schema.take(FeatureId(0), &mut row[..1], when, 1);
+        schema.take(FeatureId(7), &mut row, when, 1);
     }
 }
 
@@ -403,5 +404,40 @@ proptest! {
         let last = if known.contains(&today) { today } else { today - 1 };
         let run = (0..).take_while(|back| known.contains(&(last - back))).count();
         prop_assert_eq!(read(&schema, &row, today * 86_400), run.to_string());
+    }
+}
+
+#[test]
+fn after_a_clock_was_ahead_what_happens_counts_at_once() {
+    const T: u32 = 1_800_000_000;
+    const DAY: u32 = 86_400;
+    for (feature, at_once) in [
+        ("kind: count, window: 7d", "3"),
+        ("kind: count, window: 60d", "4"),
+        ("kind: count", "4"),
+        ("kind: sum, property: i, window: 7d", "3"),
+        ("kind: max, property: i, window: 7d", "1"),
+        ("kind: distinct, property: i, window: 7d", "1"),
+        ("kind: distinct, per: day, window: 7d", "1"),
+        ("kind: streak, per: day", "1"),
+        ("kind: streak, per: week", "1"),
+        ("kind: recency", "0"),
+    ] {
+        let schema = schema("Asia/Shanghai", feature);
+        let mut row = vec![0; schema.row_words()];
+        let kind = computed(&schema).property.as_ref().map(|(_, kind)| kind.clone());
+        let value = kind.map(|kind| kind.read_text("1", &TimeZone::UTC).unwrap().into_owned());
+        let take = |row: &mut [u64], at: u32| {
+            let code = computed(&schema).code(at, value.as_ref(), schema.zone()).unwrap();
+            schema.take(FeatureId(0), row, Moment { at, received: at }, code);
+        };
+        take(&mut row, T);
+        take(&mut row, T + 8 * DAY);
+        take(&mut row, T + 60);
+        take(&mut row, T + 61);
+        assert_eq!(read(&schema, &row, i64::from(T + 62)), at_once, "{feature}");
+        let row_then = row.clone();
+        take(&mut row, T + 62 - 30); // an order that requests of one moment come in
+        assert_eq!(row[0] as u32, row_then[0] as u32, "{feature}: the newest stays");
     }
 }
