@@ -3,7 +3,7 @@
 //! [`Journal`] is the seam, and [`append::Segments`] keeps records in files. `frame` describes the
 //! bytes of a record, `segment` those of a file. `mark` says how far everything is durable. `replay`
 //! reads it all back, and tells a torn end, which is cut, from rot, which is refused.
-//! [`disk`](super::disk) says what is assumed of disks.
+//! [`disk`] says what is assumed of disks.
 
 pub(crate) mod append;
 pub(crate) mod frame;
