@@ -18,8 +18,9 @@
 //! The session has a copy of the folder `models`, and of `bank-full.csv` where it can be found (see
 //! `tests/bank_marketing.rs`); elsewhere a section whose commands name that file is left out. Copies, never
 //! links: a page may write to whatever it sees. Port 8080 is a free port instead. A line `usher serve … &` is
-//! waited for until the server is ready; its log is no part of what the block prints. A page must end within
-//! [`session::TIME_LIMIT`], and what it started is ended with it.
+//! waited for until the server is ready; its log is no part of what the block prints. `kill %1` ends the
+//! server that was started last. A page must end within [`session::TIME_LIMIT`], and what it started is ended
+//! with it.
 //!
 //! One page alone: `DOCS_PAGE=docs/tutorial.md cargo test --test docs`.
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests may fail loudly")]

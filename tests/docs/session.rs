@@ -195,7 +195,9 @@ impl Session<'_> {
                     "within_30_s port_is_free\n{server} 2>>\"$work/log\" &\nwithin_30_s usher health\n"
                 );
             } else {
-                typed += &command;
+                // In a script, bash now and then gives a job the number 2 although job 1 has ended.
+                typed +=
+                    &if command.starts_with("kill ") { command.replace("%1", "$!") } else { command.clone() };
             }
             command.clear();
         }
