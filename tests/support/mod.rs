@@ -145,7 +145,7 @@ impl Running {
     /// One request on a new connection. A body whose type is not among the headers is YAML.
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
         let mut client = self.client();
-        let typed = body.is_empty() || headers.contains("content-type:");
+        let typed = body.is_empty() || headers.to_ascii_lowercase().contains("content-type:");
         let yaml = if typed { "" } else { "content-type: application/yaml\r\n" };
         client.request(method, path, &format!("{headers}{yaml}"), body);
         client.reply_to(method)
