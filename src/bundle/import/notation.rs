@@ -191,7 +191,11 @@ impl Times {
                         let at = offset.to_timestamp(local).map_err(|why| why.to_string())?;
                         Ok(Time(at.as_microsecond()))
                     }
-                    None => self.at(local, parts.hour().is_some()),
+                    None => {
+                        let named = parts.iana_time_zone().map(TimeZone::get).transpose();
+                        let named = named.map_err(|why| why.to_string())?;
+                        self.at(local, parts.hour().is_some(), named.as_ref())
+                    }
                 }
             }
             Form::Since1970(digits) => {
@@ -207,15 +211,16 @@ impl Times {
                 let seconds = (days * 86_400.0).round(); // finer parts are noise
                 let span = jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|why| why.to_string())?;
                 let local = EXCEL.checked_add(span).map_err(|why| why.to_string())?;
-                self.at(local, days.fract() != 0.0)
+                self.at(local, days.fract() != 0.0, None)
             }
         }
     }
 
-    /// The point in time of a date, which has a time of day or is a day as a whole.
-    fn at(&self, local: DateTime, has_clock: bool) -> Result<Time, String> {
-        match (has_clock, &self.clocks) {
-            (false, _) => Ok(begins(&self.days, local.date())),
+    /// The point in time of a date, which has a time of day or is a day as a whole. It is one of the zone
+    /// `named` if the text names one.
+    fn at(&self, local: DateTime, has_clock: bool, named: Option<&TimeZone>) -> Result<Time, String> {
+        match (has_clock, named.or(self.clocks.as_ref())) {
+            (false, _) => Ok(begins(named.unwrap_or(&self.days), local.date())),
             (true, Some(zone)) => {
                 let micros = i64::from(local.subsec_nanosecond()) / 1_000;
                 let whole = local.with().subsec_nanosecond(0).build().map_err(|why| why.to_string())?;
@@ -388,6 +393,14 @@ mod tests {
             ("format: '%Y%m%d'", "20261101", "2026-10-31T16:00:00Z"),
             ("format: '%Y%m%d%H%M%S', zone: UTC", "20261101100000", "2026-11-01T10:00:00Z"),
             ("format: '%d/%m/%Y %H:%M %z'", "01/11/2026 10:00 +0800", "2026-11-01T02:00:00Z"),
+            (
+                "format: '%Y-%m-%d %H:%M %Q', zone: UTC",
+                "2026-11-01 10:00 Asia/Shanghai",
+                "2026-11-01T02:00:00Z",
+            ),
+            ("format: '%Y-%m-%d %H:%M %Q'", "2026-11-01 10:00 Asia/Shanghai", "2026-11-01T02:00:00Z"),
+            ("format: '%Y-%m-%d %H:%M %:Q', zone: UTC", "2026-11-01 10:00 +08:00", "2026-11-01T02:00:00Z"),
+            ("format: '%Y-%m-%d %Q', zone: UTC", "2026-11-01 Asia/Shanghai", "2026-10-31T16:00:00Z"),
             ("format: seconds", "1793498400", "2026-11-01T02:00:00Z"),
             ("format: seconds", "1793498400.25", "2026-11-01T02:00:00.25Z"),
             ("format: seconds", "1.7934984e9", "2026-11-01T02:00:00Z"),
@@ -420,6 +433,16 @@ mod tests {
                 "format: '%d.%m.%Y %H:%M', zone: Europe/Berlin",
                 "29.03.2026 02:30",
                 "row: expected a time, found \"29.03.2026 02:30\": clocks of the zone leave",
+            ),
+            (
+                "format: '%Y-%m-%d %H:%M %Q', zone: UTC",
+                "2026-10-25 02:30 Europe/Berlin",
+                "row: expected a time, found \"2026-10-25 02:30 Europe/Berlin\": clocks of the zone show",
+            ),
+            (
+                "format: '%Y-%m-%d %H:%M %Q', zone: UTC",
+                "2026-11-01 10:00 Mars/Base",
+                "row: expected a time, found \"2026-11-01 10:00 Mars/Base\": ",
             ),
             ("format: '%d.%m'", "1.11.", "mapping: \"%d.%m\" does not tell the day"),
             ("format: dd.mm.yyyy", "", "mapping: unknown format \"dd.mm.yyyy\""),
