@@ -54,6 +54,15 @@ fn a_version_keeps_its_author_and_message_through_restarts() {
     let told =
         ["version 2: active", "by An Nguyễn: Raise the floor", "version 1: ", "tag of the active version"];
     server.run(&["versions", "a_wealth"]).ended(0).says(&told);
+    let schema = bundle.path().join("schema.yaml");
+    let schema = schema.to_str().unwrap();
+    for (flags, said) in [
+        (&["--author", "An"][..], "schema.yaml: versions of rule sets keep --author, and this is a schema"),
+        (&["-m", "Why"], "schema.yaml: versions of rule sets keep --message, and this is a schema"),
+    ] {
+        server.run(&[&["push", schema], flags].concat()).ended(2).says(&[said]);
+    }
+    server.run(&["push", schema]).ended(0);
     server.run(&["compact"]).ended(0);
     assert_eq!(server.terminate(), 0);
     let server = start();

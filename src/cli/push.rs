@@ -76,6 +76,13 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         Ok(files) => files,
         Err(problems) => return Ok(report(&problems, args.json)),
     };
+    if let [Definition { rule_set: None, .. }] = &files[..]
+        && !is_bundle
+        && let Some(flag) = args.note_flag()
+    {
+        let why = format!("versions of rule sets keep {flag}, and this is a schema");
+        return Err(Failure::new(format!("{}: {why}", args.path.display())));
+    }
     let mut client = args.server.patient_client()?;
     let answer = match &files[..] {
         [file] if !is_bundle => block_on(push_file(&mut client, file, args))?,
@@ -103,6 +110,16 @@ impl Args {
             value.map_or_else(String::new, |value| format!("&{name}={}", encoded(value)))
         };
         parameter("author", author.as_deref()) + &parameter("message", self.message.as_deref())
+    }
+
+    /// The flag that says who publishes, or why.
+    fn note_flag(&self) -> Option<&'static str> {
+        match (&self.author, &self.message) {
+            (Some(_), Some(_)) => Some("--author and --message"),
+            (Some(_), None) => Some("--author"),
+            (None, Some(_)) => Some("--message"),
+            (None, None) => None,
+        }
     }
 
     /// Reports why nothing was pushed.
