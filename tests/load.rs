@@ -281,8 +281,41 @@ fn events_are_loaded_once_however_often_the_file_is_loaded() {
     assert_eq!(rig.features("e-3"), json!({"paid": 0.1, "payments": 1}));
     rig.write("e.csv", "customer,amount\nx,1\n");
     rig.load("e.csv", &["--events"]).ended(2).says(&["no column `type`", "--type page_view"]);
+    for header in ["page, page", "page,properties.page", "at, at", "properties.page,properties.page"] {
+        rig.write("e.csv", format!("customer,{header}\nx,1,2\n"));
+        rig.load("e.csv", &["--events", "--type", "payment"])
+            .ended(2)
+            .says(&["the file has column", "twice"]);
+    }
+    rig.write("e.csv", format!("customer,at,properties.at,amount\ne-4,{one},{two},2\n"));
+    rig.load("e.csv", &["--events", "--type", "payment"]).ended(0).says(&["1 accepted, 0 rejected"]);
     rig.write("e.csv", "who,amount\nx,1\n");
     rig.load("e.csv", &["--events"]).ended(2).says(&["no column `customer`", "others are properties"]);
+}
+
+#[test]
+fn objects_of_events_say_each_field_once_and_null_says_nothing() {
+    let rig = Rig::new();
+    let now = jiff::Timestamp::now().to_string();
+    let load = |fields: &str, ended: i32, said: &[&str]| {
+        rig.write("e.ndjson", format!("{{\"customer\": \"n-1\", {fields}}}\n"));
+        rig.load("e.ndjson", &["--events", "--type", "payment"]).ended(ended).says(said);
+    };
+    load(
+        "\"properties\": {\"amount\": 1, \"amount\": 5}",
+        1,
+        &["0 accepted, 1 rejected", "\"amount\" is given twice"],
+    );
+    load("\"customer\": \"n-2\"", 1, &["0 accepted, 1 rejected", "\"customer\" is given twice"]);
+    let payment =
+        format!("\"at\": \"{now}\", \"type\": null, \"id\": null, \"properties\": {{\"amount\": 2}}");
+    load(&payment, 0, &["1 accepted, 0 rejected"]);
+    load(&payment, 0, &["0 accepted, 1 taken before, 0 rejected"]);
+    // An event without a time is another one each day, so it gets no id.
+    for _ in 0..2 {
+        load("\"at\": null, \"properties\": {\"amount\": 3}", 0, &["1 accepted, 0 rejected"]);
+    }
+    assert_eq!(rig.features("n-1"), json!({"paid": 8.0, "payments": 3}));
 }
 
 #[test]

@@ -12,12 +12,12 @@ use self::facts::Facts;
 use self::guess::{Guess, Guessed, guess};
 use super::ending::{Ending, Failure, report};
 use super::load::customers::{CustomerRows, Keeps, cell_of};
+use super::load::objects::fields;
 use super::load::open::Format;
 use super::load::rows::{Content, FileRows};
 use super::terminal::thousands;
 use crate::bundle::import::Mapping;
 use crate::bundle::{Bundle, read_file};
-use crate::input::document::{Input, InputValue};
 use crate::input::invisible::invisible;
 use crate::input::problem::quoted;
 use crate::node::clock;
@@ -142,11 +142,7 @@ fn read(args: &Args, file: &Path) -> Result<Found, Failure> {
 
 impl Found {
     fn take_object(&mut self, text: &[u8]) -> Result<(), String> {
-        let input = Input::from_json(text).map_err(|problems| problems.summary())?;
-        let InputValue::Map(fields) = &input.value else {
-            return Err(format!("expected a JSON object, found {}", input.value.describe()));
-        };
-        for (key, value) in fields {
+        for (key, value) in fields(text)? {
             let place = self.columns.iter().position(|facts| facts.name == key.text);
             let place = place.unwrap_or(self.columns.len());
             if place == MAX_FEATURES {

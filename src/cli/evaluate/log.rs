@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use super::Args;
 use crate::cli::ending::Failure;
 use crate::cli::load::Rejection;
-use crate::cli::load::objects::Objects;
+use crate::cli::load::objects::{Objects, fields};
 use crate::cli::load::open::{CsvStart, Format, csv_start, format_of, open};
 use crate::cli::load::records::{LeftOut, Log as Lines, Records, records};
-use crate::input::document::{Input, InputValue, Key};
-use crate::input::problem::{nearest, quoted};
+use crate::input::document::InputValue;
+use crate::input::problem::nearest;
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
 
 /// The most column names that are listed when one is missing.
@@ -119,19 +119,10 @@ impl Log {
             Source::Objects(objects) => {
                 let Some(line) = objects.read_next()? else { return Ok(None) };
                 let rejected = |detail| Ok(Some(Err(Rejection { line, column: None, detail })));
-                let object = match Input::from_json(&objects.text) {
-                    Ok(Input { value: InputValue::Map(object), .. }) => object,
-                    Ok(other) => {
-                        return rejected(format!("expected a JSON object, found {}", other.value.describe()));
-                    }
-                    Err(problems) => {
-                        let why = problems.iter().next().map(|problem| problem.detail.clone());
-                        return rejected(why.unwrap_or_default());
-                    }
+                let object = match fields(&objects.text) {
+                    Ok(object) => object,
+                    Err(why) => return rejected(why),
                 };
-                if let Some(name) = given_twice(&object) {
-                    return rejected(format!("{} is given twice", quoted(name)));
-                }
                 columns.note_unused(object.iter().map(|(key, _)| &*key.text), unused);
                 let cell = |name: &str| {
                     let found = object.iter().find(|(key, _)| key.text == name);
@@ -159,12 +150,6 @@ impl Log {
         );
         Rejection { line, column: None, detail }
     }
-}
-
-/// The first name that an object has twice.
-fn given_twice<'o>(object: &'o [(Key<'_>, Input<'_>)]) -> Option<&'o str> {
-    let mut names = std::collections::HashSet::new();
-    object.iter().map(|(key, _)| &*key.text).find(|name| !names.insert(*name))
 }
 
 /// The contents of a cell.

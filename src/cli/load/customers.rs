@@ -2,11 +2,12 @@
 
 use super::Rejection;
 use super::chunk::{LoadChunk, RejectedRow};
+use super::objects::fields;
 use super::rejects::without_reason;
 use super::rows::{Content, FileRows, Row, Shown};
 use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
-use crate::input::document::{Input, InputValue};
+use crate::input::document::InputValue;
 use crate::input::problem::quoted;
 use crate::node::clock;
 use crate::schema::value::Time;
@@ -135,9 +136,7 @@ impl<'m> CustomerRows<'m> {
 
 /// The customer of an object, if it says one.
 fn customer_of(text: &[u8]) -> Option<String> {
-    let input = Input::from_json(text).ok()?;
-    let InputValue::Map(fields) = input.value else { return None };
-    let (_, value) = fields.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN)?;
+    let (_, value) = fields(text).ok()?.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN)?;
     if let InputValue::Text(text) = value.value { Some(text.into_owned()) } else { None }
 }
 
@@ -171,23 +170,14 @@ fn translated(
 
 /// The cells of an object, in the order of the mapping's columns. A field that is left out is an empty cell.
 fn cells_of(text: &[u8], translation: &Translation<'_>) -> Result<Vec<String>, (Option<String>, String)> {
-    let whole = |why: String| (None, why);
-    let input = Input::from_json(text).map_err(|problems| whole(problems.summary()))?;
-    let InputValue::Map(fields) = &input.value else {
-        return Err(whole(format!("expected a JSON object, found {}", input.value.describe())));
-    };
     let mut cells = vec![String::new(); translation.names().len()];
-    let mut seen = vec![false; cells.len()];
-    for (key, value) in fields {
+    for (key, value) in fields(text).map_err(|why| (None, why))? {
         let Some(place) = translation.names().iter().position(|name| **name == *key.text) else {
             if translation.ignores(&key.text) {
                 continue;
             }
-            return Err(whole(format!("field {} is neither mapped nor ignored", quoted(&key.text))));
+            return Err((None, format!("field {} is neither mapped nor ignored", quoted(&key.text))));
         };
-        if std::mem::replace(&mut seen[place], true) {
-            return Err(whole(format!("{} is given twice", quoted(&key.text))));
-        }
         cells[place] = cell_of(&value.value).map_err(|why| (Some(key.text.to_string()), why))?;
     }
     Ok(cells)

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Rejection;
 use super::chunk::{LoadChunk, RejectedRow};
+use super::objects::{fields, twice_within};
 use super::rejects::without_reason;
 use super::rows::{Content, FileRows, Row, Shown};
 use crate::cli::ending::Failure;
@@ -45,13 +46,14 @@ impl EventRows {
                 let failure = Failure::new("the file has no column `type`");
                 return Err(failure.hint("say with --type what the events are: --type page_view"));
             }
-            let twice =
-                header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|n| n == *name));
-            if let Some((_, name)) = twice {
-                return Err(Failure::new(format!("the file has column {} twice", quoted(name))));
-            }
         }
-        let names = rows.header().into_iter().flatten().map(|name| name.trim().into()).collect();
+        let header = rows.header().into_iter().flatten();
+        let names: Vec<Box<str>> = header.map(|name| name.trim().into()).collect();
+        let places: Vec<_> = names.iter().map(|name| place(name)).collect();
+        let twice = names.iter().enumerate().find(|(i, _)| places[..*i].contains(&places[*i]));
+        if let Some((_, name)) = twice {
+            return Err(Failure::new(format!("the file has column {} twice", quoted(name))));
+        }
         Ok(EventRows { rows, usual, names, keeps })
     }
 
@@ -77,11 +79,7 @@ impl EventRows {
         let made = match content {
             Content::Wrong(why) => Err(why),
             Content::Cells(cells) => Ok(event_of(self.names.iter().map(|name| &**name).zip(cells))),
-            Content::Object(text) => match serde_json::from_slice(&without_reason(text)) {
-                Ok(Value::Object(fields)) => Ok(fields),
-                Ok(other) => Err(format!("expected a JSON object, found {other}")),
-                Err(e) => Err(format!("not valid JSON: {e}")),
-            },
+            Content::Object(text) => object_of(&without_reason(text)),
         };
         let shown = if self.keeps { self.rows.shown() } else { Shown::default() };
         match made {
@@ -101,15 +99,36 @@ impl EventRows {
     }
 }
 
+/// Where a column goes: whether it is a field of the event or a property, and under which name.
+fn place(column: &str) -> (bool, &str) {
+    match FIELDS.contains(&column) {
+        true => (true, column),
+        false => (false, column.strip_prefix(PROPERTY).unwrap_or(column)),
+    }
+}
+
+/// The event of an object. A field that is `null` says nothing.
+fn object_of(text: &[u8]) -> Result<Map<String, Value>, String> {
+    let mut event = Map::new();
+    for (key, input) in fields(text)? {
+        if let Some(name) = twice_within(&input.value) {
+            return Err(format!("{} is given twice", quoted(name)));
+        }
+        let value = serde_json::to_value(&input).map_err(|e| format!("not valid JSON: {e}"))?;
+        if !value.is_null() {
+            event.insert(key.text.into_owned(), value);
+        }
+    }
+    Ok(event)
+}
+
 /// The event of a row. An empty cell says nothing.
 fn event_of<'r>(cells: impl Iterator<Item = (&'r str, &'r str)>) -> Map<String, Value> {
     let (mut event, mut properties) = (Map::new(), Map::new());
     for (name, text) in cells.filter(|(_, text)| !text.is_empty() && !clears(text)) {
-        if FIELDS.contains(&name) {
-            event.insert(name.to_owned(), text.into());
-        } else {
-            properties.insert(name.strip_prefix(PROPERTY).unwrap_or(name).to_owned(), text.into());
-        }
+        let (is_field, name) = place(name);
+        let map = if is_field { &mut event } else { &mut properties };
+        map.insert(name.to_owned(), text.into());
     }
     if !properties.is_empty() {
         event.insert("properties".into(), properties.into());
@@ -154,6 +173,25 @@ mod tests {
             r#"{"customer":"c","properties":{"amount":"1.50","type":"card"},"type":"paid"}"#
         );
         assert_eq!(event(&[("customer", "c"), ("shop", "NULL")]), r#"{"customer":"c"}"#);
+    }
+
+    #[test]
+    fn an_object_says_each_field_once_and_null_says_nothing() {
+        for (text, expected) in [
+            (r#"{"type": "a", "at": null, "id": null}"#, Ok(r#"{"type":"a"}"#)),
+            (
+                r#"{"properties": {"n": 1.50, "big": 9007199254740993, "none": null}}"#,
+                Ok(r#"{"properties":{"big":9007199254740993,"n":1.5,"none":null}}"#),
+            ),
+            (r#"{"at": "x", "at": "y"}"#, Err("\"at\" is given twice")),
+            (r#"{"properties": {"n": 1, "n": 2}}"#, Err("\"n\" is given twice")),
+            (r#"{"properties": {"list": [{"m": 1, "m": 1}]}}"#, Err("\"m\" is given twice")),
+            ("[]", Err("expected a JSON object, found a list of 0")),
+        ] {
+            let found = object_of(text.as_bytes()).map(|event| Value::Object(event).to_string());
+            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
+        assert!(object_of(b"{\"a\": ").unwrap_err().starts_with("not valid JSON: "));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The JSON objects of a file: one on each line, or one after the other with or without a list around them.
 
+use std::collections::HashSet;
 use std::io::{BufRead, Read};
 
 use super::open::BOM;
 use crate::cli::ending::Failure;
+use crate::input::document::{Input, InputValue, Key};
+use crate::input::problem::quoted;
 
 /// The most bytes of one object. The server allows less, but names the line.
 pub(in crate::cli) const MAX_OBJECT_BYTES: usize = 1 << 20;
@@ -113,6 +116,38 @@ impl Nesting {
             _ => {}
         }
         false
+    }
+}
+
+/// The fields of an object, each with its value.
+///
+/// # Errors
+/// It is not JSON, no object, or has a name twice.
+pub(in crate::cli) fn fields(text: &[u8]) -> Result<Vec<(Key<'_>, Input<'_>)>, String> {
+    let input = Input::from_json(text).map_err(|problems| problems.summary())?;
+    let InputValue::Map(fields) = input.value else {
+        return Err(format!("expected a JSON object, found {}", input.value.describe()));
+    };
+    match given_twice(&fields) {
+        Some(name) => Err(format!("{} is given twice", quoted(name))),
+        None => Ok(fields),
+    }
+}
+
+/// The first name that a map has twice.
+fn given_twice<'o>(fields: &'o [(Key<'_>, Input<'_>)]) -> Option<&'o str> {
+    let mut names = HashSet::with_capacity(fields.len());
+    fields.iter().map(|(key, _)| &*key.text).find(|name| !names.insert(*name))
+}
+
+/// The first name that a map within the value has twice.
+pub(super) fn twice_within<'o>(value: &'o InputValue<'_>) -> Option<&'o str> {
+    match value {
+        InputValue::Map(fields) => {
+            given_twice(fields).or_else(|| fields.iter().find_map(|(_, input)| twice_within(&input.value)))
+        }
+        InputValue::List(items) => items.iter().find_map(|item| twice_within(&item.value)),
+        _ => None,
     }
 }
 
