@@ -114,6 +114,17 @@ fn rejected_rows_can_be_mended_and_loaded_again() {
         assert_eq!(rig.features(&format!("r-{row}"))["age"], age, "the rows keep their numbers");
     }
     assert!(!exists(&rig.path("worse.csv")), "nothing was rejected");
+    // A row that is rejected again has its new reason, also if somebody took the old one off.
+    rig.write("bad.csv", "_row;_rejected;age;note\n2;old;500;b\n8;older;\n9;oldest;1;\"e\n10;it\n");
+    rig.load("bad.csv", &["--mapping", "@map.yaml", "--rejects", "@worse.csv"]).ended(1);
+    let worse = rig.read("worse.csv");
+    let lines: Vec<&str> = worse.lines().collect();
+    assert!(worse.contains("\n2;\"`age`: expected a whole number from 0 to 120, found"), "{worse}");
+    assert!(worse.contains(";500;b\n") && !worse.contains("old;"), "{worse}");
+    assert!(worse.contains("\n8;expected 4 cells, found 3;\"\"\n"), "{worse}");
+    assert!(worse.contains("\n9;oldest;1;\"e\n"), "a row that is no record stays as it is: {worse}");
+    assert!(worse.contains("\n10;expected 4 cells, found 2;10;it\n"), "{worse}");
+    assert_eq!((lines[0], lines.len()), ("_row;_rejected;age;note", 5));
 }
 
 #[test]

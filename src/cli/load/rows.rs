@@ -137,7 +137,8 @@ impl FileRows {
     /// The row that was read last as the file has it.
     pub(in crate::cli) fn shown(&self) -> Shown {
         match &self.source {
-            Source::Csv(file) => Shown { text: file.shown(), marked: file.marked },
+            // A row that can be written anew gets its number and reason anew.
+            Source::Csv(file) => Shown { text: file.shown(), marked: file.marked && file.raw.is_some() },
             Source::Objects(objects) => Shown { text: objects.text.clone(), marked: false },
         }
     }
@@ -202,7 +203,14 @@ impl CsvFile {
         Ok(Some((line, wrong)))
     }
 
-    /// The row that was handed out last, as the file has it.
+    /// Whether a number and a reason stand before the other cells of the record. Somebody may have taken them
+    /// off.
+    fn is_marked(&self) -> bool {
+        self.marked && self.record.len() > 2 && self.record.get(0).and_then(number_of).is_some()
+    }
+
+    /// The row that was handed out last, as the file has it, but without its number and the reason for which
+    /// it was rejected before.
     fn shown(&self) -> Vec<u8> {
         if let Some(raw) = &self.raw {
             return raw.clone();
@@ -210,7 +218,8 @@ impl CsvFile {
         let mut text = Vec::new();
         let mut writer =
             csv::WriterBuilder::new().delimiter(self.delimiter).flexible(true).from_writer(&mut text);
-        let written = writer.write_byte_record(&self.record).and_then(|()| Ok(writer.flush()?));
+        let cells = self.record.iter().skip(if self.is_marked() { 2 } else { 0 });
+        let written = writer.write_record(cells).and_then(|()| Ok(writer.flush()?));
         drop(writer);
         text.truncate(text.len() - usize::from(written.is_ok() && text.ends_with(b"\n")));
         text
@@ -248,12 +257,16 @@ impl CsvFile {
             Some(raw) => raw.split(|byte| *byte == self.delimiter).next(),
             None => self.record.get(0),
         };
-        let said =
-            first.filter(|_| self.marked).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let said = first.filter(|_| self.marked).and_then(number_of);
         let content = match wrong {
             Some(why) => Content::Wrong(why),
             None => Content::Cells(&self.cells),
         };
         Row { line, number: said.unwrap_or(number), content }
     }
+}
+
+/// The number of a data row, as a file of rejected rows has it.
+fn number_of(cell: &[u8]) -> Option<u64> {
+    std::str::from_utf8(cell).ok()?.parse().ok()
 }
