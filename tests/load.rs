@@ -204,6 +204,25 @@ fn thousands(number: usize) -> String {
 }
 
 #[test]
+fn a_load_that_stops_at_too_many_errors_goes_on_with_the_rows_that_were_not_applied() {
+    let rig = Rig::new();
+    let file = |last: &str| {
+        let rows: String = (0..5_000).map(|i| format!("c-{i},1\n")).collect();
+        format!("customer,age\n{rows}good,2\n{last}")
+    };
+    let args = ["--max-errors", "1", "--rejects", "@bad.csv", "--resume", "@note"];
+    for (bad, rejected) in [("x,300\ny,301\n", 2), ("x\ny\nz,1\n", 2)] {
+        rig.write("c.csv", file(bad));
+        let said = format!("{rejected} rejected; stopped: too many errors");
+        rig.load("c.csv", &args).ended(1).says(&[&said]);
+        assert!(!rig.is_known("good"), "the chunk was not applied");
+    }
+    rig.write("c.csv", file("x,3\ny,4\n"));
+    rig.load("c.csv", &args).ended(0).says(&["3 accepted, 0 rejected; 5,000 rows were done before"]);
+    assert!(rig.is_known("good") && rig.is_known("y") && !exists(&rig.path("note")));
+}
+
+#[test]
 fn a_note_of_another_file_is_refused() {
     let rig = Rig::new();
     rig.write("c.csv", "customer,age\na,1\nb,2\n");
@@ -232,6 +251,10 @@ fn a_file_that_is_the_whole_truth_erases_who_is_not_in_it() {
         ["more than 3 %: nobody is erased; --max-absent 4 allows it", "4 are not in the file and stay"];
     rig.load("fewer.csv", &["--sync", "--max-absent", "3"]).ended(1).says(&said);
     assert!(rig.is_known("s-99") && rig.is_known("new"), "the rows are loaded all the same");
+    for most in ["nan", "-1", "101", "inf", "much"] {
+        let most = format!("--max-absent={most}");
+        rig.load("none.csv", &["--sync", &most]).ended(2).says(&["expected a number from 0 to 100"]);
+    }
     let json = rig.load("fewer.csv", &["--sync", "--json"]).ended(0);
     json.says(&["4 of 101 customers (3.96 %) are not in the file: they are erased now", "\"erased\":true"]);
     assert!(!rig.is_known("s-96") && !rig.is_known("s-99") && rig.is_known("s-95") && rig.is_known("new"));
@@ -252,6 +275,36 @@ fn a_file_that_is_the_whole_truth_erases_who_is_not_in_it() {
     rig.write("lines.ndjson", lines);
     rig.load("lines.ndjson", &["--sync"]).ended(0).says(&["1 are not in the file and were erased"]);
     assert!(!rig.is_known("new"));
+}
+
+#[test]
+fn nobody_is_erased_if_a_row_does_not_tell_its_customer() {
+    let rig = Rig::new();
+    let csv = |last: &str| {
+        let rows: String = (0..39).map(|i| format!("k-{i},1\n")).collect();
+        format!("customer,age\n{rows}{last}")
+    };
+    let json = |last: &str| {
+        let rows: String = (0..39).map(|i| format!("{{\"customer\": \"k-{i}\"}}\n")).collect();
+        rows + last
+    };
+    rig.write("all.csv", csv("k-39,1\n"));
+    rig.load("all.csv", &[]).ended(0);
+    for (file, text, line) in [
+        ("cut.ndjson", json("{\"customer\":\"k-39\",\"age\":3"), 40),
+        ("number.ndjson", json("{\"customer\": 1001}\n"), 40),
+        ("none.ndjson", json("{\"age\": 3}\n"), 40),
+        ("space.csv", csv("\"k-39 \",1\n"), 41),
+        ("empty.csv", csv(",1\n"), 41),
+    ] {
+        rig.write(file, text);
+        let said = format!("line {line} does not tell its customer: nobody is erased");
+        rig.load(file, &["--sync"]).ended(1).says(&[&said, "39 accepted, 1 rejected"]);
+        assert!(rig.is_known("k-39"), "{file}");
+    }
+    rig.write("new.csv", csv("k-40,1\n"));
+    rig.load("new.csv", &["--sync"]).ended(0).says(&["1 are not in the file and were erased"]);
+    assert!(!rig.is_known("k-39") && rig.is_known("k-40"));
 }
 
 #[test]

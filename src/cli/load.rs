@@ -74,7 +74,7 @@ pub(super) struct Args {
     #[arg(long)]
     sync: bool,
     /// With --sync: erase nobody if more than this share of the customers would go
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, requires = "sync")]
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent, requires = "sync")]
     max_absent: f64,
     /// Check every row, but change nothing
     #[arg(long)]
@@ -114,6 +114,12 @@ pub(super) struct Rejection {
     pub(super) line: u64,
     pub(super) column: Option<String>,
     pub(super) detail: String,
+}
+
+/// A share from 0 to 100. Nothing is more than what is no number.
+fn percent(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|share| (0.0..=100.0).contains(share));
+    found.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
 /// What the rows of the file are.
@@ -253,10 +259,8 @@ impl Load<'_> {
     async fn one(&mut self, mut chunk: LoadChunk) -> Result<(), Failure> {
         for row in std::mem::take(&mut chunk.rejected) {
             self.total.rejected += 1;
-            match (&mut self.sync, &row.customer) {
-                (Some(sync), Some(customer)) => sync.saw(customer),
-                (Some(sync), None) => sync.is_unknown(row.rejection.line),
-                (None, _) => {}
+            if let Some(sync) = &mut self.sync {
+                sync.took(row.customer.as_deref(), row.rejection.line);
             }
             if let Some(rejects) = &mut self.rejects {
                 rejects.write(row.number, &row.rejection.detail, &row.shown)?;
@@ -268,6 +272,9 @@ impl Load<'_> {
                 Kind::Customers(_) => self.send_customers(&chunk).await?,
                 Kind::Events(_) => self.send_events(&chunk).await?,
             }
+        }
+        if self.total.is_over(self.args.max_errors) {
+            return Ok(()); // nothing of this chunk was applied: it comes again
         }
         let Some(resume) = &mut self.resume else { return Ok(()) };
         let Total { accepted, duplicates, rejected, passed, .. } = self.total;
@@ -303,11 +310,7 @@ impl Load<'_> {
             }
         }
         if let Some(sync) = &mut self.sync {
-            chunk
-                .rows
-                .iter()
-                .filter_map(|row| row.customer.as_deref())
-                .for_each(|customer| sync.saw(customer));
+            chunk.rows.iter().for_each(|row| sync.took(row.customer.as_deref(), row.line));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::total::Absent;
 use crate::cli::client::Client;
 use crate::cli::ending::Failure;
 use crate::cli::terminal::thousands;
+use crate::customer::id::check;
 
 /// The most customers that are erased with one request.
 const MAX_ERASED: usize = 10_000;
@@ -34,14 +35,13 @@ impl Sync {
         Ok(Sync { absent, known, unknown: None })
     }
 
-    /// Takes a customer off the list, who is in the file.
-    pub(super) fn saw(&mut self, customer: &str) {
-        self.absent.remove(&xxh3_64(customer.as_bytes()));
-    }
-
-    /// Notes that the customer of a row cannot be told.
-    pub(super) fn is_unknown(&mut self, line: u64) {
-        self.unknown = self.unknown.or(Some(line));
+    /// Takes the customer of a row off the list. A row that names nobody who is known, and nobody who could
+    /// be, may be of any customer.
+    pub(super) fn took(&mut self, customer: Option<&str>, line: u64) {
+        let was_there = customer.is_some_and(|id| self.absent.remove(&xxh3_64(id.as_bytes())));
+        if !was_there && customer.is_none_or(|id| check(id).is_err()) {
+            self.unknown = self.unknown.or(Some(line));
+        }
     }
 
     /// Erases who is not in the file, unless that would be more than `most` per cent of all, or a row's
