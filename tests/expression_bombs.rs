@@ -117,6 +117,15 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
         ("an open raw text", "r\"".to_owned() + &"\\".repeat(8_000), "no closing quote"),
         ("quotes only", "'".repeat(8_001), "no closing quote"),
         ("backquotes only", "`".repeat(8_000), "quoted name"),
+        (
+            "commas between brackets",
+            format!(
+                "size({}{}",
+                format!("{}a{}", "(".repeat(30), ")".repeat(30)).repeat(60),
+                ",".repeat(4_000)
+            ),
+            "is never closed",
+        ),
         ("commas only", ",".repeat(8_000), "not expected"),
         ("dots only", ".".repeat(8_000), "256 operators"),
         ("ors only", "|".repeat(8_000), "not expected"),

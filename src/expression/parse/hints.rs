@@ -17,12 +17,15 @@ pub(super) struct Foreign {
     last: usize,
 }
 
-/// Everything that is not of this language, in order; empty if nothing is recognised.
+/// More parts of one expression are not told of: the first few show what is wrong with the others.
+const MAX_FOREIGN: usize = 10;
+
+/// The first parts that are not of this language, in order; empty if nothing is recognised.
 pub(super) fn foreign(text: &str) -> Vec<Foreign> {
     let reader = Written::new(text);
     let mut found: Vec<Foreign> = Vec::new();
     let mut at = 0;
-    while at < reader.tokens.len() {
+    while at < reader.tokens.len() && found.len() < MAX_FOREIGN {
         // What stands behind a foreign operator is its value.
         let told = found.last().is_some_and(|foreign| foreign.last + 1 == at);
         match reader.at(at, told) {
@@ -33,8 +36,9 @@ pub(super) fn foreign(text: &str) -> Vec<Foreign> {
             None => at += 1,
         }
     }
-    found.extend(reader.brackets());
+    found.extend(reader.brackets().take(MAX_FOREIGN));
     found.sort_by_key(|foreign| foreign.start);
+    found.truncate(MAX_FOREIGN);
     found
 }
 
@@ -333,35 +337,22 @@ impl<'t> Written<'t> {
 }
 
 impl Written<'_> {
-    /// Brackets without a partner.
-    fn brackets(&self) -> Vec<Foreign> {
-        let (mut open, mut found): (Vec<usize>, Vec<Foreign>) = (Vec::new(), Vec::new());
-        let lonely = |i: usize, detail: String, hint: &str| {
-            let Token { start, end, .. } = self.tokens[i];
-            Foreign { start, end, detail, hint: Some(hint.to_owned()), last: i }
-        };
-        for (i, token) in self.tokens.iter().enumerate() {
-            match token.text {
-                "(" | "[" | "{" | "${" => open.push(i),
-                ")" | "]" | "}" => {
-                    let opened = open.pop().map(|opened| self.tokens[opened].text);
-                    if !matches!(
-                        (opened, token.text),
-                        (Some("("), ")") | (Some("["), "]") | (Some("{" | "${"), "}")
-                    ) {
-                        let detail = format!("`{}` closes a bracket that was not opened", token.text);
-                        found.push(lonely(i, detail, "take it out, or write the opening bracket"));
-                    }
+    /// Brackets without a partner of their shape.
+    fn brackets(&self) -> impl Iterator<Item = Foreign> {
+        self.tokens.iter().enumerate().filter_map(|(i, token)| {
+            let partner = self.partner(i).map(|at| self.tokens[at].text);
+            let (what, hint) = match (token.text, partner) {
+                ("(" | "[" | "{" | "${", None) => ("is never closed", "write the closing bracket"),
+                (")", Some("(")) | ("]", Some("[")) | ("}", Some("{" | "${")) => return None,
+                (")" | "]" | "}", _) => {
+                    ("closes a bracket that was not opened", "take it out, or write the opening bracket")
                 }
-                _ => {}
-            }
-        }
-        let unclosed = open.into_iter().map(|i| {
-            let detail = format!("`{}` is never closed", self.tokens[i].text);
-            lonely(i, detail, "write the closing bracket")
-        });
-        found.extend(unclosed);
-        found
+                _ => return None,
+            };
+            let Token { start, end, .. } = *token;
+            let detail = format!("`{}` {what}", token.text);
+            Some(Foreign { start, end, detail, hint: Some(hint.to_owned()), last: i })
+        })
     }
 }
 

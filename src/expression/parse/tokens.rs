@@ -1,4 +1,5 @@
-//! The tokens of an expression that the parser refused, read leniently: nothing here can fail.
+//! The tokens of an expression, read leniently: nothing here can fail. They show what is foreign in a text
+//! that the parser refused, and whether two texts differ in more than their layout.
 
 use crate::expression::scan::behind;
 

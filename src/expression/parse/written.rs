@@ -3,15 +3,34 @@
 
 use super::tokens::{Token, TokenKind, tokens};
 
-/// The text and its tokens.
+/// The text, its tokens, and how their brackets match.
 pub(super) struct Written<'t> {
     pub(super) text: &'t str,
     pub(super) tokens: Vec<Token<'t>>,
+    /// For each bracket the one that closes or opens it, of whatever shape the two are.
+    partners: Vec<Option<usize>>,
+    /// For each token the innermost bracket around it that is no `${`.
+    around: Vec<Option<usize>>,
 }
 
 impl<'t> Written<'t> {
     pub(super) fn new(text: &'t str) -> Written<'t> {
-        Written { text, tokens: tokens(text) }
+        let tokens = tokens(text);
+        let (mut partners, mut around) = (vec![None; tokens.len()], vec![None; tokens.len()]);
+        let mut open: Vec<usize> = Vec::new();
+        for (i, token) in tokens.iter().enumerate() {
+            if matches!(token.text, ")" | "]" | "}")
+                && let Some(opened) = open.pop()
+            {
+                (partners[opened], partners[i]) = (Some(i), Some(opened));
+            }
+            let innermost = open.last().copied();
+            around[i] = innermost.and_then(|at| if tokens[at].text == "${" { around[at] } else { Some(at) });
+            if matches!(token.text, "(" | "[" | "{" | "${") {
+                open.push(i);
+            }
+        }
+        Written { text, tokens, partners, around }
     }
 
     pub(super) fn is(&self, i: Option<usize>, text: &str) -> bool {
@@ -23,24 +42,14 @@ impl<'t> Written<'t> {
         before.is_some_and(Token::ends_value)
     }
 
-    /// The bracket that closes the one at token `i`.
+    /// The bracket that closes or opens the one at token `i`.
     pub(super) fn partner(&self, i: usize) -> Option<usize> {
-        let mut depth = 0_usize;
-        (i..self.tokens.len()).find(|at| {
-            match self.tokens[*at].text {
-                "(" | "[" | "{" | "${" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            depth == 0
-        })
+        self.partners.get(i).copied().flatten()
     }
 
     /// The bracket around token `i` that may hold several values: a list, a map, the arguments of a function.
     pub(super) fn inside(&self, i: usize) -> Option<usize> {
-        let around = (0..i).rev().find(|at| {
-            matches!(self.tokens[*at].text, "(" | "[" | "{") && self.partner(*at).is_none_or(|end| end > i)
-        })?;
+        let around = self.around.get(i).copied().flatten()?;
         let name = around.checked_sub(1).and_then(|before| self.tokens.get(before));
         let call = name.is_some_and(|name| name.kind == TokenKind::Word && name.text != "in");
         (self.tokens[around].text != "(" || call).then_some(around)
@@ -51,8 +60,7 @@ impl<'t> Written<'t> {
         let mut first = i.saturating_sub(1);
         loop {
             if matches!(self.tokens[first].text, ")" | "]") {
-                let open = (0..first).rev().find(|at| self.partner(*at) == Some(first));
-                first = open.unwrap_or(first);
+                first = self.partner(first).unwrap_or(first);
             }
             let before = first.checked_sub(1).map(|before| &self.tokens[before]);
             let called = matches!(self.tokens[first].text, "(" | "[");
