@@ -216,21 +216,17 @@ impl Check<'_> {
         (self.chain(nodes, false), Type::Bool, parts)
     }
 
-    /// The text of a term, with the brackets that belong to it.
-    fn text(&self, term: &Term) -> Box<str> {
+    /// A term as it was written, on one line, with the brackets that belong to it.
+    pub(super) fn text(&self, term: &Term) -> Box<str> {
         let text = &self.syntax.text;
-        let (mut start, mut end) = (term.start, term.end.min(text.len()));
-        let bracket =
-            |wanted: u8| outside_texts(text).filter(move |(_, byte)| *byte == wanted).map(|(at, _)| at);
-        while unbalanced(&text[start..end]) > 0 {
-            let Some(close) = bracket(b')').find(|at| *at >= end) else { break };
-            end = close + 1;
-        }
-        while unbalanced(&text[start..end]) < 0 {
-            let Some(open) = bracket(b'(').filter(|at| *at < start).last() else { break };
-            start = open;
-        }
-        text[start..end].split_whitespace().collect::<Vec<_>>().join(" ").into()
+        let (start, end) = (term.start, term.end.min(text.len()));
+        let (opening, closing) = lacking(&text[start..end]);
+        let brackets =
+            |wanted| outside_texts(text).filter(move |(_, byte)| *byte == wanted).map(|(at, _)| at);
+        let before: Vec<usize> = brackets(b'(').take_while(|at| *at < start).collect();
+        let start = before.iter().rev().take(opening).last().map_or(start, |open| *open);
+        let end = brackets(b')').filter(|at| *at >= end).take(closing).last().map_or(end, |close| close + 1);
+        on_one_line(&text[start..end])
     }
 
     fn refuse(&mut self, term: &Term, detail: impl Into<String>) -> (Node, Type) {
@@ -326,7 +322,7 @@ impl Check<'_> {
             Err(other) => {
                 let detail = format!("`!` needs true or false, this is {}", other.describe());
                 let problem = self.problem(operand, detail);
-                let text = self.written(operand);
+                let text = self.text(operand);
                 let hint = match other {
                     Type::Set(_) => format!("for what a set lacks, write `!('word' in {text})`"),
                     _ => format!("`!` binds first; negate a whole comparison: `!({text} == …)`"),
@@ -405,9 +401,28 @@ fn truth_of(node: Node, kind: Type) -> Result<Node, Type> {
     }
 }
 
-/// How many opening brackets there are more than closing ones.
-fn unbalanced(text: &str) -> i32 {
-    outside_texts(text).map(|(_, b)| i32::from(b == b'(') - i32::from(b == b')')).sum()
+/// How many opening brackets a text lacks before it, and how many closing ones behind it.
+fn lacking(text: &str) -> (usize, usize) {
+    outside_texts(text).fold((0, 0), |(opening, closing), (_, byte)| match byte {
+        b'(' => (opening, closing + 1),
+        b')' if closing == 0 => (opening + 1, 0),
+        b')' => (opening, closing - 1),
+        _ => (opening, closing),
+    })
+}
+
+/// A text with one blank for all blanks and line breaks in a row, but those inside quotes as they are.
+fn on_one_line(text: &str) -> Box<str> {
+    let (mut line, mut from) = (String::with_capacity(text.len()), 0);
+    for (at, _) in outside_texts(text).filter(|(_, byte)| byte.is_ascii_whitespace()) {
+        line.push_str(&text[from..at]);
+        if from < at {
+            line.push(' ');
+        }
+        from = at + 1;
+    }
+    line.push_str(&text[from..]);
+    line.trim().into()
 }
 
 /// Whether a node depends only on constants.

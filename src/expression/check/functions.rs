@@ -206,7 +206,7 @@ impl Check<'_> {
                 let problem = self.problem(arg, format!("`{name}` does not take {}", kind.describe()));
                 return self.wrong(match (signature.function, kind, args.get(1)) {
                     (Function::Contains, Type::Set(_) | Type::List(_), Some(part)) => {
-                        problem.hint(format!("ask with `{} in {}`", self.written(part), self.written(arg)))
+                        problem.hint(format!("ask with `{} in {}`", self.text(part), self.text(arg)))
                     }
                     _ => problem,
                 });

@@ -8,10 +8,9 @@ use crate::input::problem::Problem;
 impl Check<'_> {
     /// What to write for a function that SQL, Excel or Python has and the language has not.
     pub(super) fn function_meant(&self, name: &str, args: &[Term]) -> Option<String> {
-        let mut written = args.iter().map(|arg| self.written(arg));
-        let first = written.next().unwrap_or("x");
-        let second = written.next();
-        let third = written.next();
+        let written: Vec<Box<str>> = args.iter().take(3).map(|arg| self.text(arg)).collect();
+        let [first, second, third] = [0, 1, 2].map(|i| written.get(i).map(|text| &**text));
+        let first = first.unwrap_or("x");
         Some(match (&*name.to_ascii_lowercase(), second, third) {
             ("not", None, _) => format!("write `!({first})`"),
             ("isnull" | "is_null" | "isempty" | "is_empty" | "isblank" | "missing", None, _) => {
@@ -59,7 +58,7 @@ impl Check<'_> {
 
     /// Adds what to write instead of a value that is neither true nor false.
     pub(super) fn with_comparison(&self, problem: Problem, term: &Term, kind: &Type) -> Problem {
-        let text = self.written(term);
+        let text = self.text(term);
         match (kind, &term.kind) {
             (Type::Text, TermKind::Text(_)) => {
                 problem.hint("compare it with something, or write a condition without quotes around it")
@@ -86,15 +85,15 @@ impl Check<'_> {
         if !literal {
             return problem;
         }
-        let (left, sign, right) = (self.written(&sides[0]), comparison.sign(), self.written(term));
-        let list = format!("`{left} in [{}, {right}]`", self.written(&sides[1]));
+        let (left, sign, right) = (self.text(&sides[0]), comparison.sign(), self.text(term));
+        let list = format!("`{left} in [{}, {right}]`", self.text(&sides[1]));
         let or = if *comparison == Comparison::Equal { format!(", or {list}") } else { String::new() };
         problem.hint(format!("write the comparison out: `{left} {sign} {right}`{or}"))
     }
 
     /// Adds what to write for `'fx' in …` where no list stands.
     pub(super) fn with_list(&self, problem: Problem, item: &Term, list: &Term, kind: &Type) -> Problem {
-        let (left, right) = (self.written(item), self.written(list));
+        let (left, right) = (self.text(item), self.text(list));
         match (&list.kind, kind) {
             (TermKind::Text(name), _) if self.scope.schema.feature_id(name).is_some() => {
                 problem.hint(format!("a feature is written without quotes: `{left} in {name}`"))
@@ -110,16 +109,11 @@ impl Check<'_> {
 
     /// Adds what to write for a field of a value that has none.
     pub(super) fn with_value_of(&self, problem: Problem, operand: &Term, field: &str) -> Problem {
-        let text = self.written(operand);
+        let text = self.text(operand);
         match &*field.to_ascii_lowercase() {
             "size" | "length" | "count" | "len" => problem.hint(format!("write `size({text})`")),
             _ => problem
                 .hint(format!("write `{text}` alone; a function has brackets, as in `{text}.{field}()`")),
         }
-    }
-
-    /// A term as it was written.
-    pub(super) fn written(&self, term: &Term) -> &str {
-        self.syntax.text.get(term.start..term.end).unwrap_or("…")
     }
 }
