@@ -224,7 +224,7 @@ impl Check<'_> {
         let brackets =
             |wanted| outside_texts(text).filter(move |(_, byte)| *byte == wanted).map(|(at, _)| at);
         let before: Vec<usize> = brackets(b'(').take_while(|at| *at < start).collect();
-        let start = before.iter().rev().take(opening).last().map_or(start, |open| *open);
+        let start = before[before.len().saturating_sub(opening)..].first().map_or(start, |open| *open);
         let end = brackets(b')').filter(|at| *at >= end).take(closing).last().map_or(end, |close| close + 1);
         on_one_line(&text[start..end])
     }
