@@ -1,7 +1,7 @@
 //! How much memory this process has, and how much it may have.
 
 use std::fs;
-use std::io::Read as _;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
@@ -20,14 +20,31 @@ pub(crate) struct Held {
     pub(crate) addresses: u64,
 }
 
-/// What this process has now; `None` where the system does not tell.
-pub(crate) fn held() -> Option<Held> {
-    let mut text = String::new();
-    fs::File::open("/proc/self/statm").ok()?.read_to_string(&mut text).ok()?;
-    let mut bytes =
-        text.split_ascii_whitespace().map(|pages| Some(pages.parse::<u64>().ok()? * page_bytes()));
-    let (addresses, resident) = (bytes.next()??, bytes.next()??);
-    Some(Held { resident, addresses })
+/// Where the system tells what this process has. The file stays open, so a look needs no free descriptor.
+pub(crate) struct Meter(Option<fs::File>);
+
+impl Meter {
+    pub(crate) fn of_process() -> Meter {
+        Meter(fs::File::open("/proc/self/statm").ok())
+    }
+
+    /// One whose every look fails.
+    #[cfg(test)]
+    pub(crate) fn broken() -> Meter {
+        Meter(fs::File::open("/").ok()) // a directory cannot be read
+    }
+
+    /// What this process has now; `None` where the system does not tell.
+    pub(crate) fn held(&self) -> Option<Held> {
+        let mut text = [0; 256]; // seven numbers of at most 20 digits
+        let length = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
+        let mut bytes = str::from_utf8(&text[..length])
+            .ok()?
+            .split_ascii_whitespace()
+            .map(|pages| Some(pages.parse::<u64>().ok()? * page_bytes()));
+        let (addresses, resident) = (bytes.next()??, bytes.next()??);
+        Some(Held { resident, addresses })
+    }
 }
 
 /// The most bytes of addresses that this process may have (`ulimit -v`); `None` for no bound.
@@ -85,7 +102,19 @@ mod tests {
 
     #[test]
     fn this_process_has_some_memory_and_may_have_more() {
-        let (has, may) = (held().unwrap().resident, of_machine().unwrap());
+        let (has, may) = (Meter::of_process().held().unwrap().resident, of_machine().unwrap());
         assert!(has > 1 << 20 && has < may, "{has} of {may}");
+        assert_eq!(Meter::broken().held(), None);
+    }
+
+    #[test]
+    fn each_look_is_a_new_one() {
+        let meter = Meter::of_process();
+        let before = meter.held();
+        let grown = |mib: usize| {
+            let _more = std::hint::black_box(vec![0_u8; mib << 20]);
+            meter.held() != before
+        };
+        assert!((1..64).any(grown), "{before:?}");
     }
 }

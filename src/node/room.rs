@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::memory;
-use super::memory::Held;
+use super::memory::{Held, Meter};
 use super::unavailable::Unavailable;
 use crate::state::store;
 use crate::state::store::Customers;
@@ -25,7 +25,8 @@ const AGAIN_SHARE: u64 = 64;
 /// How many bytes of addresses are kept back where they are bounded: rows are made for 65,536 customers
 /// at once.
 const KEPT_ADDRESSES: u64 = 64 << 20;
-/// How old a look at the memory of the process may be at the door. The writer looks anew for each batch.
+/// How old a look at the memory of the process may be at the door. Where memory has a bound, the writer
+/// looks anew for each batch.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a node may take.
@@ -59,7 +60,9 @@ impl Default for NodeBounds {
 pub(crate) struct Room {
     pub(crate) bounds: NodeBounds,
     began: Instant,
-    /// The bytes of the process at the last look, and when that was, in milliseconds since `began`.
+    meter: Meter,
+    /// The bytes of the process at the last look that succeeded, and when the last look was, in milliseconds
+    /// since `began`.
     resident: AtomicU64,
     looked_ms: AtomicU64,
     /// The bound of `ulimit -v`, and whether the process came near it.
@@ -74,6 +77,7 @@ impl Room {
         let room = Room {
             bounds,
             began: Instant::now(),
+            meter: Meter::of_process(),
             resident: AtomicU64::new(0),
             looked_ms: AtomicU64::new(0),
             most_addresses: memory::most_addresses(),
@@ -84,14 +88,21 @@ impl Room {
         room
     }
 
-    /// The bytes of the process, as they are now.
+    /// The bytes of the process, as they are now. If the look fails, what the last one saw still holds.
     fn look(&self) -> u64 {
-        let Held { resident, addresses } = memory::held().unwrap_or_default();
-        let cramped = self.most_addresses.is_some_and(|most| addresses + KEPT_ADDRESSES > most);
-        self.cramped.store(cramped, Ordering::Relaxed);
-        self.resident.store(resident, Ordering::Relaxed);
+        if let Some(Held { resident, addresses }) = self.meter.held() {
+            let cramped = self.most_addresses.is_some_and(|most| addresses + KEPT_ADDRESSES > most);
+            self.cramped.store(cramped, Ordering::Relaxed);
+            self.resident.store(resident, Ordering::Relaxed);
+        }
         self.looked_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
-        resident
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of the process, as they are now, for [`admit`](Room::admit). Without a bound of memory
+    /// nobody asks for them, so they are those of the last look.
+    pub(crate) fn for_a_batch(&self) -> u64 {
+        if self.bounds.memory.is_some() { self.look() } else { self.resident.load(Ordering::Relaxed) }
     }
 
     /// The bytes of the process, as they were a moment ago.
@@ -108,10 +119,11 @@ impl Room {
         self.bounds.memory.map(|most| most - (most / KEPT_SHARE).max(LEAST_KEPT_BYTES).min(most / 2))
     }
 
-    /// How many new customers there is room for, at most `wanted`, if the process has `resident` bytes.
-    fn fits(&self, customers: &Customers, resident: u64, wanted: usize) -> usize {
+    /// How many new customers there is room for, at most `wanted`, if the process has `resident()` bytes.
+    fn fits(&self, customers: &Customers, resident: impl FnOnce() -> u64, wanted: usize) -> usize {
         let by_number = self.bounds.customers.saturating_sub(customers.len()).min(wanted);
         let Some(mark) = self.mark() else { return by_number };
+        let resident = resident();
         // Once it is full there is room again a little below the mark, so that it does not go to and fro.
         let mark = if self.full.load(Ordering::Relaxed) { mark - mark / AGAIN_SHARE } else { mark };
         let is_cramped = self.cramped.load(Ordering::Relaxed);
@@ -125,32 +137,33 @@ impl Room {
 
     /// How many of `wanted` new customers a request may bring. The writer decides in the end.
     pub(crate) fn at_the_door(&self, customers: &Customers, wanted: usize) -> usize {
-        let fits = self.fits(customers, self.resident(), wanted);
+        let fits = self.fits(customers, || self.resident(), wanted);
         self.tell(fits == 0 && wanted > 0, customers.len());
         fits
     }
 
     /// Whether a submission that adds up to `added` customers, `exactly()` many, may be written after
-    /// those of the same batch, which add `before`.
+    /// those of the same batch, which add `before`. When the batch began, the process had `resident` bytes.
     ///
     /// # Errors
     /// Why not.
     pub(crate) fn admit(
         &self,
         customers: &Customers,
+        resident: u64,
         before: usize,
         added: usize,
         exactly: impl FnOnce() -> usize,
     ) -> Result<usize, Unavailable> {
-        let resident = self.look();
         if self.bounds.memory.is_some_and(|most| resident >= most) {
             return Err(Unavailable::Memory);
         }
-        if self.fits(customers, resident, before + added) == before + added {
+        let all_fit = |wanted| self.fits(customers, || resident, wanted) == wanted;
+        if all_fit(before + added) {
             return Ok(added);
         }
         let added = exactly();
-        if added == 0 || self.fits(customers, resident, before + added) == before + added {
+        if added == 0 || all_fit(before + added) {
             return Ok(added);
         }
         let is_number = before + added + customers.len() > self.bounds.customers;
@@ -162,7 +175,7 @@ impl Room {
         if self.full.swap(full, Ordering::Relaxed) == full {
             return;
         }
-        let resident_bytes = self.resident.load(Ordering::Relaxed);
+        let resident_bytes = self.resident();
         if full {
             tracing::warn!(
                 customers,
@@ -209,14 +222,15 @@ mod tests {
             (1000, Some(gib), gib, 0),
         ] {
             assert_eq!(
-                room(most, memory).fits(&customers, resident, 90),
+                room(most, memory).fits(&customers, || resident, 90),
                 fits,
                 "{most}, {memory:?}, {resident}"
             );
         }
         writer.erase(id(3).as_str());
         writer.erase(id(4).as_str());
-        assert_eq!(room(1000, Some(gib)).fits(&customers, gib, 90), 2, "slots that are free take no memory");
+        let fits = room(1000, Some(gib)).fits(&customers, || gib, 90);
+        assert_eq!(fits, 2, "slots that are free take no memory");
     }
 
     #[test]
@@ -231,10 +245,49 @@ mod tests {
     #[test]
     fn at_the_most_memory_nothing_that_grows_is_written() {
         let (_, customers) = store::customers();
-        let admit = |memory| room(10, memory).admit(&customers, 0, 1, || 1);
+        let admit = |memory| {
+            let room = room(10, memory);
+            room.admit(&customers, room.for_a_batch(), 0, 1, || 1)
+        };
         assert_eq!((admit(None), admit(Some(1 << 50))), (Ok(1), Ok(1)));
         assert_eq!(admit(Some(1 << 20)), Err(Unavailable::Memory), "this process has more");
-        assert_eq!(room(10, None).admit(&customers, 5, 6, || 6), Err(Unavailable::Full));
-        assert_eq!(room(10, None).admit(&customers, 5, 600, || 5), Ok(5), "most of them are known");
+        assert_eq!(room(10, None).admit(&customers, 0, 5, 6, || 6), Err(Unavailable::Full));
+        assert_eq!(room(10, None).admit(&customers, 0, 5, 600, || 5), Ok(5), "most of them are known");
+    }
+
+    #[test]
+    fn a_look_that_fails_leaves_what_the_last_one_saw() {
+        let (_, customers) = store::customers();
+        let check = |memory: u64, resident: u64, fits: usize, admitted: Result<usize, Unavailable>| {
+            let mut room = room(10, Some(memory));
+            room.meter = Meter::broken();
+            room.resident.store(resident, Ordering::Relaxed);
+            room.began -= LOOK_EVERY; // so that the door looks anew
+            assert_eq!(room.at_the_door(&customers, 1), fits, "{resident} of {memory}");
+            assert_eq!(room.for_a_batch(), resident);
+            assert_eq!(room.resident(), resident, "the metric");
+            assert_eq!(room.admit(&customers, resident, 0, 1, || 1), admitted, "{resident} of {memory}");
+        };
+        let gib = 1 << 30;
+        check(gib, gib / 2, 1, Ok(1));
+        check(gib, gib - 1, 0, Err(Unavailable::Memory));
+        check(gib, gib, 0, Err(Unavailable::Memory));
+    }
+
+    #[test]
+    fn without_a_bound_of_memory_nobody_looks_before_a_write() {
+        let (_, customers) = store::customers();
+        let check = |memory: Option<u64>, looks: bool| {
+            let mut room = room(10, memory);
+            room.resident.store(7, Ordering::Relaxed);
+            room.began -= LOOK_EVERY; // so that who asks looks anew
+            room.at_the_door(&customers, 1);
+            assert_eq!(room.resident.load(Ordering::Relaxed) != 7, looks, "at the door: {memory:?}");
+            room.resident.store(7, Ordering::Relaxed);
+            assert_eq!(room.for_a_batch() != 7, looks, "for a batch: {memory:?}");
+            assert_ne!(room.resident(), 7, "the metric");
+        };
+        check(None, false);
+        check(Some(1 << 50), true);
     }
 }

@@ -220,6 +220,8 @@ struct Batch {
     bytes: usize,
     /// Upper bound of the customers that the batch adds.
     added: usize,
+    /// The bytes of the process when the batch began.
+    resident: u64,
 }
 
 impl Writer {
@@ -252,7 +254,13 @@ impl Writer {
         first: Submission,
         messages: &Receiver<WriterMessage>,
     ) -> Result<Option<WriterMessage>, Ended> {
-        let mut batch = Batch { next: self.state.sequence() + 1, appended: Vec::new(), bytes: 0, added: 0 };
+        let mut batch = Batch {
+            next: self.state.sequence() + 1,
+            appended: Vec::new(),
+            bytes: 0,
+            added: 0,
+            resident: self.shared.room.for_a_batch(),
+        };
         self.append(first, &mut batch);
         let mut other = None;
         while batch.appended.len() < MAX_BATCH && batch.bytes < MAX_BATCH_BYTES {
@@ -317,7 +325,7 @@ impl Writer {
     /// Appends the records of one submission, or refuses all of it before any byte is journalled.
     fn append(&mut self, mut submission: Submission, batch: &mut Batch) {
         self.shared.release(submission.bytes);
-        let added = match self.admit(&submission, batch.added) {
+        let added = match self.admit(&submission, batch) {
             Ok(added) => added,
             Err(why) => return drop(submission.done.send(Err(why))),
         };
@@ -351,20 +359,16 @@ impl Writer {
 
     /// How many customers a submission adds at most, if there is room for them. Looks them up one by one only
     /// when the bound would not fit. Definitions and erasures are always taken.
-    fn admit(&self, submission: &Submission, before: usize) -> Result<usize, Unavailable> {
-        let updates = || {
-            submission.records.iter().filter_map(|record| match record {
-                Record::Customers(updates) => Some(updates),
-                _ => None,
-            })
-        };
+    fn admit(&self, submission: &Submission, batch: &Batch) -> Result<usize, Unavailable> {
+        let before = batch.added;
+        let updates = || updates(&submission.records);
         let grows = |update: &Update| !matches!(update.change, Change::Erase(_));
         let most = updates().flatten().filter(|update| grows(update)).count();
         if most == 0 {
             return Ok(0);
         }
         let exactly = || updates().map(|updates| self.state.added_by(updates)).sum::<usize>();
-        let added = self.shared.room.admit(&self.shared.customers, before, most, exactly)?;
+        let added = self.shared.room.admit(&self.shared.customers, batch.resident, before, most, exactly)?;
         // What is journalled must find memory when it is applied.
         if self.state.make_room(before + added).is_ok() {
             return Ok(added);
@@ -427,12 +431,16 @@ impl Writer {
     }
 }
 
-/// Who is erased by these records.
-fn erased(records: &[Record]) -> impl Iterator<Item = &CustomerId> {
-    let updates = records.iter().filter_map(|record| match record {
+/// The updates in these records.
+fn updates(records: &[Record]) -> impl Iterator<Item = &Vec<Update>> {
+    records.iter().filter_map(|record| match record {
         Record::Customers(updates) => Some(updates),
         _ => None,
-    });
+    })
+}
+
+/// Who is erased by these records.
+fn erased(records: &[Record]) -> impl Iterator<Item = &CustomerId> {
     let erases = |update: &&Update| matches!(update.change, Change::Erase(_));
-    updates.flatten().filter(erases).map(|update| &update.customer)
+    updates(records).flatten().filter(erases).map(|update| &update.customer)
 }
