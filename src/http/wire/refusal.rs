@@ -174,11 +174,9 @@ impl Refusal {
     /// States how many rows of a bulk load had been applied.
     #[must_use]
     pub(crate) fn applied(mut self, rows: usize) -> Refusal {
-        if rows > 0 && self.0.kind == ProblemKind::DiskFull {
-            self.0.detail =
-                "the disk is full: the rows after the applied ones changed nothing; send them again when there is \
-                             room"
-                    .into();
+        if rows > 0 {
+            let what = "the rows after the applied ones changed nothing";
+            self.0.detail = self.0.detail.replace("nothing was changed", what);
         }
         self.0.applied = Some(rows);
         self
@@ -327,19 +325,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_507_and_says_what_was_changed() {
-        for (applied, part) in
-            [(None, "nothing was changed"), (Some(0), "nothing was changed"), (Some(7), "rows after")]
-        {
-            let mut refusal = Refusal::unavailable(Unavailable::DiskFull);
-            if let Some(rows) = applied {
-                refusal = refusal.applied(rows);
+    fn what_lacks_room_says_what_was_changed_and_what_to_do() {
+        let check = |why: Unavailable, status: StatusCode, end: &str| {
+            for (applied, part) in [
+                (None, ": nothing was changed; "),
+                (Some(0), ": nothing was changed; "),
+                (Some(7), ": the rows after the applied ones changed nothing; "),
+            ] {
+                let mut refusal = Refusal::unavailable(why);
+                if let Some(rows) = applied {
+                    refusal = refusal.applied(rows);
+                }
+                assert!(refusal.detail().contains(part), "{}", refusal.detail());
+                assert!(refusal.detail().ends_with(end), "{}", refusal.detail());
+                assert!(!refusal.is_overload() && !refusal.closes());
+                assert_eq!(refusal.answer(Format::Json, &Method::PUT).status(), status);
             }
-            assert!(refusal.detail().contains(part), "{}", refusal.detail());
-            assert!(refusal.detail().ends_with("when there is room"), "{}", refusal.detail());
-            assert!(!refusal.is_overload() && !refusal.closes());
-            let answer = refusal.answer(Format::Json, &Method::PUT);
-            assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
-        }
+        };
+        check(Unavailable::DiskFull, StatusCode::INSUFFICIENT_STORAGE, "when there is room");
+        check(Unavailable::Full, StatusCode::INSUFFICIENT_STORAGE, "erase some, or raise it");
+        check(Unavailable::Memory, StatusCode::INSUFFICIENT_STORAGE, "erase some customers, or raise it");
+        check(Unavailable::NoFile, StatusCode::SERVICE_UNAVAILABLE, "try again in a second");
     }
 }
