@@ -59,14 +59,14 @@ fn name_of(host: &str) -> Option<&str> {
 }
 
 /// Whether a name or an address may have this character. Colons are in brackets: others begin a port.
-fn is_of_name(byte: u8) -> bool {
+pub(super) fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte)
 }
 
 fn needs_no_permission(name: &str, address: IpAddr) -> bool {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        return !address.is_loopback() || ip.to_canonical().is_loopback() || ip == address;
+        return !address.is_loopback() || ip.to_canonical().is_loopback();
     }
     let local = ".localhost";
     name.eq_ignore_ascii_case(&local[1..])
@@ -82,17 +82,23 @@ fn ends_in(name: &str, end: &str) -> bool {
 
 impl Name {
     fn read(text: &str) -> Result<Name, String> {
-        let is_name = |name: &str| {
-            !name.is_empty() && name.bytes().all(is_of_name) && (name.starts_with('[') || !name.contains(':'))
+        let name = |text: &str| {
+            let name = text.strip_suffix('.').unwrap_or(text); // as in a `Host`
+            let is_name = !name.is_empty()
+                && name.bytes().all(is_of_name)
+                && (name.starts_with('[') || !name.contains(':'));
+            is_name.then(|| name.to_lowercase())
         };
-        match text.strip_prefix('*') {
-            Some("") => Ok(Name::Any),
-            Some(end) if end.starts_with('.') && is_name(&end[1..]) => Ok(Name::Below(end.to_lowercase())),
-            None if is_name(text) => Ok(Name::Exact(text.to_lowercase())),
-            _ => Err(format!(
+        let read = match text.strip_prefix('*') {
+            Some("") => Some(Name::Any),
+            Some(end) => end.strip_prefix('.').and_then(name).map(|name| Name::Below(format!(".{name}"))),
+            None => name(text).map(Name::Exact),
+        };
+        read.ok_or_else(|| {
+            format!(
                 "expected names without scheme and port such as usher.bank.example or *.bank.example, found {text:?}"
-            )),
-        }
+            )
+        })
     }
 
     fn is(&self, name: &str) -> bool {
@@ -133,6 +139,9 @@ mod tests {
             ("", here, "localhost/x", None),
             ("", here, "me@localhost", None),
             ("", here, "localhost:x", None),
+            ("", "::1", "[::1]", Some(true)),
+            ("", "127.0.0.2", "127.0.0.2:80", Some(true)),
+            ("", "::ffff:127.0.0.1", "[::ffff:127.0.0.1]", Some(true)),
             ("", everywhere, "10.0.0.1:8080", Some(true)),
             ("", everywhere, "usher-1:8080", Some(true)),
             ("", everywhere, "evil.example", Some(false)),
@@ -140,6 +149,10 @@ mod tests {
             ("a.example, *.Bank.example", here, "x.y.bank.EXAMPLE", Some(true)),
             ("a.example, *.Bank.example", here, "bank.example", Some(false)),
             ("a.example, *.Bank.example", here, "xbank.example", Some(false)),
+            ("a.example., *.bank.example.", here, "a.example", Some(true)),
+            ("a.example., *.bank.example.", here, "a.example.:80", Some(true)),
+            ("a.example., *.bank.example.", here, "x.bank.example", Some(true)),
+            ("a.example., *.bank.example.", here, "bank.example", Some(false)),
             ("*", here, "evil.example", Some(true)),
         ] {
             let found = Hosts::read(list).unwrap().allows(host, address.parse().unwrap());
@@ -149,9 +162,17 @@ mod tests {
 
     #[test]
     fn a_list_that_cannot_be_meant_is_refused() {
-        for list in
-            ["http://a.example", "a.example:80", "a b", "*a", "*.", "a/*", &"a,".repeat(MAX_HOSTS + 1)]
-        {
+        for list in [
+            "http://a.example",
+            "a.example:80",
+            "a b",
+            "*a",
+            "*.",
+            "*..",
+            ".",
+            "a/*",
+            &"a,".repeat(MAX_HOSTS + 1),
+        ] {
             assert!(Hosts::read(list).is_err(), "{list:?}");
         }
         assert!(Hosts::read("[::1], 10.0.0.1,,").is_ok());
