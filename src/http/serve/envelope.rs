@@ -1,6 +1,7 @@
 //! What every answer has around it: who may keep it, which request it is for, how long it took, and whether
 //! the connection ends.
 
+use std::io::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -37,28 +38,29 @@ pub(super) struct Envelope<'r> {
 
 impl Envelope<'_> {
     pub(super) fn put_around(self, answer: &mut Answer) {
-        let Envelope { connection, headers: asked, id, took, .. } = &self;
+        let is_last = self.is_last();
+        let Envelope { connection, headers: asked, id, chosen, took, .. } = self;
         let shared = &connection.worker.shared;
-        let headers = answer.headers_mut();
-        headers.reserve(6);
-        headers.insert(X_REQUEST_ID, id.clone());
-        headers.insert(SERVER_TIMING, timing(*took));
+        let headers = answer.headers_mut(); // a map's first allocation has room for six, as a decision has
+        headers.insert(X_REQUEST_ID, id);
+        headers.insert(SERVER_TIMING, timing(took));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if !headers.contains_key(CACHE_CONTROL) {
             // What has a tag may be kept, but must be asked for anew.
             let keep = if headers.contains_key(ETAG) { "no-cache" } else { "no-store" };
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
         }
-        let across = !shared.settings.origins.is_empty();
-        let own = headers.get(VARY).and_then(|own| own.to_str().ok());
-        if let Some(varies) = varies(own.or(self.chosen.then_some("Accept")), across) {
-            headers.insert(VARY, varies);
+        if chosen && !headers.contains_key(VARY) {
+            headers.insert(VARY, HeaderValue::from_static("Accept"));
         }
-        if across && let Some(origin) = caller::listed_origin(asked, shared) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        if !shared.settings.origins.is_empty() {
+            headers.insert(VARY, and_origin(headers.get(VARY)));
+            if let Some(origin) = caller::listed_origin(asked, shared) {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+            }
         }
-        if self.is_last() {
+        if is_last {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -73,22 +75,21 @@ impl Envelope<'_> {
     }
 }
 
-/// What the answer depends on besides the target: `own`, and the origin if pages of others may read it.
-fn varies(own: Option<&str>, across: bool) -> Option<HeaderValue> {
-    let text = match (own, across) {
-        (None, false) => return None,
-        (None, true) => "Origin".to_owned(),
-        (Some(own), false) => own.to_owned(),
-        (Some(own), true) => format!("{own}, Origin"),
-    };
-    HeaderValue::try_from(text).ok()
+/// What the answer depends on besides the target, where pages of other origins may read it.
+fn and_origin(own: Option<&HeaderValue>) -> HeaderValue {
+    let both = own.and_then(|own| HeaderValue::try_from(format!("{}, Origin", own.to_str().ok()?)).ok());
+    both.unwrap_or(HeaderValue::from_static("Origin"))
 }
 
 /// The time as `Server-Timing` has it, in milliseconds.
 fn timing(took: Duration) -> HeaderValue {
-    let us = took.as_micros();
-    let text = format!("total;dur={}.{:03}", us / 1_000, us % 1_000);
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("total"))
+    let us = took.as_micros() as u64;
+    let mut text = [0; 40]; // `total;dur=` and at most 21 more
+    let mut rest = &mut text[..];
+    let written = write!(rest, "total;dur={}.{:03}", us / 1_000, us % 1_000);
+    let length = 40 - rest.len();
+    let value = written.ok().and_then(|()| HeaderValue::from_bytes(&text[..length]).ok());
+    value.unwrap_or(HeaderValue::from_static("total"))
 }
 
 #[cfg(test)]
@@ -97,7 +98,13 @@ mod tests {
 
     #[test]
     fn timing_is_in_milliseconds() {
-        for (us, expected) in [(0, "0.000"), (7, "0.007"), (42_123, "42.123"), (10_000_001, "10000.001")] {
+        for (us, expected) in [
+            (0, "0.000"),
+            (7, "0.007"),
+            (42_123, "42.123"),
+            (10_000_001, "10000.001"),
+            (u64::MAX, "18446744073709551.615"),
+        ] {
             assert_eq!(timing(Duration::from_micros(us)), format!("total;dur={expected}"));
         }
     }
