@@ -45,10 +45,7 @@ pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     query::known(call.parts.uri.query(), [])?;
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
-    let asked = match media {
-        Media::MessagePack => AudienceRequest::read(&Input::from_msgpack(&content.bytes)?)?,
-        _ => AudienceRequest::read(&Input::from_json(&content.bytes)?)?,
-    };
+    let asked = AudienceRequest::read(&media.document(&content.bytes)?)?;
     drop(content);
     let turn = call.worker.shared.audiences.turn().await?;
     let (done, counted) = oneshot::channel();

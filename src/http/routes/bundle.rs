@@ -14,7 +14,6 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
-use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::node::define::MAX_RULE_SETS;
 use crate::node::define::{Define, RuleSetVersion};
@@ -88,10 +87,7 @@ impl Asked {
 }
 
 fn read(bytes: &Bytes, media: Media, asked: Asked) -> Result<Define, Refusal> {
-    let input = match media {
-        Media::MessagePack => Input::from_msgpack(bytes)?,
-        _ => Input::from_json(bytes)?,
-    };
+    let input = media.document(bytes)?;
     let mut problems = Problems::new();
     let read = read_document(Cursor::root(&input, None), &mut problems);
     let (schema, rule_sets) = problems.or(read.unwrap_or_default())?;

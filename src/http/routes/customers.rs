@@ -20,7 +20,6 @@ use crate::http::wire::media::Media;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
-use crate::input::document::Input;
 use crate::input::problem::{Problem, Problems, quoted};
 use crate::node::clock;
 use crate::rules::catalogue::Catalogue;
@@ -214,10 +213,7 @@ async fn write(
     let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let fields = {
-        let input = match media {
-            Media::MessagePack => Input::from_msgpack(&content.bytes)?,
-            _ => Input::from_json(&content.bytes)?,
-        };
+        let input = media.document(&content.bytes)?;
         let mut problems = Problems::new();
         let schema = call.node.live().engine.schema.clone();
         let fields = read_fields(&Cursor::root(&input, None), &schema, None, &mut problems);

@@ -7,9 +7,9 @@ pub(super) mod request;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::ACCEPT_LANGUAGE;
-use hyper::{Method, StatusCode};
 use smallvec::SmallVec;
 
 use self::document::of_document;
@@ -19,18 +19,16 @@ use super::render;
 use super::render::Rendered;
 use crate::customer::numbers::ArmNumber;
 use crate::customer::row::{Past, Row};
-use crate::decide::{Context, Decision, Request, decide};
+use crate::decide::{Decision, Request, decide};
 use crate::engine::Engine;
 use crate::http::call::Call;
-use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::media;
-use crate::http::wire::media::{Format, Media};
+use crate::http::wire::media::Media;
 use crate::http::wire::query;
 use crate::http::wire::refusal::Refusal;
 use crate::input::cursor::Cursor;
-use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::node::clock;
 use crate::node::live::Live;
@@ -44,10 +42,7 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     no_parameters(call)?;
     let content = call.body(body).await?;
     let begun = Instant::now();
-    let input = match media {
-        Media::MessagePack => Input::from_msgpack(&content.bytes)?,
-        _ => Input::from_json(&content.bytes)?,
-    };
+    let input = media.document(&content.bytes)?;
     decided(call, begun, |engine| of_document(Cursor::root(&input, None), engine))
 }
 
@@ -100,10 +95,7 @@ fn answered(
 ) -> Answer {
     let engine = &live.engine;
     let is_shown = is_shown(call, &asked);
-    let mut context = Context::default();
-    for (field, value) in std::mem::take(&mut asked.context) {
-        context.set(field, value);
-    }
+    let context = asked.take_context();
     let known = row.is_some();
     let vector = row.map_or(FeatureVector::unknown(), |row| FeatureVector::new(row));
     let id = DecisionId::next();
@@ -136,17 +128,12 @@ fn answered(
         keys: Some(&call.worker.shared.tokens.keys),
         now,
     };
-    let bytes = answer::buffered(|out| match call.format {
-        Format::Json => render::decision(&mut crate::http::wire::encode::Json::new(out), &rendered),
-        Format::MessagePack => {
-            render::decision(&mut crate::http::wire::encode::MessagePack::new(out), &rendered);
-        }
-    });
+    let answer = render::answer(call.format, &rendered);
     if is_shown {
         let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
         call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     }
-    answer::varying_by_language(answer::with(StatusCode::OK, call.format.content_type(), bytes))
+    answer
 }
 
 /// Whether a customer is shown the decision. `HEAD` asks for the head of an answer, and an explanation is for

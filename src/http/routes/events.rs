@@ -141,19 +141,15 @@ fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> 
     let reader =
         EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: call.node.clock().received() };
     let mut events = Events::default();
-    let input = match media {
-        Media::Lines => {
-            let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');
-            for line in lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
-                let event =
-                    Input::from_json(line).and_then(|input| reader.event(&Cursor::root(&input, None)));
-                events.take(event)?;
-            }
-            return Ok(events);
+    if media == Media::Lines {
+        let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
+            let event = Input::from_json(line).and_then(|input| reader.event(&Cursor::root(&input, None)));
+            events.take(event)?;
         }
-        Media::MessagePack => Input::from_msgpack(bytes)?,
-        _ => Input::from_json(bytes)?,
-    };
+        return Ok(events);
+    }
+    let input = media.document(bytes)?;
     let root = Cursor::root(&input, None);
     match &input.value {
         InputValue::List(items) => {

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::body::Incoming;
 
 use super::decisions::document;
@@ -19,13 +18,11 @@ use crate::customer::contact::Contact;
 use crate::customer::earlier::EarlierContacts;
 use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, read_fields};
-use crate::decide::{Context, Request, decide};
+use crate::decide::{Request, decide};
 use crate::engine::Engine;
 use crate::http::call::Call;
-use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
-use crate::http::wire::encode::{Json, MessagePack};
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
@@ -91,43 +88,37 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         languages: accepted_languages(call),
     };
     let failed = |_| Refusal::new(ProblemKind::Internal, "making the preview failed");
-    let (preview, draft) = tokio::task::spawn_blocking(move || {
-        let draft = preview.draft();
-        (preview, draft)
-    })
-    .await
-    .map_err(failed)?;
-    let before = Arc::clone(&call.node.live().engine.schema);
-    let (engine, turn) = match draft? {
-        None => (None, None),
-        Some(DraftRuleSet { name, text }) => {
-            // Compiled engines wait for their turn, so this bounds them, as it bounds checks.
-            let turn = call.worker.shared.audiences.turn().await?;
-            let tried = call.node.try_out(name, text).await.map_err(|e| refused(call, e))?;
-            let (engine, _) =
-                tried.engine.ok_or_else(|| Refusal::problems(ProblemKind::Unprocessable, tried.errors))?;
-            (Some(engine), Some(turn))
-        }
+    let begun = tokio::task::spawn_blocking(move || preview.begin()).await.map_err(failed)?;
+    let (preview, DraftRuleSet { name, text }) = match begun? {
+        Begun::Made(answer) => return Ok(answer),
+        Begun::Needs(preview, draft) => (preview, draft),
     };
-    let made = tokio::task::spawn_blocking(move || preview.made(engine.as_ref(), &before));
+    let before = Arc::clone(&call.node.live().engine.schema);
+    // Compiled engines wait for their turn, so this bounds them, as it bounds checks.
+    let turn = call.worker.shared.audiences.turn().await?;
+    let tried = call.node.try_out(name, text).await.map_err(|e| refused(call, e))?;
+    let (engine, _) =
+        tried.engine.ok_or_else(|| Refusal::problems(ProblemKind::Unprocessable, tried.errors))?;
+    let made = tokio::task::spawn_blocking(move || {
+        preview.made(&preview.media.document(&preview.body)?, Some(&engine), &before)
+    });
     let answer = made.await.map_err(failed)?;
     drop(turn);
     answer
 }
 
-impl Preview {
-    fn input(&self) -> Result<Input<'_>, Refusal> {
-        Ok(match self.media {
-            Media::MessagePack => Input::from_msgpack(&self.body)?,
-            _ => Input::from_json(&self.body)?,
-        })
-    }
+/// How far a preview came without an engine of its own.
+enum Begun {
+    Made(Answer),
+    /// The draft must be compiled first.
+    Needs(Box<Preview>, DraftRuleSet),
+}
 
-    /// The draft in the body, if there is one.
-    fn draft(&self) -> Result<Option<DraftRuleSet>, Refusal> {
-        let input = self.input()?;
+impl DraftRuleSet {
+    /// The draft in the body of a preview, if there is one.
+    fn read(input: &Input<'_>) -> Result<Option<DraftRuleSet>, Problems> {
         let mut problems = Problems::new();
-        let root = Cursor::root(&input, None);
+        let root = Cursor::root(input, None);
         let Some(at) = root.entry("rule_set") else { return Ok(None) };
         let draft = at.object(&["name", "text"], &mut problems).and_then(|object| {
             let mut field =
@@ -135,16 +126,32 @@ impl Preview {
             let (name, text) = (field("name"), field("text"));
             Some(DraftRuleSet { name: name?, text: text? })
         });
-        Ok(problems.or(draft)?)
+        problems.or(draft)
+    }
+}
+
+impl Preview {
+    /// Makes the preview, unless it has a draft.
+    fn begin(self) -> Result<Begun, Refusal> {
+        let input = self.media.document(&self.body)?;
+        let Some(draft) = DraftRuleSet::read(&input)? else {
+            return self.made(&input, None, &Arc::clone(&self.node.live().engine.schema)).map(Begun::Made);
+        };
+        drop(input); // it borrows from the body
+        Ok(Begun::Needs(Box::new(self), draft))
     }
 
     /// Decides with the draft's engine or that in force, whose schema must be `schema` still.
-    fn made(&self, draft: Option<&Engine>, schema: &Arc<Schema>) -> Result<Answer, Refusal> {
-        let input = self.input()?;
+    fn made(
+        &self,
+        input: &Input<'_>,
+        draft: Option<&Engine>,
+        schema: &Arc<Schema>,
+    ) -> Result<Answer, Refusal> {
         let live = self.node.live();
         let engine = draft.unwrap_or(&live.engine);
         let mut problems = Problems::new();
-        let root = Cursor::root(&input, None);
+        let root = Cursor::root(input, None);
         let Some(object) = root.object(&PREVIEW_FIELDS, &mut problems) else { return Err(problems.into()) };
         let supposed = Supposed::read(&object, engine, &mut problems);
         let mut asked = document::read(&object, engine, problems)?;
@@ -171,11 +178,8 @@ impl Preview {
         known: bool,
         now: Time,
     ) -> Answer {
-        let mut context = Context::default();
-        for (field, value) in std::mem::take(&mut asked.context) {
-            context.set(field, value);
-        }
         let id = DecisionId::next();
+        let context = asked.take_context();
         let request = Request {
             customer: asked.customer,
             channel: asked.channel,
@@ -193,11 +197,7 @@ impl Preview {
         let decision = decide(engine, vector, &request, now);
         let rendered =
             Rendered { decision: &decision, asked, known, engine, id, node: &self.node, keys: None, now };
-        let bytes = answer::buffered(|out| match self.format {
-            Format::Json => render::decision(&mut Json::new(out), &rendered),
-            Format::MessagePack => render::decision(&mut MessagePack::new(out), &rendered),
-        });
-        answer::varying_by_language(answer::with(StatusCode::OK, self.format.content_type(), bytes))
+        render::answer(self.format, &rendered)
     }
 }
 

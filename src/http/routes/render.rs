@@ -1,6 +1,7 @@
 //! Writes a decision as a document in one pass. The contents of treatments were serialized when they were
 //! compiled.
 
+use hyper::StatusCode;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -9,9 +10,12 @@ use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop
 use crate::engine::Engine;
 use crate::expression::Read;
 use crate::expression::arm::Arm;
+use crate::http::wire::answer;
+use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
-use crate::http::wire::encode::Encode;
+use crate::http::wire::encode::{Encode, Json, MessagePack};
+use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::input::problem::Problems;
 use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
@@ -35,8 +39,16 @@ pub(crate) struct Rendered<'d> {
     pub(crate) now: Time,
 }
 
-/// Writes the whole answer to a decision request.
-pub(crate) fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
+/// The whole answer to a decision request.
+pub(crate) fn answer(format: Format, rendered: &Rendered<'_>) -> Answer {
+    let bytes = answer::buffered(|out| match format {
+        Format::Json => decision(&mut Json::new(out), rendered),
+        Format::MessagePack => decision(&mut MessagePack::new(out), rendered),
+    });
+    answer::varying_by_language(answer::with(StatusCode::OK, format.content_type(), bytes))
+}
+
+fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
     out.map();
     out.key("decision_id");
     out.text(rendered.id.as_str());

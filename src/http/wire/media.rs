@@ -4,7 +4,8 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::refusal::{ProblemKind, Refusal};
-use crate::input::problem::quoted;
+use crate::input::document::Input;
+use crate::input::problem::{Problems, quoted};
 
 /// The two forms of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,19 @@ pub(crate) enum Media {
     Yaml,
     Csv,
     Lines,
+}
+
+impl Media {
+    /// Reads a body that is one document: MessagePack, or else JSON.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn document(self, bytes: &[u8]) -> Result<Input<'_>, Problems> {
+        match self {
+            Media::MessagePack => Input::from_msgpack(bytes),
+            _ => Input::from_json(bytes),
+        }
+    }
 }
 
 /// The content type of YAML in answers.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::decide::Context;
 use crate::engine::{Engine, PlacementId};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::input::problem::{Problem, Problems};
@@ -33,6 +34,17 @@ pub(crate) struct DecisionRequest<'a> {
     /// Whether the answer names the customer's variants.
     pub(crate) variants: bool,
     pub(crate) deadline: Option<Duration>,
+}
+
+impl<'a> DecisionRequest<'a> {
+    /// Takes the context, as deciding reads it.
+    pub(crate) fn take_context(&mut self) -> Context<'a> {
+        let mut context = Context::default();
+        for (field, value) in std::mem::take(&mut self.context) {
+            context.set(field, value);
+        }
+        context
+    }
 }
 
 /// A placement that cannot be decided for.
