@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hyper::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::bounds::MAX_AUDIENCES;
@@ -30,6 +29,6 @@ impl Queue {
 
     fn crowded(&self) -> Refusal {
         let detail = format!("{MAX_AUDIENCES} {} already; try again in a second", self.busy);
-        Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+        Refusal::new(ProblemKind::Overloaded, detail).in_a_second()
     }
 }

@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 
 use crate::http::call::Worker;
@@ -78,13 +77,13 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
 /// The answer of every path that needs the node, until the node has started.
 pub(crate) fn starting() -> Refusal {
     let detail = "the node is still starting; try again in a second, or see its progress at /readyz";
-    Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Unavailable, detail).in_a_second()
 }
 
 /// The answer to all but health and metrics on a connection over the limit.
 pub(crate) fn crowded() -> Refusal {
     let detail = "too many connections are open here, or from your address; try again in a second";
-    Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Unavailable, detail).in_a_second()
 }
 
 /// `GET /metrics`: all metrics, as OpenMetrics text or in the text format that came before.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use crate::http::bounds::MAX_SNAPSHOT_REQUESTS;
 use crate::http::call::Call;
@@ -42,7 +41,7 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
 fn crowded() -> Refusal {
     let detail =
         format!("{MAX_SNAPSHOT_REQUESTS} requests for a snapshot are waiting already; try again in a second");
-    Refusal::new(ProblemKind::Overloaded, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Overloaded, detail).in_a_second()
 }
 
 fn refused(why: SnapshotError) -> Refusal {
@@ -61,7 +60,7 @@ fn refused(why: SnapshotError) -> Refusal {
         ),
         SnapshotError::NoFile(why) => {
             let detail = format!("no snapshot was taken, {why}; try again in a second");
-            Refusal::new(ProblemKind::Unavailable, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+            Refusal::new(ProblemKind::Unavailable, detail).in_a_second()
         }
         SnapshotError::Failed(why) => {
             Refusal::new(ProblemKind::Internal, format!("no snapshot was taken: {why}"))

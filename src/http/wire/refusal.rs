@@ -139,7 +139,7 @@ impl Refusal {
         match why {
             Unavailable::Overloaded => {
                 Refusal::new(ProblemKind::Overloaded, "too many writes are waiting; try again in a second")
-                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+                    .in_a_second()
             }
             Unavailable::Stopped => Refusal::new(
                 ProblemKind::Unavailable,
@@ -153,7 +153,7 @@ impl Refusal {
                 ProblemKind::Unavailable,
                 "the system gave no file or no memory for the journal: nothing was changed; try again in a second",
             )
-            .header(RETRY_AFTER, HeaderValue::from_static("1")),
+            .in_a_second(),
             Unavailable::Full => Refusal::new(
                 ProblemKind::NoRoom,
                 "as many customers are known as --max-customers allows: nothing was changed; erase some, or raise it",
@@ -169,6 +169,12 @@ impl Refusal {
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
         self.0.headers.push((name, value));
         self
+    }
+
+    /// Asks the client to try again in a second.
+    #[must_use]
+    pub(crate) fn in_a_second(self) -> Refusal {
+        self.header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// States how many rows of a bulk load had been applied.

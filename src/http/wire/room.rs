@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::{ProblemKind, Refusal};
@@ -123,8 +122,7 @@ impl Drop for Share {
 }
 
 fn crowded(why: &str) -> Refusal {
-    Refusal::new(ProblemKind::Overloaded, format!("{why}; try again in a second"))
-        .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    Refusal::new(ProblemKind::Overloaded, format!("{why}; try again in a second")).in_a_second()
 }
 
 #[cfg(test)]
