@@ -422,6 +422,12 @@ fn a_full_server_can_still_be_asked_how_it_is() {
             assert!(over.closed());
         }
     }
+    // What can be read in two ways was not refused for its place.
+    let mut unclear = server.client_from("127.0.0.1");
+    unclear.send(
+        b"GET /v1/rule-sets HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n",
+    );
+    assert_eq!(unclear.try_reply("GET").map(|reply| reply.status), Some(400));
     // Spare places have a bound for each address, and nobody keeps one for long.
     let begun = Instant::now();
     let mut silent: Vec<_> = (0..8).map(|_| server.client_from("127.0.0.1")).collect();

@@ -55,16 +55,17 @@ pub(crate) async fn respond(
     let index = found.as_ref().map_or(TABLE.len(), |found| found.index);
     let chosen = found.as_ref().is_ok_and(|found| found.route.formats);
     let fault = pulse.fault.get().filter(|fault| fault.head == head).map(|fault| fault.found);
-    let outcome = match (fault, admit(&connection, &parts, found.as_ref().ok())) {
-        (Some(fault), _) => Err(ambiguous(fault)),
-        (None, Err(refusal)) => Err(refusal),
-        (None, Ok(())) if parts.method == Method::OPTIONS => {
+    let admitted = match fault {
+        Some(fault) => Err(ambiguous(fault)),
+        None => admit(&connection, &parts, found.as_ref().ok()),
+    };
+    let outcome = match (admitted, found) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), found) if parts.method == Method::OPTIONS => {
             routes::options(&parts, found.map(|found| found.route), &worker.shared)
         }
-        (None, Ok(())) => match found {
-            Ok(found) => handle(&found, worker, &parts, body, started, &id).await,
-            Err(refusal) => Err(refusal),
-        },
+        (Ok(()), Ok(found)) => handle(&found, worker, &parts, body, started, &id).await,
+        (Ok(()), Err(refusal)) => Err(refusal),
     };
     let mut answer = outcome.unwrap_or_else(|refusal| {
         if refusal.is_overload() {
