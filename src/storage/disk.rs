@@ -149,16 +149,24 @@ pub fn copy(from: &dyn File, to: &dyn File, range: Range<u64>) -> io::Result<()>
     Ok(())
 }
 
+/// Removes a file, if there is one of this name.
+///
+/// # Errors
+/// What the system reports.
+pub(crate) fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Writes a small file, whole or not at all, in place of what has this name. Returns when it is durable. What
 /// an earlier try left under the name `temporary` is removed.
 ///
 /// # Errors
 /// What the system reports; the file has its former content or the new one then.
 pub(crate) fn replace(disk: &dyn Disk, temporary: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-    match disk.remove(temporary) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+    remove_if_there(disk, temporary)?;
     let file = disk.create(temporary)?;
     let written = write_all_at(&*file, 0, bytes)
         .and_then(|()| file.sync())

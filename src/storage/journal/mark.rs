@@ -61,14 +61,8 @@ impl Mark {
     /// Opens the file; `None` if neither slot is whole.
     pub(crate) fn open(disk: &dyn Disk, salt: u64) -> io::Result<Option<Mark>> {
         let file = disk.open(NAME)?;
-        let mut best: Option<(u64, u64, u64)> = None;
-        for offset in [0, SECOND_SLOT] {
-            let mut slot = [0; SLOT_BYTES];
-            if disk::read_exact_at(&*file, offset, &mut slot)? {
-                best = best.max(read(&slot, salt));
-            }
-        }
-        Ok(best.map(|(written, sequence, checksum)| Mark { file, salt, written, sequence, checksum }))
+        let said = slots(&*file)?.into_iter().filter_map(|(_, slot)| read(&slot?, salt));
+        Ok(said.max().map(|(written, sequence, checksum)| Mark { file, salt, written, sequence, checksum }))
     }
 
     /// As [`write`](Mark::write), in both slots, so that neither holds what an earlier process left.
@@ -98,27 +92,24 @@ impl Mark {
 
 /// Where the slots begin that are not whole.
 pub(crate) fn damaged_slots(disk: &dyn Disk, salt: u64) -> io::Result<Vec<u64>> {
-    let file = disk.open(NAME)?;
-    let mut damaged = vec![];
-    for offset in [0, SECOND_SLOT] {
-        let mut slot = [0; SLOT_BYTES];
-        if !disk::read_exact_at(&*file, offset, &mut slot)? || read(&slot, salt).is_none() {
-            damaged.push(offset);
-        }
-    }
-    Ok(damaged)
+    let slots = slots(&*disk.open(NAME)?)?.into_iter();
+    let damaged = slots.filter(|(_, slot)| slot.and_then(|slot| read(&slot, salt)).is_none());
+    Ok(damaged.map(|(offset, _)| offset).collect())
 }
 
 /// Whether the file names any record. This needs no knowledge of the directory that it belongs to.
 pub(crate) fn speaks_of_records(disk: &dyn Disk) -> io::Result<bool> {
-    let file = disk.open(NAME)?;
-    for offset in [0, SECOND_SLOT] {
+    let slots = slots(&*disk.open(NAME)?)?;
+    Ok(slots.iter().any(|(_, slot)| slot.is_some_and(|slot| slot[24..32] != [0; 8])))
+}
+
+/// Both slots, each with the place where it begins; `None` for one that the file ends before.
+fn slots(file: &dyn File) -> io::Result<[(u64, Option<[u8; SLOT_BYTES]>); 2]> {
+    let slot = |offset| -> io::Result<_> {
         let mut slot = [0; SLOT_BYTES];
-        if disk::read_exact_at(&*file, offset, &mut slot)? && slot[24..32] != [0; 8] {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+        Ok((offset, disk::read_exact_at(file, offset, &mut slot)?.then_some(slot)))
+    };
+    Ok([slot(0)?, slot(SECOND_SLOT)?])
 }
 
 /// What a slot says, if it is whole: how often it was written, the sequence, and the checksum.

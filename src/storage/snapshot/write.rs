@@ -25,7 +25,7 @@ use crate::state::store;
 use crate::state::store::{FrozenPart, GivenUp, bytes_of};
 use crate::storage::codec;
 use crate::storage::codec::SnapshotHead;
-use crate::storage::disk::{Disk, File, write_all_at};
+use crate::storage::disk::{Disk, File, remove_if_there, write_all_at};
 
 /// The most parts that wait to be written, besides the one being read and the one being written. A part
 /// is a thousandth of the store.
@@ -97,10 +97,7 @@ pub fn write(
     };
     let name = name(head.sequence);
     let temporary = format!("{name}{UNFINISHED}");
-    match disk.remove(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", error)),
-        _ => {}
-    }
+    remove_if_there(disk, &temporary).map_err(|error| failed("removing", error))?;
     let pieces = (&catalogue[..], &ledger[..]);
     let file = disk.create(&temporary).map_err(|error| failed("creating", error));
     let written = file
