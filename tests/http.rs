@@ -462,6 +462,22 @@ fn bulk_loads_take_the_good_rows_and_name_the_bad_ones() {
 }
 
 #[test]
+fn a_load_that_says_of_empty_cells_what_it_does_not_mean_is_refused() {
+    let server = running();
+    for (query, body, says) in [
+        ("mode=erase&empty=keep", "text/csv", "`mode=erase` takes no features"),
+        ("mode=erase&empty=clear", "text/csv", "`mode=erase` takes no features"),
+        ("mode=erase&empty=both", "text/csv", "expected keep or clear, found \\\"both\\\""),
+        ("mode=replace&empty=keep", "text/csv", "`mode=replace` clears what a row does not give"),
+        ("empty=clear", "application/x-ndjson", "NDJSON has no cells"),
+    ] {
+        let path = format!("/v1/customers?{query}");
+        let refused = server.call("POST", &path, &format!("content-type: {body}\r\n"), b"customer\nc-1\n");
+        assert_eq!((refused.status, refused.text().contains(says)), (400, true), "{}", refused.text());
+    }
+}
+
+#[test]
 fn packed_bulk_loads_are_unpacked_and_bounded() {
     use std::io::Write;
     let server = running();

@@ -139,6 +139,7 @@ events:
         for (customer, events, expected) in [
             ("null", "[{type: vew, at: 2026-11-20}]", "golden.yaml:4:19: unknown event \"vew\""),
             ("null", "[{type: view, at: 2026-11-22}]", "4:29: this event is after `now`"),
+            ("null", "[{type: view, at: 1969-12-31}]", "4:29: expected a time from 1970 to 2106"),
             ("null", "[{type: view, at: soon}]", "4:29: expected a time from 1970 to 2106"),
             ("null", "[{type: view}]", "`at` is missing"),
             ("null", "[{type: view, at: 2026-11-20, properties: {pge: fx}}]", "did you mean `page`?"),

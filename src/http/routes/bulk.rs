@@ -139,6 +139,10 @@ fn parameters(call: &Call<'_>) -> Result<Parameters, Refusal> {
     };
     let empty = match empty.as_deref() {
         None => None,
+        Some("keep" | "clear") if mode == Mode::Erase => {
+            problems.push(query::problem("empty", "`mode=erase` takes no features"));
+            None
+        }
         Some("keep") if mode == Mode::Replace => {
             let problem = query::problem("empty", "`mode=replace` clears what a row does not give");
             problems.push(problem.hint("leave `empty=keep` out, or use `mode=upsert`"));
@@ -229,7 +233,7 @@ impl LoadedRows {
 fn memory_of(update: &Update) -> usize {
     let fields = match &update.change {
         Change::Replace(fields) | Change::Merge(fields) => fields.capacity(),
-        Change::Event(_) | Change::Erase(_) => 0, // rows make no such changes
+        Change::Event(_) | Change::Erase(_) => 0, // an erasure has no fields, and no row is an event
     };
     size_of::<Update>() + update.customer.as_str().len() + fields * size_of::<(FeatureId, u64)>()
 }
