@@ -31,8 +31,8 @@ use crate::node::startup::Startup;
 /// Binds `address` (port 0 takes a free one) and serves the node of `startup` there until the server is
 /// stopped.
 ///
-/// Until the node has started, only `/livez`, `/readyz`, `/metrics` and `/openapi.json` are served. Other
-/// paths get 503.
+/// Until the node has started, only `/`, `/livez`, `/readyz`, `/metrics` and `/openapi.json` are served.
+/// Other paths get 503.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
