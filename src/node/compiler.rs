@@ -174,7 +174,8 @@ impl Compiler {
         }
         // The numbers come first, because the other records use them.
         let additions = additions.into_iter().map(|additions| Record::Catalogue(Box::new(additions)));
-        let after_returns = returns.pieces().len();
+        let is_return = |record: &&Record| matches!(record, Record::Catalogue(_));
+        let after_returns = records.iter().take_while(is_return).count();
         records.splice(after_returns..after_returns, additions);
         // Before the engine is swapped in: from then on their numbers may be handed out under other names.
         self.fresh.forget(&returns.freed, &self.shared.handed);

@@ -93,7 +93,7 @@ impl ChangePlan {
 
     /// Notes behind each version that is published who published it.
     fn note(&mut self, note: &Note) {
-        let at = u32::try_from(clock::now().seconds()).unwrap_or_default();
+        let at = clock::now().stored_seconds();
         let records = std::mem::take(&mut self.records);
         for record in records {
             let published = match &record {
