@@ -163,7 +163,7 @@ pub(crate) fn open_disk(
         mend_identity(&*disk, &known);
     }
     // The directory is whole, so the copy that made it is over.
-    if disk.list().is_ok_and(|names| names.iter().any(|name| name == backup::UNFINISHED)) {
+    if disk.list().is_ok_and(|names| backup::is_unfinished(&names)) {
         disk.remove(backup::UNFINISHED).map_err(|e| Refused::io(backup::UNFINISHED, e))?;
     }
     let file = segment::name(found.first);
@@ -201,7 +201,7 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
     let refused = |e| Refused::io("the data directory", e);
     let first = segment::name(1);
     let names = disk.list().map_err(refused)?;
-    if names.iter().any(|name| name == backup::UNFINISHED) {
+    if backup::is_unfinished(&names) {
         return Err(missing(disk));
     }
     for name in &names {
@@ -218,7 +218,7 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<(), Refused> {
 
 /// Why a directory without an identity is not a data directory.
 fn missing(disk: &dyn Disk) -> Refused {
-    if disk.list().is_ok_and(|names| names.iter().any(|name| name == backup::UNFINISHED)) {
+    if disk.list().is_ok_and(|names| backup::is_unfinished(&names)) {
         let what =
             "a backup or restore into this directory did not end: run the same command again, and it goes on";
         return Refused::of_all(RefusedKind::Io, what.to_owned());
@@ -249,8 +249,7 @@ fn begin_with_snapshot(
         let name = snapshot::name(sequence);
         match snapshot::load(disk, identity.salt(), &name, &report) {
             Ok(LoadedSnapshot { head, .. }) if head.sequence != sequence => {
-                let what = format!("it is the snapshot of record {}: it was renamed", head.sequence);
-                return Err(Refused::damaged(&name, 0, 0, what));
+                return Err(renamed_snapshot(&name, head.sequence));
             }
             Ok(LoadedSnapshot { state, head, digest, bytes }) => {
                 let from = Last { sequence: head.sequence, checksum: head.chain };
@@ -293,6 +292,11 @@ pub(crate) fn refused_snapshot(name: &str, error: &LoadError) -> Refused {
         LoadError::Disk { error, .. } => of_it(error.to_string()),
         LoadError::Full(full) => of_it(full.to_string()),
     }
+}
+
+/// The refusal of a snapshot with the name of another: it is that of record `of`.
+pub(crate) fn renamed_snapshot(name: &str, of: u64) -> Refused {
+    Refused::damaged(name, 0, 0, format!("it is the snapshot of record {of}: it was renamed"))
 }
 
 /// The sequences of all snapshots, newest first.

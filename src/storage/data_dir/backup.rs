@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{make_folder, missing, open_mark, refused_snapshot, snapshots};
+use super::{make_folder, missing, open_mark, refused_snapshot, renamed_snapshot, snapshots};
 use crate::storage::disk;
 use crate::storage::disk::{Disk, Folder};
 use crate::storage::durability::BytesRead;
@@ -24,6 +24,7 @@ use crate::storage::journal::replay::RecordSpan;
 use crate::storage::journal::segment;
 use crate::storage::refused::{Refused, RefusedKind};
 use crate::storage::snapshot;
+use crate::storage::snapshot::LoadError;
 use crate::storage::token_keys;
 
 /// Says which directory is being copied here, until the copy is whole.
@@ -35,8 +36,8 @@ const MAX_TRIES: usize = 10;
 /// enough that the record still stands then: what a full disk refused is cut at once.
 const STAND_WAIT: Duration = Duration::from_secs(2);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
-/// After how many bytes progress is told.
-const STEP_BYTES: u64 = 8 << 20;
+/// How many bytes are copied at once; then progress is told.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// What a copy holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,33 +95,33 @@ pub(super) fn copy_disk(
     Err(why.unwrap_or_else(|| Refused::of_all(RefusedKind::Io, "no copy could be made".to_owned())))
 }
 
+/// Whether a copy into the directory with these files did not end.
+pub(super) fn is_unfinished(names: &[String]) -> bool {
+    names.iter().any(|name| name == UNFINISHED)
+}
+
 /// Makes sure that the target is empty, or holds an earlier try of the same copy, and notes which it is.
 pub(super) fn begin(target: &dyn Disk, identity: &Identity) -> Result<(), Refused> {
     let refused = |e| Refused::io(UNFINISHED, e);
     let note: String = identity.id.iter().map(|byte| format!("{byte:02x}")).collect();
     let names = target.list().map_err(|e| Refused::io("the new directory", e))?;
     let of_all = |what: &str| Err(Refused::of_all(RefusedKind::Io, what.to_owned()));
-    if names.iter().any(|name| name == identity::NAME) && !names.iter().any(|name| name == UNFINISHED) {
+    if is_unfinished(&names) {
+        let file = target.open(UNFINISHED).map_err(refused)?;
+        let mut found = vec![0; note.len()];
+        if !disk::read_exact_at(&*file, 0, &mut found).map_err(refused)? || found != note.as_bytes() {
+            return of_all("a copy of another directory was begun here: name a new or empty directory");
+        }
+        // Until it is whole again, no server may take it for whole.
+        return disk::remove_if_there(target, identity::NAME).and_then(|()| target.sync()).map_err(refused);
+    }
+    if names.iter().any(|name| name == identity::NAME) {
         return of_all("this is a data directory already: name a new or empty directory");
     }
-    match names.iter().find(|name| *name == UNFINISHED) {
-        Some(_) => {
-            let file = target.open(UNFINISHED).map_err(refused)?;
-            let mut found = vec![0; note.len()];
-            if !disk::read_exact_at(&*file, 0, &mut found).map_err(refused)? || found != note.as_bytes() {
-                return of_all("a copy of another directory was begun here: name a new or empty directory");
-            }
-            // Until it is whole again, no server may take it for whole.
-            match target.remove(identity::NAME) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(refused(e)),
-                _ => target.sync().map_err(refused),
-            }
-        }
-        None if names.iter().all(|name| name == UNFINISHED_TEMPORARY) => {
-            disk::replace(target, UNFINISHED_TEMPORARY, UNFINISHED, note.as_bytes()).map_err(refused)
-        }
-        None => of_all("this directory is not empty, and no copy was begun here: name a new or empty one"),
+    if names.iter().any(|name| name != UNFINISHED_TEMPORARY) {
+        return of_all("this directory is not empty, and no copy was begun here: name a new or empty one");
     }
+    disk::replace(target, UNFINISHED_TEMPORARY, UNFINISHED, note.as_bytes()).map_err(refused)
 }
 
 /// One try.
@@ -193,8 +194,16 @@ impl Copy<'_> {
         for sequence in snapshots(self.source).map_err(Broken::Refused)? {
             let name = snapshot::name(sequence);
             match snapshot::verify(self.source, self.known.identity.salt(), &name) {
+                Ok(checked) if checked.head.sequence != sequence => {
+                    return Err(Broken::Refused(renamed_snapshot(&name, checked.head.sequence)));
+                }
                 Ok(_) => return Ok((Some(sequence), damaged)),
-                Err(error) => why = Some(refused_snapshot(&name, &error)),
+                // As at a start: these do not say that the snapshot is damaged.
+                Err(LoadError::Disk { error, .. }) => return Err(read(&name, error)),
+                Err(error @ (LoadError::Newer { .. } | LoadError::Full(_))) => {
+                    return Err(Broken::Refused(refused_snapshot(&name, &error)));
+                }
+                Err(error @ LoadError::Damaged { .. }) => why = Some(refused_snapshot(&name, &error)),
             }
             damaged += 1;
         }
@@ -251,6 +260,7 @@ impl Copy<'_> {
     fn copy_files(&self, plan: &Plan) -> Result<u64, Broken> {
         let total = plan.files.iter().map(|(_, bytes)| bytes).sum();
         let (mut done, mut kept) = (0, 0);
+        let mut step = vec![0; STEP_BYTES.min(total) as usize];
         for (name, bytes) in &plan.files {
             let from = self.source.open(name).map_err(|e| read(name, e))?;
             let to = match self.target.open(name) {
@@ -265,9 +275,12 @@ impl Copy<'_> {
             }
             kept += at;
             while at < *bytes {
-                let end = (at + STEP_BYTES).min(*bytes);
-                disk::copy(&*from, &*to, at..end).map_err(|e| of_copy(name, &e))?;
-                at = end;
+                let step = &mut step[..STEP_BYTES.min(bytes - at) as usize];
+                if !disk::read_exact_at(&*from, at, step).map_err(|e| read(name, e))? {
+                    return Err(read(name, io::ErrorKind::UnexpectedEof.into()));
+                }
+                disk::write_all_at(&*to, at, step).map_err(|e| of_copy(name, &e))?;
+                at += step.len() as u64;
                 (self.progress)(BytesRead { done: done + at, total });
             }
             to.sync().map_err(|e| of_copy(name, &e))?;

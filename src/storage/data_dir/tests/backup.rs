@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::segments::with_snapshots;
 use super::{End, Step, World, each_in_parallel, start};
@@ -165,6 +166,57 @@ fn a_damaged_directory_gives_no_copy_that_says_it_is_whole() {
         }
     }
     assert!(refusals > 5, "{refusals}");
+}
+
+#[test]
+fn only_a_damaged_snapshot_gives_its_place_to_the_one_before() {
+    let (_, disk) = with_snapshots(1);
+    let salt = identity::read(&disk).unwrap().unwrap().salt();
+    let newest = disk.image().into_keys().rfind(|name| snapshot::sequence_of(name).is_some()).unwrap();
+    let check = |change: &dyn Fn(&Simulated), expected: Result<u64, (RefusedKind, &str)>| {
+        let source = disk.kill();
+        change(&source);
+        match (copied(&source, &Simulated::new()), expected) {
+            (Ok(copied), Ok(damaged)) => assert_eq!(copied.damaged_snapshots, damaged),
+            (Err(refused), Err((kind, says))) => {
+                assert_eq!(refused.kind, kind, "{refused}");
+                assert!(refused.what.contains(says), "{refused}");
+            }
+            (found, expected) => panic!("expected {expected:?}, found {found:?}"),
+        }
+    };
+    check(&|_| {}, Ok(0));
+    check(&|source| source.flip_bit(&newest, 8 * 40), Ok(1));
+    let another = snapshot::name(snapshot::sequence_of(&newest).unwrap() + 1);
+    check(&|source| source.duplicate(&newest, &another), Err((RefusedKind::Damaged, "it was renamed")));
+    let of_a_later_release = |source: &Simulated| {
+        let mut bytes = source.bytes(&newest);
+        bytes[8..12].copy_from_slice(&(snapshot::VERSION + 1).to_le_bytes());
+        let checksum = xxh3_64_with_seed(&bytes[..12], salt);
+        bytes[12..20].copy_from_slice(&checksum.to_le_bytes());
+        source.put(&newest, bytes);
+    };
+    check(&of_a_later_release, Err((RefusedKind::Newer, "later release")));
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_taken_neither_for_damaged_nor_for_the_copy() {
+    let (_, disk) = with_snapshots(1);
+    let clean = disk.kill();
+    copied(&clean, &Simulated::new()).unwrap();
+    let calls = (1..=clean.calls(Fault::Eio)).step_by(rounds(5, 1));
+    let cases: Vec<_> = calls.flat_map(|nth| [(nth, Lasting::Once), (nth, Lasting::FromThenOn)]).collect();
+    each_in_parallel(&cases, |(nth, lasting)| {
+        let (source, case) = (disk.kill(), format!("call {nth} and {lasting:?}"));
+        source.fail_at(*nth, Fault::Eio, *lasting);
+        match copied(&source, &Simulated::new()) {
+            Ok(copied) => assert_eq!((copied.damaged_snapshots, *lasting), (0, Lasting::Once), "{case}"),
+            Err(refused) => {
+                assert_eq!(refused.kind, RefusedKind::Io, "{refused}: {case}");
+                assert!(!refused.what.contains("the copy"), "{refused}: {case}");
+            }
+        }
+    });
 }
 
 #[test]
