@@ -5,15 +5,18 @@ use std::sync::Arc;
 use super::Declared;
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
-use crate::input::problem::{Problem, Problems, Source};
+use crate::input::problem::{MAX_PROBLEMS, Problem, Problems, Source};
 
-/// The problems of growing to the schema with this text.
-pub(super) struct GrowthProblems<'t> {
-    pub(super) text: &'t str,
-    pub(super) problems: Problems,
+/// The problems of growing to another schema.
+#[derive(Default)]
+pub(super) struct GrowthProblems {
+    /// Each with its path in the text of the other schema. An empty path has no place.
+    found: Vec<(Vec<String>, Problem)>,
+    /// How many more there were.
+    omitted: usize,
 }
 
-impl GrowthProblems<'_> {
+impl GrowthProblems {
     /// Notes that the declaration at `path` changes in a way that it may not.
     pub(super) fn changed(&mut self, path: &[&str], detail: String) {
         self.note(path, Problem::new(detail));
@@ -42,21 +45,38 @@ impl GrowthProblems<'_> {
         }
     }
 
-    fn note(&mut self, path: &[&str], problem: Problem) {
-        let source = Arc::new(Source { name: "schema".into(), text: self.text.to_owned() });
-        let placed = Input::from_yaml(&source).ok().map(|input| {
-            let place = nearest(&Cursor::root(&input, Some(&source)), path);
-            Problem { detail: String::new(), hint: None, ..place }
-        });
-        self.problems.push(match placed {
-            Some(place) => Problem { detail: problem.detail, hint: problem.hint, ..place },
-            None => problem,
-        });
+    /// Notes a problem that has no place if the path is empty.
+    pub(super) fn note(&mut self, path: &[&str], problem: Problem) {
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push((path.iter().map(|name| (*name).to_owned()).collect(), problem));
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// All problems, each with its place in `text`. The text is read once, and only if something is wrong.
+    pub(super) fn placed(self, text: &str) -> Problems {
+        let mut problems = Problems::new();
+        if self.found.is_empty() {
+            return problems;
+        }
+        let source = Arc::new(Source { name: "schema".into(), text: text.to_owned() });
+        let input = Input::from_yaml(&source).ok();
+        let root = input.as_ref().map(|input| Cursor::root(input, Some(&source)));
+        for (path, problem) in self.found {
+            let place = root.as_ref().filter(|_| !path.is_empty()).map(|root| nearest(root, &path));
+            problems.push(match place {
+                Some(place) => Problem { detail: problem.detail, hint: problem.hint, ..place },
+                None => problem,
+            });
+        }
+        problems.omitted += self.omitted;
+        problems
     }
 }
 
 /// The place of a path in a text, or of as much of it as there is. No path has more than four names.
-fn nearest(cursor: &Cursor<'_, '_>, path: &[&str]) -> Problem {
+fn nearest(cursor: &Cursor<'_, '_>, path: &[String]) -> Problem {
     let next = path.split_first().and_then(|(name, rest)| Some((cursor.entry(name)?, rest)));
     match next {
         Some((entry, rest)) => nearest(&entry, rest),

@@ -204,8 +204,8 @@ impl Kind {
 
     /// Whether the text of a cell says that the value is not known, such as `NULL`: if no word is spelt so.
     pub fn clears(&self, text: &str) -> bool {
-        let word = matches!(self, Kind::Enum(words) if text != "null" && words.code(text).is_some());
-        told::clears(text) && !word
+        let is_word = || matches!(self, Kind::Enum(words) if text != "null" && words.code(text).is_some());
+        told::clears(text) && !is_word()
     }
 
     fn expectation(&self) -> String {

@@ -386,7 +386,7 @@ impl Schema {
     /// problem with its place in the text of `newer`. Channels may change: nothing stored refers to them, and
     /// a rule set that uses one is compiled again.
     pub fn grow(&self, newer: &Schema) -> Result<Schema, Problems> {
-        let mut problems = GrowthProblems { text: &newer.text, problems: Problems::new() };
+        let mut problems = GrowthProblems::default();
         let mut grown = newer.clone();
         grown.features = self.features.clone();
         for feature in &mut grown.features {
@@ -405,7 +405,7 @@ impl Schema {
         let added = newer.features.iter().filter(|f| self.feature_id(&f.name).is_none());
         grown.features.extend(added.map(|f| Feature { field: None, cells: None, ..f.clone() }));
         if let Err(problem) = grown.lay_out() {
-            problems.problems.push(problem);
+            problems.note(&[], problem);
         }
         if let Some(feature) = self.features.iter().find(|feature| feature.cells.is_some())
             && self.zone != newer.zone
@@ -434,6 +434,6 @@ impl Schema {
                 }
             }
         }
-        problems.problems.or(grown)
+        problems.placed(&newer.text).or(grown)
     }
 }

@@ -242,6 +242,17 @@ fn what_is_not_growth_is_pointed_at_in_the_new_text() {
 }
 
 #[test]
+fn of_many_changes_that_are_no_growth_a_hundred_are_named() {
+    let text = |name: &str| {
+        let features: String = (0..250).map(|i| format!("  {name}{i}: {{kind: bool}}\n")).collect();
+        parse(&format!("schema: s\nfeatures:\n{features}"))
+    };
+    let problems = text("f").grow(&text("g")).unwrap_err();
+    assert_eq!((problems.iter().count(), problems.count()), (100, 250));
+    assert!(problems.iter().all(|problem| problem.place.is_some_and(|place| place.line == 2)));
+}
+
+#[test]
 fn schemes_of_links_are_names_that_run_nothing() {
     for (schemes, wrong) in [
         ("[bank, bank-beta, com.bank]", None),
