@@ -6,7 +6,7 @@ pub(super) mod customers;
 mod events;
 pub(super) mod objects;
 pub(super) mod open;
-pub(super) mod records;
+mod records;
 mod rejects;
 mod resume;
 pub(super) mod rows;

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use super::Args;
 use crate::cli::ending::Failure;
 use crate::cli::load::Rejection;
-use crate::cli::load::objects::{Objects, fields};
-use crate::cli::load::open::{CsvStart, Format, csv_start, format_of, open};
-use crate::cli::load::records::{LeftOut, Log as Lines, Records, records};
+use crate::cli::load::objects::fields;
+use crate::cli::load::rows::{Content, FileRows, Row};
 use crate::input::document::InputValue;
 use crate::input::problem::nearest;
 use crate::insight::evaluation::{ExpectedReward, Logged, LoggedPart};
@@ -21,7 +20,9 @@ pub(super) const MAX_UNUSED: usize = 100;
 /// An open log and the columns to read from it.
 pub(super) struct Log {
     columns: Columns,
-    source: Source,
+    rows: FileRows,
+    /// The place of each needed column of a CSV file.
+    places: Vec<(String, usize)>,
     /// Columns that are not used, in the order in which they came, up to [`MAX_UNUSED`].
     unused: Vec<String>,
 }
@@ -43,96 +44,49 @@ enum Target {
     Always(f64),
 }
 
-enum Source {
-    Csv {
-        reader: Box<csv::Reader<Records>>,
-        lines: Lines,
-        /// The number of columns in the file, and the index of each needed column.
-        width: usize,
-        places: Vec<(String, usize)>,
-        left_out: Vec<Rejection>,
-    },
-    Objects(Objects),
-}
 /// A decision with its line, or why it is rejected.
 type Read = Result<(u64, Logged), Rejection>;
 
 impl Log {
     pub(super) fn open(args: &Args) -> Result<Log, Failure> {
         let columns = Columns::said(args);
-        let mut unused = Vec::new();
-        let (inner, mut reader) = open(&args.log)?;
-        let source = match format_of(&args.log, &inner, args.format)? {
-            format @ (Format::Ndjson | Format::Json) => {
-                Source::Objects(Objects::new(reader, format == Format::Json)?)
-            }
-            Format::Csv => {
-                let unreadable = |e: &dyn std::fmt::Display| {
-                    Failure::new(format!("cannot read {}: {e}", args.log.display()))
-                };
-                let CsvStart { delimiter, header_line } =
-                    csv_start(&mut *reader).map_err(|e| unreadable(&e))?;
-                let (records, lines) = records(reader, delimiter, header_line);
-                let mut builder = csv::ReaderBuilder::new();
-                let mut reader = Box::new(builder.delimiter(delimiter).flexible(true).from_reader(records));
-                let header = reader.headers().map_err(|e| unreadable(&e))?.clone();
-                if let Some(wrong) = lines.take_left_out().first() {
-                    return Err(unreadable(&wrong.detail).hint("a CSV file begins with a header line"));
-                }
-                if header.is_empty() {
-                    return Err(unreadable(&"it is empty").hint("a CSV file begins with a header line"));
-                }
-                let names: Vec<&str> = header.iter().collect();
-                let places = columns.places(&names)?;
-                columns.note_unused(names.iter().copied(), &mut unused);
-                Source::Csv { reader, lines, width: names.len(), places, left_out: Vec::new() }
-            }
-        };
-        Ok(Log { columns, source, unused })
+        let rows = FileRows::open(&args.log, args.format, None, false)?;
+        let (mut places, mut unused) = (Vec::new(), Vec::new());
+        if let Some(header) = rows.header() {
+            let names: Vec<&str> = header.iter().collect();
+            places = columns.places(&names)?;
+            columns.note_unused(names.iter().copied(), &mut unused);
+        }
+        Ok(Log { columns, rows, places, unused })
     }
 
     /// The next decision; `None` at the end of the log.
     pub(super) fn next_decision(&mut self) -> Result<Option<Read>, Failure> {
-        let Log { columns, source, unused } = self;
-        match source {
-            Source::Csv { reader, lines, width, places, left_out } => {
-                if let Some(rejection) = left_out.pop() {
-                    return Ok(Some(Err(rejection)));
-                }
-                let read = next_record(reader, lines, *width)?;
-                let rejected = |LeftOut { line, detail, .. }| Rejection { line, column: None, detail };
-                left_out.extend(lines.take_left_out().into_iter().map(rejected).rev());
-                // Rejected records came before the record that was read. Their order matters less than that
-                // none is lost.
-                match read {
-                    Some((line, Ok(record))) => {
-                        let cell = |name: &str| {
-                            let place = places.iter().find(|(column, _)| column == name);
-                            place.and_then(|(_, i)| record.get(*i)).map_or(Cell::None, Cell::Text)
-                        };
-                        Ok(Some(columns.decision(line, cell, |_| String::new())))
-                    }
-                    Some((line, Err(detail))) => Ok(Some(Err(Rejection { line, column: None, detail }))),
-                    None => Ok(left_out.pop().map(Err)),
-                }
-            }
-            Source::Objects(objects) => {
-                let Some(line) = objects.read_next()? else { return Ok(None) };
-                let rejected = |detail| Ok(Some(Err(Rejection { line, column: None, detail })));
-                let object = match fields(&objects.text) {
-                    Ok(object) => object,
-                    Err(why) => return rejected(why),
-                };
-                columns.note_unused(object.iter().map(|(key, _)| &*key.text), unused);
+        let Log { columns, rows, places, unused } = self;
+        let Some(Row { line, content, .. }) = rows.read_next()? else { return Ok(None) };
+        let rejected = |detail| Err(Rejection { line, column: None, detail });
+        Ok(Some(match content {
+            Content::Wrong(why) => rejected(why),
+            Content::Cells(cells) => {
                 let cell = |name: &str| {
-                    let found = object.iter().find(|(key, _)| key.text == name);
-                    found.map_or(Cell::None, |(_, input)| Cell::of(&input.value))
+                    let place = places.iter().find(|(column, _)| column == name);
+                    place.and_then(|(_, i)| cells.get(*i)).map_or(Cell::None, Cell::Text)
                 };
-                let absent =
-                    |name: &str| missing(name, &object.iter().map(|(key, _)| &*key.text).collect::<Vec<_>>());
-                Ok(Some(columns.decision(line, cell, absent)))
+                columns.decision(line, cell, |_| String::new())
             }
-        }
+            Content::Object(text) => match fields(text) {
+                Err(why) => rejected(why),
+                Ok(object) => {
+                    columns.note_unused(object.iter().map(|(key, _)| &*key.text), unused);
+                    let cell = |name: &str| {
+                        let found = object.iter().find(|(key, _)| key.text == name);
+                        found.map_or(Cell::None, |(_, input)| Cell::of(&input.value))
+                    };
+                    let names = || object.iter().map(|(key, _)| &*key.text).collect::<Vec<_>>();
+                    columns.decision(line, cell, |name| missing(name, &names()))
+                }
+            },
+        }))
     }
 
     /// The columns that are not used, each with the column that may have been meant.
@@ -301,34 +255,6 @@ impl Columns {
             LoggedPart::ExpectedTarget => (model.1, expected.target),
         }
     }
-}
-
-/// The line of a record, and the record or why it is rejected.
-type Numbered = (u64, Result<csv::StringRecord, String>);
-
-/// The next record; `None` at the end of the log.
-fn next_record(
-    reader: &mut csv::Reader<Records>,
-    lines: &Lines,
-    width: usize,
-) -> Result<Option<Numbered>, Failure> {
-    let mut record = csv::StringRecord::new();
-    let (position, wrong) = match reader.read_record(&mut record) {
-        Ok(false) => return Ok(None),
-        Ok(true) if record.len() == width => (record.position().cloned(), None),
-        Ok(true) => {
-            let detail = format!("expected {} cells, found {}", width, record.len());
-            (record.position().cloned(), Some(detail))
-        }
-        Err(e) => match e.kind() {
-            csv::ErrorKind::Utf8 { pos, err } => {
-                (pos.clone(), Some(format!("cell {} is not UTF-8", err.field() + 1)))
-            }
-            _ => return Err(Failure::new(format!("cannot read further: {e}"))),
-        },
-    };
-    let line = lines.line_of(position.map_or(0, |position| position.byte()));
-    Ok(Some((line, wrong.map_or(Ok(record), Err))))
 }
 
 fn missing(name: &str, names: &[&str]) -> String {

@@ -9,17 +9,17 @@ use crate::input::document::{Input, InputValue, Key};
 use crate::input::problem::quoted;
 
 /// The most bytes of one object. The server allows less, but names the line.
-pub(in crate::cli) const MAX_OBJECT_BYTES: usize = 1 << 20;
+pub(super) const MAX_OBJECT_BYTES: usize = 1 << 20;
 
 /// Reads the objects of a file from start to end.
-pub(in crate::cli) struct Objects {
+pub(super) struct Objects {
     reader: Box<dyn BufRead>,
     /// Whether an object may take several lines, or several a line.
     loose: bool,
     /// The line of the next byte.
     line: u64,
     /// The text of the object that was read last, on one line and without its end.
-    pub(in crate::cli) text: Vec<u8>,
+    pub(super) text: Vec<u8>,
 }
 
 /// Where a text stands that is not whole yet.
@@ -32,7 +32,7 @@ struct Nesting {
 
 impl Objects {
     /// The objects of a file. With `loose` they need not be one on each line.
-    pub(in crate::cli) fn new(mut reader: Box<dyn BufRead>, loose: bool) -> Result<Objects, Failure> {
+    pub(super) fn new(mut reader: Box<dyn BufRead>, loose: bool) -> Result<Objects, Failure> {
         let start = reader.fill_buf().map_err(|e| Failure::new(format!("cannot read further: {e}")))?;
         let mark = if start.starts_with(BOM) { BOM.len() } else { 0 };
         reader.consume(mark);
@@ -41,7 +41,7 @@ impl Objects {
 
     /// Reads the next object and says on which line it begins; `None` at the end. What is no object is read
     /// to the end of its line, for others to refuse.
-    pub(in crate::cli) fn read_next(&mut self) -> Result<Option<u64>, Failure> {
+    pub(super) fn read_next(&mut self) -> Result<Option<u64>, Failure> {
         self.text.clear();
         let read = if self.loose { self.read_value() } else { self.read_line() };
         let line =

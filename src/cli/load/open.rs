@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::ending::Failure;
 
 /// The byte order mark that spreadsheets put at the start of a file.
-pub(in crate::cli) const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// How the rows of a file are written: as CSV, as one JSON object on each line, or as JSON objects in a
 /// list or one after the other.
@@ -20,15 +20,15 @@ pub(in crate::cli) enum Format {
 
 /// The start of a CSV file.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cli) struct CsvStart {
+pub(super) struct CsvStart {
     /// What separates its cells.
-    pub(in crate::cli) delimiter: u8,
+    pub(super) delimiter: u8,
     /// The line of its header.
-    pub(in crate::cli) header_line: u64,
+    pub(super) header_line: u64,
 }
 
 /// The given format, or else the format by the file's name. `inner` is that name without `.gz` or `.zst`.
-pub(in crate::cli) fn format_of(path: &Path, inner: &str, said: Option<Format>) -> Result<Format, Failure> {
+pub(super) fn format_of(path: &Path, inner: &str, said: Option<Format>) -> Result<Format, Failure> {
     said.or_else(|| format_by_name(inner)).ok_or_else(|| {
         let failure = Failure::new(format!("cannot tell the format of {} from its name", path.display()));
         failure.hint("add --format csv, --format ndjson or --format json")
@@ -47,7 +47,7 @@ fn format_by_name(name: &str) -> Option<Format> {
 
 /// The file's name without `.gz` or `.zst`, and its bytes: decompressed, and in UTF-8 if a mark at its start
 /// says that it is UTF-16.
-pub(in crate::cli) fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
+pub(super) fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
     let name = path.to_string_lossy().into_owned();
     let unreadable = |e: std::io::Error| Failure::new(format!("cannot read {name}: {e}"));
     let file: Box<dyn Read> = if name == "-" {
@@ -125,7 +125,7 @@ fn fill(reader: &mut impl BufRead, pair: &mut [u8; 2]) -> std::io::Result<bool> 
 
 /// Finds out what separates the cells of a CSV file. A first line `sep=;`, which Excel writes, says it and is
 /// taken off.
-pub(in crate::cli) fn csv_start(reader: &mut dyn BufRead) -> std::io::Result<CsvStart> {
+pub(super) fn csv_start(reader: &mut dyn BufRead) -> std::io::Result<CsvStart> {
     let start = reader.fill_buf()?;
     let text = start.strip_prefix(BOM).unwrap_or(start);
     let said = text.strip_prefix(b"sep=").and_then(|rest| {

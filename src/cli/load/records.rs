@@ -17,7 +17,7 @@ const MAX_RECORD_BYTES: usize = 64 << 10;
 /// The most lines in one record.
 const MAX_RECORD_LINES: usize = 100;
 /// Reads whole records, and leaves out those that do not end within the bounds.
-pub(in crate::cli) struct Records {
+pub(super) struct Records {
     inner: Box<dyn BufRead>,
     /// Bytes that were read too far. They come again before the rest of `inner`, and are never more than one
     /// record.
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Records {
 
 /// What is noted about records while they are read.
 #[derive(Clone, Default)]
-pub(in crate::cli) struct Log(Rc<RefCell<Noted>>);
+pub(super) struct Log(Rc<RefCell<Noted>>);
 
 #[derive(Default)]
 struct Noted {
@@ -46,19 +46,19 @@ struct Noted {
 }
 
 /// A record that does not end within the bounds.
-pub(in crate::cli) struct LeftOut {
+pub(super) struct LeftOut {
     /// Its first line.
-    pub(in crate::cli) line: u64,
-    pub(in crate::cli) detail: String,
+    pub(super) line: u64,
+    pub(super) detail: String,
     /// What was left out, without its end; nothing if it is too long to be kept.
-    pub(in crate::cli) bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Log {
     /// The line of the first record at or after `offset`; offsets must not decrease. The csv crate's own
     /// numbers are too small, because they count from the end of the record before, without blank lines and
     /// two-character line ends.
-    pub(in crate::cli) fn line_of(&self, offset: u64) -> u64 {
+    pub(super) fn line_of(&self, offset: u64) -> u64 {
         let lines = &mut self.0.borrow_mut().lines;
         while lines.front().is_some_and(|(_, end)| *end < offset) {
             lines.pop_front();
@@ -67,7 +67,7 @@ impl Log {
     }
 
     /// The records left out since the last call.
-    pub(in crate::cli) fn take_left_out(&self) -> Vec<LeftOut> {
+    pub(super) fn take_left_out(&self) -> Vec<LeftOut> {
         std::mem::take(&mut self.0.borrow_mut().left_out)
     }
 
@@ -79,7 +79,7 @@ impl Log {
 
 /// Cuts the bytes of `inner` into records. `line` is the number of its first line. The log notes where
 /// records begin.
-pub(in crate::cli) fn records(inner: Box<dyn BufRead>, delimiter: u8, line: u64) -> (Records, Log) {
+pub(super) fn records(inner: Box<dyn BufRead>, delimiter: u8, line: u64) -> (Records, Log) {
     let log = Log::default();
     let (again, record) = (Cursor::default(), Vec::new());
     let records = Records { inner, again, delimiter, line, record, given: 0, offset: 0, log: log.clone() };
