@@ -1,13 +1,12 @@
 //! `usher backup`: copies a data directory, also one that a server is writing to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use serde_json::json;
 
 use super::config;
 use super::ending::{Ending, Failure};
-use super::terminal::{Progress, thousands};
+use super::terminal::{thousands, with_bytes};
 use crate::storage::data_dir::backup::{Copied, copy};
 
 /// Copy a data directory, also while a server is running on it; every byte of the copy is checked
@@ -39,15 +38,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
 
 /// Copies, and shows how far it is.
 pub(super) fn with_progress(from: &Path, to: &Path) -> Result<Copied, Failure> {
-    let progress = Mutex::new(Progress::start());
-    let copied = copy(from, to, &|now| {
-        if let Ok(mut progress) = progress.lock() {
-            progress.update(now.done, &format!("of {} bytes copied", thousands(now.total)));
-        }
-    });
-    if let Ok(progress) = progress.lock() {
-        progress.clear();
-    }
+    let copied = with_bytes("copied", |told| copy(from, to, told));
     copied.map_err(|refused| Failure::of_directory(&refused, from))
 }
 

@@ -126,7 +126,7 @@ pub(super) fn request_context(fields: &[(String, String)]) -> Value {
 }
 
 pub(super) fn read_pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

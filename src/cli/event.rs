@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::client::ServerArgs;
+use super::decide::read_pair;
 use super::ending::{Ending, Failure, block_on};
 
 /// Tell the server what happened to a customer
@@ -17,7 +18,7 @@ pub(super) struct Args {
     /// The customer to whom it happened
     customer: String,
     /// A property of the event, such as page=home
-    #[arg(value_name = "NAME=VALUE", value_parser = property)]
+    #[arg(value_name = "NAME=VALUE", value_parser = read_pair)]
     properties: Vec<(String, String)>,
     /// When it happened: a day, or a time such as 2026-11-21T10:00:00+08:00 [default: now]
     #[arg(long, value_name = "TIME")]
@@ -42,11 +43,6 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {

@@ -1,7 +1,7 @@
 //! `usher serve`: runs the server.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::{Config, Given, LogFormat};
 use super::ending::{Ending, Failure, block_on, variable};
-use super::terminal::{Progress, thousands};
+use super::terminal::with_bytes;
 use crate::bundle::Bundle;
 use crate::http;
 use crate::http::{ListenError, Server};
@@ -207,15 +207,13 @@ fn directory_of(config: &Config) -> &Path {
 
 /// Opens the node of a data directory with everything in it.
 fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc<Node>, Failure> {
-    let progress = Mutex::new(Progress::start());
-    let report = |now: BytesRead| {
-        startup.report(now);
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));
-    };
     let settings = JournalSettings { sync: config.sync, ..JournalSettings::default() };
-    let opened = claimed.open(settings, &report);
-    progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let opened = with_bytes("read", |told| {
+        claimed.open(settings, &|now: BytesRead| {
+            startup.report(now);
+            told(now);
+        })
+    });
     let opened = opened.map_err(|e| refused(&e, directory_of(config)))?;
     let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
     let settings = NodeSettings { snapshots: config.snapshots, bounds: config.bounds };

@@ -1,7 +1,10 @@
 //! Printing, and what only a terminal gets: sparing colour, and progress.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::storage::durability::BytesRead;
 
 /// The time between two updates of a progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -71,6 +74,17 @@ impl Progress {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// Shows how many bytes some work has done of how many, as it tells from any thread. `done` is what became of
+/// them, such as `read`.
+pub(super) fn with_bytes<T>(done: &str, work: impl FnOnce(&(dyn Fn(BytesRead) + Sync)) -> T) -> T {
+    let progress = Mutex::new(Progress::start());
+    let progress = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let found =
+        work(&|now| progress().update(now.done, &format!("of {} bytes {done}", thousands(now.total))));
+    progress().clear();
+    found
 }
 
 /// Writes a number with commas: `1,234,567`.

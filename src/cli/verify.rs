@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::ending::{Ending, Failure};
-use super::terminal::{Progress, thousands};
+use super::terminal::{thousands, with_bytes};
 use crate::storage::data_dir::verify::{JournalReport, Report, StateReport, verify};
 use crate::storage::durability::SnapshotInfo;
 use crate::storage::refused::Refused;
@@ -27,15 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
-    let progress = std::sync::Mutex::new(Progress::start());
-    let report = verify(&args.directory, &|now| {
-        if let Ok(mut progress) = progress.lock() {
-            progress.update(now.done, &format!("of {} bytes read", thousands(now.total)));
-        }
-    });
-    if let Ok(progress) = progress.lock() {
-        progress.clear();
-    }
+    let report = with_bytes("read", |told| verify(&args.directory, told));
     let report = report.map_err(|refused| Failure::of_directory(&refused, &args.directory))?;
     if args.json {
         say!("{}", document(&report, &args.directory));
