@@ -5,12 +5,6 @@ use super::rows::Shown;
 use crate::cli::ending::Failure;
 use crate::schema::told::clears;
 
-/// The most rows in one chunk.
-pub(in crate::cli) const MAX_ROWS: usize = 5_000;
-/// A chunk with this many bytes takes no more rows. It is half the server's limit, so that the last row still
-/// fits.
-pub(in crate::cli) const FULL_BYTES: usize = 4 << 20;
-
 /// Rows on their way to the server.
 pub(in crate::cli) struct LoadChunk {
     pub(in crate::cli) media_type: &'static str,
@@ -80,6 +74,26 @@ impl LoadChunk {
         }
     }
 
+    /// Adds rows until there are this many, or this many bytes. `add_row` adds the next one; `false` at the
+    /// end of the file.
+    pub(in crate::cli) fn fill(
+        mut self,
+        (rows, bytes): (usize, usize),
+        mut add_row: impl FnMut(&mut LoadChunk) -> Result<bool, Failure>,
+    ) -> LoadChunk {
+        while self.rows.len() + self.rejected.len() < rows && self.body.len() < bytes {
+            match add_row(&mut self) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => {
+                    self.broken = Some(failure);
+                    break;
+                }
+            }
+        }
+        self
+    }
+
     /// Adds a row. Its text must end with a line feed.
     pub(in crate::cli) fn push(
         &mut self,
@@ -91,10 +105,6 @@ impl LoadChunk {
         self.body.extend_from_slice(text);
         self.rows.push(SentRow { body_line: self.next_line, line, number, shown, customer });
         self.next_line += lines_of(text);
-    }
-
-    pub(in crate::cli) fn is_full(&self) -> bool {
-        self.rows.len() + self.rejected.len() >= MAX_ROWS || self.body.len() >= FULL_BYTES
     }
 
     pub(in crate::cli) fn is_empty(&self) -> bool {

@@ -4,13 +4,19 @@ use super::Rejection;
 use super::chunk::{LoadChunk, RejectedRow};
 use super::objects::fields;
 use super::rejects::without_reason;
-use super::rows::{Content, FileRows, Row, Shown};
-use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
+use super::rows::{Content, FileRows, Row, Shown, line_of};
+use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, cell, check_native};
 use crate::cli::ending::Failure;
 use crate::input::document::InputValue;
 use crate::input::problem::quoted;
 use crate::node::clock;
 use crate::schema::value::Time;
+
+/// The most rows in one chunk.
+const MAX_ROWS: usize = 5_000;
+/// A chunk with this many bytes takes no more rows. It is half the server's limit, so that the last row still
+/// fits.
+const FULL_BYTES: usize = 4 << 20;
 
 /// Makes chunks of customers.
 pub(in crate::cli) struct CustomerRows<'m> {
@@ -50,12 +56,11 @@ impl<'m> CustomerRows<'m> {
             (None, Some(header)) => check_native(header).map(|()| None).map_err(Failure::new)?,
             (None, None) => None,
         };
-        let mut head = Vec::new();
-        match (&translation, rows.header()) {
-            (Some(translation), _) => write_row(&mut head, translation.header())?,
-            (None, Some(header)) => write_row(&mut head, header)?,
-            (None, None) => {}
-        }
+        let head = match (&translation, rows.header()) {
+            (Some(translation), _) => line_of(translation.header(), b',')?,
+            (None, Some(header)) => line_of(header, b',')?,
+            (None, None) => Vec::new(),
+        };
         let media_type = if head.is_empty() { "application/x-ndjson" } else { "text/csv" };
         let customer =
             rows.header().and_then(|header| header.iter().position(|name| name.trim() == CUSTOMER_COLUMN));
@@ -64,18 +69,8 @@ impl<'m> CustomerRows<'m> {
 
     /// The next rows.
     pub(in crate::cli) fn next_chunk(&mut self) -> LoadChunk {
-        let mut chunk = LoadChunk::new(self.media_type, &self.head);
-        while !chunk.is_full() {
-            match self.add_row(&mut chunk) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(failure) => {
-                    chunk.broken = Some(failure);
-                    break;
-                }
-            }
-        }
-        chunk
+        let chunk = LoadChunk::new(self.media_type, &self.head);
+        chunk.fill((MAX_ROWS, FULL_BYTES), |chunk| self.add_row(chunk))
     }
 
     /// Adds the next row; `false` at the end of the file.
@@ -91,27 +86,24 @@ impl<'m> CustomerRows<'m> {
                 features.for_each(|(_, cell)| chunk.cells.count(cell));
                 let id = self.customer.filter(|_| wanted).and_then(|place| cells.get(place));
                 customer = id.map(str::to_owned);
-                let mut text = Vec::new();
-                write_row(&mut text, cells)?;
-                Ok(text)
+                Ok(line_of(cells, b',')?)
             }
             (Content::Object(text), None) => {
                 let text = without_reason(text);
                 customer = if wanted { customer_of(&text) } else { None };
                 Ok([&text[..], b"\n"].concat())
             }
-            (content, Some(translation)) => {
-                let cells = match content {
-                    Content::Cells(cells) => Ok(cells.iter().map(str::to_owned).collect()),
-                    Content::Object(text) => cells_of(&without_reason(text), translation),
-                    Content::Wrong(why) => Err((None, why)),
-                };
-                cells.and_then(|cells: Vec<String>| {
+            (Content::Cells(cells), Some(translation)) => {
+                let cells: Vec<&str> = cells.iter().collect();
+                customer = wanted.then(|| translation.customer(&cells, number));
+                translated(translation, &cells, number, self.now, chunk)
+            }
+            (Content::Object(text), Some(translation)) => cells_of(&without_reason(text), translation)
+                .and_then(|cells| {
                     let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
                     customer = wanted.then(|| translation.customer(&cells, number));
                     translated(translation, &cells, number, self.now, chunk)
-                })
-            }
+                }),
         };
         let shown = if self.keeps.shown { self.rows.shown() } else { Shown::default() };
         match made {
@@ -150,10 +142,7 @@ fn translated(
     match translation.row(cells, number, now) {
         Ok(cells) => {
             cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
-            let mut text = Vec::new();
-            write_row(&mut text, cells.iter().map(|cell| cell.as_bytes()))
-                .map_err(|e| (None, e.to_string()))?;
-            Ok(text)
+            line_of(cells.iter().map(|cell| cell.as_bytes()), b',').map_err(|e| (None, e.to_string()))
         }
         Err(wrong) => {
             let more = match wrong.len() {
@@ -178,27 +167,7 @@ fn cells_of(text: &[u8], translation: &Translation<'_>) -> Result<Vec<String>, (
             }
             return Err((None, format!("field {} is neither mapped nor ignored", quoted(&key.text))));
         };
-        cells[place] = cell_of(&value.value).map_err(|why| (Some(key.text.to_string()), why))?;
+        cells[place] = cell::of_input(&value.value).map_err(|why| (Some(key.text.to_string()), why))?;
     }
     Ok(cells)
-}
-
-/// A JSON value as the text of a cell. A number keeps its bits.
-pub(in crate::cli) fn cell_of(value: &InputValue<'_>) -> Result<String, String> {
-    Ok(match value {
-        InputValue::Text(text) => text.to_string(),
-        InputValue::Float(x) => x.to_string(),
-        InputValue::List(items) if items.is_empty() => "|".to_owned(),
-        InputValue::List(items) => {
-            items.iter().map(|item| cell_of(&item.value)).collect::<Result<Vec<_>, _>>()?.join("|")
-        }
-        InputValue::Map(_) => return Err("a feature cannot be a map".into()),
-        other => other.describe(),
-    })
-}
-
-fn write_row(out: &mut Vec<u8>, cells: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<(), Failure> {
-    let mut writer = csv::Writer::from_writer(out);
-    let written = writer.write_record(cells).and_then(|()| writer.flush().map_err(csv::Error::from));
-    written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))
 }

@@ -59,18 +59,8 @@ impl EventRows {
 
     /// The next events.
     pub(super) fn next_chunk(&mut self) -> LoadChunk {
-        let mut chunk = LoadChunk::new("application/x-ndjson", b"");
-        while chunk.rows.len() + chunk.rejected.len() < MAX_EVENTS && chunk.body.len() < FULL_BYTES {
-            match self.add_row(&mut chunk) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(failure) => {
-                    chunk.broken = Some(failure);
-                    break;
-                }
-            }
-        }
-        chunk
+        let chunk = LoadChunk::new("application/x-ndjson", b"");
+        chunk.fill((MAX_EVENTS, FULL_BYTES), |chunk| self.add_row(chunk))
     }
 
     /// Adds the next event; `false` at the end of the file.

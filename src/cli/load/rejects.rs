@@ -1,11 +1,12 @@
 //! A file of rejected rows, each with its number and the reason. Mended, it can be loaded as the file that
 //! the rows come from.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::rows::{FileRows, Shown};
+use super::rows::{FileRows, Shown, line_of};
 use crate::cli::ending::Failure;
 
 /// The column before all others with the number of the data row.
@@ -45,7 +46,7 @@ impl Rejects {
         let head = match (rows.header(), rows.delimiter()) {
             (Some(header), Some(delimiter)) => {
                 let cells = [ROW, REASON].into_iter().chain(header);
-                Head::Csv { delimiter, header: line(cells.map(str::as_bytes), delimiter)? }
+                Head::Csv { delimiter, header: line_of(cells, delimiter)? }
             }
             _ => Head::Objects,
         };
@@ -65,8 +66,7 @@ impl Rejects {
             Head::Csv { .. } if row.marked => [&row.text[..], b"\n"].concat(),
             Head::Csv { delimiter, .. } => {
                 // The cells stay as they are: a row that is no row could not be written anew.
-                let mut text =
-                    line([number.to_string().as_bytes(), reason.as_bytes()].into_iter(), *delimiter)?;
+                let mut text = line_of([&*number.to_string(), reason], *delimiter)?;
                 text.pop();
                 text.push(*delimiter);
                 text.extend_from_slice(&row.text);
@@ -102,15 +102,6 @@ impl Rejects {
     }
 }
 
-fn line<'c>(cells: impl Iterator<Item = &'c [u8]>, delimiter: u8) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(&mut text);
-    let written = writer.write_record(cells).and_then(|()| Ok(writer.flush()?));
-    written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))?;
-    drop(writer);
-    Ok(text)
-}
-
 /// An object with the reason before its fields; what is no object stays as it is.
 fn object(reason: &str, text: &[u8]) -> Vec<u8> {
     let text = without_reason(text);
@@ -129,12 +120,12 @@ fn object(reason: &str, text: &[u8]) -> Vec<u8> {
 }
 
 /// The text of an object without the reason for which it was rejected before.
-pub(super) fn without_reason(text: &[u8]) -> Vec<u8> {
+pub(super) fn without_reason(text: &[u8]) -> Cow<'_, [u8]> {
     let rest = text.trim_ascii().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     let rest = rest.and_then(|rest| rest.strip_prefix(format!("\"{REASON}\"").as_bytes()));
     let rest = rest.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
     let Some(rest) = rest.and_then(|rest| rest.trim_ascii_start().strip_prefix(b"\"")) else {
-        return text.to_vec();
+        return text.into();
     };
     let mut escaped = false;
     let end = rest.iter().position(|byte| {
@@ -143,7 +134,7 @@ pub(super) fn without_reason(text: &[u8]) -> Vec<u8> {
         ends
     });
     let rest = end.map_or(&rest[rest.len()..], |end| &rest[end + 1..]).trim_ascii_start();
-    [b"{", rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start()].concat()
+    [b"{", rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start()].concat().into()
 }
 
 #[cfg(test)]

@@ -215,13 +215,9 @@ impl CsvFile {
         if let Some(raw) = &self.raw {
             return raw.clone();
         }
-        let mut text = Vec::new();
-        let mut writer =
-            csv::WriterBuilder::new().delimiter(self.delimiter).flexible(true).from_writer(&mut text);
         let cells = self.record.iter().skip(if self.is_marked() { 2 } else { 0 });
-        let written = writer.write_record(cells).and_then(|()| Ok(writer.flush()?));
-        drop(writer);
-        text.truncate(text.len() - usize::from(written.is_ok() && text.ends_with(b"\n")));
+        let mut text = line_of(cells, self.delimiter).unwrap_or_default();
+        text.pop(); // its end
         text
     }
 
@@ -264,6 +260,19 @@ impl CsvFile {
         };
         Row { line, number: said.unwrap_or(number), content }
     }
+}
+
+/// The line of a CSV file with these cells.
+pub(super) fn line_of(
+    cells: impl IntoIterator<Item: AsRef<[u8]>>,
+    delimiter: u8,
+) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(&mut text);
+    let written = writer.write_record(cells).and_then(|()| Ok(writer.flush()?));
+    written.map_err(|e| Failure::new(format!("cannot write a row: {e}")))?;
+    drop(writer);
+    Ok(text)
 }
 
 /// The number of a data row, as a file of rejected rows has it.
