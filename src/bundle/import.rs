@@ -1,20 +1,23 @@
 //! Column mappings: they turn the columns of a foreign file into features. The file is translated where it is
 //! read; a server knows only its own names.
 
+pub(crate) mod cell;
 mod column;
 mod notation;
 mod transform;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use self::column::{Column, Defaults};
+pub(crate) use self::notation::Signs;
 use self::notation::Usual;
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
 use crate::schema::Schema;
-use crate::schema::value::Time;
+use crate::schema::value::{Time, Value};
 
 /// The column with the customer's id in Usher's own files.
 pub const CUSTOMER_COLUMN: &str = "customer";
@@ -42,9 +45,6 @@ pub struct Translation<'m> {
     names: Vec<Box<str>>,
     ignore: &'m [Box<str>],
 }
-
-/// The text of a cell that clears its feature.
-pub const CLEARS: &str = "null";
 
 /// A part of the template for customer ids.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +159,10 @@ impl<'m> Translation<'m> {
         now: Time,
     ) -> Result<Vec<Cow<'a, str>>, Vec<(&'m str, String)>> {
         let cell = |index: usize| cell_of(cells, index);
-        let whole = || self.names.iter().enumerate().map(|(i, name)| (&**name, cell(i))).collect();
+        let map = OnceCell::new(); // only if a transform asks for it, and for all of them together
+        let text = |text| Value::Text(Cow::Borrowed(text));
+        let entries = || self.names.iter().enumerate().map(|(i, name)| (text(&**name), text(cell(i))));
+        let whole = || map.get_or_init(|| Value::Map(entries().collect())).clone();
         let mut row = Vec::with_capacity(1 + self.columns.len());
         row.push(Cow::Owned(self.customer(cells, line)));
         let mut wrong = Vec::new();

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use self::facts::Facts;
 use self::guess::{Guess, Guessed, guess};
 use super::ending::{Ending, Failure, report};
-use super::load::customers::{CustomerRows, Keeps, cell_of};
+use super::load::customers::{CustomerRows, Keeps};
 use super::load::objects::fields;
 use super::load::open::Format;
 use super::load::rows::{Content, FileRows};
 use super::terminal::thousands;
-use crate::bundle::import::Mapping;
+use crate::bundle::import::{Mapping, cell};
 use crate::bundle::{Bundle, read_file};
 use crate::input::invisible::invisible;
 use crate::input::problem::quoted;
@@ -151,7 +151,7 @@ impl Found {
             if place == self.columns.len() {
                 self.columns.push(Facts::new(&key.text));
             }
-            self.columns[place].take(&cell_of(&value.value)?);
+            self.columns[place].take(&cell::of_input(&value.value)?);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::input::problem::quoted;
 /// The most words of an enum's vocabulary: codes take 16 bits, and one is *missing*.
 pub(super) const MAX_ENUM_VALUES: usize = 65_534;
 /// The most words of a set's vocabulary: one of 64 bits tells an empty set from a missing one.
-pub(super) const MAX_SET_VALUES: usize = 63;
+pub(crate) const MAX_SET_VALUES: usize = 63;
 
 /// The largest magnitude of a scaled decimal. Up to here every whole number has a double of its own, and up
 /// to 15 digits so has every decimal number.

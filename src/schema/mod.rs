@@ -31,7 +31,7 @@ pub(crate) use self::calendar::{begins, edges};
 pub use self::cells::{Cells, DEFAULT_BUCKETS, MAX_BUCKETS, Moment};
 pub use self::computed::{Computed, Function, Period, When};
 pub use self::kind::Kind;
-pub(crate) use self::kind::{double_of_code, single_of_code};
+pub(crate) use self::kind::{MAX_SET_VALUES, double_of_code, single_of_code};
 pub use self::layout::{Field, RowPlace};
 pub use self::parse::is_feature_name;
 pub(crate) use self::parse::{check_thing_key, is_name, name_of_thing, read_zone};

@@ -6,7 +6,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::calendar;
 use super::value::Time;
-use super::written::{FAR, MAX_OFFSET, YEARS, date, local, moment};
+use super::written::{FAR, FORM, MAX_OFFSET, YEARS, date, local, moment};
 
 /// Words for truth values, in small letters.
 const TRUE: [&str; 5] = ["true", "t", "yes", "y", "on"];
@@ -19,7 +19,6 @@ const NOTHING: [&str; 11] =
 /// The widest exponent of a number: that of a double, and its digits.
 const MAX_EXPONENT: i32 = 400;
 
-const FORM: &str = "not a day such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z";
 const NO_OFFSET: &str = "a time needs its offset from UTC: write 2026-11-01T10:00:00+08:00, or Z for UTC; \
                          a mapping can say its `zone`";
 const NUMBER: &str =
@@ -32,10 +31,15 @@ pub fn clears(text: &str) -> bool {
     NOTHING[..2].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
+/// Whether programs write the text where nothing is known. It may be a word of its own in a column, too.
+pub fn may_clear(text: &str) -> bool {
+    NOTHING.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 /// What would tell the meaning of a text that is none of the expected, to follow the message; empty if
 /// nothing is known to help.
 pub(super) fn advice(text: &str) -> &'static str {
-    if NOTHING.iter().any(|word| text.trim().eq_ignore_ascii_case(word)) {
+    if may_clear(text.trim()) {
         "; if it means that nothing is known, a mapping can list it under `missing`"
     } else if text.contains(',') && text.bytes().any(|byte| byte.is_ascii_digit()) {
         "; a mapping can say whether the comma is `decimal` or parts `thousands`"
@@ -145,12 +149,17 @@ pub fn on_the_clock(local: DateTime, micros: i64, zone: &TimeZone) -> Result<Tim
     }
 }
 
+/// What stands between the brackets around a text: `{a,b}`, `[a]`, `(a)`. `None` if there are none.
+pub fn within_brackets(text: &str) -> Option<&str> {
+    let brackets = [('{', '}'), ('[', ']'), ('(', ')')].into_iter();
+    let mut inner = brackets.filter_map(|(open, close)| text.trim().strip_prefix(open)?.strip_suffix(close));
+    inner.next()
+}
+
 /// The items of a list as databases and programs write it into a cell: `{a,b}`, `['a', 'b']`, `["a", "b"]`.
 /// `None` if it is no such list, or has a quote within an item.
 pub fn items(text: &str) -> Option<Vec<&str>> {
-    let brackets = [('{', '}'), ('[', ']'), ('(', ')')].into_iter();
-    let inner = brackets.filter_map(|(open, close)| text.trim().strip_prefix(open)?.strip_suffix(close));
-    let mut rest = inner.into_iter().next()?.trim();
+    let mut rest = within_brackets(text)?.trim();
     let mut found = Vec::new();
     while !rest.is_empty() {
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));

@@ -12,7 +12,7 @@ use super::value::{SECOND, Time};
 /// ever had is below 16 hours.
 pub(super) const MAX_OFFSET: u32 = 18 * 60;
 
-const FORM: &str = "not a day such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z";
+pub(super) const FORM: &str = "not a day such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z";
 const NO_OFFSET: &str = "a time needs its offset from UTC: write 2026-11-01T10:00:00+08:00, or Z for UTC";
 pub(super) const NO_DAY: &str = "there is no such day";
 pub(super) const NO_CLOCK: &str = "there is no such time of day: hours go to 23, minutes and seconds to 59";

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::cell::CLEARS;
 use super::notation::{Notation, Usual};
 use super::transform::{Cells, Transform};
-use super::{CLEARS, read_texts};
+use super::{cell, read_texts};
 use crate::input::cursor::{Cursor, Object};
-use crate::input::document::InputValue;
 use crate::input::problem::{Problems, quoted};
 use crate::schema::Schema;
 use crate::schema::value::Time;
@@ -44,9 +44,6 @@ enum Empty {
     Clear,
 }
 
-/// The text of a cell for a set without words: an empty cell would say nothing.
-const EMPTY_SET: &str = "|";
-
 impl Defaults {
     pub(super) const FIELDS: [&'static str; 2] = ["empty", "trim"];
 
@@ -78,8 +75,9 @@ impl Column {
         let mut values = HashMap::new();
         if let Some(cursor) = object.get("values") {
             for (text, cursor) in cursor.entries(problems).unwrap_or_default() {
-                match kind.read(&cursor.input.value, schema.zone()) {
-                    Ok(_) => values.insert(text.into(), cell_text(&cursor.input.value)),
+                let value = &cursor.input.value;
+                match kind.read(value, schema.zone()).and_then(|_| cell::of_input(value)) {
+                    Ok(cell) => values.insert(text.into(), cell),
                     Err(why) => {
                         problems.push(cursor.problem(why));
                         None
@@ -155,18 +153,5 @@ fn read_empty(object: &Object<'_, '_>, problems: &mut Problems) -> Option<Empty>
             problems.push(cursor.problem(format!("expected `keep` or `clear`, found {}", quoted(other))));
             None
         }
-    }
-}
-
-/// Writes a value as the text of a CSV cell.
-fn cell_text(value: &InputValue<'_>) -> String {
-    match value {
-        InputValue::Text(text) => text.to_string(),
-        InputValue::List(items) if items.is_empty() => EMPTY_SET.to_owned(),
-        InputValue::List(items) => {
-            items.iter().map(|item| cell_text(&item.value)).collect::<Vec<_>>().join("|")
-        }
-        InputValue::Float(x) => x.to_string(),
-        other => other.describe(),
     }
 }

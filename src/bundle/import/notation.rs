@@ -7,9 +7,10 @@ use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
+use super::cell::EMPTY_SET;
 use crate::input::cursor::{Cursor, Object};
 use crate::input::problem::{Problems, quoted};
-use crate::schema::told::{on_the_clock, scaled, time};
+use crate::schema::told::{on_the_clock, scaled, time, within_brackets};
 use crate::schema::value::Time;
 use crate::schema::{Kind, begins, read_zone};
 
@@ -55,9 +56,10 @@ enum Form {
 
 /// The signs within numbers.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Signs {
-    decimal: Option<char>,
-    thousands: Option<char>,
+pub(crate) struct Signs {
+    /// What stands before decimals; a point if nothing is said.
+    pub(crate) decimal: Option<char>,
+    pub(crate) thousands: Option<char>,
 }
 
 /// The day from which Excel counts.
@@ -121,21 +123,14 @@ impl Notation {
             Notation::Times(times) => times.time_of(text).map(|time| Cow::Owned(time.to_string())),
             Notation::Numbers(signs) => signs.plain(text),
             Notation::Words(separator) => {
-                let parts = unbracketed(text).split(&**separator).map(|part| unquoted(part.trim()));
+                let inner = within_brackets(text).unwrap_or(text);
+                let parts = inner.split(&**separator).map(|part| unquoted(part.trim()));
                 let words = parts.filter(|part| !part.is_empty());
                 let words: Vec<&str> = words.map(|part| word(part).unwrap_or(part)).collect();
-                Ok(if words.is_empty() { "|".into() } else { Cow::Owned(words.join("|")) })
+                Ok(if words.is_empty() { EMPTY_SET.into() } else { Cow::Owned(words.join("|")) })
             }
         }
     }
-}
-
-/// A list without the brackets around it.
-fn unbracketed(text: &str) -> &str {
-    let text = text.trim();
-    let brackets = [('{', '}'), ('[', ']'), ('(', ')')].into_iter();
-    let mut inner = brackets.filter_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
-    inner.next().unwrap_or(text)
 }
 
 fn unquoted(text: &str) -> &str {
@@ -305,7 +300,10 @@ impl Signs {
 
     /// The number with a point before its decimals and nothing between its thousands. Its digits stay, so it
     /// is the same number to the last bit.
-    fn plain<'t>(self, text: &'t str) -> Result<Cow<'t, str>, String> {
+    ///
+    /// # Errors
+    /// It is not written with these signs.
+    pub(crate) fn plain<'t>(self, text: &'t str) -> Result<Cow<'t, str>, String> {
         let text = text.trim();
         let Signs { decimal, thousands } = self;
         let decimal = decimal.unwrap_or('.');

@@ -11,7 +11,7 @@ use crate::schema::value::{Time, Value};
 use crate::schema::vector::FeatureVector;
 use crate::schema::{ChannelId, Schema};
 
-use super::CLEARS;
+use super::cell;
 
 /// The variable that is the text of the column's own cell.
 const CELL: &str = "value";
@@ -26,8 +26,8 @@ pub(super) struct Transform {
     schema: Schema,
 }
 
-/// A row for transforms: the names of its columns with their texts.
-pub(super) type Cells<'r> = &'r dyn Fn() -> Vec<(&'r str, &'r str)>;
+/// A row for transforms: a map of the names of its columns to their texts.
+pub(super) type Cells<'r> = &'r dyn Fn() -> Value<'r>;
 
 impl Transform {
     pub(super) fn read(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<Transform> {
@@ -56,9 +56,7 @@ impl Transform {
     /// # Errors
     /// The expression has no answer, or one that no cell can have.
     pub(super) fn apply(&self, text: &str, row: Cells<'_>, now: Time) -> Result<String, String> {
-        let entries =
-            row().into_iter().map(|(name, text)| (Value::Text(name.into()), Value::Text(text.into())));
-        let variables = [Value::Text(text.into()), Value::Map(entries.collect())];
+        let variables = [Value::Text(text.into()), row()];
         let facts = Facts {
             schema: &self.schema,
             vector: FeatureVector::new(&[]),
@@ -71,24 +69,7 @@ impl Transform {
             variables: &variables,
         };
         let found = self.expression.evaluate(&facts);
-        cell_of(&found).map_err(|why| format!("`{}` of {}: {why}", self.expression.text, quoted(text)))
+        cell::of_result(&found)
+            .map_err(|why| format!("`{}` of {}: {why}", self.expression.text, quoted(text)))
     }
-}
-
-/// A value as the text of a cell.
-fn cell_of(value: &Value<'_>) -> Result<String, String> {
-    Ok(match value {
-        Value::Missing => return Err("no answer: a value is missing".into()),
-        Value::Error(why) => return Err(format!("no answer: {why}")),
-        Value::Null => CLEARS.to_owned(),
-        Value::Text(text) => text.to_string(),
-        Value::Time(time) => time.to_string(),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::UInt(u) => u.to_string(),
-        Value::Double(x) => x.to_string(),
-        Value::List(items) if items.is_empty() => "|".to_owned(),
-        Value::List(items) => items.iter().map(cell_of).collect::<Result<Vec<_>, _>>()?.join("|"),
-        other => return Err(format!("{other} is nothing that a feature can be")),
-    })
 }

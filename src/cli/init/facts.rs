@@ -6,8 +6,9 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::schema::told;
+use crate::bundle::import::Signs;
 use crate::schema::value::Time;
+use crate::schema::{MAX_SET_VALUES, told};
 
 /// The most different texts of a column that are kept.
 pub(super) const MAX_WORDS: usize = 300;
@@ -15,11 +16,9 @@ pub(super) const MAX_WORDS: usize = 300;
 const MAX_WORD_BYTES: usize = 64;
 /// The most rows up to which it is looked whether all texts differ.
 const MAX_DIFFERENT: usize = 5_000_000;
-/// The most words of a set.
-const MAX_SET_WORDS: usize = 63;
-
-/// Words that a program writes where it knows nothing.
-const NOTHING: [&str; 9] = ["nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "(null)", "nil"];
+/// How numbers are written with a comma before decimals, and with one between thousands.
+const COMMAS: Signs = Signs { decimal: Some(','), thousands: Some('.') };
+const GROUPED: Signs = Signs { decimal: None, thousands: Some(',') };
 
 /// Patterns of times that are tried, the most likely first.
 const PATTERNS: [&str; 6] = ["%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d"];
@@ -61,6 +60,8 @@ pub(super) struct Facts {
 pub(super) struct Numbers {
     /// Whether all texts are numbers.
     pub(super) all: bool,
+    /// Whether all texts are whole numbers.
+    whole: bool,
     /// Whether one has a sign that tells the notation.
     pub(super) told: bool,
     pub(super) decimals: usize,
@@ -120,7 +121,7 @@ impl Facts {
             self.empty += 1;
             return;
         }
-        if NOTHING.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        if told::may_clear(text) {
             self.empty += 1;
             self.nothing.insert(text.to_owned());
             return;
@@ -136,9 +137,9 @@ impl Facts {
         }
         self.are_words &= text.len() <= MAX_WORD_BYTES && !text.chars().any(|c| c.is_control() || c == '|');
         self.truths &= told::truth(text).is_some();
-        self.numbers.take(text, Some(text.to_owned()), false);
-        self.commas.take(text, plain(text, ',', '.'), text.contains(','));
-        self.grouped.take(text, plain(text, '.', ','), text.contains(','));
+        self.numbers.take(text, Some(text), false);
+        self.commas.take(text, COMMAS.plain(text).ok().as_deref(), text.contains(','));
+        self.grouped.take(text, GROUPED.plain(text).ok().as_deref(), text.contains(','));
         self.times.retain(|form| form.read(text).is_some());
         for (separator, words, several) in &mut self.lists {
             let parts = parts_of(text, separator);
@@ -146,7 +147,7 @@ impl Facts {
             *words = match (words.take(), parts) {
                 (Some(mut words), Some(parts)) => {
                     words.extend(parts.into_iter().map(str::to_owned));
-                    Some(words).filter(|words| words.len() <= MAX_SET_WORDS)
+                    Some(words).filter(|words| words.len() <= MAX_SET_VALUES)
                 }
                 _ => None,
             };
@@ -177,17 +178,6 @@ impl Facts {
     }
 }
 
-/// A number without what stands between its thousands, and with a point before decimals; `None` if it is no
-/// number of this notation.
-fn plain(text: &str, decimal: char, thousands: char) -> Option<String> {
-    let (whole, fraction) = text.split_once(decimal).unwrap_or((text, ""));
-    let groups: Vec<&str> = whole.trim_start_matches(['+', '-']).split(thousands).collect();
-    let right = groups.len() == 1
-        || (1..=3).contains(&groups[0].len()) && groups[1..].iter().all(|group| group.len() == 3);
-    let odd = fraction.contains([',', '.']);
-    (right && !odd).then(|| format!("{}.{fraction}", whole.replace(thousands, "")))
-}
-
 fn parts_of<'t>(text: &'t str, separator: &str) -> Option<Vec<&'t str>> {
     let parts = match separator {
         "[]" => told::items(text)?,
@@ -201,6 +191,7 @@ impl Numbers {
     fn new() -> Numbers {
         Numbers {
             all: true,
+            whole: true,
             told: false,
             decimals: 0,
             digits: 0,
@@ -211,7 +202,8 @@ impl Numbers {
         }
     }
 
-    fn take(&mut self, text: &str, plain: Option<String>, told: bool) {
+    /// Takes a text; `plain` is the same number with a point before decimals and nothing between thousands.
+    fn take(&mut self, text: &str, plain: Option<&str>, told: bool) {
         if !self.all {
             return;
         }
@@ -221,6 +213,7 @@ impl Numbers {
             return;
         };
         self.all = x.is_finite();
+        self.whole &= told::scaled(plain, 0).is_some();
         self.told |= told;
         (self.least, self.most) = (self.least.min(x), self.most.max(x));
         let fraction = plain.split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
@@ -234,8 +227,8 @@ impl Numbers {
     }
 
     /// Whether all are whole.
-    pub(super) fn whole(&self) -> bool {
-        self.all && self.decimals == 0 && self.least.abs().max(self.most.abs()) < 9.0e15
+    pub(super) fn are_whole(&self) -> bool {
+        self.all && self.whole && self.least.abs().max(self.most.abs()) < 9.0e15
     }
 }
 

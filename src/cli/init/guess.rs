@@ -167,7 +167,7 @@ fn time_of(form: &TimeForm, second: bool, guess: &mut Guess) -> Guessed {
 
 fn number_of(numbers: &Numbers) -> Guessed {
     let (min, max) = (bound(numbers.least.min(0.0)), bound(numbers.most.max(0.0)));
-    if numbers.whole() {
+    if numbers.are_whole() {
         return Guessed::Int { min, max };
     }
     let scale = numbers.decimals.max(2);
@@ -242,6 +242,9 @@ mod tests {
             (&["1,234.50", "7.25"], decimal("thousands: ','")),
             (&["0.30000000000000004", "1e-7"], plain(Guessed::Float { double: true })),
             (&["0.5", "1e-7"], plain(Guessed::Float { double: false })),
+            (&["1e-7", "2e-3"], plain(Guessed::Float { double: false })),
+            (&["1e3", "2.50e2"], plain(Guessed::Int { min: 0, max: 2_000 })),
+            (&["12,34,567", "1,234"], (Guessed::Int { min: 0, max: 5_000_000 }, "thousands: ','".to_owned())),
             (&["2026-11-01", "2020-02-29"], time("")),
             (&["2026-11-01 10:00:00+08", "2020-02-29"], time("")),
             (&["2026-11-01 10:00:00", "2020-02-29 00:00:00"], time("zone: UTC")),
