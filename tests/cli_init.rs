@@ -94,6 +94,29 @@ fn what_no_row_tells_is_marked_and_what_cannot_be_read_is_named() {
 }
 
 #[test]
+fn an_example_is_found_in_columns_of_any_kind() {
+    for (cells, expected) in [
+        (["12.50", "13.75"], "when: \"x >= 12\""),
+        (["1e-7", "0.5"], "when: \"x != null\""),
+        (["0", "-3"], "when: \"x != null\""),
+        (["a|b", "b"], "when: \"'a' in x\""),
+        (["2026-11-01", "2020-02-29"], "when: \"x != null\""),
+        (["it's", "it's"], "when: \"x != null\""),
+        (["", ""], "when: \"context.channel == 'app'\""),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write(folder.path(), "c.csv", format!("id,x\na,{}\nb,{}\n", cells[0], cells[1]));
+        let dir = folder.path().join("b");
+        let path = dir.to_str().unwrap();
+        let made = run(&["init", path, "--from", file.to_str().unwrap()]).ended(0);
+        made.says(&["all 2 rows of the file fit"]);
+        run(&["check", "--strict", path]).ended(0).says(&["2 golden decisions came out"]);
+        let rules = std::fs::read_to_string(dir.join("rule-sets/offers.yaml")).unwrap();
+        assert!(rules.contains(expected), "{cells:?}: {rules}");
+    }
+}
+
+#[test]
 fn the_real_data_set_makes_a_bundle_that_fits_all_of_its_rows() {
     let Some(file) = std::env::var_os("USHER_BANK_CSV") else {
         let _ = writeln!(std::io::stderr(), "skipped: USHER_BANK_CSV does not name the file bank-full.csv");

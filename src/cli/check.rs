@@ -115,7 +115,7 @@ fn findings_alone(rule_set: Arc<RuleSet>, schema: &Arc<Schema>) -> Findings {
 }
 
 /// Prints warnings in the form of problems.
-fn tell(warnings: &Warnings, strict: bool) {
+pub(super) fn tell(warnings: &Warnings, strict: bool) {
     for warning in warnings.iter() {
         let detail = format!("warning: {} [{}]", warning.problem.detail, warning.kind.name());
         complain!("{}", Problem { detail, ..warning.problem.clone() });

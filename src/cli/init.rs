@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use self::facts::Facts;
 use self::guess::{Guess, Guessed, guess};
+use super::check::tell;
 use super::ending::{Ending, Failure, report};
 use super::load::customers::{CustomerRows, Keeps};
 use super::load::objects::fields;
@@ -173,9 +174,7 @@ fn check(dir: &Path) -> Result<Ending, Failure> {
     match Bundle::read(dir)?.check() {
         Ok(checked) => {
             let warnings = checked.findings(clock::now()).warnings;
-            for warning in warnings.iter() {
-                complain!("{}", warning.problem);
-            }
+            tell(&warnings, false);
             Ok(if warnings.count() == 0 { Ending::Done } else { Ending::FoundWrong })
         }
         Err(problems) => Ok(report(&problems, false)),

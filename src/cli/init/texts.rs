@@ -10,12 +10,12 @@ pub(super) fn bundle(
     mapping: &str,
     (guesses, trim): (&[Guess], bool),
 ) -> Vec<(String, String)> {
-    let example = guesses.iter().find_map(Example::of);
+    let example = Example::of_any(guesses);
     vec![
         ("schema.yaml".to_owned(), schema(name, source, guesses)),
         (format!("imports/{mapping}.yaml"), import(mapping, source, guesses, trim)),
-        ("rule-sets/offers.yaml".to_owned(), rules(example.as_ref())),
-        ("golden.yaml".to_owned(), golden(example.as_ref())),
+        ("rule-sets/offers.yaml".to_owned(), rules(&example)),
+        ("golden.yaml".to_owned(), golden(&example)),
     ]
 }
 
@@ -82,67 +82,89 @@ fn import(mapping: &str, source: &str, guesses: &[Guess], trim: bool) -> String 
     text
 }
 
-/// A condition on one of the features, so that the bundle shows how offers are written.
+/// A condition, so that the bundle shows how offers are written.
 struct Example {
     condition: String,
-    /// A feature with a value for which the condition holds.
-    features: String,
+    /// A customer for whom the condition holds.
+    customer: String,
 }
 
 impl Example {
+    /// One of the first feature with which a condition is easy to read, or of any feature, or of the channel.
+    fn of_any(guesses: &[Guess]) -> Example {
+        let found = guesses.iter().find_map(Example::of);
+        let found = found.or_else(|| guesses.iter().find_map(Example::of_known));
+        found.unwrap_or_else(|| Example {
+            condition: "context.channel == 'app'".to_owned(),
+            customer: "null".to_owned(),
+        })
+    }
+
     fn of(guess: &Guess) -> Option<Example> {
         let Guess { feature, kind, .. } = guess;
+        let plain = |words: &[String]| words.iter().find(|w| !w.contains(['\'', '\\', '"'])).cloned();
         let (condition, value) = match kind {
             Guessed::Bool => (feature.clone(), "true".to_owned()),
             Guessed::Enum(words) => {
-                let word = words.iter().find(|word| !word.contains(['\'', '\\', '"']))?;
-                (format!("{feature} == '{word}'"), quoted(word))
+                let word = plain(words)?;
+                (format!("{feature} == '{word}'"), quoted(&word))
             }
-            Guessed::Int { max, .. } if *max > 0 => {
+            Guessed::Set(words) => {
+                let word = plain(words)?;
+                (format!("'{word}' in {feature}"), format!("[{}]", quoted(&word)))
+            }
+            Guessed::Int { max, .. } | Guessed::Decimal { max, .. } if *max > 0 => {
                 (format!("{feature} >= {}", max / 4), (max / 2).to_string())
             }
             _ => return None,
         };
-        Some(Example { condition, features: format!("{feature}: {value}") })
+        Some(Example::new(condition, feature, &value))
+    }
+
+    /// That the feature is known at all.
+    fn of_known(guess: &Guess) -> Option<Example> {
+        let Guess { feature, kind, .. } = guess;
+        let value = match kind {
+            Guessed::Customer | Guessed::Ignored(_) => return None,
+            Guessed::Bool => "true".to_owned(),
+            Guessed::Int { .. } | Guessed::Decimal { .. } | Guessed::Float { .. } => "0".to_owned(),
+            Guessed::Enum(words) => quoted(words.first()?),
+            Guessed::Set(words) => format!("[{}]", quoted(words.first()?)),
+            Guessed::Time => "2026-11-01".to_owned(),
+        };
+        Some(Example::new(format!("{feature} != null"), feature, &value))
+    }
+
+    fn new(condition: String, feature: &str, value: &str) -> Example {
+        Example { condition, customer: format!("{{{feature}: {value}}}") }
     }
 }
 
-fn rules(example: Option<&Example>) -> String {
-    let mut text = "# What is offered to whom: see docs/reference/rule-sets.md of Usher.\nrule_set: offers\n\
-                    placements:\n  home_banner: {channels: [app, web], fallback: welcome}\noffers:\n"
-        .to_owned();
-    if let Some(Example { condition, .. }) = example {
-        text.push_str(&format!(
-            "  example: # yours instead\n    placements: [home_banner]\n    when: {}\n    \
-             treatments: [{{placement: home_banner, content: {{title: An offer}}}}]\n",
-            double_quoted(condition)
-        ));
-    }
-    text.push_str(
-        "  welcome: # shown when nothing else fits\n    \
-         treatments: [{placement: home_banner, content: {title: Welcome}}]\n",
-    );
-    text
+fn rules(example: &Example) -> String {
+    format!(
+        "# What is offered to whom: see docs/reference/rule-sets.md of Usher.\nrule_set: offers\n\
+         placements:\n  home_banner: {{channels: [app, web], fallback: welcome}}\noffers:\n  \
+         example: # yours instead\n    placements: [home_banner]\n    when: {}\n    \
+         treatments: [{{placement: home_banner, content: {{title: An offer}}}}]\n  \
+         welcome: # shown when nothing else fits\n    \
+         treatments: [{{placement: home_banner, content: {{title: Welcome}}}}]\n",
+        double_quoted(&example.condition)
+    )
 }
 
-fn golden(example: Option<&Example>) -> String {
-    let mut text =
-        "# Decisions that must come out as written here: see docs/reference/golden.md of Usher.\n".to_owned();
-    let case = |name: &str, customer: &str, expect: &str| {
+fn golden(example: &Example) -> String {
+    let case = |name: &str, customer: &str, channel: &str, expect: &str| {
         format!(
             "- name: {name}\n  now: 2026-11-21T10:00:00Z\n  customer: {customer}\n  \
-             request: {{channel: app, placements: [{{id: home_banner}}]}}\n  expect: {{home_banner: {{{expect}}}}}\n"
+             request: {{channel: {channel}, placements: [{{id: home_banner}}]}}\n  expect: {{home_banner: {{{expect}}}}}\n"
         )
     };
-    if let Some(Example { features, .. }) = example {
-        text.push_str(&case(
-            "whom the example is for sees it",
-            &format!("{{{features}}}"),
-            "offers: [example]",
-        ));
-    }
-    text.push_str(&case("nobody in particular is welcomed", "null", "fallback: welcome"));
-    text
+    [
+        "# Decisions that must come out as written here: see docs/reference/golden.md of Usher.\n",
+        &case("whom the example is for sees it", &example.customer, "app", "offers: [example]"),
+        &case("nobody in particular is welcomed", "null", "web", "fallback: welcome"),
+    ]
+    .concat()
 }
 
 fn listed(texts: &[String]) -> String {
