@@ -53,5 +53,7 @@ fn a_demo_answers_as_the_pages_say_after_its_stories_and_after_a_reset() {
     let mut reset = program(&["demo", "--reset", "--listen", demo.url.trim_start_matches("http://")]);
     reset.current_dir(folder.path());
     run_command(reset, b"").ended(0).says(&["as they were in the beginning"]);
+    let port = demo.url.rsplit(':').next().unwrap();
+    run(&["demo", "--reset", "--listen", &format!(":{port}")]).ended(0);
     demo.run(&ask).ended(0).says(&["steady_r2"]);
 }

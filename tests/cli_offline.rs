@@ -321,6 +321,10 @@ fn golden_decisions_show_what_differs() {
         (json["wrong"].as_u64(), json["cases"][0]["differences"][0]["placement"].as_str()),
         (Some(1), Some("home_banner"))
     );
+    write(bundle.path(), "golden.yaml", "[]\n");
+    for args in [&["test", path][..], &["test", path, "--only", "x"]] {
+        run(args).ended(2).says(&["golden.yaml of ", " has no cases"]);
+    }
     std::fs::remove_file(bundle.path().join("golden.yaml")).unwrap();
     run(&["test", path]).ended(2).says(&["has no golden.yaml"]);
 }

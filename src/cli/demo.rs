@@ -102,6 +102,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
 /// Resets a demo that another process runs.
 fn reset_running(args: &Args, bundle: &Bundle) -> Result<Ending, Failure> {
     let address = args.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
+    let address = read_listen(address).map_err(Failure::new)?;
     let mut client = Client::new(&format!("http://{address}"))?;
     let count = block_on(reset::reset(&mut client, bundle))?;
     say!("{count} customers of the stories are as they were in the beginning");

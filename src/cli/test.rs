@@ -54,8 +54,10 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     };
     let outcomes = outcomes(&golden.cases, args.only.as_deref(), &engine);
     if outcomes.is_empty() {
-        let only = args.only.as_deref().unwrap_or_default();
-        return Err(Failure::new(format!("no case has {only:?} in its name")));
+        return Err(Failure::new(match &args.only {
+            Some(only) if !golden.cases.is_empty() => format!("no case has {only:?} in its name"),
+            _ => format!("golden.yaml of {} has no cases", args.path.display()),
+        }));
     }
     let wrong = outcomes.iter().filter(|outcome| !came_out(outcome)).count();
     if args.json {

@@ -202,7 +202,6 @@ fn read_declared(object: &Object<'_, '_>, field: &str, problems: &mut Problems) 
     declared
 }
 
-/// Reads the declared event types, and adds those that every schema has. Those with mistakes come by name.
 /// Reads the schemes of links that the bank's channels open: `bank` for `bank://home`.
 fn read_schemes(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str>> {
     /// Schemes that run code or open what stands in the link itself.
@@ -231,6 +230,7 @@ fn read_schemes(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Vec<Box<str
     schemes
 }
 
+/// Reads the declared event types, and adds those that every schema has. Those with mistakes come by name.
 fn read_events(object: &Object<'_, '_>, problems: &mut Problems) -> (Vec<EventType>, Vec<Box<str>>) {
     let outcomes = EventType::outcomes();
     let (mut events, mut wrong) = (Vec::new(), Vec::new());
