@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{lock, missing, open_mark, refused_snapshot, replay_into, snapshots};
+use super::{lock, missing, open_mark, refused_snapshot, renamed_snapshot, replay_into, snapshots};
 use crate::state::State;
 use crate::storage::disk::Disk;
 use crate::storage::durability::BytesRead;
@@ -14,7 +14,7 @@ use crate::storage::journal::{mark, replay, segment};
 use crate::storage::refused::{Refused, RefusedKind};
 use crate::storage::snapshot;
 use crate::storage::snapshot::KEPT;
-use crate::storage::snapshot::LoadedSnapshot;
+use crate::storage::snapshot::{LoadError, LoadedSnapshot};
 use crate::storage::token_keys;
 
 /// What a data directory holds.
@@ -81,7 +81,7 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
     let identity = known.identity;
     let mut report = Report::default();
     report.check_small_files(disk, &known)?;
-    let joints = report.check_snapshots(disk, &identity)?;
+    let (joints, is_stopped) = report.check_snapshots(disk, &identity)?;
     let start = Last { sequence: 0, checksum: 0 };
     let marked = report.check_mark(disk, &identity).unwrap_or(start);
     // First all records that one of the snapshots needs, then those of the state.
@@ -107,7 +107,7 @@ pub(crate) fn verify_disk(disk: &dyn Disk, progress: &(dyn Fn(BytesRead) + Sync)
         Ok(state) => {
             report.state = Some(state);
             // A start would begin with this too, so the other damage is not in its way.
-            if has_mark {
+            if has_mark && !is_stopped {
                 report.problems.iter_mut().for_each(Refused::spare);
             }
         }
@@ -136,22 +136,34 @@ impl Report {
         Ok(())
     }
 
-    /// Checks the snapshots that are kept. Returns the last record of each that is whole, newest first.
-    fn check_snapshots(&mut self, disk: &dyn Disk, identity: &Identity) -> Result<Vec<Last>, Refused> {
-        let mut joints = vec![];
+    /// Checks the snapshots that are kept. Returns the last record of each that is whole, newest first, and
+    /// whether a start stops at one before it comes to them.
+    fn check_snapshots(
+        &mut self,
+        disk: &dyn Disk,
+        identity: &Identity,
+    ) -> Result<(Vec<Last>, bool), Refused> {
+        let (mut joints, mut is_stopped) = (vec![], false);
         let mut all = snapshots(disk)?;
         all.truncate(KEPT); // older ones were only not removed yet
         for sequence in all {
             let name = snapshot::name(sequence);
             match snapshot::verify(disk, identity.salt(), &name) {
+                Ok(checked) if checked.head.sequence != sequence => {
+                    is_stopped |= joints.is_empty();
+                    self.problems.push(renamed_snapshot(&name, checked.head.sequence));
+                }
                 Ok(checked) => {
                     joints.push(Last { sequence: checked.head.sequence, checksum: checked.head.chain });
                     self.snapshots.push(checked.info());
                 }
-                Err(error) => self.problems.push(refused_snapshot(&name, &error)),
+                Err(error) => {
+                    is_stopped |= joints.is_empty() && !matches!(error, LoadError::Damaged { .. });
+                    self.problems.push(refused_snapshot(&name, &error));
+                }
             }
         }
-        Ok(joints)
+        Ok((joints, is_stopped))
     }
 
     /// The record up to which the mark calls the journal durable; `None` if the mark is damaged.

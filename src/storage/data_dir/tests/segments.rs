@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::{End, SETTINGS, Step, World, closed, start};
+use crate::storage::data_dir::verify::verify_disk;
 use crate::storage::disk::simulated::Simulated;
 use crate::storage::identity;
 use crate::storage::journal::{mark, segment};
+use crate::storage::refused::RefusedKind;
 use crate::storage::snapshot;
 use crate::testing::rounds;
 
@@ -182,6 +184,24 @@ fn an_old_mark_is_harmless_and_that_of_a_later_time_is_refused() {
     assert!(!check(&late, last(&world), "an old mark"));
     early.put(mark::NAME, disk.bytes(mark::NAME));
     check_refused(&early, "an old journal");
+}
+
+#[test]
+fn a_snapshot_with_the_name_of_another_is_spare_only_behind_a_whole_one() {
+    let (world, disk) = with_snapshots(4);
+    let newest = snapshots(&disk).pop().unwrap();
+    let sequence = snapshot::sequence_of(&newest).unwrap();
+    let check = |named: u64, kind: RefusedKind| {
+        let disk = disk.kill();
+        disk.duplicate(&newest, &snapshot::name(named));
+        let problems = verify_disk(&disk, &|_| {}).unwrap().problems;
+        assert!(problems.iter().all(|problem| problem.what.contains("it was renamed")), "{problems:?}");
+        assert_eq!(problems.iter().map(|problem| problem.kind).collect::<Vec<_>>(), [kind], "{named}");
+        let starts = start(&disk).map(|node| End::of(&node.state)).ok();
+        assert_eq!(starts, Some(last(&world)).filter(|_| kind == RefusedKind::Spare), "{named}");
+    };
+    check(sequence + 1, RefusedKind::Damaged);
+    check(sequence - 1, RefusedKind::Spare);
 }
 
 #[test]
