@@ -104,7 +104,7 @@ fn stop(process: Process, after: Duration) {
 
 #[test]
 fn what_has_arrived_is_answered_over_many_stops_under_load() {
-    let (stops, least) = rounds((4, 400), (12, 10_000));
+    let (stops, least) = rounds((4, 400), (50, 100_000));
     let counts = Counts::default();
     let put = write(r#"{"version": 1, "twin": 1}"#);
     let kinds = [(DECISION.to_owned(), 1), (put.clone(), 1), (DECISION.repeat(20), 20), (put.repeat(5), 5)];

@@ -27,8 +27,16 @@ use crate::http::call::Worker;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Wait after the system ran out of file descriptors; each further wait doubles, up to the second value.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// A program for the system that lets no packet through: return 0 bytes of it.
-const NOTHING: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
+/// On stopping: how long connections that have begun may take to be made.
+const HANDSHAKE: Duration = Duration::from_millis(100);
+/// A program for the system that drops the first packet of each connection, which has SYN set: load the flags
+/// of TCP, test SYN, return nothing of the packet or all of it.
+const NO_NEW_ONES: [SockFilter; 4] = [
+    SockFilter::new(0x30, 0, 0, 13),
+    SockFilter::new(0x45, 0, 1, 0x02),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 126\r\n\
 retry-after: 1\r\nconnection: close\r\n\r\n\
@@ -59,7 +67,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
             }
         }
     }
-    if let Err(e) = acceptor.take_the_rest(listener) {
+    if let Err(e) = acceptor.take_the_rest(&listener).await {
         tracing::debug!("connections that were not accepted yet are lost: {e}");
     }
 }
@@ -104,19 +112,20 @@ impl<'w> Acceptor<'w> {
         });
     }
 
-    /// Accepts what has connected already, for requests may have been sent on it. From then on nobody can
-    /// connect: without the filter somebody would between the last accept and the end of the listener, and
+    /// Accepts what has connected already or begun to, for requests may have been sent on it. Nobody can begin
+    /// any more: without the filter somebody would between the last accept and the end of the listener, and
     /// their request would be lost.
-    fn take_the_rest(&self, listener: TcpListener) -> io::Result<()> {
-        let listener = listener.into_std()?;
-        SockRef::from(&listener).attach_filter(&NOTHING)?;
+    async fn take_the_rest(&self, listener: &TcpListener) -> io::Result<()> {
+        SockRef::from(listener).attach_filter(&NO_NEW_ONES)?;
+        let mut all_made = pin!(tokio::time::sleep(HANDSHAKE));
         loop {
-            match listener.accept() {
-                Ok((socket, from)) => {
-                    socket.set_nonblocking(true)?;
-                    self.take(TcpStream::from_std(socket)?, from);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = &mut all_made => return Ok(()),
+            };
+            match accepted {
+                Ok((socket, from)) => self.take(socket, from),
                 Err(e) if is_about_one_connection(&e) => {}
                 Err(e) => return Err(e),
             }
