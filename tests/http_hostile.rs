@@ -298,12 +298,42 @@ fn bodies_too_large_are_refused_unread() {
 }
 
 #[test]
+fn a_head_that_cannot_be_read_gets_a_refusal_with_a_body() {
+    let server = running();
+    for (head, status, part) in [
+        ("GARBAGE\r\n\r\n", 400, "expected `METHOD /path HTTP/1.1`"),
+        ("GET /livez HTTP/9.9\r\nhost: localhost\r\n\r\n", 400, "HTTP/1.1"),
+        ("GET /livez HTTP/1.1\r\nhost : localhost\r\n\r\n", 400, "`name: value`"),
+        ("GET /li\u{1}vez HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "cannot be read"),
+        (
+            "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n",
+            400,
+            "the last Transfer-Encoding",
+        ),
+        ("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n", 400, "cannot be read"),
+    ] {
+        let mut client = server.client();
+        client.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+        client.try_send(head.as_bytes());
+        let reply = client.try_reply("GET").unwrap_or_else(|| panic!("{head:?}"));
+        let problem = refused(&reply, status);
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{head:?}: {problem}");
+        assert_eq!(reply.header("connection"), Some("close"), "{head:?}");
+        assert!(reply.header("x-request-id").is_some(), "{head:?}");
+    }
+}
+
+#[test]
 fn heads_too_large_are_refused() {
     let server = running();
     let status = |head: String| {
         let mut client = server.client();
         client.try_send(head.as_bytes());
-        client.try_reply("GET").map(|reply| reply.status)
+        client.try_reply("GET").map(|reply| match reply.status {
+            200 => 200,
+            status => refused(&reply, status)["status"].as_u64().unwrap(),
+        })
     };
     let headers = |count: usize| (0..count).map(|i| format!("x-{i}: 1\r\n")).collect::<String>();
     assert_eq!(status(format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{}\r\n", headers(63))), Some(200));

@@ -293,6 +293,7 @@ fn every_problem_type_is_on_its_page_with_its_status() {
     let large =
         format!("POST /v1/decisions HTTP/1.1\r\nContent-Type: application/json|{}", " ".repeat(70_000));
     let long = format!("GET /livez?{} HTTP/1.1|", "x".repeat(9_000));
+    let many = format!("GET /livez HTTP/1.1\r\n{}X: 1|", "X: 1\r\n".repeat(64));
     let requests = [
         "GET /v1/decisions HTTP/1.1|",
         "GET /v1/nothing HTTP/1.1|",
@@ -307,6 +308,7 @@ fn every_problem_type_is_on_its_page_with_its_status() {
         "POST /v1/decisions HTTP/1.1\r\nTransfer-Encoding: gzip, chunked|0\r\n\r\n",
         large.as_str(),
         long.as_str(),
+        many.as_str(),
     ];
     let mut answers: Vec<_> = requests
         .map(|request| request.split_once('|').unwrap())

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     /// All requests, those of the warm-up included.
     pub(crate) requests: u64,
     pub(crate) connections: usize,
+    /// Whether a request that finds no idle connection is dropped. Else it waits for one.
+    pub(crate) drops: bool,
 }
 
 /// What a run measured.
@@ -40,6 +42,10 @@ pub(crate) struct Measured {
     pub(crate) answered: u64,
     /// Answers that are not what they must be.
     pub(crate) wrong: u64,
+    /// Answers that say that the server has too much to do, where the scenario expects such.
+    pub(crate) refused: u64,
+    /// Requests that were dropped because no connection was idle.
+    pub(crate) dropped: u64,
     /// Requests that got no answer because their connection broke.
     pub(crate) broken: u64,
     /// Requests that were not sent or not answered when time was up.
@@ -115,7 +121,8 @@ impl Generator<'_> {
         self.measured.took = self.started.elapsed().saturating_sub(self.plan.intended(self.plan.warm_up));
     }
 
-    /// Sends what is due while connections are idle. A request that finds none waits, and its latency grows.
+    /// Sends what is due while connections are idle. A request that finds none waits, and its latency grows,
+    /// unless the plan drops it.
     fn send_due(&mut self) -> usize {
         let mut count = 0;
         while self.next < self.plan.requests {
@@ -123,7 +130,14 @@ impl Generator<'_> {
             if intended > now {
                 break;
             }
-            let Some(mut connection) = self.idle.pop_front() else { break };
+            let Some(mut connection) = self.idle.pop_front() else {
+                if !self.plan.drops {
+                    break;
+                }
+                self.measured.dropped += 1;
+                self.next += 1;
+                continue;
+            };
             let (number, (request, sent)) = (self.next, self.scenario.request(self.next));
             self.next += 1;
             count += 1;
@@ -180,6 +194,8 @@ impl Measured {
             waiting: histogram()?,
             answered: 0,
             wrong: 0,
+            refused: 0,
+            dropped: 0,
             broken: 0,
             unanswered: 0,
             unknown: 0,
@@ -205,6 +221,8 @@ impl Measured {
         }
         self.answered += other.answered;
         self.wrong += other.wrong;
+        self.refused += other.refused;
+        self.dropped += other.dropped;
         self.broken += other.broken;
         self.unanswered += other.unanswered;
         self.unknown += other.unknown;
@@ -221,6 +239,10 @@ impl Measured {
         match verdict {
             Verdict::Right => {}
             Verdict::UnknownCustomer => self.unknown += u64::from(flight.number >= plan.warm_up),
+            Verdict::Refused => {
+                self.refused += u64::from(flight.number >= plan.warm_up);
+                return;
+            }
             Verdict::Wrong(why) => {
                 self.wrong += 1;
                 self.example(|| why);

@@ -18,6 +18,7 @@
 mod comparison;
 mod connection;
 mod load;
+mod overload;
 mod push;
 mod report;
 mod scenario;
@@ -30,6 +31,7 @@ use clap::{Parser, ValueEnum};
 
 use comparison::{Comparison, Ratios};
 use load::{Measured, Plan};
+use overload::Overload;
 use push::Pusher;
 use report::Report;
 use scenario::Scenario;
@@ -92,6 +94,9 @@ enum Kind {
     /// The same while new versions of a rule set are pushed; every answer must be of one version, none may
     /// fail
     RulePush,
+    /// The most that the server answers, then 70 % of it, then four times as much: how many are still
+    /// answered, and how quickly. --rate is not used
+    Overload,
 }
 
 const EXAMPLES: &str = "\
@@ -101,6 +106,7 @@ Examples:
   loadtest --scenario rule-push --rate 5000 --p99-us 2000    with a new rule set every 100 ms
   loadtest --scenario rule-push --rate 5000 --push-offers 10000 --push-every-ms 1 --compare 5 --seconds 6
                                                              what swapping 10,000 offers all the time does to latency
+  loadtest --scenario overload --connections 1000            what becomes of four times as much as the server can do
 
 The scenarios ask for `home_banner` on channel `app`, as in models/retail-bank. rule-push publishes versions of a rule
 set `loadtest`, whose offer wins over all others, and retires it in the end.
@@ -129,6 +135,7 @@ fn run(args: &Args) -> Result<(String, bool), String> {
         warm_up: args.warm_up * args.rate,
         requests: (args.warm_up + args.seconds) * args.rate,
         connections: args.connections as usize,
+        drops: false,
     };
     let mut scenario = Scenario::login_storm(&target, args.customers, args.seed);
     let report = |measured, seconds, pushed| Report {
@@ -141,6 +148,11 @@ fn run(args: &Args) -> Result<(String, bool), String> {
     if args.scenario == Kind::LoginStorm {
         let report = report(load::run(&target, &plan, &mut scenario)?, args.seconds, None);
         return Ok((report.text(args.json), report.passed()));
+    }
+    if args.scenario == Kind::Overload {
+        scenario.allow_refusals();
+        let overload = Overload::run(&target, &mut scenario, args.connections as usize, args.seconds)?;
+        return Ok((overload.text(args.json), overload.passed()));
     }
     let every = Duration::from_millis(args.push_every_ms);
     let pusher = Pusher::start(&target, args.push_offers, every).map_err(|e| format!("cannot push: {e}"))?;

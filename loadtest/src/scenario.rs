@@ -11,6 +11,8 @@ use crate::target::Target;
 
 /// How many requests are built beforehand.
 const POOL: usize = 65_536;
+/// What an answer contains that says that the server has too much to do.
+const OVERLOADED: &str = "urn:usher:problem:overloaded";
 /// How much of a wrong answer an example shows.
 const EXCERPT_CHARACTERS: usize = 200;
 
@@ -18,6 +20,8 @@ const EXCERPT_CHARACTERS: usize = 200;
 pub(crate) struct Scenario {
     requests: Vec<(String, Vec<u8>)>,
     versions: Option<Versions>,
+    /// Whether the server may say that it has too much to do.
+    may_refuse: bool,
 }
 
 /// What the answers say about versions.
@@ -41,6 +45,8 @@ pub(crate) enum Verdict {
     Right,
     /// The answer is right, but the server does not know the customer.
     UnknownCustomer,
+    /// The server says that it has too much to do, and may.
+    Refused,
     Wrong(String),
 }
 
@@ -55,13 +61,18 @@ impl Scenario {
             let request = connection::request(target, "POST /v1/decisions", "application/json", &body);
             (format!(r#""customer":"{customer}""#), request)
         });
-        Scenario { requests: requests.collect(), versions: None }
+        Scenario { requests: requests.collect(), versions: None, may_refuse: false }
     }
 
     /// From now on every answer must show the offer of a pushed version that is not older than `acknowledged`
     /// was when the request was sent.
     pub(crate) fn expect_versions(&mut self, acknowledged: Arc<AtomicU64>) {
         self.versions = Some(Versions { acknowledged, seen: HashMap::new() });
+    }
+
+    /// From now on the server may say that it has too much to do.
+    pub(crate) fn allow_refusals(&mut self) {
+        self.may_refuse = true;
     }
 
     /// Request number `number`, ready to send.
@@ -75,6 +86,9 @@ impl Scenario {
     /// work.
     pub(crate) fn check(&mut self, sent: &Sent, answer: &Answer<'_>) -> Verdict {
         let wrong = |why: &str| Verdict::Wrong(format!("{why}: {} {}", answer.status, excerpt(answer.body)));
+        if self.may_refuse && answer.status == 503 && answer.body.contains(OVERLOADED) {
+            return Verdict::Refused;
+        }
         if answer.status != 200 {
             return wrong("the status is not 200");
         }
@@ -198,6 +212,11 @@ mod tests {
                 other => panic!("{expected}: {other:?}"),
             }
         }
+        let refusal = format!(r#"{{"type":"{OVERLOADED}"}}"#);
+        assert!(matches!(verdict(&mut scenario, 503, &refusal), Verdict::Wrong(_)));
+        scenario.allow_refusals();
+        assert_eq!(verdict(&mut scenario, 503, &refusal), Verdict::Refused);
+        assert!(matches!(verdict(&mut scenario, 503, "{}"), Verdict::Wrong(_)));
         let mut examples = Vec::new();
         let pushed = Pushed { offers: [(3, 1)].into(), ..Pushed::default() };
         assert!(scenario.settle(&pushed, &mut examples) >= 1);

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::metrics::{Counters, Metrics};
 use super::queue::Queue;
 use super::serve::admission::Admission;
+use super::serve::queue_time::QueueTime;
 use super::settings::Settings;
 use super::wire::body;
 use super::wire::body::ReceivedBody;
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     /// Connections that this thread has open.
     pub(crate) open: Arc<AtomicUsize>,
+    /// How long requests wait for this thread.
+    pub(crate) queue: Arc<QueueTime>,
 }
 
 /// What the threads of a server share.

@@ -3,9 +3,8 @@
 //!
 //! Each core has one thread with one runtime and one listener (`SO_REUSEPORT`). The thread that reads a
 //! request also decides and renders it. A refused request gets RFC 9457 `application/problem+json` with all
-//! problems that were found. There are two exceptions: a head that hyper cannot read gets 400 or 431 without
-//! a body, and a connection too many gets a fixed 503. Every queue, body and number of connections has a
-//! named bound in [`bounds`].
+//! problems that were found. A connection too many and a decision that waited too long get a fixed 503. Every
+//! queue, body and number of connections has a named bound in [`bounds`].
 
 pub mod bounds;
 mod call;

@@ -85,6 +85,9 @@ pub(crate) use self::decisions::post as decide;
 pub(crate) use self::operations::{crowded, starting};
 pub(crate) use self::options::options;
 
+/// The place of the path of decisions in the table.
+pub(crate) const DECISIONS: usize = 0;
+
 /// The table. The paths that a bank's channels call come first.
 #[rustfmt::skip] // one method a line, so that it reads as a table
 pub(crate) static TABLE: [Route; 22] = [

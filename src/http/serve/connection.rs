@@ -101,7 +101,7 @@ impl<'w> Acceptor<'w> {
         let open = Open::count(&worker, place);
         let _ = socket.set_nodelay(true); // a failure only makes answers slower
         let pulse = Arc::new(Pulse::new(socket));
-        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), Arc::clone(&worker.shared)));
+        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), worker.clone()));
         let shared = Arc::new(respond::Connection { worker: worker.clone(), pulse, seat });
         let service = service_fn(move |request| respond::respond(Arc::clone(&shared), request));
         let http = if seat == Seat::Spare { &self.spare } else { &self.ordinary };
@@ -112,9 +112,9 @@ impl<'w> Acceptor<'w> {
         });
     }
 
-    /// Accepts what has connected already or begun to, for requests may have been sent on it. Nobody can begin
-    /// any more: without the filter somebody would between the last accept and the end of the listener, and
-    /// their request would be lost.
+    /// Accepts what has connected already or begun to, for requests may have been sent on it. Nobody can
+    /// begin any more: without the filter somebody would between the last accept and the end of the
+    /// listener, and their request would be lost.
     async fn take_the_rest(&self, listener: &TcpListener) -> io::Result<()> {
         SockRef::from(listener).attach_filter(&NO_NEW_ONES)?;
         let mut all_made = pin!(tokio::time::sleep(HANDSHAKE));

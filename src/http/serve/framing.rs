@@ -22,6 +22,8 @@ pub(crate) enum Ambiguity {
     LengthAndCoding,
     /// `Transfer-Encoding` names a coding besides `chunked`.
     Coding,
+    /// The last coding is not `chunked`, so the end of the body cannot be known (RFC 9112, section 6.3).
+    NoEnd,
     /// `Transfer-Encoding` names `chunked` twice.
     ChunkedTwice,
     /// The name of a header is that of a length or coding but for its `_`.
@@ -45,6 +47,9 @@ impl Ambiguity {
             }
             Ambiguity::Coding => {
                 "the only Transfer-Encoding here is chunked; gzip and zstd are for Content-Encoding"
+            }
+            Ambiguity::NoEnd => {
+                "the end of the body cannot be known: expected chunked as the last Transfer-Encoding"
             }
             Ambiguity::ChunkedTwice => "Transfer-Encoding names chunked twice",
             Ambiguity::Underscore => {
@@ -237,7 +242,7 @@ impl Framing {
             Some(length) if length > 0 => State::Body(length),
             _ if !has_coding => State::Head,
             _ if head.chunked > 1 => return Err(Ambiguity::ChunkedTwice),
-            _ if !head.chunked_last => State::Over, // hyper refuses it: its end cannot be known
+            _ if !head.chunked_last => return Err(Ambiguity::NoEnd),
             _ if head.other_codings => return Err(Ambiguity::Coding),
             _ => State::ChunkSize,
         };
@@ -368,6 +373,9 @@ mod tests {
             ("transfer-encoding: chunked\r\ncontent-length: 0\r\n\r\n0\r\n\r\n", LengthAndCoding),
             ("transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Coding),
             ("transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Coding),
+            ("transfer-encoding: gzip\r\n\r\n", NoEnd),
+            ("transfer-encoding: chunked, gzip\r\n\r\n", NoEnd),
+            ("transfer-encoding: identity\r\n\r\n", NoEnd),
             ("transfer-encoding: chunked;q=1, chunked\r\n\r\n0\r\n\r\n", Coding),
             ("transfer-encoding: ,chunked\r\n\r\n0\r\n\r\n", Coding),
             ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", ChunkedTwice),

@@ -16,6 +16,7 @@ use super::admission::Admission;
 use super::connection;
 use super::descriptors;
 use super::descriptors::TooFewDescriptors;
+use super::queue_time::QueueTime;
 use crate::http::bounds::{MAX_SNAPSHOT_REQUESTS, SEND_BUFFER_BYTES};
 use crate::http::call::{ServerState, Worker};
 use crate::http::metrics::Metrics;
@@ -158,7 +159,8 @@ pub(crate) fn serve(
     });
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
     for (index, listener) in listeners.into_iter().enumerate() {
-        let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default() };
+        let queue = Arc::new(QueueTime::new());
+        let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default(), queue };
         let failed = |e| ListenError::Io(address, e);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime
@@ -197,6 +199,8 @@ fn own_tokens() -> io::Result<Tokens> {
 fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
     runtime.block_on(async {
         start_blocking_threads().await;
+        let queue = Arc::clone(&worker.queue);
+        tokio::spawn(async move { queue.measure().await });
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => connection::accept(listener, worker).await,
             Err(e) => tracing::error!("cannot accept connections: {e}"),

@@ -8,5 +8,8 @@ pub(crate) mod envelope;
 pub(crate) mod framing;
 pub(crate) mod listen;
 mod pace;
+pub(crate) mod queue_time;
 pub(crate) mod respond;
+mod shed;
 pub(crate) mod stream;
+mod unread;

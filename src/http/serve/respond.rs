@@ -87,7 +87,7 @@ pub(crate) async fn respond(
 }
 
 /// What could be read in two ways is refused, and the connection ends.
-fn ambiguous(found: Ambiguity) -> Refusal {
+pub(super) fn ambiguous(found: Ambiguity) -> Refusal {
     let kind = match found {
         Ambiguity::Coding => ProblemKind::NotImplemented,
         _ => ProblemKind::Invalid,
@@ -95,12 +95,15 @@ fn ambiguous(found: Ambiguity) -> Refusal {
     Refusal::new(kind, format!("{}; the connection is closed", found.text()))
 }
 
+pub(super) fn too_long() -> Refusal {
+    Refusal::new(ProblemKind::TargetTooLong, format!("the target has more than {MAX_URI_BYTES} bytes"))
+}
+
 /// Refuses a request before its route is asked.
 fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>) -> Result<(), Refusal> {
     let Connection { worker, seat, .. } = connection;
     if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
-        let detail = format!("the target has more than {MAX_URI_BYTES} bytes");
-        return Err(Refusal::new(ProblemKind::TargetTooLong, detail));
+        return Err(too_long());
     }
     caller::check(parts, &worker.shared, found)?;
     if *seat == Seat::Spare && !found.is_some_and(|found| found.route.is_always_there()) {

@@ -13,15 +13,18 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use super::framing::{Fault, Framing};
 use super::pace::{Deadline, Pace};
-use crate::http::call::ServerState;
+use super::{shed, unread};
+use crate::http::call::{ServerState, Worker};
+use crate::http::routes;
 
 /// The most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
@@ -86,16 +89,25 @@ fn is_readable(socket: &TcpStream) -> bool {
 /// The socket of one connection.
 pub(crate) struct Stream {
     pulse: Arc<Pulse>,
-    shared: Arc<ServerState>,
+    worker: Worker,
     framing: Framing,
     held: Vec<u8>,
     written: usize,
+    /// Whether hyper has bytes of an answer that could not be written yet.
+    unwritten: bool,
     /// Set while a head has begun: the number of heads before it.
     begun: Option<u32>,
     head: Deadline,
     pace: Pace,
     quiet: Deadline,
     linger: Linger,
+    refused: Option<Refused>,
+}
+
+/// A decision that is refused, once it is the refusal's turn.
+struct Refused {
+    turn: Pin<Box<Sleep>>,
+    answer: String,
 }
 
 #[derive(Default)]
@@ -106,19 +118,25 @@ struct Linger {
 }
 
 impl Stream {
-    pub(crate) fn new(pulse: Arc<Pulse>, shared: Arc<ServerState>) -> Stream {
+    pub(crate) fn new(pulse: Arc<Pulse>, worker: Worker) -> Stream {
         Stream {
             pulse,
-            shared,
+            worker,
             framing: Framing::default(),
             held: Vec::new(),
             written: 0,
+            unwritten: false,
             begun: None,
             head: Deadline::default(),
             pace: Pace::default(),
             quiet: Deadline::default(),
             linger: Linger::default(),
+            refused: None,
         }
+    }
+
+    fn shared(&self) -> &ServerState {
+        &self.worker.shared
     }
 
     /// Writes the held bytes. Fails if the client takes them too slowly.
@@ -143,8 +161,32 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
+    /// Holds these bytes, or writes them when they are too many to hold.
+    fn write(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.held.len() + length > HELD_BYTES {
+            ready!(self.poll_held(cx))?;
+        }
+        if length <= HELD_BYTES {
+            for slice in slices {
+                self.held.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(length));
+        }
+        // Too much to hold, and nothing is held now: write to the socket.
+        let written = Pin::new(&mut *self.pulse.socket()).poll_write_vectored(cx, slices);
+        match written {
+            Poll::Ready(Ok(n)) => {
+                self.pace.took(n);
+                Poll::Ready(Ok(n))
+            }
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Pending => self.poll_stalled(cx),
+        }
+    }
+
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.pace.poll_too_slow(self.shared.settings.write_timeout, cx));
+        ready!(self.pace.poll_too_slow(self.shared().settings.write_timeout, cx));
         // The connection is reset, so that the system keeps nothing for the client either.
         let _ = SockRef::from(&*self.pulse.socket()).set_linger(Some(Duration::ZERO));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes its answers too slowly")))
@@ -168,6 +210,36 @@ impl Stream {
         }
     }
 
+    /// Refuses the request that was just read, if decisions are refused now and it is one that comes alone.
+    /// It is taken back, so that hyper sees nothing of it.
+    fn shed(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> bool {
+        let alone = !self.unwritten
+            && self.framing.is_between()
+            && self.framing.heads() == self.pulse.heads.load(Ordering::Relaxed)
+            && !self.pulse.busy.load(Ordering::Relaxed);
+        if !alone || self.shared().unready.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(answer) = shed::refusal(&buffer.filled()[before..]) else { return false };
+        buffer.set_filled(before);
+        let turn = Box::pin(tokio::time::sleep(self.worker.queue.turn(Instant::now())));
+        self.refused = Some(Refused { turn, answer });
+        true
+    }
+
+    /// Ready when no decision waits to be refused.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(Refused { turn, answer }) = &mut self.refused {
+            ready!(turn.as_mut().poll(cx));
+            self.held.extend_from_slice(answer.as_bytes());
+            self.refused = None;
+            let counters = self.worker.counters();
+            counters.overloads.add(1);
+            counters.count(routes::DECISIONS, 503);
+        }
+        Poll::Ready(())
+    }
+
     /// Fails if a fault was found in a body. A fault in a head is said by the answer.
     fn check_body(&self) -> io::Result<()> {
         match self.framing.fault() {
@@ -185,7 +257,7 @@ impl Stream {
             self.head.clear();
             return Poll::Pending;
         }
-        ready!(self.head.poll(self.shared.settings.head_timeout, cx));
+        ready!(self.head.poll(self.shared().settings.head_timeout, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long")))
     }
 
@@ -229,24 +301,26 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        ready!(stream.poll_held(cx))?;
-        stream.pace.rest();
-        stream.check_body()?; // what stood before its fault has been handed on
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut *stream.pulse.socket()).poll_read(cx, buffer);
-        match read {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                stream.quiet.clear();
-                stream.follow(buffer, before);
-                if buffer.filled().len() == before {
-                    Poll::Ready(stream.check_body())
-                } else {
-                    Poll::Ready(Ok(()))
+        loop {
+            ready!(stream.poll_refused(cx));
+            ready!(stream.poll_held(cx))?;
+            stream.pace.rest();
+            stream.check_body()?; // what stood before its fault has been handed on
+            let before = buffer.filled().len();
+            let read = Pin::new(&mut *stream.pulse.socket()).poll_read(cx, buffer);
+            return match read {
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                    stream.quiet.clear();
+                    if stream.worker.queue.note() && stream.shed(buffer, before) {
+                        continue;
+                    }
+                    stream.follow(buffer, before);
+                    Poll::Ready(if buffer.filled().len() == before { stream.check_body() } else { Ok(()) })
                 }
-            }
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending if stream.shared.stopping.load(Ordering::Relaxed) => stream.poll_quiet(cx),
-            Poll::Pending => stream.poll_head_deadline(cx),
+                Poll::Ready(ended) => Poll::Ready(ended),
+                Poll::Pending if stream.shared().stopping.load(Ordering::Relaxed) => stream.poll_quiet(cx),
+                Poll::Pending => stream.poll_head_deadline(cx),
+            };
         }
     }
 }
@@ -262,26 +336,15 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        if stream.held.len() + length > HELD_BYTES {
-            ready!(stream.poll_held(cx))?;
+        if let [slice] = slices
+            && let Some(refusal) = unread::refusal(slice, stream.framing.fault().map(|fault| fault.found))
+        {
+            stream.held.extend_from_slice(refusal.as_bytes());
+            return Poll::Ready(Ok(slice.len()));
         }
-        if length <= HELD_BYTES {
-            for slice in slices {
-                stream.held.extend_from_slice(slice);
-            }
-            return Poll::Ready(Ok(length));
-        }
-        // Too much to hold, and nothing is held now: write to the socket.
-        let written = Pin::new(&mut *stream.pulse.socket()).poll_write_vectored(cx, slices);
-        match written {
-            Poll::Ready(Ok(n)) => {
-                stream.pace.took(n);
-                Poll::Ready(Ok(n))
-            }
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            Poll::Pending => stream.poll_stalled(cx),
-        }
+        let written = stream.write(cx, slices);
+        stream.unwritten = written.is_pending();
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -297,6 +360,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
+        ready!(stream.poll_refused(cx));
         ready!(stream.poll_held(cx))?;
         if !stream.linger.shut {
             let shut = Pin::new(&mut *stream.pulse.socket()).poll_shutdown(cx);

@@ -23,6 +23,7 @@ pub(crate) enum ProblemKind {
     Precondition,
     TooLarge,
     TargetTooLong,
+    HeadTooLarge,
     MediaType,
     Unprocessable,
     /// The request names another server.
@@ -57,6 +58,9 @@ impl ProblemKind {
             ProblemKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             ProblemKind::TargetTooLong => {
                 (StatusCode::URI_TOO_LONG, "target-too-long", "The target is too long")
+            }
+            ProblemKind::HeadTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large")
             }
             ProblemKind::MediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "No such form of the body")
@@ -188,6 +192,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.kind.parts().0
+    }
+
     pub(crate) fn is_overload(&self) -> bool {
         self.0.kind == ProblemKind::Overloaded
     }
@@ -209,7 +217,7 @@ impl Refusal {
 
     /// Its document as an answer, with the members that `more` adds and without its headers.
     pub(crate) fn document(&self, format: Format, more: impl FnOnce(&mut dyn Encode)) -> Answer {
-        let (status, ..) = self.0.kind.parts();
+        let status = self.status();
         let body = answer::render(format, |out| {
             out.map();
             self.write(out);

@@ -29,6 +29,14 @@ pub(crate) fn of(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
+/// The same for a head that nobody has read yet: `given` are the values of all such headers.
+pub(crate) fn among(given: &[&[u8]]) -> HeaderValue {
+    match given {
+        [id] if is_id(id) => HeaderValue::from_bytes(id).unwrap_or_else(|_| made()),
+        _ => made(),
+    }
+}
+
 fn is_id(bytes: &[u8]) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }
