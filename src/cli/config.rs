@@ -60,6 +60,8 @@ pub struct Config {
     pub snapshots: SnapshotSchedule,
     /// How many customers and how much memory there may be, and whether events make customers.
     pub bounds: NodeBounds,
+    /// Whether a start believes a clock that is before the newest record.
+    pub trust_clock: bool,
     /// The file of keys for proposition tokens that nodes share. `None`: the node has its own.
     pub token_keys: Option<PathBuf>,
     /// How long after a decision its tokens are accepted.
@@ -110,7 +112,7 @@ struct Typed {
 }
 
 /// The names of all settings in the file. Their variables are `USHER_` and the name in capitals.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "models",
     "data",
     "sync",
@@ -120,6 +122,7 @@ const NAMES: [&str; 21] = [
     "max_customers",
     "max_memory",
     "unknown_customers",
+    "trust_clock",
     "token_keys",
     "token_life",
     "listen",
@@ -231,6 +234,7 @@ impl Config {
             sync: read(get("sync"), &mut problems, read_sync).unwrap_or_default(),
             snapshots: read_schedule(get, &mut problems),
             bounds: room::read_bounds(get, &mut problems),
+            trust_clock: read(get("trust_clock"), &mut problems, read_bool).unwrap_or(false),
             token_keys: get("token_keys").map(|typed| PathBuf::from(&typed.text)),
             token_life: read(get("token_life"), &mut problems, read_token_life)
                 .unwrap_or(Duration::from_secs(token::DEFAULT_LIFE.into())),

@@ -122,7 +122,9 @@ pub fn run() -> ExitCode {
         Ok(Ok(code)) => code,
         Ok(Err(_)) => ExitCode::from(2), // the panic has been printed
         Err(e) => {
-            complain!("cannot start: {e}");
+            complain!(
+                "error: the system gives no thread: {e}\n  = raise `ulimit -u`, or the `pids` limit of the service or container"
+            );
             ExitCode::from(2)
         }
     }

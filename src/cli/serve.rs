@@ -1,5 +1,6 @@
 //! `usher serve`: runs the server.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::input::problem::Problems;
 use crate::intake::token::{SigningKeys, Tokens};
 use crate::node::define::DefineError;
 use crate::node::room::NodeBounds;
+use crate::node::start_error::StartError;
 use crate::node::startup::Startup;
 use crate::node::{Node, NodeSettings};
 use crate::schema::Schema;
@@ -33,11 +35,13 @@ use crate::storage::token_keys::TokenKeys;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: usher serve --models models/retail-bank --data data
 
-Settings may also be variables (USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, \
-    USHER_SNAPSHOT_JOURNAL_MB, USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, \
-    USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, USHER_MAX_CONNECTIONS, \
-    USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT) and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
-    A flag beats a variable, a variable beats the file.")]
+Settings may also be variables and lines of usher.toml (listen = \"127.0.0.1:8080\"). \
+    A flag beats a variable, a variable beats the file.
+
+Variables: USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, USHER_SNAPSHOT_JOURNAL_MB, \
+    USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_TRUST_CLOCK. \
+    USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, \
+    USHER_MAX_CONNECTIONS, USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT.")]
 pub(super) struct Args {
     /// The bundle to start with; without it the server waits until a schema and rule sets are pushed
     #[arg(long, value_name = "DIR")]
@@ -72,6 +76,10 @@ pub(super) struct Args {
     /// the event [default: create]
     #[arg(long, value_name = "create|refuse")]
     unknown_customers: Option<String>,
+    /// Believe the clock at once although it is before the newest record of the data directory. Without this,
+    /// time goes on from that record until the clock is set or has gone on evenly for ten minutes
+    #[arg(long)]
+    trust_clock: bool,
     /// The file of keys for proposition tokens, made by `usher keys new`. All nodes that receive each other's
     /// outcomes need the same keys. Without it a node has a key of its own, in the data directory or else in
     /// memory until it stops
@@ -216,10 +224,14 @@ fn open_node(claimed: Claimed, config: &Config, startup: &Startup) -> Result<Arc
     });
     let opened = opened.map_err(|e| refused(&e, directory_of(config)))?;
     let Recovery { snapshot_sequence, replayed, cut_bytes, took, .. } = *opened.recovery();
-    let settings = NodeSettings { snapshots: config.snapshots, bounds: config.bounds };
-    let node = Node::open(opened, settings).map_err(|error| {
-        Failure::new(format!("the data directory is undamaged, but its node cannot start: {error}"))
-            .hint("start it with the release that wrote it")
+    let settings =
+        NodeSettings { snapshots: config.snapshots, bounds: config.bounds, trust_clock: config.trust_clock };
+    let node = Node::open(opened, settings).map_err(|error| match error {
+        StartError::Threads(e) => no_thread(&e),
+        StartError::RuleSets(problems) => {
+            let what = format!("the data directory is undamaged, but its node cannot start: {problems}");
+            Failure::new(what).hint("start it with the release that wrote it")
+        }
     })?;
     let customers = node.customers().len();
     let took_ms = took.as_millis() as u64;
@@ -282,6 +294,7 @@ impl Args {
         settings.flag("max_customers", self.max_customers.as_ref());
         settings.flag("max_memory", self.max_memory.as_ref());
         settings.flag("unknown_customers", self.unknown_customers.as_ref());
+        settings.flag("trust_clock", self.trust_clock.then_some(true));
         settings.flag("token_keys", self.token_keys.as_ref().map(|path| path.display()));
         settings.flag("token_life", self.token_life.as_ref());
         settings.flag("listen", self.listen.as_ref());
@@ -304,7 +317,7 @@ pub(super) fn announce(server: &Server) {
 }
 
 pub(super) fn start_node(bounds: NodeBounds) -> Result<Arc<Node>, Failure> {
-    Node::start_within(bounds).map_err(|e| Failure::new(format!("cannot start: {e}")))
+    Node::start_within(bounds).map_err(|e| no_thread(&e))
 }
 
 /// Publishes a bundle on a fresh node.
@@ -322,10 +335,19 @@ fn define_failure(error: DefineError, bundle: &Bundle) -> Failure {
     Failure::from(problems).hint(format!("`usher check {folder}` finds this without starting a server"))
 }
 
+/// The way out where the system gives no more threads.
+pub(super) const MORE_THREADS: &str =
+    "raise `ulimit -u`, or the `pids` limit of the service or container; `--threads 1` needs fewest";
+
+fn no_thread(e: &io::Error) -> Failure {
+    Failure::new(format!("the system gives no more threads: {e}")).hint(MORE_THREADS)
+}
+
 pub(super) fn listen_failure(error: &ListenError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         ListenError::Descriptors(_) => failure.hint("or ask for fewer --threads"),
+        ListenError::Threads(_) => failure.hint(MORE_THREADS),
         ListenError::InUse(_) => failure.hint("choose another port, or --listen 127.0.0.1:0 for a free one"),
         _ => failure,
     }
@@ -350,7 +372,7 @@ pub(super) struct StopSignals {
 
 impl StopSignals {
     pub(super) fn watch() -> Result<StopSignals, Failure> {
-        let refused = |e: std::io::Error| Failure::new(format!("cannot watch for signals: {e}"));
+        let refused = |e: io::Error| Failure::new(format!("cannot watch for signals: {e}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate()).map_err(refused)?;
@@ -377,9 +399,9 @@ fn start_logging(filter: &str, format: LogFormat) -> Result<(), Failure> {
         Failure::new(format!("cannot read the log filter {filter:?}: {e}"))
             .hint("examples: info, or usher=debug,hyper=warn")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
         LogFormat::Json => log.json().init(),
     }
     Ok(())

@@ -78,6 +78,11 @@ impl Contact {
         Contact::new(OfferNumber(0), PlaceNumber(0), self.kind(), self.at())
     }
 
+    /// The same contact dated `now`, if it is later than `latest`.
+    pub(super) fn rewound(self, latest: u32, now: u32) -> Option<Contact> {
+        (self.at() > latest).then(|| Contact::new(self.offer(), self.place(), self.kind(), now))
+    }
+
     /// The number of the offer.
     #[inline]
     pub fn offer(self) -> OfferNumber {

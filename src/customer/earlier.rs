@@ -83,6 +83,21 @@ pub(super) fn with(words: &[u64], dropped: &[Contact], needed: impl Fn(Contact) 
     all.into_iter().flat_map(EarlierContacts::words).collect()
 }
 
+/// Whether the latest of these earlier contacts is later than `latest`.
+pub(super) fn is_ahead(words: &[u64], latest: u32) -> bool {
+    EarlierContacts::all(words).last().is_some_and(|earlier| earlier.latest.at() > latest)
+}
+
+/// The words of a row's earlier contacts with those that are later than `latest` dated `now`.
+pub(super) fn rewound(words: &[u64], latest: u32, now: u32) -> Vec<u64> {
+    let mut all = Vec::new();
+    for earlier in EarlierContacts::all(words) {
+        let dated = earlier.latest.rewound(latest, now).unwrap_or(earlier.latest);
+        insert(&mut all, EarlierContacts { latest: dated, ..earlier });
+    }
+    all.into_iter().flat_map(EarlierContacts::words).collect()
+}
+
 /// Puts contacts in at their place in time. Those of the same second are summed up: that loses nothing.
 fn insert(all: &mut Vec<EarlierContacts>, new: EarlierContacts) {
     let order = |other: &EarlierContacts| (other.latest, other.of_any).cmp(&(new.latest, new.of_any));

@@ -126,6 +126,30 @@ pub fn add(row: &mut Row, contact: Contact) {
     sections.write(row);
 }
 
+/// Dates contacts that are later than `latest` at `now`: a clock that was ahead dated them. Otherwise they
+/// would count until time has caught up with them. Most rows have none, and are only looked at.
+pub fn rewind(row: &mut Row, latest: u32, now: u32) {
+    let sections = Sections::of(row);
+    let Sections { before, contacts, earlier, .. } = sections;
+    let end = before + contacts;
+    if row[before..end].last().is_some_and(|word| Contact::of_word(*word).at() > latest) {
+        let words = &mut row[before..end];
+        for word in words.iter_mut().rev() {
+            let Some(dated) = Contact::of_word(*word).rewound(latest, now) else { break };
+            *word = dated.word();
+        }
+        words.sort_unstable();
+    }
+    if earlier > 0 && earlier::is_ahead(&row[end..end + earlier], latest) {
+        let rewound = earlier::rewound(&row[end..end + earlier], latest, now);
+        let mut sections = sections;
+        sections.earlier = rewound.len();
+        row.drain(end..end + earlier);
+        row.insert_many(end, rewound);
+        sections.write(row);
+    }
+}
+
 /// Drops the contacts for which `stays` is false. If more than [`MAX_CONTACTS`] are left, it drops the
 /// oldest impressions, and without impressions the oldest contacts. Of these, those for which `needed` is
 /// true become earlier contacts; earlier contacts that are no longer needed go.
@@ -241,6 +265,35 @@ mod tests {
         prune(&mut row, |_| false, |_| false);
         take_places(&mut row, std::iter::empty(), |_| true);
         assert_eq!(row[..], [0, 0, 0, 9], "with nothing behind the features the header is zero");
+    }
+
+    #[test]
+    fn contacts_that_are_ahead_come_back_to_now() {
+        let mut row = Row::new();
+        open(&mut row, 2);
+        for second in [10, 5_000, 20, 9_000] {
+            add(&mut row, contact(OutcomeKind::Click, second));
+        }
+        take_places(&mut row, [BudgetPlace { key: 7, day: 3 }].into_iter(), |_| false);
+        let before = row.clone();
+        rewind(&mut row, FIRST_SECOND + 9_000, FIRST_SECOND + 8_700);
+        assert_eq!(row, before);
+        rewind(&mut row, FIRST_SECOND + 400, FIRST_SECOND + 100);
+        assert_eq!((seconds(&row), Past::of(&row).budget_places), (vec![10, 20, 100, 100], &[3, 7][..]));
+
+        let mut row = Row::new();
+        open(&mut row, 2);
+        for second in 0..MAX_CONTACTS as u32 + 2 {
+            add(&mut row, contact(OutcomeKind::Impression, 9_000 + second));
+            prune(&mut row, |_| true, |_| true);
+        }
+        rewind(&mut row, FIRST_SECOND + 400, FIRST_SECOND + 100);
+        let earlier: Vec<_> = earlier::EarlierContacts::all(Past::of(&row).earlier).collect();
+        assert_eq!(
+            earlier.iter().map(|one| (one.latest.at() - FIRST_SECOND, one.count)).collect::<Vec<_>>(),
+            [(100, 2)]
+        );
+        assert!(seconds(&row).iter().all(|second| *second == 100) && seconds(&row).len() == MAX_CONTACTS);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, NoLabelSet, text};
@@ -16,7 +16,6 @@ use prometheus_client::registry::Registry;
 
 use crate::insight::learned;
 use crate::node::Node;
-use crate::node::clock;
 use crate::node::startup::Startup;
 use crate::rules::catalogue::{Returned, Taken};
 use crate::storage::durability::Durability;
@@ -219,7 +218,7 @@ impl Collector for Scrape {
         let Some(node) = metrics.startup.node() else { return Ok(()) };
         encode_node(&mut encoder, node)?;
         encode_room(&mut encoder, node)?;
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now_s = node.now().stored_seconds().into();
         encode_durability(&mut encoder, &node.durability(), node.journal_failed(), now_s)
     }
 }
@@ -265,7 +264,7 @@ fn encode_node(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     let live = node.live();
     let index = live.engine.index_size();
     let lessons = node.figures().lessons();
-    let learned = learned::totals(&live.engine, lessons, clock::now().stored_seconds());
+    let learned = learned::totals(&live.engine, lessons, node.now().stored_seconds());
     for (name, help, value) in [
         ("customers", "Customers known", memory.customers as f64),
         ("store_bytes", "Bytes the customers take in memory", memory.bytes as f64),
@@ -337,7 +336,7 @@ fn encode_room(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
-    encode_counter(encoder, "clock_jumps", "Jumps of the clock between events", node.clock().jumps())
+    encode_counter(encoder, "clock_jumps", "Jumps of the clock", node.clock().jumps())
 }
 
 /// A node without a journal reports 0 everywhere. Without a snapshot its age is left out, since any number

@@ -11,6 +11,8 @@ const BUCKETS: usize = 16;
 /// The most buckets that a window may span. The bucket that has just begun and the one about to end come on
 /// top.
 const BUCKETS_OF_A_WINDOW: u32 = BUCKETS as u32 - 2;
+/// How many seconds the time of a call may be earlier than the latest: calls of one moment come in any order.
+const MAX_AHEAD_S: u32 = 300;
 
 /// How fast learning and forgetting go. Every call passes it, because the rule set sets it and may change
 /// it.
@@ -105,10 +107,13 @@ impl Learned {
         }
     }
 
-    /// Turns what is due at `now_s` into yeses and noes, and lets them fade. A time earlier than the latest
-    /// counts as the latest.
+    /// Turns what is due at `now_s` into yeses and noes, and lets them fade. A time that is a little earlier
+    /// than the latest counts as the latest. If it is much earlier, a clock was ahead, and time begins anew.
     pub fn settle(&mut self, now_s: u32, pace: Pace) {
         self.cut_anew(pace.bucket_s());
+        if now_s.saturating_add(MAX_AHEAD_S) < self.at_s {
+            self.rewind(now_s);
+        }
         let now_s = now_s.max(self.at_s);
         let kept = half(now_s - self.at_s, pace.half_life_s);
         self.yes *= kept;
@@ -188,6 +193,17 @@ impl Learned {
         (u64::from(self.at_s / self.bucket_s) + 1).saturating_sub(BUCKETS as u64)
     }
 
+    /// Makes `now_s` the latest time, which is earlier than it was. What waits for a click waits from now on.
+    fn rewind(&mut self, now_s: u32) {
+        let mut open = Bucket::default();
+        for from in std::mem::take(&mut self.buckets) {
+            open.shown = open.shown.saturating_add(from.shown);
+            open.clicked = open.clicked.saturating_add(from.clicked);
+        }
+        self.at_s = now_s;
+        self.buckets[(now_s / self.bucket_s) as usize % BUCKETS] = open;
+    }
+
     /// Changes the length of buckets. What a bucket holds goes into the new bucket that its last second
     /// falls into. A decision made just before such a change may miss its impression, which then counts as
     /// one no too many.
@@ -259,6 +275,22 @@ mod tests {
         learned.shown(12_000, 12_002, pace);
         assert_eq!(learned.counts(12_002, pace), LearnedCounts { yes: 2.0, no: 1.0, pending: 0 });
         assert_eq!(learned.posterior(PRIOR, 99_999, pace), Posterior { yes: 3.0, no: 10.0 });
+    }
+
+    #[test]
+    fn after_a_clock_that_was_ahead_outcomes_count_again() {
+        let pace = Pace { window_s: 1_400, half_life_s: 0 };
+        let (now, ahead) = (100 * DAY, 108 * DAY);
+        let mut learned = Learned::default();
+        learned.shown(now, now, pace);
+        learned.shown(ahead, ahead, pace);
+        learned.shown(now + 60, now + 60, pace);
+        assert_eq!(learned.counts(now + 60, pace), LearnedCounts { yes: 0.0, no: 3.0, pending: 2 });
+        learned.clicked(now + 60, now + 90, pace);
+        assert_eq!(learned.counts(now + 90, pace), LearnedCounts { yes: 1.0, no: 2.0, pending: 1 });
+        assert_eq!(learned.counts(now + 9_000, pace), LearnedCounts { yes: 1.0, no: 2.0, pending: 0 });
+        learned.shown(now + 9_000, now + 9_000 - 300, pace);
+        assert_eq!(learned.counts(now + 9_000, pace).pending, 1, "a little earlier is the same moment");
     }
 
     #[test]

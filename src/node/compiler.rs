@@ -27,7 +27,6 @@ mod told;
 use self::plan::{ChangePlan, Sets, plan, plan_publish};
 use self::returns::{Fresh, InUse, scarce, too_many};
 use self::told::ToldChange;
-use super::clock;
 use super::define::{Define, DefineError, Defined, MAX_RULE_SETS, OfferChange, Tried};
 use super::live::{Live, counted};
 use super::node_state::NodeState;
@@ -39,6 +38,7 @@ use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::rules::catalogue::{Additions, Returned, Returns};
 use crate::rules::rule_set::{OfferRule, RuleSet};
 use crate::schema::Schema;
+use crate::schema::value::Time;
 use crate::state::definitions::{Definitions, History};
 use crate::state::record::Record;
 
@@ -163,7 +163,7 @@ impl Compiler {
         let live = self.shared.live.load_full();
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
-        let warnings = surviving(|| Ok(prepared.warnings())).unwrap_or_default();
+        let warnings = surviving(|| Ok(prepared.warnings(self.shared.clock.now()))).unwrap_or_default();
         let Prepared { plan, additions, engine, active: sets, returns, .. } = prepared;
         let ChangePlan { mut records, version, active, is_new, rule_sets, others, .. } = plan;
         let sequence = self.shared.sequence.load(Ordering::Acquire);
@@ -201,7 +201,7 @@ impl Compiler {
         // An author's text is at fault for its own errors. Any other change conflicts with what is defined
         // already.
         let brings_rules = change.brings_rules();
-        let mut plan = plan(change, definitions)?;
+        let mut plan = plan(change, definitions, self.shared.clock.now())?;
         let returns = self.give_back(definitions, &mut plan);
         let refused = |broken| match broken {
             Broken::Together(problems) if brings_rules => DefineError::Invalid(problems),
@@ -229,7 +229,7 @@ impl Compiler {
             handed: &self.shared.handed,
             customers: &self.shared.customers,
             settled: self.retired.is_empty(),
-            now: clock::now().stored_seconds(),
+            now: self.shared.clock.now().stored_seconds(),
         });
         let names = plan.records.iter().filter_map(|record| match record {
             Record::Publish { name, .. }
@@ -329,7 +329,7 @@ impl Compiler {
 
 impl Prepared {
     /// Findings that look like mistakes in the change's rule sets, or that these cause in others.
-    fn warnings(&self) -> Warnings {
+    fn warnings(&self, now: Time) -> Warnings {
         let brought: Vec<&str> = self.plan.parsed.keys().map(|(name, _)| &**name).collect();
         if brought.is_empty() {
             return Warnings::default();
@@ -337,7 +337,7 @@ impl Prepared {
         let here = (&self.engine, &self.active);
         let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
         let listed: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
-        let scope = AnalysisScope { about: Some(&brought), ..AnalysisScope::at(clock::now()) };
+        let scope = AnalysisScope { about: Some(&brought), ..AnalysisScope::at(now) };
         let mut warnings = analyse(engine, &listed, &scope);
         warnings.rename_sources(names_of_others(sets, &self.plan.parsed));
         warnings
@@ -405,6 +405,7 @@ fn fault(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Node;
+    use super::super::clock::ClockWatch;
     use super::super::define::RuleSetVersion;
     use super::super::writer;
     use super::*;
@@ -799,7 +800,7 @@ offers:
     fn publishing_one_rule_set_does_not_parse_the_others_again() {
         let state = State::new();
         let engine = Engine::empty(&state.definitions().schema);
-        let shared = Arc::new(NodeState::new(&state, engine, NodeBounds::default()));
+        let shared = Arc::new(NodeState::new(&state, engine, NodeBounds::default(), ClockWatch::new()));
         let (submissions, _writer) = writer::start(state, Box::new(Kept::default()), shared.clone()).unwrap();
         let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
         let mut compiler =

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use foldhash::fast::{FixedState, RandomState};
 
+use crate::customer::event::MAX_AHEAD_S;
 use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::MAX_HOLD_S;
 
@@ -200,7 +201,7 @@ enum Known {
 impl Holders {
     fn take(&self, customer: u64, max: u32, used: impl Fn() -> u32, hold_s: u32, now_s: u32) -> bool {
         let mut held = self.lock();
-        let holds = held.until.get(&customer).is_some_and(|until| *until > now_s);
+        let holds = held.until.get(&customer).is_some_and(|until| is_held(*until, now_s));
         let fits = |held: &HeldUntil| {
             held.until.len() < MAX_HOLDERS && held.until.len() as u64 + u64::from(used()) < u64::from(max)
         };
@@ -226,11 +227,17 @@ impl Holders {
     }
 }
 
+/// Whether a place that is held until then is held now. One that is held for longer than any is was dated by
+/// a clock that was ahead.
+fn is_held(until: u32, now_s: u32) -> bool {
+    until > now_s && until - now_s <= MAX_HOLD_S + GRACE_S + MAX_AHEAD_S
+}
+
 impl HeldUntil {
     /// Removes expired places, at most once a second.
     fn sweep(&mut self, now_s: u32) {
         if std::mem::replace(&mut self.swept_s, now_s) != now_s {
-            self.until.retain(|_, until| *until > now_s);
+            self.until.retain(|_, until| is_held(*until, now_s));
         }
     }
 }
@@ -305,8 +312,10 @@ impl Ring {
             return false;
         }
         let hold_s = self.hold_s.load(Ordering::SeqCst) + GRACE_S;
+        // What was taken after now was dated by a clock that was ahead.
         let is_over = |stretch: u32| {
             u64::from(stretch + 1) * u64::from(BUCKET_S) + u64::from(hold_s) <= u64::from(now_s)
+                || u64::from(stretch) * u64::from(BUCKET_S) > u64::from(now_s) + u64::from(MAX_AHEAD_S)
         };
         let mut found = false;
         for bucket in &self.buckets {
@@ -359,6 +368,17 @@ mod tests {
         assert!(!take(1, NOW + 600 + BUCKET_S + GRACE_S));
         assert!(take(1, NOW + 10_000) && take(1, NOW + 10_000));
         assert_eq!(leases.held(7, 0), 2);
+    }
+
+    #[test]
+    fn places_that_a_clock_held_ahead_are_free_once_it_is_back() {
+        let (leases, ahead) = (Leases::new(), NOW + 8 * 86_400);
+        for once in [false, true] {
+            let budget = BudgetUse { once, key: 70 + u64::from(once), ..budget(1) };
+            let take = |who: &str, now_s: u32| leases.take(who, &budget, || 0, 600, now_s);
+            assert!(take("a", ahead) && !take("b", ahead) && !take("b", ahead - MAX_AHEAD_S));
+            assert!(take("b", NOW) && !take("a", NOW), "{once}");
+        }
     }
 
     #[test]

@@ -96,11 +96,13 @@ pub struct NodeSettings {
     pub snapshots: SnapshotSchedule,
     /// What the node may take.
     pub bounds: NodeBounds,
+    /// Whether a clock that is before the newest record is believed at once.
+    pub trust_clock: bool,
 }
 
 impl From<SnapshotSchedule> for NodeSettings {
     fn from(snapshots: SnapshotSchedule) -> NodeSettings {
-        NodeSettings { snapshots, bounds: NodeBounds::default() }
+        NodeSettings { snapshots, ..NodeSettings::default() }
     }
 }
 
@@ -149,11 +151,20 @@ impl Node {
     /// # Errors
     /// [`StartError`]; the directory is left as it was.
     pub fn open(opened: Opened, settings: impl Into<NodeSettings>) -> Result<Arc<Node>, StartError> {
-        let NodeSettings { snapshots: schedule, bounds } = settings.into();
+        let NodeSettings { snapshots: schedule, bounds, trust_clock } = settings.into();
         let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
         let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
         let (sync, facts) = (journal.policy(), journal.facts().clone());
-        let shared = Arc::new(NodeState::new(&state, engine, bounds));
+        let written = match (state.dated(), &snapshot) {
+            (0, snapshot) => snapshot.as_ref().map_or(0, |snapshot| snapshot.taken_at_s.cast_signed()),
+            (dated, _) => dated.into(),
+        };
+        let clock = match written {
+            0 => ClockWatch::new(),
+            _ if trust_clock => ClockWatch::new(),
+            written => ClockWatch::after(Time::from_seconds(written)),
+        };
+        let shared = Arc::new(NodeState::new(&state, engine, bounds, clock));
         let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let keeper = Snapshotter::new(
@@ -179,14 +190,20 @@ impl Node {
         journal: Box<dyn Journal>,
         bounds: NodeBounds,
     ) -> io::Result<Arc<Node>> {
-        let shared = Arc::new(NodeState::new(&state, engine, bounds));
+        let shared = Arc::new(NodeState::new(&state, engine, bounds, ClockWatch::new()));
         let (submissions, writer) = writer::start(state, journal, shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
         let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
     }
 
-    /// What watches the clock by which events are received.
+    /// The time now, as all that this node does goes by it.
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
+    /// What watches the clock.
     pub(crate) fn clock(&self) -> &ClockWatch {
         &self.shared.clock
     }

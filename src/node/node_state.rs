@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::clock;
 use super::clock::ClockWatch;
 use super::erasures::RecentErasures;
 use super::handed::HandedOut;
@@ -53,8 +52,8 @@ pub(crate) struct NodeState {
 
 impl NodeState {
     /// The shared side of `state`, made before the writer takes the state itself.
-    pub(crate) fn new(state: &State, engine: Engine, bounds: NodeBounds) -> NodeState {
-        let decided = counted(&Decided::new(clock::now()), &engine);
+    pub(crate) fn new(state: &State, engine: Engine, bounds: NodeBounds, clock: ClockWatch) -> NodeState {
+        let decided = counted(&Decided::new(clock.now()), &engine);
         let definitions = state.definitions().clone();
         let tallied_before = stats::without_days(state.figures().tallies().rows().map(Tallied::from));
         NodeState {
@@ -67,7 +66,7 @@ impl NodeState {
             erased: AtomicU64::new(state.erased()),
             erasures: RecentErasures::new(),
             room: Room::new(bounds),
-            clock: ClockWatch::new(),
+            clock,
             failed: AtomicBool::new(false),
             failure: OnceLock::new(),
             refusal: ArcSwapOption::empty(),
@@ -111,8 +110,12 @@ mod tests {
     #[test]
     fn waiting_bytes_are_bounded_but_one_large_submission_gets_through() {
         let state = State::new();
-        let shared =
-            NodeState::new(&state, Engine::empty(&state.definitions().schema), NodeBounds::default());
+        let shared = NodeState::new(
+            &state,
+            Engine::empty(&state.definitions().schema),
+            NodeBounds::default(),
+            ClockWatch::new(),
+        );
         assert!(shared.admit(MAX_WAITING_BYTES - 10));
         assert!(shared.admit(10));
         assert!(!shared.admit(1));

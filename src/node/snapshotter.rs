@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -127,7 +127,8 @@ impl Snapshotter {
         schedule: SnapshotSchedule,
     ) -> Snapshotter {
         let age = snapshot.as_ref().map_or(schedule.every, |newest| {
-            Duration::from_secs(now_s().saturating_sub(newest.taken_at_s)).min(schedule.every)
+            let since_s = now_s(&shared).saturating_sub(newest.taken_at_s);
+            Duration::from_secs(since_s).min(schedule.every)
         });
         let tried = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         let facts = Arc::new(SnapshotStatus {
@@ -269,7 +270,7 @@ impl Snapshotter {
             salt,
             frozen,
             chain,
-            now_s(),
+            now_s(&self.shared),
             self.schedule.compress,
             &self.facts.stopping,
         )
@@ -343,9 +344,9 @@ fn not_removed(e: io::Error) -> SnapshotError {
     SnapshotError::Failed(format!("older files could not be removed: {e}"))
 }
 
-/// The system clock, in seconds since 1970.
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// The time now, in seconds since 1970.
+fn now_s(shared: &NodeState) -> u64 {
+    shared.clock.now().stored_seconds().into()
 }
 
 /// Whether this is a snapshot that an earlier process did not finish.

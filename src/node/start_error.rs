@@ -11,12 +11,12 @@ pub enum StartError {
     /// Its active rule sets do not compile: this release understands them differently.
     RuleSets(Problems),
     /// The system could not start a thread.
-    Io(io::Error),
+    Threads(io::Error),
 }
 
 impl From<io::Error> for StartError {
     fn from(e: io::Error) -> StartError {
-        StartError::Io(e)
+        StartError::Threads(e)
     }
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::RuleSets(problems) => problems.fmt(f),
-            StartError::Io(e) => e.fmt(f),
+            StartError::Threads(e) => write!(f, "the system gives no more threads: {e}"),
         }
     }
 }

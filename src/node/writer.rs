@@ -18,7 +18,6 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::clock;
 use super::live::Live;
 use super::node_state::NodeState;
 use super::unavailable::Unavailable;
@@ -316,8 +315,10 @@ impl Writer {
             if let Change::Erase(erasure) = change
                 && erasure.at == 0
             {
-                *erasure =
-                    Erasure { at: self.shared.erasures.begin(customer, clock::now()), salt: self.salt };
+                *erasure = Erasure {
+                    at: self.shared.erasures.begin(customer, self.shared.clock.now()),
+                    salt: self.salt,
+                };
             }
         }
     }

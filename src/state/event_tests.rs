@@ -70,6 +70,7 @@ impl Naive {
             return Fate::Duplicate;
         }
         let mut fate = Fate::Accepted;
+        self.rewind(customer, event);
         if let Some(outcome) = &event.outcome {
             match self.outcome(customer, event, outcome, keep_s) {
                 None => fate = Fate::UsedUp,
@@ -81,6 +82,20 @@ impl Naive {
         self.ids.extend(Some(event.id).filter(|id| *id != 0));
         self.propositions.extend(proposition);
         fate
+    }
+
+    /// Dates anew what was dated ahead of this event.
+    fn rewind(&mut self, customer: &CustomerId, Event { received, outcome, .. }: &Event) {
+        let contacts = self.contacts.entry(customer.clone()).or_default();
+        contacts.iter_mut().filter(|told| told.0 > received + 300).for_each(|told| told.0 = *received);
+        contacts.sort_unstable();
+        let today = (received / DAY) as u16;
+        for ((day, key), (outcomes, value)) in std::mem::take(&mut self.tallies) {
+            let day = if outcome.is_some() && day > today + 1 { today } else { day };
+            let tally = self.tallies.entry((day, key)).or_default();
+            tally.0.iter_mut().zip(outcomes).for_each(|(all, more)| *all += more);
+            tally.1 += value;
+        }
     }
 
     /// How many budgets counted it; `None` if one of them is used up.
@@ -266,6 +281,24 @@ fn a_budget_of_three_is_used_three_times_whoever_comes() {
         assert_eq!((found, state.figures().used(9, 0)), (fates.to_vec(), 3));
         assert_eq!(state.customers().len(), 4, "what happened is known of everybody");
     }
+}
+
+#[test]
+fn what_a_clock_dated_ahead_comes_back_with_the_next_event() {
+    let daily = |at: u32| {
+        let budgets = vec![BudgetUse { key: 9, day: at / DAY, max: 2, once: false }];
+        happens(1, at, Outcome { budgets, ..outcome(OutcomeKind::Impression, 0) })
+    };
+    let (ahead, now) = (BEGIN + 8 * DAY, BEGIN + 60);
+    let (state, fates) =
+        after(vec![daily(BEGIN), daily(ahead), daily(now), daily(now + 1), daily(ahead + DAY)]);
+    assert_eq!(fates, [None, None, None, Some(Fate::UsedUp), None]);
+    assert_eq!([BEGIN, ahead, ahead + DAY].map(|at| state.figures().used(9, at / DAY)), [2, 1, 1]);
+    assert_eq!(state.dated(), ahead + DAY);
+    let mut row = Row::new();
+    assert!(state.customers().read(id(1).as_str(), &mut row));
+    let dates: Vec<_> = row::contacts(&row).iter().map(|word| Contact::of_word(*word).at()).collect();
+    assert_eq!(dates, [BEGIN, now, now, now + 1, ahead + DAY]);
 }
 
 #[test]

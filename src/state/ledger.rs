@@ -142,6 +142,8 @@ impl Ledger {
 
     /// Why this event of a customer is void, because they were erased. `None` if it is not.
     pub fn voided(&mut self, customer: &CustomerId, event: &Event) -> Option<Fate> {
+        self.ids.pass(event.received);
+        self.outcomes.pass(event.received);
         let fate = self.erased.refusal(customer, event);
         self.figures.erasures.store(self.erased.kept().hashes.len(), Ordering::Relaxed);
         fate
@@ -177,9 +179,10 @@ impl Ledger {
         black_box(known + self.ids.touch_oldest(ids) + self.outcomes.touch_oldest(outcomes));
     }
 
-    /// Which budgets an outcome of a customer with these places uses up; `None` if one of them has nothing
-    /// left, or if the customer has no room for a place in it.
-    pub fn budgets(&self, outcome: &Outcome, places: &[u64]) -> Option<BudgetSet> {
+    /// Which budgets an outcome of a customer with these places uses up, that is received now; `None` if one
+    /// of them has nothing left, or if the customer has no room for a place in it.
+    pub fn budgets(&self, outcome: &Outcome, received: u32, places: &[u64]) -> Option<BudgetSet> {
+        self.figures.budgets.pass(received);
         let (mut counted, mut new_places) = (0, 0);
         let budgets = outcome.budgets.iter().take(MAX_BUDGETS_PER_OUTCOME);
         for (at, budget) in budgets.enumerate() {
@@ -290,8 +293,9 @@ impl Figures {
 
     fn tally(&self, event: &Event, outcome: &Outcome) {
         let Outcome { kind, offer, place, value, .. } = *outcome;
-        let day = (event.at / DAY_SECONDS) as u16; // u32 seconds end on day 49,710
+        let [day, today] = [event.at, event.received].map(|at| (at / DAY_SECONDS) as u16); // u32 seconds end on day 49,710
         let mut tallies = self.lock();
+        tallies.rewind(today);
         tallies.count(day, TallyKey::new(offer, place, None), kind, value);
         for arm in &outcome.arms {
             tallies.count(day, TallyKey::new(offer, place, Some(*arm)), kind, value);

@@ -18,7 +18,7 @@ use self::ledger::{BudgetSet, Content, Figures, Ledger};
 use self::record::Record;
 use self::store::{Customers, CustomersWriter, KnownSlot};
 use crate::customer::contact::Contact;
-use crate::customer::event::{Event, Fate};
+use crate::customer::event::{Event, Fate, MAX_AHEAD_S};
 use crate::customer::id::CustomerId;
 use crate::customer::outcome::{BudgetUse, Outcome};
 use crate::customer::row;
@@ -45,6 +45,7 @@ pub struct State {
     ledger: Ledger,
     sequence: u64,
     erased: u64,
+    dated: u32,
     row: Row,              // used again from update to update
     found: Vec<KnownSlot>, // as `row`, from one stretch of updates to the next
 }
@@ -106,8 +107,8 @@ impl State {
         customers: CustomersWriter,
         ledger: Content,
     ) -> State {
-        let ledger = Ledger::restore(ledger);
-        State { definitions, customers, ledger, sequence, erased, row: Row::new(), found: Vec::new() }
+        let (ledger, row, found) = (Ledger::restore(ledger), Row::new(), Vec::new());
+        State { definitions, customers, ledger, sequence, erased, dated: 0, row, found }
     }
 
     /// This state as it is now, for a snapshot, while it goes on. `None` while another such view lives.
@@ -145,6 +146,11 @@ impl State {
         self.erased
     }
 
+    /// When the last record was written that says so, in seconds since 1970; 0 if none was applied.
+    pub fn dated(&self) -> u32 {
+        self.dated
+    }
+
     /// Applies the record of this sequence, which must be the next one. Returns what became of its
     /// events.
     ///
@@ -163,6 +169,7 @@ impl State {
                 }
                 // A void event names an erased customer, too.
                 let void = |(_, fate): &(usize, Fate)| *fate == Fate::Erased;
+                self.dated = updates.iter().rev().find_map(written).unwrap_or(self.dated);
                 if updates.iter().any(erases) || fates.refused.iter().any(void) {
                     self.erased = sequence;
                 }
@@ -170,6 +177,9 @@ impl State {
             definition => {
                 if let Record::Catalogue(additions) = definition {
                     self.ledger.give_back(&additions.returns);
+                }
+                if let Record::Note { note, .. } = definition {
+                    self.dated = note.at;
                 }
                 self.definitions.apply(definition).map_err(ApplyError::Definitions)?;
                 self.grow_rows().map_err(ApplyError::Full)?;
@@ -243,13 +253,14 @@ impl State {
         let (mut budgets, mut fate) = (BudgetSet::NONE, Fate::Accepted);
         customers.change(customer, found, row, |row| {
             if let Some(outcome) = event.outcome.as_deref() {
-                (budgets, fate) = match ledger.budgets(outcome, Past::of(row).budget_places) {
+                (budgets, fate) = match ledger.budgets(outcome, event.received, Past::of(row).budget_places) {
                     Some(counted) if counted.count() < outcome.budgets.len() => (counted, Fate::Again),
                     Some(counted) => (counted, Fate::Accepted),
                     None => (BudgetSet::NONE, Fate::UsedUp),
                 };
             }
             row::open(row, schema.row_words());
+            row::rewind(row, event.received.saturating_add(MAX_AHEAD_S), event.received);
             facts(schema, row, event);
             if let Some(outcome) = &event.outcome {
                 contact(catalogue, row, event, outcome);
@@ -288,6 +299,15 @@ impl State {
 
 fn erases(update: &Update) -> bool {
     matches!(update.change, Change::Erase(_))
+}
+
+/// When this update was written, if it says so.
+fn written(update: &Update) -> Option<u32> {
+    match &update.change {
+        Change::Event(event) => Some(event.received),
+        Change::Erase(erasure) => Some(erasure.at).filter(|at| *at > 0),
+        Change::Replace(_) | Change::Merge(_) => None,
+    }
 }
 
 /// Gives computed features what they take from an event; `row` has room for them.

@@ -80,7 +80,7 @@ pub enum JournalError {
 
 /// What was lacking when the disk refused something that may succeed later.
 pub(crate) fn lacking(error: &io::Error) -> &'static str {
-    if disk::is_full(error) { "the disk is full" } else { "the system gave no file or no memory" }
+    if disk::is_full(error) { "the disk is full" } else { "the system gave no file, no memory or no thread" }
 }
 
 impl fmt::Display for JournalError {

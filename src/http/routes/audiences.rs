@@ -21,7 +21,6 @@ use crate::input::problem::{Problem, Problems, quoted};
 use crate::insight::audience;
 use crate::insight::audience::{Audience, AudienceCount};
 use crate::node::Node;
-use crate::node::clock;
 
 /// Parsing a condition may need more stack than usual. The parser's own limits stop it long before this is
 /// used up.
@@ -110,7 +109,7 @@ impl AudienceRequest {
         let condition = condition.map_err(|problems| wrong(at("/when", problems.iter().cloned())))?;
         let begun = Instant::now();
         let stop = || gone() || begun.elapsed() > MAX_AUDIENCE_TIME;
-        let count = Audience::new(schema, tags, &condition, clock::now()).count(node.customers(), stop);
+        let count = Audience::new(schema, tags, &condition, node.now()).count(node.customers(), stop);
         Ok(Counted { count: count.ok_or_else(too_long)?, took: begun.elapsed() })
     }
 

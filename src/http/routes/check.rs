@@ -21,8 +21,9 @@ use crate::http::wire::{answer, query};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::insight::audience::{Reach, reach};
 use crate::insight::guardrails::{GuardrailFacts, GuardrailReport, understood};
-use crate::node::clock;
+use crate::node::Node;
 use crate::node::define::Tried;
+use crate::schema::value::Time;
 use crate::state::store::Customers;
 
 /// The most work to find the reach, in comparisons of one customer with one atom: about half a second. If all
@@ -48,7 +49,7 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     let work = move || {
         let begun = Instant::now();
         let stop = || done.is_closed() || begun.elapsed() > MAX_REACH_TIME;
-        let found = Findings::of(tried, &about, node.customers(), stop);
+        let found = Findings::of(tried, &about, &node, stop);
         drop(turn);
         drop(done.send(found)); // fails if the caller has gone
     };
@@ -74,15 +75,15 @@ struct Findings {
 }
 
 impl Findings {
-    fn of(tried: Tried, name: &str, customers: &Customers, stop: impl Fn() -> bool) -> Findings {
-        let reached = Reached::of(&tried, customers, stop);
+    fn of(tried: Tried, name: &str, node: &Node, stop: impl Fn() -> bool) -> Findings {
+        let (customers, now) = (node.customers(), node.now());
+        let reached = Reached::of(&tried, customers, now, stop);
         let known = reached.as_ref().map(|reached| &reached.reach);
         let guardrails = GuardrailFacts { reach: known, golden: None };
-        let warnings = warnings(&tried, name, customers, guardrails);
-        let understood = tried
-            .engine
-            .as_ref()
-            .map(|(engine, rule_sets)| understood(engine, rule_sets, guardrails, clock::now()));
+        let warnings =
+            warnings(&tried, name, customers, AnalysisScope { guardrails, ..AnalysisScope::at(now) });
+        let understood =
+            tried.engine.as_ref().map(|(engine, rule_sets)| understood(engine, rule_sets, guardrails, now));
         let tried = Tried { engine: None, ..tried };
         Findings { tried, warnings, guardrails: understood.unwrap_or_default(), reached }
     }
@@ -97,24 +98,20 @@ struct Reached {
 
 impl Reached {
     /// `None` if it takes too long.
-    fn of(tried: &Tried, customers: &Customers, stop: impl Fn() -> bool) -> Option<Reached> {
+    fn of(tried: &Tried, customers: &Customers, now: Time, stop: impl Fn() -> bool) -> Option<Reached> {
         let (engine, _) = tried.engine.as_ref()?;
         let numbers = engine.offers().iter().enumerate().map(|(id, offer)| (&*offer.name, id));
         let numbers: HashMap<&str, usize> = numbers.collect();
         let ids = tried.offers.iter().map(|(name, _)| numbers.get(&**name).copied()).collect();
-        Some(Reached { reach: reach(engine, customers, clock::now(), MAX_TESTS, stop)?, ids })
+        Some(Reached { reach: reach(engine, customers, now, MAX_TESTS, stop)?, ids })
     }
 }
 
-fn warnings(tried: &Tried, name: &str, customers: &Customers, guardrails: GuardrailFacts<'_>) -> Warnings {
+fn warnings(tried: &Tried, name: &str, customers: &Customers, scope: AnalysisScope<'_>) -> Warnings {
     let Some((engine, rule_sets)) = &tried.engine else { return Warnings::default() };
     let filled = filled(customers, engine.schema.row_words());
     let filled = if customers.is_empty() { None } else { Some(&filled[..]) };
-    analyse(
-        engine,
-        rule_sets,
-        &AnalysisScope { now: clock::now(), filled, guardrails, alone: false, about: Some(&[name]) },
-    )
+    analyse(engine, rule_sets, &AnalysisScope { filled, alone: false, about: Some(&[name]), ..scope })
 }
 
 /// The words of all rows, combined by *or*. A feature that is missing here is missing for every customer.

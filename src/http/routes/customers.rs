@@ -21,7 +21,6 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::problem::{Problem, Problems, quoted};
-use crate::node::clock;
 use crate::rules::catalogue::Catalogue;
 use crate::schema::FeatureId;
 use crate::schema::context::Context;
@@ -63,7 +62,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         return Err(unknown(&id));
     }
     let schema = &live.engine.schema;
-    let (vector, now) = (FeatureVector::new(&row), clock::now());
+    let (vector, now) = (FeatureVector::new(&row), node.now());
     let features = schema
         .features()
         .iter()

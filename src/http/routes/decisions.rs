@@ -30,7 +30,6 @@ use crate::http::wire::query;
 use crate::http::wire::refusal::Refusal;
 use crate::input::cursor::Cursor;
 use crate::input::problem::Problems;
-use crate::node::clock;
 use crate::node::live::Live;
 use crate::rules::rule_set::Languages;
 use crate::schema::value::Time;
@@ -76,7 +75,7 @@ fn decided<'a>(
             asked.languages = accepted_languages(call);
         }
         let mut row = Row::new();
-        let now = call.node.decision_time(asked.customer, clock::now());
+        let now = call.node.decision_time(asked.customer, call.node.now());
         let known = call.node.customers().read(asked.customer, &mut row);
         // Ends as soon as the schema does not change between the two loads.
         if Arc::ptr_eq(&call.node.live().engine.schema, &live.engine.schema) {

@@ -138,8 +138,7 @@ fn write(out: &mut dyn Encode, events: &Events, accepted: usize, duplicates: usi
 fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> {
     let live = call.node.live();
     let (engine, intake) = (&live.engine, &*live.definitions.intake);
-    let reader =
-        EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: call.node.clock().received() };
+    let reader = EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: call.node.now() };
     let mut events = Events::default();
     if media == Media::Lines {
         let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');

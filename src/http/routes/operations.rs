@@ -1,7 +1,6 @@
 //! Paths for operations: alive, ready, metrics, the contract, and a page for people.
 
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -30,7 +29,7 @@ struct Ready {
     /// By how many seconds the clock jumped, as long as that is not believed.
     clock_off_s: i64,
     durability: Durability,
-    /// The system clock, in seconds since 1970.
+    /// The time now, in seconds since 1970.
     now_s: u64,
 }
 
@@ -69,7 +68,7 @@ pub(crate) fn readyz(worker: &Worker) -> Result<Answer, Refusal> {
         takes_new_customers: node.room().takes_new(node.customers()),
         clock_off_s: node.clock().off_s(),
         durability: node.durability(),
-        now_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        now_s: node.now().stored_seconds().into(),
     };
     Ok(answer::document(Format::Json, |out| ready.write(out)))
 }

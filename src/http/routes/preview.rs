@@ -31,7 +31,6 @@ use crate::input::document::Input;
 use crate::input::problem::Problems;
 use crate::intake::past::{Happened, PastContact, read_contacts, read_happened, read_time};
 use crate::node::Node;
-use crate::node::clock;
 use crate::node::live::Live;
 use crate::rules::rule_set::Languages;
 use crate::schema::Schema;
@@ -153,7 +152,7 @@ impl Preview {
         let mut problems = Problems::new();
         let root = Cursor::root(input, None);
         let Some(object) = root.object(&PREVIEW_FIELDS, &mut problems) else { return Err(problems.into()) };
-        let supposed = Supposed::read(&object, engine, &mut problems);
+        let supposed = Supposed::read(&object, engine, self.node.now(), &mut problems);
         let mut asked = document::read(&object, engine, problems)?;
         if asked.languages.is_empty() {
             asked.languages = self.languages.clone();
@@ -202,10 +201,10 @@ impl Preview {
 }
 
 impl Supposed {
-    fn read(object: &Object<'_, '_>, engine: &Engine, problems: &mut Problems) -> Supposed {
+    fn read(object: &Object<'_, '_>, engine: &Engine, now: Time, problems: &mut Problems) -> Supposed {
         let schema = &engine.schema;
         let as_of = object.get("as_of").and_then(|at| read_time(at, schema, problems));
-        let at = as_of.unwrap_or_else(clock::now);
+        let at = as_of.unwrap_or(now);
         let now = Some(at);
         let features = object.get("features").map(|at| read_fields(at, schema, None, problems));
         let events = object.get("events").map(|at| read_happened(at, schema, now, problems));

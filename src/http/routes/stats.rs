@@ -24,7 +24,6 @@ use crate::insight::stats::{
 };
 use crate::learning::lesson::LessonKey;
 use crate::node::Node;
-use crate::node::clock;
 use crate::node::live::Live;
 use crate::rules::catalogue::{Catalogue, Names};
 use crate::schema::value::{DAY_SECONDS, Time};
@@ -126,7 +125,7 @@ fn lessons<'l>(node: &Node, live: &'l Live, query: &Query) -> Vec<LearnedRow<'l>
             && query.placement.is_none_or(|placement| placement == key.placement)
     };
     let lessons = node.figures().lessons().into_iter().filter(|(key, _)| is_asked(key));
-    learned(&live.engine, lessons, clock::now().stored_seconds())
+    learned(&live.engine, lessons, node.now().stored_seconds())
 }
 
 /// Reads the parameters; names must be in the catalogue.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ pub enum ListenError {
     Anonymous(SocketAddr),
     /// The limit of open files leaves too few connections.
     Descriptors(TooFewDescriptors),
+    /// The system gives no more threads.
+    Threads(io::Error),
     /// The system refused, for the reason given.
     Io(SocketAddr, io::Error),
 }
@@ -80,6 +83,7 @@ impl fmt::Display for ListenError {
                 f,
                 "the limit of open files is {limit}, and serving needs at least {fewest}: raise it with `ulimit -n`"
             ),
+            ListenError::Threads(e) => write!(f, "the system gives no more threads to answer requests: {e}"),
             ListenError::Io(address, e) => write!(f, "cannot listen on {address}: {e}"),
         }
     }
@@ -170,8 +174,12 @@ pub(crate) fn serve(
             .build()
             .map_err(failed)?;
         let thread = std::thread::Builder::new().name(format!("http-{index}"));
-        let thread = thread.spawn(move || run(runtime, listener, &worker)).map_err(failed)?;
-        server.threads.push(thread);
+        let (ready, started) = sync_channel(1);
+        let thread = thread.spawn(move || run(runtime, listener, &worker, &ready));
+        server.threads.push(thread.map_err(ListenError::Threads)?);
+        // One that could not answer would keep the connections that the system gives it.
+        let ended = |_| Err(io::ErrorKind::WouldBlock.into());
+        started.recv().unwrap_or_else(ended).map_err(ListenError::Threads)?;
     }
     Ok(server)
 }
@@ -196,9 +204,16 @@ fn own_tokens() -> io::Result<Tokens> {
     Ok(Tokens { keys: Arc::clone(TokenKeys::random()?.keys()), life: DEFAULT_LIFE })
 }
 
-fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
+fn run(runtime: Runtime, listener: TcpListener, worker: &Worker, ready: &SyncSender<io::Result<()>>) {
+    let may_start = threads_may_start(BLOCKING_THREADS);
+    let is_refused = may_start.is_err();
+    if is_refused {
+        let _ = ready.send(may_start); // the server waits for it
+        return;
+    }
     runtime.block_on(async {
         start_blocking_threads().await;
+        let _ = ready.send(Ok(()));
         let queue = Arc::clone(&worker.queue);
         tokio::spawn(async move { queue.measure().await });
         match tokio::net::TcpListener::from_std(listener) {
@@ -211,6 +226,24 @@ fn run(runtime: Runtime, listener: TcpListener, worker: &Worker) {
         }
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);
+}
+
+/// Whether the system gives as many threads as this at the same time: the runtime panics where it gives none.
+fn threads_may_start(count: usize) -> io::Result<()> {
+    let (held, release) = channel::<()>();
+    let release = Arc::new(Mutex::new(release));
+    let wait = |release: Arc<Mutex<Receiver<()>>>| {
+        move || {
+            let _ = release.lock().unwrap_or_else(PoisonError::into_inner).recv(); // until all are there
+        }
+    };
+    let threads: Vec<io::Result<JoinHandle<()>>> =
+        (0..count).map(|_| std::thread::Builder::new().spawn(wait(Arc::clone(&release)))).collect();
+    drop(held); // so they end
+    threads.into_iter().try_for_each(|thread| {
+        let _ = thread?.join(); // nothing in it can fail
+        Ok(())
+    })
 }
 
 /// Starts all threads for large bodies. They stay, for a system that is short of memory may refuse a thread

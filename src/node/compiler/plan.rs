@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::input::problem::{Problem, Problems, Source, nearest};
 use crate::intake::computed::read_schema;
-use crate::node::clock;
 use crate::node::define::{Define, DefineError, RuleSetVersion, check_length, parse_rule_sets};
 use crate::rules::rule_set::RuleSet;
 use crate::schema::Schema;
+use crate::schema::value::Time;
 use crate::state::definitions::{Definitions, History};
 use crate::state::record::{Note, Record};
 
@@ -30,7 +30,7 @@ pub(crate) struct ChangePlan {
     pub(crate) others: Vec<String>,
 }
 
-pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePlan, DefineError> {
+pub(crate) fn plan(change: Define, definitions: &Definitions, now: Time) -> Result<ChangePlan, DefineError> {
     match change {
         Define::Schema { text, rename, if_text } => {
             if if_text.is_some_and(|expected| *expected != *definitions.schema.text) {
@@ -43,8 +43,8 @@ pub(crate) fn plan(change: Define, definitions: &Definitions) -> Result<ChangePl
             plan_publish(name, text, activate, definitions)
         }
         Define::Noted { change, note } => {
-            let mut plan = plan(*change, definitions)?;
-            plan.note(&note);
+            let mut plan = plan(*change, definitions, now)?;
+            plan.note(&note, now);
             Ok(plan)
         }
         Define::Activate { name, version, if_active } => {
@@ -92,8 +92,8 @@ impl ChangePlan {
     }
 
     /// Notes behind each version that is published who published it.
-    fn note(&mut self, note: &Note) {
-        let at = clock::now().stored_seconds();
+    fn note(&mut self, note: &Note, now: Time) {
+        let at = now.stored_seconds();
         let records = std::mem::take(&mut self.records);
         for record in records {
             let published = match &record {

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::shared::SharedMap;
+use crate::customer::event::MAX_AHEAD_S;
 use crate::customer::outcome::BudgetUse;
 use crate::rules::rule_set::DAILY_PLACES;
+use crate::schema::value::DAY_SECONDS;
 
 /// The most budgets that are counted, each day of a daily one by itself. A budget beyond these is
 /// refused as if it were used up, because a budget that is not counted could be exceeded.
@@ -12,14 +14,31 @@ pub const MAX_BUDGETS_COUNTED: usize = 65_536;
 /// How many days before the newest a daily budget is still counted for. An outcome of an earlier day is
 /// refused.
 pub const BUDGET_DAYS: u32 = 2;
+/// How many days before the newest it is known what was used. A clock that was ahead by fewer days has not
+/// made the day forgotten to which it comes back.
+const KEPT_DAYS: u32 = 40;
 // Rule sets are held to as many places as customers may have.
 const _: () = assert!(BUDGET_DAYS as usize + 1 == DAILY_PLACES);
 
 /// How much of each budget is used. One thread writes it, any thread reads it without a lock.
+///
+/// A day that is ahead of the time at which outcomes are received was dated by a clock that was ahead. It
+/// does not count as the newest, so it is in the way of no other. What it has used is kept until it comes: on
+/// no day is more used than the budget has.
 pub(super) struct BudgetCounts {
     used: SharedMap<(u64, u32), AtomicU32>,
+    /// The newest day that is not ahead.
     newest: AtomicU32,
+    /// The next day after it that is; [`u32::MAX`] if none is.
+    ahead: AtomicU32,
     count: AtomicUsize,
+    /// The newest day when there was no room, and nothing to make room with.
+    full: AtomicU32,
+}
+
+/// Whether nothing is counted for this day any more, if `newest` is the newest.
+fn is_over(day: u32, newest: u32) -> bool {
+    day != 0 && day.saturating_add(BUDGET_DAYS) < newest
 }
 
 /// How much of a budget is used.
@@ -38,7 +57,8 @@ impl BudgetCounts {
         let used = SharedMap::new(all.iter().map(|one| ((one.key, one.day), AtomicU32::new(one.used))));
         let newest = all.iter().map(|one| one.day).max().unwrap_or_default();
         let count = AtomicUsize::new(used.len());
-        BudgetCounts { used, newest: AtomicU32::new(newest), count }
+        let (newest, ahead) = (AtomicU32::new(newest), AtomicU32::new(u32::MAX));
+        BudgetCounts { used, newest, ahead, count, full: AtomicU32::new(u32::MAX) }
     }
 
     pub(super) fn used(&self, key: u64, day: u32) -> u32 {
@@ -49,18 +69,51 @@ impl BudgetCounts {
         self.used.with(&(key, day), |used| used.load(Ordering::Relaxed))
     }
 
+    /// Notes that outcomes are received at this second from now on, for [`has_room`](Self::has_room) and
+    /// [`count`](Self::count).
+    pub(super) fn pass(&self, received: u32) {
+        // In some time zones it is a day later, and a token may be decided a little ahead.
+        let latest = received.saturating_add(MAX_AHEAD_S) / DAY_SECONDS + 1;
+        let (newest, ahead) = (self.newest.load(Ordering::Relaxed), self.ahead.load(Ordering::Relaxed));
+        if newest <= latest && ahead > latest {
+            return;
+        }
+        let (mut newest, mut ahead) = (0, u32::MAX);
+        for BudgetUsed { day, .. } in self.all() {
+            if day <= latest {
+                newest = newest.max(day);
+            } else {
+                ahead = ahead.min(day);
+            }
+        }
+        self.newest.store(newest, Ordering::Relaxed);
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
     /// Whether the budget has room for one more outcome.
     pub(super) fn has_room(&self, budget: &BudgetUse) -> bool {
-        let newest = self.newest.load(Ordering::Relaxed);
         let used = self.find(budget.key, budget.day);
-        let counted =
-            used.is_some() || self.count.load(Ordering::Relaxed) < MAX_BUDGETS_COUNTED || budget.day > newest;
+        let newest = self.newest.load(Ordering::Relaxed).max(budget.day);
+        let counted = used.is_some() || self.make_room(newest);
         !self.is_over(budget.day) && counted && used.unwrap_or_default() < budget.max
     }
 
     /// Whether nothing is counted for this day any more, because later days have begun. Day 0 is never over.
     pub(super) fn is_over(&self, day: u32) -> bool {
-        day != 0 && day.saturating_add(BUDGET_DAYS) < self.newest.load(Ordering::Relaxed)
+        is_over(day, self.newest.load(Ordering::Relaxed))
+    }
+
+    /// Makes room for one more budget where `newest` is the newest day, if it must. Days go that are over
+    /// then, and days that are ahead.
+    fn make_room(&self, newest: u32) -> bool {
+        let is_full = || self.count.load(Ordering::Relaxed) >= MAX_BUDGETS_COUNTED;
+        if is_full() && self.full.load(Ordering::Relaxed) != newest {
+            self.used.retain(|(_, day)| !is_over(*day, newest) && *day <= newest);
+            self.count.store(self.used.len(), Ordering::Relaxed);
+            self.ahead.store(u32::MAX, Ordering::Relaxed);
+            self.full.store(if is_full() { newest } else { u32::MAX }, Ordering::Relaxed);
+        }
+        !is_full()
     }
 
     /// Counts one outcome in the budget.
@@ -75,9 +128,10 @@ impl BudgetCounts {
         }
         if budget.day > newest {
             self.newest.store(budget.day, Ordering::Relaxed);
-            self.used.retain(|(_, day)| *day == 0 || day.saturating_add(BUDGET_DAYS) >= budget.day);
+            self.used.retain(|(_, day)| *day == 0 || day.saturating_add(KEPT_DAYS) >= budget.day);
+            self.count.store(self.used.len(), Ordering::Relaxed);
         }
-        if self.used.len() >= MAX_BUDGETS_COUNTED {
+        if !self.make_room(newest.max(budget.day)) {
             return; // other budgets of the same outcome took the last room
         }
         self.used.insert(key, AtomicU32::new(1));
@@ -121,21 +175,44 @@ mod tests {
         assert!(take(&budgets, &budget(1, 0, 4)), "a budget may be raised");
     }
 
+    fn days(budgets: &BudgetCounts) -> Vec<(u64, u32)> {
+        let mut left = budgets.all();
+        left.sort_unstable();
+        left.iter().map(|used| (used.key, used.day)).collect()
+    }
+
     #[test]
-    fn days_that_are_over_go_and_take_no_more() {
+    fn days_that_are_over_take_no_more_and_go_long_after() {
         let budgets = BudgetCounts::new(&[]);
         for day in [0, 100, 101, 102] {
             assert!(take(&budgets, &budget(1, day, 5)));
         }
         assert!(take(&budgets, &budget(1, 100, 5)));
         assert!(take(&budgets, &budget(2, 103, 5)));
-        let mut left = budgets.all();
-        left.sort_unstable();
-        let days: Vec<_> = left.iter().map(|used| (used.key, used.day)).collect();
-        assert_eq!(days, [(1, 0), (1, 101), (1, 102), (2, 103)]);
-        assert!(!take(&budgets, &budget(1, 100, 5)), "it was forgotten how much is left");
-        let restored = BudgetCounts::new(&left);
+        assert!(!take(&budgets, &budget(1, 100, 5)), "it is over");
+        let restored = BudgetCounts::new(&budgets.all());
         assert!(!take(&restored, &budget(1, 100, 5)) && take(&restored, &budget(1, 101, 5)));
+        assert!(take(&budgets, &budget(2, 101 + KEPT_DAYS, 5)));
+        assert_eq!(days(&budgets), [(1, 0), (1, 101), (1, 102), (2, 103), (2, 101 + KEPT_DAYS)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_uses_up_its_own_days_and_no_others() {
+        let budgets = BudgetCounts::new(&[]);
+        let on = |day: u32, at: u32| {
+            let received = at * DAY_SECONDS;
+            budgets.pass(received);
+            let restored = BudgetCounts::new(&budgets.all());
+            restored.pass(received);
+            assert_eq!(restored.has_room(&budget(1, day, 2)), budgets.has_room(&budget(1, day, 2)));
+            take(&budgets, &budget(1, day, 2))
+        };
+        assert!(on(100, 100) && on(100, 100) && !on(100, 100));
+        assert!(on(108, 108), "the clock is ahead");
+        assert!(!on(100, 100), "this day is used up as it was");
+        assert!(on(101, 101) && on(101, 101) && !on(101, 101), "and the next has what it should have");
+        assert!(on(108, 107) && !on(108, 108), "a day that was begun goes on when it comes");
+        assert!(!on(104, 108) && on(106, 108), "which ends the days before");
     }
 
     #[test]
@@ -148,5 +225,8 @@ mod tests {
         let budgets = BudgetCounts::new(&all(50).collect::<Vec<_>>());
         assert!(!take(&budgets, &budget(u64::MAX, 0, 9)));
         assert!(take(&budgets, &budget(1, 53, 9)) && take(&budgets, &budget(u64::MAX, 0, 9)));
+        let budgets = BudgetCounts::new(&all(50).collect::<Vec<_>>());
+        budgets.pass(40 * DAY_SECONDS);
+        assert!(take(&budgets, &budget(u64::MAX, 40, 9)), "days that are ahead make room");
     }
 }

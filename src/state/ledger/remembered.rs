@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::customer::event::MAX_AHEAD_S;
 use crate::schema::value::DAY_SECONDS;
 
 /// The most hashes that are remembered.
@@ -82,21 +83,30 @@ impl Remembered {
     pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
         let day = received / DAY_SECONDS;
         if self.kept.len >= MAX_REMEMBERED {
-            self.forget_oldest();
+            self.forget_oldest(received);
         }
         for _ in 0..FORGOTTEN_AT_ONCE {
             if self.kept.chunks.front().is_none_or(|oldest| oldest.day + REMEMBERED_DAYS >= day) {
                 break;
             }
-            self.forget_oldest();
+            self.forget_oldest(received);
         }
         part(&mut self.parts, hash).insert(hash);
         self.kept.push(hash, day, dated);
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some(hash) = self.kept.pop() {
+    fn forget_oldest(&mut self, received: u32) {
+        if let Some(hash) = self.kept.pop(received) {
             part(&mut self.parts, hash).remove(&hash);
+        }
+    }
+
+    /// Takes back a date up to which something was forgotten, if a clock that was ahead made it: nothing
+    /// would be taken any more until time has caught up with it. What is decided from now on was never
+    /// forgotten.
+    pub(super) fn pass(&mut self, received: u32) {
+        if self.kept.forgotten_until > received.saturating_add(MAX_AHEAD_S) {
+            self.kept.forgotten_until = received;
         }
     }
 
@@ -184,10 +194,11 @@ impl RememberedIds {
         self.len += 1;
     }
 
-    fn pop(&mut self) -> Option<u64> {
+    fn pop(&mut self, received: u32) -> Option<u64> {
         let oldest = self.chunks.front()?;
         let hash = oldest.hashes.get(self.gone as usize).copied();
-        self.forgotten_until = self.forgotten_until.max(oldest.newest);
+        self.forgotten_until =
+            self.forgotten_until.max(oldest.newest.min(received.saturating_add(MAX_AHEAD_S)));
         self.gone += 1;
         self.len = self.len.saturating_sub(1);
         if self.gone as usize >= oldest.hashes.len() {
@@ -262,6 +273,23 @@ mod tests {
         assert!((1..=40).all(|hash| !remembered.contains(mixed(hash))));
         assert!((41..=44).all(|hash| remembered.contains(mixed(hash))));
         assert_eq!(remembered.kept.forgotten_until, 5 * DAY + 7);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_never_dated_ahead() {
+        let (now, ahead) = (100 * DAY, 900 * DAY);
+        let mut remembered = filled(1..=20, now);
+        remembered.add(mixed(21), ahead, ahead);
+        assert_eq!(remembered.kept.forgotten_until, now);
+        remembered.add(mixed(22), ahead + 41 * DAY, ahead + 41 * DAY);
+        assert!(remembered.kept.forgotten_until >= ahead);
+        remembered.pass(ahead + 41 * DAY);
+        assert!(remembered.kept.forgotten_until >= ahead, "the clock is as it was");
+        remembered.pass(now + 50);
+        assert_eq!(remembered.kept.forgotten_until, now + 50);
+        let mut remembered = filled(1..=20, ahead);
+        remembered.forget_oldest(now);
+        assert_eq!(remembered.kept.forgotten_until, now + MAX_AHEAD_S);
     }
 
     #[test]

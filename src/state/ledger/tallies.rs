@@ -93,6 +93,16 @@ impl Tallies {
         self.uncounted
     }
 
+    /// Brings days after `today` and the next back to today: a clock that was ahead made them. Otherwise
+    /// what happens now would soon count as long past.
+    pub(super) fn rewind(&mut self, today: u16) {
+        while let Some(day) = self.days.keys().next_back().copied()
+            && day > today.saturating_add(1)
+        {
+            self.merge(day, today);
+        }
+    }
+
     /// Counts an outcome of this day.
     pub(super) fn count(&mut self, day: u16, key: TallyKey, kind: OutcomeKind, value: i64) {
         let newest = self.days.keys().next_back().copied().unwrap_or_default();
@@ -151,7 +161,7 @@ impl Tallies {
         while self.len >= MAX_TALLIES {
             let newest = self.days.keys().next_back().map_or(day, |newest| day.max(*newest));
             match self.days.keys().copied().find(|other| *other != EARLIER) {
-                Some(oldest) if oldest < newest => self.merge(oldest),
+                Some(oldest) if oldest < newest => self.merge(oldest, EARLIER),
                 _ => return false,
             }
         }
@@ -167,19 +177,19 @@ impl Tallies {
         while let Some(day) = self.days.keys().copied().find(|day| *day != EARLIER)
             && day < first
         {
-            self.merge(day);
+            self.merge(day, EARLIER);
         }
     }
 
-    /// Moves what was counted on a day to [`EARLIER`].
-    fn merge(&mut self, day: u16) {
+    /// Moves what was counted on a day to another.
+    fn merge(&mut self, day: u16, to: u16) {
         let Some(rows) = self.days.remove(&day) else { return };
-        let earlier = Arc::make_mut(self.days.entry(EARLIER).or_default());
-        let before = earlier.len() + rows.len();
+        let joined = Arc::make_mut(self.days.entry(to).or_default());
+        let before = joined.len() + rows.len();
         for (key, tally) in &*rows {
-            earlier.entry(*key).or_default().add(tally);
+            joined.entry(*key).or_default().add(tally);
         }
-        self.len -= before - earlier.len();
+        self.len -= before - joined.len();
     }
 }
 
@@ -216,6 +226,21 @@ mod tests {
         restored.restore(tallies.rows().collect()).unwrap();
         assert_eq!(restored, tallies);
         assert!(restored.restore(tallies.rows().collect()).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn days_of_a_clock_that_was_ahead_come_back_to_today() {
+        let mut tallies = Tallies::default();
+        for (day, offer) in [(100, 1), (500, 1), (501, 2), (101, 2)] {
+            count(&mut tallies, day, offer);
+        }
+        assert_eq!(impressions(&tallies), [(0, 1, 1), (0, 2, 1), (500, 1, 1), (501, 2, 1)]);
+        tallies.rewind(499);
+        assert_eq!(impressions(&tallies), [(0, 1, 1), (0, 2, 1), (499, 2, 1), (500, 1, 1)]);
+        tallies.rewind(102);
+        count(&mut tallies, 102, 1);
+        assert_eq!(impressions(&tallies), [(0, 1, 1), (0, 2, 1), (102, 1, 2), (102, 2, 1)]);
+        assert_eq!(tallies.len(), 4);
     }
 
     #[test]
