@@ -12,6 +12,9 @@ pub const MAX_DIFFERENCES: usize = 1_000;
 const NAMED: [&str; 9] =
     ["experiments", "parameters", "tags", "placements", "groups", "caps", "budgets", "offers", "guardrails"];
 
+/// Fields and sections that hold no conditions: of their texts every character counts.
+const PLAIN: [&str; 6] = ["content", "reason", "description", "because", "attributes", "parameters"];
+
 /// One thing that is not as it was: an offer, a tag, the description.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
@@ -95,59 +98,66 @@ fn difference(
         _ => DifferenceKind::Changed,
     };
     let mut fields = Vec::new();
-    compare(one, other, &mut Vec::new(), &mut fields);
+    compare(one, other, PLAIN.contains(&section), &mut Vec::new(), &mut fields);
     if fields.is_empty() && kind == DifferenceKind::Changed {
         return None;
     }
     Some(Difference { section: section.to_owned(), name: name.map(str::to_owned), kind, fields })
 }
 
-/// Adds what two values at a path say differently.
-fn compare(
-    one: Option<&Input<'_>>,
-    other: Option<&Input<'_>>,
+/// Adds what two values at a path say differently; `plain` says that they hold no conditions.
+fn compare<'i>(
+    one: Option<&'i Input<'i>>,
+    other: Option<&'i Input<'i>>,
+    plain: bool,
     path: &mut Vec<String>,
     found: &mut Vec<FieldDifference>,
 ) {
-    let by_key = |input: Option<&Input<'_>>| input.is_none_or(|input| parts(input).is_some());
-    let any = |input: Option<&Input<'_>>| input.and_then(parts).is_some_and(|parts| !parts.is_empty());
-    if by_key(one) && by_key(other) && (any(one) || any(other)) {
-        let (one, other) =
-            (one.and_then(parts).unwrap_or_default(), other.and_then(parts).unwrap_or_default());
-        let added = other.iter().filter(|(key, _)| !one.iter().any(|(known, _)| known == key));
-        let keys: Vec<&String> = one.iter().chain(added).map(|(key, _)| key).collect();
-        let at =
-            |parts: &[(String, &Input<'_>)], key: &String| parts.iter().position(|(known, _)| known == key);
+    let plain = plain || path.last().is_some_and(|field| PLAIN.contains(&&**field));
+    let in_order = path.iter().any(|field| field == "content");
+    let parts = |input: Option<&'i Input<'i>>| input.map_or(Some(Vec::new()), |input| parts(input, in_order));
+    let is_list = |input: &Input<'_>| matches!(input.value, InputValue::List(_));
+    let alike = one.zip(other).is_none_or(|(one, other)| is_list(one) == is_list(other));
+    if alike
+        && let (Some(ones), Some(others)) = (parts(one), parts(other))
+        && !(ones.is_empty() && others.is_empty())
+    {
+        let added = others.iter().filter(|(key, _)| !ones.iter().any(|(known, _)| known == key));
+        let keys: Vec<&Key> = ones.iter().chain(added).map(|(key, _)| key).collect();
+        let at = |parts: &Parts<'i>, key: &Key| {
+            parts.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
+        };
         for key in keys {
-            path.push(key.clone());
-            let (before, after) = (at(&one, key), at(&other, key));
-            compare(before.map(|i| one[i].1), after.map(|i| other[i].1), path, found);
+            path.push(if key.1 == 0 { key.0.clone() } else { format!("{}#{}", key.0, key.1 + 1) });
+            compare(at(&ones, key), at(&others, key), plain, path, found);
             path.pop();
         }
         return;
     }
-    if let (Some(one), Some(other)) = (one, other)
-        && says_the_same(one, other, path)
-    {
+    if one.zip(other).is_some_and(|(one, other)| says_the_same(one, other, plain)) {
         return;
     }
     let shown = |input: Option<&Input<'_>>| input.map(shown);
     found.push(FieldDifference { field: path.join("."), before: shown(one), after: shown(other) });
 }
 
+/// What tells a part from its neighbours, and how many before it have the same.
+type Key = (String, usize);
+type Parts<'i> = Vec<(Key, &'i Input<'i>)>;
+
 /// The parts of a value that have keys: the entries of a map, or the items of a list of maps by what tells
-/// them apart. `None` for other values.
-fn parts<'i>(input: &'i Input<'_>) -> Option<Vec<(String, &'i Input<'i>)>> {
+/// them apart, or by their place from 0 if their order counts. `None` for other values.
+fn parts<'i>(input: &'i Input<'i>, in_order: bool) -> Option<Parts<'i>> {
     match &input.value {
         InputValue::Map(entries) => {
-            Some(entries.iter().map(|(key, value)| (key.text.to_string(), value)).collect())
+            Some(entries.iter().map(|(key, value)| ((key.text.to_string(), 0), value)).collect())
         }
         InputValue::List(items) if items.iter().any(|item| matches!(item.value, InputValue::Map(_))) => {
-            let mut parts: Vec<(String, &Input<'_>)> = Vec::with_capacity(items.len());
-            for item in items {
-                let key = key_of(item);
-                let same = parts.iter().filter(|(known, _)| known.split('#').next() == Some(&*key)).count();
-                parts.push((if same > 0 { format!("{key}#{}", same + 1) } else { key }, item));
+            let mut parts: Parts<'_> = Vec::with_capacity(items.len());
+            for (place, item) in items.iter().enumerate() {
+                let key = if in_order { place.to_string() } else { key_of(item) };
+                let same = parts.iter().filter(|((known, _), _)| *known == key).count();
+                parts.push(((key, same), item));
             }
             Some(parts)
         }
@@ -166,19 +176,24 @@ fn key_of(item: &Input<'_>) -> String {
     if parts.is_empty() { shown(item) } else { parts.join(".") }
 }
 
-/// Whether two values that have no parts say the same. Conditions may be laid out differently; texts for
-/// people may not.
-fn says_the_same(one: &Input<'_>, other: &Input<'_>, path: &[String]) -> bool {
+/// Whether two values that have no parts say the same. Conditions may be laid out differently; other texts
+/// may not.
+fn says_the_same(one: &Input<'_>, other: &Input<'_>, plain: bool) -> bool {
     match (&one.value, &other.value) {
         (InputValue::Text(one), InputValue::Text(other)) => {
-            let for_people = path.iter().any(|part| ["content", "reason", "description"].contains(&&**part));
-            one == other || (!for_people && reads_the_same(one, other))
+            one == other || (!plain && reads_the_same(one, other))
         }
         (InputValue::Int(one), InputValue::Float(other))
         | (InputValue::Float(other), InputValue::Int(one)) => *one as f64 == *other,
         (InputValue::List(one), InputValue::List(other)) => {
             one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| says_the_same(one, other, path))
+                && one.iter().zip(other).all(|(one, other)| says_the_same(one, other, plain))
+        }
+        (InputValue::Map(one), InputValue::Map(others)) => {
+            one.len() == others.len()
+                && one.iter().all(|(key, value)| {
+                    entry(other, &key.text).is_some_and(|other| says_the_same(value, other, plain))
+                })
         }
         (one, other) => one == other,
     }
@@ -282,6 +297,61 @@ offers:
             ),
         ] {
             assert_eq!(with(part, replaced), [""; 0], "{replaced}");
+        }
+    }
+
+    /// The fields that differ between two texts.
+    fn fields(before: String, after: String) -> Vec<String> {
+        let source = |text| Arc::new(Source { name: "r".into(), text });
+        let (one, other) = (source(before), source(after));
+        let (one, other) = (Input::from_yaml(&one).unwrap(), Input::from_yaml(&other).unwrap());
+        let (found, _) = differences(&one, &other);
+        found.iter().flat_map(|found| found.fields.iter().map(|field| field.field.clone())).collect()
+    }
+
+    #[test]
+    fn in_content_the_order_and_every_character_count() {
+        let text =
+            |content| format!("offers: {{a: {{treatments: [{{placement: home, content: {content}}}]}}}}");
+        for (before, after, expected) in [
+            ("[{t: A}, {t: B}]", "[{t: B}, {t: A}]", &[".0.t", ".1.t"][..]),
+            ("{b: [{id: x}, {id: y}]}", "{b: [{id: y}, {id: x}]}", &[".b.0.id", ".b.1.id"]),
+            ("[{t: '#1'}, {t: '#1'}]", "[{t: '#1'}, {t: '#2'}]", &[".1.t"]),
+            ("[{t: A}]", "[{t: A}, {t: A}]", &[".1.t"]),
+            ("[{t: A}]", "{'0': {t: A}}", &[""]),
+            ("[[{t: A, u: B}]]", "[ [ {u: B, t: A} ] ]", &[]),
+            ("[[{t: A}]]", "[[{t: B}]]", &[""]),
+            ("[A, B]", "[B, A]", &[""]),
+            ("{t: 'a > 1'}", "{t: 'a  >  1'}", &[".t"]),
+        ] {
+            let expected: Vec<String> =
+                expected.iter().map(|field| format!("treatments.home.content{field}")).collect();
+            assert_eq!(fields(text(before), text(after)), expected, "{before}, {after}");
+        }
+    }
+
+    #[test]
+    fn entries_of_the_same_key_and_texts_without_conditions_are_compared_whole() {
+        for (before, after, expected) in [
+            (
+                "caps: {c: [{at: 'a#b', max: 1}, {at: 'a#b', max: 2}]}",
+                "caps: {c: [{at: 'a#b', max: 1}, {at: 'a#b', max: 3}]}",
+                "a#b#2.max",
+            ),
+            (
+                "caps: {c: [{at: a, max: 1}, {at: a, max: 2}, {at: 'a#2', max: 3}]}",
+                "caps: {c: [{at: a, max: 1}, {at: a, max: 2}, {at: 'a#2', max: 4}]}",
+                "a#2.max",
+            ),
+            (
+                "offers: {o: {attributes: {site: 'https://a'}}}",
+                "offers: {o: {attributes: {site: 'https://b'}}}",
+                "attributes.site",
+            ),
+            ("parameters: {p: {default: 'a b'}}", "parameters: {p: {default: 'a  b'}}", "default"),
+            ("accept: [{at: x, because: 'a b'}]", "accept: [{at: x, because: 'a  b'}]", "x.because"),
+        ] {
+            assert_eq!(fields(before.into(), after.into()), [expected], "{before}, {after}");
         }
     }
 
