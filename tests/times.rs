@@ -136,17 +136,27 @@ fn what_is_no_time_is_refused_by_name_on_every_way_in() {
 
 /// Checks that a time is refused wherever a rule may have one.
 fn rules_refuse(text: &str, why: &str) {
-    let golden = format!(
-        "- {{name: n, now: '{text}', customer: null, request: {{channel: app, placements: [{{id: home}}]}}, expect: {{}}}}\n"
-    );
+    let golden = |now: &str, fields: &str| {
+        format!(
+            "- {{name: n, now: {now}, customer: null, {fields}request: {{channel: app, placements: [{{id: home}}]}}, expect: {{}}}}\n"
+        )
+    };
+    let event = golden("2026-12-01", &format!("events: [{{type: seen, at: '{text}'}}], "));
+    let contact = format!("offer: exactly, placement: home, channel: app, outcome: click, at: '{text}'");
+    let contact = golden("2026-12-01", &format!("contacts: [{{{contact}}}], "));
+    let golden = golden(&format!("'{text}'"), "");
     let schedule = RULES.replace(
         "    placements: [home]\n",
         &format!("    placements: [home]\n    schedule: {{until: '{text}'}}\n"),
     );
     let condition = RULES.replace("timestamp('2026-11-01')", &format!("timestamp('{text}')"));
-    for (way, rules, golden) in
-        [("golden", RULES, &*golden), ("schedule", &schedule, ""), ("condition", &condition, "")]
-    {
+    for (way, rules, golden) in [
+        ("golden", RULES, &*golden),
+        ("event", RULES, &event),
+        ("contact", RULES, &contact),
+        ("schedule", &schedule, ""),
+        ("condition", &condition, ""),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         cli_support::write(folder.path(), "schema.yaml", SCHEMA);
         cli_support::write(folder.path(), "rule-sets/r.yaml", rules);
@@ -184,6 +194,7 @@ fn what_programs_write_is_taken_in_data_and_not_in_rules() {
         }
         rules_refuse(text, "not a day such as");
     }
+    rules_refuse("20261101", "not a day such as"); // data too: it may be a number
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::input::problem::{Place, Problems, quoted};
 use crate::intake::computed::Intake;
 use crate::rules::catalogue::Catalogue;
 use crate::schema::value::{Time, Value};
-use crate::schema::{Kind, Moment, Schema};
+use crate::schema::{Moment, Schema};
 
 /// What a customer was shown or did before a decision.
 #[derive(Debug)]
@@ -175,14 +175,7 @@ fn read_moment(
     now: Option<Time>,
     problems: &mut Problems,
 ) -> Option<u32> {
-    let at = match Kind::Time.read(&cursor.input.value, schema.zone()) {
-        Ok(Value::Time(at)) => at,
-        Ok(_) => return None,
-        Err(why) => {
-            problems.push(cursor.problem(why));
-            return None;
-        }
-    };
+    let at = read_as("a time from 1970 to 2106", cursor, schema, problems)?;
     if now.is_some_and(|now| at > now) {
         problems.push(cursor.problem("this event is after `now`"));
     }
@@ -191,10 +184,19 @@ fn read_moment(
 
 /// Reads a moment, or a day in the schema's time zone.
 pub(crate) fn read_time(cursor: &Cursor<'_, '_>, schema: &Schema, problems: &mut Problems) -> Option<Time> {
+    read_as("a time", cursor, schema, problems)
+}
+
+fn read_as(
+    expected: &str,
+    cursor: &Cursor<'_, '_>,
+    schema: &Schema,
+    problems: &mut Problems,
+) -> Option<Time> {
     let text = cursor.text(problems)?;
     let read = Time::read(text, schema.zone());
     read.map_err(|why| {
-        problems.push(cursor.problem(format!("expected a time, found {}: {why}", quoted(text))));
+        problems.push(cursor.problem(format!("expected {expected}, found {}: {why}", quoted(text))));
     })
     .ok()
 }
