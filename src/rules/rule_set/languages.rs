@@ -27,7 +27,7 @@ struct Wanted {
 impl Languages {
     /// The most tags of a request that are read; the others are left out.
     pub const MAX_TAGS: usize = 16;
-    /// The most bytes of a list of tags that are read.
+    /// The most bytes of a text that are read.
     const MAX_LIST_BYTES: usize = 1024;
 
     /// Reads one tag, or a list as in `Accept-Language`: `zh-TW,zh;q=0.9,en;q=0.8`. A tag in another form is
@@ -45,48 +45,45 @@ impl Languages {
 
     /// Reads several texts, each as [`read`](Languages::read) does.
     pub fn read_all<'t>(texts: impl IntoIterator<Item = &'t str>) -> Languages {
-        let mut tags: SmallVec<[(u16, LanguageTag); 4]> = SmallVec::new();
-        let mut refused: SmallVec<[LanguageTag; 1]> = SmallVec::new();
-        for text in texts {
-            let end =
-                (0..=text.len().min(Self::MAX_LIST_BYTES)).rev().find(|end| text.is_char_boundary(*end));
-            for range in text[..end.unwrap_or(0)].split(',') {
-                let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-                match (LanguageTag::read(tag), thousandths(parameters)) {
-                    (Some(tag), 0) => refused.push(tag),
-                    (Some(tag), quality) => tags.push((quality, tag)),
-                    (None, _) => {}
-                }
-                if tags.len() + refused.len() == Self::MAX_TAGS {
-                    break;
-                }
-            }
-        }
-        tags.truncate(Self::MAX_TAGS);
+        let tags = texts.into_iter().flat_map(tags_of).take(Self::MAX_TAGS);
+        let (mut tags, refused): (Tags, Tags) = tags.partition(|(quality, _)| *quality > 0);
         tags.sort_by_key(|(quality, _)| u16::MAX - quality);
         let mut languages = Languages::default();
         for (_, tag) in &tags {
-            let mut is_named = true;
-            tag.wider(|tag| {
-                if !refused.contains(&tag) && !languages.wanted.iter().any(|other| other.tag == tag) {
-                    languages.wanted.push(Wanted { tag, is_named });
-                }
-                is_named = false;
-            });
+            languages.add(tag, &refused);
         }
         languages
+    }
+
+    /// Adds a tag that the request names, and what serves it as well, but nothing that it refuses.
+    fn add(&mut self, tag: &LanguageTag, refused: &[(u16, LanguageTag)]) {
+        let mut is_named = true;
+        tag.wider(|tag| {
+            let is_refused = refused.iter().any(|(_, other)| *other == tag);
+            if !is_refused && !self.wanted.iter().any(|other| other.tag == tag) {
+                self.wanted.push(Wanted { tag, is_named });
+            }
+            is_named = false;
+        });
     }
 
     /// Reads a request's languages from a document: one text as [`read`](Languages::read) takes it, or a list
     /// of such texts. What names no language is a problem, and is left out.
     pub fn of_document(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Languages {
-        if !matches!(cursor.input.value, InputValue::List(_)) {
-            return Languages::read_all(text_of(cursor, problems));
+        if let InputValue::Text(text) = &cursor.input.value {
+            let languages = Languages::read(text);
+            if languages.is_empty()
+                && let Some(why) = Languages::doubt(text)
+            {
+                problems.push(cursor.problem(why));
+            }
+            return languages;
         }
-        let items = cursor.items(problems).into_iter().flatten();
         let mut texts: SmallVec<[&str; 4]> = SmallVec::new();
         let mut found = Problems::new();
-        items.for_each(|item| texts.extend(text_of(&item, &mut found)));
+        for item in cursor.items(problems).into_iter().flatten() {
+            texts.extend(text_of(&item, &mut found));
+        }
         problems.extend(found);
         Languages::read_all(texts)
     }
@@ -122,12 +119,7 @@ impl Languages {
 impl From<&Locale> for Languages {
     fn from(locale: &Locale) -> Languages {
         let mut languages = Languages::default();
-        locale.tag.wider(|tag| {
-            let is_named = languages.wanted.is_empty();
-            if !languages.wanted.iter().any(|other| other.tag == tag) {
-                languages.wanted.push(Wanted { tag, is_named });
-            }
-        });
+        languages.add(&locale.tag, &[]);
         languages
     }
 }
@@ -140,6 +132,18 @@ impl fmt::Display for Languages {
         }
         Ok(())
     }
+}
+
+/// Tags, each with its quality in thousandths.
+type Tags = SmallVec<[(u16, LanguageTag); 4]>;
+
+/// The tags of a list, each with its quality in thousandths.
+fn tags_of(text: &str) -> impl Iterator<Item = (u16, LanguageTag)> {
+    let end = text.floor_char_boundary(Languages::MAX_LIST_BYTES);
+    text[..end].split(',').filter_map(|range| {
+        let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+        Some((thousandths(parameters), LanguageTag::read(tag)?))
+    })
 }
 
 /// A text that names languages, or says that none is asked for.
@@ -263,5 +267,11 @@ mod tests {
         let many = (0..200).map(|i| format!("a{}", char::from(b'a' + i % 26))).collect::<Vec<_>>().join(",");
         assert!(Languages::read(&many).to_string().split(", ").count() <= Languages::MAX_TAGS);
         assert!(Languages::read(&"é".repeat(5_000)).is_empty());
+        // The bound is on all texts together, and what is refused counts.
+        let fifteen = (0..15).map(|i| format!("a{}", char::from(b'a' + i))).collect::<Vec<_>>().join(",");
+        for (last, expected) in [("fr, de", 16), ("fr;q=0, de", 15)] {
+            let read = Languages::read_all([&*fifteen, last, "en, nl"]).to_string();
+            assert_eq!(read.split(", ").count(), expected, "{read}");
+        }
     }
 }
