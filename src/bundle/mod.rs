@@ -243,8 +243,9 @@ impl CheckedBundle {
         let guardrails = GuardrailFacts { reach: reach.as_ref(), golden: Some(&golden) };
         let scope = AnalysisScope { guardrails, ..AnalysisScope::at(now) };
         let mut warnings = analyse(&self.engine, &self.rule_sets, &scope);
-        warnings.extend(&self.aside);
-        accept_aside(&mut warnings, &self.rule_sets);
+        let mut aside = self.aside.clone();
+        accept_aside(&mut aside, &self.rule_sets); // before the others leave no room
+        warnings.extend(&aside);
         Findings { warnings, guardrails: understood(&self.engine, &self.rule_sets, guardrails, now) }
     }
 }

@@ -40,6 +40,8 @@ use super::guardrails::GuardrailFacts;
 
 /// The most warnings that one analysis keeps; further ones are only counted.
 pub const MAX_WARNINGS: usize = 100;
+/// For how many warnings that would not be kept the place is looked up, to see whether it is accepted.
+const MAX_LOOKED_UP: usize = 1_000;
 
 /// Something valid that is unlikely to be intended.
 #[derive(Debug, Clone)]
@@ -270,6 +272,8 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
         told: vec![false; engine.offer_count()],
         told_guardrails: Vec::new(),
         work: MAX_WORK,
+        used: sets.iter().map(|set| vec![false; set.accepted.len()]).collect(),
+        to_look_up: MAX_LOOKED_UP,
         sets,
         warnings: Warnings::default(),
     };
@@ -288,7 +292,7 @@ pub fn analyse(engine: &Engine, rule_sets: &[Arc<RuleSet>], known: &AnalysisScop
     analysis.caps();
     analysis.texts();
     analysis.content();
-    analysis.accept();
+    analysis.stale();
     let mut warnings = analysis.warnings;
     let place = |warning: &Warning| warning.problem.place.map(|place| (place.line, place.column));
     warnings.list.sort_by_cached_key(|warning| (warning.rule_set.clone(), place(warning)));
@@ -309,6 +313,10 @@ struct Analysis<'a> {
     told_guardrails: Vec<(usize, &'a str)>,
     /// The work that looking for faults in conditions may still take.
     work: u64,
+    /// For each rule set, which of its entries of `accept` had a warning.
+    used: Vec<Vec<bool>>,
+    /// How many more warnings that would not be kept may have their place looked up.
+    to_look_up: usize,
     warnings: Warnings,
 }
 
@@ -346,27 +354,56 @@ impl<'a> Analysis<'a> {
         Words { schema: &self.engine.schema, terms: &self.normaliser.terms, tags: &self.engine.tags }
     }
 
-    /// Whether a warning about a rule set would be kept. One that would not be kept for lack of room is
-    /// counted here.
-    fn is_wanted(&mut self, set: usize, by: Option<usize>) -> bool {
-        let concerns = |about: &[&str], set: usize| about.contains(&&*self.sets[set].name);
-        let asked = self
-            .known
-            .about
-            .is_none_or(|about| concerns(about, set) || by.is_some_and(|by| concerns(about, by)));
-        let full = self.warnings.list.len() >= MAX_WARNINGS;
-        self.warnings.omitted += usize::from(asked && full);
-        asked && !full
+    /// Whether this analysis is about a rule set.
+    fn is_about(&self, set: usize) -> bool {
+        self.known.about.is_none_or(|about| about.contains(&&*self.sets[set].name))
     }
 
-    /// Keeps a warning about what stands at `path` in its rule set, or about a part of it.
+    /// Whether there is room for one more warning.
+    fn has_room(&self) -> bool {
+        self.warnings.list.len() < MAX_WARNINGS
+    }
+
+    /// Whether the place of a warning about a rule set is worth looking up: it may be kept, or accepted. Any
+    /// other that this analysis is about is counted here.
+    fn is_wanted(&mut self, kind: WarningKind, set: usize, by: Option<usize>) -> bool {
+        if !self.is_about(set) && !by.is_some_and(|by| self.is_about(by)) {
+            return false;
+        }
+        if self.has_room() {
+            return true;
+        }
+        let wanted = self.accepts(kind, set) && self.to_look_up > 0;
+        self.to_look_up -= usize::from(wanted);
+        self.warnings.omitted += usize::from(!wanted);
+        wanted
+    }
+
+    /// Keeps a warning about what stands at `path` in its rule set, or about a part of it, unless the rule
+    /// set accepts it.
     fn warn(&mut self, draft: Draft<'_>, path: &[&str], part: impl FnOnce(&Text<'_>) -> Option<Problem>) {
-        if !self.is_wanted(draft.set, draft.by) {
+        if self.is_wanted(draft.kind, draft.set, draft.by) {
+            self.warn_wanted(draft, path, part);
+        }
+    }
+
+    /// As [`warn`](Analysis::warn), of a warning that is known to be wanted.
+    fn warn_wanted(
+        &mut self,
+        draft: Draft<'_>,
+        path: &[&str],
+        part: impl FnOnce(&Text<'_>) -> Option<Problem>,
+    ) {
+        let text = &self.texts[draft.set];
+        let found = part(text).unwrap_or_else(|| text.key(path));
+        if self.accept(draft.kind, draft.set, &found.pointer) {
+            return;
+        }
+        if !self.has_room() {
+            self.warnings.omitted += 1;
             return;
         }
         let name = |set: usize| Arc::clone(&self.sets[set].name);
-        let text = &self.texts[draft.set];
-        let found = part(text).unwrap_or_else(|| text.key(path));
         self.warnings.list.push(Warning {
             kind: draft.kind,
             problem: Problem { detail: draft.detail, hint: draft.hint, ..found },

@@ -7,31 +7,37 @@ use crate::input::problem::{Problem, nearest};
 use crate::rules::rule_set::{AcceptRule, RuleSet};
 
 impl Analysis<'_> {
-    /// Leaves out the warnings that their rule sets accept. It comes last, when all others are known.
-    pub(super) fn accept(&mut self) {
-        // What was not kept cannot be matched, so nothing can be said to be stale.
-        let all_known = self.warnings.omitted == 0 && self.known.about.is_none();
+    /// Whether a rule set accepts any warning of a kind.
+    pub(super) fn accepts(&self, kind: WarningKind, set: usize) -> bool {
+        self.sets[set].accepted.iter().any(|rule| !rule.is_aside() && *rule.warning == *kind.name())
+    }
+
+    /// Counts a warning that its rule set accepts; `false` if it does not.
+    pub(super) fn accept(&mut self, kind: WarningKind, set: usize, pointer: &str) -> bool {
+        let covers = |rule: &AcceptRule| {
+            let is_itself = rule.spot.pointer == pointer;
+            !rule.is_aside() && !is_itself && *rule.warning == *kind.name() && rule.covers(pointer)
+        };
+        let Some(rule) = self.sets[set].accepted.iter().position(covers) else { return false };
+        self.used[set][rule] = true;
+        self.warnings.accepted += 1;
+        true
+    }
+
+    /// Tells the entries of `accept` that had no warning. It comes last, when all others are known.
+    pub(super) fn stale(&mut self) {
+        // What was not looked at cannot be matched, so nothing can be said to be stale.
+        let all_known = self.to_look_up > 0 && self.known.about.is_none();
         for (set, rules) in self.sets.clone().into_iter().enumerate() {
-            for rule in &rules.accepted {
-                if rule.is_aside() {
-                    continue;
-                }
-                let before = self.warnings.list.len();
-                self.warnings.list.retain(|warning| {
-                    *warning.rule_set != *rules.name
-                        || warning.kind.name() != &*rule.warning
-                        || !rule.covers(&warning.problem.pointer)
-                });
-                let left_out = before - self.warnings.list.len();
-                self.warnings.accepted += left_out;
-                if left_out == 0 {
-                    self.stale(set, rules, rule, all_known);
+            for (i, rule) in rules.accepted.iter().enumerate() {
+                if !rule.is_aside() && !self.used[set][i] {
+                    self.tell_stale(set, rules, rule, all_known);
                 }
             }
         }
     }
 
-    fn stale(&mut self, set: usize, rules: &RuleSet, rule: &AcceptRule, all_known: bool) {
+    fn tell_stale(&mut self, set: usize, rules: &RuleSet, rule: &AcceptRule, all_known: bool) {
         let kind = WarningKind::ALL.into_iter().find(|kind| kind.name() == &*rule.warning);
         let draft = match kind {
             None => {
@@ -42,8 +48,7 @@ impl Analysis<'_> {
                     .hint(near.unwrap_or_else(|| "each warning ends with its kind in brackets".into()))
             }
             Some(kind) if all_known && self.can_find(kind) => {
-                let detail = format!("there is no warning `{}` at `{}` to accept", rule.warning, rule.at);
-                Draft::new(WarningKind::Accept, set, detail).hint("take the entry out of `accept`")
+                Draft::new(WarningKind::Accept, set, rule.stale()).hint(TAKE_OUT)
             }
             Some(_) => return,
         };
@@ -77,14 +82,21 @@ pub fn accept_aside(warnings: &mut Warnings, rule_sets: &[Arc<RuleSet>]) {
         });
         warnings.accepted += before - warnings.list.len();
         if before == warnings.list.len() && warnings.omitted == 0 {
-            let detail = format!("there is no warning `{}` at `{}` to accept", rule.warning, rule.at);
-            let problem = rules.problem(&rule.spot, detail).hint("take the entry out of `accept`");
+            let problem = rules.problem(&rule.spot, rule.stale()).hint(TAKE_OUT);
             warnings.add(WarningKind::Accept, [problem]);
         }
     }
 }
 
+/// What to do about an entry that had no warning.
+const TAKE_OUT: &str = "take the entry out of `accept`";
+
 impl AcceptRule {
+    /// That there is no warning for it.
+    fn stale(&self) -> String {
+        format!("there is no warning `{}` at `{}` to accept", self.warning, self.at)
+    }
+
     /// Whether it is about another file of the bundle than a rule set.
     fn is_aside(&self) -> bool {
         let first = self.at.split(['.', '/']).find(|part| !part.is_empty());

@@ -65,7 +65,7 @@ impl<'a> Analysis<'a> {
             if fault.kind == FaultKind::Always && meant {
                 continue;
             }
-            if !self.is_wanted(set, None) {
+            if !self.is_wanted(fault.kind.warning(), set, None) {
                 continue; // before its place is looked up
             }
             let engine = self.engine;
@@ -79,7 +79,7 @@ impl<'a> Analysis<'a> {
             let part = self.texts[set].part(&path, &fault.way);
             let shown = part.as_ref().map_or(&*condition.text, |part| &part.detail);
             let draft = self.draft(owner, set, &fault, shown);
-            self.warn(Draft { offer, ..draft }, &path, |_| part);
+            self.warn_wanted(Draft { offer, ..draft }, &path, |_| part);
         }
     }
 
@@ -91,27 +91,28 @@ impl<'a> Analysis<'a> {
             }
             _ => String::new(),
         };
-        let new = |kind, detail: String| Draft::new(kind, set, detail);
+        let new = |detail: String| Draft::new(fault.kind.warning(), set, detail);
         match &fault.kind {
             FaultKind::Never(Some(conflict)) => {
                 let why = self.contradiction(conflict);
-                new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}: {why}"))
+                new(format!("`{shown}` {never}{so}: {why}"))
             }
-            FaultKind::Never(None) => new(WarningKind::NeverTrue, format!("`{shown}` {never}{so}"))
+            FaultKind::Never(None) => new(format!("`{shown}` {never}{so}"))
                 .hint("compare it with the bounds and words in the schema"),
-            FaultKind::Known(terms) => new(WarningKind::AlwaysTrue, self.holds_if_known(terms, shown))
-                .hint("if that is what you want, write `… != null`"),
-            FaultKind::Always => new(WarningKind::AlwaysTrue, format!("`{shown}` holds for every customer"))
+            FaultKind::Known(terms) => {
+                new(self.holds_if_known(terms, shown)).hint("if that is what you want, write `… != null`")
+            }
+            FaultKind::Always => new(format!("`{shown}` holds for every customer"))
                 .hint("leave it out, or write the condition that you meant"),
             FaultKind::Implied => {
                 let detail =
                     format!("`{shown}` can be left out: the rest of the condition already requires it");
-                new(WarningKind::Redundant, detail)
+                new(detail)
             }
             FaultKind::Covered => {
                 let detail =
                     format!("`{shown}` changes nothing: the other alternatives let the same customers pass");
-                new(WarningKind::Redundant, detail)
+                new(detail)
             }
         }
     }
@@ -132,6 +133,17 @@ impl<'a> Analysis<'a> {
             needs(&conflict.one),
             needs(&conflict.other)
         )
+    }
+}
+
+impl FaultKind {
+    /// The kind of the warning about it.
+    fn warning(&self) -> WarningKind {
+        match self {
+            FaultKind::Never(_) => WarningKind::NeverTrue,
+            FaultKind::Known(_) | FaultKind::Always => WarningKind::AlwaysTrue,
+            FaultKind::Implied | FaultKind::Covered => WarningKind::Redundant,
+        }
     }
 }
 

@@ -39,6 +39,9 @@ impl Analysis<'_> {
     pub(super) fn content(&mut self) {
         let declared = self.engine.schema.link_schemes().to_vec();
         for set in 0..self.sets.len() {
+            if !self.is_about(set) {
+                continue; // before its text is read
+            }
             let found = self.texts[set].root(&|root| of_offers(root, &declared)).unwrap_or_default();
             for problem in found {
                 let draft = Draft::new(WarningKind::Content, set, &*problem.detail);

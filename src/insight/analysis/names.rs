@@ -26,6 +26,9 @@ impl<'a> Analysis<'a> {
     /// Finds conditions of offers that ask for the offer's own name or group. It is the same for everybody.
     fn own_names(&mut self) {
         for (set, rules) in self.sets.clone().into_iter().enumerate() {
+            if !self.is_about(set) {
+                continue; // before its text is read
+            }
             for offer in &rules.offers {
                 let (name, Some(when)) = (&*offer.name.name, &offer.when) else { continue };
                 for field in ["id", "group"] {

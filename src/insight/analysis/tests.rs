@@ -874,9 +874,31 @@ fn accepted_warnings_are_counted_and_stale_marks_are_told() {
         ("warning: never_true, at: offers.ab", "never_true accept", 0),
         ("warning: always_true, at: offers.a", "never_true accept", 0),
         ("warning: nevr_true, at: offers.a", "never_true accept", 0),
+        ("warning: accept, at: accept", "never_true accept", 0),
         // Only a bundle knows its golden decisions.
         ("warning: guardrail_untested, at: guardrails", "never_true", 0),
     ] {
         assert_eq!(with(accept), (kinds.into(), accepted), "{accept}");
+    }
+}
+
+#[test]
+fn accepted_warnings_take_no_room_from_others() {
+    let many: String =
+        (0..MAX_WARNINGS + 20).map(|i| offer(&format!("o{i:03}"), "when: age > 130")).collect();
+    let last = offer("p", "when: age < 0");
+    for (accept, kept, accepted, omitted) in [
+        ("", MAX_WARNINGS, 0, 21),
+        ("{warning: never_true, at: offers, because: x}", 0, MAX_WARNINGS + 21, 0),
+        ("{warning: never_true, at: offers.o000, because: x}", MAX_WARNINGS, 1, 20),
+        ("{warning: never_true, at: offers.p, because: x}", MAX_WARNINGS, 1, 20),
+        // The mark that is stale is found all the same, and is one of those for which there is no room.
+        ("{warning: never_true, at: offers.q, because: x}", MAX_WARNINGS, 0, 22),
+    ] {
+        let text = format!("{SLOT}{many}{last}accept: [{accept}]\n");
+        let (engine, sets) = compiled(&[&text]);
+        let found = analyse(&engine, &sets, &AnalysisScope::at(Time::parse(NOW).unwrap()));
+        let counts = (found.iter().count(), found.accepted, found.omitted);
+        assert_eq!(counts, (kept, accepted, omitted), "{accept}");
     }
 }

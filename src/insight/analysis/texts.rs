@@ -10,6 +10,9 @@ use crate::input::yaml::doubts;
 impl Analysis<'_> {
     pub(super) fn texts(&mut self) {
         for (set, rules) in self.sets.clone().into_iter().enumerate() {
+            if !self.is_about(set) {
+                continue; // before its text is read
+            }
             let mut found = doubts(&rules.source);
             found.extend(self.texts[set].root(&contents).unwrap_or_default());
             for problem in found {
