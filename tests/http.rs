@@ -153,7 +153,8 @@ fn a_request_with_one_bad_part_gets_its_other_parts() {
     assert_eq!(found["placements"][1]["propositions"][0]["offer"], "brand");
     assert_eq!(server.get(&format!("{query}&strict=true")).json()["errors"].as_array().unwrap().len(), 3);
     assert_eq!(server.get(&query.replace("&placement=home", "")).status, 400, "no placement is left");
-    assert!(server.get("/metrics").text().contains("usher_placements_fallback_total"));
+    let metrics = server.get("/metrics");
+    assert!(metrics.text().contains("usher_placements_fallback_total 0\n"), "what is left out shows none");
 }
 
 #[test]

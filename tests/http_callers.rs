@@ -440,7 +440,11 @@ fn a_full_server_can_still_be_asked_how_it_is() {
     assert!(silent.iter_mut().all(support::Client::closed));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(all);
-    std::thread::sleep(Duration::from_millis(100));
+    let asks_alone = || server.get("/metrics").text().contains("usher_connections 1.0\n");
+    while !asks_alone() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "connections that ended keep their places");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(server.get("/v1/rule-sets").status, 200);
     assert!(server.get("/metrics").text().contains("usher_connections_rejected_total 3"));
 }

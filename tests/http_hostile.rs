@@ -244,6 +244,9 @@ fn bad_paths_methods_and_forms_have_their_own_answers() {
     refused(&server.call("PUT", "/v1/rule-sets/wealth", "", b"\xff"), 400);
     refused(&server.call("PUT", "/v1/rule-sets/wealth?activate=perhaps", "", b"x"), 400);
     refused(&server.call("POST", "/v1/rule-sets/nothing/rollback", "", b""), 404);
+    for path in ["/v1/rule-sets/wealth", "/v1/schema"] {
+        refused(&server.call("PUT", path, "content-type: application/yaml\r\n", b""), 422);
+    }
     for body in [" ", "{", "rule_set: [", "rule_set: other\n", &"[".repeat(10_000)] {
         let reply = server.call("PUT", "/v1/rule-sets/wealth", "", body.as_bytes());
         refused(&reply, 422);

@@ -3,53 +3,25 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli_support;
+mod durable_support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use cli_support::*;
+use durable_support::Process;
 use serde_json::Value;
-
-/// Killed when the test ends, whatever it finds.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The log lines of a server with this filter, to which `asks` speaks at its address.
 fn logged(filter: &str, asks: impl Fn(&str)) -> Vec<Value> {
     let bundle = bundle();
     let data = tempfile::tempdir().unwrap();
-    let log = data.path().join("log");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_usher"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--models"])
-        .arg(bundle.path())
-        .arg("--data")
-        .arg(data.path().join("data"))
-        .env("USHER_LOG", filter)
-        .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let out = child.stdout.take().unwrap();
-    let server = Running(child);
-    let mut first = String::new();
-    BufReader::new(out).read_line(&mut first).unwrap();
-    let url = first.trim().trim_start_matches("listening on ").to_owned();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while run(&["health", "--server", &url]).code != 0 {
-        assert!(Instant::now() < deadline, "the server does not become ready");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    asks(&url);
-    drop(server);
-    let text = std::fs::read_to_string(&log).unwrap();
+    let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--models"]);
+    command.arg(bundle.path()).arg("--data").arg(data.path().join("data")).env("USHER_LOG", filter);
+    let server = Process::spawn(command);
+    server.wait_until_ready();
+    asks(&server.url());
+    let text = server.killed();
     assert!(!text.contains("c-secret"), "{text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

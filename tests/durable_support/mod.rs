@@ -251,6 +251,13 @@ impl Process {
         self.signal(Signal::KILL);
     }
 
+    /// Sends SIGKILL, waits for the end, and returns what it wrote on standard error.
+    pub fn killed(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.said()
+    }
+
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

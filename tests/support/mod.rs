@@ -209,17 +209,20 @@ impl Client {
 
     /// Reads up to `most` bytes and drops them. `None` once the connection has ended.
     pub fn take(&mut self, most: usize) -> Option<usize> {
-        self.socket.read(&mut vec![0; most]).ok().filter(|length| *length > 0)
+        self.read(&mut vec![0; most])
     }
 
     fn more(&mut self) -> Option<()> {
         let mut bytes = [0; 16 * 1024];
-        match self.socket.read(&mut bytes) {
+        let length = self.read(&mut bytes)?;
+        self.pending.extend_from_slice(&bytes[..length]);
+        Some(())
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        match self.socket.read(bytes) {
             Ok(0) => None,
-            Ok(n) => {
-                self.pending.extend_from_slice(&bytes[..n]);
-                Some(())
-            }
+            Ok(length) => Some(length),
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => None,
             Err(e) => panic!("waited too long: {e}"),
         }
