@@ -179,7 +179,8 @@ fn read_moment(
     if now.is_some_and(|now| at > now) {
         problems.push(cursor.problem("this event is after `now`"));
     }
-    u32::try_from(at.seconds()).ok()
+    let stored = u32::try_from(at.seconds());
+    stored.map_err(|_| problems.push(cursor.problem("expected a time from 1970 to 2106"))).ok()
 }
 
 /// Reads a moment, or a day in the schema's time zone.
