@@ -3,6 +3,8 @@
 mod cli_support;
 
 use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use cli_support::*;
 
@@ -10,6 +12,36 @@ fn with_bundle() -> (tempfile::TempDir, Server) {
     let bundle = bundle();
     let server = Server::start(&["--models", &bundle.path().to_string_lossy()]);
     (bundle, server)
+}
+
+/// First nobody listens, then a server says that it is starting, and then it is ready.
+#[test]
+fn a_command_waits_for_a_server_that_is_not_there_yet_or_still_starting() {
+    let listener = TcpListener::bind("127.0.0.4:0").unwrap(); // no other test takes its port meanwhile
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let versions = |address: &str, more: &[&str]| {
+        let url = format!("http://{address}");
+        run(&[&["versions", "a_wealth", "--server", &url], more].concat())
+    };
+    let begun = Instant::now();
+    versions(&address, &["--wait=1"]).ended(2).says(&["no server at", "connection refused"]);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    versions(&address, &["--wait=0"]).ended(2).says(&["0 is not in 1..=3600"]);
+    let waiting = std::thread::spawn({
+        let address = address.clone();
+        move || versions(&address, &["--wait=60"])
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let starting = TcpListener::bind(&address).unwrap();
+    for _ in 0..2 {
+        let said = "503 Service Unavailable\r\ncontent-type: application/problem+json\r\nconnection: close";
+        answer_next(&starting, said, "{\"detail\": \"the node is still starting; try again in a second\"}");
+    }
+    drop(starting);
+    let bundle = bundle();
+    let _server = Server::start_on(&address, &["--models", &bundle.path().to_string_lossy()]);
+    waiting.join().unwrap().ended(0).says(&["version 1: active"]);
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod cli_support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use cli_support::{Run, Server, write};
+use cli_support::{Run, Server, program, run_command, write};
 use serde_json::{Value, json};
 
 const SCHEMA: &str = "schema: loads
@@ -38,14 +40,20 @@ impl Rig {
 
     /// Loads a file of the folder. What stands for a file in `more` is a file of the folder, too: `@name`.
     fn load(&self, file: &str, more: &[&str]) -> Run {
+        run_command(self.command(file, more), b"")
+    }
+
+    /// The command of such a load.
+    fn command(&self, file: &str, more: &[&str]) -> Command {
         let file = self.path(file).display().to_string();
         let in_folder = |arg: &&str| match arg.strip_prefix('@') {
             Some(name) => self.path(name).display().to_string(),
             None => (*arg).to_owned(),
         };
         let more: Vec<String> = more.iter().map(in_folder).collect();
-        let args: Vec<&str> = ["load", &file].into_iter().chain(more.iter().map(String::as_str)).collect();
-        self.server.run(&args)
+        let mut command = program(&["load", &file, "--server", &self.server.url]);
+        command.args(more);
+        command
     }
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) {
@@ -220,6 +228,52 @@ fn a_load_that_stops_at_too_many_errors_goes_on_with_the_rows_that_were_not_appl
     rig.write("c.csv", file("x,3\ny,4\n"));
     rig.load("c.csv", &args).ended(0).says(&["3 accepted, 0 rejected; 5,000 rows were done before"]);
     assert!(rig.is_known("good") && rig.is_known("y") && !exists(&rig.path("note")));
+}
+
+/// Kills come just after a part was noted, a moment later, and still later: before, while and after the next
+/// part is sent.
+#[test]
+fn a_load_that_is_killed_goes_on_and_counts_nothing_twice() {
+    const ROWS: usize = 30_000;
+    let rig = Rig::new();
+    let now = jiff::Timestamp::now().to_string();
+    let is_bad = |row: &usize| row % 100 == 7;
+    let line = |row: usize| {
+        let amount = if is_bad(&row) { "much" } else { "1" };
+        format!("k-{},payment,{now},{amount}\n", row % 50)
+    };
+    rig.write("e.csv", format!("customer,type,at,amount\n{}", (0..ROWS).map(line).collect::<String>()));
+    let args = ["--events", "--resume", "@note", "--rejects", "@bad.csv"];
+    let mut killed = 0;
+    for later in [0, 2, 6] {
+        let noted = std::fs::read(rig.path("note")).ok();
+        let mut load =
+            rig.command("e.csv", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while std::fs::read(rig.path("note")).ok() == noted && load.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "nothing was noted");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(later));
+        load.kill().unwrap(); // SIGKILL
+        killed += usize::from(load.wait().unwrap().code().is_none());
+    }
+    assert!(killed > 0);
+    let rest = rig.load("e.csv", &args);
+    assert!(rest.code <= 1 && !exists(&rig.path("note")), "{rest:#?}");
+    if killed == 3 {
+        rest.says(&["events were done before"]);
+    }
+    for customer in 0..50 {
+        let payments = (0..ROWS).filter(|row| row % 50 == customer && !is_bad(row)).count();
+        let found = rig.features(&format!("k-{customer}"));
+        assert_eq!((&found["payments"], &found["paid"]), (&json!(payments), &json!(payments as f64)));
+    }
+    let bad = rig.read("bad.csv");
+    let rows: Vec<usize> =
+        bad.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    let expected: Vec<usize> = (0..ROWS).filter(is_bad).map(|row| row + 1).collect();
+    assert_eq!(rows, expected, "each rejected row is there once");
 }
 
 #[test]

@@ -251,19 +251,22 @@ impl Drop for Server {
 pub fn answer_once(status: &str, answer: &str) -> (String, std::thread::JoinHandle<(String, String)>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let (status, answer) = (status.to_owned(), answer.to_owned());
+    (url, std::thread::spawn(move || answer_next(&listener, &status, &answer)))
+}
+
+/// Gives the next request this answer, closes its connection, and returns the request's head and body.
+pub fn answer_next(listener: &std::net::TcpListener, status: &str, answer: &str) -> (String, String) {
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
-    let served = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            reader.read_line(&mut head).unwrap();
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        reader.read_exact(&mut body).unwrap();
-        stream.write_all(answer.as_bytes()).unwrap();
-        (head, String::from_utf8(body).unwrap())
-    });
-    (url, served)
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).unwrap();
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).unwrap();
+    stream.write_all(answer.as_bytes()).unwrap();
+    (head, String::from_utf8(body).unwrap())
 }
