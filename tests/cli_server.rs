@@ -410,7 +410,7 @@ fn a_server_that_stops_gives_notice_first() {
     let bundle = bundle();
     let server = Server::start(&["--models", &bundle.path().to_string_lossy(), "--stop-notice", "2"]);
     server.ask_to_stop();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     server.run(&["health"]).ended(1).says(&["not ready"]);
     server.run(&["decide", "nobody", "home_banner"]).ended(0).says(&["brand"]);
     assert_eq!(server.terminate(), 0);

@@ -437,6 +437,56 @@ fn objects_of_events_say_each_field_once_and_null_says_nothing() {
 }
 
 #[test]
+fn events_of_a_foreign_file_are_translated() {
+    const MAPPING: &str = "import: payments
+event: payment
+customer: 'k-{KONTO}'
+zone: Europe/Berlin
+trim: true
+columns:
+  BETRAG: {property: amount, decimal: ',', thousands: '.'}
+  ZEIT:   {field: at, format: '%d.%m.%Y %H:%M:%S'}
+  ART:    {property: kind, values: {K: card}, missing: ['-']}
+ignore: [LADEN]
+";
+    let rig = Rig::new();
+    rig.write("m.yaml", MAPPING);
+    rig.write("customers.yaml", "import: c\ncustomer: '{KONTO}'\ncolumns: {}\n");
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let hour_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    let at = hour_ago.to_zoned(zone).strftime("%d.%m.%Y %H:%M:%S").to_string();
+    let good = format!("KONTO;ZEIT;BETRAG;ART;LADEN\n 7;{at};1.234,50;K;x\n7;{at};2,00;-;y\n");
+    rig.write("e.csv", format!("{good}8;yesterday;2,00;K;z\n8;{at};99.999,00;K;z\n"));
+    let args = ["--events", "--mapping", "@m.yaml"];
+    let loaded = rig.load("e.csv", &[&args[..], &["--rejects", "@bad.csv"]].concat()).ended(1);
+    loaded.says(&[
+        "2 accepted, 2 rejected",
+        "4: column ZEIT: expected a time, found \"yesterday\"",
+        "`amount`",
+    ]);
+    assert_eq!(rig.features("k-7"), json!({"paid": 1236.5, "payments": 2}));
+    assert!(!rig.is_known("k-8"));
+    rig.load("e.csv", &args).ended(1).says(&["0 accepted, 2 taken before, 2 rejected"]);
+    let mended = rig.read("bad.csv").replace("yesterday", &at).replace("99.999,00", "9.999,00");
+    rig.write("bad.csv", mended);
+    rig.load("bad.csv", &args).ended(0).says(&["2 accepted, 0 rejected"]);
+    assert_eq!(rig.features("k-8"), json!({"paid": 10_001.0, "payments": 2}));
+    rig.write(
+        "e.ndjson",
+        format!("{{\"KONTO\": 9, \"ZEIT\": \"{at}\", \"BETRAG\": \"3,5\", \"LADEN\": null}}\n"),
+    );
+    rig.load("e.ndjson", &args).ended(0).says(&["1 accepted, 0 rejected"]);
+    assert_eq!(rig.features("k-9"), json!({"paid": 3.5, "payments": 1}));
+    for (args, said) in [
+        (&["--mapping", "@m.yaml"][..], "its rows are events"),
+        (&["--events", "--mapping", "@customers.yaml"], "its rows are customers"),
+        (&["--events", "--mapping", "@m.yaml", "--type", "payment"], "cannot be used with"),
+    ] {
+        rig.load("e.csv", args).ended(2).says(&[said]);
+    }
+}
+
+#[test]
 fn files_of_excel_are_read_as_they_are() {
     let rig = Rig::new();
     rig.write("sep.csv", "sep=;\r\ncustomer;age\r\nx-1;41\r\nx-2;400\r\n");

@@ -1,9 +1,10 @@
-//! Column mappings: they turn the columns of a foreign file into features. The file is translated where it is
-//! read; a server knows only its own names.
+//! Column mappings: they turn the columns of a foreign file into features, or into parts of events. The file
+//! is translated where it is read; a server knows only its own names.
 
 pub(crate) mod cell;
 mod column;
 mod notation;
+mod target;
 mod transform;
 
 use std::borrow::Cow;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use self::column::{Column, Defaults};
 pub(crate) use self::notation::Signs;
 use self::notation::Usual;
+pub(crate) use self::target::PROPERTY;
+use self::target::Rows;
 use crate::input::cursor::Cursor;
 use crate::input::document::Input;
 use crate::input::problem::{Problem, Problems, Source, nearest, quoted};
@@ -27,6 +30,8 @@ pub const CUSTOMER_COLUMN: &str = "customer";
 pub struct Mapping {
     /// The mapping's name, as its file gives it.
     pub name: Box<str>,
+    /// The type of the events that its rows are; `None` if they are customers.
+    pub event: Option<Box<str>>,
     customer: Vec<Piece<Box<str>>>,
     /// Whether blanks around a text that goes into an id are taken off.
     trim: bool,
@@ -139,7 +144,7 @@ impl Mapping {
 impl<'m> Translation<'m> {
     /// The header of the translated file.
     pub fn header(&self) -> impl Iterator<Item = &'m str> {
-        std::iter::once(CUSTOMER_COLUMN).chain(self.columns.iter().map(|(_, column)| &*column.feature))
+        std::iter::once(CUSTOMER_COLUMN).chain(self.columns.iter().map(|(_, column)| &*column.target))
     }
 
     /// The foreign name of a column of the translated file, counted from 0. `None` for the customer's id.
@@ -211,19 +216,32 @@ fn read_mapping(
     schema: &Schema,
     problems: &mut Problems,
 ) -> Option<Mapping> {
-    let own = ["import", "description", "customer", "columns", "ignore"];
-    let known: Vec<&'static str> = own.into_iter().chain(Defaults::FIELDS).chain(Usual::FIELDS).collect();
+    let of_events = root.entry("event").is_some();
+    let own = ["import", "description", "event", "customer", "columns", "ignore", "trim"];
+    let known = own.into_iter().chain((!of_events).then_some("empty")); // an event has nothing to clear
+    let known: Vec<&'static str> = known.chain(Usual::FIELDS).collect();
     let object = root.object(&known, problems)?;
     let name = object.required("import", problems).and_then(|c| c.text(problems));
     let customer = object.required("customer", problems).and_then(|c| read_template(c, problems));
     let ignore = object.get("ignore").map(|c| read_texts(c, problems)).unwrap_or_default();
     let defaults = Defaults::read(&object, problems);
+    let rows = match object.get("event") {
+        Some(at) => {
+            let found = schema.find_event(at.text(problems)?);
+            let event = found.map_err(|problem| problems.push(at.placed(problem))).ok()?;
+            Rows::Events(&schema.events()[event])
+        }
+        None => Rows::Customers(schema),
+    };
     let mut columns: Vec<Column> = Vec::new();
     if let Some(cursor) = object.required("columns", problems) {
         for (name, cursor) in cursor.entries(problems).unwrap_or_default() {
-            let Some(column) = Column::read(name, &cursor, &defaults, schema, problems) else { continue };
-            if columns.iter().any(|earlier| earlier.feature == column.feature) {
-                problems.push(cursor.problem(format!("feature `{}` is given twice", column.feature)));
+            let Some(column) = Column::read(name, &cursor, (&defaults, rows, schema.zone()), problems) else {
+                continue;
+            };
+            if columns.iter().any(|earlier| earlier.target == column.target) {
+                let what = if of_events { "field" } else { "feature" };
+                problems.push(cursor.problem(format!("{what} `{}` is given twice", column.target)));
             }
             if ignore.iter().any(|ignored| **ignored == *name) {
                 problems
@@ -235,6 +253,10 @@ fn read_mapping(
     let trim = defaults.trim;
     Some(Mapping {
         name: name?.into(),
+        event: match rows {
+            Rows::Events(event) => Some(event.name.clone()),
+            Rows::Customers(_) => None,
+        },
         customer: customer?,
         trim,
         columns,
@@ -405,6 +427,74 @@ ignore: [d]
             "both mapped and ignored",
         ] {
             assert!(text.contains(expected), "{expected}:\n{text}");
+        }
+    }
+
+    /// What a mapping of payments with these columns makes of a row `c-1`, `1,5`, `1.11.2026`.
+    fn payment(head: &str, columns: &str) -> Result<(String, String), String> {
+        let schema = "schema: s\nfeatures: {age: {kind: int}}\nevents:\n  payment: {properties: \
+                      {amount: {kind: decimal, scale: 2, min: 0, max: 100}, at: {kind: string}}}";
+        let schema = Schema::parse("s", schema).unwrap();
+        let text = format!("import: x\ncustomer: '{{id}}'\n{head}\ncolumns: {{{columns}}}\n");
+        let mapping = Mapping::parse("m", &text, &schema).map_err(|problems| problems.to_string())?;
+        assert_eq!(mapping.event.as_deref(), Some("payment"));
+        let bound = mapping.bind(["id", "a", "b"]).map_err(|problems| problems.to_string())?;
+        let row = bound.row(&["c-1", "1,5", "1.11.2026"], 1, Time(0)).map_err(|wrong| wrong[0].1.clone())?;
+        Ok((bound.header().collect::<Vec<_>>().join(" "), row.join(" ")))
+    }
+
+    #[test]
+    fn a_mapping_of_events_leads_to_properties_and_fields() {
+        let amount = "a: {property: amount, decimal: ','}";
+        for (head, columns, expected) in [
+            (
+                "event: payment",
+                format!("{amount}, b: {{field: at, format: '%d.%m.%Y', zone: UTC}}"),
+                Ok(("customer properties.amount at", "c-1 1.5 2026-11-01T00:00:00Z")),
+            ),
+            (
+                "event: payment\nzone: Asia/Shanghai",
+                format!("{amount}, b: {{field: at, format: '%d.%m.%Y'}}"),
+                Ok(("customer properties.amount at", "c-1 1.5 2026-10-31T16:00:00Z")),
+            ),
+            (
+                "event: payment",
+                "a: {field: id}, b: {property: at, missing: [1.11.2026]}".to_owned(),
+                Ok(("customer id properties.at", "c-1 1,5 null")),
+            ),
+            ("event: paymnt", amount.to_owned(), Err("did you mean `payment`?")),
+            ("event: payment", "a: {property: amont}".to_owned(), Err("did you mean `amount`?")),
+            ("event: payment", "a: {field: when}".to_owned(), Err("fields are id, token, offer, placement,")),
+            ("event: payment", "a: {feature: age}".to_owned(), Err("unknown field \"feature\"")),
+            ("event: payment", "a: {missing: [x]}".to_owned(), Err("expected either `property` or `field`")),
+            (
+                "event: payment",
+                "a: {property: at, field: at}".to_owned(),
+                Err("expected either `property` or `field`"),
+            ),
+            (
+                "event: payment",
+                format!("{amount}, b: {{property: amount}}"),
+                Err("field `properties.amount` is given twice"),
+            ),
+            ("event: payment\nempty: clear", amount.to_owned(), Err("unknown field \"empty\"")),
+            (
+                "event: payment",
+                "a: {property: amount, empty: keep}".to_owned(),
+                Err("unknown field \"empty\""),
+            ),
+            (
+                "event: payment",
+                "a: {field: channel, decimal: ','}".to_owned(),
+                Err("`decimal` says nothing of a value of kind string"),
+            ),
+            ("", "a: {property: amount}".to_owned(), Err("unknown field \"property\"")),
+        ] {
+            match (payment(head, &columns), expected) {
+                (Ok((header, row)), Ok(expected)) => assert_eq!((&*header, &*row), expected),
+                (Err(found), Err(said)) => assert!(found.contains(said), "{head} {columns}: {found}"),
+                (found, _) => panic!("{head} {columns}: {found:?}"),
+            }
         }
     }
 

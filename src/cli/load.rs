@@ -13,8 +13,9 @@ pub(super) mod rows;
 mod send;
 mod sync;
 mod total;
+mod translated;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::{Method, header};
 use serde_json::Value;
@@ -65,10 +66,10 @@ pub(super) struct Args {
     empty: Option<Empty>,
     /// The rows are events: columns or fields type, customer, at, id, token, offer, placement, channel; other
     /// columns are properties
-    #[arg(long, conflicts_with_all = ["mapping", "empty", "mode", "dry_run", "sync", "max_errors"])]
+    #[arg(long, conflicts_with_all = ["empty", "mode", "dry_run", "sync", "max_errors"])]
     events: bool,
     /// With --events: the type of events that do not say theirs
-    #[arg(long, value_name = "NAME", requires = "events")]
+    #[arg(long, value_name = "NAME", requires = "events", conflicts_with = "mapping")]
     r#type: Option<String>,
     /// Erase the customers who are not in the file, after all of it was loaded
     #[arg(long)]
@@ -125,7 +126,7 @@ fn percent(text: &str) -> Result<f64, String> {
 /// What the rows of the file are.
 enum Kind<'m> {
     Customers(CustomerRows<'m>),
-    Events(EventRows),
+    Events(EventRows<'m>),
 }
 
 /// A load while it runs.
@@ -156,10 +157,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
 /// Loads the file. Besides what happened, says where the rejected rows are.
 async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Result<(Total, String), Failure> {
     let mapping = match &args.mapping {
-        Some(path) => {
-            let source = read_file(path)?;
-            Some(Mapping::parse(&source.name, &source.text, &schema_of(client).await?)?)
-        }
+        Some(path) => Some(read_mapping(path, args.events, &schema_of(client).await?)?),
         None => None,
     };
     let mut rows = FileRows::open(&args.file, args.format, args.delimiter, args.resume.is_some())?;
@@ -175,14 +173,13 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
     let resumed = reached.as_ref().filter(|reached| reached.rows > 0).map(|reached| reached.reject_bytes);
     let rejects = rejects.map(|path| Rejects::new(path, &rows, resumed)).transpose()?;
     let keeps = rejects.is_some();
-    let kind = if args.events {
-        Kind::Events(EventRows::new(rows, args.r#type.clone(), keeps)?)
-    } else {
-        Kind::Customers(CustomerRows::new(
-            rows,
-            mapping.as_ref(),
-            Keeps { shown: keeps, customer: args.sync },
-        )?)
+    let kind = match (&mapping, args.events) {
+        (Some(mapping), true) => Kind::Events(EventRows::foreign(rows, mapping, keeps)?),
+        (None, true) => Kind::Events(EventRows::new(rows, args.r#type.clone(), keeps)?),
+        (mapping, false) => {
+            let keeps = Keeps { shown: keeps, customer: args.sync };
+            Kind::Customers(CustomerRows::new(rows, mapping.as_ref(), keeps)?)
+        }
     };
     let sync = if args.sync { Some(Sync::start(client).await?) } else { None };
     let total = reached.as_ref().map(Total::after).unwrap_or_default();
@@ -196,6 +193,22 @@ async fn load(client: &mut Client, args: &Args, progress: &mut Progress) -> Resu
         resume.done()?;
     }
     Ok((load.total, load.rejects.map(|rejects| rejects.summary()).unwrap_or_default()))
+}
+
+/// Reads a mapping, which must be of what the rows are.
+fn read_mapping(path: &Path, events: bool, schema: &Schema) -> Result<Mapping, Failure> {
+    let source = read_file(path)?;
+    let mapping = Mapping::parse(&source.name, &source.text, schema)?;
+    let refuse = |what: &str, hint: &str| {
+        Err(Failure::new(format!("{}: its rows are {what}", path.display())).hint(hint.to_owned()))
+    };
+    match (&mapping.event, events) {
+        (None, true) => {
+            refuse("customers", "a mapping of events says `event: TYPE`; without --events it loads customers")
+        }
+        (Some(_), false) => refuse("events", "load them with --events"),
+        _ => Ok(mapping),
+    }
 }
 
 /// The schema in force. A mapping is checked against the same schema as the rows.

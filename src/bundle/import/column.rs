@@ -1,22 +1,25 @@
-//! One column of a foreign file: the feature that it becomes, and what its texts mean.
+//! One column of a foreign file: what it becomes, and what its texts mean.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
+
 use super::cell::CLEARS;
 use super::notation::{Notation, Usual};
+use super::target::{Rows, Target};
 use super::transform::{Cells, Transform};
 use super::{cell, read_texts};
 use crate::input::cursor::{Cursor, Object};
 use crate::input::problem::{Problems, quoted};
-use crate::schema::Schema;
 use crate::schema::value::Time;
 
-/// What one foreign column becomes: a feature, with its values translated.
+/// What one foreign column becomes, with its values translated.
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) name: Box<str>,
-    pub(super) feature: Box<str>,
+    /// What a file of Usher's own calls it.
+    pub(super) target: Box<str>,
     values: HashMap<Box<str>, String>,
     missing: Vec<Box<str>>,
     empty: Empty,
@@ -45,8 +48,6 @@ enum Empty {
 }
 
 impl Defaults {
-    pub(super) const FIELDS: [&'static str; 2] = ["empty", "trim"];
-
     pub(super) fn read(object: &Object<'_, '_>, problems: &mut Problems) -> Defaults {
         Defaults {
             empty: read_empty(object, problems).unwrap_or_default(),
@@ -60,23 +61,19 @@ impl Column {
     pub(super) fn read(
         name: &str,
         cursor: &Cursor<'_, '_>,
-        defaults: &Defaults,
-        schema: &Schema,
+        (defaults, rows, zone): (&Defaults, Rows<'_>, &TimeZone),
         problems: &mut Problems,
     ) -> Option<Column> {
-        let own = ["feature", "values", "missing", "empty", "trim", "transform"];
-        let known: Vec<&'static str> = own.into_iter().chain(Notation::FIELDS).collect();
+        let own = ["values", "missing", "trim", "transform"];
+        let known = rows.fields().iter().copied().chain(rows.is_of_customers().then_some("empty"));
+        let known: Vec<&'static str> = known.chain(own).chain(Notation::FIELDS).collect();
         let object = cursor.object(&known, problems)?;
-        let feature_cursor = object.required("feature", problems)?;
-        let feature = feature_cursor.text(problems)?;
-        let found = schema.find_feature(feature);
-        let id = found.map_err(|problem| problems.push(feature_cursor.placed(problem))).ok()?;
-        let kind = &schema.feature(id).kind;
+        let Target { name: target, kind } = rows.target(&object, problems)?;
         let mut values = HashMap::new();
         if let Some(cursor) = object.get("values") {
             for (text, cursor) in cursor.entries(problems).unwrap_or_default() {
                 let value = &cursor.input.value;
-                match kind.read(value, schema.zone()).and_then(|_| cell::of_input(value)) {
+                match kind.read(value, zone).and_then(|_| cell::of_input(value)) {
                     Ok(cell) => values.insert(text.into(), cell),
                     Err(why) => {
                         problems.push(cursor.problem(why));
@@ -93,7 +90,7 @@ impl Column {
         if let Some(at) = object.get("empty").filter(|_| said) {
             problems.push(at.problem("`values` or `missing` already says what an empty cell means"));
         }
-        let notation = Notation::read(&object, kind, &defaults.notation, schema.zone(), problems);
+        let notation = Notation::read(&object, kind, &defaults.notation, zone, problems);
         let transform = object.get("transform").and_then(|at| Transform::read(at, problems));
         if transform.is_some() {
             for at in Notation::FIELDS.iter().filter_map(|field| object.get(field)) {
@@ -106,7 +103,7 @@ impl Column {
         }
         Some(Column {
             name: name.into(),
-            feature: feature.into(),
+            target,
             values,
             missing,
             empty: read_empty(&object, problems).unwrap_or(defaults.empty),

@@ -102,7 +102,7 @@ impl Notation {
         };
         for field in Notation::FIELDS.iter().filter(|field| !fits.contains(field)) {
             if let Some(at) = object.get(field) {
-                let detail = format!("`{field}` says nothing of a feature of kind {}", kind.name());
+                let detail = format!("`{field}` says nothing of a value of kind {}", kind.name());
                 problems.push(at.key_problem(detail));
             }
         }
@@ -445,7 +445,7 @@ mod tests {
             ("format: '%d.%m'", "1.11.", "mapping: \"%d.%m\" does not tell the day"),
             ("format: dd.mm.yyyy", "", "mapping: unknown format \"dd.mm.yyyy\""),
             ("zone: Mars", "", "mapping: unknown time zone"),
-            ("decimal: ','", "", "mapping: `decimal` says nothing of a feature of kind time"),
+            ("decimal: ','", "", "mapping: `decimal` says nothing of a value of kind time"),
         ] {
             let found = read("time", fields, text);
             assert!(found.starts_with(said), "{fields}: {text}: {found}");
@@ -486,7 +486,7 @@ mod tests {
             ("thousands: '.'", "mapping: the same sign"),
             ("decimal: ';'", "mapping: expected one of '.' ',', found \";\""),
             ("decimal: ''", "mapping: expected one of"),
-            ("separator: ','", "mapping: `separator` says nothing of a feature of kind float"),
+            ("separator: ','", "mapping: `separator` says nothing of a value of kind float"),
         ] {
             let found = read("float", fields, "1");
             assert!(found.starts_with(said), "{fields}: {found}");

@@ -5,10 +5,10 @@ use super::chunk::{LoadChunk, RejectedRow};
 use super::objects::fields;
 use super::rejects::without_reason;
 use super::rows::{Content, FileRows, Row, Shown, line_of};
-use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, cell, check_native};
+use super::translated::{Wrong, bound, first_of, with_cells};
+use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
 use crate::input::document::InputValue;
-use crate::input::problem::quoted;
 use crate::node::clock;
 use crate::schema::value::Time;
 
@@ -42,7 +42,7 @@ pub(in crate::cli) struct Keeps {
 }
 
 /// What a row becomes: the text to send, or the column that is wrong and why.
-type Made = Result<Vec<u8>, (Option<String>, String)>;
+type Made = Result<Vec<u8>, Wrong>;
 
 impl<'m> CustomerRows<'m> {
     pub(in crate::cli) fn new(
@@ -50,12 +50,10 @@ impl<'m> CustomerRows<'m> {
         mapping: Option<&'m Mapping>,
         keeps: Keeps,
     ) -> Result<CustomerRows<'m>, Failure> {
-        let translation = match (mapping, rows.header()) {
-            (Some(mapping), Some(header)) => Some(mapping.bind(header)?),
-            (Some(mapping), None) => Some(mapping.bind(mapping.columns())?),
-            (None, Some(header)) => check_native(header).map(|()| None).map_err(Failure::new)?,
-            (None, None) => None,
-        };
+        let translation = mapping.map(|mapping| bound(mapping, &rows)).transpose()?;
+        if let (None, Some(header)) = (&translation, rows.header()) {
+            check_native(header).map_err(Failure::new)?;
+        }
         let head = match (&translation, rows.header()) {
             (Some(translation), _) => line_of(translation.header(), b',')?,
             (None, Some(header)) => line_of(header, b',')?,
@@ -80,7 +78,7 @@ impl<'m> CustomerRows<'m> {
         let wanted = self.keeps.customer;
         let mut customer = None;
         let made: Made = match (content, translation) {
-            (Content::Wrong(why), _) => Err((None, why)),
+            (Content::Wrong(why), None) => Err((None, why)),
             (Content::Cells(cells), None) => {
                 let features = cells.iter().enumerate().filter(|(i, _)| Some(*i) != self.customer);
                 features.for_each(|(_, cell)| chunk.cells.count(cell));
@@ -93,17 +91,10 @@ impl<'m> CustomerRows<'m> {
                 customer = if wanted { customer_of(&text) } else { None };
                 Ok([&text[..], b"\n"].concat())
             }
-            (Content::Cells(cells), Some(translation)) => {
-                let cells: Vec<&str> = cells.iter().collect();
-                customer = wanted.then(|| translation.customer(&cells, number));
-                translated(translation, &cells, number, self.now, chunk)
-            }
-            (Content::Object(text), Some(translation)) => cells_of(&without_reason(text), translation)
-                .and_then(|cells| {
-                    let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-                    customer = wanted.then(|| translation.customer(&cells, number));
-                    translated(translation, &cells, number, self.now, chunk)
-                }),
+            (content, Some(translation)) => with_cells(content, translation, |cells| {
+                customer = wanted.then(|| translation.customer(cells, number));
+                translated(translation, cells, number, self.now, chunk)
+            }),
         };
         let shown = if self.keeps.shown { self.rows.shown() } else { Shown::default() };
         match made {
@@ -139,35 +130,7 @@ fn translated(
     now: Time,
     chunk: &mut LoadChunk,
 ) -> Made {
-    match translation.row(cells, number, now) {
-        Ok(cells) => {
-            cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
-            line_of(cells.iter().map(|cell| cell.as_bytes()), b',').map_err(|e| (None, e.to_string()))
-        }
-        Err(wrong) => {
-            let more = match wrong.len() {
-                0 | 1 => String::new(),
-                2 => "; 1 more column is wrong".to_owned(),
-                count => format!("; {} more columns are wrong", count - 1),
-            };
-            let first = wrong.into_iter().next();
-            let (column, why) = first.unwrap_or_default();
-            Err((Some(column.to_owned()), why + &more))
-        }
-    }
-}
-
-/// The cells of an object, in the order of the mapping's columns. A field that is left out is an empty cell.
-fn cells_of(text: &[u8], translation: &Translation<'_>) -> Result<Vec<String>, (Option<String>, String)> {
-    let mut cells = vec![String::new(); translation.names().len()];
-    for (key, value) in fields(text).map_err(|why| (None, why))? {
-        let Some(place) = translation.names().iter().position(|name| **name == *key.text) else {
-            if translation.ignores(&key.text) {
-                continue;
-            }
-            return Err((None, format!("field {} is neither mapped nor ignored", quoted(&key.text))));
-        };
-        cells[place] = cell::of_input(&value.value).map_err(|why| (Some(key.text.to_string()), why))?;
-    }
-    Ok(cells)
+    let cells = translation.row(cells, number, now).map_err(first_of)?;
+    cells.iter().skip(1).for_each(|cell| chunk.cells.count(cell)); // the first is the id
+    line_of(cells.iter().map(|cell| cell.as_bytes()), b',').map_err(|e| (None, e.to_string()))
 }

@@ -9,31 +9,49 @@ use super::chunk::{LoadChunk, RejectedRow};
 use super::objects::{fields, twice_within};
 use super::rejects::without_reason;
 use super::rows::{Content, FileRows, Row, Shown};
+use super::translated::{bound, first_of, with_cells};
+use crate::bundle::import::{Mapping, PROPERTY, Translation};
 use crate::cli::ending::Failure;
 use crate::input::problem::quoted;
+use crate::node::clock;
 use crate::schema::told::clears;
+use crate::schema::value::Time;
 
 /// The fields of an event that are no properties.
 const FIELDS: [&str; 8] = ["id", "type", "customer", "token", "offer", "placement", "channel", "at"];
-/// What stands before the name of a column to say that it is a property, if its name is that of a field.
-const PROPERTY: &str = "properties.";
 /// The most events in one chunk. The server names as many that it rejects.
 const MAX_EVENTS: usize = 1_000;
 /// A chunk with this many bytes takes no more events: half of what the server takes.
 const FULL_BYTES: usize = 2 << 20;
 
 /// Makes chunks of events.
-pub(super) struct EventRows {
+pub(super) struct EventRows<'m> {
     pub(super) rows: FileRows,
     /// The type of events that say none.
     usual: Option<String>,
-    /// The columns of a CSV file.
+    translation: Option<Translation<'m>>,
+    /// The columns of a CSV file, or of what a mapping makes of a file.
     names: Vec<Box<str>>,
+    /// When the load began.
+    now: Time,
     keeps: bool,
 }
 
-impl EventRows {
-    pub(super) fn new(rows: FileRows, usual: Option<String>, keeps: bool) -> Result<EventRows, Failure> {
+impl<'m> EventRows<'m> {
+    /// Events of a foreign file.
+    pub(super) fn foreign(
+        rows: FileRows,
+        mapping: &'m Mapping,
+        keeps: bool,
+    ) -> Result<EventRows<'m>, Failure> {
+        let translation = bound(mapping, &rows)?;
+        let names = translation.header().map(Box::from).collect();
+        let usual = mapping.event.as_deref().map(str::to_owned);
+        Ok(EventRows { rows, usual, translation: Some(translation), names, now: clock::now(), keeps })
+    }
+
+    /// Events of a file of Usher's own.
+    pub(super) fn new(rows: FileRows, usual: Option<String>, keeps: bool) -> Result<EventRows<'m>, Failure> {
         if let Some(header) = rows.header() {
             let has = |name: &str| header.iter().any(|column| column.trim() == name);
             if !has("customer") {
@@ -54,7 +72,7 @@ impl EventRows {
         if let Some((_, name)) = twice {
             return Err(Failure::new(format!("the file has column {} twice", quoted(name))));
         }
-        Ok(EventRows { rows, usual, names, keeps })
+        Ok(EventRows { rows, usual, translation: None, names, now: clock::now(), keeps })
     }
 
     /// The next events.
@@ -66,10 +84,15 @@ impl EventRows {
     /// Adds the next event; `false` at the end of the file.
     fn add_row(&mut self, chunk: &mut LoadChunk) -> Result<bool, Failure> {
         let Some(Row { line, number, content }) = self.rows.read_next()? else { return Ok(false) };
-        let made = match content {
-            Content::Wrong(why) => Err(why),
-            Content::Cells(cells) => Ok(event_of(self.names.iter().map(|name| &**name).zip(cells))),
-            Content::Object(text) => object_of(&without_reason(text)),
+        let names = || self.names.iter().map(|name| &**name);
+        let made = match (content, &self.translation) {
+            (content, Some(translation)) => with_cells(content, translation, |cells| {
+                let cells = translation.row(cells, number, self.now).map_err(first_of)?;
+                Ok(event_of(names().zip(cells.iter().map(|cell| &**cell))))
+            }),
+            (Content::Wrong(why), None) => Err((None, why)),
+            (Content::Cells(cells), None) => Ok(event_of(names().zip(cells))),
+            (Content::Object(text), None) => object_of(&without_reason(text)).map_err(|why| (None, why)),
         };
         let shown = if self.keeps { self.rows.shown() } else { Shown::default() };
         match made {
@@ -80,8 +103,8 @@ impl EventRows {
                 chunk.repeatable &= identify(&mut event, number);
                 chunk.push(format!("{}\n", Value::Object(event)).as_bytes(), (line, number), shown, None);
             }
-            Err(detail) => {
-                let rejection = Rejection { line, column: None, detail };
+            Err((column, detail)) => {
+                let rejection = Rejection { line, column, detail };
                 chunk.rejected.push(RejectedRow { rejection, number, shown, customer: None });
             }
         }
@@ -113,7 +136,7 @@ fn object_of(text: &[u8]) -> Result<Map<String, Value>, String> {
 }
 
 /// The event of a row. An empty cell says nothing.
-fn event_of<'r>(cells: impl Iterator<Item = (&'r str, &'r str)>) -> Map<String, Value> {
+fn event_of<'n, 'c>(cells: impl Iterator<Item = (&'n str, &'c str)>) -> Map<String, Value> {
     let (mut event, mut properties) = (Map::new(), Map::new());
     for (name, text) in cells.filter(|(_, text)| !text.is_empty() && !clears(text)) {
         let (is_field, name) = place(name);
