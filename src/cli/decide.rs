@@ -1,5 +1,7 @@
 //! `usher decide`: asks a running server what it shows a customer, and why.
 
+mod batch;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -10,21 +12,32 @@ use super::ending::{Ending, Failure, block_on, report};
 use super::terminal::{bold, colours, dim};
 use crate::bundle::read_file;
 
+/// The channel that is asked for unless another is named.
+const CHANNEL: &str = "app";
+
 /// Ask a running server what a customer is shown
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   usher decide c-1001 home_banner
   usher decide c-1001 home_banner --locale zh-CN --explain
+  usher decide --batch customers.csv home_banner --out answers.ndjson
   usher decide c-1001 home_banner --as-of 2026-12-24 --feature age=17 --draft rule-sets/wealth.yaml")]
 pub(super) struct Args {
-    /// The id of the customer to decide for
-    customer: String,
+    /// The id of the customer to decide for; with --batch a placement
+    #[arg(required_unless_present = "batch")]
+    customer: Option<String>,
     /// One or more placements to fill
-    #[arg(required = true, value_name = "PLACEMENT")]
+    #[arg(required_unless_present = "batch", value_name = "PLACEMENT")]
     placements: Vec<String>,
-    /// The channel that the placements are on
-    #[arg(long, default_value = "app")]
-    channel: String,
+    /// Decide for everybody in this file: rows with a `customer`, or whole requests if no placement is named
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["as_of", "feature", "draft"])]
+    batch: Option<PathBuf>,
+    /// With --batch: write the answers to this file, a line for each row; it must not be there yet
+    #[arg(long, value_name = "FILE", requires = "batch")]
+    out: Option<PathBuf>,
+    /// The channel that the placements are on [default: app]
+    #[arg(long)]
+    channel: Option<String>,
     /// How many propositions for each placement [default: the placement's own count]
     #[arg(long, value_name = "N")]
     count: Option<u32>,
@@ -54,6 +67,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
+    if let (Some(file), Some(out)) = (&args.batch, &args.out) {
+        return batch::run(args, file, out);
+    }
     let draft =
         args.draft.as_deref().map(|path| read_file(path).map(Definition::of)).transpose()?.transpose();
     let draft = match draft {
@@ -61,7 +77,7 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
         Err(problems) => return Ok(report(&problems, args.json)),
     };
     let mut client = args.server.patient_client()?;
-    let mut request = request(args);
+    let mut request = request(args, args.customer.as_deref(), &args.placements);
     let path =
         if suppose(args, draft.as_ref(), &mut request)? { "/v1/decisions/preview" } else { "/v1/decisions" };
     let answer = block_on(client.post_json(path, &request))?;
@@ -77,12 +93,18 @@ pub(super) fn run(args: &Args) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-fn request(args: &Args) -> Value {
-    let placements = args.placements.iter().map(|id| match args.count {
+/// The request as the arguments have it, with this customer.
+fn request<'a>(
+    args: &Args,
+    customer: Option<&str>,
+    placements: impl IntoIterator<Item = &'a String>,
+) -> Value {
+    let placements = placements.into_iter().map(|id| match args.count {
         Some(count) => json!({"id": id, "count": count}),
         None => json!({"id": id}),
     });
-    let mut request = json!({"customer": args.customer, "channel": args.channel, "strict": true});
+    let mut request =
+        json!({"customer": customer, "channel": args.channel.as_deref().unwrap_or(CHANNEL), "strict": true});
     request["placements"] = placements.collect();
     if let Some(locale) = &args.locale {
         request["locale"] = locale.as_str().into();

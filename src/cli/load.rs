@@ -1,7 +1,7 @@
 //! `usher load`: sends customers or events from a file to a running server, in chunks below the server's
 //! limit.
 
-mod chunk;
+pub(super) mod chunk;
 pub(super) mod customers;
 mod events;
 pub(super) mod objects;
@@ -10,7 +10,7 @@ mod records;
 mod rejects;
 mod resume;
 pub(super) mod rows;
-mod send;
+pub(super) mod send;
 mod sync;
 mod total;
 mod translated;

@@ -34,6 +34,8 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 256 * 1024 * 1024;
 pub const MAX_LARGE_BODIES: usize = 16;
 /// The most requests for a snapshot that may be unanswered at once. One more is answered 503.
 pub const MAX_SNAPSHOT_REQUESTS: usize = 4;
+/// The most batches of decisions at once. One more is answered 503.
+pub const MAX_BATCHES: usize = 16;
 /// The most audiences that are being counted or wait for their turn. One more is answered 503. The same
 /// number bounds requests for statistics, which have turns of their own.
 pub const MAX_AUDIENCES: usize = 8;

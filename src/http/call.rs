@@ -74,6 +74,8 @@ pub(crate) struct ServerState {
     /// One permit for each of the [`MAX_SNAPSHOT_REQUESTS`](super::bounds::MAX_SNAPSHOT_REQUESTS) that may be
     /// open.
     pub(crate) snapshots: Arc<Semaphore>,
+    /// One permit for each of the [`MAX_BATCHES`](super::bounds::MAX_BATCHES) that may run.
+    pub(crate) batches: Arc<Semaphore>,
     pub(crate) audiences: Queue,
     pub(crate) stats: Queue,
 }

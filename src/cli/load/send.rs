@@ -21,7 +21,7 @@ const MAX_AWAY: Duration = Duration::from_secs(5);
 
 /// Sends a chunk to `path`. It is sent again while the server is overloaded; and if the connection breaks and
 /// `known` says that the server was there before, as long as sending it twice does no harm.
-pub(super) async fn send(
+pub(in crate::cli) async fn send(
     client: &mut Client,
     chunk: &LoadChunk,
     path: &str,

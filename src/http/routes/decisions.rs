@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::Method;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::ACCEPT_LANGUAGE;
 use smallvec::SmallVec;
 
@@ -41,7 +41,16 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     no_parameters(call)?;
     let content = call.body(body).await?;
     let begun = Instant::now();
-    let input = media.document(&content.bytes)?;
+    let document = of_body(call, media, &content.bytes, begun)?;
+    Ok(render::of_document(call.format, document))
+}
+
+/// The document that answers a request in a body.
+///
+/// # Errors
+/// What is wrong with the request.
+pub(super) fn of_body(call: &Call<'_>, media: Media, bytes: &[u8], begun: Instant) -> Result<Bytes, Refusal> {
+    let input = media.document(bytes)?;
     decided(call, begun, |engine| of_document(Cursor::root(&input, None), engine))
 }
 
@@ -50,7 +59,8 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let begun = call.started;
     let mut problems = Problems::new();
     let parameters = query::parameters(call.parts.uri.query(), &mut problems);
-    decided(call, begun, |engine| of_query(&parameters, engine, problems.clone()))
+    let document = decided(call, begun, |engine| of_query(&parameters, engine, problems.clone()))?;
+    Ok(render::of_document(call.format, document))
 }
 
 pub(super) fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
@@ -67,7 +77,7 @@ fn decided<'a>(
     call: &Call<'_>,
     begun: Instant,
     asked: impl Fn(&Engine) -> Result<DecisionRequest<'a>, Refusal>,
-) -> Result<Answer, Refusal> {
+) -> Result<Bytes, Refusal> {
     loop {
         let live = call.node.live();
         let mut asked = asked(&live.engine)?;
@@ -91,7 +101,7 @@ fn answered(
     row: Option<&Row>,
     now: Time,
     begun: Instant,
-) -> Answer {
+) -> Bytes {
     let engine = &live.engine;
     let is_shown = is_shown(call, &asked);
     let context = asked.take_context();
@@ -127,12 +137,12 @@ fn answered(
         keys: Some(&call.worker.shared.tokens.keys),
         now,
     };
-    let answer = render::answer(call.format, &rendered);
+    let document = render::document(call.format, &rendered);
     if is_shown {
         let fallbacks = decision.placements.iter().filter(|shown| shown.fallback).count() as u64;
         call.worker.counters().decided(begun.elapsed(), known, decision.degraded, fallbacks);
     }
-    answer
+    document
 }
 
 /// Whether a customer is shown the decision. `HEAD` asks for the head of an answer, and an explanation is for

@@ -5,6 +5,7 @@
 //! row.
 
 mod audiences;
+mod batch;
 mod bulk;
 mod bundle;
 mod check;
@@ -21,7 +22,7 @@ mod schema;
 mod snapshots;
 mod stats;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 use hyper::body::Incoming;
@@ -90,10 +91,13 @@ pub(crate) const DECISIONS: usize = 0;
 
 /// The table. The paths that a bank's channels call come first.
 #[rustfmt::skip] // one method a line, so that it reads as a table
-pub(crate) static TABLE: [Route; 22] = [
+pub(crate) static TABLE: [Route; 23] = [
     route("/v1/decisions", true, &[
         method("GET", Size::Nothing, Now(decisions::get)),
         method("POST", Size::Decision, Decide),
+    ]),
+    route("/v1/decisions/batch", false, &[
+        method("POST", Size::Decision, Later(|call, body| Box::pin(ready(batch::post(call, body))))),
     ]),
     route("/v1/decisions/preview", true, &[
         method("POST", Size::Definition, Later(|call, body| Box::pin(preview::post(call, body)))),

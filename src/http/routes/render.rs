@@ -2,6 +2,7 @@
 //! compiled.
 
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -41,11 +42,20 @@ pub(crate) struct Rendered<'d> {
 
 /// The whole answer to a decision request.
 pub(crate) fn answer(format: Format, rendered: &Rendered<'_>) -> Answer {
-    let bytes = answer::buffered(|out| match format {
+    of_document(format, document(format, rendered))
+}
+
+/// The answer with this document.
+pub(crate) fn of_document(format: Format, document: Bytes) -> Answer {
+    answer::varying_by_language(answer::with(StatusCode::OK, format.content_type(), document))
+}
+
+/// The document that states a decision.
+pub(crate) fn document(format: Format, rendered: &Rendered<'_>) -> Bytes {
+    answer::buffered(|out| match format {
         Format::Json => decision(&mut Json::new(out), rendered),
         Format::MessagePack => decision(&mut MessagePack::new(out), rendered),
-    });
-    answer::varying_by_language(answer::with(StatusCode::OK, format.content_type(), bytes))
+    })
 }
 
 fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {

@@ -18,7 +18,7 @@ use super::connection;
 use super::descriptors;
 use super::descriptors::TooFewDescriptors;
 use super::queue_time::QueueTime;
-use crate::http::bounds::{MAX_SNAPSHOT_REQUESTS, SEND_BUFFER_BYTES};
+use crate::http::bounds::{MAX_BATCHES, MAX_SNAPSHOT_REQUESTS, SEND_BUFFER_BYTES};
 use crate::http::call::{ServerState, Worker};
 use crate::http::metrics::Metrics;
 use crate::http::queue::Queue;
@@ -158,6 +158,7 @@ pub(crate) fn serve(
         admission,
         room: BodyRoom::new(),
         snapshots: Arc::new(Semaphore::new(MAX_SNAPSHOT_REQUESTS)),
+        batches: Arc::new(Semaphore::new(MAX_BATCHES)),
         audiences: Queue::new("audience counts or rule-set checks are running or waiting"),
         stats: Queue::new("requests for statistics are running or waiting"),
     });

@@ -82,8 +82,21 @@ pub(crate) async fn respond(
     envelope.put_around(&mut answer);
     worker.counters().count(index, answer.status().as_u16());
     log_access(&parts, index, &answer, took);
-    pulse.busy.store(false, Ordering::Relaxed);
+    // A request whose answer is still being made is being handled.
+    answer.body_mut().hold(|| Busy(Arc::clone(pulse)));
+    if !answer.body().is_streamed() {
+        pulse.busy.store(false, Ordering::Relaxed);
+    }
     Ok(answer)
+}
+
+/// Ends the handling of a request when it is dropped.
+struct Busy(Arc<Pulse>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
 }
 
 /// What could be read in two ways is refused, and the connection ends.

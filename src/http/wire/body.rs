@@ -95,6 +95,18 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
     }
 }
 
+/// Refuses a packed body where only plain ones are read.
+///
+/// # Errors
+/// 415.
+pub(crate) fn not_packed(headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Packing::None = packing(headers)? {
+        return Ok(());
+    }
+    let detail = "a batch is read as it comes: send it without Content-Encoding";
+    Err(Refusal::new(ProblemKind::MediaType, detail))
+}
+
 fn unknown_packing(found: &str) -> Refusal {
     Refusal::new(
         ProblemKind::MediaType,
@@ -133,7 +145,7 @@ async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<By
 }
 
 /// The body is not framed as it should be, or ends too early.
-fn unreadable(error: &hyper::Error) -> Refusal {
+pub(crate) fn unreadable(error: &hyper::Error) -> Refusal {
     let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     Refusal::new(ProblemKind::Invalid, format!("the body cannot be read: {why}"))
 }

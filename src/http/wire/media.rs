@@ -55,6 +55,8 @@ impl Media {
 
 /// The content type of YAML in answers.
 pub(crate) const YAML: &str = "application/yaml";
+/// The content type of lines of JSON.
+pub(crate) const LINES: &str = "application/x-ndjson";
 /// The names of MessagePack. The first has been the registered one since 2023.
 const MSGPACK: [&str; 3] = ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"];
 
@@ -68,7 +70,7 @@ const NAMES: [(&str, Media); 11] = [
     ("application/x-yaml", Media::Yaml),
     ("text/x-yaml", Media::Yaml),
     ("text/csv", Media::Csv),
-    ("application/x-ndjson", Media::Lines),
+    (LINES, Media::Lines),
     ("application/ndjson", Media::Lines),
 ];
 
@@ -165,6 +167,24 @@ pub(crate) fn text_or_document(headers: &HeaderMap) -> Result<Option<Format>, Re
 /// 406 if the client accepts none of them.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     choose(headers, &FORMATS)
+}
+
+/// The forms of a stream of documents: lines of JSON, or one value of MessagePack after the other.
+const STREAMS: [(&str, Format); 6] = [
+    (LINES, Format::Json),
+    ("application/ndjson", Format::Json),
+    ("application/json", Format::Json),
+    (MSGPACK[0], Format::MessagePack),
+    (MSGPACK[1], Format::MessagePack),
+    (MSGPACK[2], Format::MessagePack),
+];
+
+/// The form of a stream that the client prefers; lines of JSON without a preference.
+///
+/// # Errors
+/// 406 if the client accepts none of them.
+pub(crate) fn lines(headers: &HeaderMap) -> Result<Format, Refusal> {
+    choose(headers, &STREAMS)
 }
 
 /// The form of a refusal. It is sent even if the client accepts no form.

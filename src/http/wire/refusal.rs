@@ -1,5 +1,6 @@
 //! A refused request: RFC 9457 problem details with every problem that was found.
 
+use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 
@@ -217,14 +218,17 @@ impl Refusal {
 
     /// Its document as an answer, with the members that `more` adds and without its headers.
     pub(crate) fn document(&self, format: Format, more: impl FnOnce(&mut dyn Encode)) -> Answer {
-        let status = self.status();
-        let body = answer::render(format, |out| {
+        answer::with(self.status(), format.problem_type(), self.rendered(format, more))
+    }
+
+    /// Its document, with the members that `more` adds.
+    pub(crate) fn rendered(&self, format: Format, more: impl FnOnce(&mut dyn Encode)) -> Bytes {
+        answer::render(format, |out| {
             out.map();
             self.write(out);
             more(out);
             out.end_map();
-        });
-        answer::with(status, format.problem_type(), body)
+        })
     }
 
     /// The answer that states this refusal.
