@@ -16,8 +16,8 @@
 //! 5. A failed sync is never tried again. Nothing more is written until a restart; decisions go on.
 //! 6. No guard of the customer map leaves [`state::store`].
 //! 7. Every queue, body, cache and loop has a bound with a name.
-//! 8. Only [`http`] defines the shapes on the wire. Only [`storage::codec`] defines the bytes of records, and
-//!    of what snapshots hold besides customers.
+//! 8. Only [`http`] defines the shapes on the wire, but for the parts that the [`engine`] writes beforehand.
+//!    Only [`storage::codec`] defines the bytes of records, and of what snapshots hold besides customers.
 //! 9. A data directory that was initialised never starts empty. Usher trusts no byte that no checksum covers.
 //!
 //! `tests/tidy.rs` enforces the order of the rooms, and what the core may not name.

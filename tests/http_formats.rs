@@ -4,7 +4,9 @@
 
 mod support;
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use support::{RULES, Running, SCHEMA, running};
 
@@ -167,4 +169,125 @@ fn every_document_says_the_same_in_both_formats() {
         assert!(rest.is_empty(), "{method} {path}: {} bytes too many", rest.len());
         assert_eq!(comparable(value), comparable(json.json()), "{method} {path}");
     }
+}
+
+/// The answer to a decision, with its keys in the order of the contract. What serde writes of it is what
+/// Usher must write, byte by byte.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    decision_id: String,
+    customer: String,
+    known: bool,
+    rule_sets: BTreeMap<String, u32>,
+    degraded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holdout: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variants: Option<BTreeMap<String, Option<String>>>,
+    placements: Vec<Placement>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Placement {
+    id: String,
+    fallback: bool,
+    propositions: Vec<Proposition>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proposition {
+    offer: String,
+    treatment: String,
+    rank: u32,
+    score: f64,
+    propensity: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    content: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// Offers of every kind: scores that are constant, that depend on the customer and that are learned; reasons
+/// in some languages, in one and none; texts that need escapes and longer headers in MessagePack.
+fn all_kinds() -> String {
+    let mut text = String::from(
+        "rule_set: kinds\nplacements:\n  wide: {channels: [app], count: 30, fallback: last}\n  none: {channels: [app], count: 3}\n\
+         experiments:\n  first: {variants: {a: 40, b: 40}}\n  second: {variants: {c: 100}}\n\
+         holdout: {percent: 20, salt: s}\noffers:\n",
+    );
+    let long = |bytes: usize| "x".repeat(bytes);
+    for n in 0..40_u32 {
+        let score = match n % 4 {
+            0 => format!("attributes: {{value: {}}}", f64::from(n) * 0.1),
+            1 => format!("attributes: {{value: {n}}}, propensity: aum / 1000000.0"),
+            2 => "attributes: {value: 3}, boost: \"tier == 'gold' ? 1.5 : 0.3\"".to_owned(),
+            _ => "priority: 6, attributes: {value: 1}, propensity: {learned: thompson}".to_owned(),
+        };
+        let reason = match n % 3 {
+            0 => String::new(),
+            1 => format!(", reason: \"say \\\"{n}\\\" \\\\ \\u0001 稳健 {}\"", long(n as usize * 3)),
+            _ => format!(", reason: {{zh: 理由, en: 'why {n}'}}"),
+        };
+        let content = long(10_usize.pow(n % 4));
+        let name = format!("offer_{n}{}", long(n as usize));
+        text += &format!(
+            "  {name}: {{placements: [wide], {score}{reason}, treatments: [{{placement: wide, content: {{a: {content}, b: [1, \
+             2.5, null]}}}}, {{placement: wide, locale: zh, content: 稳健}}]}}\n"
+        );
+    }
+    text + "  last: {reason: {en: last}, treatments: [{placement: wide, content: {a: 1}}]}\n"
+}
+
+#[test]
+fn decisions_have_the_bytes_that_serde_writes() {
+    let server = running();
+    let put = server.call(
+        "PUT",
+        "/v1/rule-sets/kinds",
+        "content-type: application/yaml\r\n",
+        all_kinds().as_bytes(),
+    );
+    assert_eq!(put.status, 201, "{}", put.text());
+    server.json("PUT", "/v1/customers/c-1", r#"{"age": 41, "aum": 600000, "tier": "gold"}"#);
+    let mut seen =
+        BTreeMap::from([("holdout", 0), ("fallback", 0), ("propositions", 0), ("reason", 0), ("score", 0)]);
+    let mut count = |name: &str, many: usize| *seen.get_mut(name).unwrap() += many;
+    for round in 0..120 {
+        let customer = if round % 2 == 0 { "c-1".to_owned() } else { format!("\"c\\{round}\" 稳") };
+        let locale = ["", "zh", "en", "de"][round % 4];
+        let shown = [1, 15, 16, 30][round / 4 % 4];
+        let ids = [vec!["wide"], vec!["wide", "home", "none"], vec!["none"], vec!["home", "wide"]];
+        let placements: Vec<Value> =
+            ids[round / 16 % 4].iter().map(|id| json!({"id": id, "count": shown})).collect();
+        let body = json!({"customer": customer, "channel": "app", "placements": placements, "locale": locale,
+            "variants": round % 5 == 0})
+        .to_string();
+        for path in ["/v1/decisions", "/v1/decisions/preview"] {
+            let ask = |form: &str| {
+                let headers = format!("content-type: application/json\r\naccept: application/{form}\r\n");
+                let reply = server.call("POST", path, &headers, body.as_bytes());
+                assert_eq!(reply.status, 200, "{body}: {}", reply.text());
+                reply.body
+            };
+            let (json, packed) = (ask("json"), ask("msgpack"));
+            let plain: Answer = serde_json::from_slice(&json).unwrap();
+            assert_eq!(serde_json::to_string(&plain).unwrap(), String::from_utf8(json).unwrap(), "{body}");
+            let read: Answer = rmp_serde::from_slice(&packed).unwrap();
+            assert!(rmp_serde::to_vec_named(&read).unwrap() == packed, "{body}: {read:?}");
+            let propositions = || plain.placements.iter().flat_map(|placement| &placement.propositions);
+            assert!(propositions().all(|one| one.token.is_some() == plain.as_of.is_none()));
+            count("holdout", usize::from(plain.holdout.is_some()));
+            count("fallback", plain.placements.iter().filter(|placement| placement.fallback).count());
+            count("propositions", propositions().count());
+            count("reason", propositions().filter(|one| one.reason.is_some()).count());
+            count("score", propositions().filter(|one| one.score != 0.0).count());
+        }
+    }
+    assert!(seen.values().all(|count| *count > 0), "{seen:?}");
 }

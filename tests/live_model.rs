@@ -37,7 +37,7 @@ use usher::engine::Engine;
 use usher::input::cursor::Cursor;
 use usher::input::document::Input;
 use usher::intake::read::EventReader;
-use usher::intake::token::{KEY_BYTES, SigningKey, SigningKeys, Token, Tokens};
+use usher::intake::token::{self, KEY_BYTES, SigningKey, SigningKeys, Tokens};
 use usher::node::Node;
 use usher::node::define::Define;
 use usher::node::live::Live;
@@ -386,9 +386,7 @@ impl World {
             let placement = *PLACEMENTS.iter().find(|name| ***name == *shown.placement.name).unwrap();
             for of in &shown.propositions {
                 let nonce = self.proposed.len() as u64 + 1;
-                let content = Token {
-                    decided: self.now as u32,
-                    nonce,
+                let content = token::Proposed {
                     rule_sets: engine.versions_for(of.offer).collect(),
                     offer: of.offer.number.0,
                     treatment: of.treatment.number,
@@ -398,8 +396,9 @@ impl World {
                     rank: of.rank as u8,
                     propensity: of.propensity as f32,
                 };
-                let mut token = String::new();
-                self.tokens.keys.sign(&content, &name_of(who), &mut token);
+                let owner = name_of(who);
+                let mut signer = self.tokens.keys.signer(self.now as u32, nonce, &owner);
+                let token = String::from_utf8(signer.sign(&content).to_vec()).unwrap();
                 let offer = offer(&of.offer.name).map_or(FALLBACK, |offer| offer.name);
                 let proof = Proof { token, nonce, decided: self.now, owner: who, altered: false };
                 self.proposed.push(Proposed { offer, place: (placement, channel), proof });

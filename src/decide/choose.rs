@@ -10,7 +10,7 @@ use super::history::{ContactColumns, Reached};
 use super::{Proposition, Request, Seen, Shown};
 use crate::customer::budget_place::BudgetPlace;
 use crate::customer::outcome::BudgetUse;
-use crate::engine::{Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
+use crate::engine::{CERTAIN, Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
 
 /// Chooses for one placement after another.
@@ -33,9 +33,6 @@ pub(super) struct Taken {
     /// Groups, and how many offers of each were shown.
     groups: Vec<(usize, usize)>,
 }
-
-/// The propensity of a choice that is not left to chance.
-const CERTAIN: f64 = 1.0;
 
 /// An eligible offer with what it is ranked by.
 pub(super) struct RankedOffer<'e> {
@@ -367,7 +364,7 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
         rank: u32,
         score: f64,
     ) -> Proposition<'e> {
-        let reason = offer.reason.for_languages(self.request.locale).map(|reason| &**reason);
+        let reason = offer.reason.for_languages(self.request.locale);
         let (arms, segment) = (self.arms(offer.tags), self.segment(offer));
         Proposition { offer, treatment, rank, score, propensity: CERTAIN, segment, reason, arms }
     }

@@ -21,7 +21,9 @@ use std::ops::ControlFlow;
 use smallvec::SmallVec;
 
 use crate::customer::row::Past;
-use crate::engine::{Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Treatment};
+use crate::engine::{
+    Drawn, Engine, GuardrailId, Known, Offer, OfferId, Placement, PlacementId, Reason, Treatment,
+};
 use crate::expression::arm::ArmId;
 use crate::expression::experiment::InVariant;
 use crate::expression::{Facts, TagMemo};
@@ -115,7 +117,7 @@ pub struct Proposition<'e> {
     /// The customer's segment for learning; 0 if nothing is learned.
     pub segment: u8,
     /// Why it is shown, in the request's language.
-    pub reason: Option<&'e str>,
+    pub reason: Option<&'e Reason>,
     /// The arms that bear on it: first the side of the holdout, if there is one, then the customer's arms
     /// in the experiments of the offer's rule set. A customer who is held out is in no other arm.
     pub arms: Arms,

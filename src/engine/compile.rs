@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::caps::{Caps, Linked};
+use super::fragment::Fragment;
 use super::{
-    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Score, Tier,
-    Treatment,
+    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Reason, Score,
+    Tier, Treatment,
 };
 use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
@@ -28,6 +29,7 @@ impl Engine {
         Engine {
             schema: Arc::clone(schema),
             versions: Vec::new(),
+            head: Fragment::of_versions::<&str>(&[]),
             catalogue: Arc::new(Catalogue::new()),
             numbered_versions: Vec::new(),
             placements: Vec::new(),
@@ -77,6 +79,7 @@ impl Engine {
         let sets: Vec<&RuleSet> = sorted.iter().map(|(set, _)| &**set).collect();
         let mut engine = Engine::empty(schema);
         engine.versions = sorted.iter().map(|(set, version)| (Arc::clone(&set.name), *version)).collect();
+        engine.head = Fragment::of_versions(&engine.versions);
         let number = |name: &str| catalogue.rule_sets.number(name).unwrap_or_default(); // all have one
         let numbered = engine.versions.iter().map(|(name, version)| (number(name), *version));
         engine.numbered_versions = numbered.collect();
@@ -193,6 +196,7 @@ impl<'r> Linker<'r> {
                 let places = rule.channels.iter().filter_map(place).collect(); // all have numbers
                 self.engine.placements.push(Placement {
                     name: rule.name.name.clone(),
+                    head: Fragment::of_placement(&rule.name.name),
                     channels: rule.channels.clone(),
                     number: catalogue.placements.number(&rule.name.name).unwrap_or_default(),
                     places,
@@ -297,6 +301,7 @@ impl<'r> Linker<'r> {
                 number: treatment_number(&treatment.name) as u16,
                 json: Arc::clone(&treatment.json),
                 msgpack: Arc::clone(&treatment.msgpack),
+                head: Fragment::of_treatment(&rule.name.name, &treatment.name),
                 placement,
                 locale: treatment.locale.clone(),
                 variant: treatment.variant.clone(),
@@ -304,6 +309,10 @@ impl<'r> Linker<'r> {
         }
         treatments.sort_by_key(|treatment| treatment.variant.is_none()); // stable
         let attributes = &rule.attributes;
+        let constant_score = match rule.learned {
+            Some(_) => None,
+            None => Score::constant(&rule.propensity, attributes.value, &rule.boost),
+        };
         Offer {
             name: rule.name.name.clone(),
             number,
@@ -323,11 +332,9 @@ impl<'r> Linker<'r> {
             propensity: rule.propensity.clone(),
             learned: rule.learned.clone(),
             boost: rule.boost.clone(),
-            constant_score: match rule.learned {
-                Some(_) => None,
-                None => Score::constant(&rule.propensity, attributes.value, &rule.boost),
-            },
-            reason: rule.reason.clone(),
+            constant_score,
+            numbers: constant_score.map(|score| Fragment::of_numbers(score.score)),
+            reason: rule.reason.map(|text| Reason::new(text)),
             treatments,
         }
     }

@@ -1,6 +1,7 @@
 //! The engine: all active rule sets compiled together. Names are resolved to numbers, and guardrails are
 //! narrowed to what each offer leaves open. An engine is immutable; a decision uses exactly one.
 
+pub(crate) mod fragment;
 mod offer;
 mod placement;
 mod score;
@@ -28,12 +29,14 @@ use smallvec::SmallVec;
 
 use self::caps::Caps;
 pub(crate) use self::caps::customer_budgets;
+use self::fragment::Fragment;
 pub use self::index::IndexSize;
 pub(crate) use self::index::{Index, Known, Lookup};
 pub(crate) use self::offer::{Drawn, Group, Guardrail, GuardrailId};
-pub use self::offer::{Offer, OfferId, Treatment};
+pub use self::offer::{Offer, OfferId, Reason, Treatment};
 pub(crate) use self::placement::Tier;
 pub use self::placement::{Placement, PlacementId};
+pub(crate) use self::score::CERTAIN;
 pub use self::score::Score;
 
 /// All active rule sets compiled together.
@@ -43,6 +46,8 @@ pub struct Engine {
     pub schema: Arc<Schema>,
     /// The name and version of every rule set in it, in the order of their names.
     pub versions: Vec<(Arc<str>, u32)>,
+    /// The same as answers say it.
+    pub(crate) head: Fragment,
     /// The numbers of its names; every name has one.
     pub catalogue: Arc<Catalogue>,
     /// The same versions with the numbers of their rule sets.

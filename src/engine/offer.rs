@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::fragment::Fragment;
 use super::placement::PlacementId;
-use super::score::Score;
+use super::score::{CERTAIN, Score};
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::Lesson;
 use crate::expression::Expression;
@@ -56,7 +57,9 @@ pub struct Offer {
     pub(crate) boost: Expression,
     /// Its score, if that is the same for every customer.
     pub(crate) constant_score: Option<Score>,
-    pub(crate) reason: Localized<Box<str>>,
+    /// Score and propensity as answers say them, if its score is constant.
+    pub(crate) numbers: Option<Fragment>,
+    pub(crate) reason: Localized<Reason>,
     /// Treatments of variants come first, so that they win over others for the same locale.
     pub(crate) treatments: Vec<Treatment>,
 }
@@ -73,6 +76,15 @@ pub(crate) struct Guardrail {
     pub(crate) form: Alternatives,
 }
 
+/// Why an offer is shown, in one language.
+#[derive(Debug)]
+pub struct Reason {
+    /// What people read.
+    pub text: Box<str>,
+    /// The reason as answers say it.
+    pub(crate) fragment: Fragment,
+}
+
 /// How an offer looks on a placement, in a language and a variant.
 #[derive(Debug)]
 pub struct Treatment {
@@ -84,6 +96,8 @@ pub struct Treatment {
     pub json: Arc<[u8]>,
     /// The same content as MessagePack.
     pub msgpack: Arc<[u8]>,
+    /// How answers begin a proposition of it.
+    pub(crate) head: Fragment,
     pub(crate) placement: PlacementId,
     pub(crate) locale: Option<Locale>,
     /// The variant whose customers alone see it.
@@ -105,6 +119,12 @@ pub(crate) struct Drawn {
     pub(crate) first_arm: ArmId,
 }
 
+impl Reason {
+    pub(crate) fn new(text: &str) -> Reason {
+        Reason { text: text.into(), fragment: Fragment::of_reason(text) }
+    }
+}
+
 impl Offer {
     /// How outcomes teach its propensity, for customers of this segment; `None` if it is not learned.
     pub fn lesson(&self, segment: u8) -> Option<Lesson> {
@@ -124,6 +144,13 @@ impl Offer {
         let here = self.treatments.iter().filter(|treatment| treatment.placement == placement);
         let seen = |treatment: &&Treatment| treatment.variant.as_ref().is_none_or(&is_in);
         best(locale, here, |treatment| treatment.locale.as_ref(), seen)
+    }
+
+    /// What answers say of this score and propensity, if it is what they always say of the offer.
+    pub(crate) fn numbers_of(&self, score: f64, propensity: f64) -> Option<&Fragment> {
+        let is_usual = |constant: &Score| constant.score.to_bits() == score.to_bits();
+        let is_certain = propensity.to_bits() == CERTAIN.to_bits();
+        self.numbers.as_ref().filter(|_| is_certain && self.constant_score.as_ref().is_some_and(is_usual))
     }
 
     /// The numbers of its treatments, as [`Treatment::number`].

@@ -1,5 +1,6 @@
 //! Where something can be shown.
 
+use super::fragment::Fragment;
 use super::offer::OfferId;
 use crate::customer::numbers::PlaceNumber;
 use crate::schema::ChannelId;
@@ -13,6 +14,8 @@ pub struct PlacementId(pub u32);
 pub struct Placement {
     /// The name that requests use.
     pub name: Box<str>,
+    /// How answers begin it.
+    pub(crate) head: Fragment,
     /// The channels on which it exists.
     pub channels: Vec<ChannelId>,
     /// The placement's number in the catalogue.

@@ -3,6 +3,9 @@
 use crate::expression::Expression;
 use crate::schema::value::Value;
 
+/// The propensity of a choice that is not left to chance.
+pub(crate) const CERTAIN: f64 = 1.0;
+
 /// The parts of a score: `score = propensity × value × boost`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::computed::Intake;
-use super::token::{Token, Tokens};
+use super::token::{Proposed, Token, Tokens};
 use crate::customer::event::{Event, MAX_AHEAD_S, MAX_LATE_S};
 use crate::customer::id::CustomerId;
 use crate::customer::numbers::{ArmNumber, OfferNumber, PlaceNumber};
@@ -174,7 +174,8 @@ impl EventReader<'_> {
         let Tokens { keys, life } = self.tokens;
         let checked = keys.check(text, customer?.as_str(), self.now.stored_seconds(), *life);
         let checked = checked.map_err(|wrong| problems.push(at.problem(wrong.to_string())));
-        let Token { decided, nonce, offer, place, arms, segment, .. } = checked.ok()?;
+        let Token { decided, nonce, proposed } = checked.ok()?;
+        let Proposed { offer, place, arms, segment, .. } = proposed;
         let catalogue = &self.engine.catalogue;
         let (offer, place) = (OfferNumber(offer), PlaceNumber(place));
         if catalogue.offer(offer).is_none() || catalogue.place(place).is_none() {

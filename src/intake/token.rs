@@ -3,35 +3,53 @@
 //!
 //! ```text
 //! bytes  what
-//!     1  version of this format, 1
+//!     1  version of this format, 2
 //!     1  id of the key it is signed with
 //!     4  decided, seconds since 1970, little-endian
-//!     8  nonce, little-endian
-//!     8  whose it is: the first bytes of keyed BLAKE3 over the nonce (8 bytes) and the customer's id, by the
-//!        customer subkey; not readable, and not the same in two tokens of one customer
+//!     8  nonce of the decision, little-endian
+//!     8  whose it is: SipHash-2-4 over the nonce (8 bytes) and the customer's id, by the customer subkey;
+//!        not readable, and not the same in two decisions for one customer
 //!     4  propensity, bits of an f32, little-endian
 //!     1  segment
 //!     1  rank
 //!     *  offer, treatment, place
 //!     *  how many rule sets, then each one's number and version
 //!     *  how many arms, then each one's number
-//!    16  MAC: the first bytes of keyed BLAKE3 over everything above, by the MAC subkey
+//!    16  MAC: SipHash-2-4 with 128 bits over everything above, by the MAC subkey
 //! ```
 //! Bytes marked `*` are unsigned LEB128 numbers in the fewest bytes. The text is base64url without padding
 //! and with zero trailing bits, so a token has exactly one text. A key is 32 random bytes, from which
-//! BLAKE3's key derivation makes the two subkeys. A usual token has 78 characters (`benches/token.rs`).
+//! BLAKE3's key derivation makes two subkeys of 16 bytes. A usual token has 78 characters
+//! (`benches/token.rs`).
+//!
+//! **What holds it together.** SipHash-2-4 was made to be a MAC of short texts (Aumasson and Bernstein,
+//! 2012). No way is known to forge one that is better than trying keys or tags. With a key and a tag of 128
+//! bits, a try succeeds with a probability of 2^-128: a million tries a second for a thousand years come to
+//! 2^-73. It is a function of key and text alone, so nothing depends on a nonce. If two decisions had the
+//! same one, their tokens would stay unforgeable, and two outcomes could be taken for one: a nonce has 64
+//! bits.
 //!
 //! The MAC is checked before any content is believed and before the customer is compared. So the answers
 //! teach nothing to those who make up tokens. Those who have a real token learn whose it is only by
 //! guessing right.
+//!
+//! [`former`] reads the tokens of version 1.
+
+mod former;
+mod signer;
 
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siphasher::sip::SipHasher24;
+use siphasher::sip128;
 use smallvec::SmallVec;
 
+use self::former::Former;
+pub use self::signer::Signer;
 use crate::schema::span::told;
 use crate::schema::value::{SECOND, Time};
 
@@ -50,11 +68,16 @@ pub const MAX_LIFE: u32 = 90 * 24 * 3600;
 /// Seconds by which the deciding node's clock may be ahead of this node's.
 pub const MAX_AHEAD: u32 = 300;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CUSTOMER_BYTES: usize = 8;
 const MAC_BYTES: usize = 16;
+/// Bytes of a subkey.
+const SUBKEY_BYTES: usize = 16;
+/// Bytes from the beginning that all tokens of a decision share: up to the customer, which is included.
+const SHARED_BYTES: usize = CUSTOMER_AT + CUSTOMER_BYTES;
 /// Bytes from the beginning up to the rank, which is included.
-const HEAD_BYTES: usize = 1 + 1 + 4 + 8 + CUSTOMER_BYTES + 4 + 1 + 1;
+const HEAD_BYTES: usize = SHARED_BYTES + 4 + 1 + 1;
+const NONCE_AT: usize = 6;
 const CUSTOMER_AT: usize = 14;
 /// Bytes of the longest 16-bit number in LEB128.
 const U16_BYTES: usize = 3;
@@ -75,8 +98,15 @@ const MAX_RAW_BYTES: usize = MAX_BODY_BYTES + MAC_BYTES;
 pub struct Token {
     /// The time of the decision, in seconds since 1970.
     pub decided: u32,
-    /// Identifies the decision and the place in it, so that an outcome counts once.
+    /// Identifies the decision and the proposition in it, so that an outcome counts once. Never 0.
     pub nonce: u64,
+    /// What was proposed.
+    pub proposed: Proposed,
+}
+
+/// What a token says of its proposition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
     /// The number and version of each rule set that had a say, the offer's own first. Those beyond
     /// [`MAX_RULE_SETS_PER_TOKEN`] are left out.
     pub rule_sets: SmallVec<[(u16, u32); 8]>,
@@ -114,8 +144,9 @@ pub struct SigningKeys {
 /// One key. `Debug` does not show its bytes.
 pub struct SigningKey {
     id: u8,
-    mac: [u8; KEY_BYTES],
-    customer: [u8; KEY_BYTES],
+    mac: [u8; SUBKEY_BYTES],
+    customer: [u8; SUBKEY_BYTES],
+    former: Former,
 }
 
 /// Why a token is not accepted.
@@ -148,18 +179,26 @@ pub enum TokenFault {
 impl SigningKey {
     /// The key with these bytes, which must be random and secret.
     pub fn new(id: u8, material: &[u8; KEY_BYTES]) -> SigningKey {
+        let subkey = |purpose| first(&blake3::derive_key(purpose, material));
         SigningKey {
             id,
-            mac: blake3::derive_key("usher 2026 proposition token, MAC", material),
-            customer: blake3::derive_key("usher 2026 proposition token, customer", material),
+            mac: subkey("usher 2026 proposition token 2, MAC"),
+            customer: subkey("usher 2026 proposition token 2, customer"),
+            former: Former::new(material),
         }
+    }
+
+    /// What is mixed into a MAC before the token's bytes are.
+    fn mac(&self) -> sip128::SipHasher24 {
+        sip128::SipHasher24::new_with_key(&self.mac)
     }
 
     /// What a token shows about whose it is.
     fn customer(&self, nonce: [u8; 8], customer: &str) -> [u8; CUSTOMER_BYTES] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.customer);
-        let hash = hasher.update(&nonce).update(customer.as_bytes()).finalize();
-        first(hash.as_bytes())
+        let mut hasher = SipHasher24::new_with_key(&self.customer);
+        hasher.write(&nonce);
+        hasher.write(customer.as_bytes());
+        hasher.finish().to_le_bytes()
     }
 }
 
@@ -179,37 +218,9 @@ impl SigningKeys {
         [Some(&self.first), self.second.as_ref()].into_iter().flatten().map(|key| key.id)
     }
 
-    /// Appends the text of `token`, signed for this customer.
-    pub fn sign(&self, token: &Token, customer: &str, out: &mut String) {
-        let key = &self.first;
-        let mut raw = Raw { bytes: [0; MAX_RAW_BYTES], length: 0 };
-        raw.put(&[VERSION, key.id]);
-        raw.put(&token.decided.to_le_bytes());
-        let nonce = token.nonce.to_le_bytes();
-        raw.put(&nonce);
-        raw.put(&key.customer(nonce, customer));
-        raw.put(&token.propensity.to_le_bytes());
-        raw.put(&[token.segment, token.rank]);
-        for number in [token.offer, token.treatment.into(), token.place.into()] {
-            raw.number(number);
-        }
-        let rule_sets = &token.rule_sets[..token.rule_sets.len().min(MAX_RULE_SETS_PER_TOKEN)];
-        raw.number(rule_sets.len() as u32);
-        for (number, version) in rule_sets {
-            raw.number((*number).into());
-            raw.number(*version);
-        }
-        let arms = &token.arms[..token.arms.len().min(MAX_ARMS)];
-        raw.number(arms.len() as u32);
-        for arm in arms {
-            raw.number((*arm).into());
-        }
-        let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, raw.bytes()).as_bytes());
-        raw.put(&mac);
-        let mut text = [0; MAX_TOKEN_BYTES];
-        // The buffer fits the longest token, and base64 is ASCII: neither can fail.
-        let length = URL_SAFE_NO_PAD.encode_slice(raw.bytes(), &mut text).unwrap_or(0);
-        out.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default());
+    /// Signs the tokens of a decision for this customer. `nonce` must be of this decision alone.
+    pub fn signer(&self, decided: u32, nonce: u64, customer: &str) -> Signer {
+        Signer::new(&self.first, decided, nonce, customer)
     }
 
     /// What this token says. It must be signed for this customer, with a key in use, and decided at most
@@ -228,17 +239,24 @@ impl SigningKeys {
             return Err(TokenFault::Malformed("it is too short"));
         }
         let (body, mac) = raw[..length].split_at(length - MAC_BYTES);
-        if body[0] != VERSION {
+        let is_former = body[0] == former::VERSION;
+        if body[0] != VERSION && !is_former {
             return Err(TokenFault::Malformed("this release does not know its format"));
         }
         let key = self.find(body[1]).ok_or(TokenFault::UnknownKey(body[1]))?;
-        let expected = blake3::keyed_hash(&key.mac, body);
-        if !is_mac(mac, &expected) {
+        if !is_mac(mac, if is_former { key.former.mac(body) } else { mac_of(key.mac(), body) }) {
             return Err(TokenFault::Forged);
         }
-        let token = read(body).ok_or(TokenFault::Malformed("its content is not what this release writes"))?;
-        if body[CUSTOMER_AT..][..CUSTOMER_BYTES] != key.customer(token.nonce.to_le_bytes(), customer) {
+        let mut token =
+            read(body).ok_or(TokenFault::Malformed("its content is not what this release writes"))?;
+        let nonce = token.nonce.to_le_bytes();
+        let whose =
+            if is_former { key.former.customer(nonce, customer) } else { key.customer(nonce, customer) };
+        if body[CUSTOMER_AT..][..CUSTOMER_BYTES] != whose {
             return Err(TokenFault::OtherCustomer);
+        }
+        if !is_former {
+            token.nonce = token.proposed.nonce(token.nonce);
         }
         let decided = token.decided;
         if decided > now.saturating_add(MAX_AHEAD) {
@@ -263,36 +281,27 @@ fn first<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
     std::array::from_fn(|i| hash[i])
 }
 
-/// Whether these are the first bytes of `expected`, in a time that does not depend on how many of them
-/// match.
-fn is_mac(found: &[u8], expected: &blake3::Hash) -> bool {
-    let mut whole = *expected.as_bytes();
-    whole[..MAC_BYTES].copy_from_slice(found);
-    blake3::Hash::from_bytes(whole) == *expected
+/// The MAC of these bytes, mixed into what `mac` has taken before.
+fn mac_of(mut mac: sip128::SipHasher24, bytes: &[u8]) -> [u8; MAC_BYTES] {
+    mac.write(bytes);
+    sip128::Hasher128::finish128(&mac).as_bytes()
 }
 
-/// The bytes of a token while it is written.
-struct Raw {
-    bytes: [u8; MAX_RAW_BYTES],
-    length: usize,
+/// Whether these bytes are the MAC, in a time that does not depend on how many of them match.
+fn is_mac(found: &[u8], expected: [u8; MAC_BYTES]) -> bool {
+    let mut both = [[0; blake3::OUT_LEN]; 2];
+    both[0][..MAC_BYTES].copy_from_slice(found);
+    both[1][..MAC_BYTES].copy_from_slice(&expected);
+    let [found, expected] = both.map(blake3::Hash::from_bytes);
+    found == expected // which blake3 does in constant time
 }
 
-impl Raw {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.length..][..bytes.len()].copy_from_slice(bytes);
-        self.length += bytes.len();
-    }
-
-    fn number(&mut self, mut number: u32) {
-        while number >= 0x80 {
-            self.put(&[number as u8 | 0x80]);
-            number >>= 7;
-        }
-        self.put(&[number as u8]);
+impl Proposed {
+    /// Identifies the proposition, given the nonce of its decision. No two propositions of a decision have
+    /// the same place and rank, and the factor is odd: so they differ in it.
+    pub(crate) fn nonce(&self, decision: u64) -> u64 {
+        let within = u64::from(self.place) << 8 | u64::from(self.rank);
+        decision.wrapping_add(within.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
     }
 }
 
@@ -300,9 +309,7 @@ impl Raw {
 fn read(body: &[u8]) -> Option<Token> {
     let (head, rest) = body.split_at(HEAD_BYTES);
     let mut numbers = Numbers { rest };
-    let mut token = Token {
-        decided: u32::from_le_bytes(*head[2..].first_chunk()?),
-        nonce: u64::from_le_bytes(*head[6..].first_chunk()?),
+    let mut proposed = Proposed {
         rule_sets: SmallVec::new(),
         offer: numbers.next()?,
         treatment: numbers.next()?,
@@ -310,15 +317,17 @@ fn read(body: &[u8]) -> Option<Token> {
         arms: SmallVec::new(),
         segment: head[26],
         rank: head[27],
-        propensity: f32::from_le_bytes(*head[22..].first_chunk()?),
+        propensity: f32::from_le_bytes(*head[SHARED_BYTES..].first_chunk()?),
     };
     for _ in 0..numbers.count(MAX_RULE_SETS_PER_TOKEN)? {
-        token.rule_sets.push((numbers.next()?, numbers.next()?));
+        proposed.rule_sets.push((numbers.next()?, numbers.next()?));
     }
     for _ in 0..numbers.count(MAX_ARMS)? {
-        token.arms.push(numbers.next()?);
+        proposed.arms.push(numbers.next()?);
     }
-    numbers.rest.is_empty().then_some(token)
+    let decided = u32::from_le_bytes(*head[2..].first_chunk()?);
+    let nonce = u64::from_le_bytes(*head[NONCE_AT..].first_chunk()?);
+    numbers.rest.is_empty().then_some(Token { decided, nonce, proposed })
 }
 
 struct Numbers<'b> {
@@ -411,10 +420,10 @@ mod tests {
         SigningKey::new(id, &[id; KEY_BYTES])
     }
 
-    fn token() -> Token {
-        Token {
-            decided: NOW - 60,
-            nonce: 0x0123_4567_89ab_cdef,
+    const NONCE: u64 = 0x0123_4567_89ab_cdef;
+
+    fn proposed() -> Proposed {
+        Proposed {
             rule_sets: smallvec![(3, 41), (0, 7), (12, 1)],
             offer: 421,
             treatment: 2,
@@ -426,40 +435,85 @@ mod tests {
         }
     }
 
-    fn signed(keys: &SigningKeys, token: &Token, customer: &str) -> String {
-        let mut text = String::new();
-        keys.sign(token, customer, &mut text);
-        text
+    fn token() -> Token {
+        Token { decided: NOW - 60, nonce: proposed().nonce(NONCE), proposed: proposed() }
+    }
+
+    /// The token of a proposition of a decision a minute ago.
+    fn signed(keys: &SigningKeys, proposed: &Proposed, customer: &str) -> String {
+        signed_at(keys, NOW - 60, NONCE, proposed, customer)
+    }
+
+    fn signed_at(
+        keys: &SigningKeys,
+        decided: u32,
+        nonce: u64,
+        proposed: &Proposed,
+        customer: &str,
+    ) -> String {
+        String::from_utf8(keys.signer(decided, nonce, customer).sign(proposed).to_vec()).unwrap()
+    }
+
+    /// The token of version 1 with the content of one of version 2.
+    fn former(text: &str, key: &SigningKey, customer: &str) -> String {
+        let mut body = URL_SAFE_NO_PAD.decode(text).unwrap();
+        body.truncate(body.len() - MAC_BYTES);
+        body[0] = former::VERSION;
+        let nonce = *body[NONCE_AT..].first_chunk().unwrap();
+        body[CUSTOMER_AT..][..CUSTOMER_BYTES].copy_from_slice(&key.former.customer(nonce, customer));
+        let mac = key.former.mac(&body);
+        body.extend(mac);
+        URL_SAFE_NO_PAD.encode(body)
     }
 
     prop_compose! {
-        fn any_token()(
-            (decided, nonce, offer, treatment, place) in any::<(u32, u64, u32, u16, u16)>(),
+        fn any_proposed()(
+            (offer, treatment, place) in any::<(u32, u16, u16)>(),
             (segment, rank, propensity) in any::<(u8, u8, f32)>(),
             rule_sets in vec(any::<(u16, u32)>(), 0..=MAX_RULE_SETS_PER_TOKEN),
             arms in vec(any::<u16>(), 0..=MAX_ARMS),
-        ) -> Token {
+        ) -> Proposed {
             let (rule_sets, arms) = (rule_sets.into(), arms.into());
-            Token { decided, nonce, rule_sets, offer, treatment, place, arms, segment, rank, propensity }
+            Proposed { rule_sets, offer, treatment, place, arms, segment, rank, propensity }
         }
     }
 
     proptest! {
         #[test]
-        fn what_was_signed_is_read(token in any_token(), customer in ".{1,64}") {
-            let text = signed(&SigningKeys::one(key(1)), &token, &customer);
-            prop_assert!(text.len() <= MAX_TOKEN_BYTES);
-            let read = SigningKeys::one(key(1)).check(&text, &customer, token.decided, 0);
-            prop_assert_eq!(read, Ok(token));
+        fn what_was_signed_is_read(
+            (decided, nonce) in any::<(u32, u64)>(),
+            all in vec(any_proposed(), 1..4),
+            customer in ".{1,64}",
+        ) {
+            let keys = SigningKeys::one(key(1));
+            let mut signer = keys.signer(decided, nonce, &customer);
+            for proposed in all {
+                let text = String::from_utf8(signer.sign(&proposed).to_vec()).unwrap();
+                prop_assert!(text.len() <= MAX_TOKEN_BYTES);
+                prop_assert_eq!(&text, &signed_at(&keys, decided, nonce, &proposed, &customer));
+                let read = keys.check(&text, &customer, decided, 0);
+                prop_assert_eq!(read, Ok(Token { decided, nonce: proposed.nonce(nonce), proposed: proposed.clone() }));
+                let read = keys.check(&former(&text, &key(1), &customer), &customer, decided, 0);
+                prop_assert_eq!(read, Ok(Token { decided, nonce, proposed }));
+            }
         }
+    }
+
+    #[test]
+    fn propositions_of_a_decision_have_nonces_of_their_own() {
+        let all =
+            (0..2_000).flat_map(|place| (0..=30).map(move |rank| Proposed { place, rank, ..proposed() }));
+        let nonces: Vec<u64> = all.map(|proposed| proposed.nonce(NONCE)).collect();
+        let different: std::collections::HashSet<u64> = nonces.iter().copied().collect();
+        assert_eq!(different.len(), nonces.len());
+        let none = Proposed { place: 0, rank: 0, ..proposed() };
+        assert_eq!(none.nonce(0), 1, "0 stands for an outcome without a token");
     }
 
     #[test]
     fn the_longest_token_fits_and_more_is_left_out() {
         let all = u32::MAX;
-        let most = Token {
-            decided: all,
-            nonce: u64::MAX,
+        let most = Proposed {
             rule_sets: smallvec![(u16::MAX, all); MAX_RULE_SETS_PER_TOKEN],
             offer: all,
             treatment: u16::MAX,
@@ -470,22 +524,40 @@ mod tests {
             propensity: 1.0,
         };
         let keys = SigningKeys::one(key(255));
-        let text = signed(&keys, &most, "c");
+        let text = signed_at(&keys, all, u64::MAX, &most, "c");
         assert_eq!(text.len(), MAX_TOKEN_BYTES);
-        assert_eq!(keys.check(&text, "c", all, 0), Ok(most.clone()));
+        assert_eq!(keys.check(&text, "c", all, 0).map(|token| token.proposed), Ok(most.clone()));
         let mut more = most.clone();
         more.rule_sets.push((1, 1));
         more.arms.push(1);
-        assert_eq!(signed(&keys, &more, "c"), text);
+        assert_eq!(signed_at(&keys, all, u64::MAX, &more, "c"), text);
     }
 
     #[test]
     fn what_is_written_never_changes() {
-        // Tokens of a release that is being replaced must be accepted by the next one: this text stays
+        // Tokens of a release that is being replaced must be accepted by the next one: these texts stay
         // valid.
-        let text = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
-        assert_eq!(signed(&SigningKeys::one(key(1)), &token(), "c-1001"), text);
-        assert_eq!(SigningKeys::one(key(1)).check(text, "c-1001", NOW, LIFE), Ok(token()));
+        let keys = SigningKeys::one(key(1));
+        let text = "AgFEO7Fq782riWdFIwHplH4UcQwGrXsUrj4EAaUDAhEDAykABwwBAgWEAjjUm3o_sRqbFhJY4HA6SGI";
+        assert_eq!(signed(&keys, &proposed(), "c-1001"), text);
+        assert_eq!(keys.check(text, "c-1001", NOW, LIFE), Ok(token()));
+        let former = "AQFEO7Fq782riWdFIwEDh1eCNrV0znsUrj4EAaUDAhEDAykABwwBAgWEAqD9agYKXY18sicPxbS5zHE";
+        assert_eq!(keys.check(former, "c-1001", NOW, LIFE), Ok(Token { nonce: NONCE, ..token() }));
+        assert_eq!(keys.check(former, "c-1002", NOW, LIFE), Err(TokenFault::OtherCustomer));
+        let (decided, now) = (NOW - 60, NOW - 60 + LIFE + 1);
+        assert_eq!(keys.check(former, "c-1001", now, LIFE), Err(TokenFault::Expired { decided, life: LIFE }));
+    }
+
+    #[test]
+    fn a_token_of_one_version_is_none_of_the_other() {
+        let keys = SigningKeys::one(key(1));
+        let text = signed(&keys, &proposed(), "c");
+        for (text, version) in [(former(&text, &key(1), "c"), VERSION), (text, former::VERSION)] {
+            let mut raw = URL_SAFE_NO_PAD.decode(text).unwrap();
+            raw[0] = version;
+            let text = URL_SAFE_NO_PAD.encode(raw);
+            assert_eq!(keys.check(&text, "c", NOW, LIFE), Err(TokenFault::Forged));
+        }
     }
 
     #[test]
@@ -499,9 +571,10 @@ mod tests {
         let customers = ["c-1001", "c-1002", "客户-1"];
         let genuine: Vec<(String, &str)> = (0..64)
             .map(|i| {
-                let token = Token { nonce: rng.u64(..), offer: rng.u32(..1_000), ..token() };
+                let proposed = Proposed { offer: rng.u32(..1_000), ..proposed() };
                 let customer = customers[i % customers.len()];
-                (signed(&keys, &token, customer), customer)
+                let text = signed_at(&keys, NOW - 60, rng.u64(..), &proposed, customer);
+                (if i % 4 == 0 { former(&text, &key(1), customer) } else { text }, customer)
             })
             .collect();
         let mut refused = 0;
@@ -530,7 +603,7 @@ mod tests {
         let at = rng.usize(..bytes.len());
         let another = &genuine[rng.usize(..genuine.len())].0;
         let raw = || URL_SAFE_NO_PAD.decode(text).unwrap();
-        match rng.u32(..12) {
+        match rng.u32(..13) {
             0 => bytes[at] ^= 1 << rng.u32(..7),
             1 => bytes[at] = rng.alphanumeric() as u8,
             2 => bytes.truncate(at),
@@ -550,7 +623,14 @@ mod tests {
             }
             9 => bytes = base64::engine::general_purpose::STANDARD.encode(raw()).into_bytes(),
             10 => asked = ["c-1001", "c-1002", "客户-1", "c-1003", ""][rng.usize(..5)].to_owned(),
-            _ => bytes = signed(other, &Token { offer: rng.u32(..), ..token() }, customer).into_bytes(),
+            11 => {
+                let mut raw = raw();
+                raw[0] = [former::VERSION, VERSION, rng.u8(..)][rng.usize(..3)];
+                bytes = URL_SAFE_NO_PAD.encode(raw).into_bytes();
+            }
+            _ => {
+                bytes = signed(other, &Proposed { offer: rng.u32(..), ..proposed() }, customer).into_bytes();
+            }
         }
         (String::from_utf8_lossy(&bytes).into_owned(), asked)
     }
@@ -559,7 +639,7 @@ mod tests {
     fn every_other_last_character_is_refused() {
         let keys = SigningKeys::one(key(1));
         for arms in 0..3 {
-            let text = signed(&keys, &Token { arms: (0..arms).collect(), ..token() }, "c");
+            let text = signed(&keys, &Proposed { arms: (0..arms).collect(), ..proposed() }, "c");
             let (body, last) = text.split_at(text.len() - 1);
             for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/".chars() {
                 let found = keys.check(&format!("{body}{other}"), "c", NOW, LIFE);
@@ -572,7 +652,7 @@ mod tests {
     fn a_token_lives_to_its_last_second_and_not_before_it_was_decided() {
         let keys = SigningKeys::one(key(1));
         let decided = 1_000_000;
-        let text = signed(&keys, &Token { decided, ..token() }, "c");
+        let text = signed_at(&keys, decided, NONCE, &proposed(), "c");
         let at = |now| keys.check(&text, "c", now, 100).map(|token| token.decided);
         for now in [decided - MAX_AHEAD, decided, decided + 100] {
             assert_eq!(at(now), Ok(decided));
@@ -584,7 +664,7 @@ mod tests {
 
     #[test]
     fn a_key_lives_as_long_as_it_is_one_of_the_two() {
-        let text = signed(&SigningKeys::one(key(1)), &token(), "c");
+        let text = signed(&SigningKeys::one(key(1)), &proposed(), "c");
         let check = |keys: SigningKeys| keys.check(&text, "c", NOW, LIFE).map(drop);
         assert_eq!(check(SigningKeys::two(key(2), key(1)).unwrap()), Ok(()));
         assert_eq!(check(SigningKeys::two(key(3), key(2)).unwrap()), Err(TokenFault::UnknownKey(1)));
@@ -593,22 +673,22 @@ mod tests {
         assert_eq!(SigningKeys::two(key(7), key(1)).unwrap().ids().collect::<Vec<_>>(), [7, 1]);
         let both = SigningKeys::two(key(2), key(1)).unwrap();
         assert_eq!(
-            signed(&both, &token(), "c"),
-            signed(&SigningKeys::one(key(2)), &token(), "c"),
+            signed(&both, &proposed(), "c"),
+            signed(&SigningKeys::one(key(2)), &proposed(), "c"),
             "the first signs"
         );
     }
 
     #[test]
-    fn nobody_reads_the_customer_and_two_tokens_do_not_show_that_they_are_of_one() {
+    fn nobody_reads_the_customer_and_two_decisions_do_not_show_that_they_are_of_one() {
         let keys = SigningKeys::one(key(1));
         let raw = |nonce, customer| {
-            let text = signed(&keys, &Token { nonce, ..token() }, customer);
+            let text = signed_at(&keys, NOW, nonce, &proposed(), customer);
             URL_SAFE_NO_PAD.decode(text).unwrap()[CUSTOMER_AT..][..CUSTOMER_BYTES].to_vec()
         };
         assert_ne!(raw(1, "c-1"), raw(2, "c-1"));
         assert_ne!(raw(1, "c-1"), raw(1, "c-2"));
-        let text = signed(&keys, &token(), "c-1");
+        let text = signed(&keys, &proposed(), "c-1");
         assert_eq!(keys.check(&text, "c-2", NOW, LIFE), Err(TokenFault::OtherCustomer));
         assert_eq!(format!("{keys:?} {:?}", key(1)), "[1] Key(1, ..)");
     }
@@ -616,11 +696,11 @@ mod tests {
     #[test]
     fn what_is_no_token_says_so() {
         let keys = SigningKeys::one(key(1));
-        let text = signed(&keys, &token(), "c");
-        let newer = format!("Ag{}", &text[2..]);
+        let text = signed(&keys, &proposed(), "c");
+        let newer = format!("Aw{}", &text[2..]);
         for (text, says) in [
             ("", "too short"),
-            ("AQ", "too short"),
+            ("Ag", "too short"),
             (&"A".repeat(MAX_TOKEN_BYTES + 1), "too long"),
             (&text.replace('A', "."), "not base64url"),
             (&newer, "does not know"),
@@ -639,7 +719,7 @@ mod tests {
             let mut body = vec![VERSION, 1];
             body.extend([0; HEAD_BYTES - 2]);
             body.extend(numbers);
-            let mac: [u8; MAC_BYTES] = first(blake3::keyed_hash(&key.mac, &body).as_bytes());
+            let mac = mac_of(key.mac(), &body);
             body.extend(mac);
             let text = URL_SAFE_NO_PAD.encode(body);
             SigningKeys::one(self::key(1)).check(&text, "c", 0, 0).unwrap_err()

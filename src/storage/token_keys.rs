@@ -270,17 +270,15 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use crate::intake::token::{DEFAULT_LIFE, Token, TokenFault};
+    use crate::intake::token::{DEFAULT_LIFE, Proposed, TokenFault};
     use crate::storage::disk::simulated::{Fault, Lasting, Simulated};
     use crate::storage::identity::Identity;
 
     const A: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
     const B: &str = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08";
 
-    fn token() -> Token {
-        Token {
-            decided: 100,
-            nonce: 1,
+    fn signed(keys: &TokenKeys) -> String {
+        let proposed = Proposed {
             rule_sets: [(1, 2)].into_iter().collect(),
             offer: 3,
             treatment: 4,
@@ -289,13 +287,8 @@ mod tests {
             segment: 7,
             rank: 8,
             propensity: 1.0,
-        }
-    }
-
-    fn signed(keys: &TokenKeys) -> String {
-        let mut text = String::new();
-        keys.keys().sign(&token(), "c", &mut text);
-        text
+        };
+        String::from_utf8(keys.keys().signer(100, 1, "c").sign(&proposed).to_vec()).unwrap()
     }
 
     fn check(keys: &TokenKeys, text: &str) -> Result<(), TokenFault> {

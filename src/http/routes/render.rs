@@ -1,28 +1,28 @@
-//! Writes a decision as a document in one pass. The contents of treatments were serialized when they were
-//! compiled.
+//! Writes a decision as a document in one pass. Whatever is the same in every decision was written when the
+//! engine was compiled, and is copied.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::decisions::request::{DecisionRequest, RefusedPlacement};
 use crate::decide::{Decision, Explanation, Lack, Proposition, Score, Shown, Stop};
 use crate::engine::Engine;
+use crate::engine::fragment::{CONTENT, key};
 use crate::expression::Read;
 use crate::expression::arm::Arm;
 use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
-use crate::http::wire::encode::{Encode, Json, MessagePack};
+use crate::http::wire::encode::Encode;
+use crate::http::wire::joined::Joined;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::input::problem::Problems;
-use crate::intake::token::{MAX_TOKEN_BYTES, SigningKeys, Token};
+use crate::intake::token::{Proposed, Signer, SigningKeys};
 use crate::learning::LearnedCounts;
 use crate::node::Node;
-use crate::rules::rule_set::MAX_COUNT;
 use crate::schema::value::Time;
 
 /// Everything that the answer is made of.
@@ -52,65 +52,63 @@ pub(crate) fn of_document(format: Format, document: Bytes) -> Answer {
 
 /// The document that states a decision.
 pub(crate) fn document(format: Format, rendered: &Rendered<'_>) -> Bytes {
-    answer::buffered(|out| match format {
-        Format::Json => decision(&mut Json::new(out), rendered),
-        Format::MessagePack => decision(&mut MessagePack::new(out), rendered),
-    })
+    answer::buffered(|out| decision(Joined::new(out, format), rendered))
 }
 
-fn decision(out: &mut impl Encode, rendered: &Rendered<'_>) {
-    out.map();
-    out.key("decision_id");
-    out.text(rendered.id.as_str());
-    out.key("customer");
-    out.text(rendered.asked.customer);
-    out.key("known");
+fn decision(mut out: Joined<'_>, rendered: &Rendered<'_>) {
+    let Rendered { decision, asked, engine, keys, .. } = rendered;
+    let mut signer = keys.map(|keys| signer(rendered, keys));
+    let sometimes = [decision.holdout, keys.is_none(), asked.variants, !asked.left_out.is_empty()];
+    out.map(6 + sometimes.iter().filter(|is_there| **is_there).count());
+    out.first_key(key!("decision_id"));
+    out.plain(rendered.id.digits());
+    out.key(key!("customer"));
+    out.text(asked.customer);
+    out.key(key!("known"));
     out.boolean(rendered.known);
-    out.key("rule_sets");
-    out.map();
-    for (name, version) in &rendered.engine.versions {
-        out.any_key(name);
-        out.unsigned(u64::from(*version));
-    }
-    out.end_map();
-    out.key("degraded");
-    out.boolean(rendered.decision.degraded);
-    if rendered.decision.holdout {
-        out.key("holdout");
+    out.fragment(&engine.head);
+    out.boolean(decision.degraded);
+    if decision.holdout {
+        out.key(key!("holdout"));
         out.boolean(true);
     }
-    if rendered.keys.is_none() {
-        out.key("as_of");
+    if keys.is_none() {
+        out.key(key!("as_of"));
         out.text(&rendered.now.to_string());
     }
-    if rendered.asked.variants {
-        out.key("variants");
-        variants(out, rendered);
+    if asked.variants {
+        out.key(key!("variants"));
+        out.value(|out| variants(out, rendered));
     }
-    if !rendered.asked.left_out.is_empty() {
-        out.key("problem");
-        problem(out, &rendered.asked.left_out);
+    if !asked.left_out.is_empty() {
+        out.key(key!("problem"));
+        out.value(|out| problem(out, &asked.left_out));
     }
-    out.key("placements");
-    out.list();
-    let mut token = String::with_capacity(MAX_TOKEN_BYTES);
-    let mut refused = rendered.asked.refused.iter().peekable();
+    out.key(key!("placements"));
+    out.list(decision.placements.len() + asked.refused.len());
+    let mut refused = asked.refused.iter().peekable();
     let mut place = 0;
-    for (nth, shown) in rendered.decision.placements.iter().enumerate() {
+    for shown in &decision.placements {
         while let Some(one) = refused.next_if(|one| one.place == place) {
-            refused_placement(out, one);
+            out.item(place);
+            out.value(|out| refused_placement(out, one));
             place += 1;
         }
-        placement(out, shown, nth, rendered, &mut token);
+        out.item(place);
+        placement(&mut out, shown, rendered, signer.as_mut());
         place += 1;
     }
-    refused.for_each(|one| refused_placement(out, one));
+    for one in refused {
+        out.item(place);
+        out.value(|out| refused_placement(out, one));
+        place += 1;
+    }
     out.end_list();
     out.end_map();
 }
 
 /// Writes which variant of each experiment the customer is in; null if in none.
-fn variants(out: &mut impl Encode, rendered: &Rendered<'_>) {
+fn variants(out: &mut dyn Encode, rendered: &Rendered<'_>) {
     let Rendered { engine, asked, decision, .. } = rendered;
     let own: SmallVec<[&Arm; 8]> = engine.arms_for(asked.customer, decision.holdout).collect();
     out.map();
@@ -125,7 +123,7 @@ fn variants(out: &mut impl Encode, rendered: &Rendered<'_>) {
 }
 
 /// Writes a placement that could not be decided for, in its place.
-fn refused_placement(out: &mut impl Encode, of: &RefusedPlacement) {
+fn refused_placement(out: &mut dyn Encode, of: &RefusedPlacement) {
     out.map();
     out.key("id");
     out.text(&of.id);
@@ -139,58 +137,54 @@ fn refused_placement(out: &mut impl Encode, of: &RefusedPlacement) {
     out.end_map();
 }
 
-fn problem(out: &mut impl Encode, problems: &Problems) {
+fn problem(out: &mut dyn Encode, problems: &Problems) {
     Refusal::problems(ProblemKind::Invalid, problems.clone()).write_whole(out);
 }
 
 fn placement(
-    out: &mut impl Encode,
+    out: &mut Joined<'_>,
     shown: &Shown<'_>,
-    nth: usize,
     rendered: &Rendered<'_>,
-    token: &mut String,
+    mut signer: Option<&mut Signer>,
 ) {
-    out.map();
-    out.key("id");
-    out.text(&shown.placement.name);
-    out.key("fallback");
+    let Rendered { asked, engine, .. } = rendered;
+    out.map(3 + usize::from(asked.explain));
+    out.fragment(&shown.placement.head);
     out.boolean(shown.fallback);
-    out.key("propositions");
-    out.list();
-    for each in &shown.propositions {
-        token.clear();
-        if let Some(keys) = rendered.keys {
-            sign(each, shown, nth, rendered, keys, token);
-        }
+    out.key(key!("propositions"));
+    out.list(shown.propositions.len());
+    for (nth, each) in shown.propositions.iter().enumerate() {
+        out.item(nth);
+        let token = signer.as_mut().map(|signer| sign(each, shown, rendered, signer));
         proposition(out, each, token);
     }
     out.end_list();
-    if rendered.asked.explain {
-        out.key("explanations");
-        out.list();
-        for each in &shown.explanations {
-            explanation(out, each, rendered.engine);
-        }
-        out.end_list();
+    if asked.explain {
+        out.key(key!("explanations"));
+        out.value(|out| {
+            out.list();
+            shown.explanations.iter().for_each(|each| explanation(out, each, engine));
+            out.end_list();
+        });
     }
     out.end_map();
 }
 
-/// Signs the token that an outcome of the proposition must bring back.
-fn sign(
+/// Signs the tokens that outcomes of these propositions must bring back.
+fn signer(rendered: &Rendered<'_>, keys: &SigningKeys) -> Signer {
+    keys.signer(rendered.now.stored_seconds(), rendered.id.seed(), rendered.asked.customer)
+}
+
+/// The token of a proposition.
+fn sign<'s>(
     of: &Proposition<'_>,
     shown: &Shown<'_>,
-    nth: usize,
     rendered: &Rendered<'_>,
-    keys: &SigningKeys,
-    token: &mut String,
-) {
-    let Rendered { engine, id, now, .. } = rendered;
-    let place = shown.placement.place(rendered.asked.channel).unwrap_or_default(); // each placement asked for is on the channel
-    let salt = (nth * MAX_COUNT) as u64 + u64::from(of.rank);
-    let content = Token {
-        decided: now.stored_seconds(),
-        nonce: xxh3_64_with_seed(id.as_str().as_bytes(), salt).max(1),
+    signer: &'s mut Signer,
+) -> &'s [u8] {
+    let Rendered { engine, asked, node, .. } = rendered;
+    let place = shown.placement.place(asked.channel).unwrap_or_default(); // each placement asked for is on the channel
+    let content = Proposed {
         rule_sets: engine.versions_for(of.offer).collect(),
         offer: of.offer.number.0,
         treatment: of.treatment.number,
@@ -200,36 +194,37 @@ fn sign(
         rank: of.rank as u8, // at most MAX_COUNT
         propensity: of.propensity as f32,
     };
-    rendered.node.hand_out(&content.arms);
-    keys.sign(&content, rendered.asked.customer, token);
+    node.hand_out(&content.arms);
+    signer.sign(&content)
 }
 
-fn proposition(out: &mut impl Encode, of: &Proposition<'_>, token: &str) {
-    out.map();
-    out.key("offer");
-    out.text(&of.offer.name);
-    out.key("treatment");
-    out.text(&of.treatment.name);
-    out.key("rank");
-    out.unsigned(u64::from(of.rank));
-    out.key("score");
-    out.number(of.score);
-    out.key("propensity");
-    out.number(of.propensity);
-    if let Some(reason) = of.reason {
-        out.key("reason");
-        out.text(reason);
+fn proposition(out: &mut Joined<'_>, of: &Proposition<'_>, token: Option<&[u8]>) {
+    let Proposition { offer, treatment, rank, score, propensity, reason, .. } = of;
+    out.map(6 + usize::from(reason.is_some()) + usize::from(token.is_some()));
+    out.fragment(&treatment.head);
+    out.unsigned(u64::from(*rank));
+    match offer.numbers_of(*score, *propensity) {
+        Some(numbers) => out.fragment(numbers),
+        None => {
+            out.key(key!("score"));
+            out.number(*score);
+            out.key(key!("propensity"));
+            out.number(*propensity);
+        }
     }
-    out.key("content");
-    out.content(of.treatment);
-    if !token.is_empty() {
-        out.key("token");
-        out.text(token);
+    match reason {
+        Some(reason) => out.fragment(&reason.fragment),
+        None => out.key(CONTENT),
+    }
+    out.content(treatment);
+    if let Some(token) = token {
+        out.key(key!("token"));
+        out.plain(token);
     }
     out.end_map();
 }
 
-fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
+fn explanation(out: &mut dyn Encode, of: &Explanation<'_>, engine: &Engine) {
     out.map();
     out.key("offer");
     out.text(&of.offer.name);
@@ -269,7 +264,7 @@ fn explanation(out: &mut impl Encode, of: &Explanation<'_>, engine: &Engine) {
     out.end_map();
 }
 
-fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
+fn stop(out: &mut dyn Encode, of: &Stop<'_>, engine: &Engine) {
     out.map();
     out.key("kind");
     out.text(of.kind.name());
@@ -317,7 +312,7 @@ fn stop(out: &mut impl Encode, of: &Stop<'_>, engine: &Engine) {
 }
 
 /// Writes the alternatives, each a list of terms with their values and what these would have to be.
-fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
+fn lacks(out: &mut dyn Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
     out.list();
     for way in ways {
         out.list();
@@ -340,7 +335,7 @@ fn lacks(out: &mut impl Encode, ways: &[Vec<Lack<'_>>], engine: &Engine) {
     out.end_list();
 }
 
-fn score(out: &mut impl Encode, of: &Score) {
+fn score(out: &mut dyn Encode, of: &Score) {
     out.map();
     out.key("propensity");
     out.number(of.propensity);

@@ -28,8 +28,9 @@ impl DecisionId {
         DecisionId(id)
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+    /// Its digits, in ASCII.
+    pub(crate) fn digits(&self) -> &[u8] {
+        &self.0
     }
 
     /// The seed of the decision's random choices. With the id, anyone can repeat them.
@@ -61,10 +62,10 @@ mod tests {
 
     #[test]
     fn ids_differ_within_and_between_threads() {
-        let ids = || (0..100).map(|_| DecisionId::next().as_str().to_owned()).collect::<Vec<_>>();
-        let mut all: HashSet<String> = ids().into_iter().collect();
+        let ids = || (0..100).map(|_| DecisionId::next().digits().to_vec()).collect::<Vec<_>>();
+        let mut all: HashSet<Vec<u8>> = ids().into_iter().collect();
         all.extend(std::thread::spawn(ids).join().unwrap());
         assert_eq!(all.len(), 200);
-        assert!(all.iter().all(|id| id.len() == DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())));
+        assert!(all.iter().all(|id| id.len() == DIGITS && id.iter().all(|b| b.is_ascii_hexdigit())));
     }
 }

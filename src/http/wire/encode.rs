@@ -6,7 +6,6 @@ use bytes::BytesMut;
 use rmp::encode as rmp;
 use smallvec::SmallVec;
 
-use crate::engine::Treatment;
 use crate::schema::value::Value;
 
 /// The buffer that answers are written to. Writing to it cannot fail.
@@ -46,7 +45,6 @@ pub(crate) trait Encode {
     fn number(&mut self, number: f64);
     fn boolean(&mut self, boolean: bool);
     fn null(&mut self);
-    fn content(&mut self, treatment: &Treatment);
 }
 
 /// Writes JSON without spaces or line ends.
@@ -77,7 +75,7 @@ impl<'o> Json<'o> {
 
 /// Drops the result of a write to [`Out`], which cannot fail.
 #[allow(clippy::needless_pass_by_value)] // the result ends here
-fn written<T, E>(result: Result<T, E>) {
+pub(super) fn written<T, E>(result: Result<T, E>) {
     debug_assert!(result.is_ok());
 }
 
@@ -135,10 +133,6 @@ impl Encode for Json<'_> {
     fn null(&mut self) {
         self.comma();
         self.put(b"null");
-    }
-    fn content(&mut self, treatment: &Treatment) {
-        self.comma();
-        self.put(&treatment.json);
     }
 }
 
@@ -212,7 +206,7 @@ impl<'o> MessagePack<'o> {
 }
 
 /// MessagePack counts with 32 bits; bodies are bounded far below that.
-fn length(items: usize) -> u32 {
+pub(super) fn length(items: usize) -> u32 {
     debug_assert!(u32::try_from(items).is_ok());
     items as u32
 }
@@ -256,9 +250,6 @@ impl Encode for MessagePack<'_> {
     }
     fn null(&mut self) {
         written(rmp::write_nil(self.counted()));
-    }
-    fn content(&mut self, treatment: &Treatment) {
-        self.counted().0.extend_from_slice(&treatment.msgpack);
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod csv;
 pub(crate) mod decision_id;
 pub(crate) mod encode;
+pub(crate) mod joined;
 pub(crate) mod media;
 pub(crate) mod query;
 pub(crate) mod refusal;

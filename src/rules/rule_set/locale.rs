@@ -195,6 +195,13 @@ impl<T> Localized<T> {
         Localized { values }
     }
 
+    /// Another value in the place of each.
+    pub(crate) fn map<U>(&self, other: impl Fn(&T) -> U) -> Localized<U> {
+        Localized {
+            values: self.values.iter().map(|(locale, value)| (locale.clone(), other(value))).collect(),
+        }
+    }
+
     /// The locales that have a value of their own.
     pub fn locales(&self) -> impl Iterator<Item = &Locale> {
         self.values.iter().filter_map(|(locale, _)| locale.as_ref())
