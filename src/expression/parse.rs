@@ -1,19 +1,25 @@
-//! Parsing an expression. This is the only module that knows the `cel` crate: it uses the crate's parser,
-//! turns its tree into ours and its messages into plain words.
+//! Parsing an expression. The parser is our own, because a rule set has many thousand expressions: that of
+//! the `cel` crate took most of the way from a text to an engine. It is asked only why a text is not of the
+//! language. Nothing else knows the crate. The tests compare the two parsers: what they take, and every node
+//! and place.
 
+mod call;
 mod hints;
+mod lexer;
+mod literal;
+mod parser;
 mod tokens;
+mod value;
 mod written;
-
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, MapExpr, SourceInfo, operators};
+#[cfg(test)]
+mod second;
 
 use self::hints::{Foreign, foreign};
+use self::parser::{Refusal, Tree, tree};
 pub use self::tokens::reads_the_same;
-use super::scan::{Flaw, closings, comment, too_deep};
-use super::syntax::{LoopTerm, Syntax, Term, TermKind};
-use super::{
-    Comparison, LoopKind, MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_ITEMS, MAX_NODES, Operator,
-};
+use super::scan::{Flaw, comment, readable, too_deep};
+use super::syntax::Syntax;
+use super::{MAX_BRACKETS, MAX_DEPTH, MAX_EXPRESSION_BYTES, MAX_NODES};
 use crate::input::origin::Origin;
 use crate::input::problem::{Problem, Problems};
 
@@ -31,8 +37,9 @@ impl Syntax {
             return Err(of_one(origin.problem(text, 0, 1, detail)));
         }
         // Too deep a text must not reach the parser: its tree would be as deep, and dropping that recurses.
-        let brackets = closings(text)
-            .map_err(|Flaw { start, end, why }| of_one(origin.problem(text, start, end, why)))?;
+        if let Err(Flaw { start, end, why }) = readable(text) {
+            return Err(of_one(origin.problem(text, start, end, why)));
+        }
         if let Some(at) = comment(text).filter(|_| origin.joins_lines(text)) {
             let detail = "a `//` comment goes on to the end, because YAML joins the lines of this text";
             let problem = origin.problem(text, at, at + 2, detail);
@@ -41,26 +48,26 @@ impl Syntax {
         if let Some(at) = too_deep(text) {
             return Err(of_one(origin.problem(text, at, at + 1, depth_message())));
         }
-        // The parser's own macros are off: ours keep the places of what was written.
-        let parser = cel::Env::default().with_optional_support(false).parser();
-        let parser = parser.max_recursion_depth(MAX_BRACKETS as u16 * 4).enable_ident_escape_syntax(true);
-        let (tree, info) = parser.parse_with_source_info(text).map_err(|errors| {
-            let first = errors.errors.first().map(|error| (&*error.msg, byte_of(text, error.pos)));
-            refused(first, text, &origin)
-        })?;
-        let mut convert =
-            Convert { info: &info, text, origin: &origin, brackets, nodes: 0, problems: Problems::new() };
-        let root = convert.term(&tree, 0);
-        if convert.nodes > MAX_NODES {
-            let detail = format!(
-                "an expression has at most {MAX_NODES} values and operators, this one has {}",
-                convert.nodes
-            );
+        let Some(Tree { root, nodes, refusals }) = tree(text) else { return Err(refused(text, &origin)) };
+        if nodes > MAX_NODES {
+            let detail =
+                format!("an expression has at most {MAX_NODES} values and operators, this one has {nodes}");
             return Err(of_one(origin.problem(text, 0, text.len(), detail)));
         }
-        let problems = convert.problems;
+        let mut problems = Problems::new();
+        for Refusal { start, end, detail, hint } in refusals {
+            let hint = hint.map(str::to_owned);
+            problems.push(Problem { hint, ..origin.problem(text, start, end, detail) });
+        }
         problems.or(Syntax { text: text.into(), origin, root })
     }
+}
+
+/// The parser of the `cel` crate, as our language has it: its own macros are off, because ours keep the
+/// places of what was written.
+fn crate_parser() -> cel::parser::Parser {
+    let parser = cel::Env::default().with_optional_support(false).parser();
+    parser.max_recursion_depth(MAX_BRACKETS as u16 * 4).enable_ident_escape_syntax(true)
 }
 
 fn of_one(problem: Problem) -> Problems {
@@ -82,9 +89,11 @@ fn byte_of(text: &str, (line, column): (isize, isize)) -> usize {
     (before + usize::try_from(column - 1).unwrap_or(0)).min(text.len())
 }
 
-/// Why the parser refused a text: what in it is of another language, or else the parser's first message.
-/// Later messages mostly follow from the first.
-fn refused(first: Option<(&str, usize)>, text: &str, origin: &Origin) -> Problems {
+/// Why a text is not of the language: what in it is of another one, or else the first message of the crate's
+/// parser. Later messages mostly follow from the first.
+fn refused(text: &str, origin: &Origin) -> Problems {
+    let errors = crate_parser().parse(text).err().map(|errors| errors.errors).unwrap_or_default();
+    let first = errors.first().map(|error| (&*error.msg, byte_of(text, error.pos)));
     let is_too_deep = first
         .is_some_and(|(told, _)| told.contains("Recursion limit") || told.contains("recovery attempt limit"));
     let mut problems = Problems::new();
@@ -141,308 +150,6 @@ fn plain(message: &str, at: usize, text: &str, origin: &Origin) -> Problem {
         }
         None => origin.problem(text, at, at + 1, message.trim_start_matches("Syntax error: ").to_owned()),
     }
-}
-
-struct Convert<'a> {
-    info: &'a SourceInfo,
-    text: &'a str,
-    origin: &'a Origin,
-    /// Each opening bracket with the bracket that closes it, in order.
-    brackets: Vec<(usize, usize)>,
-    nodes: usize,
-    problems: Problems,
-}
-
-impl Convert<'_> {
-    fn term(&mut self, tree: &IdedExpr, depth: usize) -> Term {
-        self.nodes += 1;
-        let (mut start, mut end) = match self.info.offset_for(tree.id) {
-            Some((start, stop)) => (start as usize, stop as usize + 1),
-            None => (0, self.text.len()),
-        };
-        end = end.min(self.text.len());
-        start = start.min(end);
-        let refused = |kind| Term { kind, start, end };
-        if depth > MAX_DEPTH + MAX_BRACKETS {
-            self.problems.push(self.origin.problem(self.text, start, end, depth_message()));
-            return refused(TermKind::Null);
-        }
-        let kind = match &tree.expr {
-            Expr::Literal(literal) => literal_of(literal),
-            Expr::Ident(name) => TermKind::Name(name.trim_start_matches('.').to_owned()),
-            Expr::Select(select) => {
-                let operand = Box::new(self.term(&select.operand, depth + 1));
-                end = end.max(self.end_of_name(end, &select.field));
-                let field = select.field.clone();
-                if select.test { TermKind::Has(operand, field) } else { TermKind::Select(operand, field) }
-            }
-            Expr::List(list) => {
-                end = self.closing(start).map_or(end, |close| close + 1);
-                self.list(&list.elements, depth, start, end)
-            }
-            Expr::Map(map) => {
-                end = self.closing(start).map_or(end, |close| close + 1);
-                self.map(map, depth, start, end)
-            }
-            Expr::Call(call) => {
-                // The parser's place for a function is its opening bracket.
-                if let Some(close) = self.closing(start) {
-                    end = close + 1;
-                    let before = self.text[..start].trim_end();
-                    start = if before.ends_with(&call.func_name) {
-                        before.len() - call.func_name.len()
-                    } else {
-                        start
-                    };
-                }
-                self.call(call, depth, start, end)
-            }
-            Expr::Struct(_) | Expr::Comprehension(_) => {
-                self.refuse(start, end, "protobuf messages are not part of the language here")
-            }
-            Expr::Unspecified => self.refuse(start, end, "a value was expected"),
-        };
-        let (first, last) = kind.extent();
-        Term { start: start.min(first), end: end.max(last), kind }
-    }
-
-    /// The bracket that closes the one at `open`, if one does.
-    fn closing(&self, open: usize) -> Option<usize> {
-        let found = self.brackets.binary_search_by_key(&open, |(open, _)| *open).ok()?;
-        Some(self.brackets[found].1)
-    }
-
-    fn list(&mut self, items: &[IdedExpr], depth: usize, start: usize, end: usize) -> TermKind {
-        if items.len() > MAX_ITEMS {
-            let why = format!("a list has at most {MAX_ITEMS} items, this one has {}", items.len());
-            return self.refuse(start, end, &why);
-        }
-        TermKind::List(items.iter().map(|item| self.term(item, depth + 1)).collect())
-    }
-
-    fn map(&mut self, map: &MapExpr, depth: usize, start: usize, end: usize) -> TermKind {
-        if map.entries.len() > MAX_ITEMS {
-            let why = format!("a map has at most {MAX_ITEMS} entries, this one has {}", map.entries.len());
-            return self.refuse(start, end, &why);
-        }
-        let mut terms = Vec::with_capacity(map.entries.len() * 2);
-        for entry in &map.entries {
-            if let EntryExpr::MapEntry(entry) = &entry.expr {
-                terms.push(self.term(&entry.key, depth + 1));
-                terms.push(self.term(&entry.value, depth + 1));
-            }
-        }
-        TermKind::Map(terms)
-    }
-
-    /// Where the `.field` with its dot at `from` ends.
-    fn end_of_name(&self, from: usize, field: &str) -> usize {
-        let rest = self.text.get(from..).unwrap_or("");
-        rest.find(field)
-            .filter(|gap| rest[..*gap].trim().is_empty())
-            .map_or(from, |gap| from + gap + field.len())
-    }
-
-    fn refuse(&mut self, start: usize, end: usize, why: &str) -> TermKind {
-        self.problems.push(self.origin.problem(self.text, start, end, why));
-        TermKind::Null
-    }
-
-    fn call(&mut self, call: &CallExpr, depth: usize, start: usize, end: usize) -> TermKind {
-        if let Some(kind) = self.expand(call, depth, start, end) {
-            return kind;
-        }
-        let mut args: Vec<Term> = Vec::with_capacity(call.args.len() + 1);
-        if let Some(target) = &call.target {
-            args.push(self.term(target, depth + 1));
-        }
-        for arg in &call.args {
-            args.push(self.term(arg, depth + 1));
-        }
-        let name = call.func_name.as_str();
-        if let Some(space) = namespace(call) {
-            args.remove(0);
-            return self.function(&format!("{space}.{name}"), args, false, start, end);
-        }
-        if let Some(kind) = chain(name, &mut args) {
-            return kind;
-        }
-        match (name, <[Term; 2]>::try_from(args)) {
-            (_, Ok(pair)) if comparison(name).is_some() || operator(name).is_some() => {
-                let pair = Box::new(pair);
-                match (comparison(name), operator(name)) {
-                    (Some(comparison), _) => TermKind::Compare(comparison, pair),
-                    (None, Some(operator)) => TermKind::Arithmetic(operator, pair),
-                    (None, None) => TermKind::Null,
-                }
-            }
-            (operators::IN, Ok(pair)) => TermKind::In(Box::new(pair)),
-            (operators::INDEX, Ok(pair)) => TermKind::Index(Box::new(pair)),
-            (_, Ok(pair)) => self.function(name, pair.into(), call.target.is_some(), start, end),
-            (_, Err(args)) => match (name, <[Term; 3]>::try_from(args)) {
-                (operators::CONDITIONAL, Ok(three)) => TermKind::If(Box::new(three)),
-                (_, Ok(three)) => self.function(name, three.into(), call.target.is_some(), start, end),
-                (_, Err(mut args)) => match (name, args.len()) {
-                    (operators::LOGICAL_NOT, 1) => TermKind::Not(Box::new(args.remove(0))),
-                    (operators::NEGATE, 1) => TermKind::Negate(Box::new(args.remove(0))),
-                    _ => self.function(name, args, call.target.is_some(), start, end),
-                },
-            },
-        }
-    }
-
-    fn function(&mut self, name: &str, args: Vec<Term>, method: bool, start: usize, end: usize) -> TermKind {
-        if name.starts_with('_') {
-            return self.refuse(start, end, "this operator is not part of conditions");
-        }
-        TermKind::Call(name.trim_start_matches('@').to_owned(), args, method)
-    }
-}
-
-impl Convert<'_> {
-    /// Turns the macros into terms: `has`, `cel.bind`, and the loops over a range.
-    fn expand(&mut self, call: &CallExpr, depth: usize, start: usize, end: usize) -> Option<TermKind> {
-        let Some(target) = &call.target else {
-            return match (call.func_name.as_str(), &call.args[..]) {
-                (operators::HAS, [arg]) => Some(self.has(arg, depth)),
-                _ => None,
-            };
-        };
-        if let ("bind", Expr::Ident(cel), [name, value, body]) =
-            (call.func_name.as_str(), &target.expr, &call.args[..])
-            && cel == "cel"
-        {
-            return Some(self.bind(name, value, body, depth));
-        }
-        let (kind, names, rest) = loop_of(&call.func_name, &call.args)?;
-        let mut simple = Vec::with_capacity(names.len());
-        for name in names {
-            match &name.expr {
-                Expr::Ident(name) if !name.starts_with('.') => simple.push(name.clone()),
-                _ => {
-                    let term = self.term(name, depth + 1);
-                    let why = "write a name for each item here, as in `list.all(item, item > 0)`";
-                    return Some(self.refuse(term.start, term.end, why));
-                }
-            }
-        }
-        if let [first, second] = &simple[..]
-            && first == second
-        {
-            return Some(self.refuse(start, end, "the two names of a loop must differ"));
-        }
-        let range = self.term(target, depth + 1);
-        let mut rest: Vec<Term> = rest.iter().map(|term| self.term(term, depth + 1)).collect();
-        let body = rest.pop()?;
-        Some(TermKind::Loop(Box::new(LoopTerm { kind, range, names: simple, filter: rest.pop(), body })))
-    }
-
-    /// `cel.bind(name, value, body)` is `[value].map(name, body)[0]`.
-    fn bind(&mut self, name: &IdedExpr, value: &IdedExpr, body: &IdedExpr, depth: usize) -> TermKind {
-        let Expr::Ident(name) = &name.expr else {
-            let term = self.term(name, depth + 1);
-            return self.refuse(term.start, term.end, "write a name here: cel.bind(name, value, expression)");
-        };
-        let (value, body) = (self.term(value, depth + 3), self.term(body, depth + 2));
-        let (start, end) = (value.start, body.end);
-        let at = |kind| Term { kind, start, end };
-        let range = at(TermKind::List(vec![value]));
-        let names = vec![name.clone()];
-        let l = LoopTerm { kind: LoopKind::Map, range, names, filter: None, body };
-        TermKind::Index(Box::new([at(TermKind::Loop(Box::new(l))), at(TermKind::Int(0))]))
-    }
-
-    fn has(&mut self, arg: &IdedExpr, depth: usize) -> TermKind {
-        let term = self.term(arg, depth + 1);
-        match term.kind {
-            TermKind::Select(operand, field) => TermKind::Has(operand, field),
-            _ => {
-                let why = "has() asks for a field: has(customer.age), has(context.page)";
-                let problem = self.origin.problem(self.text, term.start, term.end, why);
-                self.problems.push(problem.hint("or compare with null: `age != null`"));
-                TermKind::Null
-            }
-        }
-    }
-}
-
-fn literal_of(literal: &LiteralValue) -> TermKind {
-    match literal {
-        LiteralValue::Null => TermKind::Null,
-        LiteralValue::Boolean(b) => TermKind::Bool(*b.inner()),
-        LiteralValue::Int(i) => TermKind::Int(*i.inner()),
-        LiteralValue::UInt(u) => TermKind::UInt(*u.inner()),
-        LiteralValue::Double(x) => TermKind::Double(*x.inner()),
-        LiteralValue::String(s) => TermKind::Text(s.inner().to_owned()),
-        LiteralValue::Bytes(bytes) => TermKind::Bytes(bytes.inner().to_vec()),
-    }
-}
-
-/// The loop that a macro stands for, the names it binds, and the rest of its arguments: the body, after a
-/// filter if there are two.
-fn loop_of<'a>(name: &str, args: &'a [IdedExpr]) -> Option<(LoopKind, &'a [IdedExpr], &'a [IdedExpr])> {
-    let (kind, bound) = match (name, args.len()) {
-        ("all", 2 | 3) => (LoopKind::All, args.len() - 1),
-        ("exists", 2 | 3) => (LoopKind::Exists, args.len() - 1),
-        ("exists_one" | "existsOne", 2 | 3) => (LoopKind::ExistsOne, args.len() - 1),
-        ("filter", 2) => (LoopKind::Filter, 1),
-        ("map", 2 | 3) => (LoopKind::Map, 1),
-        ("transformList", 3 | 4) => (LoopKind::Map, 2),
-        ("transformMap", 3 | 4) => (LoopKind::Entries, 2),
-        _ => return None,
-    };
-    let (names, rest) = args.split_at(bound);
-    Some((kind, names, rest))
-}
-
-/// What stands before the dot in the name of a function such as `math.greatest`.
-fn namespace(call: &CallExpr) -> Option<&str> {
-    match &call.target.as_ref()?.expr {
-        Expr::Ident(name) if name == "math" || name == "strings" => Some(name),
-        _ => None,
-    }
-}
-
-/// A chain of `&&` or `||`. It takes over the operands of operands with the same operator, so one node has
-/// all of them in order.
-fn chain(name: &str, args: &mut Vec<Term>) -> Option<TermKind> {
-    let and = match name {
-        operators::LOGICAL_AND => true,
-        operators::LOGICAL_OR => false,
-        _ => return None,
-    };
-    let mut operands = Vec::with_capacity(args.len());
-    for arg in args.drain(..) {
-        match arg.kind {
-            TermKind::And(inner) if and => operands.extend(inner),
-            TermKind::Or(inner) if !and => operands.extend(inner),
-            _ => operands.push(arg),
-        }
-    }
-    Some(if and { TermKind::And(operands) } else { TermKind::Or(operands) })
-}
-
-fn comparison(name: &str) -> Option<Comparison> {
-    Some(match name {
-        operators::EQUALS => Comparison::Equal,
-        operators::NOT_EQUALS => Comparison::NotEqual,
-        operators::LESS => Comparison::Less,
-        operators::LESS_EQUALS => Comparison::LessOrEqual,
-        operators::GREATER => Comparison::Greater,
-        operators::GREATER_EQUALS => Comparison::GreaterOrEqual,
-        _ => return None,
-    })
-}
-
-fn operator(name: &str) -> Option<Operator> {
-    Some(match name {
-        operators::ADD => Operator::Add,
-        operators::SUBSTRACT => Operator::Subtract,
-        operators::MULTIPLY => Operator::Multiply,
-        operators::DIVIDE => Operator::Divide,
-        operators::MODULO => Operator::Modulo,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

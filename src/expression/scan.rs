@@ -41,23 +41,13 @@ pub(super) fn comment(text: &str) -> Option<usize> {
     None
 }
 
-/// Each opening bracket with the bracket that closes it, in order. Brackets that do not close are left for
-/// the parser to report.
-pub(super) fn closings(text: &str) -> Result<Vec<(usize, usize)>, Flaw> {
-    let (mut open, mut pairs, mut at) = (Vec::new(), Vec::new(), 0);
-    while let Some(byte) = text.as_bytes().get(at) {
-        let after = behind(text, at)?;
-        if after == at {
-            match byte {
-                b'(' | b'[' | b'{' => open.push(at),
-                b')' | b']' | b'}' => pairs.extend(open.pop().map(|opened| (opened, at))),
-                _ => {}
-            }
-        }
-        at = after.max(at + 1);
+/// Whether every text, comment and quoted name in it ends where it seems to.
+pub(super) fn readable(text: &str) -> Result<(), Flaw> {
+    let mut at = 0;
+    while at < text.len() {
+        at = behind(text, at)?.max(at + 1);
     }
-    pairs.sort_unstable();
-    Ok(pairs)
+    Ok(())
 }
 
 /// The byte where operators first nest too deep. It counts an upper bound. A chain such as `1+1+1` or
@@ -203,10 +193,10 @@ mod tests {
             format!("`a'`{hidden}"),
             format!("'\\u12' + '{hidden}'"),
         ] {
-            assert!(closings(&text).is_err(), "{}", &text[..12]);
+            assert!(readable(&text).is_err(), "{}", &text[..12]);
         }
         let comment = format!("1 //'\n{hidden}");
-        assert!(closings(&comment).is_ok() && too_deep(&comment).is_some());
+        assert!(readable(&comment).is_ok() && too_deep(&comment).is_some());
         assert!(too_deep(&format!("a{}", "[0]".repeat(300))).is_some());
         assert!(too_deep(&format!("a{}", " in a".repeat(300))).is_some());
     }

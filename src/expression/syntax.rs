@@ -165,8 +165,29 @@ impl TermKind {
 
     /// The bytes that the operands cover. An operator's own place is only its sign.
     pub(super) fn extent(&self) -> (usize, usize) {
-        let operands = self.operands();
-        let start = operands.iter().map(|term| term.start).min().unwrap_or(usize::MAX);
-        (start, operands.iter().map(|term| term.end).max().unwrap_or(0))
+        let of = |terms: &[Term]| {
+            let start = terms.iter().map(|term| term.start).min().unwrap_or(usize::MAX);
+            (start, terms.iter().map(|term| term.end).max().unwrap_or(0))
+        };
+        match self {
+            TermKind::And(terms)
+            | TermKind::Or(terms)
+            | TermKind::List(terms)
+            | TermKind::Map(terms)
+            | TermKind::Call(_, terms, _) => of(terms),
+            TermKind::If(three) => of(&**three),
+            TermKind::Compare(_, two)
+            | TermKind::Arithmetic(_, two)
+            | TermKind::In(two)
+            | TermKind::Index(two) => of(&**two),
+            TermKind::Select(inner, _)
+            | TermKind::Has(inner, _)
+            | TermKind::Not(inner)
+            | TermKind::Negate(inner) => (inner.start, inner.end),
+            other => other
+                .operands()
+                .into_iter()
+                .fold((usize::MAX, 0), |(start, end), term| (start.min(term.start), end.max(term.end))),
+        }
     }
 }

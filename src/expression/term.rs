@@ -242,8 +242,12 @@ impl Term {
         // NaN is neither less nor greater than a number, and equal to none.
         let has_nan = matches!(self, Term::Computed(_, Number::Double));
         let ordered = if has_nan { last - 1 } else { last };
-        let from = |comparison| first(ordered, |key| is(key, comparison));
-        let (at_least, above) = (from(Comparison::GreaterOrEqual), from(Comparison::Greater));
+        let at_least = first(0, ordered, |key| is(key, Comparison::GreaterOrEqual));
+        // At most a few keys have values that compare equal, such as both zeros.
+        let above = at_least.and_then(|key| {
+            let near = (key..=ordered.min(key.saturating_add(2))).find(|key| is(*key, Comparison::Greater));
+            near.or_else(|| first(key, ordered, |key| is(key, Comparison::Greater)))
+        });
         let before = |key: Option<u64>| match key {
             None => Keys::range(0, ordered),
             Some(0) => Keys::nothing(),
@@ -336,12 +340,12 @@ fn alike(a: &Value<'_>, b: &Value<'_>) -> bool {
         )
 }
 
-/// The first key up to `last` for which `is` holds, if `is` holds for all keys from there on.
-fn first(last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
+/// The first key from `low` up to `last` for which `is` holds, if `is` holds for all keys from there on.
+fn first(low: u64, last: u64, is: impl Fn(u64) -> bool) -> Option<u64> {
     if !is(last) {
         return None;
     }
-    let (mut low, mut high) = (0, last);
+    let (mut low, mut high) = (low, last);
     while low < high {
         let middle = low + (high - low) / 2;
         if is(middle) {
