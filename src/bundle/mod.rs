@@ -150,7 +150,7 @@ impl Bundle {
     /// All errors in the rule sets. Without any, all conflicts between them.
     fn compile(&self, schema: &Arc<Schema>) -> Result<(Engine, Vec<Arc<RuleSet>>), Problems> {
         let files = self.rule_sets.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
-        let rule_sets = parse_rule_sets(files, schema)?.into_iter().map(|(rule_set, _)| rule_set);
+        let rule_sets = parse_rule_sets(files, schema, |_| None)?.into_iter().map(|(rule_set, _)| rule_set);
         let rule_sets: Vec<Arc<RuleSet>> = rule_sets.collect();
         let versions: Vec<_> = rule_sets.iter().map(|rule_set| (Arc::clone(rule_set), 1)).collect();
         Ok((Engine::compile(schema, &versions)?, rule_sets))

@@ -1,6 +1,7 @@
 //! Whether rule sets fit together, fallbacks past the deadline, and explanations. Each file of the folder
 //! tests one more part of deciding.
 
+mod again;
 mod caps;
 mod experiments;
 mod learning;

@@ -2,6 +2,7 @@
 //! together.
 
 mod experiments;
+mod forms;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +14,9 @@ use super::{
     Tier, Treatment,
 };
 use crate::expression::alternatives::Alternatives;
-use crate::expression::experiment::InVariant;
-use crate::expression::normalise::Normaliser;
+use crate::expression::normalise::FormsLeft;
 use crate::expression::term::Terms;
-use crate::expression::{Expression, Node, OfferScope, Scope, Tag};
+use crate::expression::{Expression, OfferScope, Scope};
 use crate::input::problem::Problems;
 use crate::rules::catalogue::{Additions, Catalogue};
 use crate::rules::rule_set::{OfferRule, Reference, RuleSet, Spot};
@@ -43,7 +43,9 @@ impl Engine {
             holdout: None,
             groups: Vec::new(),
             terms: Terms::default(),
-            index: Index::default(),
+            index: Arc::new(Index::default()),
+            forms_left: FormsLeft::default(),
+            idle_terms: 0,
             caps: Caps::default(),
         }
     }
@@ -67,6 +69,20 @@ impl Engine {
         schema: &Arc<Schema>,
         rule_sets: &[(Arc<RuleSet>, u32)],
         catalogue: &Arc<Catalogue>,
+    ) -> Result<(Engine, Vec<Additions>), Problems> {
+        Engine::compile_after(schema, rule_sets, catalogue, None)
+    }
+
+    /// As [`compile_with`](Engine::compile_with). What is the same in the engine `before` is taken over
+    /// from it.
+    ///
+    /// # Errors
+    /// As for [`compile_with`](Engine::compile_with).
+    pub fn compile_after(
+        schema: &Arc<Schema>,
+        rule_sets: &[(Arc<RuleSet>, u32)],
+        catalogue: &Arc<Catalogue>,
+        before: Option<&Engine>,
     ) -> Result<(Engine, Vec<Additions>), Problems> {
         // Never shorter than before: an earlier version that comes back finds the contacts it looks at.
         let mut keep_s = Caps::keep_s(rule_sets.iter().map(|(set, _)| &**set));
@@ -97,43 +113,9 @@ impl Engine {
         let Linker { mut engine, problems, .. } = linker;
         if problems.is_empty() {
             engine.rank();
-            engine.normalise();
-            engine.build_index();
+            engine.find_forms(before);
         }
         problems.or((engine, additions))
-    }
-
-    fn build_index(&mut self) {
-        let Engine { schema, placements, offers, guardrails, terms, .. } = self;
-        self.index = Index::build(schema, placements, offers, guardrails, terms);
-    }
-
-    /// Computes the normal form of every condition.
-    fn normalise(&mut self) {
-        let tags = self.tags.iter().map(Vec::as_slice).collect();
-        let mut normaliser = Normaliser::new(&self.schema, tags);
-        for guardrail in &mut self.guardrails {
-            guardrail.form = normaliser.condition(&guardrail.condition, guardrail.tags);
-        }
-        for offer in &mut self.offers {
-            if let Some(when) = &offer.when {
-                offer.when_form = normaliser.condition(when, offer.tags);
-            }
-            if let Some(InVariant { experiment, variant }) = &offer.variant {
-                let node = Node::is_in_variant(experiment, *variant);
-                offer.variant_form = normaliser.alternatives(&node, offer.tags, true);
-            }
-            if let Some(schedule) = &offer.schedule {
-                offer.schedule_form = normaliser.schedule(schedule);
-            }
-        }
-        for (set, tags) in self.tags.iter().enumerate() {
-            let both = |tag: &Tag| {
-                [normaliser.negation(&tag.condition, set), normaliser.condition(&tag.condition, set)]
-            };
-            self.tag_forms.push(tags.iter().map(both).collect());
-        }
-        self.terms = normaliser.terms;
     }
 
     /// Puts the offers of each placement into the order in which they rank for every customer: by tier,
@@ -323,7 +305,7 @@ impl<'r> Linker<'r> {
             tags,
             group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
             when: rule.when.clone(),
-            when_form: Alternatives::always(),
+            when_form: Arc::new(Alternatives::always()),
             variant: rule.variant.clone(),
             variant_form: Alternatives::always(),
             guardrails: self.guardrails(rule),

@@ -118,6 +118,14 @@ pub struct IndexSize {
 }
 
 impl Index {
+    /// The numbers of all terms that it looks at; some come several times.
+    pub(super) fn terms(&self) -> impl Iterator<Item = u32> + '_ {
+        let placements = self.placements.iter();
+        placements.flat_map(|placed| {
+            placed.terms.iter().copied().chain(placed.checks.iter().map(|check| check.term))
+        })
+    }
+
     /// The size of all its parts.
     pub(crate) fn size(&self) -> IndexSize {
         IndexSize {

@@ -18,6 +18,7 @@ use crate::expression::Tag;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::arm::{Arm, ArmId, slot};
 use crate::expression::experiment::{Holdout, InVariant};
+use crate::expression::normalise::FormsLeft;
 use crate::expression::term::Terms;
 use crate::expression::words::Words;
 use crate::input::problem::{Problem, quoted};
@@ -73,7 +74,11 @@ pub struct Engine {
     pub(crate) groups: Vec<Group>,
     /// The terms that the normal forms of all conditions look at.
     pub(crate) terms: Terms,
-    pub(crate) index: Index,
+    pub(crate) index: Arc<Index>,
+    /// What its conditions left of the bounds on normal forms.
+    forms_left: FormsLeft,
+    /// How many of its terms nothing looks at: those of conditions that came to nothing.
+    idle_terms: usize,
     pub(crate) caps: Caps,
 }
 

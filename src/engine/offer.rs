@@ -41,8 +41,8 @@ pub struct Offer {
     pub(crate) tags: usize,
     pub(crate) group: Option<usize>,
     pub(crate) when: Option<Expression>,
-    /// The offer's `when` in normal form.
-    pub(crate) when_form: Alternatives,
+    /// The offer's `when` in normal form. The next engine may have the same.
+    pub(crate) when_form: Arc<Alternatives>,
     /// The variant whose customers alone may see it.
     pub(crate) variant: Option<InVariant>,
     /// The condition of being in that variant, in normal form.

@@ -169,6 +169,7 @@ impl<'s> Scope<'s> {
         }
         check.limit_cost(&node);
         let line = syntax.origin.line();
+        let (node, parts) = (Arc::new(node), parts.into());
         check.problems.or(Expression { text: Arc::clone(&syntax.text), line, node, parts })
     }
 }

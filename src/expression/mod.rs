@@ -91,9 +91,10 @@ pub struct Expression {
     pub text: Arc<str>,
     /// The line in its file, from 1; 0 if it is not known.
     pub line: u32,
-    pub(crate) node: Node,
+    /// Shared: an engine and the next version of a rule set have the same.
+    pub(crate) node: Arc<Node>,
     /// The operands of the outermost `&&`, with their texts. `explain` names the one that fails.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Arc<[Part]>,
 }
 
 /// A condition with a name.
@@ -304,13 +305,13 @@ impl Comparison {
 impl Expression {
     /// The constant that it comes down to, if it is the same for every customer.
     pub fn constant(&self) -> Option<&Value<'static>> {
-        if let Node::Constant(value) = &self.node { Some(value) } else { None }
+        if let Node::Constant(value) = &*self.node { Some(value) } else { None }
     }
 
     /// An expression that is this constant.
     pub fn of_constant(value: Value<'static>) -> Expression {
         let text = value.to_string().into();
-        Expression { text, line: 0, node: Node::Constant(value), parts: Vec::new() }
+        Expression { text, line: 0, node: Arc::new(Node::Constant(value)), parts: Arc::new([]) }
     }
 }
 

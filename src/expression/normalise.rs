@@ -46,6 +46,20 @@ pub(crate) struct Normaliser<'s> {
     ranges: usize,
 }
 
+/// What the conditions of an engine left of [`MAX_ALL_VISITS`] and [`MAX_RANGES`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FormsLeft {
+    visits: usize,
+    ranges: usize,
+}
+
+impl FormsLeft {
+    /// Whether so much is left that no bound on all conditions together came near.
+    pub(crate) fn is_ample(self) -> bool {
+        self.visits >= MAX_ALL_VISITS / 2 && self.ranges >= MAX_RANGES / 2
+    }
+}
+
 impl<'s> Normaliser<'s> {
     /// For conditions over this schema. `tags` has the tags of each rule set by number.
     pub(crate) fn new(schema: &'s Schema, tags: Vec<&'s [Tag]>) -> Normaliser<'s> {
@@ -63,6 +77,22 @@ impl<'s> Normaliser<'s> {
     /// The same over terms that are known already, so that new forms can be compared with older ones.
     pub(crate) fn over(schema: &'s Schema, tags: Vec<&'s [Tag]>, terms: Terms) -> Normaliser<'s> {
         Normaliser { terms, ..Normaliser::new(schema, tags) }
+    }
+
+    /// Goes on with the terms of an engine, some of whose forms will be [taken
+    /// over](Normaliser::take_over), and with the visits that it left.
+    pub(crate) fn go_on(&mut self, terms: Terms, left: FormsLeft) {
+        (self.terms, self.all_visits) = (terms, left.visits);
+    }
+
+    /// Counts a form that was found before over the same terms.
+    pub(crate) fn take_over(&mut self, form: &Alternatives) {
+        self.ranges = self.ranges.saturating_sub(form.ranges());
+    }
+
+    /// What is left of the bounds on all conditions together.
+    pub(crate) fn left(&self) -> FormsLeft {
+        FormsLeft { visits: self.all_visits, ranges: self.ranges }
     }
 
     /// When a condition of the rule set with these tags is true.

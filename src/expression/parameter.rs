@@ -9,11 +9,11 @@ use super::{Node, Type};
 use crate::schema::value::Value;
 
 /// The parameters of a rule set, by name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters(pub(crate) HashMap<Box<str>, Parameter>);
 
 /// One parameter. All its values are of one type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// Its value for customers who are in no variant that changes it.
     pub(crate) default: Value<'static>,

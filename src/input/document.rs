@@ -48,6 +48,17 @@ pub struct Key<'a> {
     pub place: Option<Place>,
 }
 
+impl Input<'_> {
+    /// How many values there are, this one and all inside it.
+    pub fn count(&self) -> usize {
+        1 + match &self.value {
+            InputValue::List(items) => items.iter().map(Input::count).sum(),
+            InputValue::Map(entries) => entries.iter().map(|(_, value)| value.count()).sum::<usize>(),
+            _ => 0,
+        }
+    }
+}
+
 impl InputValue<'_> {
     /// The value in a few words, to follow "found". Long texts are cut.
     pub fn describe(&self) -> String {

@@ -6,19 +6,22 @@
 
 mod doubt;
 mod fault;
+mod rest;
 mod scalar;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
+use self::rest::{place_at, place_of};
 use self::scalar::Meaning;
 use super::document::{Input, InputValue, Key, MAX_DEPTH, MAX_VALUES};
 use super::problem::{Place, Problem, Problems, Source, quoted};
 
 pub use self::doubt::doubts;
+pub use self::rest::{Gap, Rest};
 
 impl<'a> Input<'a> {
     /// Reads YAML 1.2 (and JSON, which is YAML too), with the place of every value.
@@ -28,12 +31,25 @@ impl<'a> Input<'a> {
     /// twice, numbers with a leading zero. An empty text, a second document, more than [`MAX_DEPTH`] levels
     /// or [`MAX_VALUES`] values.
     pub fn from_yaml(source: &'a Arc<Source>) -> Result<Input<'a>, Problems> {
+        Input::read(source, None)
+    }
+
+    /// As [`Input::from_yaml`], of what is left of the source's text. Places are those in the whole text.
+    ///
+    /// # Errors
+    /// As [`Input::from_yaml`]. Their places and words may be other than for the whole text.
+    pub fn from_rest(source: &'a Arc<Source>, rest: &'a Rest) -> Result<Input<'a>, Problems> {
+        Input::read(source, Some(rest))
+    }
+
+    fn read(source: &'a Arc<Source>, rest: Option<&'a Rest>) -> Result<Input<'a>, Problems> {
         let mut reader = Reader {
             source,
+            rest,
             open: Vec::new(),
             root: None,
             brackets: 0,
-            values: 0,
+            values: rest.map_or(0, |rest| rest.values),
             documents: 0,
             problems: Problems::new(),
         };
@@ -42,7 +58,7 @@ impl<'a> Input<'a> {
             let problem = reader.problem(place, "a second byte-order mark");
             reader.note(problem.hint("take it out"));
         }
-        for next in events(source) {
+        for next in events(rest.map_or(&source.text, |rest| &rest.text)) {
             let went_on = match next {
                 Ok((event, span)) => reader.event(event, span),
                 Err(error) => {
@@ -72,7 +88,7 @@ impl<'a> Input<'a> {
 
 /// The events of a text. Names without an anchor and the names of anchors are among them, so that each can be
 /// refused in its place.
-fn events(source: &Source) -> Parser<'_, StrInput<'_>> {
+fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_unresolved_aliases: true,
@@ -81,25 +97,14 @@ fn events(source: &Source) -> Parser<'_, StrInput<'_>> {
         flow_nesting_limit: 2 * MAX_DEPTH,
         block_nesting_limit: 2 * MAX_DEPTH,
     };
-    Parser::new_from_str_with_options(&source.text, options)
-}
-
-fn place_of(span: Span) -> Place {
-    let (start, end) = (offset(span.start), offset(span.end));
-    Place { length: end.saturating_sub(start), ..place_at(span.start) }
-}
-
-fn place_at(at: Marker) -> Place {
-    Place { line: at.line() as u32, column: at.col() as u32 + 1, offset: offset(at), length: 0 }
-}
-
-fn offset(at: Marker) -> u32 {
-    at.byte_offset().unwrap_or(0) as u32
+    Parser::new_from_str_with_options(text, options)
 }
 
 /// Builds the tree of a document from its events.
 struct Reader<'a> {
     source: &'a Arc<Source>,
+    /// What is read of the source, if that is not all of it.
+    rest: Option<&'a Rest>,
     /// The lists and maps that the next value is in, the innermost last.
     open: Vec<Open<'a>>,
     root: Option<Input<'a>>,
@@ -129,7 +134,7 @@ enum Items<'a> {
 impl<'a> Reader<'a> {
     /// Takes the next event. Returns whether it is of use to go on.
     fn event(&mut self, event: Event<'a>, span: Span) -> bool {
-        let place = place_of(span);
+        let place = self.place_of(span);
         match event {
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => true,
             Event::DocumentStart(..) => self.document(place),
@@ -164,6 +169,10 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn place_of(&self, span: Span) -> Place {
+        self.rest.map_or_else(|| place_of(span), |rest| rest.place_of(span))
+    }
+
     fn document(&mut self, place: Place) -> bool {
         self.documents += 1;
         if self.documents > 1 {
@@ -177,8 +186,9 @@ impl<'a> Reader<'a> {
 
     fn tagged(&mut self, tagged: bool, span: Span) {
         if tagged {
-            let place = span.tag_span().map(place_of).or_else(|| span.tag_start().map(place_at));
-            self.refuse(place.unwrap_or_else(|| place_of(span)), "tag");
+            let at = |marker| self.rest.map_or_else(|| place_at(marker), |rest| rest.place_at(marker));
+            let place = span.tag_span().map(|span| self.place_of(span)).or_else(|| span.tag_start().map(at));
+            self.refuse(place.unwrap_or_else(|| self.place_of(span)), "tag");
         }
     }
 

@@ -8,7 +8,7 @@
 //! milliseconds.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) mod plan;
 pub(crate) mod returns;
 mod told;
 
-use self::plan::{ChangePlan, Sets, plan, plan_publish};
+use self::plan::{ChangePlan, Parsed, Sets, plan, plan_publish};
 use self::returns::{Fresh, InUse, scarce, too_many};
 use self::told::ToldChange;
 use super::define::{Define, DefineError, Defined, MAX_RULE_SETS, OfferChange, Tried};
@@ -37,7 +37,6 @@ use crate::input::problem::{Problems, Source};
 use crate::insight::analysis::{AnalysisScope, Warnings, analyse};
 use crate::rules::catalogue::{Additions, Returned, Returns};
 use crate::rules::rule_set::{OfferRule, RuleSet};
-use crate::schema::Schema;
 use crate::schema::value::Time;
 use crate::state::definitions::{Definitions, History};
 use crate::state::record::Record;
@@ -66,7 +65,7 @@ pub(crate) fn start(
     submissions: Submissions,
 ) -> io::Result<(SyncSender<CompileRequest>, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
-    let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: BTreeMap::new() };
+    let parsed = Parsed { schema: shared.live.load().definitions.schema.clone(), rule_sets: Sets::new() };
     let compiler = Compiler { shared, submissions, parsed, retired: Vec::new(), fresh: Fresh::default() };
     let thread = std::thread::Builder::new().name("compiler".into()).stack_size(STACK_BYTES);
     Ok((queue, thread.spawn(move || compiler.run(&messages))?))
@@ -97,13 +96,6 @@ struct Compiler {
     /// Swapped out, but perhaps still read by requests.
     retired: Vec<Arc<Live>>,
     fresh: Fresh,
-}
-
-/// The parsed active rule sets. A change of one need not parse the others again.
-struct Parsed {
-    /// The rule sets were parsed against this very value; against any other they are stale.
-    schema: Arc<Schema>,
-    rule_sets: Sets,
 }
 
 /// A change that compiled, ready for the writer.
@@ -163,13 +155,18 @@ impl Compiler {
         let live = self.shared.live.load_full();
         let prepared = surviving(|| self.prepare(change, &live.definitions))?;
         let compiled_in_us = begin.elapsed().as_micros() as u64;
-        let warnings = surviving(|| Ok(prepared.warnings(self.shared.clock.now()))).unwrap_or_default();
-        let Prepared { plan, additions, engine, active: sets, returns, .. } = prepared;
-        let ChangePlan { mut records, version, active, is_new, rule_sets, others, .. } = plan;
+        let Prepared { plan, additions, engine, active: sets, returns, tried } = prepared;
+        let ChangePlan { mut records, parsed, version, active, is_new, rule_sets, others } = plan;
         let sequence = self.shared.sequence.load(Ordering::Acquire);
+        let warnings = Warnings::default();
         let mut defined =
             Defined { sequence, version, active, is_new, compiled_in_us, rule_sets, others, warnings };
+        let tried = tried.as_ref().map(|(engine, sets)| (engine, sets));
+        let time = self.shared.clock.now();
+        let found =
+            |of: (&Engine, &Sets)| surviving(|| Ok(warnings_of(&parsed, of, time))).unwrap_or_default();
         if records.is_empty() {
+            defined.warnings = found(tried.unwrap_or((&engine, &sets)));
             return Ok(defined);
         }
         // The numbers come first, because the other records use them.
@@ -188,6 +185,9 @@ impl Compiler {
         let now = self.shared.live.load_full();
         told.iter().for_each(|change| change.log(&now.definitions, applied.sequence));
         self.fresh.note(&live.definitions.catalogue, &now.definitions.catalogue);
+        // The engine is in force already: looking for what is unlikely to be meant keeps nobody waiting but
+        // the author.
+        defined.warnings = found(tried.unwrap_or((&now.engine, &sets)));
         let about = now.engine.versions.first().map_or("", |(name, _)| &**name);
         for warning in scarce(&now.definitions, about) {
             tracing::warn!("{}", warning.problem.detail);
@@ -201,7 +201,7 @@ impl Compiler {
         // An author's text is at fault for its own errors. Any other change conflicts with what is defined
         // already.
         let brings_rules = change.brings_rules();
-        let mut plan = plan(change, definitions, self.shared.clock.now())?;
+        let mut plan = plan(change, (definitions, &self.parsed), self.shared.clock.now())?;
         let returns = self.give_back(definitions, &mut plan);
         let refused = |broken| match broken {
             Broken::Together(problems) if brings_rules => DefineError::Invalid(problems),
@@ -257,14 +257,15 @@ impl Compiler {
         let begin = Instant::now();
         let live = self.shared.live.load_full();
         let definitions = &live.definitions;
-        let found = plan_publish(name.to_owned(), text, true, definitions).and_then(|mut plan| {
-            self.give_back(definitions, &mut plan);
-            let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
-            let compiled = self.compile(&next, &plan.parsed).map_err(|broken| match broken {
-                Broken::Stale(problems) | Broken::Together(problems) => DefineError::Invalid(problems),
+        let found =
+            plan_publish(name.to_owned(), text, true, definitions, &self.parsed).and_then(|mut plan| {
+                self.give_back(definitions, &mut plan);
+                let next = after(definitions, &plan.records).map_err(DefineError::Conflict)?;
+                let compiled = self.compile(&next, &plan.parsed).map_err(|broken| match broken {
+                    Broken::Stale(problems) | Broken::Together(problems) => DefineError::Invalid(problems),
+                });
+                Ok((compiled?, plan.parsed))
             });
-            Ok((compiled?, plan.parsed))
-        });
         let compiled_in_us = begin.elapsed().as_micros() as u64;
         match found {
             Ok((Compiled { engine, active: sets, .. }, parsed)) => {
@@ -318,7 +319,8 @@ impl Compiler {
         }
         let sets = problems.or(active).map_err(Broken::Stale)?;
         let listed: Vec<_> = sets.iter().map(|((_, version), set)| (set.clone(), *version)).collect();
-        let compiled = Engine::compile_with(&next.schema, &listed, &next.catalogue);
+        let before = &self.shared.live.load_full().engine;
+        let compiled = Engine::compile_after(&next.schema, &listed, &next.catalogue, Some(before));
         let (engine, additions) = compiled.map_err(|mut problems| {
             problems.rename_sources(names_of_others(&sets, parsed));
             Broken::Together(problems)
@@ -327,21 +329,17 @@ impl Compiler {
     }
 }
 
-impl Prepared {
-    /// Findings that look like mistakes in the change's rule sets, or that these cause in others.
-    fn warnings(&self, now: Time) -> Warnings {
-        let brought: Vec<&str> = self.plan.parsed.keys().map(|(name, _)| &**name).collect();
-        if brought.is_empty() {
-            return Warnings::default();
-        }
-        let here = (&self.engine, &self.active);
-        let (engine, sets) = self.tried.as_ref().map_or(here, |(engine, sets)| (engine, sets));
-        let listed: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
-        let scope = AnalysisScope { about: Some(&brought), ..AnalysisScope::at(now) };
-        let mut warnings = analyse(engine, &listed, &scope);
-        warnings.rename_sources(names_of_others(sets, &self.plan.parsed));
-        warnings
+/// Findings that look like mistakes in the rule sets that a change brings, or that these cause in others.
+fn warnings_of(brought: &Sets, (engine, sets): (&Engine, &Sets), now: Time) -> Warnings {
+    let about: Vec<&str> = brought.keys().map(|(name, _)| &**name).collect();
+    if about.is_empty() {
+        return Warnings::default();
     }
+    let listed: Vec<Arc<RuleSet>> = sets.values().cloned().collect();
+    let scope = AnalysisScope { about: Some(&about), ..AnalysisScope::at(now) };
+    let mut warnings = analyse(engine, &listed, &scope);
+    warnings.rename_sources(names_of_others(sets, brought));
+    warnings
 }
 
 /// The sources of rule sets that this change does not bring, called by the rule set's name. They were parsed
@@ -371,12 +369,6 @@ fn changes(old: Option<&RuleSet>, new: &RuleSet) -> Vec<(String, OfferChange)> {
     let all = new.offers.iter().map(|rule| (rule.name.name.to_string(), change(rule)));
     let gone = old.iter().flat_map(|set| &set.offers).filter(|rule| !stays.contains(&*rule.name.name));
     all.chain(gone.map(|rule| (rule.name.name.to_string(), OfferChange::Removed))).collect()
-}
-
-impl Parsed {
-    fn get(&self, schema: &Arc<Schema>, key: &(Arc<str>, u32)) -> Option<&Arc<RuleSet>> {
-        self.rule_sets.get(key).filter(|_| Arc::ptr_eq(schema, &self.schema))
-    }
 }
 
 fn after(definitions: &Definitions, records: &[Record]) -> Result<Definitions, Problems> {

@@ -198,13 +198,15 @@ pub(crate) fn check_length(file: &str, text: &str) -> Result<(), Problems> {
 }
 
 /// Parses the rule sets of a bundle (file name and text of each) and pairs each with its text. `usher check`
-/// reads them with this function too, so that it refuses what a node refuses.
+/// reads them with this function too, so that it refuses what a node refuses. `earlier` gives a version of a
+/// text's rule set that was parsed against the same schema, if there is one.
 ///
 /// # Errors
 /// The errors of all texts, names that two of them have, and more rule sets than there may be.
-pub(crate) fn parse_rule_sets(
+pub(crate) fn parse_rule_sets<'e>(
     files: Vec<(String, String)>,
     schema: &Schema,
+    earlier: impl Fn(&str) -> Option<&'e RuleSet>,
 ) -> Result<Vec<(Arc<RuleSet>, String)>, Problems> {
     let mut problems = Problems::new();
     let mut sets: Vec<(Arc<RuleSet>, String)> = Vec::new();
@@ -216,7 +218,9 @@ pub(crate) fn parse_rule_sets(
         return Err(problems);
     }
     for (file, text) in files {
-        match check_length(&file, &text).and_then(|()| RuleSet::parse(&file, &text, schema)) {
+        match check_length(&file, &text)
+            .and_then(|()| RuleSet::parse_after(&file, &text, schema, earlier(&text)))
+        {
             Ok(set) => match sets.iter().find(|(other, _)| other.name == set.name) {
                 Some((other, _)) => {
                     let what = format!("{} has the rule set `{}` already", other.source.name, set.name);

@@ -4,6 +4,7 @@
 //! the versions of rule sets. Numbers are [given back](Returns) when nothing can name them any more; a new
 //! name takes the lowest that is free.
 
+mod known;
 mod names;
 mod returns;
 
@@ -177,6 +178,9 @@ impl Catalogue {
         rule_sets: &[(Arc<RuleSet>, u32)],
         keep_s: [u32; OutcomeKind::COUNT],
     ) -> Result<Vec<Additions>, Problems> {
+        if keep_s == self.keep_s && rule_sets.iter().all(|(set, _)| self.has_all(schema, set)) {
+            return Ok(Vec::new());
+        }
         let mut next = self.clone();
         for (set, _) in rule_sets {
             next.take_in(schema, set);

@@ -55,6 +55,8 @@ pub struct RuleSet {
     /// What its team says it is for; may be empty.
     pub description: Box<str>,
     pub(crate) source: Arc<Source>,
+    /// An upper bound of the values in its text.
+    pub(crate) values: usize,
     pub(crate) tag_names: TagNames,
     pub(crate) tags: Vec<Tag>,
     pub(crate) experiments: Vec<ExperimentRule>,
@@ -139,7 +141,7 @@ pub(crate) struct GuardrailRule {
     pub(crate) reads: Vec<Box<str>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OfferRule {
     pub(crate) name: Reference,
     pub(crate) placements: Vec<Reference>,
@@ -167,7 +169,7 @@ pub(crate) struct Attributes {
     pub(crate) own: Vec<(Box<str>, Value<'static>)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TreatmentRule {
     pub(crate) name: Box<str>,
     pub(crate) placement: Reference,

@@ -49,10 +49,15 @@ impl Index {
 }
 
 /// Everything that each offer asks for, by [`OfferId`].
-struct Wants(Vec<Alternatives>);
+struct Wants<'e>(Vec<Cow<'e, Alternatives>>);
 
-impl Wants {
-    fn of(placements: &[Placement], offers: &[Offer], guardrails: &[Guardrail], terms: &mut Terms) -> Wants {
+impl<'e> Wants<'e> {
+    fn of(
+        placements: &[Placement],
+        offers: &'e [Offer],
+        guardrails: &[Guardrail],
+        terms: &mut Terms,
+    ) -> Wants<'e> {
         let mut shown = vec![0; offers.len()]; // the number of placements that show it
         for id in placements.iter().flat_map(|placement| &placement.offers) {
             shown[id.0 as usize] += 1;
@@ -72,16 +77,20 @@ impl Wants {
         let mut left = MAX_ATOMS;
         let asked = offers.iter().zip(shown).map(|(offer, shown)| {
             let guardrail_ids = || offer.guardrails.iter().map(|id| id.0 as usize);
-            let own = offer.schedule_form.and(&offer.variant_form);
-            let must = guardrail_ids().fold(own.clone(), |all, id| all.and(&inlined[id]));
-            let whole = must.and(&offer.when_form);
+            let own = both(Cow::Borrowed(&offer.schedule_form), &offer.variant_form);
+            let must = guardrail_ids().fold(own.clone(), |all, id| both(all, &inlined[id]));
+            let whole = match must.is_always() {
+                true => Cow::Borrowed(&*offer.when_form),
+                false => Cow::Owned(must.and(&offer.when_form)),
+            };
             if let Some(rest) = left.checked_sub(shown * whole.ranges()) {
                 left = rest;
                 return whole;
             }
-            let all = guardrail_ids().fold(own, |all, id| all.and(&evaluated(terms, &guardrails[id])));
+            let all =
+                guardrail_ids().fold(own, |all, id| Cow::Owned(all.and(&evaluated(terms, &guardrails[id]))));
             match &offer.when {
-                Some(when) => all.and(&truth(terms, Scoped::new(&when.node, offer.tags))),
+                Some(when) => Cow::Owned(all.and(&truth(terms, Scoped::new(&when.node, offer.tags)))),
                 None => all,
             }
         });
@@ -100,6 +109,17 @@ impl Wants {
         }
         let terms = terms.all().iter();
         terms.zip(cuts).map(|(term, cuts)| Buckets::new(term, term.last(schema), cuts)).collect()
+    }
+}
+
+/// The condition that both hold. Most offers ask for nothing but their own condition, which is not copied.
+fn both<'a>(one: Cow<'a, Alternatives>, other: &'a Alternatives) -> Cow<'a, Alternatives> {
+    if one.is_always() {
+        Cow::Borrowed(other)
+    } else if other.is_always() {
+        one
+    } else {
+        Cow::Owned(one.and(other))
     }
 }
 
@@ -130,7 +150,7 @@ struct Builder<'b> {
 }
 
 impl Builder<'_> {
-    fn placed(&self, offers: &[OfferId], asked: &Wants) -> Placed {
+    fn placed(&self, offers: &[OfferId], asked: &Wants<'_>) -> Placed {
         let mut placed = Placed::default();
         let all: Vec<(u32, &Conjunction)> = offers
             .iter()

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use granit_parser::{Event, ScalarStyle};
 
-use super::{events, place_of};
+use super::events;
+use super::rest::place_of;
 use crate::input::problem::{MAX_PROBLEMS, Place, Problem, Source, quoted};
 
 /// Operators with which no remark begins.
@@ -23,7 +24,7 @@ impl Source {
 /// As [`Source::doubts`], of a text that is shared already.
 pub fn doubts(source: &Arc<Source>) -> Vec<Problem> {
     let mut found = Vec::new();
-    for next in events(source) {
+    for next in events(&source.text) {
         let Ok((event, span)) = next else { break };
         let Event::Scalar(text, ScalarStyle::Plain, ..) = event else { continue };
         if text.is_empty() || found.len() == MAX_PROBLEMS {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, ScanError};
 
-use super::place_at;
+use super::rest::place_at;
 use crate::input::invisible::meant;
 use crate::input::problem::{Place, Problem, Source};
 

@@ -30,7 +30,38 @@ pub(crate) struct ChangePlan {
     pub(crate) others: Vec<String>,
 }
 
-pub(crate) fn plan(change: Define, definitions: &Definitions, now: Time) -> Result<ChangePlan, DefineError> {
+/// The parsed active rule sets. A change of one need not parse the others again, and of the one itself only
+/// what changed.
+pub(crate) struct Parsed {
+    /// The rule sets were parsed against this very value; against any other they are stale.
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) rule_sets: Sets,
+}
+
+impl Parsed {
+    /// A version of a rule set, parsed against this schema.
+    pub(crate) fn get(&self, schema: &Arc<Schema>, key: &(Arc<str>, u32)) -> Option<&Arc<RuleSet>> {
+        self.rule_sets.get(key).filter(|_| Arc::ptr_eq(schema, &self.schema))
+    }
+
+    /// The version of a rule set that was parsed last, if that was against this schema.
+    fn earlier(&self, schema: &Arc<Schema>, name: &str) -> Option<&RuleSet> {
+        let mut sets = self.rule_sets.iter().filter(|_| Arc::ptr_eq(schema, &self.schema));
+        sets.find(|((known, _), _)| **known == *name).map(|(_, set)| &**set)
+    }
+
+    /// As [`Parsed::earlier`], of the rule set that a text seems to be.
+    fn earlier_of(&self, schema: &Arc<Schema>, text: &str) -> Option<&RuleSet> {
+        let name = text.lines().find_map(|line| line.strip_prefix("rule_set:"))?;
+        self.earlier(schema, name.trim().trim_matches(['\'', '"']))
+    }
+}
+
+pub(crate) fn plan(
+    change: Define,
+    (definitions, parsed): (&Definitions, &Parsed),
+    now: Time,
+) -> Result<ChangePlan, DefineError> {
     match change {
         Define::Schema { text, rename, if_text } => {
             if if_text.is_some_and(|expected| *expected != *definitions.schema.text) {
@@ -40,10 +71,10 @@ pub(crate) fn plan(change: Define, definitions: &Definitions, now: Time) -> Resu
         }
         Define::Publish { name, text, activate, if_active } => {
             check_active(definitions.history(&name), if_active)?;
-            plan_publish(name, text, activate, definitions)
+            plan_publish(name, text, activate, definitions, parsed)
         }
         Define::Noted { change, note } => {
-            let mut plan = plan(*change, definitions, now)?;
+            let mut plan = plan(*change, (definitions, parsed), now)?;
             plan.note(&note, now);
             Ok(plan)
         }
@@ -72,7 +103,7 @@ pub(crate) fn plan(change: Define, definitions: &Definitions, now: Time) -> Resu
             Ok(ChangePlan::of(Record::Retire { name }, 0, false))
         }
         Define::Bundle { schema, rule_sets, activate, rename, prune } => {
-            let mut plan = plan_bundle(schema, rename, rule_sets, activate, definitions)?;
+            let mut plan = plan_bundle(schema, rename, rule_sets, activate, (definitions, parsed))?;
             if prune {
                 plan.prune(activate)?;
             }
@@ -182,8 +213,11 @@ pub(crate) fn plan_publish(
     text: String,
     activate: bool,
     definitions: &Definitions,
+    parsed: &Parsed,
 ) -> Result<ChangePlan, DefineError> {
-    let set = check_length(&name, &text).and_then(|()| RuleSet::parse(&name, &text, &definitions.schema));
+    let schema = &definitions.schema;
+    let set = check_length(&name, &text)
+        .and_then(|()| RuleSet::parse_after(&name, &text, schema, parsed.earlier(schema, &name)));
     let set = set.map_err(DefineError::Invalid)?;
     if *set.name != *name {
         let problem =
@@ -228,10 +262,11 @@ fn plan_bundle(
     rename: bool,
     rule_sets: Vec<(String, String)>,
     activate: bool,
-    definitions: &Definitions,
+    (definitions, parsed): (&Definitions, &Parsed),
 ) -> Result<ChangePlan, DefineError> {
     let grown = grown("schema.yaml", &schema, rename, &definitions.schema)?;
-    let mut sets = parse_rule_sets(rule_sets, &grown).map_err(DefineError::Invalid)?;
+    let earlier = |text: &str| parsed.earlier_of(&grown, text);
+    let mut sets = parse_rule_sets(rule_sets, &grown, earlier).map_err(DefineError::Invalid)?;
     // Half of these may be journalled when a node dies. In this order the half fits together, as far as
     // possible.
     sets.sort_by_key(|(set, _)| (!set.carries_guardrails(), !set.defines_placements()));

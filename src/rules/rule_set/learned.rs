@@ -15,7 +15,7 @@ const MAX_PRIOR: f64 = 1e6;
 const FIELDS: [&str; 6] = ["learned", "prior", "window", "half_life", "floor", "by"];
 
 /// How an offer's propensity is learned.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LearnedRule {
     /// The belief before anything was seen.
     pub(crate) prior: Posterior,

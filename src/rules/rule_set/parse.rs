@@ -2,6 +2,7 @@
 //! own.
 
 mod accept;
+mod again;
 mod attributes;
 mod caps;
 mod experiments;
@@ -13,6 +14,7 @@ mod treatments;
 
 use std::sync::Arc;
 
+use self::again::again;
 use super::{BudgetRule, ExperimentRule, GuardrailRule, MAX_GUARDRAILS, Reference, RuleSet, Spot};
 use crate::expression::{OfferScope, Parameters, TagNames};
 use crate::input::cursor::{Cursor, Object};
@@ -39,23 +41,31 @@ impl RuleSet {
     /// );
     /// ```
     pub fn parse(file: &str, text: &str, schema: &Schema) -> Result<RuleSet, Problems> {
+        RuleSet::parse_after(file, text, schema, None)
+    }
+
+    /// As [`RuleSet::parse`], with the help of an earlier version that was checked against the same schema:
+    /// offers that did not change are not read again.
+    ///
+    /// # Errors
+    /// As [`RuleSet::parse`].
+    pub fn parse_after(
+        file: &str,
+        text: &str,
+        schema: &Schema,
+        earlier: Option<&RuleSet>,
+    ) -> Result<RuleSet, Problems> {
         let source = Arc::new(Source { name: file.into(), text: text.into() });
+        if let Some(set) = earlier.and_then(|earlier| again(&source, schema, earlier)) {
+            return Ok(set);
+        }
         let input = Input::from_yaml(&source)?;
-        let mut reader = RuleSetReader {
-            schema,
-            tag_names: TagNames::default(),
-            budgets: Vec::new(),
-            tag_depths: Vec::new(),
-            experiments: Vec::new(),
-            parameters: Parameters::default(),
-            wrong: Vec::new(),
-            problems: Problems::new(),
-        };
+        let mut reader = RuleSetReader::new(schema);
         let rule_set = reader.rule_set(&Cursor::root(&input, Some(&source)), &source);
         let mut problems = reader.problems;
         problems.sort();
         match rule_set {
-            Some(rule_set) => problems.or(rule_set),
+            Some(rule_set) => problems.or(RuleSet { values: input.count(), ..rule_set }),
             None => Err(problems),
         }
     }
@@ -78,6 +88,22 @@ fn key_reference(name: &str, cursor: &Cursor<'_, '_>) -> Reference {
     let problem = cursor.key_problem("");
     Reference { name: name.into(), spot: Spot { place: problem.place, pointer: problem.pointer } }
 }
+
+impl<'s> RuleSetReader<'s> {
+    fn new(schema: &'s Schema) -> RuleSetReader<'s> {
+        RuleSetReader {
+            schema,
+            tag_names: TagNames::default(),
+            budgets: Vec::new(),
+            tag_depths: Vec::new(),
+            experiments: Vec::new(),
+            parameters: Parameters::default(),
+            wrong: Vec::new(),
+            problems: Problems::new(),
+        }
+    }
+}
+
 impl RuleSetReader<'_> {
     fn rule_set(&mut self, root: &Cursor<'_, '_>, source: &Arc<Source>) -> Option<RuleSet> {
         let known = [
@@ -109,6 +135,7 @@ impl RuleSetReader<'_> {
             name: name.into(),
             description: description.into(),
             source: Arc::clone(source),
+            values: 0,
             tags,
             holdout: self.holdout(&object),
             placements: self.placements(&object),

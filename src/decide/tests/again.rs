@@ -1,0 +1,141 @@
+//! Engines that take over what is the same in the one before, against engines that are compiled anew.
+
+use super::*;
+use crate::decide::eligible;
+use crate::rules::catalogue::Catalogue;
+use crate::schema::vector::FeatureVector;
+use crate::testing::rounds;
+
+const OFFERS: usize = 80;
+
+/// A rule set, part by part.
+#[derive(Clone)]
+struct Parts {
+    tag: &'static str,
+    guardrail: &'static str,
+    /// For each offer its condition, its priority and its content.
+    offers: Vec<(String, u8, usize)>,
+}
+
+impl Parts {
+    fn new() -> Parts {
+        let offers = (0..OFFERS).map(|nth| (format!("age > {}", nth % 40), 1 + (nth % 9) as u8, nth));
+        Parts { tag: "age > 10", guardrail: "consent", offers: offers.collect() }
+    }
+
+    fn text(&self) -> String {
+        let offer = |(nth, (when, priority, content)): (usize, &(String, u8, usize))| {
+            format!(
+                "  o{nth}:\n    placements: [slot]\n    when: {when}\n    priority: {priority}\n    treatments:\n      - {{placement: \
+                 slot, content: {content}}}\n"
+            )
+        };
+        let offers: String = self.offers.iter().enumerate().map(offer).collect();
+        format!(
+            "rule_set: r\nplacements: {{slot: {{channels: [app], count: 5}}}}\ntags: {{t: {}}}\nguardrails: {{g: {}}}\noffers:\n{offers}",
+            self.tag, self.guardrail
+        )
+    }
+}
+
+struct World {
+    schema: Arc<Schema>,
+    earlier: Option<Arc<RuleSet>>,
+    engine: Option<Engine>,
+}
+
+impl World {
+    fn new() -> World {
+        let schema = SCHEMA.to_owned() + "context: {page: {kind: string}}\n";
+        World { schema: Arc::new(Schema::parse("s", &schema).unwrap()), earlier: None, engine: None }
+    }
+
+    /// Goes on to a version, and compares its engine with one that knows no version before. Returns whether
+    /// it has the very index of the one before.
+    fn go_on(&mut self, parts: &Parts) -> bool {
+        let (text, catalogue) = (parts.text(), Arc::new(Catalogue::new()));
+        let set = RuleSet::parse_after("r", &text, &self.schema, self.earlier.as_deref()).unwrap();
+        let sets = [(Arc::new(set), 1)];
+        let known = self.engine.as_ref();
+        let engine = Engine::compile_after(&self.schema, &sets, &catalogue, known).unwrap().0;
+        let sets_anew = [(Arc::new(RuleSet::parse("r", &text, &self.schema).unwrap()), 1)];
+        let anew = Engine::compile(&self.schema, &sets_anew).unwrap();
+        let size = |engine: &Engine| (engine.index_size().terms, engine.index_size().conjunctions);
+        assert_eq!(size(&engine), size(&anew));
+        let texts = |engine: &Engine| format!("{:?}", engine.terms.all()).matches("page-").count();
+        assert_eq!(texts(&engine), texts(&anew), "no text is kept that no condition has");
+        for age in (0..50).map(Value::Int) {
+            for (consent, page) in [(true, "page-1"), (true, "page-2"), (false, "page-1")] {
+                let seen = |engine: &Engine| shown(engine, age.clone(), consent, page);
+                assert_eq!(seen(&engine), seen(&anew), "{text}");
+            }
+        }
+        let same = known.is_some_and(|known| Arc::ptr_eq(&known.index, &engine.index));
+        (self.earlier, self.engine) = (Some(Arc::clone(&sets[0].0)), Some(engine));
+        same
+    }
+}
+
+/// The offers that a customer may see on that page, with their contents.
+fn shown(
+    engine: &Engine,
+    age: Value<'static>,
+    consent: bool,
+    page: &'static str,
+) -> Vec<(Box<str>, Vec<u8>)> {
+    let schema = &engine.schema;
+    let mut row = vec![0; schema.row_words()];
+    for (name, value) in [("age", age), ("consent", Value::Bool(consent))] {
+        let feature = schema.feature(schema.feature_id(name).unwrap());
+        feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
+    }
+    let mut context = Context::default();
+    context.set(schema.context_id("page").unwrap(), Value::Text(page.into()));
+    let place = engine.placement_id("slot").unwrap();
+    let placements = [(place, 5)];
+    let request = Request { context, ..asked(engine, &placements) };
+    let mut found = Vec::new();
+    eligible(engine, place, FeatureVector::new(&row), &request, Time(0), &mut found);
+    let offers = found.iter().map(|id| engine.offer(*id));
+    offers.map(|offer| (offer.name.clone(), offer.treatments[0].json.to_vec())).collect()
+}
+
+#[test]
+fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_anew() {
+    let (mut world, mut rng) = (World::new(), fastrand::Rng::with_seed(14));
+    let mut parts = Parts::new();
+    world.go_on(&parts);
+    let conditions = [
+        "tag.t && age > 7",
+        "context.page == 'page-1'",
+        "context.page == 'page-2' || age > 45",
+        "age * 2 > 31",
+    ];
+    let mut same = 0;
+    for round in 0..rounds(60, 2_000) {
+        let at = rng.usize(0..parts.offers.len());
+        let offer = &mut parts.offers[at];
+        match rng.u32(0..8) {
+            0..3 => offer.2 = round,
+            3 => offer.0 = format!("age > {}", rng.u32(0..60)),
+            4 => offer.0 = (*rng.choice(conditions.iter()).unwrap()).to_owned(),
+            5 => offer.1 = rng.u8(1..=9),
+            6 => parts.tag = rng.choice(["age > 10", "age > 20"]).unwrap(),
+            _ => parts.guardrail = rng.choice(["consent", "consent || age > 40", "age > 2"]).unwrap(),
+        }
+        same += usize::from(world.go_on(&parts));
+    }
+    assert!(same > 10, "{same}");
+}
+
+#[test]
+fn another_content_leaves_the_index_as_it_is_and_another_condition_does_not() {
+    let (mut world, mut parts) = (World::new(), Parts::new());
+    assert!(!world.go_on(&parts));
+    parts.offers[40].2 = 1_000;
+    assert!(world.go_on(&parts));
+    parts.offers[40].0 = "age > 77".into();
+    assert!(!world.go_on(&parts));
+    parts.offers[40].2 = 2_000;
+    assert!(world.go_on(&parts));
+}
