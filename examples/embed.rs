@@ -69,7 +69,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let shown = &decision.placements[0].propositions[0];
     let content = String::from_utf8_lossy(&shown.treatment.json);
-    println!("{}: {}\n  {content}", shown.offer.name, shown.reason.unwrap_or("no reason given"));
+    println!(
+        "{}: {}\n  {content}",
+        shown.offer.name,
+        shown.reason.map_or("no reason given", |reason| &reason.text)
+    );
     assert_eq!(&*shown.offer.name, "steady_r2");
     assert!(!decision.placements[0].fallback);
     drop(live);
