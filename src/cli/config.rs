@@ -112,7 +112,7 @@ struct Typed {
 }
 
 /// The names of all settings in the file. Their variables are `USHER_` and the name in capitals.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "models",
     "data",
     "sync",
@@ -122,6 +122,7 @@ const NAMES: [&str; 22] = [
     "max_customers",
     "max_memory",
     "unknown_customers",
+    "unknown_customers_life",
     "trust_clock",
     "token_keys",
     "token_life",

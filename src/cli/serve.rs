@@ -39,7 +39,7 @@ Settings may also be variables and lines of usher.toml (listen = \"127.0.0.1:808
     A flag beats a variable, a variable beats the file.
 
 Variables: USHER_LISTEN, USHER_MODELS, USHER_DATA, USHER_SYNC, USHER_SNAPSHOT_EVERY, USHER_SNAPSHOT_JOURNAL_MB, \
-    USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_TRUST_CLOCK. \
+    USHER_SNAPSHOT_COMPRESS, USHER_MAX_CUSTOMERS, USHER_MAX_MEMORY, USHER_UNKNOWN_CUSTOMERS, USHER_UNKNOWN_CUSTOMERS_LIFE, USHER_TRUST_CLOCK. \
     USHER_TOKEN_KEYS, USHER_TOKEN_LIFE, USHER_THREADS, USHER_ALLOW_ANONYMOUS, USHER_ALLOW_HOSTS, USHER_CORS_ORIGINS, \
     USHER_MAX_CONNECTIONS, USHER_MAX_CONNECTIONS_PER_ADDRESS, USHER_STOP_NOTICE, USHER_LOG, USHER_LOG_FORMAT.")]
 pub(super) struct Args {
@@ -76,6 +76,10 @@ pub(super) struct Args {
     /// the event [default: create]
     #[arg(long, value_name = "create|refuse")]
     unknown_customers: Option<String>,
+    /// How long a customer stays of whom only events are known, once none of their contacts counts any more
+    /// and nothing happens to them: from 1m to 3650d, or `never` [default: 30d]
+    #[arg(long, value_name = "DURATION")]
+    unknown_customers_life: Option<String>,
     /// Believe the clock at once although it is before the newest record of the data directory. Without this,
     /// time goes on from that record until the clock is set or has gone on evenly for ten minutes
     #[arg(long)]
@@ -294,6 +298,7 @@ impl Args {
         settings.flag("max_customers", self.max_customers.as_ref());
         settings.flag("max_memory", self.max_memory.as_ref());
         settings.flag("unknown_customers", self.unknown_customers.as_ref());
+        settings.flag("unknown_customers_life", self.unknown_customers_life.as_ref());
         settings.flag("trust_clock", self.trust_clock.then_some(true));
         settings.flag("token_keys", self.token_keys.as_ref().map(|path| path.display()));
         settings.flag("token_life", self.token_life.as_ref());

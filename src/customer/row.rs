@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! word 0        header, 16 bits each: words before the contacts, contacts, words of earlier contacts,
-//!               words of places in budgets; with nothing behind the features all of it is 0
+//!               words of places in budgets; with nothing behind the features all of it is 0, or the time
+//!               since which nothing counts any more, in seconds since 1970 above 16 bits of 0
 //! word 1 ...    features, where the schema says
 //! then          contacts, in the order of their words and so of their times
 //! then          earlier contacts (earlier.rs)
@@ -99,6 +100,23 @@ pub fn contacts(row: &[u64]) -> &[u64] {
 /// The header and features of a row, without what stands behind them.
 pub fn features(row: &[u64]) -> &[u64] {
     &row[..Sections::of(row).before]
+}
+
+/// Since when nothing of a customer counts any more, in seconds since 1970, if their row is marked so.
+pub fn idle_since(row: &[u64]) -> Option<u32> {
+    let header = row.first().copied().unwrap_or_default();
+    (header != 0 && header & 0xffff == 0).then_some((header >> 16) as u32)
+}
+
+/// Marks the row of a customer of whom nothing counts any more since then, and drops what stands behind its
+/// features. [`open`] takes the mark away.
+pub fn mark_idle(row: &mut Row, since: u32) {
+    let before = Sections::of(row).before;
+    row.truncate(before);
+    if row.is_empty() {
+        row.push(0);
+    }
+    row[0] = u64::from(since.max(1)) << 16;
 }
 
 /// Makes room in `row` for the features of a schema whose rows have `words` words, and moves what stands
@@ -265,6 +283,22 @@ mod tests {
         prune(&mut row, |_| false, |_| false);
         take_places(&mut row, std::iter::empty(), |_| true);
         assert_eq!(row[..], [0, 0, 0, 9], "with nothing behind the features the header is zero");
+    }
+
+    #[test]
+    fn a_mark_stands_until_something_happens_and_moves_nothing() {
+        let mut row = Row::new();
+        mark_idle(&mut row, 1_800_000_000);
+        assert_eq!((idle_since(&row), row.len(), Past::of(&row)), (Some(1_800_000_000), 1, Past::default()));
+        open(&mut row, 3);
+        assert_eq!((idle_since(&row), &row[..]), (None, &[0, 0, 0][..]));
+        row[2] = 7;
+        add(&mut row, contact(OutcomeKind::Click, 5));
+        assert_eq!(idle_since(&row), None);
+        mark_idle(&mut row, 0);
+        assert_eq!((idle_since(&row), &row[1..], features(&row)[2]), (Some(1), &[0, 7][..], 7));
+        open(&mut row, 4);
+        assert_eq!((idle_since(&row), &row[..]), (None, &[0, 0, 7, 0][..]));
     }
 
     #[test]

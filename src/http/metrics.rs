@@ -336,6 +336,12 @@ fn encode_room(encoder: &mut DescriptorEncoder<'_>, node: &Node) -> fmt::Result 
     ] {
         encode_gauge(encoder, name, help, value)?;
     }
+    encode_counter(
+        encoder,
+        "customers_expired",
+        "Customers of whom only events were known, gone",
+        node.expired(),
+    )?;
     encode_counter(encoder, "clock_jumps", "Jumps of the clock", node.clock().jumps())
 }
 

@@ -81,9 +81,15 @@ impl ClockWatch {
         ClockWatch::at(now(), uptime())
     }
 
-    /// The watch of a node whose newest record was written at that time.
-    pub(crate) fn after(newest: Time) -> ClockWatch {
-        ClockWatch::starting(newest, now(), uptime())
+    /// The watch of a node that starts with records, the newest of which was written at `dated`, or with the
+    /// snapshot of `taken_s`; both in seconds since 1970, and 0 where there is none. If the clock is
+    /// `trusted` it is believed at once.
+    pub(crate) fn of_start(dated: u32, taken_s: u64, trusted: bool) -> ClockWatch {
+        let newest_s = if dated > 0 { dated.into() } else { taken_s.cast_signed() };
+        if trusted || newest_s == 0 {
+            return ClockWatch::new();
+        }
+        ClockWatch::starting(Time::from_seconds(newest_s), now(), uptime())
     }
 
     fn at(wall: Time, uptime: Duration) -> ClockWatch {

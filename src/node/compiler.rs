@@ -236,7 +236,11 @@ impl Compiler {
             | Record::Activate { name, .. }
             | Record::Rollback { name }
             | Record::Retire { name } => Some(&**name),
-            Record::Customers(_) | Record::Catalogue(_) | Record::Schema { .. } | Record::Note { .. } => None,
+            Record::Customers(_)
+            | Record::Idle { .. }
+            | Record::Catalogue(_)
+            | Record::Schema { .. }
+            | Record::Note { .. } => None,
         });
         let names: Vec<&str> = names.collect();
         let new = names.iter().filter(|name| definitions.history(name).is_none()).count();

@@ -9,6 +9,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod erasures;
+pub(crate) mod expiry;
 pub(crate) mod handed;
 pub mod unavailable;
 pub mod live;
@@ -35,6 +36,7 @@ use tokio::sync::oneshot;
 
 use self::clock::ClockWatch;
 use self::define::{Define, DefineError, Defined, Tried};
+use self::expiry::Expiry;
 use self::leases::Leases;
 use self::live::Live;
 use self::node_state::NodeState;
@@ -75,6 +77,7 @@ pub struct Node {
 }
 
 struct Threads {
+    expiry: Option<expiry::Running>,
     compiler: JoinHandle<()>,
     writer: JoinHandle<()>,
     snapshotter: Option<JoinHandle<()>>,
@@ -155,15 +158,8 @@ impl Node {
         let Opened { disk, identity, state, journal, snapshot, recovery } = opened;
         let engine = compiler::compile_active(state.definitions()).map_err(StartError::RuleSets)?;
         let (sync, facts) = (journal.policy(), journal.facts().clone());
-        let written = match (state.dated(), &snapshot) {
-            (0, snapshot) => snapshot.as_ref().map_or(0, |snapshot| snapshot.taken_at_s.cast_signed()),
-            (dated, _) => dated.into(),
-        };
-        let clock = match written {
-            0 => ClockWatch::new(),
-            _ if trust_clock => ClockWatch::new(),
-            written => ClockWatch::after(Time::from_seconds(written)),
-        };
+        let taken_s = snapshot.as_ref().map_or(0, |snapshot| snapshot.taken_at_s);
+        let clock = ClockWatch::of_start(state.dated(), taken_s, trust_clock);
         let shared = Arc::new(NodeState::new(&state, engine, bounds, clock));
         let (submissions, writer) = writer::start(state, Box::new(journal), shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
@@ -176,10 +172,11 @@ impl Node {
             snapshot,
             schedule,
         );
+        let expiry = Expiry::start(&shared, &submissions)?;
         let snapshots = keeper.facts.clone();
         let (requests, snapshotter) = keeper.start()?;
         let kept = Some(OnDisk { sync, journal: facts, snapshots, requests, recovery });
-        let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: Some(snapshotter) }));
+        let threads = Mutex::new(Some(Threads { expiry, compiler, writer, snapshotter: Some(snapshotter) }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept, threads }))
     }
 
@@ -193,7 +190,8 @@ impl Node {
         let shared = Arc::new(NodeState::new(&state, engine, bounds, ClockWatch::new()));
         let (submissions, writer) = writer::start(state, journal, shared.clone())?;
         let (changes, compiler) = compiler::start(shared.clone(), submissions.clone())?;
-        let threads = Mutex::new(Some(Threads { compiler, writer, snapshotter: None }));
+        let expiry = Expiry::start(&shared, &submissions)?;
+        let threads = Mutex::new(Some(Threads { expiry, compiler, writer, snapshotter: None }));
         Ok(Arc::new(Node { shared, leases: Leases::new(), submissions, changes, kept: None, threads }))
     }
 
@@ -206,6 +204,11 @@ impl Node {
     /// What watches the clock.
     pub(crate) fn clock(&self) -> &ClockWatch {
         &self.shared.clock
+    }
+
+    /// How many customers have expired since the start.
+    pub(crate) fn expired(&self) -> u64 {
+        self.shared.expired.load(Ordering::Relaxed)
     }
 
     /// The room that is left for customers.
@@ -387,7 +390,10 @@ impl Node {
     /// refused, and decisions go on. A second call does nothing.
     pub fn stop(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Threads { compiler, writer, snapshotter }) = threads.take() else { return };
+        let Some(Threads { expiry, compiler, writer, snapshotter }) = threads.take() else { return };
+        if let Some(expiry) = expiry {
+            expiry.stop();
+        }
         // The compiler first, because its work ends at the writer. An error means that the thread has ended
         // already.
         let _ = self.changes.send(compiler::CompileRequest::Stop);

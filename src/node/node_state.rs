@@ -36,6 +36,8 @@ pub(crate) struct NodeState {
     pub(crate) sequence: AtomicU64,
     /// The sequence of the last applied record that erased a customer; 0 if there is none.
     pub(crate) erased: AtomicU64,
+    /// How many customers have expired since the start.
+    pub(crate) expired: AtomicU64,
     /// The erasures of this moment.
     pub(crate) erasures: RecentErasures,
     pub(crate) room: Room,
@@ -64,6 +66,7 @@ impl NodeState {
             handed: HandedOut::new(),
             sequence: AtomicU64::new(state.sequence()),
             erased: AtomicU64::new(state.erased()),
+            expired: AtomicU64::new(0),
             erasures: RecentErasures::new(),
             room: Room::new(bounds),
             clock,

@@ -38,6 +38,9 @@ pub struct NodeBounds {
     pub memory: Option<u64>,
     /// What an event of a customer who is not known does.
     pub unknown: UnknownCustomers,
+    /// How long a customer stays of whom only events are known, once nothing of them counts any more; `None`
+    /// for ever. Nobody goes where events make no customers.
+    pub unknown_life: Option<Duration>,
 }
 
 /// What an event of a customer who is not known does.
@@ -52,7 +55,8 @@ pub enum UnknownCustomers {
 
 impl Default for NodeBounds {
     fn default() -> Self {
-        NodeBounds { customers: store::MAX_CUSTOMERS, memory: None, unknown: UnknownCustomers::default() }
+        let unknown = UnknownCustomers::default();
+        NodeBounds { customers: store::MAX_CUSTOMERS, memory: None, unknown, unknown_life: None }
     }
 }
 
@@ -201,7 +205,7 @@ mod tests {
     use crate::state::testing::id;
 
     fn room(customers: usize, memory: Option<u64>) -> Room {
-        Room::new(NodeBounds { customers, memory, unknown: UnknownCustomers::Create })
+        Room::new(NodeBounds { customers, memory, ..NodeBounds::default() })
     }
 
     #[test]

@@ -157,6 +157,9 @@ fn bytes_in_memory(record: &Record) -> usize {
     };
     match record {
         Record::Customers(updates) => updates.iter().map(of_update).sum(),
+        Record::Idle { customers, .. } => {
+            customers.iter().map(|customer| size_of::<CustomerId>() + customer.heap_bytes()).sum()
+        }
         Record::Schema { text } | Record::Publish { text, .. } => text.len(),
         Record::Note { note, .. } => note.author.len() + note.message.len(),
         Record::Catalogue(additions) => additions.offers.len() * size_of::<OfferEntry>(),
@@ -400,6 +403,7 @@ impl Writer {
         self.shared.erasures.applied(erased(&submission.records));
         let sequence = self.state.sequence();
         self.shared.erased.store(self.state.erased(), Ordering::Release);
+        self.shared.expired.store(self.state.expired(), Ordering::Relaxed);
         self.shared.sequence.store(sequence, Ordering::Release);
         let _ = submission.done.send(Ok(Applied { sequence, fates, replaced })); // a caller that left does not undo it
         Ok(())

@@ -101,7 +101,7 @@ impl Definitions {
     /// a replay it means that the text was altered.
     pub fn apply(&mut self, record: &Record) -> Result<(), Problems> {
         match record {
-            Record::Customers(_) => {}
+            Record::Customers(_) | Record::Idle { .. } => {}
             Record::Catalogue(additions) => {
                 // The history of a rule set goes with its number.
                 for (kind, number) in &additions.returns.freed {

@@ -5,6 +5,7 @@
 
 pub mod definitions;
 pub mod digest;
+pub mod idle;
 pub mod ledger;
 mod places;
 pub mod record;
@@ -14,13 +15,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::definitions::Definitions;
+use self::idle::{IdleRule, Idleness};
 use self::ledger::{BudgetSet, Content, Figures, Ledger};
 use self::record::Record;
 use self::store::{Customers, CustomersWriter, KnownSlot};
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate, MAX_AHEAD_S};
 use crate::customer::id::CustomerId;
-use crate::customer::outcome::{BudgetUse, Outcome};
+use crate::customer::outcome::{BudgetUse, Outcome, OutcomeKind};
 use crate::customer::row;
 use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, Update};
@@ -46,6 +48,7 @@ pub struct State {
     sequence: u64,
     erased: u64,
     dated: u32,
+    expired: u64,
     row: Row,              // used again from update to update
     found: Vec<KnownSlot>, // as `row`, from one stretch of updates to the next
 }
@@ -108,7 +111,7 @@ impl State {
         ledger: Content,
     ) -> State {
         let (ledger, row, found) = (Ledger::restore(ledger), Row::new(), Vec::new());
-        State { definitions, customers, ledger, sequence, erased, dated: 0, row, found }
+        State { definitions, customers, ledger, sequence, erased, dated: 0, expired: 0, row, found }
     }
 
     /// This state as it is now, for a snapshot, while it goes on. `None` while another such view lives.
@@ -146,6 +149,11 @@ impl State {
         self.erased
     }
 
+    /// How many customers went since this state was made, because nothing of them counted any more.
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
     /// When the last record was written that says so, in seconds since 1970; 0 if none was applied.
     pub fn dated(&self) -> u32 {
         self.dated
@@ -174,6 +182,10 @@ impl State {
                     self.erased = sequence;
                 }
             }
+            Record::Idle { at, life_s, customers } => {
+                self.dated = *at;
+                self.idle(*at, *life_s, customers).map_err(ApplyError::Full)?;
+            }
             definition => {
                 if let Record::Catalogue(additions) = definition {
                     self.ledger.give_back(&additions.returns);
@@ -199,9 +211,29 @@ impl State {
         }
         self.customers.set_row_words(words);
         self.customers.change_all_with_header(|row| {
-            row::open(row, words);
-            true
+            let moves = row::idle_since(row).is_none(); // behind those who are marked nothing stands
+            if moves {
+                row::open(row, words);
+            }
+            moves
         })
+    }
+
+    /// Marks or forgets those customers of whom nothing counts any more, as [`IdleRule`] says.
+    fn idle(&mut self, at: u32, life_s: u32, idle: &[CustomerId]) -> Result<(), store::Full> {
+        let State { definitions, customers, row, expired, .. } = self;
+        let rule = IdleRule::new(definitions, at, life_s);
+        for customer in idle {
+            if !customers.read(customer.as_str(), row) {
+                continue;
+            }
+            match rule.judge(row) {
+                Idleness::Stays => {}
+                Idleness::Noticed => customers.put(customer, row)?,
+                Idleness::Over => *expired += u64::from(customers.erase(customer.as_str())),
+            }
+        }
+        Ok(())
     }
 
     /// Applies some updates, of which the first is at place `first`. What they need is brought near for
@@ -322,13 +354,36 @@ fn facts(schema: &Schema, row: &mut [u64], event: &Event) {
 /// among the contacts, though a window in force may reach it, becomes an earlier contact.
 fn contact(catalogue: &Catalogue, row: &mut Row, event: &Event, outcome: &Outcome) {
     row::add(row, Contact::new(outcome.offer, outcome.place, outcome.kind, event.at));
-    let keep_s = catalogue.keep_s();
-    let is_within = |contact: Contact, least_s: u32| {
-        let keep_s = keep_s[contact.kind().index()].max(least_s);
-        keep_s == u32::MAX || contact.at().saturating_add(keep_s) >= event.received
-    };
-    let is_needed = |contact: Contact| keep_s[contact.kind().index()] > 0 && is_within(contact, 0);
-    row::prune(row, |contact| is_within(contact, MIN_KEPT_S), is_needed);
+    let kept = kept(catalogue, event.received);
+    row::prune(row, |contact| kept.stays(contact), |contact| kept.is_needed(contact));
+}
+
+/// Which contacts are kept at a moment.
+struct KeptContacts {
+    keep_s: [u32; OutcomeKind::COUNT],
+    now: u32,
+}
+
+/// Which contacts are kept at this second since 1970.
+fn kept(catalogue: &Catalogue, now: u32) -> KeptContacts {
+    KeptContacts { keep_s: catalogue.keep_s(), now }
+}
+
+impl KeptContacts {
+    /// Whether a contact is kept one by one.
+    fn stays(&self, contact: Contact) -> bool {
+        self.is_within(contact, MIN_KEPT_S)
+    }
+
+    /// Whether a window in force may reach a contact.
+    fn is_needed(&self, contact: Contact) -> bool {
+        self.keep_s[contact.kind().index()] > 0 && self.is_within(contact, 0)
+    }
+
+    fn is_within(&self, contact: Contact, least_s: u32) -> bool {
+        let keep_s = self.keep_s[contact.kind().index()].max(least_s);
+        keep_s == u32::MAX || contact.at().saturating_add(keep_s) >= self.now
+    }
 }
 
 impl Fates {

@@ -1,6 +1,7 @@
 //! Every change to a node's state, as one of a few kinds of record. The journal keeps records, the fold
 //! takes them.
 
+use crate::customer::id::CustomerId;
 use crate::customer::update::Update;
 use crate::rules::catalogue::Additions;
 use crate::schema::MAX_FEATURES;
@@ -18,6 +19,16 @@ pub const MAX_TEXT_BYTES: usize = 8 << 20;
 pub enum Record {
     /// Changes to customers, in order; at most [`MAX_UPDATES_PER_RECORD`].
     Customers(Vec<Update>),
+    /// Customers of whom only events are known, and of whom nothing counts any more: see
+    /// [`idle`](crate::state::idle).
+    Idle {
+        /// When they were found, in seconds since 1970.
+        at: u32,
+        /// How long customers stay whom nothing happens to, in seconds.
+        life_s: u32,
+        /// Who they are; at most [`MAX_UPDATES_PER_RECORD`].
+        customers: Vec<CustomerId>,
+    },
     /// Names get numbers. This comes before what uses them is published.
     Catalogue(Box<Additions>),
     /// The schema grows to this text.

@@ -26,7 +26,7 @@ impl ToldChange {
             }
             Record::Rollback { name } => Some(ToldChange::RolledBack { name: name.clone() }),
             Record::Retire { name } => Some(ToldChange::Retired { name: name.clone() }),
-            Record::Customers(_) | Record::Catalogue(_) | Record::Note { .. } => None,
+            Record::Customers(_) | Record::Idle { .. } | Record::Catalogue(_) | Record::Note { .. } => None,
         };
         records.iter().filter_map(change).collect()
     }

@@ -10,6 +10,7 @@
 //!   6 rollback   name
 //!   7 catalogue  additions, see `definitions.rs`
 //!   8 note       name, version, note
+//!   9 idle       when, life in seconds, count and that many customer ids
 //! note         when, in seconds since 1970, author, message
 //! update       customer id, 1 byte tag: 1 replace, 2 merge, 3 erase, 4 event,
 //!              5 erase with its time
@@ -63,6 +64,7 @@ pub(super) const RETIRE: u8 = 5;
 const ROLLBACK: u8 = 6;
 const CATALOGUE: u8 = 7;
 const NOTE: u8 = 8;
+const IDLE: u8 = 9;
 
 const REPLACE: u8 = 1;
 pub(super) const MERGE: u8 = 2;
@@ -77,6 +79,12 @@ impl Encode for Stored<'_, Record> {
                 CUSTOMERS.encode(out)?;
                 count(updates.len(), MAX_UPDATES_PER_RECORD)?.encode(out)?;
                 updates.iter().try_for_each(|update| Stored(update).encode(out))
+            }
+            Record::Idle { at, life_s, customers } => {
+                (IDLE, *at, *life_s).encode(out)?;
+                write_all(customers, MAX_UPDATES_PER_RECORD, out, |customer, out| {
+                    write_text(customer.as_str(), MAX_ID_BYTES, out)
+                })
             }
             Record::Catalogue(additions) => {
                 CATALOGUE.encode(out)?;
@@ -174,6 +182,10 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Record> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let record = match u8::borrow_decode(input)? {
             CUSTOMERS => Record::Customers(read_all(input, MAX_UPDATES_PER_RECORD)?),
+            IDLE => {
+                let (at, life_s) = BorrowDecode::borrow_decode(input)?;
+                Record::Idle { at, life_s, customers: read_all(input, MAX_UPDATES_PER_RECORD)? }
+            }
             CATALOGUE => Record::Catalogue(Box::new(Decoded::borrow_decode(input)?.0)),
             SCHEMA => Record::Schema { text: read_text(input, MAX_TEXT_BYTES)? },
             PUBLISH => Record::Publish {
@@ -199,6 +211,12 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Record> {
     }
 }
 
+impl<'b, C> BorrowDecode<'b, C> for Decoded<CustomerId> {
+    fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
+        CustomerId::known(<&str>::borrow_decode(input)?).map(Decoded).map_err(Wrong::OtherString)
+    }
+}
+
 impl<'b, C> BorrowDecode<'b, C> for Decoded<Note> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
         let at = u32::borrow_decode(input)?;
@@ -209,7 +227,7 @@ impl<'b, C> BorrowDecode<'b, C> for Decoded<Note> {
 
 impl<'b, C> BorrowDecode<'b, C> for Decoded<Update> {
     fn borrow_decode<D: BorrowDecoder<'b, Context = C>>(input: &mut D) -> Result<Self, Wrong> {
-        let customer = CustomerId::known(<&str>::borrow_decode(input)?).map_err(Wrong::OtherString)?;
+        let customer: CustomerId = Decoded::borrow_decode(input)?.0;
         let change = match u8::borrow_decode(input)? {
             REPLACE => Change::Replace(read_all(input, MAX_FIELDS_PER_UPDATE)?),
             MERGE => Change::Merge(read_all(input, MAX_FIELDS_PER_UPDATE)?),

@@ -136,7 +136,16 @@ fn records() -> impl Strategy<Value = Record> {
             }
         ),
         additions().prop_map(|additions| Record::Catalogue(Box::new(additions))),
+        (any::<u32>(), any::<u32>(), prop::collection::vec("[a-z]{1,30}", 0..20)).prop_map(
+            |(at, life_s, ids)| {
+                Record::Idle { at, life_s, customers: ids.iter().map(|id| customer(id)).collect() }
+            }
+        ),
     ]
+}
+
+fn customer(id: &str) -> CustomerId {
+    CustomerId::new(id).unwrap()
 }
 
 proptest! {
@@ -197,7 +206,8 @@ fn check_refused(bytes: &[u8], why: &str) {
 #[test]
 fn counts_and_lengths_are_checked_before_anything_is_allocated() {
     check_refused(&[], "");
-    check_refused(&[9], "no record has the tag 9");
+    check_refused(&[10], "no record has the tag 10");
+    check_refused(&[9, 0, 0, 251, 1, 2], "at most 512");
     check_refused(&[CUSTOMERS, 0, 7], "1 bytes left over");
     check_refused(&[CUSTOMERS, 252, 255, 255, 255, 255], "at most 512");
     check_refused(&[CUSTOMERS, 1, 1, b'c', MERGE, 252, 255, 255, 255, 255], "at most 2000");
@@ -314,6 +324,14 @@ fn one_of_each() -> Vec<(&'static str, Record)> {
         ("04067765616c746802", Record::Activate { name: name(), version: 2 }),
         ("06067765616c7468", Record::Rollback { name: name() }),
         ("05067765616c7468", Record::Retire { name: name() }),
+        (
+            "09fc80e14e68fb100e0201610362206b",
+            Record::Idle {
+                at: 1_750_000_000,
+                life_s: 3_600,
+                customers: vec![customer("a"), customer("b k")],
+            },
+        ),
         (
             "08067765616c746802fc80e14e6802416e03776879",
             Record::Note { name: name(), version: 2, note: note(1_750_000_000, "An", "why") },
