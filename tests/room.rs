@@ -195,3 +195,52 @@ fn a_bound_that_cannot_be_meant_is_refused_with_what_may_be() {
         run(&["serve", flag, value]).ended(2).says(&[flag, says]);
     }
 }
+
+/// The addresses of a process, in KiB.
+fn addresses(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Sends so many impressions of this customer. Returns the status.
+fn impressions(process: &Process, who: &str, count: usize) -> u16 {
+    let event = json!({"type": "impression", "customer": who, "offer": "gift", "placement": "home", "channel": "app"});
+    process.ask("POST", "/v1/events", &json!(vec![event; count]).to_string()).status
+}
+
+#[test]
+fn rows_that_grow_beyond_a_hard_limit_are_refused_before_they_are_written() {
+    let place = Place::new();
+    let rules = "rule_set: r
+placements: {home: {channels: [app], count: 1, fallback: brand}}
+offers:
+  gift: {placements: [home], treatments: [{placement: home, content: {}}]}
+  brand: {treatments: [{placement: home, content: {}}]}
+";
+    write(place.0.path(), "models/rule-sets/r.yaml", rules);
+    let process = place.start(&[]);
+    for first in (0..70_000).step_by(10_000) {
+        assert_eq!(accepted(&views(&process, named(first..first + 10_000))), (200, 10_000, 0));
+    }
+    // Rows of two chunks come to need 400 MiB of addresses each, most of which nothing ever touches.
+    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(&process) + (300 << 10));
+    process.terminate();
+    let process = place.start_under(&["sh", "-c", &limit], &[]);
+    let grown = |process: &Process| {
+        let sent =
+            ["c-0", "c-69999"].map(|who| [1, 10, 200, 200].map(|count| impressions(process, who, count)));
+        sent.concat()
+    };
+    let statuses = grown(&process);
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 507)), "{statuses:?}");
+    assert!(statuses.contains(&507), "{statuses:?}, {} KiB", addresses(&process));
+    assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
+    assert_eq!(accepted(&views(&process, named(5..6))), (200, 1, 0));
+    process.kill();
+    drop(process);
+    // What was taken fits the next start, too.
+    let process = place.start_under(&["sh", "-c", &limit], &[]);
+    assert!(grown(&process).contains(&507));
+    assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
+}

@@ -174,6 +174,18 @@ impl Room {
         Err(if is_number { Unavailable::Full } else { Unavailable::Memory })
     }
 
+    /// Whether addresses are bounded, so that memory which nothing touches is not free.
+    pub(crate) fn bounds_addresses(&self) -> bool {
+        self.most_addresses.is_some()
+    }
+
+    /// Whether `bytes` more of addresses leave those that are kept back.
+    pub(crate) fn has_addresses(&self, bytes: usize) -> bool {
+        let Some(most) = self.most_addresses else { return true };
+        // If the look fails, nothing more is taken.
+        self.meter.held().is_some_and(|held| held.addresses + bytes as u64 + KEPT_ADDRESSES <= most)
+    }
+
     /// Notes whether new customers are refused, and logs it when that changes.
     fn tell(&self, full: bool, customers: usize) {
         if self.full.swap(full, Ordering::Relaxed) == full {

@@ -7,6 +7,7 @@
 //! and later writes get [`Unavailable::Stopped`]. A full disk, or a file that cannot be made for now, is
 //! not such a failure: only that batch is refused.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use foldhash::fast::FixedState;
 use tokio::sync::oneshot;
 
 use super::live::Live;
@@ -222,6 +224,8 @@ struct Batch {
     bytes: usize,
     /// Upper bound of the customers that the batch adds.
     added: usize,
+    /// By how many words rows grow at most, where addresses are bounded.
+    grown: HashMap<CustomerId, usize, FixedState>,
     /// The bytes of the process when the batch began.
     resident: u64,
 }
@@ -261,6 +265,7 @@ impl Writer {
             appended: Vec::new(),
             bytes: 0,
             added: 0,
+            grown: HashMap::default(),
             resident: self.shared.room.for_a_batch(),
         };
         self.append(first, &mut batch);
@@ -329,7 +334,9 @@ impl Writer {
     /// Appends the records of one submission, or refuses all of it before any byte is journalled.
     fn append(&mut self, mut submission: Submission, batch: &mut Batch) {
         self.shared.release(submission.bytes);
-        let added = match self.admit(&submission, batch) {
+        let admitted = self.admit(&submission, batch);
+        let admitted = admitted.and_then(|added| self.admit_growth(&submission, added, batch));
+        let added = match admitted {
             Ok(added) => added,
             Err(why) => return drop(submission.done.send(Err(why))),
         };
@@ -381,6 +388,27 @@ impl Writer {
             0 => Ok(0),
             added => self.state.make_room(before + added).map(|()| added).map_err(|_| Unavailable::Memory),
         }
+    }
+
+    /// Where addresses are bounded: gets the memory for rows that grow, or refuses. Elsewhere memory that
+    /// nothing touches is free, and the mark of `--max-memory` bounds the rest.
+    fn admit_growth(
+        &self,
+        submission: &Submission,
+        added: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, Unavailable> {
+        let room = &self.shared.room;
+        if room.bounds_addresses() {
+            for record in &submission.records {
+                let Record::Customers(updates) = record else { continue };
+                let may_take = |bytes| room.has_addresses(bytes);
+                let made =
+                    self.state.make_room_to_grow(updates, &mut batch.grown, batch.added + added, may_take);
+                made.map_err(|_| Unavailable::Memory)?;
+            }
+        }
+        Ok(added)
     }
 
     fn apply(&mut self, first: u64, submission: Submission) -> Result<(), Ended> {

@@ -11,8 +11,11 @@ mod places;
 pub mod record;
 pub mod store;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use self::definitions::Definitions;
 use self::idle::{IdleRule, Idleness};
@@ -316,6 +319,29 @@ impl State {
         self.customers.make_room(added)
     }
 
+    /// Gets the memory for the rows that `updates` make longer, which come after those that `grown` counts
+    /// and is brought up to date for. The other arguments are those of
+    /// [`CustomersWriter::make_room_to_grow`].
+    ///
+    /// # Errors
+    /// [`store::Full`].
+    pub fn make_room_to_grow(
+        &self,
+        updates: &[Update],
+        grown: &mut HashMap<CustomerId, usize, FixedState>,
+        added: usize,
+        may_take: impl Fn(usize) -> bool,
+    ) -> Result<(), store::Full> {
+        for Update { customer, change } in updates {
+            let Change::Event(event) = change else { continue };
+            let Some(outcome) = &event.outcome else { continue };
+            let words = grown.entry(customer.clone()).or_default();
+            *words += outcome_words(outcome);
+            self.customers.make_room_to_grow(customer, *words, added, &may_take)?;
+        }
+        Ok(())
+    }
+
     /// The most customers that `updates` would add: a customer named twice counts twice.
     pub fn added_by(&self, updates: &[Update]) -> usize {
         let customers = self.customers.shared();
@@ -327,6 +353,12 @@ impl State {
     pub fn digest(&self) -> u64 {
         digest::of(&self.definitions, self.customers.shared(), &self.ledger.content())
     }
+}
+
+/// How many words an outcome adds to a row at most: a contact, two for one that becomes an earlier contact,
+/// and two for each place in a budget.
+fn outcome_words(outcome: &Outcome) -> usize {
+    3 + 2 * outcome.budgets.len()
 }
 
 fn erases(update: &Update) -> bool {

@@ -47,7 +47,7 @@ const MAX_LENGTH: usize = (1 << LENGTH_BITS) - 1;
 
 /// The fewest words of a further band. Rows grow by one contact at a time. Five contacts and one to
 /// come take 6 words, in one cache line or two.
-const MIN_BAND_WORDS: usize = 6;
+pub(super) const MIN_BAND_WORDS: usize = 6;
 
 /// Bytes that the system hands out at a time. Untouched memory costs nothing, and a page that is
 /// touched costs all of it.
@@ -135,6 +135,16 @@ impl Arena {
     /// Makes the row of `slot`, which is open, long enough for `words` words.
     pub(super) fn fit(&self, slot: u32, words: usize) -> Result<(), Full> {
         self.chunk(slot).map_or(Err(Full), |chunk| chunk.fit(words))
+    }
+
+    /// How many words the row of `slot` has.
+    pub(super) fn length(&self, slot: u32) -> usize {
+        self.chunk(slot).map_or(0, |chunk| length(chunk.sequence(offset(slot)).load(Ordering::Relaxed)))
+    }
+
+    /// How many bytes [`fit`](Arena::fit) would take from the system.
+    pub(super) fn missing_bytes(&self, slot: u32, words: usize) -> usize {
+        self.chunk(slot).map_or(0, |chunk| chunk.missing(words) * size_of::<u64>() * ROWS_PER_CHUNK)
     }
 
     /// Overwrites the row of `slot`, which is long enough: first the words of `row`, then zeros to
@@ -248,20 +258,29 @@ impl RowChunk {
         self.band.chain().map(|band| band.stride).sum::<usize>() - 1 // less the sequence
     }
 
+    /// How many words the next band would have for rows of `words` words; 0 if they fit as it is.
+    fn missing(&self, words: usize) -> usize {
+        let have = self.words();
+        if words <= have {
+            return 0;
+        }
+        // Each new band doubles what lies beyond the first. Seven bands more take 384 words, as many as a row
+        // with all its contacts needs. Rows that do not use them cost no memory, except for the rest of a
+        // page.
+        let beyond = have + 1 - self.band.stride;
+        (words - have).max(beyond).max(MIN_BAND_WORDS)
+    }
+
     fn fit(&self, words: usize) -> Result<(), Full> {
         if words > MAX_LENGTH {
             return Err(Full);
         }
         loop {
-            let have = self.words();
-            if words <= have {
+            let missing = self.missing(words);
+            if missing == 0 {
                 return Ok(());
             }
-            // Each new band doubles what lies beyond the first. Seven bands more take 384 words, as
-            // many as a row with all its contacts needs. Rows that do not use them cost no memory,
-            // except for the rest of a page.
-            let beyond = have + 1 - self.band.stride;
-            let band = Box::new(Band::new((words - have).max(beyond).max(MIN_BAND_WORDS))?);
+            let band = Box::new(Band::new(missing)?);
             if let Some(last) = self.band.chain().last() {
                 let _ = last.next.set(band); // while loading, another thread may come first, so look again
             }
