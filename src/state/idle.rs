@@ -104,25 +104,25 @@ mod tests {
     impl Told {
         fn new(updates: Vec<Update>) -> Told {
             let mut told = Told(State::new(), Vec::new());
-            told.apply(Record::Schema {
+            told.apply(&Record::Schema {
                 text: format!(
                     "{SCHEMA}  views: {{kind: count, event: v, window: 10m}}\nevents: {{v: {{}}}}\n"
                 ),
             });
-            told.apply(Record::Customers(updates));
+            told.apply(&Record::Customers(updates));
             told
         }
 
-        fn apply(&mut self, record: Record) {
+        fn apply(&mut self, record: &Record) {
             let sequence = self.0.sequence() + 1;
-            self.1.push((sequence, codec::encode(&record).unwrap()));
-            self.0.apply(sequence, &record).unwrap();
+            self.1.push((sequence, codec::encode(record).unwrap()));
+            self.0.apply(sequence, record).unwrap();
         }
 
         /// Names all customers in a record of this time. Returns who is left.
         fn look(&mut self, at: u32) -> Vec<u32> {
             let customers: Vec<CustomerId> = (0..10).map(id).collect();
-            self.apply(Record::Idle { at, life_s: LIFE, customers });
+            self.apply(&Record::Idle { at, life_s: LIFE, customers });
             assert_eq!(replayed(&self.1).digest(), self.0.digest());
             assert_eq!(self.0.dated(), at);
             (0..10).filter(|who| self.0.customers().contains(id(*who).as_str())).collect()
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(told.look(over), [2, 3]);
         assert_eq!(told.look(over + LIFE), [3], "features stay whatever happens");
         assert_eq!((told.0.expired(), told.0.erased()), (2, 0));
-        told.apply(Record::Customers(vec![merge(3, &[(1, 0)])]));
+        told.apply(&Record::Customers(vec![merge(3, &[(1, 0)])]));
         assert_eq!((told.look(over + 9_000), told.look(over + 9_000 + LIFE)), (vec![3], vec![]));
     }
 
@@ -154,9 +154,9 @@ mod tests {
     fn whatever_happens_to_them_they_stay_a_life_longer() {
         let mut told = Told::new(vec![view(1, BEGIN), view(2, BEGIN), view(3, BEGIN)]);
         told.look(BEGIN);
-        told.apply(Record::Customers(vec![view(1, BEGIN + 500), merge(2, &[])]));
+        told.apply(&Record::Customers(vec![view(1, BEGIN + 500), merge(2, &[])]));
         assert_eq!(told.look(BEGIN + LIFE), [1, 2]);
-        told.apply(Record::Schema { text: format!("{SCHEMA}  views: {{kind: count, event: v, window: 10m}}\n  wide: {{kind: float, precision: double}}\nevents: {{v: {{}}}}\n") });
+        told.apply(&Record::Schema { text: format!("{SCHEMA}  views: {{kind: count, event: v, window: 10m}}\n  wide: {{kind: float, precision: double}}\nevents: {{v: {{}}}}\n") });
         assert_eq!(told.look(BEGIN + 2 * LIFE - 1), [1, 2]);
         assert_eq!(
             told.look(BEGIN + 2 * LIFE),
