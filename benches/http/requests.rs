@@ -1,33 +1,89 @@
-//! The requests: home banners for random customers, built beforehand.
+//! The requests: three offers for random customers, built beforehand, with the offers that are right.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use serde_json::Value;
-
-use crate::client::answer;
+use crate::served::answer;
+use crate::served::question::Question;
+use crate::served::{id, rules, tokens};
+use crate::synthetic::customer::Customer;
 
 /// The number of requests, a multiple of every depth of pipelines.
 const POOL: usize = 65_536;
-/// How many answers are checked before anything is measured.
+/// How many answers of each way to ask are checked as a whole before anything is measured, tokens included.
 const CHECKED: usize = 2_000;
 
+/// Who is asked for, and what is right for them.
+pub(crate) struct Asked {
+    customers: Vec<usize>,
+    of: HashMap<usize, Customer>,
+    /// The names of the offers that are right, for each of `customers`.
+    offers: Vec<Vec<String>>,
+}
+
+/// Requests of one way to ask.
 pub(crate) struct Requests {
+    pub(crate) question: Question,
     bytes: Vec<u8>,
     /// Where each request begins, and where the last ends.
     starts: Vec<usize>,
-    customers: Vec<String>,
+}
+
+impl Asked {
+    /// Draws from this many customers.
+    pub(crate) fn of(customers: usize) -> Asked {
+        let mut random = fastrand::Rng::with_seed(2026);
+        let drawn: Vec<usize> = (0..POOL).map(|_| random.usize(0..customers)).collect();
+        let mut of: HashMap<usize, Option<Customer>> =
+            drawn.iter().map(|customer| (*customer, None)).collect();
+        for (at, customer) in Customer::all().take(customers).enumerate() {
+            of.entry(at).and_modify(|place| *place = Some(customer));
+        }
+        let of: HashMap<usize, Customer> = of.into_iter().filter_map(|(at, of)| Some((at, of?))).collect();
+        let rules = rules();
+        let best = |customer: &Customer| -> Vec<String> {
+            rules.top(customer, &rules.fitting(customer)).iter().map(|offer| format!("o{offer:05}")).collect()
+        };
+        let best: HashMap<usize, Vec<String>> =
+            of.iter().map(|(at, customer)| (*at, best(customer))).collect();
+        let offers = drawn.iter().map(|customer| best[customer].clone()).collect();
+        Asked { customers: drawn, of, offers }
+    }
+
+    /// Whether an answer is for the customer of this request, and shows the right offers in their order.
+    /// This is quick, so that every answer can be looked at.
+    pub(crate) fn is_right(&self, request: usize, body: &[u8]) -> bool {
+        let request = request % POOL;
+        let id = id(self.customers[request]);
+        let mut rest = body;
+        std::iter::once(&id).chain(&self.offers[request]).all(|name| {
+            let at = rest.windows(name.len()).position(|window| window == name.as_bytes());
+            rest = &rest[at.unwrap_or(0)..];
+            at.is_some()
+        })
+    }
+
+    /// Checks answers as a whole. Returns their mean length.
+    pub(crate) fn check(&self, requests: &Requests, usher: SocketAddr) -> usize {
+        let (rules, tokens) = (rules(), tokens());
+        let mut stream = TcpStream::connect(usher).unwrap();
+        let mut bytes = 0;
+        for (nth, customer) in self.customers.iter().enumerate().take(CHECKED) {
+            let body = ask(&mut stream, requests.batch(nth, 1));
+            answer::check(&rules, &self.of[customer], &tokens, requests.question, *customer, &body);
+            bytes += body.len();
+        }
+        bytes / CHECKED
+    }
 }
 
 impl Requests {
-    pub(crate) fn new(customers: usize) -> Requests {
-        let mut random = fastrand::Rng::with_seed(2026);
-        let mut requests = Requests { bytes: Vec::new(), starts: vec![0], customers: Vec::new() };
-        for _ in 0..POOL {
-            let customer = format!("c-{:06}", random.usize(1..=customers));
-            requests.bytes.extend(request(&customer));
+    pub(crate) fn new(question: Question, asked: &Asked) -> Requests {
+        let mut requests = Requests { question, bytes: Vec::new(), starts: vec![0] };
+        for customer in &asked.customers {
+            requests.bytes.extend(question.bytes(*customer));
             requests.starts.push(requests.bytes.len());
-            requests.customers.push(customer);
         }
         requests
     }
@@ -37,45 +93,17 @@ impl Requests {
         let from = from % POOL;
         &self.bytes[self.starts[from]..self.starts[from + count]]
     }
-
-    /// Checks answers. Returns their mean length and the share of fallbacks in percent.
-    pub(crate) fn check(&self, usher: SocketAddr) -> (usize, f64) {
-        let mut stream = TcpStream::connect(usher).unwrap();
-        let known = ask(&mut stream, &request("c-1001")).0;
-        assert_eq!(known["placements"][0]["propositions"][0]["offer"], "steady_r2", "{known}");
-        let (mut bytes, mut fallbacks) = (0, 0);
-        for (index, customer) in self.customers.iter().enumerate().take(CHECKED) {
-            let (answer, length) = ask(&mut stream, self.batch(index, 1));
-            assert_eq!(answer["customer"], customer.as_str());
-            assert_eq!(answer["known"], true, "{answer}");
-            assert_eq!(answer["placements"][0]["propositions"].as_array().unwrap().len(), 1, "{answer}");
-            bytes += length;
-            fallbacks += usize::from(answer["placements"][0]["fallback"] == true);
-        }
-        (bytes / CHECKED, fallbacks as f64 * 100.0 / CHECKED as f64)
-    }
 }
 
-fn request(customer: &str) -> Vec<u8> {
-    let body = format!(
-        r#"{{"customer":"{customer}","channel":"app","placements":[{{"id":"home_banner"}}],"context":{{"page":"home"}},"locale":"zh-CN"}}"#
-    );
-    let length = body.len();
-    format!(
-        "POST /v1/decisions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
-}
-
-fn ask(stream: &mut TcpStream, request: &[u8]) -> (Value, usize) {
+fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
     stream.write_all(request).unwrap();
     let (mut buffer, mut filled) = (vec![0; 16 * 1024], 0);
     loop {
         let read = stream.read(&mut buffer[filled..]).unwrap();
         assert!(read > 0, "the server closed the connection");
         filled += read;
-        if let Some((_, body)) = answer(&buffer[..filled]) {
-            return (serde_json::from_slice(body).unwrap(), body.len());
+        if let Some((_, body)) = answer::first(&buffer[..filled]) {
+            return body.to_vec();
         }
     }
 }

@@ -1,38 +1,30 @@
-//! The two servers. Each is a process of its own, so that its CPU time can be told from the client's: this
-//! same program, started again with an argument. They end when their standard input closes, as it does when
-//! the parent dies.
+//! The servers. Each is a process of its own, so that its CPU time can be told from the client's. Usher and
+//! the constant server are this same program, started again with an argument; they end when their standard
+//! input closes, as it does when the parent dies. All servers share one core, and the client has another.
 
-use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::runtime::{Builder, Runtime};
-use usher::bundle::Bundle;
-use usher::bundle::population::Population;
-use usher::http;
-use usher::node::Node;
-use usher::node::startup::Startup;
-use usher::schema::value::Time;
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::served;
+use crate::served::constant;
 
 const USHER: &str = "--serve-usher";
 const CONSTANT: &str = "--serve-constant";
 /// The unit of /proc/PID/stat: always a hundredth of a second, whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Customers in one write while the node is filled.
-const CHUNK: usize = 1_000;
+/// How long nginx may take to start.
+const START: Duration = Duration::from_secs(5);
 
 pub(crate) struct Child {
     process: std::process::Child,
     pub(crate) address: SocketAddr,
+    /// The folder that nginx writes to.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Child {
@@ -51,7 +43,35 @@ impl Child {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap_or_else(|_| panic!("{role} did not start"));
-        Child { process, address }
+        Child { process, address, _folder: None }
+    }
+
+    /// nginx as one process that answers with a constant; `None` if it is not installed.
+    pub(crate) fn nginx(bytes: usize) -> Option<Child> {
+        let folder = tempfile::tempdir().unwrap();
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let (at, body) = (folder.path().display(), "x".repeat(bytes));
+        let text = format!(
+            "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {at}/body;\n\
+             proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
+             server {{ listen {address}; location / {{ default_type application/json; return 200 '{body}'; }} }} }}\n"
+        );
+        let file = folder.path().join("nginx.conf");
+        std::fs::File::create(&file).unwrap().write_all(text.as_bytes()).unwrap();
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(&file).arg("-e").arg(folder.path().join("error.log")).stderr(Stdio::null());
+        let process = command.spawn().ok()?;
+        let mut child = Child { process, address, _folder: Some(folder) };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < START, "nginx does not start");
+            std::thread::sleep(Duration::from_millis(10));
+            assert!(child.process.try_wait().unwrap().is_none(), "nginx ended at once");
+        }
+        pin(Some(child.process.id()), SERVERS);
+        Some(child)
     }
 
     /// Seconds of CPU time used so far: all of it, and the part in user mode.
@@ -67,7 +87,10 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
+        match self.process.stdin.take() {
+            Some(pipe) => drop(pipe),
+            None => drop(self.process.kill()), // nginx does not watch its input
+        }
         let _ = self.process.wait(); // it was told to end; how it does is of no interest
     }
 }
@@ -75,10 +98,16 @@ impl Drop for Child {
 /// Serves if the arguments say that this process is one of the servers. Returns whether it was.
 pub(crate) fn run_as_child(arguments: &[String]) -> bool {
     let [role, number] = arguments else { return false };
-    match role.as_str() {
-        USHER => serve_usher(number.parse().unwrap()),
-        CONSTANT => serve_constant(number.parse().unwrap()),
-        _ => return false,
+    if ![USHER, CONSTANT].contains(&&**role) {
+        return false;
+    }
+    pin(None, SERVERS);
+    let number = number.parse().unwrap();
+    if role == USHER {
+        let server = served::start(&served::rules(), number);
+        announce(server.address());
+    } else {
+        announce(constant::start(number));
     }
     true
 }
@@ -89,65 +118,15 @@ fn announce(address: SocketAddr) {
     let _ = std::io::stdin().read_to_end(&mut Vec::new()); // an error means that the parent is gone too
 }
 
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
+/// The core of all servers, and that of the client.
+const SERVERS: usize = 1;
+pub(crate) const CLIENT: usize = 0;
 
-fn serve_usher(customers: usize) {
-    let node = Node::start().unwrap();
-    let bundle = Bundle::embedded();
-    let schema = bundle.parse_schema().unwrap();
-    let source = bundle.population.as_ref().unwrap();
-    let population = Population::parse(&source.name, &source.text, &schema).unwrap();
-    runtime().block_on(async {
-        node.define(bundle.define()).await.unwrap_or_else(|e| panic!("{e:?}"));
-        let mut updates = population.customers(customers, now()).chain(population.named().iter().cloned());
-        loop {
-            let chunk: Vec<_> = updates.by_ref().take(CHUNK).collect();
-            if chunk.is_empty() {
-                break;
-            }
-            node.write(chunk).await.unwrap();
-        }
-    });
-    let settings = http::Settings { threads: 1, ..http::Settings::default() };
-    let server = http::serve((Ipv4Addr::LOCALHOST, 0).into(), Startup::done(node), settings).unwrap();
-    announce(server.address());
-}
-
-fn now() -> Time {
-    Time(jiff::Timestamp::now().as_microsecond())
-}
-
-/// The floor: hyper as Usher uses it, and nothing else. Usher's own stream holds pipelined answers back until
-/// they can leave in one write; `pipeline_flush` does about the same.
-fn serve_constant(bytes: usize) {
-    let body = Bytes::from(vec![b'x'; bytes]);
-    let std_listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    std_listener.set_nonblocking(true).unwrap();
-    let address = std_listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        runtime().block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(std_listener).unwrap();
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(75));
-            http.max_headers(64).max_buf_size(64 * 1024).half_close(true).pipeline_flush(true);
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let body = body.clone();
-                let service = service_fn(move |request| constant(request, body.clone()));
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
-            }
-        });
-    });
-    announce(address);
-}
-
-/// Reads the request as far as any server must, and answers with the constant.
-async fn constant(request: Request<Incoming>, body: Bytes) -> Result<Response<Full<Bytes>>, Infallible> {
-    let _ = request.into_body().collect().await; // a broken request ends its connection without our help
-    let mut response = Response::new(Full::new(body));
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-    Ok(response)
+/// Keeps a process, or this thread and those it starts, on one core. Where that is not possible, they run
+/// where they may.
+pub(crate) fn pin(process: Option<u32>, core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    let process = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let _ = sched_setaffinity(process, &cores);
 }

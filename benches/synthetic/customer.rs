@@ -1,7 +1,7 @@
 //! A customer as plain numbers.
 
-use usher::schema::Schema;
 use usher::schema::value::Value;
+use usher::schema::{FeatureId, Schema};
 
 use super::{BRANCH, BRANCHES, ENUMS, FLAGS, FLOAT_STEPS, FLOATS, INTS, WORDS, float_of, int_max};
 
@@ -22,8 +22,13 @@ pub(crate) struct Customer {
 impl Customer {
     /// This many customers, the same each time.
     pub(crate) fn many(count: usize) -> Vec<Customer> {
+        Customer::all().take(count).collect()
+    }
+
+    /// Customers without end, the same each time.
+    pub(crate) fn all() -> impl Iterator<Item = Customer> {
         let mut rng = fastrand::Rng::with_seed(7);
-        (0..count).map(|_| Customer::random(&mut rng, MISSING_PERCENT)).collect()
+        std::iter::repeat_with(move || Customer::random(&mut rng, MISSING_PERCENT))
     }
 
     /// A customer with all features known.
@@ -46,10 +51,18 @@ impl Customer {
     /// The customer as a row of the store.
     pub(crate) fn row(&self, schema: &Schema) -> Vec<u64> {
         let mut row = vec![0; schema.row_words()];
+        for (feature, code) in self.codes(schema) {
+            schema.feature(feature).field.expect("it is stored").write(&mut row, code);
+        }
+        row
+    }
+
+    /// The code of each feature; 0 for what is unknown.
+    pub(crate) fn codes(&self, schema: &Schema) -> Vec<(FeatureId, u64)> {
+        let mut codes = Vec::new();
         let mut set = |name: String, value: Option<Value<'_>>| {
-            let feature = schema.feature(schema.feature_id(&name).expect("it is declared"));
-            let code = value.map_or(0, |value| feature.kind.encode(&value));
-            feature.field.expect("it is stored").write(&mut row, code);
+            let id = schema.feature_id(&name).expect("it is declared");
+            codes.push((id, value.map_or(0, |value| schema.feature(id).kind.encode(&value))));
         };
         for (i, flag) in self.flags.iter().enumerate() {
             set(format!("b{i}"), flag.map(Value::Bool));
@@ -63,6 +76,6 @@ impl Customer {
         for (i, steps) in self.floats.iter().enumerate() {
             set(format!("f{i}"), steps.map(|steps| Value::Double(float_of(steps))));
         }
-        row
+        codes
     }
 }

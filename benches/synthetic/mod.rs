@@ -75,11 +75,16 @@ impl Synthetic {
                 score: (ranked == Ranked::ByScore).then(|| (rng.usize(0..INTS), rng.usize(0..FLOATS))),
             })
             .collect();
-        let text = rule_set_text(&offers);
+        let text = rule_set_text(&offers, |i| format!("[{{placement: slot, content: {{n: {i}}}}}]"));
         let rule_set =
             Arc::new(RuleSet::parse("synthetic.yaml", &text, &schema).expect("the rule set is right"));
         let engine = Engine::compile(&schema, &[(Arc::clone(&rule_set), 1)]).expect("it compiles");
         Synthetic { schema, text, rule_set, engine, offers }
+    }
+
+    /// The text of the rule set with other treatments: `treatments` gives the YAML for an offer's number.
+    pub(crate) fn text_with(&self, treatments: impl Fn(usize) -> String) -> String {
+        rule_set_text(&self.offers, treatments)
     }
 
     /// The numbers of all offers that fit the customer, worked out without the engine.
@@ -161,7 +166,7 @@ pub(crate) fn int_max(int: usize) -> i64 {
     INT_MAX[int * 2 / INTS]
 }
 
-fn schema_text() -> String {
+pub(crate) fn schema_text() -> String {
     let mut text = String::from("schema: synthetic\nfeatures:\n");
     let mut line =
         |name: String, kind: &str| writeln!(text, "  {name}: {{{kind}}}").expect("a string takes it");
@@ -182,7 +187,7 @@ fn schema_text() -> String {
     text
 }
 
-fn rule_set_text(offers: &[Offer]) -> String {
+fn rule_set_text(offers: &[Offer], treatments: impl Fn(usize) -> String) -> String {
     let mut text =
         format!("rule_set: synthetic\nplacements: {{slot: {{channels: [app], count: {COUNT}}}}}\noffers:\n");
     for (i, offer) in offers.iter().enumerate() {
@@ -194,7 +199,8 @@ fn rule_set_text(offers: &[Offer]) -> String {
         write!(
             text,
             "  o{i:05}:\n    placements: [slot]\n    priority: {tier}\n    attributes: {{value: {value}}}\n    \
-             when: \"{when}\"\n{score}    treatments: [{{placement: slot, content: {{n: {i}}}}}]\n"
+             when: \"{when}\"\n{score}    treatments: {}\n",
+            treatments(i)
         )
         .expect("a string takes it");
     }

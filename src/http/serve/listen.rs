@@ -205,6 +205,9 @@ fn own_tokens() -> io::Result<Tokens> {
     Ok(Tokens { keys: Arc::clone(TokenKeys::random()?.keys()), life: DEFAULT_LIFE })
 }
 
+/// The life of one thread. It is a function of its own in the program, so that its instructions can be
+/// counted (`benches/requests.rs`).
+#[inline(never)]
 fn run(runtime: Runtime, listener: TcpListener, worker: &Worker, ready: &SyncSender<io::Result<()>>) {
     let may_start = threads_may_start(BLOCKING_THREADS);
     let is_refused = may_start.is_err();
