@@ -28,8 +28,7 @@ pub struct Settings {
     pub origins: Origins,
     /// The time from the first byte of a request's head to its last.
     pub head_timeout: Duration,
-    /// The time from one answer (or the start of the connection) to the end of the next head. hyper's
-    /// `header_read_timeout` starts when hyper begins to wait for a head, so it covers the idle time too. The
+    /// The time from one answer (or the start of the connection) to the end of the next head. The
     /// default is longer than the 60 seconds of usual load balancers, so that they close idle connections
     /// before this server does.
     pub idle_timeout: Duration,

@@ -1,6 +1,8 @@
 //! Who sends a request, as far as the request says it. A page in a browser can send requests to this server
 //! without anybody's will. Browsers then say where the page is from, and such requests are refused.
 
+use std::sync::OnceLock;
+
 use hyper::Method;
 use hyper::Version;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
@@ -14,7 +16,8 @@ use crate::input::problem::quoted;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses a request that names another server, or comes from a page of another origin.
+/// Refuses a request that names another server, or comes from a page of another origin. `allowed` keeps a
+/// `Host` that was allowed, which need not be judged again.
 ///
 /// # Errors
 /// - 400 without exactly one `Host` (RFC 9112, section 3.2; HTTP/1.0 may have none), or for a target with
@@ -25,10 +28,15 @@ pub(crate) fn check(
     parts: &Parts,
     shared: &ServerState,
     found: Option<&RouteMatch<'_>>,
+    allowed: &OnceLock<Box<str>>,
 ) -> Result<(), Refusal> {
     let host = host(parts)?;
     if let Some(host) = host {
-        check_host(parts, host, shared)?;
+        check_target(parts, host)?;
+        if allowed.get().is_none_or(|allowed| **allowed != *host) {
+            check_host(host, shared)?;
+            let _ = allowed.set(host.into()); // the first is kept
+        }
     }
     check_page(parts, host, shared, found)
 }
@@ -49,7 +57,7 @@ fn host(parts: &Parts) -> Result<Option<&str>, Refusal> {
     }
 }
 
-fn check_host(parts: &Parts, host: &str, shared: &ServerState) -> Result<(), Refusal> {
+fn check_target(parts: &Parts, host: &str) -> Result<(), Refusal> {
     if let Some(target) = parts.uri.authority()
         && parts.method != Method::CONNECT
         && !target.as_str().eq_ignore_ascii_case(host)
@@ -61,6 +69,10 @@ fn check_host(parts: &Parts, host: &str, shared: &ServerState) -> Result<(), Ref
         );
         return Err(invalid(&detail));
     }
+    Ok(())
+}
+
+fn check_host(host: &str, shared: &ServerState) -> Result<(), Refusal> {
     match shared.settings.hosts.allows(host, shared.address.ip()) {
         Some(true) => Ok(()),
         Some(false) => {

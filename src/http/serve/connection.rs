@@ -5,15 +5,15 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -81,14 +81,12 @@ fn is_about_one_connection(e: &io::Error) -> bool {
 /// Takes connections into service.
 struct Acceptor<'w> {
     worker: &'w Worker,
-    ordinary: http1::Builder,
-    spare: http1::Builder,
+    http: http1::Builder,
 }
 
 impl<'w> Acceptor<'w> {
     fn new(worker: &'w Worker) -> Acceptor<'w> {
-        let ordinary = builder(worker.shared.settings.idle_timeout);
-        Acceptor { worker, ordinary, spare: builder(SPARE_TIMEOUT) }
+        Acceptor { worker, http: builder() }
     }
 
     fn take(&self, socket: TcpStream, from: SocketAddr) {
@@ -101,11 +99,16 @@ impl<'w> Acceptor<'w> {
         let open = Open::count(&worker, place);
         let _ = socket.set_nodelay(true); // a failure only makes answers slower
         let pulse = Arc::new(Pulse::new(socket));
-        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), worker.clone()));
-        let shared = Arc::new(respond::Connection { worker: worker.clone(), pulse, seat });
+        let idle = if seat == Seat::Spare { SPARE_TIMEOUT } else { worker.shared.settings.idle_timeout };
+        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), worker.clone(), idle));
+        let shared = Arc::new(respond::Connection {
+            worker: worker.clone(),
+            pulse,
+            seat,
+            allowed_host: OnceLock::new(),
+        });
         let service = service_fn(move |request| respond::respond(Arc::clone(&shared), request));
-        let http = if seat == Seat::Spare { &self.spare } else { &self.ordinary };
-        let connection = http.serve_connection(io, service);
+        let connection = self.http.serve_connection(io, service);
         tokio::spawn(async move {
             drive(connection, &worker).await;
             drop(open);
@@ -133,10 +136,9 @@ impl<'w> Acceptor<'w> {
     }
 }
 
-fn builder(head_within: Duration) -> http1::Builder {
+fn builder() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(head_within)
+    http.header_read_timeout(None) // the stream has deadlines; hyper's would set a timer for each request
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)

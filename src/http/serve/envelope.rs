@@ -1,7 +1,6 @@
 //! What every answer has around it: who may keep it, which request it is for, how long it took, and whether
 //! the connection ends.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ impl Envelope<'_> {
     /// While the server stops, the last request that has arrived is told that the connection ends. What has
     /// arrived after this request is answered first.
     fn is_last(&self) -> bool {
-        let Connection { worker, pulse, seat } = self.connection;
+        let Connection { worker, pulse, seat, .. } = self.connection;
         self.last
             || *seat == Seat::Spare
             || (worker.shared.unready.load(Ordering::Relaxed) && !pulse.has_more(self.head))
@@ -83,13 +82,26 @@ fn and_origin(own: Option<&HeaderValue>) -> HeaderValue {
 
 /// The time as `Server-Timing` has it, in milliseconds.
 fn timing(took: Duration) -> HeaderValue {
-    let us = took.as_micros() as u64;
-    let mut text = [0; 40]; // `total;dur=` and at most 21 more
-    let mut rest = &mut text[..];
-    let written = write!(rest, "total;dur={}.{:03}", us / 1_000, us % 1_000);
-    let length = 40 - rest.len();
-    let value = written.ok().and_then(|()| HeaderValue::from_bytes(&text[..length]).ok());
-    value.unwrap_or(HeaderValue::from_static("total"))
+    const LABEL: &[u8] = b"total;dur=";
+    let mut left = took.as_micros() as u64;
+    let mut text = [0; LABEL.len() + 21]; // at most 20 digits and the point
+    let mut at = text.len();
+    let mut put = |byte: u8| {
+        at -= 1;
+        text[at] = byte;
+    };
+    // From the last digit to the first: three behind the point, and at least one before it.
+    let mut digits = 0;
+    while digits < 4 || left > 0 {
+        if digits == 3 {
+            put(b'.');
+        }
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+        digits += 1;
+    }
+    LABEL.iter().rev().for_each(|byte| put(*byte));
+    HeaderValue::from_bytes(&text[at..]).unwrap_or(HeaderValue::from_static("total"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod envelope;
 pub(crate) mod framing;
+mod idle;
 pub(crate) mod listen;
 mod pace;
 pub(crate) mod queue_time;

@@ -53,14 +53,14 @@ impl Pace {
         self.deadline.clear();
     }
 
-    /// Notes that all answers so far were taken.
-    pub(super) fn rest(&mut self) {
-        if let Some(since) = self.waiting.take() {
-            let now = Instant::now();
-            self.debt += now - since;
-            self.resting = Some(now);
-            self.deadline.clear();
-        }
+    /// Notes that all answers so far were taken. Returns since when, if one had to wait.
+    pub(super) fn rest(&mut self) -> Option<Instant> {
+        let since = self.waiting.take()?;
+        let now = Instant::now();
+        self.debt += now - since;
+        self.resting = Some(now);
+        self.deadline.clear();
+        self.resting
     }
 
     /// Called when the client takes nothing. Ready when it owes more than `grace`.

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) worker: Worker,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) seat: Seat,
+    /// A `Host` that was allowed. Clients hardly ever send another on the same connection.
+    pub(crate) allowed_host: OnceLock<Box<str>>,
 }
 
 /// Answers one request. A refusal and a panic are answers too.
@@ -44,7 +46,9 @@ pub(crate) async fn respond(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let Connection { worker, pulse, .. } = &*connection;
-    let head = pulse.heads.fetch_add(1, Ordering::Relaxed) + 1;
+    // One request of a connection comes after the other, so nobody else counts meanwhile.
+    let head = pulse.heads.load(Ordering::Relaxed).wrapping_add(1);
+    pulse.heads.store(head, Ordering::Relaxed);
     pulse.busy.store(true, Ordering::Relaxed);
     pulse.refused.store(false, Ordering::Relaxed);
     let started = Instant::now();
@@ -76,7 +80,8 @@ pub(crate) async fn respond(
         }
         refusal.answer(media::format_or_json(&parts.headers), &parts.method)
     });
-    let (headers, took) = (&parts.headers, started.elapsed());
+    let ended = Instant::now();
+    let (headers, took) = (&parts.headers, ended - started);
     let last = fault.is_some();
     let envelope = Envelope { connection: &connection, headers, head, id, chosen, last, took };
     envelope.put_around(&mut answer);
@@ -85,7 +90,7 @@ pub(crate) async fn respond(
     // A request whose answer is still being made is being handled.
     answer.body_mut().hold(|| Busy(Arc::clone(pulse)));
     if !answer.body().is_streamed() {
-        pulse.busy.store(false, Ordering::Relaxed);
+        pulse.answered(ended);
     }
     Ok(answer)
 }
@@ -95,7 +100,7 @@ struct Busy(Arc<Pulse>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Relaxed);
+        self.0.answered(Instant::now());
     }
 }
 
@@ -114,11 +119,11 @@ pub(super) fn too_long() -> Refusal {
 
 /// Refuses a request before its route is asked.
 fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>) -> Result<(), Refusal> {
-    let Connection { worker, seat, .. } = connection;
+    let Connection { worker, seat, allowed_host, .. } = connection;
     if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
         return Err(too_long());
     }
-    caller::check(parts, &worker.shared, found)?;
+    caller::check(parts, &worker.shared, found, allowed_host)?;
     if *seat == Seat::Spare && !found.is_some_and(|found| found.route.is_always_there()) {
         worker.counters().rejected_connections.add(1);
         return Err(routes::crowded());
@@ -167,7 +172,7 @@ async fn handle(
     id: &HeaderValue,
 ) -> Result<Answer, Refusal> {
     let format = if found.route.formats { media::format(&parts.headers)? } else { Format::Json };
-    let outcome = caught(dispatch(found, worker, parts, body, started, format)).await;
+    let outcome = caught(pin!(dispatch(found, worker, parts, body, started, format))).await;
     outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
         let request_id = id.to_str().unwrap_or_default();
@@ -206,9 +211,8 @@ async fn dispatch(
     }
 }
 
-/// The output of the future, or `None` if it panicked.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+/// The output of the future, or `None` if it panicked. It stays where it is: a large one takes time to move.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
@@ -224,14 +228,14 @@ mod tests {
     fn a_panic_ends_its_future_and_nothing_else() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = runtime.block_on(async {
-            let broken = caught(async {
+            let broken = pin!(async {
                 tokio::task::yield_now().await;
                 if std::hint::black_box(true) {
                     panic!("on purpose");
                 }
                 1
             });
-            (broken.await, caught(async { 2 }).await)
+            (caught(broken).await, caught(pin!(async { 2 })).await)
         });
         assert_eq!(found, (None, Some(2)));
     }

@@ -4,13 +4,13 @@
 //!
 //! hyper's `pipeline_flush` will not do. It holds back all answers while its read buffer holds any part of a
 //! further request, without a bound. A client that always sends one half of a request too many would never
-//! get an answer, and could grow the buffer at will. Here answers are held back only until hyper reads again
-//! or waits for the handler, or until [`HELD_BYTES`] are held.
+//! get an answer, and could grow the buffer at will. Here answers are held back only while a further whole
+//! head waits for hyper, until hyper reads again or waits for the handler, or until [`HELD_BYTES`] are held.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::framing::{Fault, Framing};
+use super::idle::Idle;
 use super::pace::{Deadline, Pace};
 use super::{shed, unread};
 use crate::http::call::{ServerState, Worker};
@@ -50,6 +51,9 @@ pub(crate) struct Pulse {
     pub(crate) heads: AtomicU32,
     /// Whether a request is being handled.
     pub(crate) busy: AtomicBool,
+    begun: Instant,
+    /// When the last request was answered, in nanoseconds since the connection began.
+    answered_ns: AtomicU64,
     /// Whether the last request was refused, so that its body may still arrive: linger on closing.
     pub(crate) refused: AtomicBool,
 }
@@ -63,8 +67,21 @@ impl Pulse {
             fault: OnceLock::new(),
             heads: AtomicU32::new(0),
             busy: AtomicBool::new(false),
+            begun: Instant::now(),
+            answered_ns: AtomicU64::new(0),
             refused: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that a request is answered now.
+    pub(crate) fn answered(&self, now: Instant) {
+        let ns = u64::try_from((now - self.begun).as_nanos()).unwrap_or(u64::MAX);
+        self.answered_ns.store(ns, Ordering::Relaxed);
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    fn last_answer(&self) -> Instant {
+        self.begun + Duration::from_nanos(self.answered_ns.load(Ordering::Relaxed))
     }
 
     fn socket(&self) -> MutexGuard<'_, TcpStream> {
@@ -98,6 +115,7 @@ pub(crate) struct Stream {
     /// Set while a head has begun: the number of heads before it.
     begun: Option<u32>,
     head: Deadline,
+    idle: Idle,
     pace: Pace,
     quiet: Deadline,
     linger: Linger,
@@ -118,7 +136,8 @@ struct Linger {
 }
 
 impl Stream {
-    pub(crate) fn new(pulse: Arc<Pulse>, worker: Worker) -> Stream {
+    /// A stream whose next head must have come to its end within `idle` of the last answer.
+    pub(crate) fn new(pulse: Arc<Pulse>, worker: Worker, idle: Duration) -> Stream {
         Stream {
             pulse,
             worker,
@@ -128,6 +147,7 @@ impl Stream {
             unwritten: false,
             begun: None,
             head: Deadline::default(),
+            idle: Idle::new(idle),
             pace: Pace::default(),
             quiet: Deadline::default(),
             linger: Linger::default(),
@@ -233,6 +253,7 @@ impl Stream {
             ready!(turn.as_mut().poll(cx));
             self.held.extend_from_slice(answer.as_bytes());
             self.refused = None;
+            self.idle.note(Instant::now());
             let counters = self.worker.counters();
             counters.overloads.add(1);
             counters.count(routes::DECISIONS, 503);
@@ -250,15 +271,24 @@ impl Stream {
         }
     }
 
-    /// Called when there is nothing to read. A head that has begun must be complete by its deadline.
+    /// Called when there is nothing to read. A head must come in time, and when it has begun be complete by
+    /// its deadline.
     fn poll_head_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.busy.load(Ordering::Relaxed) {
+            return Poll::Pending; // the handler has a deadline for the body
+        }
+        let too_late = |why| Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+        self.idle.note(self.pulse.last_answer());
+        if self.idle.poll(cx).is_ready() {
+            return too_late("no request came for too long");
+        }
         if self.begun != Some(self.pulse.heads.load(Ordering::Relaxed)) {
             self.begun = None;
             self.head.clear();
             return Poll::Pending;
         }
         ready!(self.head.poll(self.shared().settings.head_timeout, cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long")))
+        too_late("the head took too long")
     }
 
     /// Called when there is nothing to read while the server stops. Ready, which ends the connection, when
@@ -304,7 +334,9 @@ impl AsyncRead for Stream {
         loop {
             ready!(stream.poll_refused(cx));
             ready!(stream.poll_held(cx))?;
-            stream.pace.rest();
+            if let Some(now) = stream.pace.rest() {
+                stream.idle.note(now.into_std());
+            }
             stream.check_body()?; // what stood before its fault has been handed on
             let before = buffer.filled().len();
             let read = Pin::new(&mut *stream.pulse.socket()).poll_read(cx, buffer);
@@ -351,11 +383,15 @@ impl AsyncWrite for Stream {
         true
     }
 
-    /// hyper flushes after every answer. The bytes must leave only if hyper then waits for a handler. If it
-    /// reads instead, [`poll_read`](AsyncRead::poll_read) writes them.
+    /// hyper flushes after every answer. The bytes may stay while it has a further request to hand over: then
+    /// it flushes again.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        if stream.pulse.busy.load(Ordering::Relaxed) { stream.poll_held(cx) } else { Poll::Ready(Ok(())) }
+        let goes_on = stream.framing.heads() > stream.pulse.heads.load(Ordering::Relaxed);
+        if goes_on && !stream.pulse.busy.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        stream.poll_held(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

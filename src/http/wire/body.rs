@@ -2,8 +2,11 @@
 //! together.
 
 use std::error::Error;
+use std::future::{Future, poll_fn};
 use std::io::{self, Read};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
@@ -54,15 +57,18 @@ pub(crate) async fn read(
         return Err(too_large(size));
     }
     let mut share = Share::new(room, size);
-    let deadline = started + timeout;
-    let sent = match tokio::time::timeout_at(deadline.into(), collect(body, size, &mut share)).await {
-        Ok(sent) => sent?,
-        Err(_) => {
-            let seconds = timeout.as_secs_f32();
-            return Err(Refusal::new(
-                ProblemKind::Timeout,
-                format!("the body was not complete after {seconds} s"),
-            ));
+    let sent = {
+        let mut collected = pin!(collect(body, size, &mut share));
+        // A small body is there already, and needs no timer.
+        match poll_fn(|cx| Poll::Ready(collected.as_mut().poll(cx))).await {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => match tokio::time::timeout_at((started + timeout).into(), collected).await {
+                Ok(sent) => sent?,
+                Err(_) => {
+                    let detail = format!("the body was not complete after {} s", timeout.as_secs_f32());
+                    return Err(Refusal::new(ProblemKind::Timeout, detail));
+                }
+            },
         }
     };
     if let Packing::None = packing {
