@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use crate::input::problem::{nearest, quoted};
 
 /// A closed list of words. A word's code is its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vocabulary {
     words: Vec<Box<str>>,
-    codes: HashMap<Box<str>, u32>,
+    codes: HashMap<Box<str>, u32, FixedState>,
     /// Whether the order of the words means something (`<`, `>=`).
     pub ordered: bool,
 }

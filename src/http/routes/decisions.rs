@@ -2,6 +2,7 @@
 
 pub(super) mod document;
 mod parameters;
+mod plain;
 pub(super) mod request;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use smallvec::SmallVec;
 
 use self::document::of_document;
 use self::parameters::of_query;
+use self::plain::PlainRequest;
 use self::request::DecisionRequest;
 use super::render;
 use super::render::Rendered;
@@ -50,6 +52,12 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
 /// # Errors
 /// What is wrong with the request.
 pub(super) fn of_body(call: &Call<'_>, media: Media, bytes: &[u8], begun: Instant) -> Result<Bytes, Refusal> {
+    // Nearly all requests are plain. What is not may be wrong, and only a document can say where.
+    if let Ok(plain) = PlainRequest::read(media, bytes)
+        && let Ok(answer) = decided(call, begun, |engine| plain.resolve(engine))
+    {
+        return Ok(answer);
+    }
     let input = media.document(bytes)?;
     decided(call, begun, |engine| of_document(Cursor::root(&input, None), engine))
 }
@@ -73,11 +81,14 @@ pub(super) fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
 
 /// Decides with the engine in force. A row that was written after the schema had grown may hold codes that an
 /// earlier engine does not know. In that case the newer engine is used.
-fn decided<'a>(
+///
+/// # Errors
+/// Those of `asked`; nothing is decided then.
+fn decided<'a, E>(
     call: &Call<'_>,
     begun: Instant,
-    asked: impl Fn(&Engine) -> Result<DecisionRequest<'a>, Refusal>,
-) -> Result<Bytes, Refusal> {
+    asked: impl Fn(&Engine) -> Result<DecisionRequest<'a>, E>,
+) -> Result<Bytes, E> {
     loop {
         let live = call.node.live();
         let mut asked = asked(&live.engine)?;

@@ -206,6 +206,17 @@ pub(crate) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 406 if the client accepts none of them.
 fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
+    // Most clients say nothing, or name one form.
+    let mut values = headers.get_all(ACCEPT).iter();
+    match (values.next(), values.next()) {
+        (None, _) => return Ok(offered[0].1),
+        (Some(value), None) => {
+            if let Some((_, what)) = offered.iter().find(|(name, _)| value == name) {
+                return Ok(*what);
+            }
+        }
+        _ => {}
+    }
     let given = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?").trim());
     // An empty header means the same as none.
     let text = given.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(",");

@@ -8,6 +8,9 @@ use crate::input::problem::{Problem, Problems, quoted};
 /// The most parameters in one query.
 const MAX_PARAMETERS: usize = 256;
 
+/// Room for as many is made at once.
+const USUAL_PARAMETERS: usize = 8;
+
 /// The parameters of a query, in order: name and value.
 pub(crate) type QueryParameters<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
 
@@ -43,24 +46,43 @@ pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Splits a query into its parameters. `+` is a space, as in forms.
+/// Splits a query into its parameters. `+` is a space, as in forms. It looks at each byte once.
 pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> QueryParameters<'q> {
-    let mut found = Vec::new();
-    let parts = query.unwrap_or("").split('&').filter(|part| !part.is_empty());
-    for (i, part) in parts.enumerate() {
-        if i == MAX_PARAMETERS {
-            problems.push(Problem::new(format!("more than {MAX_PARAMETERS} parameters")));
-            break;
-        }
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        match (form_decode(name), form_decode(value)) {
-            (Ok(name), Ok(value)) => found.push((name, value)),
-            (Err(why), _) | (_, Err(why)) => {
-                problems.push(Problem::new(why));
+    let text = query.unwrap_or("");
+    let mut found = Vec::with_capacity(USUAL_PARAMETERS);
+    let mut count = 0;
+    let (mut begin, mut equals, mut encoded) = (0, None, false);
+    for end in 0..=text.len() {
+        match text.as_bytes().get(end) {
+            Some(b'=') => equals = equals.or(Some(end)),
+            Some(b'%' | b'+') => encoded = true,
+            None | Some(b'&') => {
+                let (name, value) = match equals {
+                    Some(equals) => (&text[begin..equals], &text[equals + 1..end]),
+                    None => (&text[begin..end], ""),
+                };
+                if begin < end {
+                    count += 1;
+                    if count > MAX_PARAMETERS {
+                        problems.push(Problem::new(format!("more than {MAX_PARAMETERS} parameters")));
+                        break;
+                    }
+                    if encoded {
+                        found.extend(decoded(name, value).map_err(|why| problems.push(Problem::new(why))));
+                    } else {
+                        found.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+                    }
+                }
+                (begin, equals, encoded) = (end + 1, None, false);
             }
+            Some(_) => {}
         }
     }
     found
+}
+
+fn decoded<'q>(name: &'q str, value: &'q str) -> Result<(Cow<'q, str>, Cow<'q, str>), String> {
+    Ok((form_decode(name)?, form_decode(value)?))
 }
 
 fn form_decode(text: &str) -> Result<Cow<'_, str>, String> {
@@ -153,6 +175,31 @@ mod tests {
             ("%ff", None),
         ] {
             assert_eq!(decode(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_cut_at_its_ampersands_and_first_equals_signs() {
+        for (query, expected) in [
+            (None, &[][..]),
+            (Some(""), &[]),
+            (Some("&&"), &[]),
+            (Some("a"), &[("a", "")]),
+            (Some("="), &[("", "")]),
+            (Some("a=b&c=d=e&=f&"), &[("a", "b"), ("c", "d=e"), ("", "f")]),
+            (Some("a=b+c&%61+=%26%3D&d=e"), &[("a", "b c"), ("a ", "&="), ("d", "e")]),
+        ] {
+            let mut problems = Problems::new();
+            let found = parameters(query, &mut problems);
+            let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (&**name, &**value)).collect();
+            assert_eq!(found, expected, "{query:?}");
+            assert!(problems.is_empty(), "{query:?}");
+        }
+        let many = "a=b&".repeat(MAX_PARAMETERS);
+        for (query, expected) in [(many.clone(), true), (format!("{many}a"), false)] {
+            let mut problems = Problems::new();
+            assert_eq!(parameters(Some(&query), &mut problems).len(), MAX_PARAMETERS);
+            assert_eq!(problems.is_empty(), expected);
         }
     }
 

@@ -95,9 +95,11 @@ pub(super) fn of_query<'n>(
     let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
     draft.name_placements(&placements, count.map(|count| count as usize), engine, &mut problems);
     draft.name_context(&context, engine);
-    let doubts = locales.iter().filter_map(|text| Languages::doubt(text));
-    doubts.for_each(|why| draft.left_out.push(query::problem("locale", why)));
-    draft.languages = Languages::read_all(locales);
+    draft.languages = Languages::read_all(locales.iter().copied());
+    if draft.languages.is_empty() || locales.len() > 1 {
+        let doubts = locales.iter().filter_map(|text| Languages::doubt(text));
+        doubts.for_each(|why| draft.left_out.push(query::problem("locale", why)));
+    }
     draft.explain = query::boolean("explain", explain, false, &mut problems);
     draft.variants = query::boolean("variants", variants, false, &mut problems);
     draft.strict = query::boolean("strict", strict, false, &mut problems);

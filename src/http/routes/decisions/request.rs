@@ -19,6 +19,7 @@ pub(super) const MAX_DEADLINE_US: u64 = 60_000_000;
 pub(crate) type Placements = SmallVec<[(PlacementId, usize); 8]>;
 
 /// A decision request that can be answered, at least in part.
+#[derive(Debug)]
 pub(crate) struct DecisionRequest<'a> {
     pub(crate) customer: &'a str,
     pub(crate) channel: ChannelId,
@@ -48,6 +49,7 @@ impl<'a> DecisionRequest<'a> {
 }
 
 /// A placement that cannot be decided for.
+#[derive(Debug)]
 pub(crate) struct RefusedPlacement {
     /// Its place among all placements of the request, from 0.
     pub(crate) place: usize,
