@@ -210,7 +210,7 @@ fn bad_paths_methods_and_forms_have_their_own_answers() {
     assert!(problem["detail"].as_str().unwrap().contains("/v1/decisions"), "{problem}");
     for path in [
         "/v1/happenings",
-        "/v1/decisions/batch",
+        "/v1/decisions/batches",
         "/v1/rule-sets/x/chek",
         "/v1/../livez",
         "//livez",
