@@ -363,7 +363,7 @@ mod tests {
                 1 => offers.insert(at, offer(&format!("n{round}"), rng.usize(0..99), "    # new\n")),
                 _ => {
                     offers[at] =
-                        offers[at].replacen("value: ", "value: 1", 1).replace("value: 1111", "value: ")
+                        offers[at].replacen("value: ", "value: 1", 1).replace("value: 1111", "value: ");
                 }
             }
             let text = text(&offers);
