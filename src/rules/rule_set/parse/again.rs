@@ -356,7 +356,7 @@ mod tests {
         let schema = Schema::parse("s", SCHEMA).unwrap();
         let (mut offers, mut helped) = (many(), 0);
         let mut earlier = parse(&text(&offers));
-        for round in 0..crate::testing::rounds(60, 5_000) {
+        for round in 0..crate::testing::rounds(60, 500) {
             let at = rng.usize(0..offers.len());
             match rng.u32(0..3) {
                 0 if offers.len() > 80 => drop(offers.remove(at)),
