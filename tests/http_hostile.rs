@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -357,6 +359,54 @@ fn heads_too_large_are_refused() {
         status(format!("GET /livez?{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(8192 - 6))),
         Some(414)
     );
+}
+
+/// Sends both parts, a pause between them, and only then reads. Nothing of the answer may be lost.
+fn answered_to_its_end(server: &Running, (first, pause, rest): (&[u8], Duration, &[u8])) -> String {
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(first).unwrap();
+    std::thread::sleep(pause);
+    let sent = socket.write_all(rest);
+    let mut answer = Vec::new();
+    let read = socket.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(sent.is_ok() && read.is_ok(), "{sent:?} {read:?} {answer}");
+    answer
+}
+
+#[test]
+fn who_sends_much_more_after_it_was_refused_still_reads_the_answer_to_its_end() {
+    let server = running();
+    let head = |path: &str, framing: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/msgpack\r\n{framing}\r\n\r\n"
+        )
+    };
+    let batch = |chunk: &[u8]| {
+        let head = head("/v1/decisions/batch", "transfer-encoding: chunked");
+        [format!("{head}{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
+    };
+    let more = [b"800000\r\n".as_slice(), &vec![0; 8 << 20], b"\r\n0\r\n\r\n"].concat();
+    let long_text = [b"\xdb\xff\xff\xff\xff".as_slice(), &[b'x'; 65_536]].concat();
+    let long_head = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let large = head("/v1/decisions", "content-length: 8388608");
+    let (none, late) = (Duration::ZERO, settings().body_timeout + Duration::from_millis(100));
+    let soon = Duration::from_millis(100);
+    for (what, first, pause, rest, status, part) in [
+        ("a batch that is no MessagePack", batch(b"\xc1"), none, &more[..], 200, "not valid MessagePack"),
+        ("the same, answered already", batch(b"\xc1"), soon, &more, 200, "not valid MessagePack"),
+        ("a batch with too long a value", batch(&long_text), soon, &more, 200, "more than 65536 bytes"),
+        ("a batch that stopped for a while", batch(b"\x81"), late, &more, 200, "\"status\":408"),
+        ("a head that is too long", long_head.into_bytes(), none, b"", 431, "head-too-large"),
+        ("what is no HTTP", b"GARBAGE\r\n\r\n".to_vec(), soon, &more, 400, "cannot be read"),
+        ("a body that is too large", large.into_bytes(), soon, &more[8..8 + (8 << 20)], 413, "too-large"),
+    ] {
+        let answer = answered_to_its_end(&server, (&first, pause, rest));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+        assert!(answer.contains(part), "{what}: {answer}");
+        assert_eq!(answer.ends_with("\r\n0\r\n\r\n"), status == 200, "{what}: {answer}");
+    }
 }
 
 #[test]

@@ -24,16 +24,18 @@ use super::framing::{Fault, Framing};
 use super::idle::Idle;
 use super::pace::{Deadline, Pace};
 use super::{shed, unread};
+use crate::http::bounds::MAX_BULK_BYTES;
 use crate::http::call::{ServerState, Worker};
 use crate::http::routes;
 
 /// The most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
-/// How long a refused body is read and dropped, so that the client sees the answer and not a reset
+/// How long a body that nobody wants is read and dropped, so that the client sees the answer and not a reset
 /// connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// The most bytes of a refused body that are read and dropped.
-const LINGER_BYTES: usize = 1024 * 1024;
+/// The most bytes of such a body that are read and dropped: the largest that a route takes, and as much again
+/// for the clients of a batch, who send while they read.
+const LINGER_BYTES: usize = 2 * MAX_BULK_BYTES;
 /// On stopping: how long nothing may arrive on a connection before it is closed. A request that is on its way
 /// when the server begins to stop is answered.
 const QUIET: Duration = Duration::from_millis(500);
@@ -54,7 +56,7 @@ pub(crate) struct Pulse {
     begun: Instant,
     /// When the last request was answered, in nanoseconds since the connection began.
     answered_ns: AtomicU64,
-    /// Whether the last request was refused, so that its body may still arrive: linger on closing.
+    /// Whether the last request was refused, so that more of it may still arrive: linger on closing.
     pub(crate) refused: AtomicBool,
 }
 
@@ -372,6 +374,7 @@ impl AsyncWrite for Stream {
             && let Some(refusal) = unread::refusal(slice, stream.framing.fault().map(|fault| fault.found))
         {
             stream.held.extend_from_slice(refusal.as_bytes());
+            stream.pulse.refused.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(slice.len()));
         }
         let written = stream.write(cx, slices);
@@ -403,7 +406,8 @@ impl AsyncWrite for Stream {
             ready!(shut)?;
             stream.linger.shut = true;
         }
-        if stream.pulse.refused.load(Ordering::Relaxed) {
+        // An answer may come to its end before its request does, as that of a batch that cannot be read.
+        if stream.pulse.refused.load(Ordering::Relaxed) || !stream.framing.is_between() {
             ready!(stream.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
