@@ -57,14 +57,22 @@ struct State {
     long_until: Option<Instant>,
     /// How long one request takes, averaged.
     each: Duration,
-    /// While all waits are too long: since when, and how many they were.
-    long: Option<(Instant, u32)>,
+    /// While all waits are too long.
+    long: Option<LongWaits>,
     /// When a decision was refused last, or there came to be too much to do.
     last: Option<Instant>,
     /// How many were refused since then.
     refused: u64,
     /// When the next refusal may leave.
     turn: Option<Instant>,
+}
+
+/// Waits that were too long, one after the other.
+#[derive(Clone, Copy)]
+struct LongWaits {
+    since: Instant,
+    until: Instant,
+    count: u32,
 }
 
 impl QueueTime {
@@ -159,15 +167,17 @@ impl State {
     }
 
     /// Takes a wait in which this many requests were read. Returns whether waits have been too long for a
-    /// while.
+    /// while. Those before a time in which nothing had to wait do not count.
     fn is_overload(&mut self, begin: Instant, now: Instant, read: u32) -> bool {
         if now - begin <= MOST_WAIT || read < SHORT_QUEUE {
             self.long = None;
             return false;
         }
-        let (since, waits) = self.long.unwrap_or((begin, 0));
-        self.long = Some((since, waits + 1));
-        now - since >= PERSISTENT && waits + 1 >= LEAST_WAITS
+        let earlier = self.long.filter(|long| begin - long.until <= PERSISTENT);
+        let LongWaits { since, count, .. } =
+            earlier.unwrap_or(LongWaits { since: begin, until: now, count: 0 });
+        self.long = Some(LongWaits { since, until: now, count: count + 1 });
+        now - since >= PERSISTENT && count + 1 >= LEAST_WAITS
     }
 }
 
@@ -256,6 +266,19 @@ mod tests {
             [(300, 300_000, 5_000), (100, 100, 1), (200, 100_000, 5_000), (100, 100, 1), (2_000, 50_000, 127)]
         {
             assert_eq!(clocked.waits(ms, wait_us, requests), 0, "{ms} ms of {wait_us} us");
+        }
+    }
+
+    #[test]
+    fn bursts_far_apart_are_no_overload() {
+        for (gap_ms, expected) in [(100, 1), (101, 0), (60_000, 0)] {
+            let mut clocked = Clocked::new();
+            let mut refusing = 0;
+            for _ in 0..3 {
+                clocked.now += Duration::from_millis(gap_ms);
+                refusing += clocked.waits(5, 5_000, 200);
+            }
+            assert_eq!(refusing, expected, "{gap_ms} ms between them");
         }
     }
 
