@@ -139,13 +139,13 @@ impl<'n> Visitor<'n> for Fields {
 
     fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<PlainRequest<'n>, A::Error> {
         let mut request = PlainRequest::default();
-        while let Some(name) = fields.next_key::<&str>()? {
+        while let Some(name) = fields.next_key_seed(Text)? {
             match name {
-                "customer" => once(&mut request.customer, fields.next_value()?)?,
-                "channel" => once(&mut request.channel, fields.next_value()?)?,
+                "customer" => once(&mut request.customer, fields.next_value_seed(Text)?)?,
+                "channel" => once(&mut request.channel, fields.next_value_seed(Text)?)?,
                 "placements" => once(&mut request.placements, fields.next_value_seed(Placements)?)?,
                 "context" => once(&mut request.context, fields.next_value_seed(Context)?)?,
-                "locale" => once(&mut request.locale, fields.next_value()?)?,
+                "locale" => once(&mut request.locale, fields.next_value_seed(Text)?)?,
                 "explain" => once(&mut request.explain, fields.next_value()?)?,
                 "variants" => once(&mut request.variants, fields.next_value()?)?,
                 "strict" => once(&mut request.strict, fields.next_value()?)?,
@@ -167,6 +167,19 @@ macro_rules! seed {
             }
         }
     };
+}
+
+/// A text without escapes. serde's own reader of texts takes the bytes of MessagePack too, which are none.
+struct Text;
+seed!(Text, deserialize_str);
+
+impl<'n> Visitor<'n> for Text {
+    type Value = &'n str;
+    expecting!("a text");
+
+    fn visit_borrowed_str<E>(self, v: &'n str) -> Result<&'n str, E> {
+        Ok(v)
+    }
 }
 
 /// The list of placements.
@@ -199,9 +212,9 @@ impl<'n> Visitor<'n> for Placement {
 
     fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<PlainPlacement<'n>, A::Error> {
         let mut placement = PlainPlacement::default();
-        while let Some(name) = fields.next_key::<&str>()? {
+        while let Some(name) = fields.next_key_seed(Text)? {
             match name {
-                "id" => once(&mut placement.id, fields.next_value()?)?,
+                "id" => once(&mut placement.id, fields.next_value_seed(Text)?)?,
                 "count" => once(&mut placement.count, fields.next_value()?)?,
                 _ => return Err(not_plain()),
             }
@@ -223,7 +236,7 @@ impl<'n> Visitor<'n> for Context {
 
     fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
         let mut context: Self::Value = SmallVec::new();
-        while let Some(name) = fields.next_key::<&str>()? {
+        while let Some(name) = fields.next_key_seed(Text)? {
             if context.len() == MAX_CONTEXT || context.iter().any(|(known, _)| *known == name) {
                 return Err(not_plain());
             }
@@ -405,6 +418,24 @@ mod tests {
         }
         for cut in 0..whole.len() {
             assert!(!of_bytes(Media::MessagePack, &whole[..cut], &engine), "{cut}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_messagepack_are_no_text() {
+        let engine = engine();
+        let texts = ["c-1", "app", "home", "zh"];
+        let json = format!("{BEGIN},\"locale\":\"zh\",\"context\":{{\"page\":\"home\"}}}}");
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let whole = rmp_serde::to_vec(&value).unwrap();
+        assert!(of_bytes(Media::MessagePack, &whole, &engine));
+        let keys = ["customer", "channel", "placements", "id", "context", "page", "locale"];
+        for text in texts.iter().chain(&keys) {
+            let packed = [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+            let at = whole.windows(packed.len()).position(|window| window == packed).unwrap();
+            let bytes = [&[0xc4, text.len() as u8], text.as_bytes()].concat(); // bin 8
+            let changed = [&whole[..at], &bytes, &whole[at + packed.len()..]].concat();
+            assert!(!of_bytes(Media::MessagePack, &changed, &engine), "{text}");
         }
     }
 }
