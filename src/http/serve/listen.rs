@@ -162,7 +162,9 @@ pub(crate) fn serve(
         audiences: Queue::new("audience counts or rule-set checks are running or waiting"),
         stats: Queue::new("requests for statistics are running or waiting"),
     });
+    threads_may_start(count * (1 + BLOCKING_THREADS)).map_err(ListenError::Threads)?;
     let mut server = Server { address, shared, threads: Vec::with_capacity(count) };
+    let mut starts = Vec::with_capacity(count);
     for (index, listener) in listeners.into_iter().enumerate() {
         let queue = Arc::new(QueueTime::new());
         let worker = Worker { shared: Arc::clone(&server.shared), index, open: Arc::default(), queue };
@@ -178,9 +180,11 @@ pub(crate) fn serve(
         let (ready, started) = sync_channel(1);
         let thread = thread.spawn(move || run(runtime, listener, &worker, &ready));
         server.threads.push(thread.map_err(ListenError::Threads)?);
+        starts.push(started);
+    }
+    for started in starts {
         // One that could not answer would keep the connections that the system gives it.
-        let ended = |_| Err(io::ErrorKind::WouldBlock.into());
-        started.recv().unwrap_or_else(ended).map_err(ListenError::Threads)?;
+        started.recv().map_err(|_| ListenError::Threads(io::ErrorKind::WouldBlock.into()))?;
     }
     Ok(server)
 }
@@ -208,16 +212,10 @@ fn own_tokens() -> io::Result<Tokens> {
 /// The life of one thread. It is a function of its own in the program, so that its instructions can be
 /// counted (`benches/requests.rs`).
 #[inline(never)]
-fn run(runtime: Runtime, listener: TcpListener, worker: &Worker, ready: &SyncSender<io::Result<()>>) {
-    let may_start = threads_may_start(BLOCKING_THREADS);
-    let is_refused = may_start.is_err();
-    if is_refused {
-        let _ = ready.send(may_start); // the server waits for it
-        return;
-    }
+fn run(runtime: Runtime, listener: TcpListener, worker: &Worker, ready: &SyncSender<()>) {
     runtime.block_on(async {
         start_blocking_threads().await;
-        let _ = ready.send(Ok(()));
+        let _ = ready.send(()); // the server waits for it
         let queue = Arc::clone(&worker.queue);
         tokio::spawn(async move { queue.measure().await });
         match tokio::net::TcpListener::from_std(listener) {
