@@ -359,6 +359,9 @@ fn heads_too_large_are_refused() {
         status(format!("GET /livez?{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(8192 - 6))),
         Some(414)
     );
+    let metrics = server.get("/metrics");
+    let unread = "usher_http_requests_total{route=\"unknown\",status=\"4xx\"} 2\n";
+    assert!(metrics.text().contains(unread), "{}", metrics.text());
 }
 
 /// Sends both parts, a pause between them, and only then reads. Nothing of the answer may be lost.

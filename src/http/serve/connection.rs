@@ -17,11 +17,14 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admission::{Place, Seat};
-use super::respond;
+use super::admission::Place;
 use super::stream::{Pulse, Stream};
-use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS, SPARE_TIMEOUT};
+use super::{raw, respond};
+use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::http::call::Worker;
+use crate::http::routes;
+use crate::http::wire::media::Format;
+use crate::http::wire::request_id;
 
 /// Room for reading bodies. Heads have a smaller bound of their own.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -37,10 +40,6 @@ const NO_NEW_ONES: [SockFilter; 4] = [
     SockFilter::new(0x06, 0, 0, 0),
     SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
-
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: 126\r\n\
-retry-after: 1\r\nconnection: close\r\n\r\n\
-{\"type\":\"urn:usher:problem:unavailable\",\"title\":\"Not possible now\",\"status\":503,\"detail\":\"too many connections are open here\"}";
 
 /// Accepts connections until the server stops.
 pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
@@ -99,8 +98,7 @@ impl<'w> Acceptor<'w> {
         let open = Open::count(&worker, place);
         let _ = socket.set_nodelay(true); // a failure only makes answers slower
         let pulse = Arc::new(Pulse::new(socket));
-        let idle = if seat == Seat::Spare { SPARE_TIMEOUT } else { worker.shared.settings.idle_timeout };
-        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), worker.clone(), idle));
+        let io = TokioIo::new(Stream::new(Arc::clone(&pulse), worker.clone(), seat));
         let shared = Arc::new(respond::Connection {
             worker: worker.clone(),
             pulse,
@@ -151,7 +149,8 @@ fn builder() -> http1::Builder {
 /// runtime, which does not know yet that a new socket can be written.
 fn decline(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
-        let _ = socket.write(FULL);
+        let id = request_id::among(&[]);
+        let _ = socket.write(&raw::refusal(&routes::crowded(), Format::Json, id, Duration::ZERO, true));
     }
 }
 
@@ -202,15 +201,5 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.worker.open.fetch_sub(1, Ordering::Relaxed);
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_answer_when_full_has_the_length_it_says() {
-        let text = std::str::from_utf8(super::FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
     }
 }

@@ -41,14 +41,7 @@ impl Envelope<'_> {
         let Envelope { connection, headers: asked, id, chosen, took, .. } = self;
         let shared = &connection.worker.shared;
         let headers = answer.headers_mut(); // a map's first allocation has room for six, as a decision has
-        headers.insert(X_REQUEST_ID, id);
-        headers.insert(SERVER_TIMING, timing(took));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if !headers.contains_key(CACHE_CONTROL) {
-            // What has a tag may be kept, but must be asked for anew.
-            let keep = if headers.contains_key(ETAG) { "no-cache" } else { "no-store" };
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
-        }
+        put(headers, id, took);
         if chosen && !headers.contains_key(VARY) {
             headers.insert(VARY, HeaderValue::from_static("Accept"));
         }
@@ -71,6 +64,18 @@ impl Envelope<'_> {
         self.last
             || *seat == Seat::Spare
             || (worker.shared.unready.load(Ordering::Relaxed) && !pulse.has_more(self.head))
+    }
+}
+
+/// Puts the headers that all answers have.
+pub(super) fn put(headers: &mut HeaderMap, id: HeaderValue, took: Duration) {
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(SERVER_TIMING, timing(took));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        // What has a tag may be kept, but must be asked for anew.
+        let keep = if headers.contains_key(ETAG) { "no-cache" } else { "no-store" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
     }
 }
 

@@ -10,6 +10,7 @@ mod idle;
 pub(crate) mod listen;
 mod pace;
 pub(crate) mod queue_time;
+mod raw;
 pub(crate) mod respond;
 mod shed;
 pub(crate) mod stream;

@@ -86,7 +86,14 @@ pub(crate) async fn respond(
     let envelope = Envelope { connection: &connection, headers, head, id, chosen, last, took };
     envelope.put_around(&mut answer);
     worker.counters().count(index, answer.status().as_u16());
-    log_access(&parts, index, &answer, took);
+    log_access(|| Access {
+        method: method_name(&parts.method),
+        route: index,
+        status: answer.status().as_u16(),
+        bytes: answer.body().size_hint().exact().unwrap_or_default(),
+        took,
+        id: answer.headers().get(X_REQUEST_ID),
+    });
     // A request whose answer is still being made is being handled.
     answer.body_mut().hold(|| Busy(Arc::clone(pulse)));
     if !answer.body().is_streamed() {
@@ -135,15 +142,30 @@ fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>)
 /// customer's id.
 const ACCESS: &str = "usher::access";
 
-fn log_access(parts: &Parts, index: usize, answer: &Answer, took: Duration) {
+pub(super) struct Access<'a> {
+    pub(super) method: &'a str,
+    /// The number of the route.
+    pub(super) route: usize,
+    pub(super) status: u16,
+    pub(super) bytes: u64,
+    pub(super) took: Duration,
+    pub(super) id: Option<&'a HeaderValue>,
+}
+
+/// Writes a line, if anybody wants it.
+pub(super) fn log_access<'a>(access: impl FnOnce() -> Access<'a>) {
+    if !tracing::enabled!(target: ACCESS, tracing::Level::DEBUG) {
+        return;
+    }
+    let Access { method, route, status, bytes, took, id } = access();
     tracing::debug!(
         target: ACCESS,
-        method = method_name(&parts.method),
-        route = TABLE.get(index).map_or("unknown", |route| route.path),
-        status = answer.status().as_u16(),
-        bytes = answer.body().size_hint().exact(),
+        method,
+        route = TABLE.get(route).map_or("unknown", |route| route.path),
+        status,
+        bytes,
         took_us = took.as_micros() as u64,
-        request_id = answer.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()),
+        request_id = id.and_then(|id| id.to_str().ok()),
         "answered"
     );
 }

@@ -1,49 +1,71 @@
 //! Refuses decisions before hyper sees them. A refusal through hyper costs nearly what an answer does, so
 //! refusing there would leave no time to answer others.
 
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT, CONNECTION, HeaderName, HeaderValue, ORIGIN};
+
 use super::framing::Framing;
+use crate::http::wire::media;
+use crate::http::wire::media::Format;
+use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::request_id;
+use crate::http::wire::request_id::X_REQUEST_ID;
 
 /// How requests for decisions begin.
-const DECISIONS: [&[u8]; 2] = [b"GET /v1/decisions?", b"POST /v1/decisions "];
+const DECISIONS: [(&str, &[u8]); 2] = [("GET", b"GET /v1/decisions?"), ("POST", b"POST /v1/decisions ")];
 
-const BODY: &str = "{\"type\":\"urn:usher:problem:overloaded\",\"title\":\"Too much to do at the moment\",\"status\":503,\
-\"detail\":\"decisions wait too long for their turn; ask again in a second\"}";
+/// What such a request is told.
+pub(super) fn refusal() -> Refusal {
+    let detail = "decisions wait too long for their turn; ask again in a second";
+    Refusal::new(ProblemKind::Overloaded, detail).in_a_second()
+}
 
-/// The refusal of the request in `bytes`; `None` if it must be answered. Only what is one whole request for a
-/// decision is refused here, and nothing that wants more of an answer: pages of other origins do, and clients
-/// that close their connection.
-pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
-    if !DECISIONS.iter().any(|begin| bytes.starts_with(begin)) {
-        return None;
+/// What is known of a request that hyper does not answer.
+pub(super) struct Asked {
+    pub(super) method: &'static str,
+    pub(super) id: HeaderValue,
+    /// The form that the client wants.
+    pub(super) format: Format,
+}
+
+impl Asked {
+    /// What is known if the head cannot be read.
+    pub(super) fn unread() -> Asked {
+        Asked { method: "other", id: request_id::among(&[]), format: Format::Json }
     }
-    let mut framing = Framing::default();
-    framing.follow(bytes);
-    if framing.heads() != 1 || !framing.is_between() || framing.fault().is_some() {
-        return None;
-    }
-    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    if !lines.next()?.ends_with(b" HTTP/1.1") {
-        return None;
-    }
-    let mut ids = Vec::new();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        if is("origin") || (is("connection") && !value.eq_ignore_ascii_case(b"keep-alive")) {
+
+    /// The request for a decision in `bytes`; `None` if it must be answered. Only what is one whole request is refused here,
+    /// and nothing that wants more of an answer: pages of other origins do, clients that close their
+    /// connection, and those that accept no form that there is.
+    pub(super) fn read(bytes: &[u8]) -> Option<Asked> {
+        let method = DECISIONS.into_iter().find(|(_, begin)| bytes.starts_with(begin))?.0;
+        let mut framing = Framing::default();
+        framing.follow(bytes);
+        if framing.heads() != 1 || !framing.is_between() || framing.fault().is_some() {
             return None;
         }
-        if is(request_id::X_REQUEST_ID.as_str()) {
-            ids.push(value);
+        let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        if !lines.next()?.ends_with(b" HTTP/1.1") {
+            return None;
         }
+        let (mut ids, mut accepted) = (Vec::new(), HeaderMap::new());
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let is = |known: HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
+            if is(ORIGIN) || (is(CONNECTION) && !value.eq_ignore_ascii_case(b"keep-alive")) {
+                return None;
+            }
+            if is(ACCEPT) {
+                accepted.append(ACCEPT, HeaderValue::from_bytes(value).ok()?);
+            }
+            if is(X_REQUEST_ID) {
+                ids.push(value);
+            }
+        }
+        let format = media::format(&accepted).ok()?;
+        Some(Asked { method, id: request_id::among(&ids), format })
     }
-    let id = request_id::among(&ids);
-    let (id, length) = (id.to_str().ok()?, BODY.len());
-    Some(format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         retry-after: 1\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nx-request-id: {id}\r\n\r\n{BODY}"
-    ))
 }
 
 #[cfg(test)]
@@ -58,6 +80,8 @@ mod tests {
             (format!("{GET}\r\n"), true),
             (format!("{GET}Connection: Keep-Alive\r\n\r\n"), true),
             ("POST /v1/decisions HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}".to_owned(), true),
+            (format!("{GET}Accept: application/json, application/msgpack\r\n\r\n"), true),
+            (format!("{GET}accept: text/html\r\n\r\n"), false),
             (GET.to_owned(), false),
             (format!("{GET}\r\n{GET}\r\n"), false),
             (format!("{GET}\r\nG"), false),
@@ -71,17 +95,24 @@ mod tests {
             ("PUT /v1/customers/c HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}".to_owned(), false),
             ("GET /readyz HTTP/1.1\r\n\r\n".to_owned(), false),
         ] {
-            assert_eq!(refusal(request.as_bytes()).is_some(), expected, "{request:?}");
+            assert_eq!(Asked::read(request.as_bytes()).is_some(), expected, "{request:?}");
         }
     }
 
     #[test]
-    fn the_refusal_is_a_whole_answer_with_the_id_of_the_request() {
-        let text = refusal(format!("{GET}X-Request-Id: mine\r\n\r\n").as_bytes()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
-        assert!(head.ends_with("x-request-id: mine"), "{head}");
-        let document: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(document["type"], "urn:usher:problem:overloaded");
+    fn what_a_refused_request_says_is_read() {
+        for (headers, id, format) in [
+            ("X-Request-Id: mine\r\n", Some("mine"), Format::Json),
+            ("x-request-id: a b\r\nAccept: */*\r\n", None, Format::Json),
+            ("Accept:  application/x-msgpack \r\n", None, Format::MessagePack),
+            ("accept: application/json;q=0.1\r\naccept: application/msgpack\r\n", None, Format::MessagePack),
+        ] {
+            let asked = Asked::read(format!("{GET}{headers}\r\n").as_bytes()).unwrap();
+            assert_eq!((asked.method, asked.format), ("GET", format), "{headers}");
+            match id {
+                Some(id) => assert_eq!(asked.id, id, "{headers}"),
+                None => assert_eq!(asked.id.len(), 20, "{headers}"),
+            }
+        }
     }
 }

@@ -20,13 +20,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::admission::Seat;
 use super::framing::{Fault, Framing};
 use super::idle::Idle;
 use super::pace::{Deadline, Pace};
-use super::{shed, unread};
-use crate::http::bounds::MAX_BULK_BYTES;
+use super::respond::Access;
+use super::shed::Asked;
+use super::{raw, respond, shed, unread};
+use crate::http::bounds::{MAX_BULK_BYTES, SPARE_TIMEOUT};
 use crate::http::call::{ServerState, Worker};
 use crate::http::routes;
+use crate::http::wire::refusal::Refusal;
 
 /// The most bytes of answers that are held back.
 const HELD_BYTES: usize = 32 * 1024;
@@ -109,6 +113,7 @@ fn is_readable(socket: &TcpStream) -> bool {
 pub(crate) struct Stream {
     pulse: Arc<Pulse>,
     worker: Worker,
+    seat: Seat,
     framing: Framing,
     held: Vec<u8>,
     written: usize,
@@ -127,7 +132,8 @@ pub(crate) struct Stream {
 /// A decision that is refused, once it is the refusal's turn.
 struct Refused {
     turn: Pin<Box<Sleep>>,
-    answer: String,
+    asked: Asked,
+    begun: Instant,
 }
 
 #[derive(Default)]
@@ -138,11 +144,14 @@ struct Linger {
 }
 
 impl Stream {
-    /// A stream whose next head must have come to its end within `idle` of the last answer.
-    pub(crate) fn new(pulse: Arc<Pulse>, worker: Worker, idle: Duration) -> Stream {
+    /// A stream whose next head must have come to its end soon enough after the last answer.
+    pub(crate) fn new(pulse: Arc<Pulse>, worker: Worker, seat: Seat) -> Stream {
+        let settings = &worker.shared.settings;
+        let idle = if seat == Seat::Spare { SPARE_TIMEOUT } else { settings.idle_timeout };
         Stream {
             pulse,
             worker,
+            seat,
             framing: Framing::default(),
             held: Vec::new(),
             written: 0,
@@ -233,34 +242,46 @@ impl Stream {
     }
 
     /// Refuses the request that was just read, if decisions are refused now and it is one that comes alone.
-    /// It is taken back, so that hyper sees nothing of it.
+    /// It is taken back, so that hyper sees nothing of it. On a spare connection hyper's answer ends it.
     fn shed(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> bool {
         let alone = !self.unwritten
             && self.framing.is_between()
             && self.framing.heads() == self.pulse.heads.load(Ordering::Relaxed)
             && !self.pulse.busy.load(Ordering::Relaxed);
-        if !alone || self.shared().unready.load(Ordering::Relaxed) {
+        if !alone || self.seat == Seat::Spare || self.shared().unready.load(Ordering::Relaxed) {
             return false;
         }
-        let Some(answer) = shed::refusal(&buffer.filled()[before..]) else { return false };
+        let Some(asked) = Asked::read(&buffer.filled()[before..]) else { return false };
         buffer.set_filled(before);
-        let turn = Box::pin(tokio::time::sleep(self.worker.queue.turn(Instant::now())));
-        self.refused = Some(Refused { turn, answer });
+        let begun = Instant::now();
+        let turn = Box::pin(tokio::time::sleep(self.worker.queue.turn(begun)));
+        self.refused = Some(Refused { turn, asked, begun });
         true
     }
 
     /// Ready when no decision waits to be refused.
     fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(Refused { turn, answer }) = &mut self.refused {
+        if let Some(Refused { turn, .. }) = &mut self.refused {
             ready!(turn.as_mut().poll(cx));
-            self.held.extend_from_slice(answer.as_bytes());
-            self.refused = None;
-            self.idle.note(Instant::now());
-            let counters = self.worker.counters();
-            counters.overloads.add(1);
-            counters.count(routes::DECISIONS, 503);
+        }
+        if let Some(Refused { asked, begun, .. }) = self.refused.take() {
+            let now = Instant::now();
+            self.worker.counters().overloads.add(1);
+            self.refuse(&shed::refusal(), &asked, routes::DECISIONS, now - begun, false);
+            self.idle.note(now);
         }
         Poll::Ready(())
+    }
+
+    /// Refuses what hyper has not seen, or could not read.
+    fn refuse(&mut self, refusal: &Refusal, asked: &Asked, route: usize, took: Duration, last: bool) {
+        let Asked { method, id, format } = asked;
+        let status = refusal.status().as_u16();
+        self.worker.counters().count(route, status);
+        let answer = raw::refusal(refusal, *format, id.clone(), took, last);
+        let bytes = answer.len() as u64;
+        respond::log_access(|| Access { method, route, status, bytes, took, id: Some(id) });
+        self.held.extend_from_slice(&answer);
     }
 
     /// Fails if a fault was found in a body. A fault in a head is said by the answer.
@@ -345,7 +366,8 @@ impl AsyncRead for Stream {
             return match read {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before => {
                     stream.quiet.clear();
-                    if stream.worker.queue.note() && stream.shed(buffer, before) {
+                    let begins = stream.framing.is_between();
+                    if begins && stream.worker.queue.note() && stream.shed(buffer, before) {
                         continue;
                     }
                     stream.follow(buffer, before);
@@ -370,10 +392,12 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
+        let this_head = stream.pulse.heads.load(Ordering::Relaxed).wrapping_add(1);
+        let fault = stream.framing.fault().filter(|fault| fault.head == this_head);
         if let [slice] = slices
-            && let Some(refusal) = unread::refusal(slice, stream.framing.fault().map(|fault| fault.found))
+            && let Some(refusal) = unread::refusal(slice, fault.map(|fault| fault.found))
         {
-            stream.held.extend_from_slice(refusal.as_bytes());
+            stream.refuse(&refusal, &Asked::unread(), routes::TABLE.len(), Duration::ZERO, true);
             stream.pulse.refused.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(slice.len()));
         }

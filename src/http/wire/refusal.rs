@@ -197,6 +197,10 @@ impl Refusal {
         self.0.kind.parts().0
     }
 
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.0.headers
+    }
+
     pub(crate) fn is_overload(&self) -> bool {
         self.0.kind == ProblemKind::Overloaded
     }
