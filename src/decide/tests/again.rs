@@ -13,27 +13,43 @@ const OFFERS: usize = 80;
 struct Parts {
     tag: &'static str,
     guardrail: &'static str,
+    /// Names of experiments that halve the customers into `x` and `y`.
+    experiments: Vec<&'static str>,
     /// For each offer its condition, its priority and its content.
     offers: Vec<(String, u8, usize)>,
+    /// Fields of the first offer, and its treatments that come before the usual one.
+    first: [&'static str; 2],
 }
 
 impl Parts {
     fn new() -> Parts {
         let offers = (0..OFFERS).map(|nth| (format!("age > {}", nth % 40), 1 + (nth % 9) as u8, nth));
-        Parts { tag: "age > 10", guardrail: "consent", offers: offers.collect() }
+        Parts {
+            tag: "age > 10",
+            guardrail: "consent",
+            experiments: Vec::new(),
+            offers: offers.collect(),
+            first: [""; 2],
+        }
     }
 
     fn text(&self) -> String {
         let offer = |(nth, (when, priority, content)): (usize, &(String, u8, usize))| {
+            let [field, treatment] = if nth == 0 { self.first } else { [""; 2] };
             format!(
-                "  o{nth}:\n    placements: [slot]\n    when: {when}\n    priority: {priority}\n    treatments:\n      - {{placement: \
-                 slot, content: {content}}}\n"
+                "  o{nth}:\n    placements: [slot]\n{field}    when: {when}\n    priority: {priority}\n    treatments:\n{treatment}      \
+                 - {{placement: slot, content: {content}}}\n"
             )
         };
         let offers: String = self.offers.iter().enumerate().map(offer).collect();
+        let halves = |name: &&str| format!("{name}: {{variants: {{x: 50, y: 50}}}}");
+        let experiments: Vec<String> = self.experiments.iter().map(halves).collect();
         format!(
-            "rule_set: r\nplacements: {{slot: {{channels: [app], count: 5}}}}\ntags: {{t: {}}}\nguardrails: {{g: {}}}\noffers:\n{offers}",
-            self.tag, self.guardrail
+            "rule_set: r\nplacements: {{slot: {{channels: [app], count: 5}}}}\ntags: {{t: {}}}\nguardrails: {{g: {}}}\n\
+             experiments: {{{}}}\noffers:\n{offers}",
+            self.tag,
+            self.guardrail,
+            experiments.join(", ")
         )
     }
 }
@@ -70,10 +86,36 @@ impl World {
                 assert_eq!(seen(&engine), seen(&anew), "{text}");
             }
         }
+        let customers = if parts.experiments.is_empty() { 1 } else { 50 };
+        for customer in (0..customers).map(|nth| format!("c-{nth}")) {
+            assert_eq!(drawn(&engine, &customer), drawn(&anew, &customer), "{customer}: {text}");
+        }
         let same = known.is_some_and(|known| Arc::ptr_eq(&known.index, &engine.index));
         (self.earlier, self.engine) = (Some(Arc::clone(&sets[0].0)), Some(engine));
         same
     }
+}
+
+/// What a customer of 50 with consent gets: each offer with its content and its arms.
+fn drawn(engine: &Engine, customer: &str) -> Vec<String> {
+    let row = row(&engine.schema, Value::Int(50), true);
+    let placements = [(engine.placement_id("slot").unwrap(), 100)];
+    let request = Request { customer, ..asked(engine, &placements) };
+    let decision = decide(engine, FeatureVector::new(&row), &request, Time(0));
+    let told = |of: &Proposition<'_>| {
+        let arms: Vec<&str> = of.arms.iter().map(|arm| &*engine.arm(*arm).name).collect();
+        format!("{} {} {arms:?}", of.offer.name, String::from_utf8_lossy(&of.treatment.json))
+    };
+    decision.placements[0].propositions.iter().map(told).collect()
+}
+
+fn row(schema: &Schema, age: Value<'static>, consent: bool) -> Vec<u64> {
+    let mut row = vec![0; schema.row_words()];
+    for (name, value) in [("age", age), ("consent", Value::Bool(consent))] {
+        let feature = schema.feature(schema.feature_id(name).unwrap());
+        feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
+    }
+    row
 }
 
 /// The offers that a customer may see on that page, with their contents.
@@ -84,11 +126,7 @@ fn shown(
     page: &'static str,
 ) -> Vec<(Box<str>, Vec<u8>)> {
     let schema = &engine.schema;
-    let mut row = vec![0; schema.row_words()];
-    for (name, value) in [("age", age), ("consent", Value::Bool(consent))] {
-        let feature = schema.feature(schema.feature_id(name).unwrap());
-        feature.field.unwrap().write(&mut row, feature.kind.encode(&value));
-    }
+    let row = row(schema, age, consent);
     let mut context = Context::default();
     context.set(schema.context_id("page").unwrap(), Value::Text(page.into()));
     let place = engine.placement_id("slot").unwrap();
@@ -138,4 +176,23 @@ fn another_content_leaves_the_index_as_it_is_and_another_condition_does_not() {
     assert!(!world.go_on(&parts));
     parts.offers[40].2 = 2_000;
     assert!(world.go_on(&parts));
+}
+
+#[test]
+fn customers_stay_in_their_arms_whatever_becomes_of_other_experiments() {
+    let (mut world, mut parts) = (World::new(), Parts::new());
+    parts.first = ["    variant: b.x\n", "      - {placement: slot, variant: b.x, content: {title: of x}}\n"];
+    for experiments in [
+        &["b"][..],
+        &["a", "b"],
+        &["b", "a"],
+        &["c", "b", "a"],
+        &["c", "a", "b"],
+        &["a", "b"],
+        &["b"],
+        &["d", "e", "b"],
+    ] {
+        parts.experiments = experiments.to_vec();
+        world.go_on(&parts);
+    }
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::customer::numbers::OfferNumber;
-use crate::engine::{Engine, Index, Offer};
+use crate::engine::{Drawn, Engine, Index, Offer};
 use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
 use crate::expression::normalise::Normaliser;
 use crate::expression::term::Term;
 use crate::expression::{Expression, Node, Tag};
 
-/// An engine whose conditions see the same schema, tags and guardrails.
+/// An engine whose conditions see the same schema, tags, experiments and guardrails.
 struct Known<'e> {
     engine: &'e Engine,
     offers: HashMap<OfferNumber, &'e Offer, FixedState>,
@@ -108,7 +108,8 @@ impl Engine {
 }
 
 impl<'e> Known<'e> {
-    /// Knows an engine, if conditions mean the same there as in `next`, which has no forms yet.
+    /// Knows an engine, if conditions mean the same there as in `next`, which has no forms yet. Its terms
+    /// have the places of experiments, so these must stand in the same order.
     fn new(next: &Engine, engine: &'e Engine) -> Option<Known<'e>> {
         let names =
             |engine: &Engine| engine.versions.iter().map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>();
@@ -126,9 +127,14 @@ impl<'e> Known<'e> {
                     .into_iter()
                     .all(|(one, other)| one.tags == other.tags && is_same(&one.condition, &other.condition))
         };
+        let experiments = |engine: &Engine| -> Vec<Vec<_>> {
+            let of_set = |set: &Vec<Drawn>| set.iter().map(|drawn| Arc::clone(&drawn.experiment)).collect();
+            engine.experiments.iter().map(of_set).collect()
+        };
         let knows = Arc::ptr_eq(&next.schema, &engine.schema)
             && engine.forms_left.is_ample()
             && names(next) == names(engine)
+            && experiments(next) == experiments(engine)
             && next.tags.iter().zip(&engine.tags).all(same_tags)
             && same_guardrails();
         let offers = || engine.offers.iter().map(|offer| (offer.number, offer)).collect();
