@@ -15,7 +15,7 @@ struct Parts {
     guardrail: &'static str,
     /// Names of experiments that halve the customers into `x` and `y`.
     experiments: Vec<&'static str>,
-    /// For each offer its condition, its priority and its content.
+    /// For each offer its condition, which may be empty, its priority and its content.
     offers: Vec<(String, u8, usize)>,
     /// Fields of the first offer, and its treatments that come before the usual one.
     first: [&'static str; 2],
@@ -23,7 +23,11 @@ struct Parts {
 
 impl Parts {
     fn new() -> Parts {
-        let offers = (0..OFFERS).map(|nth| (format!("age > {}", nth % 40), 1 + (nth % 9) as u8, nth));
+        Parts::of(OFFERS)
+    }
+
+    fn of(offers: usize) -> Parts {
+        let offers = (0..offers).map(|nth| (format!("age > {}", nth % 40), 1 + (nth % 9) as u8, nth));
         Parts {
             tag: "age > 10",
             guardrail: "consent",
@@ -36,8 +40,9 @@ impl Parts {
     fn text(&self) -> String {
         let offer = |(nth, (when, priority, content)): (usize, &(String, u8, usize))| {
             let [field, treatment] = if nth == 0 { self.first } else { [""; 2] };
+            let when = if when.is_empty() { String::new() } else { format!("    when: {when}\n") };
             format!(
-                "  o{nth}:\n    placements: [slot]\n{field}    when: {when}\n    priority: {priority}\n    treatments:\n{treatment}      \
+                "  o{nth}:\n    placements: [slot]\n{field}{when}    priority: {priority}\n    treatments:\n{treatment}      \
                  - {{placement: slot, content: {content}}}\n"
             )
         };
@@ -148,6 +153,7 @@ fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_an
         "context.page == 'page-1'",
         "context.page == 'page-2' || age > 45",
         "age * 2 > 31",
+        "",
     ];
     let mut same = 0;
     for round in 0..rounds(60, 2_000) {
@@ -168,14 +174,20 @@ fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_an
 
 #[test]
 fn another_content_leaves_the_index_as_it_is_and_another_condition_does_not() {
-    let (mut world, mut parts) = (World::new(), Parts::new());
-    assert!(!world.go_on(&parts));
-    parts.offers[40].2 = 1_000;
-    assert!(world.go_on(&parts));
-    parts.offers[40].0 = "age > 77".into();
-    assert!(!world.go_on(&parts));
-    parts.offers[40].2 = 2_000;
-    assert!(world.go_on(&parts));
+    for (offers, always) in [(OFFERS, None), (OFFERS, Some(7)), (10, None), (10, Some(7))] {
+        let (mut world, mut parts) = (World::new(), Parts::of(offers));
+        if let Some(nth) = always {
+            parts.offers[nth].0 = String::new();
+        }
+        let nth = offers / 2;
+        assert!(!world.go_on(&parts));
+        parts.offers[nth].2 = 1_000;
+        assert!(world.go_on(&parts), "{offers} offers, {always:?}");
+        parts.offers[nth].0 = "age > 77".into();
+        assert!(!world.go_on(&parts));
+        parts.offers[nth].2 = 2_000;
+        assert!(world.go_on(&parts), "{offers} offers, {always:?}");
+    }
 }
 
 #[test]

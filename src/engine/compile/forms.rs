@@ -157,7 +157,7 @@ impl<'e> Known<'e> {
             atoms.any(|atom| matches!(self.engine.terms.get(atom.term), Term::Text(..)))
         };
         self.engine.offers.iter().any(|offer| {
-            let stays = forms.get(&offer.number).is_some_and(|form| Arc::ptr_eq(form, &offer.when_form));
+            let stays = forms.get(&offer.number).is_some_and(|form| is_same(form, &offer.when_form));
             !stays && is_text(&offer.when_form)
         })
     }
@@ -165,7 +165,7 @@ impl<'e> Known<'e> {
     /// Whether the offers of all placements ask for the same, in the same order.
     fn has_index_of(&self, next: &Engine) -> bool {
         let asks_the_same = |one: &Offer, other: &Offer| {
-            Arc::ptr_eq(&one.when_form, &other.when_form)
+            is_same(&one.when_form, &other.when_form)
                 && one.variant_form == other.variant_form
                 && one.schedule_form == other.schedule_form
                 && one.guardrails == other.guardrails
@@ -180,4 +180,9 @@ impl<'e> Known<'e> {
                     && offers.all(|(one, other)| asks_the_same(next.offer(*one), engine.offer(*other)))
             })
     }
+}
+
+/// Whether two normal forms are the same. Those that were taken over are one.
+fn is_same(one: &Arc<Alternatives>, other: &Arc<Alternatives>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
