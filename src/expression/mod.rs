@@ -316,6 +316,11 @@ impl Expression {
 }
 
 impl Expression {
+    /// Whether another means the same, wherever it stands and however it is laid out.
+    pub(crate) fn is_same(&self, other: &Expression) -> bool {
+        Arc::ptr_eq(&self.node, &other.node) || self.node.is_same(&other.node)
+    }
+
     /// How many nodes are inside each other. `tags` has the depths of the tags, which are added where they
     /// are used.
     pub(crate) fn depth(&self, tags: &[usize]) -> usize {
@@ -328,6 +333,22 @@ impl Node {
     pub(crate) fn is_in_variant(experiment: &Arc<Experiment>, variant: usize) -> Node {
         let place = Node::Constant(Value::Int(variant as i64));
         Node::Compare(Comparison::Equal, Box::new([Node::Variant(Arc::clone(experiment)), place]))
+    }
+
+    /// Whether another node gives the same for everyone. Equal nodes may differ in the sign of a zero.
+    pub(crate) fn is_same(&self, other: &Node) -> bool {
+        let mut constants = self.constants().into_iter().zip(other.constants());
+        self == other && constants.all(|(one, other)| one.is_same(other))
+    }
+
+    fn constants(&self) -> Vec<&Value<'static>> {
+        let mut constants = Vec::new();
+        self.walk(&mut |node| {
+            if let Node::Constant(value) = node {
+                constants.push(value);
+            }
+        });
+        constants
     }
 
     fn depth(&self, tags: &[usize]) -> usize {

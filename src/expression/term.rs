@@ -70,7 +70,7 @@ impl Texts {
 }
 
 /// An expression, with the number of the rule set whose tags and experiments it reads; 0 if it reads none.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scoped {
     pub(crate) node: Node,
     pub(crate) tags: usize,
@@ -83,6 +83,12 @@ impl Scoped {
         let mut is_own = false;
         node.walk(&mut |node| is_own |= matches!(node, Node::Tag(_) | Node::Variant(_)));
         Scoped { node: node.clone(), tags: if is_own { tags } else { 0 } }
+    }
+}
+
+impl PartialEq for Scoped {
+    fn eq(&self, other: &Scoped) -> bool {
+        self.tags == other.tags && self.node.is_same(&other.node)
     }
 }
 

@@ -159,6 +159,23 @@ impl Value<'_> {
         }
     }
 
+    /// Whether nothing can tell two values apart. Equality takes 0.0 for -0.0, but dividing by them tells.
+    pub(crate) fn is_same(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Double(one), Value::Double(other)) => one.to_bits() == other.to_bits(),
+            (Value::List(ones), Value::List(others)) => {
+                ones.len() == others.len()
+                    && ones.iter().zip(&**others).all(|(one, other)| one.is_same(other))
+            }
+            (Value::Map(ones), Value::Map(others)) => {
+                let mut both = ones.iter().zip(&**others);
+                ones.len() == others.len()
+                    && both.all(|(one, other)| one.0.is_same(&other.0) && one.1.is_same(&other.1))
+            }
+            (one, other) => one == other,
+        }
+    }
+
     /// The same value with its text borrowed, without an allocation.
     pub fn borrowed(&self) -> Value<'_> {
         match self {

@@ -191,6 +191,25 @@ fn another_content_leaves_the_index_as_it_is_and_another_condition_does_not() {
 }
 
 #[test]
+fn a_zero_of_another_sign_is_another_condition() {
+    for offers in [10, OFFERS] {
+        let (mut world, mut parts) = (World::new(), Parts::of(offers));
+        parts.offers[5].0 = "tag.t && age > 3".into();
+        for (tag, guardrail, when) in [
+            ("double(age) / 0.0 > 1.0", "consent", "age > 3"),
+            ("double(age) / -0.0 > 1.0", "consent", "age > 3"),
+            ("age > 10", "double(age) / 0.0 > 1.0", "age > 3"),
+            ("age > 10", "double(age) / -0.0 > 1.0", "age > 3"),
+            ("age > 10", "consent", "double(age) / 0.0 > 1.0"),
+            ("age > 10", "consent", "double(age) / -0.0 > 1.0"),
+        ] {
+            (parts.tag, parts.guardrail, parts.offers[6].0) = (tag, guardrail, when.into());
+            world.go_on(&parts);
+        }
+    }
+}
+
+#[test]
 fn customers_stay_in_their_arms_whatever_becomes_of_other_experiments() {
     let (mut world, mut parts) = (World::new(), Parts::new());
     parts.first = ["    variant: b.x\n", "      - {placement: slot, variant: b.x, content: {title: of x}}\n"];

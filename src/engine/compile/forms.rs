@@ -113,19 +113,16 @@ impl<'e> Known<'e> {
     fn new(next: &Engine, engine: &'e Engine) -> Option<Known<'e>> {
         let names =
             |engine: &Engine| engine.versions.iter().map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>();
-        let is_same = |one: &Expression, other: &Expression| {
-            Arc::ptr_eq(&one.node, &other.node) || one.node == other.node
-        };
         let same_tags = |(one, other): (&Vec<Tag>, &Vec<Tag>)| {
             one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| is_same(&one.condition, &other.condition))
+                && one.iter().zip(other).all(|(one, other)| one.condition.is_same(&other.condition))
         };
         let same_guardrails = || {
             let both = next.guardrails.iter().zip(&engine.guardrails);
             next.guardrails.len() == engine.guardrails.len()
                 && both
                     .into_iter()
-                    .all(|(one, other)| one.tags == other.tags && is_same(&one.condition, &other.condition))
+                    .all(|(one, other)| one.tags == other.tags && one.condition.is_same(&other.condition))
         };
         let experiments = |engine: &Engine| -> Vec<Vec<_>> {
             let of_set = |set: &Vec<Drawn>| set.iter().map(|drawn| Arc::clone(&drawn.experiment)).collect();

@@ -66,7 +66,7 @@ fn share_conditions(offers: &mut [OfferRule], earlier: &RuleSet) {
     for rule in offers {
         let before = known.get(&*rule.name.name).and_then(|before| before.when.as_ref());
         if let (Some(when), Some(before)) = (&mut rule.when, before)
-            && when.node == before.node
+            && when.is_same(before)
         {
             when.node = Arc::clone(&before.node);
         }
@@ -75,15 +75,14 @@ fn share_conditions(offers: &mut [OfferRule], earlier: &RuleSet) {
 
 /// Whether the offers of both rule sets see the same tags, parameters, experiments and budgets.
 fn sees_the_same(set: &RuleSet, earlier: &RuleSet) -> bool {
-    let tags = |set: &RuleSet| -> Vec<_> {
-        set.tags.iter().map(|tag| (tag.name.clone(), Arc::clone(&tag.condition.node))).collect()
-    };
+    let mut tags = set.tags.iter().zip(&earlier.tags);
     let experiments = |set: &RuleSet| -> Vec<_> {
         set.experiments.iter().map(|rule| Arc::clone(&rule.experiment)).collect()
     };
     let budgets =
         |set: &RuleSet| -> Vec<_> { set.budgets.iter().map(|rule| rule.name.name.clone()).collect() };
-    tags(set) == tags(earlier)
+    set.tags.len() == earlier.tags.len()
+        && tags.all(|(one, other)| one.name == other.name && one.condition.is_same(&other.condition))
         && set.parameters == earlier.parameters
         && experiments(set) == experiments(earlier)
         && budgets(set) == budgets(earlier)
@@ -323,6 +322,31 @@ mod tests {
             ("budgets: {gift", "budgets: {other: {max: 1, on: convert}, gift", false),
         ] {
             check(&before, &before.replacen(from, to, 1), helps);
+        }
+    }
+
+    #[test]
+    fn a_zero_of_another_sign_is_not_what_it_was() {
+        let mut offers = many();
+        offers[50] = offers[50].replace("&& tag.t", "&& double(age) / 0.0 > 1.0");
+        let head = |tag: &str, default: &str| {
+            let parameters = format!("parameters: {{p: {{default: {default}}}}}\n");
+            head().replace("age > 3", tag) + &parameters
+        };
+        let texts = [
+            ("double(age) / 0.0 > 1.0", "0.0", "0.0", true),
+            ("double(age) / -0.0 > 1.0", "0.0", "0.0", false),
+            ("double(age) / 0.0 > 1.0", "-0.0", "0.0", false),
+            ("double(age) / 0.0 > 1.0", "0.0", "-0.0", true),
+        ];
+        let written = |tag: &str, default: &str, zero: &str| {
+            let offers = offers.concat().replace("/ 0.0", &format!("/ {zero}"));
+            head(tag, default).replace("offers:\n", "") + "offers:\n" + &offers
+        };
+        let (tag, default, zero, _) = texts[0];
+        for (tag_after, default_after, zero_after, helps) in texts {
+            let after = written(tag_after, default_after, zero_after);
+            check(&written(tag, default, zero), &after, helps);
         }
     }
 
