@@ -137,7 +137,7 @@ fn compare<'i>(
     if one.zip(other).is_some_and(|(one, other)| says_the_same(one, other, plain)) {
         return;
     }
-    let shown = |input: Option<&Input<'_>>| input.map(shown);
+    let shown = |input: Option<&Input<'_>>| input.map(|input| shown(input, plain));
     found.push(FieldDifference { field: path.join("."), before: shown(one), after: shown(other) });
 }
 
@@ -167,13 +167,13 @@ fn parts<'i>(input: &'i Input<'i>, in_order: bool) -> Option<Parts<'i>> {
 
 /// What tells a map in a list from its neighbours: a treatment's name, or what a cap counts.
 fn key_of(item: &Input<'_>) -> String {
-    let text = |field: &str| entry(item, field).map(shown);
+    let text = |field: &str| entry(item, field).map(|value| shown(value, false));
     if let Some(id) = text("id") {
         return id;
     }
     let named = ["placement", "locale", "variant", "warning", "at", "on", "scope", "per"];
     let parts: Vec<String> = named.into_iter().filter_map(text).collect();
-    if parts.is_empty() { shown(item) } else { parts.join(".") }
+    if parts.is_empty() { shown(item, false) } else { parts.join(".") }
 }
 
 /// Whether two values that have no parts say the same. Conditions may be laid out differently; other texts
@@ -199,17 +199,25 @@ fn says_the_same(one: &Input<'_>, other: &Input<'_>, plain: bool) -> bool {
     }
 }
 
-/// A value in one line.
-fn shown(input: &Input<'_>) -> String {
+/// A value in one line. Of a `plain` text every character is shown, and line breaks as `\n`.
+fn shown(input: &Input<'_>, plain: bool) -> String {
+    let control = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     match &input.value {
         InputValue::Null => "null".to_owned(),
         InputValue::Bool(b) => b.to_string(),
         InputValue::Int(i) => i.to_string(),
         InputValue::Float(x) => x.to_string(),
+        InputValue::Text(text) if plain => text.chars().map(control).collect(),
         InputValue::Text(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
-        InputValue::List(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        InputValue::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| shown(item, plain)).collect();
+            format!("[{}]", items.join(", "))
+        }
         InputValue::Map(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{}: {}", key.text, shown(value)));
+            let entries = entries.iter().map(|(key, value)| {
+                let plain = plain || PLAIN.contains(&&*key.text);
+                format!("{}: {}", key.text, shown(value, plain))
+            });
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
@@ -362,12 +370,27 @@ offers:
             (
                 "Hello  you",
                 "Hello you",
-                "changed offers a: treatments.home.en.content.title: Hello you → Hello you",
+                "changed offers a: treatments.home.en.content.title: Hello  you → Hello you",
             ),
             ("    when: age > 3 && vip # adults\n", "", "changed offers a: when: age > 3 && vip → -"),
             (", rich: aum > 5", "", "gone tags rich: : aum > 5 → -"),
             (", rich: aum > 5", ", rich: aum > 5, old: age > 60", "added tags old: : - → age > 60"),
             ("rule_set: r\n", "rule_set: r\ndescription: new\n", "added description : : - → new"),
+            (
+                "rule_set: r\n",
+                "rule_set: r\ndescription: \"a  b\\n\\tc\"\n",
+                "added description : : - → a  b\\n\\tc",
+            ),
+            (
+                "{title: Hi}",
+                "[Hi, {a: 'b  c'}]",
+                "changed offers a: treatments.home.content: {title: Hi} → [Hi, {a: b  c}]",
+            ),
+            (
+                "content: 1}]}\n",
+                "content: 1}]}\n  c: {treatments: [{content: 'a  b'}], when: age  >  3}\n",
+                "added offers c: treatments.{content: a  b}.content: - → a  b; when: - → age > 3",
+            ),
             (
                 "  b: {placements: [home], treatments: [{placement: home, content: 1}]}\n",
                 "",
