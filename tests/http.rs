@@ -97,6 +97,7 @@ fn a_request_with_one_bad_part_gets_its_other_parts() {
             vec!["/context/amount"],
         ),
         (placements(home) + r#", "locale": ["zh", "中", 5]"#, "home", vec!["/locale/1", "/locale/2"]),
+        (placements(home) + r#", "locale": 5"#, "home", vec!["/locale"]),
         (placements(home) + r#", "locale": ["*", "", "en_US.UTF-8", "C", "x y"]"#, "home", vec!["/locale/4"]),
     ] {
         let body = format!(r#"{{"customer": "c-1", "channel": "app", {parts}}}"#);
@@ -151,6 +152,17 @@ fn a_request_with_one_bad_part_gets_its_other_parts() {
         ("did you mean `home`?".into(), "did you mean `page`?".into())
     );
     assert_eq!(found["placements"][1]["propositions"][0]["offer"], "brand");
+    for (locale, detail, expected) in [
+        ("5", "expected a text, found 5", "write it in quotes: \"5\""),
+        ("true", "expected a text, found true", "write it in quotes: \"true\""),
+        ("[5]", "expected a text, found 5", "write it in quotes: \"5\""),
+        ("{}", "expected a text, found a map", ""),
+    ] {
+        let body =
+            format!(r#"{{"customer": "c", "channel": "app", "placements": [{home}], "locale": {locale}}}"#);
+        let problem = &server.json("POST", "/v1/decisions", &body).json()["problem"];
+        assert_eq!((&problem["errors"][0]["detail"], hint(problem)), (&json!(detail), expected.to_owned()));
+    }
     assert_eq!(server.get(&format!("{query}&strict=true")).json()["errors"].as_array().unwrap().len(), 3);
     assert_eq!(server.get(&query.replace("&placement=home", "")).status, 400, "no placement is left");
     let metrics = server.get("/metrics");

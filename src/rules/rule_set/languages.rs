@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 use super::language_tag::{LanguageTag, NO_LANGUAGE};
 use super::locale::Locale;
 use crate::input::cursor::Cursor;
-use crate::input::document::InputValue;
 use crate::input::problem::{Problems, quoted};
 
 /// Languages in the order of preference, each followed by what serves it as well: `zh-Hant-TW`, `zh-TW`,
@@ -70,7 +69,8 @@ impl Languages {
     /// Reads a request's languages from a document: one text as [`read`](Languages::read) takes it, or a list
     /// of such texts. What names no language is a problem, and is left out.
     pub fn of_document(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Languages {
-        if let InputValue::Text(text) = &cursor.input.value {
+        if !cursor.is_list() {
+            let text = cursor.text(problems).unwrap_or_default();
             let languages = Languages::read(text);
             if languages.is_empty()
                 && let Some(why) = Languages::doubt(text)
