@@ -8,6 +8,7 @@ mod names;
 mod operators;
 mod vocabulary;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -146,6 +147,7 @@ impl<'s> Scope<'s> {
             locals: Vec::new(),
             patterns: 0,
             attribute_lacks: false,
+            brackets: OnceCell::new(),
         };
         let (node, kind, parts) = check.root(&syntax.root);
         if check.problems.is_empty() && !fits(&kind) {
@@ -195,6 +197,8 @@ struct Check<'s> {
     patterns: usize,
     /// Whether it reads an attribute that the offer does not give.
     attribute_lacks: bool,
+    /// The round brackets of the text with their places, once a term is told that lacks some.
+    brackets: OnceCell<Vec<(usize, u8)>>,
 }
 
 /// Stands in for a term with a problem: a value of any type.
@@ -222,11 +226,16 @@ impl Check<'_> {
         let text = &self.syntax.text;
         let (start, end) = (term.start, term.end.min(text.len()));
         let (opening, closing) = lacking(&text[start..end]);
-        let brackets =
-            |wanted| outside_texts(text).filter(move |(_, byte)| *byte == wanted).map(|(at, _)| at);
-        let before: Vec<usize> = brackets(b'(').take_while(|at| *at < start).collect();
-        let start = before[before.len().saturating_sub(opening)..].first().map_or(start, |open| *open);
-        let end = brackets(b')').filter(|at| *at >= end).take(closing).last().map_or(end, |close| close + 1);
+        if (opening, closing) == (0, 0) {
+            return on_one_line(&text[start..end]);
+        }
+        // Found once for all terms: each operand of a long `&&` may lack one.
+        let found = || outside_texts(text).filter(|(_, byte)| matches!(byte, b'(' | b')')).collect();
+        let brackets: &Vec<(usize, u8)> = self.brackets.get_or_init(found);
+        let (before, behind) = brackets.split_at(brackets.partition_point(|(at, _)| *at < start));
+        let opens = before.iter().rev().filter(|(_, byte)| *byte == b'(').take(opening).last();
+        let closes = behind.iter().filter(|(at, byte)| *at >= end && *byte == b')').take(closing).last();
+        let (start, end) = (opens.map_or(start, |(at, _)| *at), closes.map_or(end, |(at, _)| at + 1));
         on_one_line(&text[start..end])
     }
 
