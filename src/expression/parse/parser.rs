@@ -213,7 +213,7 @@ impl Parser<'_> {
     }
 
     fn relation(&mut self) -> Option<Term> {
-        let mut left = self.sum()?;
+        let mut left = self.arithmetic(false)?;
         loop {
             let comparison = match self.peek().kind {
                 LexemeKind::Equal => Some(Comparison::Equal),
@@ -226,7 +226,7 @@ impl Parser<'_> {
                 _ => return Some(left),
             };
             let sign = self.next();
-            let pair = Box::new([left, self.sum()?]);
+            let pair = Box::new([left, self.arithmetic(false)?]);
             let kind = match comparison {
                 Some(comparison) => TermKind::Compare(comparison, pair),
                 None => TermKind::In(pair),
@@ -235,31 +235,22 @@ impl Parser<'_> {
         }
     }
 
-    fn sum(&mut self) -> Option<Term> {
-        let mut left = self.product()?;
+    /// Operands with `+` and `-` between them, taken from the left. Each is one with `*`, `/` and `%` between
+    /// its own, if it is not `tight` already.
+    fn arithmetic(&mut self, tight: bool) -> Option<Term> {
+        let operand = |parser: &mut Self| if tight { parser.unary() } else { parser.arithmetic(true) };
+        let mut left = operand(self)?;
         loop {
-            let operator = match self.peek().kind {
-                LexemeKind::Plus => Operator::Add,
-                LexemeKind::Minus => Operator::Subtract,
+            let operator = match (self.peek().kind, tight) {
+                (LexemeKind::Plus, false) => Operator::Add,
+                (LexemeKind::Minus, false) => Operator::Subtract,
+                (LexemeKind::Times, true) => Operator::Multiply,
+                (LexemeKind::Divide, true) => Operator::Divide,
+                (LexemeKind::Modulo, true) => Operator::Modulo,
                 _ => return Some(left),
             };
             let sign = self.next();
-            let pair = Box::new([left, self.product()?]);
-            left = self.term(TermKind::Arithmetic(operator, pair), sign.start, sign.end);
-        }
-    }
-
-    fn product(&mut self) -> Option<Term> {
-        let mut left = self.unary()?;
-        loop {
-            let operator = match self.peek().kind {
-                LexemeKind::Times => Operator::Multiply,
-                LexemeKind::Divide => Operator::Divide,
-                LexemeKind::Modulo => Operator::Modulo,
-                _ => return Some(left),
-            };
-            let sign = self.next();
-            let pair = Box::new([left, self.unary()?]);
+            let pair = Box::new([left, operand(self)?]);
             left = self.term(TermKind::Arithmetic(operator, pair), sign.start, sign.end);
         }
     }
