@@ -186,7 +186,7 @@ impl Compiler {
         told.iter().for_each(|change| change.log(&now.definitions, applied.sequence));
         self.fresh.note(&live.definitions.catalogue, &now.definitions.catalogue);
         // The engine is in force already: looking for what is unlikely to be meant keeps nobody waiting but
-        // the author.
+        // the author, and those whose changes are queued.
         defined.warnings = found(tried.unwrap_or((&now.engine, &sets)));
         let about = now.engine.versions.first().map_or("", |(name, _)| &**name);
         for warning in scarce(&now.definitions, about) {
