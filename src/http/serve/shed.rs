@@ -34,9 +34,9 @@ impl Asked {
         Asked { method: "other", id: request_id::among(&[]), format: Format::Json }
     }
 
-    /// The request for a decision in `bytes`; `None` if it must be answered. Only what is one whole request is refused here,
-    /// and nothing that wants more of an answer: pages of other origins do, clients that close their
-    /// connection, and those that accept no form that there is.
+    /// The request for a decision in `bytes`; `None` if it must be answered. Only what is one whole request
+    /// is refused here, and nothing that wants more of an answer: pages of other origins do, clients that
+    /// close their connection, and those that accept no form that there is.
     pub(super) fn read(bytes: &[u8]) -> Option<Asked> {
         let method = DECISIONS.into_iter().find(|(_, begin)| bytes.starts_with(begin))?.0;
         let mut framing = Framing::default();
