@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cli_support::{program, write};
 use durable_support::{Process, Reply};
 use faked_clock::FakedClock;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SCHEMA: &str = "schema: visited
 features:
@@ -24,7 +24,7 @@ events:
 const RULES: &str = "rule_set: r
 placements: {home: {channels: [app], count: 1, fallback: brand}}
 offers:
-  gift: {placements: [home], treatments: [{placement: home, content: {}}]}
+  gift: {placements: [home], caps: [{max: 1, on: impression, per: 7d}], treatments: [{placement: home, content: {}}]}
   brand: {treatments: [{placement: home, content: {}}]}
 ";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ fn start(clock: &FakedClock, folder: &std::path::Path, offset: &str, more: &[&st
     process
 }
 
-fn event(process: &Process, event: &serde_json::Value) -> Reply {
+fn event(process: &Process, event: &Value) -> Reply {
     process.ask("POST", "/v1/events", &event.to_string())
 }
 
@@ -50,9 +50,13 @@ fn knows(process: &Process, who: &str) -> bool {
     process.ask("GET", &format!("/v1/customers/{who}"), "").status == 200
 }
 
+fn ready(process: &Process) -> Value {
+    process.ask("GET", "/readyz", "").is(200).json()
+}
+
 /// Waits until the server has written a record more, which here nothing but expiry does.
 fn wait_for_a_look(process: &Process) {
-    let sequence = || process.ask("GET", "/readyz", "").is(200).json()["sequence"].as_u64().unwrap();
+    let sequence = || ready(process)["sequence"].as_u64().unwrap();
     let (before, deadline) = (sequence(), Instant::now() + PATIENCE);
     while sequence() == before {
         assert!(Instant::now() < deadline, "nobody was found: {}", process.said());
@@ -79,7 +83,7 @@ fn who_is_known_by_events_alone_goes_when_nothing_of_them_counts() {
     let folder = place.path();
     write(folder, "models/schema.yaml", SCHEMA);
     write(folder, "models/rule-sets/r.yaml", RULES);
-    let life = ["--unknown-customers-life", "1m"];
+    let life = ["--unknown-customers-life", "1m", "--trust-clock"];
 
     let process = start(&clock, folder, "+0", &["--unknown-customers-life", "never"]);
     process.ask("PATCH", "/v1/customers/told", r#"{"age": 40}"#).is(200);
@@ -135,11 +139,46 @@ fn where_events_make_nobody_nobody_goes() {
     let process = start(&clock, folder, "+0", &[]);
     event(&process, &json!({"type": "view", "customer": "seen"})).is(200);
     process.terminate();
-    let more = ["--unknown-customers-life", "1m", "--unknown-customers", "refuse"];
+    let more = ["--unknown-customers-life", "1m", "--unknown-customers", "refuse", "--trust-clock"];
     for offset in ["+1d", "+3d"] {
         let process = start(&clock, folder, offset, &more);
         std::thread::sleep(Duration::from_secs(5)); // the first look would come after 3.75 s
         assert!(knows(&process, "seen"), "{offset}");
         process.terminate();
     }
+}
+
+/// Whether the customer would be shown the offer that is capped.
+fn is_shown_the_gift(process: &Process, who: &str) -> bool {
+    let body = json!({"customer": who, "channel": "app", "placements": [{"id": "home"}], "explain": true});
+    let reply = process.ask("POST", "/v1/decisions", &body.to_string()).is(200).json();
+    reply["placements"][0]["propositions"][0]["offer"] == "gift"
+}
+
+#[test]
+fn a_start_with_a_clock_that_is_ahead_forgets_nobody_and_nothing_of_them() {
+    let Some(clock) = FakedClock::new() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    write(folder, "models/schema.yaml", SCHEMA);
+    write(folder, "models/rule-sets/r.yaml", RULES);
+    let life = ["--unknown-customers-life", "1m"];
+
+    let process = start(&clock, folder, "+0", &life);
+    event(&process, &json!({"type": "view", "customer": "seen"})).is(200);
+    let shown = json!({"type": "impression", "customer": "shown", "offer": "gift", "placement": "home", "channel": "app"});
+    event(&process, &shown).is(200);
+    process.terminate();
+    let process = start(&clock, folder, "+1d", &[&life[..], &["--trust-clock"]].concat());
+    wait_for_a_look(&process);
+    assert!(knows(&process, "seen"), "found, and not yet forgotten");
+    process.kill();
+    drop(process);
+
+    let process = start(&clock, folder, "+40d", &life);
+    std::thread::sleep(Duration::from_secs(8)); // a look would come after 3.75 s and take 2 s
+    clock.set("+1d");
+    assert!(ready(&process)["clock_off_s"].is_null(), "soon after a start it may be set back");
+    assert_eq!(["seen", "shown", "new"].map(|who| knows(&process, who)), [true, true, false]);
+    assert_eq!(["seen", "shown", "new"].map(|who| is_shown_the_gift(&process, who)), [true, false, true]);
 }

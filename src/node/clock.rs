@@ -75,6 +75,13 @@ struct NewestRecord {
     goes_on: bool,
 }
 
+impl NewestRecord {
+    /// Whether the start is so long ago that a clock that is set back is no longer believed for it.
+    fn is_past(&self, uptime: Duration) -> bool {
+        uptime.saturating_sub(self.started) >= BELIEVED_AFTER
+    }
+}
+
 impl ClockWatch {
     /// A watch that believes the clock.
     pub(crate) fn new() -> ClockWatch {
@@ -134,6 +141,18 @@ impl ClockWatch {
         self.off_s.load(Ordering::Relaxed)
     }
 
+    /// Whether the clock is known to be right as far as one can know: it is believed, and it has gone on for
+    /// [`BELIEVED_AFTER`] since a start with records. Before that it may still be set back. What cannot be
+    /// taken back waits for this.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.off_s() == 0 && self.has_outlasted_the_start(uptime())
+    }
+
+    fn has_outlasted_the_start(&self, uptime: Duration) -> bool {
+        let believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        believed.newest.is_none_or(|newest| newest.is_past(uptime))
+    }
+
     #[cold]
     fn judge(&self, wall: Time, uptime: Duration) -> Time {
         let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,11 +191,12 @@ impl Believed {
     /// Whether a clock that is not even was set right since the start. That it is not before the newest
     /// record speaks for it.
     fn is_set_right(&self, wall: Time, expected: Time, uptime: Duration) -> bool {
-        self.newest.is_some_and(|NewestRecord { at, started, goes_on }| {
+        self.newest.is_some_and(|newest| {
+            let NewestRecord { at, started, goes_on } = newest;
             let since = uptime.saturating_sub(started);
             let least = at.0.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
             let least = least.saturating_sub(i64::try_from(MAX_JUMP.as_micros()).unwrap_or(i64::MAX));
-            since < BELIEVED_AFTER && wall.0 >= least && (goes_on || wall < expected)
+            !newest.is_past(uptime) && wall.0 >= least && (goes_on || wall < expected)
         })
     }
 
@@ -274,6 +294,36 @@ mod tests {
         check(&started(DAY), &[day_ahead(20), (330, 0, DAY + 330, 1)]);
         check(&started(DAY), &[day_ahead(20), (30, 9 * DAY, DAY + 30, 1)]);
         check(&started(DAY), &[day_ahead(300), day_ahead(599), (600, 1000, DAY + 600, 1)]);
+    }
+
+    #[test]
+    fn a_clock_is_proved_when_it_has_outlasted_the_start() {
+        /// Whether a watch is proved so many seconds after its start.
+        fn proved(watch: &ClockWatch, passed: u64, wall: i64) -> bool {
+            watch.judge(Time::from_seconds(T + wall), Duration::from_secs(100 + passed));
+            watch.off_s.load(Ordering::Relaxed) == 0
+                && watch.has_outlasted_the_start(Duration::from_secs(100 + passed))
+        }
+        let first = ClockWatch::at(Time::from_seconds(T), Duration::from_secs(100));
+        assert_eq!(
+            [(1, 1), (2, DAY), (3, 3)].map(|(passed, wall)| proved(&first, passed, wall)),
+            [true, false, true]
+        );
+        let ahead = started(DAY);
+        let looks = [(5, DAY + 5), (30, 500), (599, 1069), (600, 1070), (700, 0), (701, 1171)];
+        assert_eq!(
+            looks.map(|(passed, wall)| proved(&ahead, passed, wall)),
+            [false, false, false, true, false, true]
+        );
+        let behind = started(-8 * DAY);
+        let looks = [(5, 5 - 8 * DAY), (599, 599 - 8 * DAY), (600, 600 - 8 * DAY)];
+        assert_eq!(looks.map(|(passed, wall)| proved(&behind, passed, wall)), [false, false, true]);
+        assert!(ClockWatch::new().is_proved() && ClockWatch::of_start(0, 0, false).is_proved());
+        let long_ago = T as u32 - 1_000_000_000;
+        assert!(
+            ClockWatch::of_start(long_ago, 0, true).is_proved()
+                && !ClockWatch::of_start(long_ago, 0, false).is_proved()
+        );
     }
 
     #[test]

@@ -22,7 +22,8 @@ use crate::state::idle::{IdleRule, Idleness};
 use crate::state::record::{MAX_UPDATES_PER_RECORD, Record};
 use crate::state::store;
 
-/// How soon after the start all customers are looked at for the first time.
+/// How soon after the start all customers are looked at for the first time, and how soon it is looked at the
+/// clock again if that may be wrong.
 const FIRST_AFTER: Duration = Duration::from_secs(5);
 /// How often they are, at least and at most, and how often within the life of one who is left alone.
 const LEAST_EVERY: Duration = Duration::from_secs(1);
@@ -64,11 +65,16 @@ impl Expiry {
 
     fn run(&self, stopped: &Receiver<()>) {
         let every = (self.life / LOOKS_PER_LIFE).clamp(LEAST_EVERY, MOST_EVERY);
-        let mut wait = FIRST_AFTER.min(every);
+        let soon = FIRST_AFTER.min(every);
+        let mut wait = soon;
         while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            // While the clock is in doubt nobody is forgotten or marked: neither can be taken back.
+            if !self.shared.clock.is_proved() {
+                wait = soon;
+                continue;
+            }
             let before = self.shared.expired.load(Ordering::Relaxed);
-            // While the clock is in doubt nobody is forgotten.
-            if self.shared.clock.off_s() == 0 && self.look(stopped).is_break() {
+            if self.look(stopped).is_break() {
                 return;
             }
             let customers = self.shared.expired.load(Ordering::Relaxed) - before;
