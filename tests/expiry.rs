@@ -123,6 +123,9 @@ fn who_is_known_by_events_alone_goes_when_nothing_of_them_counts() {
     // Their contacts count for 30 days.
     for offset in ["+29d", "+40d", "+41d"] {
         let process = start(&clock, folder, offset, &life);
+        event(&process, &json!({"type": "view", "customer": "told"})).is(200);
+        let metrics = process.ask("GET", "/metrics", "").text;
+        assert!(metrics.contains("usher_customers_expired_total 0\n"), "none since the start: {metrics}");
         let goes = is_gone_after_a_look(&process, "shown");
         assert_eq!((goes, knows(&process, "told")), (offset == "+41d", true), "{offset}");
         process.terminate();

@@ -180,8 +180,15 @@ pub(crate) fn start(
 ) -> io::Result<(Submissions, JoinHandle<()>)> {
     let (queue, messages) = sync_channel(MAX_WAITING);
     let submissions = Submissions { queue, shared: shared.clone() };
-    let mut writer =
-        Writer { state, journal, shared: shared.clone(), bytes: Vec::new(), ends: Vec::new(), salt: salt() };
+    let mut writer = Writer {
+        expired_before: state.expired(),
+        state,
+        journal,
+        shared: shared.clone(),
+        bytes: Vec::new(),
+        ends: Vec::new(),
+        salt: salt(),
+    };
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
         // A panic may have left the state half changed, so it ends writing just as a failed journal does. The
         // queue goes with the closure: senders find it closed, and submissions still in it are answered
@@ -205,6 +212,8 @@ struct Ended;
 
 struct Writer {
     state: State,
+    /// How many customers had expired in the records that the start read again.
+    expired_before: u64,
     journal: Box<dyn Journal>,
     shared: Arc<NodeState>,
     /// The encoded records of one submission, and where each ends. The buffers are reused.
@@ -431,7 +440,7 @@ impl Writer {
         self.shared.erasures.applied(erased(&submission.records));
         let sequence = self.state.sequence();
         self.shared.erased.store(self.state.erased(), Ordering::Release);
-        self.shared.expired.store(self.state.expired(), Ordering::Relaxed);
+        self.shared.expired.store(self.state.expired() - self.expired_before, Ordering::Relaxed);
         self.shared.sequence.store(sequence, Ordering::Release);
         let _ = submission.done.send(Ok(Applied { sequence, fates, replaced })); // a caller that left does not undo it
         Ok(())
