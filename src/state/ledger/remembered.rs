@@ -31,6 +31,8 @@ const PARTS: usize = 256;
 pub(super) struct Remembered {
     parts: Box<[HashSet<u64, FixedState>]>,
     kept: RememberedIds,
+    /// No date that is kept is later, in seconds since 1970.
+    latest: u32,
 }
 
 /// The hashes in their order. A clone is cheap: chunks are shared until they change.
@@ -63,7 +65,8 @@ impl Remembered {
         for hash in kept.hashes() {
             part(&mut parts, hash).insert(hash);
         }
-        Remembered { parts, kept }
+        let latest = kept.chunks.iter().map(|chunk| chunk.newest).max().unwrap_or_default();
+        Remembered { parts, latest: latest.max(kept.forgotten_until), kept }
     }
 
     pub(super) fn contains(&self, hash: u64) -> bool {
@@ -83,30 +86,32 @@ impl Remembered {
     pub(super) fn add(&mut self, hash: u64, received: u32, dated: u32) {
         let day = received / DAY_SECONDS;
         if self.kept.len >= MAX_REMEMBERED {
-            self.forget_oldest(received);
+            self.forget_oldest();
         }
         for _ in 0..FORGOTTEN_AT_ONCE {
             if self.kept.chunks.front().is_none_or(|oldest| oldest.day + REMEMBERED_DAYS >= day) {
                 break;
             }
-            self.forget_oldest(received);
+            self.forget_oldest();
         }
         part(&mut self.parts, hash).insert(hash);
         self.kept.push(hash, day, dated);
+        self.latest = self.latest.max(dated);
     }
 
-    fn forget_oldest(&mut self, received: u32) {
-        if let Some(hash) = self.kept.pop(received) {
+    fn forget_oldest(&mut self) {
+        if let Some(hash) = self.kept.pop() {
             part(&mut self.parts, hash).remove(&hash);
         }
     }
 
-    /// Takes back a date up to which something was forgotten, if a clock that was ahead made it: nothing
-    /// would be taken any more until time has caught up with it. What is decided from now on was never
-    /// forgotten.
+    /// Takes back dates that a clock made that was ahead: of what is remembered, and up to which something
+    /// was forgotten. Otherwise nothing would be taken from the moment it is forgotten until time has caught
+    /// up with it. What is decided from now on was never forgotten.
     pub(super) fn pass(&mut self, received: u32) {
-        if self.kept.forgotten_until > received.saturating_add(MAX_AHEAD_S) {
-            self.kept.forgotten_until = received;
+        if self.latest > received.saturating_add(MAX_AHEAD_S) {
+            self.kept.rewind(received);
+            self.latest = received.saturating_add(MAX_AHEAD_S);
         }
     }
 
@@ -194,11 +199,17 @@ impl RememberedIds {
         self.len += 1;
     }
 
-    fn pop(&mut self, received: u32) -> Option<u64> {
+    /// Sets all dates that are ahead of `now` to it.
+    fn rewind(&mut self, now: u32) {
+        let dates = self.chunks.iter_mut().map(|chunk| &mut chunk.newest);
+        let is_ahead = |date: &&mut u32| **date > now.saturating_add(MAX_AHEAD_S);
+        dates.chain([&mut self.forgotten_until]).filter(is_ahead).for_each(|date| *date = now);
+    }
+
+    fn pop(&mut self) -> Option<u64> {
         let oldest = self.chunks.front()?;
         let hash = oldest.hashes.get(self.gone as usize).copied();
-        self.forgotten_until =
-            self.forgotten_until.max(oldest.newest.min(received.saturating_add(MAX_AHEAD_S)));
+        self.forgotten_until = self.forgotten_until.max(oldest.newest);
         self.gone += 1;
         self.len = self.len.saturating_sub(1);
         if self.gone as usize >= oldest.hashes.len() {
@@ -288,8 +299,30 @@ mod tests {
         remembered.pass(now + 50);
         assert_eq!(remembered.kept.forgotten_until, now + 50);
         let mut remembered = filled(1..=20, ahead);
-        remembered.forget_oldest(now);
-        assert_eq!(remembered.kept.forgotten_until, now + MAX_AHEAD_S);
+        remembered.pass(now);
+        remembered.forget_oldest();
+        assert_eq!(remembered.kept.forgotten_until, now);
+    }
+
+    #[test]
+    fn of_a_chunk_that_was_dated_ahead_nothing_is_forgotten_for_later() {
+        let (now, ahead) = (100 * DAY, 108 * DAY);
+        let mut kept = full().kept;
+        let dates = [ahead, now + MAX_AHEAD_S, now + MAX_AHEAD_S + 1, 7];
+        for (chunk, newest) in kept.chunks.iter_mut().zip(dates) {
+            (chunk.day, chunk.newest) = (100, newest);
+        }
+        let mut live = Remembered::new(kept);
+        live.pass(now);
+        let mut restored = Remembered::new(live.kept.clone());
+        for remembered in [&mut live, &mut restored] {
+            remembered.pass(now);
+            remembered.add(mixed(1 << 60), now + DAY, now + DAY);
+            assert_eq!(remembered.kept.forgotten_until, now);
+            let newest = remembered.kept.chunks.iter().map(|chunk| chunk.newest);
+            assert_eq!(newest.take(4).collect::<Vec<_>>(), [now, now + MAX_AHEAD_S, now, 7]);
+        }
+        assert_eq!(live.kept, restored.kept);
     }
 
     #[test]
