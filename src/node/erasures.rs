@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
 
+use crate::customer::event::MAX_AHEAD_S;
 use crate::customer::id::CustomerId;
 use crate::schema::value::Time;
 
@@ -30,6 +31,13 @@ struct RecentErasure {
     applied: bool,
 }
 
+impl RecentErasure {
+    /// Whether it is applied and later than any time may be at this second: a clock that was ahead dated it.
+    fn is_ahead(&self, now: u32) -> bool {
+        self.applied && self.at > now.saturating_add(MAX_AHEAD_S)
+    }
+}
+
 impl RecentErasures {
     pub(crate) fn new() -> RecentErasures {
         RecentErasures { newest: AtomicU32::new(0), by_customer: Mutex::default() }
@@ -40,7 +48,7 @@ impl RecentErasures {
     pub(crate) fn begin(&self, customer: &CustomerId, now: Time) -> u32 {
         let now = now.stored_seconds();
         let mut recent = self.lock();
-        recent.retain(|_, erasure| !erasure.applied || erasure.at >= now);
+        recent.retain(|_, erasure| !erasure.applied || erasure.at >= now && !erasure.is_ahead(now));
         let at = recent.get(customer).map_or(now, |earlier| now.max(earlier.at.saturating_add(1)));
         if recent.len() < MAX_RECENT || recent.contains_key(customer) {
             recent.insert(customer.clone(), RecentErasure { at, applied: false });
@@ -87,7 +95,13 @@ impl RecentErasures {
 
     #[cold]
     fn beside_erasure(&self, customer: &str, now: Time) -> Time {
-        match self.lock().get(customer) {
+        let mut recent = self.lock();
+        let (newest, second) = (self.newest.load(Ordering::SeqCst), now.stored_seconds());
+        if newest != u32::MAX && newest > second.saturating_add(MAX_AHEAD_S) {
+            recent.retain(|_, erasure| !erasure.is_ahead(second));
+            self.settle(&recent);
+        }
+        match recent.get(customer).filter(|erasure| !erasure.is_ahead(second)) {
             Some(RecentErasure { at, applied: false }) => now.min(Time::from_seconds((*at).into())),
             Some(RecentErasure { at, applied: true }) => {
                 now.max(Time::from_seconds(i64::from(at.saturating_add(1))))
@@ -123,5 +137,26 @@ mod tests {
         assert_eq!((decided("ada", 0), decided("ada", 2), decided("ada", 9)), (2, 2, 9));
         recent.begin(&CustomerId::new("bob").unwrap(), now(5));
         assert_eq!(recent.lock().len(), 1, "earlier ones are forgotten");
+    }
+
+    #[test]
+    fn an_erasure_that_was_dated_ahead_dates_no_decision() {
+        const AHEAD: i64 = 8 * 86_400;
+        let (ada, bob) = (CustomerId::new("ada").unwrap(), CustomerId::new("bob").unwrap());
+        let now = |after| Time::from_seconds(T + after);
+        let recent = RecentErasures::new();
+        let decided = |who, after| recent.decision_time(who, now(after)).stored_seconds() as i64 - T;
+        recent.begin(&ada, now(AHEAD));
+        recent.applied([&ada].into_iter());
+        assert_eq!((decided("ada", AHEAD), decided("ada", AHEAD - 300)), (AHEAD + 1, AHEAD + 1));
+        assert_eq!((decided("ada", 0), decided("bob", 0)), (0, 0));
+        assert_eq!(recent.newest.load(Ordering::SeqCst), 0, "the next decision looks no further");
+
+        recent.begin(&ada, now(AHEAD));
+        recent.applied([&ada].into_iter());
+        recent.begin(&bob, now(1));
+        assert_eq!((decided("ada", 3), decided("bob", 3)), (3, 1), "while another is written, too");
+        recent.applied([&bob].into_iter());
+        assert_eq!((recent.begin(&ada, now(1)) as i64, decided("ada", 0)), (T + 1, 0));
     }
 }
