@@ -34,6 +34,7 @@ const BUCKET_S: u32 = 16;
 /// Enough buckets for the longest hold; the next line checks it.
 const BUCKETS: usize = 256;
 const _: () = assert!(BUCKETS as u32 * BUCKET_S > MAX_HOLD_S + GRACE_S + 2 * BUCKET_S);
+const _: () = assert!(BUCKETS as u32 * BUCKET_S > MAX_AHEAD_S + BUCKET_S);
 
 /// The most customers who may hold a place of one budget of customers at once. A further customer gets no
 /// place.
@@ -281,9 +282,9 @@ impl Ring {
         let mut old = bucket.load(Ordering::SeqCst);
         loop {
             let (of, count) = parts(old);
-            // If the clock was set back, this bucket may hold places of a later time. They stay, counted with
-            // the new one.
-            let (next, given_up) = if of >= stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
+            // Places of another time are over: of the last round, or dated by a clock that was ahead. Two
+            // times of one bucket are a round apart, which is more than clocks may differ.
+            let (next, given_up) = if of == stretch { (old + 1, 0) } else { (word(stretch, 1), count) };
             match bucket.compare_exchange_weak(old, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     self.held.fetch_sub(given_up, Ordering::SeqCst);
@@ -379,6 +380,15 @@ mod tests {
             assert!(take("a", ahead) && !take("b", ahead) && !take("b", ahead - MAX_AHEAD_S));
             assert!(take("b", NOW) && !take("a", NOW), "{once}");
         }
+    }
+
+    #[test]
+    fn a_place_does_not_go_with_those_of_its_bucket_that_were_held_ahead() {
+        let (leases, round) = (Leases::new(), BUCKETS as u32 * BUCKET_S);
+        let take = |now_s: u32| leases.take("c", &budget(2), || 0, 600, now_s);
+        assert!(take(NOW + 3 * round) && take(NOW));
+        assert_eq!(leases.held(7, 0), 1, "the place that was held ahead is free");
+        assert_eq!([take(NOW + 1), take(NOW + 2), take(NOW + 20)], [true, false, false]);
     }
 
     #[test]
