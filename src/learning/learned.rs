@@ -2,6 +2,7 @@
 //! still waiting for a click.
 
 use super::Posterior;
+use crate::customer::event::MAX_AHEAD_S;
 
 /// The length of a [`Learned`] in 64-bit words, as the state keeps it.
 pub const LEARNED_WORDS: usize = 3 + BUCKETS;
@@ -11,8 +12,6 @@ const BUCKETS: usize = 16;
 /// The most buckets that a window may span. The bucket that has just begun and the one about to end come on
 /// top.
 const BUCKETS_OF_A_WINDOW: u32 = BUCKETS as u32 - 2;
-/// How many seconds the time of a call may be earlier than the latest: calls of one moment come in any order.
-const MAX_AHEAD_S: u32 = 300;
 
 /// How fast learning and forgetting go. Every call passes it, because the rule set sets it and may change
 /// it.
@@ -108,7 +107,8 @@ impl Learned {
     }
 
     /// Turns what is due at `now_s` into yeses and noes, and lets them fade. A time that is a little earlier
-    /// than the latest counts as the latest. If it is much earlier, a clock was ahead, and time begins anew.
+    /// than the latest counts as the latest, because calls of one moment come in any order. If it is much
+    /// earlier, a clock was ahead, and time begins anew.
     pub fn settle(&mut self, now_s: u32, pace: Pace) {
         self.cut_anew(pace.bucket_s());
         if now_s.saturating_add(MAX_AHEAD_S) < self.at_s {
