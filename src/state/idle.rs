@@ -1,5 +1,6 @@
-//! Customers of whom only events are known, once nothing of that counts any more. They go when they have been
-//! left alone for a time, so that ids which somebody made up do not stay for ever.
+//! Customers of whom only events are known, once nothing of that counts any more: no feature that is sent is
+//! set, and no contact or place in a budget counts. They go when they have been left alone for a time, so
+//! that ids which somebody made up do not stay for ever. What was computed of their events goes with them.
 //!
 //! The shell looks for them, and writes a record that names them
 //! ([`Record::Idle`](super::record::Record::Idle)). The fold judges each again, because something may have
@@ -8,7 +9,7 @@
 
 use super::definitions::Definitions;
 use super::kept;
-use super::ledger::BUDGET_DAYS;
+use super::ledger::is_over;
 use crate::customer::budget_place::BudgetPlace;
 use crate::customer::contact::Contact;
 use crate::customer::earlier::EarlierContacts;
@@ -67,12 +68,7 @@ impl<'s> IdleRule<'s> {
         let kept = kept(&self.definitions.catalogue, self.at);
         contacts.iter().any(|word| kept.stays(Contact::of_word(*word)))
             || EarlierContacts::all(earlier).any(|one| kept.is_needed(one.latest))
-            || BudgetPlace::all(budget_places).any(|place| self.is_of_now(place))
-    }
-
-    /// Whether a place is for ever, or of a day that may still be counted.
-    fn is_of_now(&self, place: BudgetPlace) -> bool {
-        place.day == 0 || place.day.saturating_add(BUDGET_DAYS) >= self.at / DAY_SECONDS
+            || BudgetPlace::all(budget_places).any(|place| !is_over(place.day, self.at / DAY_SECONDS))
     }
 }
 

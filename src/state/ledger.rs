@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub(super) use self::budgets::is_over;
 pub use self::budgets::{BUDGET_DAYS, BudgetUsed, MAX_BUDGETS_COUNTED};
 pub use self::content::{Content, MAX_PIECE_ROWS, MAX_PIECES, Piece, Totals};
 pub use self::erased::{ERASED_KEPT_S, ErasedIds, MAX_ERASED};

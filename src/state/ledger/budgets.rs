@@ -37,7 +37,7 @@ pub(super) struct BudgetCounts {
 }
 
 /// Whether nothing is counted for this day any more, if `newest` is the newest.
-fn is_over(day: u32, newest: u32) -> bool {
+pub(in crate::state) fn is_over(day: u32, newest: u32) -> bool {
     day != 0 && day.saturating_add(BUDGET_DAYS) < newest
 }
 
