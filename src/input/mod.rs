@@ -7,7 +7,7 @@ pub mod invisible;
 pub mod document;
 mod reader;
 mod json;
-mod msgpack;
+pub mod msgpack;
 pub mod yaml;
 pub mod cursor;
 pub mod origin;

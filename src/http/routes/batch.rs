@@ -24,7 +24,7 @@ use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Size;
 use crate::http::wire::{answer, body, media};
-use crate::input::document::Input;
+use crate::input::msgpack::MsgpackEnd;
 use crate::input::problem::Problems;
 use crate::node::Node;
 
@@ -206,6 +206,8 @@ struct Requests {
     rest: BytesMut,
     /// How many bytes of `rest` are known to hold no end of a line.
     searched: usize,
+    /// Where the value of MessagePack ends that `rest` begins with.
+    end: MsgpackEnd,
     /// Whether the line that `rest` begins in is too long. It was answered.
     skipping: bool,
     ended: bool,
@@ -228,7 +230,15 @@ enum Next {
 
 impl Requests {
     fn new(media: Media) -> Requests {
-        Requests { media, rest: BytesMut::new(), searched: 0, skipping: false, ended: false, number: 0 }
+        Requests {
+            media,
+            rest: BytesMut::new(),
+            searched: 0,
+            end: MsgpackEnd::default(),
+            skipping: false,
+            ended: false,
+            number: 0,
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -281,8 +291,11 @@ impl Requests {
         if self.rest.is_empty() {
             return if self.ended { Next::End } else { Next::More };
         }
-        match Input::msgpack_length(&self.rest) {
-            Ok(Some(length)) if length <= MAX_DECISION_BYTES => Next::Request(self.rest.split_to(length)),
+        match self.end.find(&self.rest) {
+            Ok(Some(length)) if length <= MAX_DECISION_BYTES => {
+                self.end = MsgpackEnd::default();
+                Next::Request(self.rest.split_to(length))
+            }
             Ok(whole) if whole.is_some() || self.rest.len() > MAX_DECISION_BYTES => {
                 let detail =
                     format!("a request has more than {MAX_DECISION_BYTES} bytes; what follows is not read");
@@ -357,5 +370,13 @@ mod tests {
         let long = rmp_serde::to_vec(&"x".repeat(MAX_DECISION_BYTES)).unwrap();
         let found = requests(Media::MessagePack, &long);
         assert!(found.len() == 1 && found[0].contains("more than 65536 bytes"), "{found:?}");
+    }
+
+    #[test]
+    fn a_value_in_small_pieces_costs_no_more_than_a_whole_one() {
+        let value = [b"\xdc\xff\x00".to_vec(), vec![7; 0xff00]].concat();
+        let begun = Instant::now();
+        assert_eq!(requests(Media::MessagePack, &value).len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }
