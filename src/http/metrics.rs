@@ -34,7 +34,7 @@ impl Counter {
     pub(crate) fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -72,7 +72,7 @@ struct Requests([Counter; CLASSES]);
 
 impl Counters {
     /// Counters at zero, for this many routes.
-    fn new(routes: usize) -> Counters {
+    pub(super) fn new(routes: usize) -> Counters {
         Counters {
             decisions: Counter::default(),
             degraded: Counter::default(),

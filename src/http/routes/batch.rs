@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,7 @@ use tokio::time::Sleep;
 use super::decisions;
 use crate::http::bounds::{MAX_BATCHES, MAX_DECISION_BYTES};
 use crate::http::call::{Call, Worker};
+use crate::http::metrics::Counters;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
@@ -170,7 +172,8 @@ impl Batch {
             started: now,
             format: self.format,
         };
-        match decisions::of_body(&call, self.requests.media, request, now) {
+        let (media, number) = (self.requests.media, self.requests.number);
+        match caught(self.worker.counters(), number, || decisions::of_body(&call, media, request, now)) {
             Ok(answer) => self.put(&answer, piece),
             Err(refusal) => self.refuse(&refusal, piece),
         }
@@ -193,6 +196,19 @@ impl Batch {
             piece.extend_from_slice(b"\n");
         }
     }
+}
+
+/// What a decision comes to. A panic costs only its own request.
+fn caught(
+    counters: &Counters,
+    number: u64,
+    decide: impl FnOnce() -> Result<Bytes, Refusal>,
+) -> Result<Bytes, Refusal> {
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| {
+        counters.panics.add(1);
+        tracing::error!(number, "the decision of a request in a batch panicked: answered 500");
+        Err(Refusal::fault())
+    })
 }
 
 fn too_long() -> Refusal {
@@ -378,5 +394,21 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(requests(Media::MessagePack, &value).len(), 1);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_panic_costs_its_own_request() {
+        let counters = Counters::new(0);
+        let found = caught(&counters, 1, || {
+            if std::hint::black_box(true) {
+                panic!("on purpose");
+            }
+            Ok(Bytes::new())
+        });
+        let text = String::from_utf8_lossy(&found.unwrap_err().rendered(Format::Json, |_| {})).into_owned();
+        assert!(text.contains("\"status\":500") && text.contains("counted and logged"), "{text}");
+        assert_eq!(counters.panics.get(), 1);
+        assert_eq!(caught(&counters, 2, || Ok(Bytes::from_static(b"x"))).unwrap(), "x");
+        assert_eq!(counters.panics.get(), 1);
     }
 }

@@ -199,7 +199,7 @@ async fn handle(
         worker.counters().panics.add(1);
         let request_id = id.to_str().unwrap_or_default();
         tracing::error!(request_id, "the handler of {} panicked: answered 500", found.route.path);
-        Err(Refusal::new(ProblemKind::Internal, "the server had a fault; it was counted and logged"))
+        Err(Refusal::fault())
     })
 }
 

@@ -115,6 +115,11 @@ impl Refusal {
         }))
     }
 
+    /// What is answered when the work for a request panicked.
+    pub(crate) fn fault() -> Refusal {
+        Refusal::new(ProblemKind::Internal, "the server had a fault; it was counted and logged")
+    }
+
     /// Input with errors, and all of them.
     pub(crate) fn problems(kind: ProblemKind, problems: Problems) -> Refusal {
         let mut refusal = Refusal::new(kind, problems.summary());
