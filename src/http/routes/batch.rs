@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::http::request::Parts;
@@ -33,6 +33,8 @@ use crate::node::Node;
 /// After this many bytes of answers, or this many requests, other connections of the thread have their turn.
 const PIECE_BYTES: usize = 32 * 1024;
 const PIECE_REQUESTS: usize = 64;
+/// The byte-order mark that some programs put at the start of a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Answers a stream of requests.
 pub(crate) fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
@@ -144,21 +146,24 @@ impl Batch {
                     self.requests.take(&data);
                 }
             }
-            Poll::Ready(Some(Err(e))) => {
-                self.refuse(&body::unreadable(&e), piece);
-                self.ended = true;
-            }
+            Poll::Ready(Some(Err(e))) => self.give_up(&body::unreadable(&e), piece),
             Poll::Ready(None) => self.requests.end(),
             Poll::Pending => {
                 let patience = self.patience;
                 let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
                 ready!(late.as_mut().poll(cx));
                 let detail = format!("no request was complete for {} s", patience.as_secs_f32());
-                self.refuse(&Refusal::new(ProblemKind::Timeout, detail), piece);
-                self.ended = true;
+                self.give_up(&Refusal::new(ProblemKind::Timeout, detail), piece);
             }
         }
         Poll::Ready(())
+    }
+
+    /// Refuses the request that did not come to its end, as the last of all.
+    fn give_up(&mut self, refusal: &Refusal, piece: &mut BytesMut) {
+        self.requests.number += 1;
+        self.refuse(refusal, piece);
+        self.ended = true;
     }
 
     fn answer(&mut self, request: &[u8], piece: &mut BytesMut) {
@@ -220,6 +225,8 @@ struct Requests {
     media: Media,
     /// What has arrived and was not taken yet: one request and one piece of the body at most.
     rest: BytesMut,
+    /// Whether the start of a stream of lines, and a mark there, is past.
+    begun: bool,
     /// How many bytes of `rest` are known to hold no end of a line.
     searched: usize,
     /// Where the value of MessagePack ends that `rest` begins with.
@@ -249,6 +256,7 @@ impl Requests {
         Requests {
             media,
             rest: BytesMut::new(),
+            begun: false,
             searched: 0,
             end: MsgpackEnd::default(),
             skipping: false,
@@ -272,8 +280,23 @@ impl Requests {
         next
     }
 
+    /// Passes over a mark at the start of the stream. `false` if more must arrive to tell whether there is
+    /// one.
+    fn begin(&mut self) -> bool {
+        if !self.begun && self.rest.len() < MARK.len() && MARK.starts_with(&self.rest) && !self.ended {
+            return false;
+        }
+        if !std::mem::replace(&mut self.begun, true) && self.rest.starts_with(MARK) {
+            self.rest.advance(MARK.len());
+        }
+        true
+    }
+
     /// The next line that is not blank.
     fn next_line(&mut self) -> Next {
+        if !self.begin() {
+            return Next::More;
+        }
         loop {
             let end = self.rest[self.searched..].iter().position(|byte| *byte == b'\n');
             let Some(end) = end.map(|end| end + self.searched) else {
@@ -366,8 +389,18 @@ mod tests {
         {
             assert_eq!(requests(Media::Lines, stream.as_bytes()), expected, "{stream:?}");
         }
+        for (stream, expected) in [
+            ("\u{feff}a\nb", &["a", "b"][..]),
+            ("\u{feff}\n\u{feff}a\n", &["\u{feff}a"]),
+            ("\u{feff}", &[]),
+            ("\u{feff}\u{feff}", &["\u{feff}"]),
+        ] {
+            assert_eq!(requests(Media::Lines, stream.as_bytes()), expected, "{stream:?}");
+        }
+        assert_eq!(requests(Media::Lines, b"\xef\xbb"), ["\u{fffd}"], "a part of a mark is none");
         let (fits, long) = ("x".repeat(MAX_DECISION_BYTES), "x".repeat(MAX_DECISION_BYTES + 1));
         assert_eq!(requests(Media::Lines, format!("{fits}\nb").as_bytes()), [fits.as_str(), "b"]);
+        assert_eq!(requests(Media::Lines, format!("\u{feff}{fits}\nb").as_bytes()), [fits.as_str(), "b"]);
         for stream in [format!("a\n{long}\nb"), format!("a\n{long}{long}{long}\nb\n")] {
             assert_eq!(requests(Media::Lines, stream.as_bytes()), ["a", "too long: 2", "b"]);
         }
