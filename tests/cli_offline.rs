@@ -22,6 +22,13 @@ fn help_shows_examples_and_every_command() {
         let help = run(&[command, "--help"]).ended(0).says(&["Usage: usher"]);
         assert!(command == "demo" || help.out.contains("Example"), "{}", help.out);
     }
+    let serve = run(&["serve", "--help"]).ended(0);
+    let (_, variables) = serve.out.split_once("\nVariables: ").unwrap();
+    let list = variables.trim_end().strip_suffix('.').unwrap();
+    for name in list.split(',').map(str::trim) {
+        let is_variable = |c: char| c.is_ascii_uppercase() || c == '_';
+        assert!(name.starts_with("USHER_") && name.chars().all(is_variable), "{name:?} in {variables}");
+    }
 }
 
 #[test]
