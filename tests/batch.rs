@@ -330,3 +330,58 @@ fn usher_decide_writes_an_answer_for_each_row_of_a_file() {
         assert!(refused.code == 2 && refused.err.contains(part), "{arguments:?}: {}", refused.err);
     }
 }
+
+/// Runs `usher decide --batch` on a file with this content, which is standard input if it is called `-`, and
+/// returns whose answers it wrote. What it cannot read, it says.
+#[track_caller]
+fn decided(url: &str, (file, format, content): (&str, &str, &[u8])) -> Result<Vec<Value>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["decide", "--server", url, "--batch", file, "home_banner", "--out", "out"];
+    if !format.is_empty() {
+        arguments.extend(["--format", format]);
+    }
+    let mut command = cli_support::program(&arguments);
+    command.current_dir(folder.path());
+    if file != "-" {
+        fs::write(folder.path().join(file), content).unwrap();
+    }
+    let done = cli_support::run_command(command, if file == "-" { content } else { b"" });
+    match fs::read_to_string(folder.path().join("out")) {
+        Ok(text) => {
+            let answers = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            Ok(answers.map(|answer| answer["customer"].clone()).collect())
+        }
+        Err(_) => Err(format!("{}: {}", done.code, done.err)),
+    }
+}
+
+#[test]
+fn files_are_read_as_usher_load_reads_them() {
+    let home = Home::new();
+    let process = home.start(&[]);
+    let url = process.url();
+    let lines = b"{\"customer\": \"c-1\"}\n{\"customer\": \"c-2\"}\n";
+    for (file, format, content) in [
+        ("list.csv", "", &b"age,customer\n1,c-1\n2,c-2\n"[..]),
+        ("list.csv", "", b"\xef\xbb\xbf customer ,age\nc-1,1\nc-2,2\n"),
+        ("list.csv", "", b"customer;age\nc-1;1\nc-2;2\n"),
+        ("-", "csv", b"customer\nc-1\nc-2\n"),
+        ("-", "ndjson", lines),
+        ("list.txt", "ndjson", lines),
+        ("list.txt", "json", b"[{\"customer\": \"c-1\"},\n {\"customer\": \"c-2\"}]"),
+    ] {
+        assert_eq!(decided(&url, (file, format, content)), Ok(vec!["c-1".into(), "c-2".into()]), "{file}");
+    }
+    for (file, content, part) in [
+        (
+            "list.txt",
+            &lines[..],
+            "2: error: cannot tell the format of list.txt from its name\n  = add --format csv",
+        ),
+        ("list.csv", b"id\nc-1\n", "2: error: the file has no column customer"),
+    ] {
+        let found = decided(&url, (file, "", content)).unwrap_err();
+        assert!(found.starts_with(part), "{found}");
+    }
+    assert_eq!(decided(&url, ("list.csv", "", b"customer\n")), Ok(vec![]), "nobody is asked for");
+}

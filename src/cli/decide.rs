@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::ServerArgs;
 use super::definition::Definition;
 use super::ending::{Ending, Failure, block_on, report};
+use super::load::open::Format;
 use super::terminal::{bold, colours, dim};
 use crate::bundle::read_file;
 
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// With --batch: write the answers to this file, a line for each row; it must not be there yet
     #[arg(long, value_name = "FILE", requires = "batch")]
     out: Option<PathBuf>,
+    /// With --batch: the file's format [default: from its name]
+    #[arg(long, requires = "batch")]
+    format: Option<Format>,
     /// The channel that the placements are on [default: app]
     #[arg(long)]
     channel: Option<String>,

@@ -11,11 +11,10 @@ use crate::bundle::import::CUSTOMER_COLUMN;
 use crate::cli::client::{Client, ServerAnswer};
 use crate::cli::ending::{Ending, Failure, block_on};
 use crate::cli::load::chunk::LoadChunk;
-use crate::cli::load::objects::fields;
+use crate::cli::load::objects::{customer_of, fields};
 use crate::cli::load::rows::{Content, FileRows, Row, Shown};
 use crate::cli::load::send::send;
 use crate::cli::terminal::{Progress, thousands};
-use crate::input::document::InputValue;
 
 const PATH: &str = "/v1/decisions/batch";
 const LINES: &str = "application/x-ndjson";
@@ -30,7 +29,7 @@ const PROBLEM: &[u8] = b"{\"type\":\"urn:usher:problem:";
 
 /// Decides for the rows of `file`.
 pub(super) fn run(args: &Args, file: &Path, out: &Path) -> Result<Ending, Failure> {
-    let rows = FileRows::open(file, None, None, false)?;
+    let rows = FileRows::open(file, args.format, None, false)?;
     let mut batch = Batch::new(args, rows)?;
     let unwritable = |e: std::io::Error| Failure::new(format!("cannot write {}: {e}", out.display()));
     let mut answers = BufWriter::new(File::create_new(out).map_err(unwritable)?);
@@ -102,7 +101,7 @@ impl Batch {
                 return Err(failure
                     .hint("name them: usher decide --batch customers.csv home_banner --out answers.ndjson"));
             }
-            Some(header) => match header.iter().position(|name| name == CUSTOMER_COLUMN) {
+            Some(_) => match rows.customer_column() {
                 Some(place) => Some(place),
                 None => return Err(Failure::new(format!("the file has no column {CUSTOMER_COLUMN}"))),
             },
@@ -227,13 +226,4 @@ fn request(row: &Row<'_>, column: Option<usize>, asked: Option<&Value>) -> Resul
     let mut request = asked.cloned().unwrap_or_default();
     request["customer"] = customer.into();
     Ok(request.to_string())
-}
-
-fn customer_of(text: &[u8]) -> Result<String, String> {
-    let found = fields(text)?.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN);
-    match found.map(|(_, value)| value.value) {
-        Some(InputValue::Text(customer)) => Ok(customer.into_owned()),
-        Some(_) => Err(format!("`{CUSTOMER_COLUMN}`: expected a text")),
-        None => Err(format!("`{CUSTOMER_COLUMN}` is missing")),
-    }
 }

@@ -2,13 +2,12 @@
 
 use super::Rejection;
 use super::chunk::{LoadChunk, RejectedRow};
-use super::objects::fields;
+use super::objects::customer_of;
 use super::rejects::without_reason;
 use super::rows::{Content, FileRows, Row, Shown, line_of};
 use super::translated::{Wrong, bound, first_of, with_cells};
-use crate::bundle::import::{CUSTOMER_COLUMN, Mapping, Translation, check_native};
+use crate::bundle::import::{Mapping, Translation, check_native};
 use crate::cli::ending::Failure;
-use crate::input::document::InputValue;
 use crate::node::clock;
 use crate::schema::value::Time;
 
@@ -60,8 +59,7 @@ impl<'m> CustomerRows<'m> {
             (None, None) => Vec::new(),
         };
         let media_type = if head.is_empty() { "application/x-ndjson" } else { "text/csv" };
-        let customer =
-            rows.header().and_then(|header| header.iter().position(|name| name.trim() == CUSTOMER_COLUMN));
+        let customer = rows.customer_column();
         Ok(CustomerRows { rows, translation, customer, head, media_type, now: clock::now(), keeps })
     }
 
@@ -88,7 +86,7 @@ impl<'m> CustomerRows<'m> {
             }
             (Content::Object(text), None) => {
                 let text = without_reason(text);
-                customer = if wanted { customer_of(&text) } else { None };
+                customer = if wanted { customer_of(&text).ok() } else { None };
                 Ok([&text[..], b"\n"].concat())
             }
             (content, Some(translation)) => with_cells(content, translation, |cells| {
@@ -115,12 +113,6 @@ impl<'m> CustomerRows<'m> {
             None => self.rows.header()?.get(index),
         }
     }
-}
-
-/// The customer of an object, if it says one.
-fn customer_of(text: &[u8]) -> Option<String> {
-    let (_, value) = fields(text).ok()?.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN)?;
-    if let InputValue::Text(text) = value.value { Some(text.into_owned()) } else { None }
 }
 
 fn translated(

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::{BufRead, Read};
 
 use super::open::BOM;
+use crate::bundle::import::CUSTOMER_COLUMN;
 use crate::cli::ending::Failure;
 use crate::input::document::{Input, InputValue, Key};
 use crate::input::problem::quoted;
@@ -131,6 +132,19 @@ pub(in crate::cli) fn fields(text: &[u8]) -> Result<Vec<(Key<'_>, Input<'_>)>, S
     match given_twice(&fields) {
         Some(name) => Err(format!("{} is given twice", quoted(name))),
         None => Ok(fields),
+    }
+}
+
+/// The customer of an object.
+///
+/// # Errors
+/// Those of [`fields`]; it has no customer, or one that is no text.
+pub(in crate::cli) fn customer_of(text: &[u8]) -> Result<String, String> {
+    let found = fields(text)?.into_iter().find(|(key, _)| key.text == CUSTOMER_COLUMN);
+    match found.map(|(_, value)| value.value) {
+        Some(InputValue::Text(customer)) => Ok(customer.into_owned()),
+        Some(_) => Err(format!("`{CUSTOMER_COLUMN}`: expected a text")),
+        None => Err(format!("`{CUSTOMER_COLUMN}` is missing")),
     }
 }
 

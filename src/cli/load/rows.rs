@@ -10,6 +10,7 @@ use super::objects::Objects;
 use super::open::{CsvStart, Format, csv_start, format_of, open};
 use super::records::{LeftOut, Log, Records, records};
 use super::rejects::{REASON, ROW};
+use crate::bundle::import::CUSTOMER_COLUMN;
 use crate::cli::ending::Failure;
 
 /// The rows of a file, read once from start to end.
@@ -104,6 +105,11 @@ impl FileRows {
     /// The names of the columns of a CSV file.
     pub(in crate::cli) fn header(&self) -> Option<&StringRecord> {
         if let Source::Csv(file) = &self.source { Some(&file.header) } else { None }
+    }
+
+    /// The place of the customer's id among the cells of a CSV file of Usher's own.
+    pub(in crate::cli) fn customer_column(&self) -> Option<usize> {
+        self.header()?.iter().position(|name| name.trim() == CUSTOMER_COLUMN)
     }
 
     /// What separates the cells of a CSV file.
