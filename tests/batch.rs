@@ -385,3 +385,31 @@ fn files_are_read_as_usher_load_reads_them() {
     }
     assert_eq!(decided(&url, ("list.csv", "", b"customer\n")), Ok(vec![]), "nobody is asked for");
 }
+
+#[test]
+fn a_command_that_fails_leaves_what_was_decided_and_no_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("list.csv"), "customer\nc-1\nc-2\n\"\"\n").unwrap();
+    let run = |url: &str, out: &str| {
+        let file = path("list.csv");
+        cli_support::run(&["decide", "--server", url, "--batch", &file, "home_banner", "--out", &path(out)])
+    };
+    for _ in 0..2 {
+        let failed = run("http://127.0.0.1:1", "out.ndjson");
+        assert!(failed.code == 2 && failed.err.contains("no server at"), "{}", failed.err);
+        assert!(!fs::exists(path("out.ndjson")).unwrap());
+    }
+    let nowhere = run("http://127.0.0.1:1", "nowhere/out.ndjson");
+    assert!(nowhere.err.contains("cannot write"), "before anything is asked: {}", nowhere.err);
+    let lines = ["{\"customer\":\"c-1\"}\n", "{\"customer\":\"c-2\"}\n", "{\"customer\":\"\"}\n", "{}\n"];
+    for (came, written) in [(1, 1), (2, 2), (4, 3)] {
+        let (url, server) = cli_support::answer_once("200 OK", &lines[..came].concat());
+        let out = format!("out-{came}.ndjson");
+        let failed = run(&url, &out);
+        server.join().unwrap();
+        let told = format!("{came} answers came to 3 requests; {written} answers are in ");
+        assert!(failed.code == 2 && failed.err.contains(&told), "{}", failed.err);
+        assert_eq!(fs::read_to_string(path(&out)).unwrap(), lines[..written].concat());
+    }
+}

@@ -1,8 +1,8 @@
 //! Decides for everybody in a file, and writes the answers to another one, a line for each row.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs::{File, remove_file};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -31,13 +31,12 @@ const PROBLEM: &[u8] = b"{\"type\":\"urn:usher:problem:";
 pub(super) fn run(args: &Args, file: &Path, out: &Path) -> Result<Ending, Failure> {
     let rows = FileRows::open(file, args.format, None, false)?;
     let mut batch = Batch::new(args, rows)?;
-    let unwritable = |e: std::io::Error| Failure::new(format!("cannot write {}: {e}", out.display()));
-    let mut answers = BufWriter::new(File::create_new(out).map_err(unwritable)?);
+    let mut answers = Answers::new(out)?;
     let mut client = args.server.patient_client()?;
     let mut progress = Progress::start();
     let decided = block_on(batch.all(&mut client, &mut answers, &mut progress));
     progress.clear();
-    answers.flush().map_err(unwritable)?;
+    answers.end(decided.is_ok())?;
     let (all, wrong) = (batch.all, batch.wrong);
     decided.map_err(|failure| {
         let told = format!("{} answers are in {}", thousands(all), out.display());
@@ -58,6 +57,49 @@ pub(super) fn run(args: &Args, file: &Path, out: &Path) -> Result<Ending, Failur
         );
     }
     Ok(if wrong == 0 { Ending::Done } else { Ending::FoundWrong })
+}
+
+/// The file with the answers. It is made with the first of them, so that a command that fails before leaves
+/// nothing which keeps the next one from it.
+struct Answers {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Answers {
+    /// # Errors
+    /// The file is there already, or cannot be made: nothing is decided then.
+    fn new(path: &Path) -> Result<Answers, Failure> {
+        let answers = Answers { path: path.to_owned(), file: None };
+        File::create_new(path).and_then(|_| remove_file(path)).map_err(|e| answers.failed(&e))?;
+        Ok(answers)
+    }
+
+    fn file(&mut self) -> Result<&mut BufWriter<File>, Failure> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => BufWriter::new(File::create_new(&self.path).map_err(|e| self.failed(&e))?),
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let file = self.file()?;
+        let written = file.write_all(line).and_then(|()| file.write_all(b"\n"));
+        written.map_err(|e| self.failed(&e))
+    }
+
+    /// Writes what is still held. If all went well there is a file, also without an answer.
+    fn end(&mut self, well: bool) -> Result<(), Failure> {
+        if well {
+            self.file()?;
+        }
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush).map_err(|e| self.failed(&e))
+    }
+
+    fn failed(&self, e: &io::Error) -> Failure {
+        Failure::new(format!("cannot write {}: {e}", self.path.display()))
+    }
 }
 
 /// A row as a request, or what is wrong with it.
@@ -113,7 +155,7 @@ impl Batch {
     async fn all(
         &mut self,
         client: &mut Client,
-        out: &mut impl Write,
+        out: &mut Answers,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         loop {
@@ -154,7 +196,7 @@ impl Batch {
         &mut self,
         client: &mut Client,
         requests: &[Asked],
-        out: &mut impl Write,
+        out: &mut Answers,
     ) -> Result<(), Failure> {
         let mut chunk = LoadChunk::new(LINES, b"");
         chunk.repeatable = false; // decisions are counted
@@ -167,18 +209,23 @@ impl Batch {
             true => None,
             false => Some(send(client, &chunk, PATH, false).await?),
         };
-        let mut lines = answers(answer, chunk.rows.len())?.into_iter();
-        let unwritable = |e: std::io::Error| Failure::new(format!("cannot write an answer: {e}"));
+        let lines = answer.as_ref().map(answers).transpose()?.unwrap_or_default();
+        let (came, expected) = (lines.len(), chunk.rows.len());
+        let mut lines = lines.into_iter();
         for Asked { number, request } in requests {
             let line = match request {
-                Ok(_) => lines.next().unwrap_or_default(),
-                Err(why) => wrong_row(why).into_bytes(),
+                Ok(_) => lines.next(),
+                Err(why) => Some(wrong_row(why).into_bytes()),
             };
+            let Some(line) = line else { break }; // what was decided before is written
             let line = if line.starts_with(PROBLEM) { self.problem(&line, *number) } else { line };
-            out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(unwritable)?;
+            out.write(&line)?;
             self.all += 1;
         }
-        Ok(())
+        match came == expected {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{came} answers came to {expected} requests"))),
+        }
     }
 
     /// A problem with the number of its row in the file.
@@ -190,17 +237,13 @@ impl Batch {
     }
 }
 
-/// The answers to this many requests.
-fn answers(answer: Option<ServerAnswer>, expected: usize) -> Result<Vec<Vec<u8>>, Failure> {
-    let Some(answer) = answer else { return Ok(Vec::new()) };
+/// The lines of an answer.
+fn answers(answer: &ServerAnswer) -> Result<Vec<Vec<u8>>, Failure> {
     if !answer.status.is_success() {
         return Err(answer.problems(&[]).into());
     }
-    let lines: Vec<_> = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    if lines.len() != expected {
-        return Err(Failure::new(format!("{} answers came to {expected} requests", lines.len())));
-    }
-    Ok(lines.into_iter().map(<[u8]>::to_vec).collect())
+    let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.map(<[u8]>::to_vec).collect())
 }
 
 /// The problem of a row that is no request, as the server would have it.
