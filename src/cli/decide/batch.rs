@@ -15,11 +15,12 @@ use crate::cli::load::objects::{customer_of, fields};
 use crate::cli::load::rows::{Content, FileRows, Row, Shown};
 use crate::cli::load::send::send;
 use crate::cli::terminal::{Progress, thousands};
+use crate::input::document::{Input, InputValue, Key};
 
 const PATH: &str = "/v1/decisions/batch";
 const LINES: &str = "application/x-ndjson";
-/// The most requests that are sent at once, so that their answers fit into memory; and of explained ones,
-/// which are long.
+/// The most requests that are sent at once, so that their answers fit into memory; and the most of them whose
+/// answers are explained, which are long.
 const PART: usize = 1_000;
 const EXPLAINED_PART: usize = 20;
 /// A part with this many bytes takes no more requests.
@@ -106,7 +107,13 @@ impl Answers {
 struct Asked {
     /// The number of the row in the file, from 1.
     number: u64,
-    request: Result<String, String>,
+    request: Result<Request, String>,
+}
+
+struct Request {
+    text: String,
+    /// Whether its answer is a long one.
+    explained: bool,
 }
 
 /// The rows of a file as requests.
@@ -116,7 +123,8 @@ struct Batch {
     column: Option<usize>,
     /// What every request asks, besides its customer. Without it the rows are whole requests.
     asked: Option<Value>,
-    part: usize,
+    /// Whether all answers are explained.
+    explained: bool,
     /// How many were answered, and how many of them were wrong.
     all: u64,
     wrong: u64,
@@ -148,8 +156,7 @@ impl Batch {
                 None => return Err(Failure::new(format!("the file has no column {CUSTOMER_COLUMN}"))),
             },
         };
-        let part = if args.explain { EXPLAINED_PART } else { PART };
-        Ok(Batch { rows, column, asked, part, all: 0, wrong: 0 })
+        Ok(Batch { rows, column, asked, explained: args.explain, all: 0, wrong: 0 })
     }
 
     async fn all(
@@ -174,14 +181,17 @@ impl Batch {
     /// The requests of the next rows, or what is wrong with a row; and what keeps the file from being read
     /// on.
     fn next_part(&mut self) -> (Vec<Asked>, Option<Failure>) {
-        let (mut requests, mut bytes) = (Vec::new(), 0);
-        while requests.len() < self.part && bytes < PART_BYTES {
+        let (mut requests, mut bytes, mut explained) = (Vec::new(), 0, 0);
+        while requests.len() < PART && explained < EXPLAINED_PART && bytes < PART_BYTES {
             let Batch { rows, column, asked, .. } = self;
             match rows.read_next() {
                 Ok(Some(row)) => {
                     let number = row.number;
                     let request = request(&row, *column, asked.as_ref());
-                    bytes += request.as_ref().map_or(0, String::len);
+                    if let Ok(request) = &request {
+                        bytes += request.text.len();
+                        explained += usize::from(self.explained || request.explained);
+                    }
                     requests.push(Asked { number, request });
                 }
                 Ok(None) => break,
@@ -201,7 +211,7 @@ impl Batch {
         let mut chunk = LoadChunk::new(LINES, b"");
         chunk.repeatable = false; // decisions are counted
         for Asked { number, request } in requests {
-            if let Ok(text) = request {
+            if let Ok(Request { text, .. }) = request {
                 chunk.push(format!("{text}\n").as_bytes(), (*number, *number), Shown::default(), None);
             }
         }
@@ -253,13 +263,18 @@ fn wrong_row(why: &str) -> String {
 }
 
 /// The request of a row.
-fn request(row: &Row<'_>, column: Option<usize>, asked: Option<&Value>) -> Result<String, String> {
+fn request(row: &Row<'_>, column: Option<usize>, asked: Option<&Value>) -> Result<Request, String> {
     let customer = match (&row.content, asked) {
         (Content::Wrong(why), _) => return Err(why.clone()),
         (Content::Object(text), None) => {
-            fields(text)?; // what the server would not take
+            let fields = fields(text)?; // what the server would not take
+            let explains = |(key, input): &(Key<'_>, Input<'_>)| {
+                key.text == "explain" && matches!(input.value, InputValue::Bool(true))
+            };
+            let explained = fields.iter().any(explains);
             let text = std::str::from_utf8(text).map_err(|e| e.to_string())?;
-            return Ok(text.replace(['\n', '\r'], " ")); // within a text JSON has neither
+            // Within a text JSON has neither.
+            return Ok(Request { text: text.replace(['\n', '\r'], " "), explained });
         }
         (Content::Object(text), Some(_)) => customer_of(text)?,
         (Content::Cells(cells), _) => {
@@ -268,5 +283,44 @@ fn request(row: &Row<'_>, column: Option<usize>, asked: Option<&Value>) -> Resul
     };
     let mut request = asked.cloned().unwrap_or_default();
     request["customer"] = customer.into();
-    Ok(request.to_string())
+    Ok(Request { text: request.to_string(), explained: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of these lines go to the server at once.
+    #[track_caller]
+    fn parts(lines: &[&str], explained: bool) -> Vec<usize> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.ndjson");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let rows = FileRows::open(&file, None, None, false).map_err(|f| f.to_string()).unwrap();
+        let asked = explained.then(|| json!({"explain": true}));
+        let mut batch = Batch { rows, column: None, asked, explained, all: 0, wrong: 0 };
+        let mut parts = Vec::new();
+        loop {
+            match batch.next_part() {
+                (requests, None) if requests.is_empty() => return parts,
+                (requests, None) => parts.push(requests.len()),
+                (_, Some(failure)) => panic!("{failure}"),
+            }
+        }
+    }
+
+    #[test]
+    fn answers_to_one_part_fit_into_memory() {
+        let (plain, explained) = (r#"{"customer": "c"}"#, r#"{"customer": "c", "explain": true}"#);
+        let (not, wrong) = (r#"{"customer": "c", "explain": false}"#, "no");
+        for (lines, all, expected) in [
+            ([plain].repeat(2_001), false, vec![1_000, 1_000, 1]),
+            ([explained].repeat(41), false, vec![20, 20, 1]),
+            ([plain].repeat(41), true, vec![20, 20, 1]),
+            ([plain, explained].repeat(21), false, vec![40, 2]),
+            ([not, wrong].repeat(501), false, vec![1_000, 2]),
+        ] {
+            assert_eq!(parts(&lines, all), expected, "{:?}, {all}", &lines[..2]);
+        }
+    }
 }
