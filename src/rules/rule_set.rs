@@ -210,20 +210,19 @@ impl OfferRule {
     /// Whether another version says the same about this offer, wherever it stands in the text. The tags it
     /// uses may differ; its parameters and variants may not.
     pub(crate) fn says_the_same(&self, other: &OfferRule) -> bool {
-        let text = |expression: &Expression| {
-            let by_parameter = expression.text.contains("param");
-            (expression.text.clone(), by_parameter.then(|| expression.node.clone()))
+        let when = match (&self.when, &other.when) {
+            (Some(mine), Some(theirs)) => mine.says_the_same(theirs),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
         };
-        let scores =
-            |rule: &OfferRule| (rule.when.as_ref().map(text), text(&rule.propensity), text(&rule.boost));
         let schedule = |rule: &OfferRule| rule.schedule.as_ref().map(|schedule| schedule.text().to_owned());
         let names = |references: &[Reference]| references.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
         let learned = match (&self.learned, &other.learned) {
             (Some(mine), Some(theirs)) => mine.says_the_same(theirs),
             (mine, theirs) => mine.is_none() && theirs.is_none(),
         };
-        learned
-            && scores(self) == scores(other)
+        when && learned
+            && self.propensity.says_the_same(&other.propensity)
+            && self.boost.says_the_same(&other.boost)
             && self.variant == other.variant
             && schedule(self) == schedule(other)
             && names(&self.placements) == names(&other.placements)
@@ -232,6 +231,13 @@ impl OfferRule {
             && self.treatments.len() == other.treatments.len()
             && self.treatments.iter().zip(&other.treatments).all(|(one, other)| one.says_the_same(other))
             && self.caps.says_the_same(&other.caps)
+    }
+}
+
+impl Expression {
+    /// Whether another has the same text, and means the same by the parameters in it.
+    fn says_the_same(&self, other: &Expression) -> bool {
+        self.text == other.text && (!self.text.contains("param") || self.is_same(other))
     }
 }
 

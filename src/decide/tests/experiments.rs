@@ -407,8 +407,9 @@ fn a_fallback_must_do_in_any_variant() {
 #[test]
 fn an_offer_says_something_else_once_its_variant_or_parameter_does() {
     let schema = Schema::parse("schema.yaml", SCHEMA).unwrap();
-    let text = "rule_set: r\nexperiments: {x: {variants: {a: 50, b: 50}}, y: {variants: {a: 1}}}\nparameters: {p: {default: 1, x.a: 2}, q: {default: 1}}\n\
-        offers: {o: {when: age > param.p, variant: x.a, treatments: [{placement: slot, variant: y.a, content: 1}, {placement: slot, content: 2}]}}\n";
+    let text = "rule_set: r\nexperiments: {x: {variants: {a: 50, b: 50}}, y: {variants: {a: 1}}}\nparameters: {p: {default: 1, x.a: 2}, q: {default: 1}, zero: {default: 0.0}, of: {default: 7}}\n\
+        offers: {o: {when: age > param.p, boost: 'double(age) / param.zero > 1.0 ? 1 : 2', propensity: {learned: thompson, by: [age > param.of]}, \
+        variant: x.a, treatments: [{placement: slot, variant: y.a, content: 1}, {placement: slot, content: 2}]}}\n";
     let read = |text: &str| RuleSet::parse("r.yaml", text, &schema).unwrap_or_else(|e| panic!("{e}"));
     let same = |from: &str, to: &str| {
         assert!(text.contains(from));
@@ -418,12 +419,14 @@ fn an_offer_says_something_else_once_its_variant_or_parameter_does() {
         same("q: {default: 1}", "q: {default: 2}")
             && same("experiments: {", "experiments: {w: {variants: {a: 1}}, ")
     );
-    for (from, to) in [
+    let changes = [
         ("x.a: 2}", "x.a: 3}"),
+        ("zero: {default: 0.0}", "zero: {default: -0.0}"),
+        ("of: {default: 7}", "of: {default: 8}"),
         ("variant: x.a", "variant: x.b"),
         ("{a: 50, b: 50}", "{a: 50, b: 40}"),
         ("{a: 1}", "{a: 2}"),
-    ] {
-        assert!(!same(from, to), "{from} → {to}");
-    }
+    ];
+    let unseen: Vec<_> = changes.into_iter().filter(|(from, to)| same(from, to)).collect();
+    assert_eq!(unseen, []);
 }

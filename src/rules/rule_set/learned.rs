@@ -96,8 +96,9 @@ fn read_time(cursor: &Cursor<'_, '_>, problems: &mut Problems) -> Option<u32> {
 impl LearnedRule {
     /// Whether another rule learns the same.
     pub(super) fn says_the_same(&self, other: &LearnedRule) -> bool {
-        let by =
-            |rule: &LearnedRule| rule.by.iter().map(|condition| condition.text.clone()).collect::<Vec<_>>();
-        (self.prior, self.pace, self.floor) == (other.prior, other.pace, other.floor) && by(self) == by(other)
+        let mut by = self.by.iter().zip(&other.by);
+        (self.prior, self.pace, self.floor) == (other.prior, other.pace, other.floor)
+            && self.by.len() == other.by.len()
+            && by.all(|(mine, theirs)| mine.says_the_same(theirs))
     }
 }
