@@ -249,3 +249,30 @@ offers:
     assert!(grown(&process).contains(&507));
     assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
 }
+
+#[test]
+fn rows_that_a_schema_makes_longer_are_refused_before_they_are_written() {
+    let place = Place::new();
+    let process = place.start(&[]);
+    for first in (0..70_000).step_by(10_000) {
+        assert_eq!(accepted(&views(&process, named(first..first + 10_000))), (200, 10_000, 0));
+    }
+    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(&process) + (100 << 10));
+    process.terminate();
+    let process = place.start_under(&["sh", "-c", &limit], &[]);
+    process.ask("PUT", "/v1/customers/c-9", r#"{"age": 5}"#).is(200);
+    let doubles: String =
+        (0..950).map(|number| format!("  d{number}: {{kind: float, precision: double}}\n")).collect();
+    let grown = SCHEMA.replace("events:\n", &format!("{doubles}events:\n"));
+    process.ask("PUT", "/v1/schema", &grown).is(200);
+    // Rows of two chunks come to need 475 MiB of addresses each.
+    let set = |who: &str, body: &str| process.ask("PATCH", &format!("/v1/customers/{who}"), body).status;
+    assert_eq!(["c-0", "c-69999"].map(|who| set(who, r#"{"d949": 1.5}"#)), [507, 507], "{}", process.said());
+    assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
+    // What needs no more words is taken.
+    assert_eq!([set("c-0", r#"{"age": 7}"#), set("c-9", r#"{"d949": null}"#)], [200, 200]);
+    assert_eq!(accepted(&views(&process, named(5..6))), (200, 1, 0));
+    assert_eq!(process.ask("DELETE", "/v1/customers/c-0", "").status, 200);
+    assert_eq!(set("c-0", r#"{"d949": 1.5}"#), 507, "a slot that is free has no more room");
+    assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
+}

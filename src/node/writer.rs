@@ -7,7 +7,6 @@
 //! and later writes get [`Unavailable::Stopped`]. A full disk, or a file that cannot be made for now, is
 //! not such a failure: only that batch is refused.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +16,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use foldhash::fast::FixedState;
 use tokio::sync::oneshot;
 
 use super::live::Live;
@@ -32,6 +30,7 @@ use crate::insight::decided::Decided;
 use crate::rules::catalogue::OfferEntry;
 use crate::schema::FeatureId;
 use crate::state::record::Record;
+use crate::state::store::Growth;
 use crate::state::{Fates, FrozenState, State};
 use crate::storage::codec;
 use crate::storage::disk;
@@ -233,8 +232,8 @@ struct Batch {
     bytes: usize,
     /// Upper bound of the customers that the batch adds.
     added: usize,
-    /// By how many words rows grow at most, where addresses are bounded.
-    grown: HashMap<CustomerId, usize, FixedState>,
+    /// What rows come to need, where addresses are bounded.
+    growth: Growth,
     /// The bytes of the process when the batch began.
     resident: u64,
 }
@@ -274,12 +273,14 @@ impl Writer {
             appended: Vec::new(),
             bytes: 0,
             added: 0,
-            grown: HashMap::default(),
+            growth: Growth::default(),
             resident: self.shared.room.for_a_batch(),
         };
         self.append(first, &mut batch);
         let mut other = None;
-        while batch.appended.len() < MAX_BATCH && batch.bytes < MAX_BATCH_BYTES {
+        // What comes after a definition is judged once that is in force.
+        let defines = |batch: &Batch| batch.appended.last().is_some_and(|(_, last)| last.engine.is_some());
+        while batch.appended.len() < MAX_BATCH && batch.bytes < MAX_BATCH_BYTES && !defines(&batch) {
             match messages.try_recv() {
                 Ok(WriterMessage::Write(submission)) => self.append(submission, &mut batch),
                 Ok(message) => {
@@ -412,8 +413,8 @@ impl Writer {
             for record in &submission.records {
                 let Record::Customers(updates) = record else { continue };
                 let may_take = |bytes| room.has_addresses(bytes);
-                let made =
-                    self.state.make_room_to_grow(updates, &mut batch.grown, batch.added + added, may_take);
+                let added = batch.added + added;
+                let made = self.state.make_room_to_grow(updates, added, &mut batch.growth, may_take);
                 made.map_err(|_| Unavailable::Memory)?;
             }
         }

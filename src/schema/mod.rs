@@ -254,6 +254,13 @@ impl Schema {
         }
     }
 
+    /// How many words a row has up to the end of a feature, the header among them; 0 if there is none.
+    pub fn words_up_to(&self, feature: FeatureId) -> usize {
+        let Some(Feature { field, cells, .. }) = self.features.get(usize::from(feature.0)) else { return 0 };
+        let of_field = field.map(|field| usize::from(field.place().0) + 1);
+        of_field.or_else(|| cells.map(|cells| cells.range().end)).unwrap_or_default()
+    }
+
     /// The value of a feature in this row at this time.
     #[inline]
     pub fn read<'s>(&'s self, feature: FeatureId, row: &[u64], now: Time) -> Value<'s> {

@@ -376,7 +376,7 @@ fn a_replace_load_leaves_contacts_and_the_longest_history_is_bounded() {
     let seen = |at: u32| happens(1, FIRST_SECOND + at, outcome(OutcomeKind::Impression, 0));
     let events = (0..300).map(seen).collect();
     state.apply(2, &Record::Customers(events)).unwrap();
-    let replace = Change::Replace(vec![(crate::schema::FeatureId(1), 7)]);
+    let replace = Change::Replace(vec![(FeatureId(1), 7)]);
     let updates = vec![merge(1, &[(0, 1)]), Update { customer: id(1), change: replace }];
     state.apply(3, &Record::Customers(updates)).unwrap();
     let mut row = Row::new();

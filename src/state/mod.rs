@@ -11,17 +11,14 @@ mod places;
 pub mod record;
 pub mod store;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-
-use foldhash::fast::FixedState;
 
 use self::definitions::Definitions;
 use self::idle::{IdleRule, Idleness};
 use self::ledger::{BudgetSet, Content, Figures, Ledger};
 use self::record::Record;
-use self::store::{Customers, CustomersWriter, KnownSlot};
+use self::store::{Customers, CustomersWriter, Growth, KnownSlot, RowNeed};
 use crate::customer::contact::Contact;
 use crate::customer::event::{Event, Fate, MAX_AHEAD_S};
 use crate::customer::id::CustomerId;
@@ -31,7 +28,7 @@ use crate::customer::row::{Past, Row};
 use crate::customer::update::{Change, Update};
 use crate::input::problem::Problems;
 use crate::rules::catalogue::Catalogue;
-use crate::schema::{Moment, Schema};
+use crate::schema::{FeatureId, Moment, Schema};
 
 /// The shortest time that contacts are kept, in seconds, whatever caps are in force: a cap that is
 /// published tomorrow may look back.
@@ -319,25 +316,37 @@ impl State {
         self.customers.make_room(added)
     }
 
-    /// Gets the memory for the rows that `updates` make longer, which come after those that `grown` counts
-    /// and is brought up to date for. The other arguments are those of
-    /// [`CustomersWriter::make_room_to_grow`].
+    /// Gets the memory for the rows that `updates` make longer, after those that `growth` has of the same
+    /// batch. The other arguments are those of [`CustomersWriter::make_room_to_grow`].
     ///
     /// # Errors
     /// [`store::Full`].
     pub fn make_room_to_grow(
         &self,
         updates: &[Update],
-        grown: &mut HashMap<CustomerId, usize, FixedState>,
         added: usize,
+        growth: &mut Growth,
         may_take: impl Fn(usize) -> bool,
     ) -> Result<(), store::Full> {
+        let schema = &self.definitions.schema;
+        let written = |features: &[(FeatureId, u64)]| {
+            let set = features.iter().filter(|(_, code)| *code != 0);
+            let words = set.map(|(feature, _)| schema.words_up_to(*feature));
+            RowNeed { words: words.max().unwrap_or_default(), further: 0 }
+        };
         for Update { customer, change } in updates {
-            let Change::Event(event) = change else { continue };
-            let Some(outcome) = &event.outcome else { continue };
-            let words = grown.entry(customer.clone()).or_default();
-            *words += outcome_words(outcome);
-            self.customers.make_room_to_grow(customer, *words, added, &may_take)?;
+            let need = match change {
+                Change::Replace(fields) | Change::Merge(fields) => written(fields),
+                Change::Event(event) => match &event.outcome {
+                    Some(outcome) => RowNeed { words: schema.row_words(), further: outcome_words(outcome) },
+                    None => written(&event.facts),
+                },
+                Change::Erase(_) => {
+                    self.customers.make_room_after(customer, growth);
+                    continue;
+                }
+            };
+            self.customers.make_room_to_grow(customer, need, added, growth, &may_take)?;
         }
         Ok(())
     }

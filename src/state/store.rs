@@ -14,6 +14,7 @@
 
 mod arena;
 mod frozen;
+mod growth;
 mod loader;
 mod scan;
 
@@ -31,10 +32,11 @@ use foldhash::fast::{FixedState, RandomState};
 use self::arena::Arena;
 use self::frozen::Preserved;
 pub use self::frozen::{FrozenCustomers, FrozenPart, GivenUp};
+pub use self::growth::{Growth, RowNeed};
 pub use self::loader::{Loader, LoaderError};
 pub use self::scan::{BATCH_ROWS, Batch};
 use crate::customer::id::CustomerId;
-use crate::customer::row::{MAX_WORDS, Row};
+use crate::customer::row::Row;
 
 /// The most customers that one store can hold.
 pub const MAX_CUSTOMERS: usize = arena::MAX_SLOTS;
@@ -250,38 +252,6 @@ impl CustomersWriter {
             self.shared.arena.reserve(slot, self.row_words)?;
         }
         Ok(())
-    }
-
-    /// Gets the memory for the row of a customer to grow by up to `words` words. A customer who is not known
-    /// is one of up to `added` new ones. `may_take` says whether so many bytes may be taken from the system.
-    ///
-    /// # Errors
-    /// [`Full`]; what is there stays.
-    pub fn make_room_to_grow(
-        &self,
-        customer: &CustomerId,
-        words: usize,
-        added: usize,
-        may_take: impl Fn(usize) -> bool,
-    ) -> Result<(), Full> {
-        let arena = &self.shared.arena;
-        let fit = |slot: u32, length: usize| {
-            let words = (length.max(self.row_words) + words).min(MAX_WORDS);
-            let bytes = arena.missing_bytes(slot, words);
-            if bytes == 0 {
-                return Ok(());
-            }
-            if may_take(bytes) { arena.fit(slot, words) } else { Err(Full) }
-        };
-        if let Some(slot) = self.shared.slots.view(customer, |_, slot| *slot) {
-            return fit(slot, arena.length(slot));
-        }
-        if words <= arena::MIN_BAND_WORDS {
-            return Ok(()); // new rows have that much room
-        }
-        let last = self.opened.saturating_add(u32::try_from(added).unwrap_or(u32::MAX));
-        let free = self.free.iter().rev().take(added).copied();
-        free.chain([self.opened, last]).try_for_each(|slot| fit(slot, 0))
     }
 
     /// Looks customers up and brings their rows into the cache before they are changed. The look-ups

@@ -47,7 +47,7 @@ const MAX_LENGTH: usize = (1 << LENGTH_BITS) - 1;
 
 /// The fewest words of a further band. Rows grow by one contact at a time. Five contacts and one to
 /// come take 6 words, in one cache line or two.
-pub(super) const MIN_BAND_WORDS: usize = 6;
+const MIN_BAND_WORDS: usize = 6;
 
 /// Bytes that the system hands out at a time. Untouched memory costs nothing, and a page that is
 /// touched costs all of it.
