@@ -391,6 +391,8 @@ fn who_sends_much_more_after_it_was_refused_still_reads_the_answer_to_its_end() 
         [format!("{head}{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
     };
     let more = [b"800000\r\n".as_slice(), &vec![0; 8 << 20], b"\r\n0\r\n\r\n"].concat();
+    let wrong_at_once = [batch(b"\x81"), b"z\r\n".to_vec()].concat();
+    let wrong_chunk = [b"z\r\n", &more[..]].concat();
     let long_text = [b"\xdb\xff\xff\xff\xff".as_slice(), &[b'x'; 65_536]].concat();
     let long_head = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100_000));
     let large = head("/v1/decisions", "content-length: 8388608");
@@ -401,6 +403,8 @@ fn who_sends_much_more_after_it_was_refused_still_reads_the_answer_to_its_end() 
         ("the same, answered already", batch(b"\xc1"), soon, &more, 200, "not valid MessagePack"),
         ("a batch with too long a value", batch(&long_text), soon, &more, 200, "more than 65536 bytes"),
         ("a batch that stopped for a while", batch(b"\x81"), late, &more, 200, "\"status\":408"),
+        ("a batch with a wrong chunk", batch(b"\x81"), soon, &wrong_chunk, 200, "in hexadecimal"),
+        ("the same, at once", wrong_at_once, soon, &more, 400, "in hexadecimal"),
         ("a head that is too long", long_head.into_bytes(), none, b"", 431, "head-too-large"),
         ("what is no HTTP", b"GARBAGE\r\n\r\n".to_vec(), soon, &more, 400, "cannot be read"),
         ("a body that is too large", large.into_bytes(), soon, &more[8..8 + (8 << 20)], 413, "too-large"),

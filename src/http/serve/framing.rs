@@ -129,6 +129,12 @@ impl Framing {
         self.state == State::Head && self.head.lines == 0 && self.line.is_empty()
     }
 
+    /// Whether a message has begun and not come to its end. Nobody knows where one ends whose head has a
+    /// fault.
+    pub(crate) fn is_within(&self) -> bool {
+        !self.is_between() && !matches!(self.fault, Some(Fault { in_body: false, .. }))
+    }
+
     /// The first fault.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.fault

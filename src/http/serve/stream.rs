@@ -431,7 +431,7 @@ impl AsyncWrite for Stream {
             stream.linger.shut = true;
         }
         // An answer may come to its end before its request does, as that of a batch that cannot be read.
-        if stream.pulse.refused.load(Ordering::Relaxed) || !stream.framing.is_between() {
+        if stream.pulse.refused.load(Ordering::Relaxed) || stream.framing.is_within() {
             ready!(stream.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
