@@ -1,6 +1,7 @@
 //! `/v1/decisions`: reads the request against the engine in force, decides, and renders.
 
 pub(super) mod document;
+mod locale;
 mod parameters;
 mod plain;
 pub(super) mod request;
@@ -182,6 +183,11 @@ fn counted(live: &Live, asked: &DecisionRequest<'_>, decision: &Decision<'_>) {
 
 /// The languages of the header `Accept-Language`, which counts when a request names none itself.
 pub(super) fn accepted_languages(call: &Call<'_>) -> Languages {
-    let given = call.parts.headers.get_all(ACCEPT_LANGUAGE).iter();
-    Languages::read_all(given.filter_map(|value| value.to_str().ok()))
+    let mut given =
+        call.parts.headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
+    match (given.next(), given.next()) {
+        (None, _) => Languages::default(),
+        (Some(text), None) => locale::languages(text),
+        (Some(first), Some(second)) => Languages::read_all([first, second].into_iter().chain(given)),
+    }
 }

@@ -6,6 +6,8 @@
 //! chunks, further codings, names with `_` for `-`, lines that end without CR, and what hides in the lines of
 //! chunks. From the first fault on nothing more is followed, because the connection ends with it.
 
+use memchr::memchr;
+
 use crate::http::bounds::MAX_HEAD_BYTES;
 
 /// Most hexadecimal digits in the size of a chunk; more do not fit a `u64`.
@@ -158,7 +160,7 @@ impl Framing {
                 }
                 State::Head | State::ChunkSize | State::Trailers => {
                     let in_body = self.state != State::Head;
-                    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                    let Some(end) = memchr(b'\n', rest) else {
                         if self.line.len() + rest.len() > MAX_HEAD_BYTES {
                             self.state = State::Over; // hyper refuses it for its length
                         } else {

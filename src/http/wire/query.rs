@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
+
 use super::refusal::Refusal;
 use crate::input::problem::{Problem, Problems, quoted};
 
@@ -46,39 +48,37 @@ pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Splits a query into its parameters. `+` is a space, as in forms. It looks at each byte once.
+/// Splits a query into its parameters. `+` is a space, as in forms.
 pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> QueryParameters<'q> {
-    let text = query.unwrap_or("");
+    let mut rest = query.unwrap_or("");
+    let is_encoded = memchr2(b'%', b'+', rest.as_bytes()).is_some();
     let mut found = Vec::with_capacity(USUAL_PARAMETERS);
     let mut count = 0;
-    let (mut begin, mut equals, mut encoded) = (0, None, false);
-    for end in 0..=text.len() {
-        match text.as_bytes().get(end) {
-            Some(b'=') => equals = equals.or(Some(end)),
-            Some(b'%' | b'+') => encoded = true,
-            None | Some(b'&') => {
-                let (name, value) = match equals {
-                    Some(equals) => (&text[begin..equals], &text[equals + 1..end]),
-                    None => (&text[begin..end], ""),
-                };
-                if begin < end {
-                    count += 1;
-                    if count > MAX_PARAMETERS {
-                        problems.push(Problem::new(format!("more than {MAX_PARAMETERS} parameters")));
-                        break;
-                    }
-                    if encoded {
-                        found.extend(decoded(name, value).map_err(|why| problems.push(Problem::new(why))));
-                    } else {
-                        found.push((Cow::Borrowed(name), Cow::Borrowed(value)));
-                    }
-                }
-                (begin, equals, encoded) = (end + 1, None, false);
-            }
-            Some(_) => {}
+    while !rest.is_empty() {
+        let (parameter, others) = split(b'&', rest).unwrap_or((rest, ""));
+        rest = others;
+        if parameter.is_empty() {
+            continue;
+        }
+        count += 1;
+        if count > MAX_PARAMETERS {
+            problems.push(Problem::new(format!("more than {MAX_PARAMETERS} parameters")));
+            break;
+        }
+        let (name, value) = split(b'=', parameter).unwrap_or((parameter, ""));
+        if is_encoded {
+            found.extend(decoded(name, value).map_err(|why| problems.push(Problem::new(why))));
+        } else {
+            found.push((Cow::Borrowed(name), Cow::Borrowed(value)));
         }
     }
     found
+}
+
+/// What stands before and behind the first `at`, which is ASCII.
+fn split(at: u8, text: &str) -> Option<(&str, &str)> {
+    let found = memchr(at, text.as_bytes())?;
+    Some((&text[..found], &text[found + 1..]))
 }
 
 fn decoded<'q>(name: &'q str, value: &'q str) -> Result<(Cow<'q, str>, Cow<'q, str>), String> {

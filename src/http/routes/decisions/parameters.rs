@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::locale;
 use super::request::{DecisionRequest, Draft, MAX_DEADLINE_US};
 use crate::customer::id;
 use crate::decide::MAX_PLACEMENTS;
@@ -95,7 +96,10 @@ pub(super) fn of_query<'n>(
     let count = count.and_then(|text| query::integer("count", text, 1, MAX_COUNT as u64, &mut problems));
     draft.name_placements(&placements, count.map(|count| count as usize), engine, &mut problems);
     draft.name_context(&context, engine);
-    draft.languages = Languages::read_all(locales.iter().copied());
+    draft.languages = match locales[..] {
+        [text] => locale::languages(text),
+        _ => Languages::read_all(locales.iter().copied()),
+    };
     if draft.languages.is_empty() || locales.len() > 1 {
         let doubts = locales.iter().filter_map(|text| Languages::doubt(text));
         doubts.for_each(|why| draft.left_out.push(query::problem("locale", why)));

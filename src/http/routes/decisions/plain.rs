@@ -8,6 +8,7 @@ use rmp_serde::decode::Error::InvalidMarkerRead as NoMarker;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+use super::locale;
 use super::request::{DecisionRequest, Draft, MAX_DEADLINE_US};
 use crate::customer::id;
 use crate::decide::MAX_PLACEMENTS;
@@ -85,7 +86,7 @@ impl<'n> PlainRequest<'n> {
                 draft.context.push((id, kind.read(value, engine.schema.zone()).ok()?));
             }
             if let Some(text) = self.locale {
-                draft.languages = Languages::read(text);
+                draft.languages = locale::languages(text);
                 if draft.languages.is_empty() && Languages::doubt(text).is_some() {
                     return None;
                 }
