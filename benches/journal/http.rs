@@ -59,7 +59,6 @@ impl Http {
 
     /// Kills the server and starts it again: what it acknowledged is in the journal and nowhere else.
     pub(crate) fn check_after_restart(self) {
-        let folder = self.folder.clone();
         let customers = |http: &Http| -> Vec<u64> {
             runtime().block_on(async {
                 let mut client = Client(Socket::connect(http.address));
@@ -71,8 +70,14 @@ impl Http {
             })
         };
         let before = customers(&self);
+        assert!(customers(&self.restarted()) == before, "after a restart");
+    }
+
+    /// The server that is started over the folder after this one was killed.
+    pub(crate) fn restarted(self) -> Http {
+        let folder = self.folder.clone();
         drop(self);
-        assert!(customers(&Http::serve(&folder)) == before, "after a restart");
+        Http::serve(&folder)
     }
 }
 
@@ -105,6 +110,19 @@ impl Client {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         answer
     }
+
+    /// The same as a document.
+    pub(crate) async fn document(
+        &mut self,
+        method: &str,
+        path: &str,
+        media: &str,
+        body: &str,
+    ) -> serde_json::Value {
+        let answer = self.ask(method, path, media, body).await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
 }
 
 fn end_of_answer(bytes: &[u8]) -> Option<usize> {
@@ -122,10 +140,8 @@ impl Writer for Client {
     }
 
     async fn read(&mut self, customer: usize) -> u64 {
-        let answer =
-            self.ask("GET", &format!("/v1/customers/{}", id(customer)), "application/json", "").await;
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let path = format!("/v1/customers/{}", id(customer));
+        let body = self.document("GET", &path, "application/json", "").await;
         body["features"][FEATURE].as_u64().unwrap()
     }
 }

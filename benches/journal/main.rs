@@ -19,6 +19,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 
 mod bulk;
+mod events;
 mod floor;
 mod http;
 mod node;
@@ -77,6 +78,7 @@ fn main() {
     };
     let folder = tempfile::tempdir().unwrap();
     small_writes(folder.path(), &effort);
+    events::load(folder.path(), effort.rounds, effort.round);
     bulk::load(folder.path(), effort.rows, if quick { 1 } else { 5 });
 }
 
