@@ -8,6 +8,7 @@ mod packed;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::FixedState;
 use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
@@ -72,7 +73,7 @@ pub(super) struct Linked<'e> {
     pub(super) schema: &'e Schema,
     pub(super) catalogue: &'e Catalogue,
     pub(super) placements: &'e [Placement],
-    pub(super) placement_ids: &'e HashMap<Box<str>, PlacementId>,
+    pub(super) placement_ids: &'e HashMap<Box<str>, PlacementId, FixedState>,
     pub(super) offers: &'e [Offer],
     pub(super) groups: &'e HashMap<Box<str>, usize>,
 }

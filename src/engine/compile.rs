@@ -7,19 +7,22 @@ mod forms;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use super::caps::{Caps, Linked};
 use super::fragment::Fragment;
 use super::{
-    Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Reason, Score,
-    Tier, Treatment,
+    CERTAIN, Engine, Group, Guardrail, GuardrailId, Index, Offer, OfferId, Placement, PlacementId, Reason,
+    Score, Tier, Treatment,
 };
+use crate::customer::numbers::OfferNumber;
 use crate::expression::alternatives::Alternatives;
 use crate::expression::normalise::FormsLeft;
 use crate::expression::term::Terms;
 use crate::expression::{Expression, OfferScope, Scope};
 use crate::input::problem::Problems;
 use crate::rules::catalogue::{Additions, Catalogue};
-use crate::rules::rule_set::{OfferRule, Reference, RuleSet, Spot};
+use crate::rules::rule_set::{OfferRule, Reference, RuleSet, Spot, TreatmentRule};
 use crate::schema::value::Value;
 use crate::schema::{ChannelId, Schema};
 
@@ -33,7 +36,7 @@ impl Engine {
             catalogue: Arc::new(Catalogue::new()),
             numbered_versions: Vec::new(),
             placements: Vec::new(),
-            placement_ids: HashMap::new(),
+            placement_ids: HashMap::default(),
             offers: Vec::new(),
             tags: Vec::new(),
             tag_forms: Vec::new(),
@@ -101,9 +104,16 @@ impl Engine {
         engine.numbered_versions = numbered.collect();
         engine.catalogue = catalogue;
         engine.tags = sets.iter().map(|set| set.tags.clone()).collect();
-        let group_ids = HashMap::new();
-        let mut linker =
-            Linker { engine, problems: Problems::new(), sets, group_ids, narrowed: HashMap::new() };
+        let (group_ids, always) = (HashMap::new(), Arc::new(Alternatives::always()));
+        let mut linker = Linker {
+            engine,
+            before,
+            always,
+            problems: Problems::new(),
+            sets,
+            group_ids,
+            narrowed: HashMap::new(),
+        };
         linker.placements();
         linker.groups();
         linker.experiments();
@@ -145,6 +155,10 @@ impl Engine {
 
 struct Linker<'r> {
     engine: Engine,
+    /// What is the same in it is taken over.
+    before: Option<&'r Engine>,
+    /// What an offer asks for that says nothing of it: all share it.
+    always: Arc<Alternatives>,
     problems: Problems,
     sets: Vec<&'r RuleSet>,
     group_ids: HashMap<Box<str>, usize>,
@@ -153,6 +167,9 @@ struct Linker<'r> {
 
 /// A guardrail (rule set, place in it) with an offer's values of the attributes it reads.
 type Narrowing = (usize, usize, Vec<String>);
+
+/// The offers of all rule sets by name.
+type OfferIds<'r> = HashMap<&'r str, (OfferId, &'r RuleSet, &'r OfferRule), FixedState>;
 
 /// The most different narrowed guardrails that one engine may have.
 const MAX_NARROWED: usize = 100_000;
@@ -246,9 +263,11 @@ impl<'r> Linker<'r> {
         found
     }
 
-    fn offers(&mut self) -> HashMap<&'r str, (OfferId, &'r RuleSet, &'r OfferRule)> {
-        let mut ids: HashMap<&'r str, (OfferId, &'r RuleSet, &'r OfferRule)> = HashMap::new();
+    fn offers(&mut self) -> OfferIds<'r> {
         let sets = self.sets.clone();
+        let count = sets.iter().map(|set| set.offers.len()).sum();
+        let mut ids = OfferIds::with_capacity_and_hasher(count, FixedState::default());
+        self.engine.offers.reserve_exact(count);
         for (tags, &set) in sets.iter().enumerate() {
             for rule in &set.offers {
                 let id = OfferId(self.engine.offers.len() as u32);
@@ -269,27 +288,13 @@ impl<'r> Linker<'r> {
     }
 
     fn offer(&mut self, set: &'r RuleSet, tags: usize, rule: &'r OfferRule) -> Offer {
-        let catalogue = Arc::clone(&self.engine.catalogue);
-        let number = catalogue.offer_number(&rule.name.name).unwrap_or_default(); // all have one
-        let entry = catalogue.offer(number);
-        let treatment_number = |name: &str| {
-            entry.and_then(|entry| entry.treatments.iter().position(|known| **known == *name)).unwrap_or(0)
+        let number = self.engine.catalogue.offer_number(&rule.name.name).unwrap_or_default(); // all have one
+        let before = self.before.and_then(|before| Some(before.offer(before.offer_id(number)?)));
+        let before = before.filter(|before| before.name == rule.name.name);
+        let numbers = |score| {
+            let known = before.and_then(|before| before.numbers_of(score, CERTAIN));
+            known.cloned().unwrap_or_else(|| Fragment::of_numbers(score))
         };
-        let mut treatments = Vec::with_capacity(rule.treatments.len());
-        for treatment in &rule.treatments {
-            let Some(placement) = self.placement(set, &treatment.placement) else { continue };
-            treatments.push(Treatment {
-                name: treatment.name.clone(),
-                number: treatment_number(&treatment.name) as u16,
-                json: Arc::clone(&treatment.json),
-                msgpack: Arc::clone(&treatment.msgpack),
-                head: Fragment::of_treatment(&rule.name.name, &treatment.name),
-                placement,
-                locale: treatment.locale.clone(),
-                variant: treatment.variant.clone(),
-            });
-        }
-        treatments.sort_by_key(|treatment| treatment.variant.is_none()); // stable
         let attributes = &rule.attributes;
         let constant_score = match rule.learned {
             Some(_) => None,
@@ -305,20 +310,50 @@ impl<'r> Linker<'r> {
             tags,
             group: attributes.group.as_ref().map(|group| self.group_id(&group.name)),
             when: rule.when.clone(),
-            when_form: Arc::new(Alternatives::always()),
+            when_form: Arc::clone(&self.always),
             variant: rule.variant.clone(),
-            variant_form: Alternatives::always(),
+            variant_form: Arc::clone(&self.always),
             guardrails: self.guardrails(rule),
             schedule: rule.schedule.clone(),
-            schedule_form: Alternatives::always(),
+            schedule_form: Arc::clone(&self.always),
             propensity: rule.propensity.clone(),
             learned: rule.learned.clone(),
             boost: rule.boost.clone(),
             constant_score,
-            numbers: constant_score.map(|score| Fragment::of_numbers(score.score)),
+            numbers: constant_score.map(|score| numbers(score.score)),
             reason: rule.reason.map(|text| Reason::new(text)),
-            treatments,
+            treatments: self.treatments(set, rule, (number, before)),
         }
+    }
+
+    fn treatments(
+        &mut self,
+        set: &RuleSet,
+        rule: &OfferRule,
+        (number, before): (OfferNumber, Option<&Offer>),
+    ) -> Vec<Treatment> {
+        let catalogue = Arc::clone(&self.engine.catalogue);
+        let named = catalogue.offer(number).map_or(&[][..], |entry| &entry.treatments);
+        let head = |name: &str| {
+            let known = before.and_then(|before| before.treatments.iter().find(|known| *known.name == *name));
+            known.map_or_else(|| Fragment::of_treatment(&rule.name.name, name), |known| known.head.clone())
+        };
+        let mut treatments = Vec::with_capacity(rule.treatments.len());
+        for treatment in &rule.treatments {
+            let Some(placement) = self.placement(set, &treatment.placement) else { continue };
+            treatments.push(Treatment {
+                name: treatment.name.clone(),
+                number: named.iter().position(|name| *name == treatment.name).unwrap_or(0) as u16,
+                json: Arc::clone(&treatment.json),
+                msgpack: Arc::clone(&treatment.msgpack),
+                head: head(&treatment.name),
+                placement,
+                locale: treatment.locale.clone(),
+                variant: treatment.variant.clone(),
+            });
+        }
+        treatments.sort_by_key(|treatment| treatment.variant.is_none()); // stable
+        treatments
     }
 
     /// Every guardrail of every rule set, narrowed to this offer.
@@ -377,7 +412,7 @@ impl<'r> Linker<'r> {
 
     /// Checks fallbacks. A fallback is what is left when all else fails, so nothing about it may depend on
     /// customer or time.
-    fn fallbacks(&mut self, offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>) {
+    fn fallbacks(&mut self, offers: &OfferIds<'_>) {
         let mut used: Vec<(PlacementId, OfferId)> = Vec::new();
         for &set in &self.sets.clone() {
             for rule in &set.placements {
@@ -438,18 +473,17 @@ impl<'r> Linker<'r> {
 
     /// Refuses a treatment for a placement where its offer is never shown: one of the two names must be
     /// wrong.
-    fn unused_treatments(
-        &mut self,
-        offers: &HashMap<&str, (OfferId, &RuleSet, &OfferRule)>,
-        fallbacks: &[(PlacementId, OfferId)],
-    ) {
-        let mut offers: Vec<_> = offers.values().collect();
-        offers.sort_by_key(|(id, ..)| *id); // the same problems in the same order every time
-        for (id, set, rule) in offers {
-            for treatment in &rule.treatments {
+    fn unused_treatments(&mut self, ids: &OfferIds<'_>, fallbacks: &[(PlacementId, OfferId)]) {
+        let offers = self.sets.iter().flat_map(|set| set.offers.iter().map(move |rule| (set, rule)));
+        for (id, (set, rule)) in (0..).map(OfferId).zip(offers) {
+            let listed = |treatment: &&TreatmentRule| {
+                rule.placements.iter().any(|placement| placement.name == treatment.placement.name)
+            };
+            for treatment in rule.treatments.iter().filter(|treatment| !listed(treatment)) {
                 let Some(placement) = self.engine.placement_id(&treatment.placement.name) else { continue };
-                let listed = rule.placements.iter().any(|p| p.name == treatment.placement.name);
-                if !listed && !fallbacks.contains(&(placement, *id)) {
+                // Of two offers with one name, which is a problem of its own, the last one counts.
+                let counts = ids.get(&*rule.name.name).is_some_and(|(last, ..)| *last == id);
+                if counts && !fallbacks.contains(&(placement, id)) {
                     let name = &treatment.placement.name;
                     let detail = format!("offer `{}` is never shown on placement `{name}`", rule.name.name);
                     let problem = set.problem(&treatment.placement.spot, detail);

@@ -6,15 +6,17 @@
 //!  `------- Treatment::head --------'  `----- Offer::numbers ------' `-- Reason::fragment -'
 //! ```
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
 use super::score::CERTAIN;
 
 /// Entries of a map, or some of their keys and values, as JSON and as MessagePack.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fragment {
-    /// Both forms in one piece of memory: there are some of these for each offer.
-    bytes: Box<[u8]>,
+    /// Both forms in one piece of memory: each offer has some of these. The next engine takes them over.
+    bytes: Arc<[u8]>,
     /// Where the JSON ends.
     json: u32,
 }

@@ -12,6 +12,8 @@ mod compile;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use crate::customer::numbers::OfferNumber;
 use crate::customer::outcome::{BudgetUse, OutcomeKind};
 use crate::expression::Tag;
@@ -54,7 +56,7 @@ pub struct Engine {
     /// The same versions with the numbers of their rule sets.
     numbered_versions: Vec<(u16, u32)>,
     placements: Vec<Placement>,
-    placement_ids: HashMap<Box<str>, PlacementId>,
+    placement_ids: HashMap<Box<str>, PlacementId, FixedState>,
     offers: Vec<Offer>,
     /// Tags of each rule set, in the order of `versions`.
     pub(crate) tags: Vec<Vec<Tag>>,

@@ -46,11 +46,11 @@ pub struct Offer {
     /// The variant whose customers alone may see it.
     pub(crate) variant: Option<InVariant>,
     /// The condition of being in that variant, in normal form.
-    pub(crate) variant_form: Alternatives,
+    pub(crate) variant_form: Arc<Alternatives>,
     pub(crate) guardrails: Vec<GuardrailId>,
     pub(crate) schedule: Option<Schedule>,
     /// The offer's schedule in normal form.
-    pub(crate) schedule_form: Alternatives,
+    pub(crate) schedule_form: Arc<Alternatives>,
     pub(crate) propensity: Expression,
     /// How its propensity is learned, if it is.
     pub(crate) learned: Option<Arc<LearnedRule>>,

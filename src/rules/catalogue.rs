@@ -95,7 +95,7 @@ pub struct Catalogue {
     /// Arms of all experiments, named `experiment.variant`.
     pub arms: Names,
     offers: Vec<OfferEntry>,
-    offer_numbers: HashMap<Box<str>, OfferNumber>,
+    offer_numbers: HashMap<Box<str>, OfferNumber, foldhash::fast::FixedState>,
     free_offers: BTreeSet<OfferNumber>,
     places: Vec<PlaceEntry>,
     place_numbers: HashMap<PlaceEntry, PlaceNumber>,

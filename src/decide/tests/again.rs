@@ -17,6 +17,8 @@ struct Parts {
     experiments: Vec<&'static str>,
     /// For each offer its condition, which may be empty, its priority and its content.
     offers: Vec<(String, u8, usize)>,
+    /// The offer that has another name than usual.
+    renamed: usize,
     /// Fields of the first offer, and its treatments that come before the usual one.
     first: [&'static str; 2],
 }
@@ -33,6 +35,7 @@ impl Parts {
             guardrail: "consent",
             experiments: Vec::new(),
             offers: offers.collect(),
+            renamed: usize::MAX,
             first: [""; 2],
         }
     }
@@ -42,8 +45,9 @@ impl Parts {
             let [field, treatment] = if nth == 0 { self.first } else { [""; 2] };
             let when = if when.is_empty() { String::new() } else { format!("    when: {when}\n") };
             format!(
-                "  o{nth}:\n    placements: [slot]\n{field}{when}    priority: {priority}\n    treatments:\n{treatment}      \
-                 - {{placement: slot, content: {content}}}\n"
+                "  {}{nth}:\n    placements: [slot]\n{field}{when}    priority: {priority}\n    treatments:\n{treatment}      \
+                 - {{placement: slot, content: {content}}}\n",
+                if nth == self.renamed { "n" } else { "o" }
             )
         };
         let offers: String = self.offers.iter().enumerate().map(offer).collect();
@@ -91,6 +95,9 @@ impl World {
                 assert_eq!(seen(&engine), seen(&anew), "{text}");
             }
         }
+        for (age, consent) in [(8, true), (31, true), (47, true), (47, false)] {
+            assert_eq!(explained(&engine, age, consent), explained(&anew, age, consent), "{text}");
+        }
         let customers = if parts.experiments.is_empty() { 1 } else { 50 };
         for customer in (0..customers).map(|nth| format!("c-{nth}")) {
             assert_eq!(drawn(&engine, &customer), drawn(&anew, &customer), "{customer}: {text}");
@@ -112,6 +119,28 @@ fn drawn(engine: &Engine, customer: &str) -> Vec<String> {
         format!("{} {} {arms:?}", of.offer.name, String::from_utf8_lossy(&of.treatment.json))
     };
     decision.placements[0].propositions.iter().map(told).collect()
+}
+
+/// All that is said of each offer: what it shows, in which bytes, and why it is not shown.
+fn explained(engine: &Engine, age: i64, consent: bool) -> Vec<String> {
+    let row = row(&engine.schema, Value::Int(age), consent);
+    let placements = [(engine.placement_id("slot").unwrap(), 7)];
+    let request = Request { explain: true, ..asked(engine, &placements) };
+    let decision = decide(engine, FeatureVector::new(&row), &request, Time(0));
+    let told = |of: &Explanation<'_>| {
+        let Offer { name, line, numbers, treatments, .. } = of.offer;
+        let contents = treatments.iter().map(|of| (&of.name, of.number, &of.json, &of.msgpack, &of.head));
+        let contents: Vec<_> = contents.collect();
+        let stop = of.stopped_by.as_ref().map(|stop| {
+            let lack =
+                |lack: &Lack<'_>| format!("{} {:?} {}", lack.term(engine), lack.value, lack.needs(engine));
+            let lacks: Vec<Vec<String>> =
+                stop.lacks.iter().map(|way| way.iter().map(lack).collect()).collect();
+            (stop.kind, &stop.name, stop.condition, stop.line, lacks, stop.opens())
+        });
+        format!("{name} {line} {:?} {:?} {numbers:?} {contents:?} {stop:?}", of.rank, of.score)
+    };
+    decision.placements[0].explanations.iter().map(told).collect()
 }
 
 fn row(schema: &Schema, age: Value<'static>, consent: bool) -> Vec<u64> {
@@ -153,18 +182,25 @@ fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_an
         "context.page == 'page-1'",
         "context.page == 'page-2' || age > 45",
         "age * 2 > 31",
+        "age > 7\n    schedule: {from: 2020-01-01}",
+        "age > 8\n    schedule: {until: 2020-01-01}",
+        "age > 9\n    attributes: {value: 7}",
+        "age > 9\n    attributes: {value: 7}\n    boost: 1 + age",
         "",
     ];
     let mut same = 0;
     for round in 0..rounds(60, 2_000) {
         let at = rng.usize(0..parts.offers.len());
         let offer = &mut parts.offers[at];
-        match rng.u32(0..8) {
+        match rng.u32(0..11) {
             0..3 => offer.2 = round,
             3 => offer.0 = format!("age > {}", rng.u32(0..60)),
             4 => offer.0 = (*rng.choice(conditions.iter()).unwrap()).to_owned(),
             5 => offer.1 = rng.u8(1..=9),
-            6 => parts.tag = rng.choice(["age > 10", "age > 20"]).unwrap(),
+            6 if round % 2 == 0 => drop(parts.offers.remove(at)),
+            6 => parts.offers.insert(at, ("age > 11".into(), 3, round)),
+            7 => parts.renamed = at,
+            8 => parts.tag = rng.choice(["age > 10", "age > 20"]).unwrap(),
             _ => parts.guardrail = rng.choice(["consent", "consent || age > 40", "age > 2"]).unwrap(),
         }
         same += usize::from(world.go_on(&parts));

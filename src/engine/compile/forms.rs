@@ -4,12 +4,8 @@
 //! An engine that takes forms over numbers its terms as the one before. So it must not keep terms and texts
 //! that nothing looks at any more: if it would, all forms are computed anew.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-
-use crate::customer::numbers::OfferNumber;
 use crate::engine::{Drawn, Engine, Index, Offer};
 use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
@@ -20,7 +16,6 @@ use crate::expression::{Expression, Node, Tag};
 /// An engine whose conditions see the same schema, tags, experiments and guardrails.
 struct Known<'e> {
     engine: &'e Engine,
-    offers: HashMap<OfferNumber, &'e Offer, FixedState>,
 }
 
 impl Engine {
@@ -76,10 +71,10 @@ impl Engine {
             }
             if let Some(InVariant { experiment, variant }) = &offer.variant {
                 let node = Node::is_in_variant(experiment, *variant);
-                offer.variant_form = normaliser.alternatives(&node, offer.tags, true);
+                offer.variant_form = Arc::new(normaliser.alternatives(&node, offer.tags, true));
             }
             if let Some(schedule) = &offer.schedule {
-                offer.schedule_form = normaliser.schedule(schedule);
+                offer.schedule_form = Arc::new(normaliser.schedule(schedule));
             }
         }
         let mut both = |tag: &Tag, set: usize| {
@@ -134,28 +129,26 @@ impl<'e> Known<'e> {
             && experiments(next) == experiments(engine)
             && next.tags.iter().zip(&engine.tags).all(same_tags)
             && same_guardrails();
-        let offers = || engine.offers.iter().map(|offer| (offer.number, offer)).collect();
-        knows.then(|| Known { engine, offers: offers() })
+        knows.then_some(Known { engine })
     }
 
     /// The form of an offer's condition, if it is the very same.
     fn form(&self, offer: &Offer, when: &Expression) -> Option<Arc<Alternatives>> {
-        let known = self.offers.get(&offer.number).filter(|known| known.tags == offer.tags)?;
-        let same = known.when.as_ref().is_some_and(|known| Arc::ptr_eq(&known.node, &when.node));
-        same.then(|| Arc::clone(&known.when_form))
+        let known = self.engine.offer(self.engine.offer_id(offer.number)?);
+        let same = |known: &Expression| Arc::ptr_eq(&known.node, &when.node);
+        (known.tags == offer.tags && known.when.as_ref().is_some_and(same))
+            .then(|| Arc::clone(&known.when_form))
     }
 
     /// Whether a condition that `next` has not compares a text, which may be compared by it alone.
     fn loses_texts(&self, next: &Engine) -> bool {
-        let forms: HashMap<OfferNumber, &Arc<Alternatives>, FixedState> =
-            next.offers.iter().map(|offer| (offer.number, &offer.when_form)).collect();
         let is_text = |form: &Alternatives| {
             let mut atoms = form.0.iter().flat_map(|all| &all.0);
             atoms.any(|atom| matches!(self.engine.terms.get(atom.term), Term::Text(..)))
         };
         self.engine.offers.iter().any(|offer| {
-            let stays = forms.get(&offer.number).is_some_and(|form| is_same(form, &offer.when_form));
-            !stays && is_text(&offer.when_form)
+            let form = next.offer_id(offer.number).map(|id| &next.offer(id).when_form);
+            !form.is_some_and(|form| is_same(form, &offer.when_form)) && is_text(&offer.when_form)
         })
     }
 
@@ -163,8 +156,8 @@ impl<'e> Known<'e> {
     fn has_index_of(&self, next: &Engine) -> bool {
         let asks_the_same = |one: &Offer, other: &Offer| {
             is_same(&one.when_form, &other.when_form)
-                && one.variant_form == other.variant_form
-                && one.schedule_form == other.schedule_form
+                && is_same(&one.variant_form, &other.variant_form)
+                && is_same(&one.schedule_form, &other.schedule_form)
                 && one.guardrails == other.guardrails
         };
         let engine = self.engine;

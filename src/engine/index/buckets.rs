@@ -1,6 +1,8 @@
 //! Buckets: the constants that a term is compared with cut its keys into stretches within which no
 //! condition changes.
 
+use smallvec::SmallVec;
+
 use crate::expression::keys::Keys;
 use crate::expression::term::{Order, Term, bits_key};
 use crate::schema::Field;
@@ -113,8 +115,8 @@ impl Buckets {
 
     /// The buckets of these keys: first and last of each stretch, in order. The ends of the keys' ranges
     /// must be cuts.
-    pub(super) fn stretches(&self, keys: &Keys) -> Vec<(u32, u32)> {
-        let mut stretches: Vec<(u32, u32)> = Vec::with_capacity(keys.ranges().len() + 1);
+    pub(super) fn stretches(&self, keys: &Keys) -> SmallVec<[(u32, u32); 2]> {
+        let mut stretches: SmallVec<[(u32, u32); 2]> = SmallVec::new();
         let none = keys.has_none().then_some((0, 0));
         let of = |key: u64| self.of(Some(key.min(self.last)));
         let ranges = keys.ranges().iter().filter(|range| range.0 <= self.last);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::{AtomCheck, BLOCK, Block, Buckets, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
@@ -77,7 +78,7 @@ impl<'e> Wants<'e> {
         let mut left = MAX_ATOMS;
         let asked = offers.iter().zip(shown).map(|(offer, shown)| {
             let guardrail_ids = || offer.guardrails.iter().map(|id| id.0 as usize);
-            let own = both(Cow::Borrowed(&offer.schedule_form), &offer.variant_form);
+            let own = both(Cow::Borrowed(&*offer.schedule_form), &offer.variant_form);
             let must = guardrail_ids().fold(own.clone(), |all, id| both(all, &inlined[id]));
             let whole = match must.is_always() {
                 true => Cow::Borrowed(&*offer.when_form),
@@ -139,7 +140,7 @@ struct BlockAtom {
     /// Which of the block's conjunctions.
     conjunction: usize,
     /// The stretches of buckets for which it holds.
-    stretches: Vec<(u32, u32)>,
+    stretches: SmallVec<[(u32, u32); 2]>,
     /// The estimated share of customers for whom it holds.
     share: f64,
 }

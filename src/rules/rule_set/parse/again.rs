@@ -50,27 +50,13 @@ pub(super) fn again(source: &Arc<Source>, schema: &Schema, earlier: &RuleSet) ->
     if !reader.problems.is_empty() || !sees_the_same(&set, earlier) {
         return None;
     }
-    share_conditions(&mut set.offers, earlier);
+    unchanged.share_conditions(earlier, &mut set.offers);
     unchanged.put_back(earlier, &mut set)?;
     set.values = earlier.values + input.count();
     for (tag, before) in set.tags.iter_mut().zip(&earlier.tags) {
         tag.condition.node = Arc::clone(&before.condition.node);
     }
     Some(set)
-}
-
-/// Lets offers whose condition did not change have that of the earlier version. So engines know it again.
-fn share_conditions(offers: &mut [OfferRule], earlier: &RuleSet) {
-    let known: HashMap<&str, &OfferRule> =
-        earlier.offers.iter().map(|rule| (&*rule.name.name, rule)).collect();
-    for rule in offers {
-        let before = known.get(&*rule.name.name).and_then(|before| before.when.as_ref());
-        if let (Some(when), Some(before)) = (&mut rule.when, before)
-            && when.is_same(before)
-        {
-            when.node = Arc::clone(&before.node);
-        }
-    }
 }
 
 /// Whether the offers of both rule sets see the same tags, parameters, experiments and budgets.
@@ -138,6 +124,22 @@ impl Unchanged {
             gaps.push(Gap { start: at(start)?, end: at(end)?, lines: next.checked_sub(first)? });
         }
         Some(gaps)
+    }
+
+    /// Lets offers that are read, but whose condition did not change, have that of the earlier version. So
+    /// engines know it again.
+    fn share_conditions(&self, earlier: &RuleSet, read: &mut [OfferRule]) {
+        let left_out = |nth: &usize| self.front.contains(nth) || self.back.contains(nth);
+        let others = (0..earlier.offers.len()).filter(|nth| !left_out(nth)).map(|nth| &earlier.offers[nth]);
+        let known: HashMap<&str, &OfferRule> = others.map(|rule| (&*rule.name.name, rule)).collect();
+        for rule in read {
+            let before = known.get(&*rule.name.name).and_then(|before| before.when.as_ref());
+            if let (Some(when), Some(before)) = (&mut rule.when, before)
+                && when.is_same(before)
+            {
+                when.node = Arc::clone(&before.node);
+            }
+        }
     }
 
     /// Puts these offers between those that were read; `None` if they do not belong there.
