@@ -1,6 +1,14 @@
 //! Characters that nobody sees, and characters that look like others. In an id or a name they make a twin of
 //! what was meant.
 
+/// The byte-order mark of UTF-8, which spreadsheets and other programs put at the start of a file.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A file's bytes behind its byte-order mark, if it has one.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// The first character of a text that nobody sees, or that only some programs keep: control and format
 /// characters, spaces other than the plain one, fillers and variation selectors.
 pub fn invisible(text: &str) -> Option<char> {

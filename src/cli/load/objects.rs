@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::io::{BufRead, Read};
 
-use super::open::BOM;
 use crate::bundle::import::CUSTOMER_COLUMN;
 use crate::cli::ending::Failure;
 use crate::input::document::{Input, InputValue, Key};
+use crate::input::invisible::without_mark;
 use crate::input::problem::quoted;
 
 /// The most bytes of one object. The server allows less, but names the line.
@@ -35,7 +35,7 @@ impl Objects {
     /// The objects of a file. With `loose` they need not be one on each line.
     pub(super) fn new(mut reader: Box<dyn BufRead>, loose: bool) -> Result<Objects, Failure> {
         let start = reader.fill_buf().map_err(|e| Failure::new(format!("cannot read further: {e}")))?;
-        let mark = if start.starts_with(BOM) { BOM.len() } else { 0 };
+        let mark = start.len() - without_mark(start).len();
         reader.consume(mark);
         Ok(Objects { reader, loose, line: 1, text: Vec::new() })
     }

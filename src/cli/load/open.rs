@@ -5,9 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::cli::ending::Failure;
-
-/// The byte order mark that spreadsheets put at the start of a file.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+use crate::input::invisible::without_mark;
 
 /// How the rows of a file are written: as CSV, as one JSON object on each line, or as JSON objects in a
 /// list or one after the other.
@@ -127,7 +125,7 @@ fn fill(reader: &mut impl BufRead, pair: &mut [u8; 2]) -> std::io::Result<bool> 
 /// taken off.
 pub(super) fn csv_start(reader: &mut dyn BufRead) -> std::io::Result<CsvStart> {
     let start = reader.fill_buf()?;
-    let text = start.strip_prefix(BOM).unwrap_or(start);
+    let text = without_mark(start);
     let said = text.strip_prefix(b"sep=").and_then(|rest| {
         let (delimiter, rest) = rest.split_first()?;
         (rest.starts_with(b"\n") || rest.starts_with(b"\r\n")).then_some(*delimiter)

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, Cursor, Read, Result};
 use std::rc::Rc;
 
-use super::open::BOM;
+use crate::input::invisible::BYTE_ORDER_MARK;
 
 /// The most bytes in one record.
 const MAX_RECORD_BYTES: usize = 64 << 10;
@@ -128,8 +128,8 @@ impl Records {
             let start = record.len();
             let left = MAX_RECORD_BYTES + 1 - start;
             self.rest().take(left as u64).read_until(b'\n', &mut record)?;
-            if start == 0 && self.line == 1 && record.starts_with(BOM) {
-                record.drain(..BOM.len());
+            if start == 0 && self.line == 1 && record.starts_with(BYTE_ORDER_MARK) {
+                record.drain(..BYTE_ORDER_MARK.len());
             }
             quotes.scan(&record, start);
             self.line += u64::from(record.len() > start && record.ends_with(b"\n"));

@@ -26,6 +26,7 @@ use crate::http::wire::media::{Format, Media};
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Size;
 use crate::http::wire::{answer, body, media};
+use crate::input::invisible::BYTE_ORDER_MARK;
 use crate::input::msgpack::MsgpackEnd;
 use crate::input::problem::Problems;
 use crate::node::Node;
@@ -33,8 +34,6 @@ use crate::node::Node;
 /// After this many bytes of answers, or this many requests, other connections of the thread have their turn.
 const PIECE_BYTES: usize = 32 * 1024;
 const PIECE_REQUESTS: usize = 64;
-/// The byte-order mark that some programs put at the start of a file.
-const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Answers a stream of requests.
 pub(crate) fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
@@ -283,11 +282,15 @@ impl Requests {
     /// Passes over a mark at the start of the stream. `false` if more must arrive to tell whether there is
     /// one.
     fn begin(&mut self) -> bool {
-        if !self.begun && self.rest.len() < MARK.len() && MARK.starts_with(&self.rest) && !self.ended {
+        if !self.begun
+            && self.rest.len() < BYTE_ORDER_MARK.len()
+            && BYTE_ORDER_MARK.starts_with(&self.rest)
+            && !self.ended
+        {
             return false;
         }
-        if !std::mem::replace(&mut self.begun, true) && self.rest.starts_with(MARK) {
-            self.rest.advance(MARK.len());
+        if !std::mem::replace(&mut self.begun, true) && self.rest.starts_with(BYTE_ORDER_MARK) {
+            self.rest.advance(BYTE_ORDER_MARK.len());
         }
         true
     }

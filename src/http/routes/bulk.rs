@@ -20,6 +20,7 @@ use crate::http::wire::room::Share;
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
+use crate::input::invisible::without_mark;
 use crate::input::problem::{Place, Problem, Problems, quoted};
 use crate::schema::{FeatureId, Schema};
 
@@ -264,8 +265,7 @@ fn read_lines(
     schema: &Schema,
     mode: Mode,
 ) -> Result<LoadedRows, Refusal> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+    for (i, line) in without_mark(bytes).split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

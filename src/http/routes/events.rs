@@ -17,6 +17,7 @@ use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
 use crate::input::document::{Input, InputValue};
+use crate::input::invisible::without_mark;
 use crate::input::problem::{Problem, Problems};
 use crate::intake::read::EventReader;
 use crate::node::Node;
@@ -141,7 +142,7 @@ fn read(call: &Call<'_>, media: Media, bytes: &[u8]) -> Result<Events, Refusal> 
     let reader = EventReader { engine, intake, tokens: &call.worker.shared.tokens, now: call.node.now() };
     let mut events = Events::default();
     if media == Media::Lines {
-        let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');
+        let lines = without_mark(bytes).split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
             let event = Input::from_json(line).and_then(|input| reader.event(&Cursor::root(&input, None)));
             events.take(event)?;

@@ -9,6 +9,7 @@
 use ::csv::ByteRecord;
 
 use crate::http::bounds::{MAX_ROW_BYTES, MAX_ROW_LINES};
+use crate::input::invisible::without_mark;
 
 /// Reads the rows of a body.
 pub(crate) struct CsvRows<'b> {
@@ -47,8 +48,7 @@ struct Opened {
 
 impl<'b> CsvRows<'b> {
     pub(crate) fn new(bytes: &'b [u8]) -> CsvRows<'b> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        CsvRows { bytes, at: 0, line: 1, cells: ByteRecord::new(), cell: Vec::new() }
+        CsvRows { bytes: without_mark(bytes), at: 0, line: 1, cells: ByteRecord::new(), cell: Vec::new() }
     }
 
     /// The next row that is not empty, with its first line. After a broken row, reading continues with the
