@@ -150,7 +150,8 @@ fn builder() -> http1::Builder {
 fn decline(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
         let id = request_id::among(&[]);
-        let _ = socket.write(&raw::refusal(&routes::crowded(), Format::Json, id, Duration::ZERO, true));
+        let answer = raw::refusal(&routes::crowded(), Format::Json, id, Duration::ZERO, true);
+        let _ = socket.write(&answer.bytes);
     }
 }
 

@@ -9,6 +9,13 @@ use super::envelope;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::Refusal;
 
+/// An answer as it is sent.
+pub(super) struct RawAnswer {
+    pub(super) bytes: Vec<u8>,
+    /// How many of these bytes are its body.
+    pub(super) body_length: usize,
+}
+
 /// The whole answer that states `refusal`, with the headers that all answers have. It says so if it is the
 /// last one of its connection.
 pub(super) fn refusal(
@@ -17,7 +24,7 @@ pub(super) fn refusal(
     id: HeaderValue,
     took: Duration,
     last: bool,
-) -> Vec<u8> {
+) -> RawAnswer {
     let body = refusal.rendered(format, |_| ());
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.problem_type()));
@@ -37,7 +44,7 @@ pub(super) fn refusal(
     }
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&body);
-    bytes
+    RawAnswer { bytes, body_length: body.len() }
 }
 
 #[cfg(test)]
@@ -49,9 +56,10 @@ mod tests {
     fn a_refusal_is_a_whole_answer() {
         for (last, connection) in [(false, ""), (true, "connection: close\r\n")] {
             let id = HeaderValue::from_static("mine");
-            let bytes = refusal(&routes::crowded(), Format::Json, id, Duration::from_micros(1_500), last);
-            let text = String::from_utf8(bytes).unwrap();
+            let answer = refusal(&routes::crowded(), Format::Json, id, Duration::from_micros(1_500), last);
+            let text = String::from_utf8(answer.bytes).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body.len(), answer.body_length);
             let document: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(document["status"], 503);
             let expected = format!(

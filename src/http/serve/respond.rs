@@ -90,7 +90,7 @@ pub(crate) async fn respond(
         method: method_name(&parts.method),
         route: index,
         status: answer.status().as_u16(),
-        bytes: answer.body().size_hint().exact().unwrap_or_default(),
+        bytes: answer.body().size_hint().exact(),
         took,
         id: answer.headers().get(X_REQUEST_ID),
     });
@@ -147,7 +147,8 @@ pub(super) struct Access<'a> {
     /// The number of the route.
     pub(super) route: usize,
     pub(super) status: u16,
-    pub(super) bytes: u64,
+    /// Of the body; `None` if it is made while it is sent.
+    pub(super) bytes: Option<u64>,
     pub(super) took: Duration,
     pub(super) id: Option<&'a HeaderValue>,
 }

@@ -279,9 +279,9 @@ impl Stream {
         let status = refusal.status().as_u16();
         self.worker.counters().count(route, status);
         let answer = raw::refusal(refusal, *format, id.clone(), took, last);
-        let bytes = answer.len() as u64;
+        let bytes = Some(answer.body_length as u64);
         respond::log_access(|| Access { method, route, status, bytes, took, id: Some(id) });
-        self.held.extend_from_slice(&answer);
+        self.held.extend_from_slice(&answer.bytes);
     }
 
     /// Fails if a fault was found in a body. A fault in a head is said by the answer.
