@@ -13,6 +13,7 @@ use cli_support::{program, write};
 use durable_support::{Process, Reply};
 use faked_clock::FakedClock;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 const SCHEMA: &str = "schema: visited
 features:
@@ -76,13 +77,19 @@ fn is_gone_after_a_look(process: &Process, who: &str) -> bool {
     true
 }
 
+/// A folder with the bundle, as `models`.
+fn bundle() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    write(place.path(), "models/schema.yaml", SCHEMA);
+    write(place.path(), "models/rule-sets/r.yaml", RULES);
+    place
+}
+
 #[test]
 fn who_is_known_by_events_alone_goes_when_nothing_of_them_counts() {
     let Some(clock) = FakedClock::new() else { return };
-    let place = tempfile::tempdir().unwrap();
+    let place = bundle();
     let folder = place.path();
-    write(folder, "models/schema.yaml", SCHEMA);
-    write(folder, "models/rule-sets/r.yaml", RULES);
     let life = ["--unknown-customers-life", "1m", "--trust-clock"];
 
     let process = start(&clock, folder, "+0", &["--unknown-customers-life", "never"]);
@@ -135,10 +142,8 @@ fn who_is_known_by_events_alone_goes_when_nothing_of_them_counts() {
 #[test]
 fn where_events_make_nobody_nobody_goes() {
     let Some(clock) = FakedClock::new() else { return };
-    let place = tempfile::tempdir().unwrap();
+    let place = bundle();
     let folder = place.path();
-    write(folder, "models/schema.yaml", SCHEMA);
-    write(folder, "models/rule-sets/r.yaml", RULES);
     let process = start(&clock, folder, "+0", &[]);
     event(&process, &json!({"type": "view", "customer": "seen"})).is(200);
     process.terminate();
@@ -161,10 +166,8 @@ fn is_shown_the_gift(process: &Process, who: &str) -> bool {
 #[test]
 fn a_start_with_a_clock_that_is_ahead_forgets_nobody_and_nothing_of_them() {
     let Some(clock) = FakedClock::new() else { return };
-    let place = tempfile::tempdir().unwrap();
+    let place = bundle();
     let folder = place.path();
-    write(folder, "models/schema.yaml", SCHEMA);
-    write(folder, "models/rule-sets/r.yaml", RULES);
     let life = ["--unknown-customers-life", "1m"];
 
     let process = start(&clock, folder, "+0", &life);

@@ -225,11 +225,9 @@ offers:
 ";
     write(place.0.path(), "models/rule-sets/r.yaml", rules);
     let process = place.start(&[]);
-    for first in (0..70_000).step_by(10_000) {
-        assert_eq!(accepted(&views(&process, named(first..first + 10_000))), (200, 10_000, 0));
-    }
+    fill_two_chunks(&process);
     // Rows of two chunks come to need 400 MiB of addresses each, most of which nothing ever touches.
-    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(&process) + (300 << 10));
+    let limit = more_addresses(&process, 300);
     process.terminate();
     let process = place.start_under(&["sh", "-c", &limit], &[]);
     let grown = |process: &Process| {
@@ -250,14 +248,24 @@ offers:
     assert_eq!(ready(&process)["takes_writes"], true, "{}", process.said());
 }
 
+/// Makes `c-0` to `c-69999` known, whose rows lie in two chunks.
+fn fill_two_chunks(process: &Process) {
+    for first in (0..70_000).step_by(10_000) {
+        assert_eq!(accepted(&views(process, named(first..first + 10_000))), (200, 10_000, 0));
+    }
+}
+
+/// What starts a program that may have so many MiB of addresses more than this one.
+fn more_addresses(process: &Process, mib: u64) -> String {
+    format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(process) + (mib << 10))
+}
+
 #[test]
 fn rows_that_a_schema_makes_longer_are_refused_before_they_are_written() {
     let place = Place::new();
     let process = place.start(&[]);
-    for first in (0..70_000).step_by(10_000) {
-        assert_eq!(accepted(&views(&process, named(first..first + 10_000))), (200, 10_000, 0));
-    }
-    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(&process) + (100 << 10));
+    fill_two_chunks(&process);
+    let limit = more_addresses(&process, 100);
     process.terminate();
     let process = place.start_under(&["sh", "-c", &limit], &[]);
     process.ask("PUT", "/v1/customers/c-9", r#"{"age": 5}"#).is(200);
