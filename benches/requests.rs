@@ -8,7 +8,7 @@
 //!
 //! A real server with one thread, and the server that answers with a constant, run under valgrind beside
 //! their client. Counted is all that a server's thread does in user mode between one request and the next:
-//! runtime, hyper, reading, deciding, writing. One connection asks, one request at a time, so that the runs
+//! runtime, reading, deciding, writing. One connection asks, one request at a time, so that the runs
 //! are alike; then each request has a turn of the runtime of its own. The kernel's work is not counted.
 //! Neither are cache misses, which cost most of the time where many customers are asked at random:
 //! `benches/http` measures that.

@@ -227,8 +227,7 @@ offers:
     let process = place.start(&[]);
     fill_two_chunks(&process);
     // Rows of two chunks come to need 400 MiB of addresses each, most of which nothing ever touches.
-    let limit = more_addresses(&process, 300);
-    process.terminate();
+    let limit = more_addresses(&place, process, 300);
     let process = place.start_under(&["sh", "-c", &limit], &[]);
     let grown = |process: &Process| {
         let sent =
@@ -255,9 +254,13 @@ fn fill_two_chunks(process: &Process) {
     }
 }
 
-/// What starts a program that may have so many MiB of addresses more than this one.
-fn more_addresses(process: &Process, mib: u64) -> String {
-    format!("ulimit -v {}; exec \"$0\" \"$@\"", addresses(process) + (mib << 10))
+/// What starts a program that may have so many MiB of addresses more than one that has just started has.
+fn more_addresses(place: &Place, process: Process, mib: u64) -> String {
+    process.terminate(); // its allocator may have taken addresses that it needs no more
+    let process = place.start(&[]);
+    let limit = addresses(&process) + (mib << 10);
+    process.terminate();
+    format!("ulimit -v {limit}; exec \"$0\" \"$@\"")
 }
 
 #[test]
@@ -265,8 +268,7 @@ fn rows_that_a_schema_makes_longer_are_refused_before_they_are_written() {
     let place = Place::new();
     let process = place.start(&[]);
     fill_two_chunks(&process);
-    let limit = more_addresses(&process, 100);
-    process.terminate();
+    let limit = more_addresses(&place, process, 100);
     let process = place.start_under(&["sh", "-c", &limit], &[]);
     process.ask("PUT", "/v1/customers/c-9", r#"{"age": 5}"#).is(200);
     let doubles: String =

@@ -402,7 +402,7 @@ impl StopSignals {
 fn start_logging(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let filter: EnvFilter = filter.parse().map_err(|e| {
         Failure::new(format!("cannot read the log filter {filter:?}: {e}"))
-            .hint("examples: info, or usher=debug,hyper=warn")
+            .hint("examples: info, or usher=debug,tokio=warn")
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

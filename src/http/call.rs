@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use tokio::sync::{Notify, Semaphore};
 
 use super::metrics::{Counters, Metrics};
@@ -16,7 +14,9 @@ use super::serve::queue_time::QueueTime;
 use super::settings::Settings;
 use super::wire::body;
 use super::wire::body::ReceivedBody;
+use super::wire::head::Head;
 use super::wire::media::Format;
+use super::wire::reading::Body;
 use super::wire::refusal::Refusal;
 use super::wire::room::{BodyRoom, Size};
 use crate::intake::token::Tokens;
@@ -30,7 +30,7 @@ pub(crate) const MAX_VARIABLES: usize = 2;
 pub(crate) struct Call<'c> {
     pub(crate) worker: &'c Worker,
     pub(crate) node: &'c Arc<Node>,
-    pub(crate) parts: &'c Parts,
+    pub(crate) head: &'c Head,
     /// The variable parts of the path in order, still percent-encoded. Unused places are empty.
     pub(crate) variables: [&'c str; MAX_VARIABLES],
     /// Bound of the body, from the table of routes.
@@ -85,9 +85,9 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [`body::read`].
-    pub(crate) async fn body(&self, body: Incoming) -> Result<ReceivedBody, Refusal> {
+    pub(crate) async fn body(&self, body: Body<'_>) -> Result<ReceivedBody, Refusal> {
         let ServerState { room, settings, .. } = &*self.worker.shared;
-        body::read(&self.parts.headers, body, self.size, room, self.started, settings.body_timeout).await
+        body::read(self.head, body, self.size, room, self.started, settings.body_timeout).await
     }
 }
 

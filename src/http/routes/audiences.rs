@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
@@ -13,6 +12,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
@@ -40,9 +40,9 @@ struct Counted {
 /// `POST /v1/audiences/count`. The count runs on a thread of its own, so decisions go on. It stops when it
 /// takes too long, or when its connection has ended. A client that closes only its sending side does not stop
 /// it.
-pub(crate) async fn count(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+pub(crate) async fn count(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    query::known(call.head.target.query(), [])?;
+    let media = media::of_body(call.head, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let asked = AudienceRequest::read(&media.document(&content.bytes)?)?;
     drop(content);

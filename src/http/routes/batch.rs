@@ -2,7 +2,6 @@
 //! order. What is wrong with one request is answered in its place. However long the stream is, only one
 //! piece of it is in memory: nothing more is read until the client has taken the answers so far.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -10,10 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use hyper::StatusCode;
-use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::http::request::Parts;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
@@ -21,8 +17,10 @@ use super::decisions;
 use crate::http::bounds::{MAX_BATCHES, MAX_DECISION_BYTES};
 use crate::http::call::{Call, Worker};
 use crate::http::metrics::Counters;
-use crate::http::wire::answer::Answer;
+use crate::http::wire::answer::{Answer, Made};
+use crate::http::wire::head::Head;
 use crate::http::wire::media::{Format, Media};
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Size;
 use crate::http::wire::{answer, body, media};
@@ -36,12 +34,12 @@ const PIECE_BYTES: usize = 32 * 1024;
 const PIECE_REQUESTS: usize = 64;
 
 /// Answers a stream of requests.
-pub(crate) fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
     decisions::no_parameters(call)?;
-    let headers = &call.parts.headers;
-    let media = media::of_body(headers, &[Media::Lines, Media::MessagePack])?;
-    let format = media::lines(headers)?;
-    body::not_packed(headers)?;
+    let head = call.head;
+    let media = media::of_body(head, &[Media::Lines, Media::MessagePack])?;
+    let format = media::lines(head)?;
+    body::not_packed(head)?;
     let shared = &call.worker.shared;
     let Ok(place) = Arc::clone(&shared.batches).try_acquire_owned() else {
         let detail = format!("{MAX_BATCHES} batches are running already; try again in a second");
@@ -54,9 +52,8 @@ pub(crate) fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let batch = Batch {
         worker: call.worker.clone(),
         node: Arc::clone(call.node),
-        parts: call.parts.clone(),
+        head: head.clone(),
         format,
-        body,
         requests: Requests::new(media),
         patience: shared.settings.body_timeout,
         late: None,
@@ -64,7 +61,7 @@ pub(crate) fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
         ended: false,
         _place: place,
     };
-    Ok(answer::varying_by_language(answer::streamed(StatusCode::OK, content_type, batch)))
+    Ok(answer::varying_by_language(answer::made(content_type, batch)))
 }
 
 /// The answers, decided one after the other as they are sent.
@@ -72,9 +69,8 @@ struct Batch {
     worker: Worker,
     node: Arc<Node>,
     /// The head of the request.
-    parts: Parts,
+    head: Head,
     format: Format,
-    body: Incoming,
     requests: Requests,
     /// How long the next request may take to arrive.
     patience: Duration,
@@ -85,32 +81,21 @@ struct Batch {
     _place: OwnedSemaphorePermit,
 }
 
-impl Body for Batch {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let batch = self.get_mut();
-        if std::mem::take(&mut batch.pause) {
+impl Made for Batch {
+    fn poll_piece(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Option<Bytes>> {
+        if std::mem::take(&mut self.pause) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let piece = ready!(batch.poll_piece(cx));
-        batch.pause = true;
-        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece.freeze()))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
+        let piece = ready!(self.poll_answers(cx, body));
+        self.pause = true;
+        Poll::Ready((!piece.is_empty()).then(|| piece.freeze()))
     }
 }
 
 impl Batch {
     /// The next answers. None are left when they are empty.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<BytesMut> {
+    fn poll_answers(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<BytesMut> {
         let mut piece = BytesMut::new();
         let mut count = 0;
         while !self.ended {
@@ -123,7 +108,7 @@ impl Batch {
                 }
                 Next::End => self.ended = true,
                 Next::More if piece.is_empty() => {
-                    ready!(self.poll_more(cx, &mut piece));
+                    ready!(self.poll_more(cx, body, &mut piece));
                     continue;
                 }
                 // What is there is sent before more is awaited.
@@ -138,15 +123,11 @@ impl Batch {
     }
 
     /// Reads on. What keeps it from that is answered as the last of all.
-    fn poll_more(&mut self, cx: &mut Context<'_>, piece: &mut BytesMut) -> Poll<()> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    self.requests.take(&data);
-                }
-            }
-            Poll::Ready(Some(Err(e))) => self.give_up(&body::unreadable(&e), piece),
-            Poll::Ready(None) => self.requests.end(),
+    fn poll_more(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>, piece: &mut BytesMut) -> Poll<()> {
+        match body.poll_into(cx, &mut self.requests.rest) {
+            Poll::Ready(Ok(0)) => self.requests.end(),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(why)) => self.give_up(&body::unreadable(&why), piece),
             Poll::Pending => {
                 let patience = self.patience;
                 let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
@@ -170,7 +151,7 @@ impl Batch {
         let call = Call {
             worker: &self.worker,
             node: &self.node,
-            parts: &self.parts,
+            head: &self.head,
             variables: Default::default(),
             size: Size::Decision,
             started: now,
@@ -262,10 +243,6 @@ impl Requests {
             ended: false,
             number: 0,
         }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
     }
 
     /// Notes that nothing more arrives.
@@ -371,7 +348,7 @@ mod tests {
                         return all;
                     }
                     Next::More => match pieces.next() {
-                        Some(piece) => requests.take(piece),
+                        Some(piece) => requests.rest.extend_from_slice(piece),
                         None => requests.end(),
                     },
                     Next::End => return all,

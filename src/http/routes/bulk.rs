@@ -2,7 +2,6 @@
 //! rejected, and the others are taken.
 
 use ::csv::ByteRecord;
-use hyper::body::Incoming;
 
 use crate::customer::id::CustomerId;
 use crate::customer::update::{Change, Erasure, Update, read_fields};
@@ -15,6 +14,7 @@ use crate::http::wire::csv::Broken;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::room::Share;
 use crate::http::wire::{answer, query};
@@ -71,9 +71,9 @@ struct LoadedRows {
 }
 
 /// Reads all rows, then writes those that are correct.
-pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
     let Parameters { mode, empty, dry_run, max_errors, rejects } = parameters(call)?;
-    let media = media::of_body(&call.parts.headers, &[Media::Csv, Media::Lines])?;
+    let media = media::of_body(call.head, &[Media::Csv, Media::Lines])?;
     if empty.is_some() && media == Media::Lines {
         let problem = query::problem("empty", "NDJSON has no cells");
         return Err(Refusal::problem(problem.hint("`null` clears a feature; one that is left out stays")));
@@ -126,7 +126,7 @@ pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
 
 fn parameters(call: &Call<'_>) -> Result<Parameters, Refusal> {
     let [mode, empty, dry_run, max_errors, rejects] =
-        query::known(call.parts.uri.query(), ["mode", "empty", "dry_run", "max_errors", "rejects"])?;
+        query::known(call.head.target.query(), ["mode", "empty", "dry_run", "max_errors", "rejects"])?;
     let mut problems = Problems::new();
     let mode = match mode.as_deref() {
         None | Some("upsert") => Mode::Upsert,

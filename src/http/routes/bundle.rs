@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hyper::body::{Bytes, Incoming};
+use bytes::Bytes;
 
 use super::check::write_warnings;
 use super::rule_sets::{define, noted, read_note};
@@ -10,6 +10,7 @@ use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
@@ -20,10 +21,10 @@ use crate::node::define::{Define, RuleSetVersion};
 use crate::state::record::Note;
 
 /// Checks and compiles the bundle, then swaps it in.
-pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    tag::no_conditions(&call.parts.headers, "a bundle has no tag; push its rule sets one by one")?;
-    let (asked, note) = Asked::read(call.parts.uri.query())?;
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+pub(crate) async fn put(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    tag::no_conditions(call.head, "a bundle has no tag; push its rule sets one by one")?;
+    let (asked, note) = Asked::read(call.head.target.query())?;
+    let media = media::of_body(call.head, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let bytes = content.bytes.clone();
     // Off the request thread, so that decisions on other connections go on.

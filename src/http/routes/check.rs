@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::audiences::STACK_BYTES;
@@ -15,6 +14,7 @@ use super::rule_sets::{decode, read_text, refused};
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal, write_problem, write_warning};
 use crate::http::wire::tag;
 use crate::http::wire::{answer, query};
@@ -33,11 +33,11 @@ const MAX_TESTS: u64 = 500_000_000;
 const MAX_REACH_TIME: Duration = Duration::from_secs(5);
 
 /// Parses the rule set, compiles it with the active ones, and analyses it against the current customers.
-pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
-    query::known(call.parts.uri.query(), [])?;
-    tag::no_conditions(&call.parts.headers, "a check changes nothing")?;
+    query::known(call.head.target.query(), [])?;
+    tag::no_conditions(call.head, "a check changes nothing")?;
     let text = read_text(call, body).await?.text;
     // Compiled engines wait for their turn, so this bounds them, as it bounds counts.
     let turn = call.worker.shared.audiences.turn().await?;

@@ -1,7 +1,5 @@
 //! `/v1/customers/{id}`: the features, tags and contacts of one customer.
 
-use hyper::body::Incoming;
-
 use crate::customer::budget_place::BudgetPlace;
 use crate::customer::contact::Contact;
 use crate::customer::earlier::EarlierContacts;
@@ -17,6 +15,7 @@ use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
@@ -30,7 +29,7 @@ use crate::state::store;
 
 /// `GET /v1/customers`: the ids of one part of the customers.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
-    let [part] = query::known(call.parts.uri.query(), ["part"])?;
+    let [part] = query::known(call.head.target.query(), ["part"])?;
     let mut problems = Problems::new();
     let last = store::PARTS as u64 - 1;
     let part = part.map_or(Some(0), |text| query::integer("part", &text, 0, last, &mut problems));
@@ -54,7 +53,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     let id = read_known(id)?;
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let node = call.node;
     let live = node.live();
     let mut row = Row::new();
@@ -190,13 +189,13 @@ fn write_places(out: &mut dyn Encode, engine: &Engine, places: &[u64]) {
 }
 
 /// `PUT`: sets these features and clears the others.
-pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) async fn put(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     write(call, id, body, Change::Replace).await
 }
 
 /// `PATCH`: sets these features and keeps the others; `null` clears one.
-pub(crate) async fn patch(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) async fn patch(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     write(call, id, body, Change::Merge).await
 }
@@ -204,12 +203,12 @@ pub(crate) async fn patch(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
 async fn write(
     call: &Call<'_>,
     id: &str,
-    body: Incoming,
+    body: Body<'_>,
     change: fn(Vec<(FeatureId, u64)>) -> Change,
 ) -> Result<Answer, Refusal> {
     let id = read_id(id)?;
-    query::known(call.parts.uri.query(), [])?;
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+    query::known(call.head.target.query(), [])?;
+    let media = media::of_body(call.head, &[Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     let fields = {
         let input = media.document(&content.bytes)?;
@@ -225,7 +224,7 @@ async fn write(
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [id, _] = call.variables;
     let id = read_known(id)?;
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     if !call.node.customers().contains(id.as_str()) {
         return Err(unknown(&id));
     }

@@ -9,8 +9,8 @@ pub(super) mod request;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::Method;
-use hyper::body::{Bytes, Incoming};
 use hyper::header::ACCEPT_LANGUAGE;
 use smallvec::SmallVec;
 
@@ -27,9 +27,11 @@ use crate::engine::Engine;
 use crate::http::call::Call;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
+use crate::http::wire::head::visible;
 use crate::http::wire::media;
 use crate::http::wire::media::Media;
 use crate::http::wire::query;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::Refusal;
 use crate::input::cursor::Cursor;
 use crate::input::problem::Problems;
@@ -39,8 +41,8 @@ use crate::schema::value::Time;
 use crate::schema::vector::FeatureVector;
 
 /// `POST /v1/decisions`: the request is the body.
-pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    let media = media::of_body(call.head, &[Media::Json, Media::MessagePack])?;
     no_parameters(call)?;
     let content = call.body(body).await?;
     let begun = Instant::now();
@@ -67,14 +69,14 @@ pub(super) fn of_body(call: &Call<'_>, media: Media, bytes: &[u8], begun: Instan
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let begun = call.started;
     let mut problems = Problems::new();
-    let parameters = query::parameters(call.parts.uri.query(), &mut problems);
+    let parameters = query::parameters(call.head.target.query(), &mut problems);
     let document = decided(call, begun, |engine| of_query(&parameters, engine, problems.clone()))?;
     Ok(render::of_document(call.format, document))
 }
 
 pub(super) fn no_parameters(call: &Call<'_>) -> Result<(), Refusal> {
-    if call.parts.uri.query().is_some() {
-        query::known(call.parts.uri.query(), []).map(|_| ())
+    if call.head.target.query().is_some() {
+        query::known(call.head.target.query(), []).map(|_| ())
     } else {
         Ok(())
     }
@@ -160,7 +162,7 @@ fn answered(
 /// Whether a customer is shown the decision. `HEAD` asks for the head of an answer, and an explanation is for
 /// people who look into a decision. So these two hold no place of a budget, and nothing counts them.
 fn is_shown(call: &Call<'_>, asked: &DecisionRequest<'_>) -> bool {
-    call.parts.method != Method::HEAD && !asked.explain
+    call.head.method != Method::HEAD && !asked.explain
 }
 
 /// Counts what is shown. Also counts the customer in their arms, whether or not an arm's offer is shown: who
@@ -183,8 +185,7 @@ fn counted(live: &Live, asked: &DecisionRequest<'_>, decision: &Decision<'_>) {
 
 /// The languages of the header `Accept-Language`, which counts when a request names none itself.
 pub(super) fn accepted_languages(call: &Call<'_>) -> Languages {
-    let mut given =
-        call.parts.headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
+    let mut given = call.head.all(&ACCEPT_LANGUAGE).filter_map(visible);
     match (given.next(), given.next()) {
         (None, _) => Languages::default(),
         (Some(text), None) => locale::languages(text),

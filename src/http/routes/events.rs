@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use hyper::body::Incoming;
-
 use crate::customer::event::Fate;
 use crate::customer::update::Update;
 use crate::http::bounds::MAX_EVENTS;
@@ -13,6 +11,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::{answer, query};
 use crate::input::cursor::Cursor;
@@ -40,9 +39,9 @@ struct Events {
 }
 
 /// Reads all events, then writes those that are correct.
-pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::Lines, Media::MessagePack])?;
+pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    query::known(call.head.target.query(), [])?;
+    let media = media::of_body(call.head, &[Media::Json, Media::Lines, Media::MessagePack])?;
     let content = call.body(body).await?;
     let mut events = read(call, media, &content.bytes)?;
     events.refuse_unknown(call.node);

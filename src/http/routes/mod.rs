@@ -22,17 +22,17 @@ mod schema;
 mod snapshots;
 mod stats;
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use smallvec::SmallVec;
 
 use self::Handler::{Always, Decide, Later, Now};
 
 use super::call::{Call, MAX_VARIABLES, Worker};
 use super::wire::answer::Answer;
+use super::wire::head::Head;
+use super::wire::reading::Body;
 use super::wire::refusal::{ProblemKind, Refusal};
 use super::wire::room::Size;
 use crate::input::problem::{nearest, quoted};
@@ -62,11 +62,11 @@ pub(crate) struct Method {
 /// How a method is answered.
 pub(crate) enum Handler {
     /// Needs no node, so it answers while the node is still starting.
-    Always(fn(&Worker, &Parts) -> Result<Answer, Refusal>),
+    Always(fn(&Worker, &Head) -> Result<Answer, Refusal>),
     /// Answers at once, on the thread that read the request.
     Now(for<'c> fn(&Call<'c>) -> Result<Answer, Refusal>),
     /// Waits for a body, the writer or another thread.
-    Later(for<'c> fn(&'c Call<'c>, Incoming) -> Pending<'c>),
+    Later(for<'c> fn(&'c Call<'c>, Body<'c>) -> Pending<'c>),
     /// `POST /v1/decisions`, which channels call at every login. Its future is not boxed.
     Decide,
 }
@@ -97,7 +97,7 @@ pub(crate) static TABLE: [Route; 23] = [
         method("POST", Size::Decision, Decide),
     ]),
     route("/v1/decisions/batch", false, &[
-        method("POST", Size::Decision, Later(|call, body| Box::pin(ready(batch::post(call, body))))),
+        method("POST", Size::Decision, Now(batch::post)),
     ]),
     route("/v1/decisions/preview", true, &[
         method("POST", Size::Definition, Later(|call, body| Box::pin(preview::post(call, body)))),

@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Bytes;
-use hyper::http::request::Parts;
 
 use crate::http::call::Worker;
 use crate::http::metrics;
 use crate::http::wire::answer;
 use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
+use crate::http::wire::head::Head;
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
@@ -86,11 +86,11 @@ pub(crate) fn crowded() -> Refusal {
 }
 
 /// `GET /metrics`: all metrics, as OpenMetrics text or in the text format that came before.
-pub(crate) fn metrics(worker: &Worker, parts: &Parts) -> Result<Answer, Refusal> {
+pub(crate) fn metrics(worker: &Worker, head: &Head) -> Result<Answer, Refusal> {
     let open = worker.shared.connections.load(Ordering::Relaxed) as u64;
     let text = worker.shared.metrics.text(open);
     let text = text.map_err(|_| Refusal::new(ProblemKind::Internal, "the metrics could not be written"))?;
-    let (content_type, text) = if media::prefers_open_metrics(&parts.headers) {
+    let (content_type, text) = if media::prefers_open_metrics(head) {
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
     } else {
         ("text/plain; version=0.0.4; charset=utf-8", metrics::older(&text))

@@ -5,12 +5,12 @@ use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HeaderValue,
 };
-use hyper::http::request::Parts;
 
 use super::{Route, TABLE};
 use crate::http::call::ServerState;
 use crate::http::serve::caller;
 use crate::http::wire::answer::Answer;
+use crate::http::wire::head::Head;
 use crate::http::wire::refusal::{Refusal, allowed};
 
 /// Headers that a page of another origin may send.
@@ -24,27 +24,27 @@ const REMEMBER_S: &str = "600";
 /// # Errors
 /// 404 for a path that is not there.
 pub(crate) fn options(
-    parts: &Parts,
+    head: &Head,
     route: Result<&'static Route, Refusal>,
     shared: &ServerState,
 ) -> Result<Answer, Refusal> {
-    let routes = if parts.uri.path() == "*" { &TABLE[..] } else { std::slice::from_ref(route?) };
+    let routes = if head.target.path() == "*" { &TABLE[..] } else { std::slice::from_ref(route?) };
     let mut methods: Vec<&str> = Vec::new();
     for method in routes.iter().flat_map(|route| route.methods) {
         if !methods.contains(&method.name) {
             methods.push(method.name);
         }
     }
-    let mut answer = Answer::default();
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
+    let mut answer = Answer::empty(StatusCode::NO_CONTENT);
     let Ok(allow) = HeaderValue::try_from(allowed(&methods)) else { return Ok(answer) };
-    let is_asked = parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if is_asked && caller::listed_origin(&parts.headers, shared).is_some() {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
-        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBER_S));
+    let is_asked = head.has(&ACCESS_CONTROL_REQUEST_METHOD);
+    if is_asked && caller::listed_origin(head, shared).is_some() {
+        answer.headers.extend([
+            (ACCESS_CONTROL_ALLOW_METHODS, allow.clone()),
+            (ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
+            (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBER_S)),
+        ]);
     }
-    headers.insert(ALLOW, allow);
+    answer.headers.push((ALLOW, allow));
     Ok(answer)
 }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 
 use super::decisions::document;
 use super::decisions::document::FIELDS;
@@ -25,6 +24,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::input::cursor::{Cursor, Object};
 use crate::input::document::Input;
@@ -75,8 +75,8 @@ struct Supposed {
 }
 
 /// Reads the body, has a draft compiled, and decides, all off the threads that answer requests.
-pub(crate) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let media = media::of_body(&call.parts.headers, &[Media::Json, Media::MessagePack])?;
+pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    let media = media::of_body(call.head, &[Media::Json, Media::MessagePack])?;
     no_parameters(call)?;
     let content = call.body(body).await?;
     let preview = Preview {

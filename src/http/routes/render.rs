@@ -1,8 +1,8 @@
 //! Writes a decision as a document in one pass. Whatever is the same in every decision was written when the
 //! engine was compiled, and is copied.
 
+use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use smallvec::SmallVec;
 
 use super::decisions::request::{DecisionRequest, RefusedPlacement};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use bytes::BytesMut;
-use hyper::body::{Bytes, Incoming};
 use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 
@@ -13,6 +13,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::{Encode, Json, Out};
 use crate::http::wire::media;
 use crate::http::wire::media::{Format, Media};
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::tag;
 use crate::http::wire::tag::{EntityTag, Named};
@@ -28,7 +29,7 @@ use crate::state::record::{MAX_AUTHOR_BYTES, MAX_MESSAGE_BYTES, Note};
 
 /// `GET /v1/rule-sets`: a list of all rule sets.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let live = call.node.live();
     let all: Vec<_> = live.definitions.rule_sets().collect();
     Ok(answer::document(call.format, |out| {
@@ -63,7 +64,7 @@ fn write_active(out: &mut dyn Encode, history: &History) {
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     let Some(version) = history.active() else {
@@ -77,7 +78,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
 pub(crate) fn versions(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let live = call.node.live();
     let history = history_of(&live.definitions, &name)?;
     Ok(answer::document(call.format, |out| {
@@ -156,7 +157,7 @@ pub(crate) fn noted(change: Define, note: Option<Note>) -> Define {
 pub(crate) fn version(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, version] = call.variables;
     let (name, version) = (decode(name)?, number(version)?);
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let live = call.node.live();
     text(call, &name, history_of(&live.definitions, &name)?, version)
 }
@@ -168,7 +169,7 @@ fn text(call: &Call<'_>, name: &str, history: &History, version: u32) -> Result<
             format!("rule set `{name}` has no version {version}"),
         ));
     };
-    tag::read_conditionally(&call.parts.headers, |form| represented(form, name, version, text))
+    tag::read_conditionally(call.head, |form| represented(form, name, version, text))
 }
 
 /// The text of a version in one of its forms.
@@ -187,11 +188,11 @@ fn represented(form: Option<Format>, name: &str, version: u32, text: &str) -> By
 }
 
 /// `PUT /v1/rule-sets/{name}`: publishes a text, as a new version unless it is there already.
-pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(crate) async fn put(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?;
     let [activate, author, message] =
-        query::known(call.parts.uri.query(), ["activate", "author", "message"])?;
+        query::known(call.head.target.query(), ["activate", "author", "message"])?;
     let mut problems = Problems::new();
     let activate = query::boolean("activate", activate.as_deref(), true, &mut problems);
     let note = read_note(author, message, &mut problems);
@@ -205,7 +206,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let defined = define(call, noted(change, note)).await?;
     let mut answer = described(format, &name, &defined, true);
     if defined.is_new {
-        *answer.status_mut() = StatusCode::CREATED;
+        answer.status = StatusCode::CREATED;
     }
     // The tag promises that reading would give what was sent.
     Ok(if as_sent && defined.active { tag.on(answer) } else { answer })
@@ -215,7 +216,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
 pub(crate) async fn activate(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, version] = call.variables;
     let (name, version) = (decode(name)?.into_owned(), number(version)?);
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Activate { name: name.clone(), version, if_active }).await?;
     Ok(now_active(call, &name, &defined))
@@ -225,7 +226,7 @@ pub(crate) async fn activate(call: &Call<'_>) -> Result<Answer, Refusal> {
 pub(crate) async fn rollback(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Rollback { name: name.clone(), if_active }).await?;
     Ok(now_active(call, &name, &defined))
@@ -235,7 +236,7 @@ pub(crate) async fn rollback(call: &Call<'_>) -> Result<Answer, Refusal> {
 pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
     let [name, _] = call.variables;
     let name = decode(name)?.into_owned();
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let format = format(call);
     let if_active = if_active(call, &name)?;
     let defined = define(call, Define::Retire { name: name.clone(), if_active }).await?;
@@ -253,7 +254,7 @@ pub(crate) async fn retire(call: &Call<'_>) -> Result<Answer, Refusal> {
 
 /// The format of an answer to a change. It is a document, even where the resource itself is a text.
 fn format(call: &Call<'_>) -> Format {
-    media::format_or_json(&call.parts.headers)
+    media::format_or_json(call.head)
 }
 
 /// The answer to a change of which version is active, with the tag of that version's text.
@@ -331,19 +332,19 @@ fn other_active(call: &Call<'_>, active: Option<u32>) -> Refusal {
 /// The version that must be active for the change, from `If-Match` and `If-None-Match`; 0 means that none may
 /// be.
 fn if_active(call: &Call<'_>, name: &str) -> Result<Option<u32>, Refusal> {
-    let headers = &call.parts.headers;
+    let head = call.head;
     let live = call.node.live();
     let history = live.definitions.history(name);
     let active = history.and_then(|history| Some((history, history.active()?)));
-    if let Some(given) = headers.get(IF_NONE_MATCH) {
+    if let Some(given) = head.first(&IF_NONE_MATCH) {
         let wrong = "If-None-Match can only be * in a write, which means that no version may be active";
-        return if given == "*" && call.parts.method == Method::PUT && !headers.contains_key(IF_MATCH) {
+        return if given == b"*" && call.head.method == Method::PUT && !head.has(&IF_MATCH) {
             Ok(Some(0))
         } else {
             Err(Refusal::new(ProblemKind::Invalid, wrong))
         };
     }
-    match (Named::read(headers, &IF_MATCH)?, active) {
+    match (Named::read(head, &IF_MATCH)?, active) {
         (None, _) => Ok(None),
         (Some(_), None) => Err(other_active(call, None)),
         (Some(Named::Any), Some(_)) => Ok(None),
@@ -388,8 +389,8 @@ pub(crate) struct Pushed {
 }
 
 /// Reads the text of a rule set or schema: YAML and JSON as they are, MessagePack as JSON.
-pub(crate) async fn read_text(call: &Call<'_>, body: Incoming) -> Result<Pushed, Refusal> {
-    let media = media::of_body(&call.parts.headers, &[Media::Yaml, Media::Json, Media::MessagePack])?;
+pub(crate) async fn read_text(call: &Call<'_>, body: Body<'_>) -> Result<Pushed, Refusal> {
+    let media = media::of_body(call.head, &[Media::Yaml, Media::Json, Media::MessagePack])?;
     let content = call.body(body).await?;
     if media == Media::MessagePack {
         let bytes = content.bytes.clone();

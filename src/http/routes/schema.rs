@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::body::{Bytes, Incoming};
+use bytes::Bytes;
 use hyper::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 
 use super::rule_sets::{Pushed, define, read_text};
@@ -11,6 +11,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::encode::Encode;
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::http::wire::tag;
 use crate::http::wire::tag::{EntityTag, Named};
@@ -21,9 +22,9 @@ use crate::schema::Schema;
 
 /// `GET`: the text of the schema, or a document about it.
 pub(crate) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let schema = call.node.live().definitions.schema.clone();
-    tag::read_conditionally(&call.parts.headers, |form| represented(form, &schema))
+    tag::read_conditionally(call.head, |form| represented(form, &schema))
 }
 
 /// The schema in one of its forms.
@@ -69,8 +70,8 @@ fn write_declared(out: &mut dyn Encode, declared: Vec<(&str, &str, &str)>) {
 }
 
 /// `PUT`: grows the schema.
-pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    let [rename] = query::known(call.parts.uri.query(), ["rename_schema"])?;
+pub(crate) async fn put(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refusal> {
+    let [rename] = query::known(call.head.target.query(), ["rename_schema"])?;
     let mut problems = Problems::new();
     let rename = query::boolean("rename_schema", rename.as_deref(), false, &mut problems);
     problems.or(())?;
@@ -79,7 +80,7 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
     let tag = EntityTag::of_text(&text);
     let defined = define(call, Define::Schema { text, rename, if_text }).await?;
     let schema = call.node.live().definitions.schema.clone();
-    let answer = answer::document(media::format_or_json(&call.parts.headers), |out| {
+    let answer = answer::document(media::format_or_json(call.head), |out| {
         out.map();
         out.key("schema");
         out.text(&schema.name);
@@ -97,18 +98,18 @@ pub(crate) async fn put(call: &Call<'_>, body: Incoming) -> Result<Answer, Refus
 
 /// The text that must be in force for the change, from `If-Match` and `If-None-Match`.
 fn if_text(call: &Call<'_>) -> Result<Option<Arc<str>>, Refusal> {
-    let headers = &call.parts.headers;
+    let head = call.head;
     let schema = call.node.live().definitions.schema.clone();
     let empty = Schema::empty().text;
-    if let Some(given) = headers.get(IF_NONE_MATCH) {
+    if let Some(given) = head.first(&IF_NONE_MATCH) {
         let wrong = "If-None-Match can only be * in a write, which means that no schema was pushed yet";
-        return if given == "*" && !headers.contains_key(IF_MATCH) {
+        return if given == b"*" && !head.has(&IF_MATCH) {
             Ok(Some(empty))
         } else {
             Err(Refusal::new(ProblemKind::Invalid, wrong))
         };
     }
-    match Named::read(headers, &IF_MATCH)? {
+    match Named::read(head, &IF_MATCH)? {
         None => Ok(None),
         Some(Named::Any) if schema.text != empty => Ok(None),
         Some(named @ Named::These(_)) if named.has_any_form(|form| represented(form, &schema)) => {

@@ -15,7 +15,7 @@ use crate::storage::durability::{Durability, SnapshotError, SnapshotInfo};
 
 /// `GET`: the snapshots, newest first, and whether the last tries succeeded.
 pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let durability = call.node.durability();
     Ok(answer::document(call.format, |out| write_all(out, &durability)))
 }
@@ -23,7 +23,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
 /// `POST`: takes a snapshot. It runs in a task of its own, so a client that leaves does not stop it half way.
 /// The task holds its place to the end, so that such clients cannot pile up work.
 pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
-    query::known(call.parts.uri.query(), [])?;
+    query::known(call.head.target.query(), [])?;
     let place = Arc::clone(&call.worker.shared.snapshots).try_acquire_owned().map_err(|_| crowded())?;
     let node = Arc::clone(call.node);
     let task = tokio::spawn(async move {
@@ -34,7 +34,7 @@ pub(crate) async fn post(call: &Call<'_>) -> Result<Answer, Refusal> {
     let taken = task.await.map_err(|_| Refusal::new(ProblemKind::Internal, "taking the snapshot failed"))?;
     let info = taken.map_err(refused)?;
     let mut answer = answer::document(call.format, |out| write(out, &info));
-    *answer.status_mut() = StatusCode::CREATED;
+    answer.status = StatusCode::CREATED;
     Ok(answer)
 }
 

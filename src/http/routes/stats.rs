@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Bytes;
 
 use crate::customer::numbers::{ArmNumber, PlaceNumber};
 use crate::customer::outcome::OutcomeKind;
@@ -33,7 +33,7 @@ const PARAMETERS: [&str; 7] = ["by", "offer", "placement", "channel", "variant",
 /// `GET /v1/stats`. Joining many counts takes a while, so it runs off the threads that decide, one request at
 /// a time.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
-    let given = query::known(call.parts.uri.query(), PARAMETERS)?;
+    let given = query::known(call.head.target.query(), PARAMETERS)?;
     let query = asked(&given, &call.node.live().definitions.catalogue)?;
     let turn = call.worker.shared.stats.turn().await?;
     let (node, format) = (Arc::clone(call.node), call.format);

@@ -13,8 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
+use super::accept;
 use super::admission::Admission;
-use super::connection;
 use super::descriptors;
 use super::descriptors::TooFewDescriptors;
 use super::queue_time::QueueTime;
@@ -219,7 +219,7 @@ fn run(runtime: Runtime, listener: TcpListener, worker: &Worker, ready: &SyncSen
         let queue = Arc::clone(&worker.queue);
         tokio::spawn(async move { queue.measure().await });
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => connection::accept(listener, worker).await,
+            Ok(listener) => accept::accept(listener, worker).await,
             Err(e) => tracing::error!("cannot accept connections: {e}"),
         }
         let deadline = Instant::now() + worker.shared.settings.drain_timeout;

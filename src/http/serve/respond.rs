@@ -1,118 +1,77 @@
 //! Answers one request: finds its route, runs the handler, and counts the result.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body, Incoming};
-use hyper::header::HeaderValue;
-use hyper::http::request::Parts;
-use hyper::{Method, Request};
+use hyper::Method;
 
 use super::admission::Seat;
 use super::caller;
-use super::envelope::Envelope;
-use super::framing::Ambiguity;
-use super::stream::Pulse;
-use crate::http::bounds::MAX_URI_BYTES;
+use crate::http::bounds::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES};
 use crate::http::call::{Call, Worker};
 use crate::http::routes;
 use crate::http::routes::{Handler, RouteMatch, TABLE};
 use crate::http::wire::answer::Answer;
+use crate::http::wire::framing::Ambiguity;
+use crate::http::wire::head::{Head, Unreadable};
 use crate::http::wire::media;
 use crate::http::wire::media::Format;
+use crate::http::wire::reading::Body;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
-use crate::http::wire::request_id;
-use crate::http::wire::request_id::X_REQUEST_ID;
+use crate::http::wire::request_id::RequestId;
 use crate::http::wire::room::Size;
 
-/// What the requests of a connection share.
-pub(crate) struct Connection {
-    pub(crate) worker: Worker,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) seat: Seat,
+/// Who asks: what the requests of a connection share.
+pub(super) struct Peer {
+    pub(super) worker: Worker,
+    pub(super) seat: Seat,
     /// A `Host` that was allowed. Clients hardly ever send another on the same connection.
-    pub(crate) allowed_host: OnceLock<Box<str>>,
+    pub(super) allowed_host: OnceLock<Box<str>>,
+}
+
+/// An answer, and what its head and the access log say besides.
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    pub(super) id: RequestId,
+    /// The number of the route.
+    pub(super) route: usize,
+    /// Whether the answer's form depends on `Accept`.
+    pub(super) chosen: bool,
+    pub(super) ended: Instant,
+    pub(super) took: Duration,
 }
 
 /// Answers one request. A refusal and a panic are answers too.
-pub(crate) async fn respond(
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
-    let Connection { worker, pulse, .. } = &*connection;
-    // One request of a connection comes after the other, so nobody else counts meanwhile.
-    let head = pulse.heads.load(Ordering::Relaxed).wrapping_add(1);
-    pulse.heads.store(head, Ordering::Relaxed);
-    pulse.busy.store(true, Ordering::Relaxed);
-    pulse.refused.store(false, Ordering::Relaxed);
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
-    let id = request_id::of(&parts.headers);
-    let found = routes::find(parts.uri.path());
-    let index = found.as_ref().map_or(TABLE.len(), |found| found.index);
+pub(super) async fn respond(peer: &Peer, head: &Head, body: Body<'_>, started: Instant) -> Answered {
+    let worker = &peer.worker;
+    let id = RequestId::of(head);
+    let found = routes::find(head.target.path());
+    let route = found.as_ref().map_or(TABLE.len(), |found| found.index);
     let chosen = found.as_ref().is_ok_and(|found| found.route.formats);
-    let fault = pulse.fault.get().filter(|fault| fault.head == head).map(|fault| fault.found);
-    let admitted = match fault {
-        Some(fault) => Err(ambiguous(fault)),
-        None => admit(&connection, &parts, found.as_ref().ok()),
-    };
-    let outcome = match (admitted, found) {
+    let outcome = match (admit(peer, head, found.as_ref().ok()), found) {
         (Err(refusal), _) => Err(refusal),
-        (Ok(()), found) if parts.method == Method::OPTIONS => {
-            routes::options(&parts, found.map(|found| found.route), &worker.shared)
+        (Ok(()), found) if head.method == Method::OPTIONS => {
+            routes::options(head, found.map(|found| found.route), &worker.shared)
         }
-        (Ok(()), Ok(found)) => handle(&found, worker, &parts, body, started, &id).await,
+        (Ok(()), Ok(found)) => handle(&found, worker, head, body, started, &id).await,
         (Ok(()), Err(refusal)) => Err(refusal),
     };
-    let mut answer = outcome.unwrap_or_else(|refusal| {
+    let answer = outcome.unwrap_or_else(|refusal| {
         if refusal.is_overload() {
             worker.counters().overloads.add(1);
         }
-        if has_body {
-            pulse.refused.store(true, Ordering::Relaxed);
-        }
-        refusal.answer(media::format_or_json(&parts.headers), &parts.method)
+        refusal.answer(media::format_or_json(head), &head.method)
     });
     let ended = Instant::now();
-    let (headers, took) = (&parts.headers, ended - started);
-    let last = fault.is_some();
-    let envelope = Envelope { connection: &connection, headers, head, id, chosen, last, took };
-    envelope.put_around(&mut answer);
-    worker.counters().count(index, answer.status().as_u16());
-    log_access(|| Access {
-        method: method_name(&parts.method),
-        route: index,
-        status: answer.status().as_u16(),
-        bytes: answer.body().size_hint().exact(),
-        took,
-        id: answer.headers().get(X_REQUEST_ID),
-    });
-    // A request whose answer is still being made is being handled.
-    answer.body_mut().hold(|| Busy(Arc::clone(pulse)));
-    if !answer.body().is_streamed() {
-        pulse.answered(ended);
-    }
-    Ok(answer)
-}
-
-/// Ends the handling of a request when it is dropped.
-struct Busy(Arc<Pulse>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.answered(Instant::now());
-    }
+    Answered { answer, id, route, chosen, ended, took: ended - started }
 }
 
 /// What could be read in two ways is refused, and the connection ends.
-pub(super) fn ambiguous(found: Ambiguity) -> Refusal {
+fn ambiguous(found: Ambiguity) -> Refusal {
     let kind = match found {
         Ambiguity::Coding => ProblemKind::NotImplemented,
         _ => ProblemKind::Invalid,
@@ -120,17 +79,39 @@ pub(super) fn ambiguous(found: Ambiguity) -> Refusal {
     Refusal::new(kind, format!("{}; the connection is closed", found.text()))
 }
 
-pub(super) fn too_long() -> Refusal {
+/// What a head that cannot be read is told; `None` for one of HTTP/2, whose client would not understand it.
+pub(super) fn unreadable(why: Unreadable) -> Option<Refusal> {
+    Some(match why {
+        Unreadable::Http2 => return None,
+        Unreadable::TargetTooLong => too_long(),
+        Unreadable::TooLarge => Refusal::new(
+            ProblemKind::HeadTooLarge,
+            format!(
+                "the head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers; the connection is closed"
+            ),
+        ),
+        Unreadable::Wrong => Refusal::new(
+            ProblemKind::Invalid,
+            "the head cannot be read: expected `METHOD /path HTTP/1.1`, then lines of `name: value` and an empty line; \
+             the connection is closed",
+        ),
+    })
+}
+
+fn too_long() -> Refusal {
     Refusal::new(ProblemKind::TargetTooLong, format!("the target has more than {MAX_URI_BYTES} bytes"))
 }
 
 /// Refuses a request before its route is asked.
-fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>) -> Result<(), Refusal> {
-    let Connection { worker, seat, allowed_host, .. } = connection;
-    if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
+fn admit(peer: &Peer, head: &Head, found: Option<&RouteMatch<'_>>) -> Result<(), Refusal> {
+    let Peer { worker, seat, allowed_host } = peer;
+    if let Err(fault) = head.framing {
+        return Err(ambiguous(fault));
+    }
+    if head.target.length() > MAX_URI_BYTES {
         return Err(too_long());
     }
-    caller::check(parts, &worker.shared, found, allowed_host)?;
+    caller::check(head, &worker.shared, found, allowed_host)?;
     if *seat == Seat::Spare && !found.is_some_and(|found| found.route.is_always_there()) {
         worker.counters().rejected_connections.add(1);
         return Err(routes::crowded());
@@ -143,14 +124,15 @@ fn admit(connection: &Connection, parts: &Parts, found: Option<&RouteMatch<'_>>)
 const ACCESS: &str = "usher::access";
 
 pub(super) struct Access<'a> {
-    pub(super) method: &'a str,
+    /// `None` if nobody could read it.
+    pub(super) method: Option<&'a Method>,
     /// The number of the route.
     pub(super) route: usize,
     pub(super) status: u16,
     /// Of the body; `None` if it is made while it is sent.
     pub(super) bytes: Option<u64>,
     pub(super) took: Duration,
-    pub(super) id: Option<&'a HeaderValue>,
+    pub(super) id: &'a RequestId,
 }
 
 /// Writes a line, if anybody wants it.
@@ -161,12 +143,12 @@ pub(super) fn log_access<'a>(access: impl FnOnce() -> Access<'a>) {
     let Access { method, route, status, bytes, took, id } = access();
     tracing::debug!(
         target: ACCESS,
-        method,
+        method = method.map_or("other", method_name),
         route = TABLE.get(route).map_or("unknown", |route| route.path),
         status,
         bytes,
         took_us = took.as_micros() as u64,
-        request_id = id.and_then(|id| id.to_str().ok()),
+        request_id = id.as_str(),
         "answered"
     );
 }
@@ -189,16 +171,16 @@ fn method_name(method: &Method) -> &str {
 async fn handle(
     found: &RouteMatch<'_>,
     worker: &Worker,
-    parts: &Parts,
-    body: Incoming,
+    head: &Head,
+    body: Body<'_>,
     started: Instant,
-    id: &HeaderValue,
+    id: &RequestId,
 ) -> Result<Answer, Refusal> {
-    let format = if found.route.formats { media::format(&parts.headers)? } else { Format::Json };
-    let outcome = caught(pin!(dispatch(found, worker, parts, body, started, format))).await;
+    let format = if found.route.formats { media::format(head)? } else { Format::Json };
+    let outcome = caught(pin!(dispatch(found, worker, head, body, started, format))).await;
     outcome.unwrap_or_else(|| {
         worker.counters().panics.add(1);
-        let request_id = id.to_str().unwrap_or_default();
+        let request_id = id.as_str();
         tracing::error!(request_id, "the handler of {} panicked: answered 500", found.route.path);
         Err(Refusal::fault())
     })
@@ -207,30 +189,30 @@ async fn handle(
 async fn dispatch(
     found: &RouteMatch<'_>,
     worker: &Worker,
-    parts: &Parts,
-    body: Incoming,
+    head: &Head,
+    body: Body<'_>,
     started: Instant,
     format: Format,
 ) -> Result<Answer, Refusal> {
     let node = worker.shared.startup.node();
-    let method = match (found.route.method(&parts.method), node) {
+    let method = match (found.route.method(&head.method), node) {
         // Without a node, a path that needs one says so, whatever the method.
         (Err(_), None) if !found.route.is_always_there() => return Err(routes::starting()),
         (method, _) => method?,
     };
     if method.size == Size::Nothing && method.name != "GET" {
-        media::of_no_body(&parts.headers)?;
+        media::of_no_body(head)?;
     }
     let call = || {
         let (variables, size) = (found.variables, method.size);
         let node = node.ok_or_else(routes::starting)?;
-        Ok::<_, Refusal>(Call { worker, node, parts, variables, size, started, format })
+        Ok::<_, Refusal>(Call { worker, node, head, variables, size, started, format })
     };
     match method.handler {
         Handler::Decide => routes::decide(&call()?, body).await,
         Handler::Now(answer) => answer(&call()?),
         Handler::Later(answer) => answer(&call()?, body).await,
-        Handler::Always(answer) => answer(worker, parts),
+        Handler::Always(answer) => answer(worker, head),
     }
 }
 

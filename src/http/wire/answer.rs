@@ -1,80 +1,54 @@
 //! Answers, each rendered in one piece into a buffer that its thread keeps.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
-use http_body_util::Full;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
-use hyper::{Response, StatusCode};
+use bytes::{Bytes, BytesMut};
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::encode::{Encode, Json, MessagePack, Out};
 use super::media::Format;
+use super::reading::Body;
 
 /// An answer, as a handler returns it.
-pub(crate) type Answer = Response<Content>;
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// `None` without content.
+    pub(crate) content_type: Option<&'static str>,
+    /// The headers of the request on which the answer depends.
+    pub(crate) vary: Option<&'static str>,
+    /// Further headers, but those that every answer has.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the connection must end with it.
+    pub(crate) closes: bool,
+    pub(crate) content: Content,
+}
 
 /// The content of an answer: nearly always complete.
 pub(crate) enum Content {
-    Whole(Full<Bytes>),
-    Streamed(Streamed),
+    Whole(Bytes),
+    Made(Box<dyn Made>),
 }
 
 /// Content that is made while it is sent.
-pub(crate) struct Streamed {
-    body: Pin<Box<dyn Body<Data = Bytes, Error = Infallible> + Send>>,
-    /// Dropped with the last of it, or when the client goes.
-    held: Option<Box<dyn Send>>,
+pub(crate) trait Made: Send {
+    /// The next piece, which is not empty, or `None` at the end. It may read on in the request's body.
+    fn poll_piece(&mut self, cx: &mut Context<'_>, body: &mut Body<'_>) -> Poll<Option<Bytes>>;
 }
 
-impl Default for Content {
-    fn default() -> Content {
-        Content::Whole(Full::default())
-    }
-}
-
-impl Content {
-    /// Keeps this until the content is sent, if it is still to be made.
-    pub(crate) fn hold<H: Send + 'static>(&mut self, held: impl FnOnce() -> H) {
-        if let Content::Streamed(streamed) = self {
-            streamed.held = Some(Box::new(held()));
-        }
+impl Answer {
+    fn new(status: StatusCode, content_type: Option<&'static str>, content: Content) -> Answer {
+        Answer { status, content_type, vary: None, headers: Vec::new(), closes: false, content }
     }
 
-    pub(crate) fn is_streamed(&self) -> bool {
-        matches!(self, Content::Streamed(_))
-    }
-}
-
-impl Body for Content {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Content::Whole(body) => Pin::new(body).poll_frame(cx),
-            Content::Streamed(streamed) => streamed.body.as_mut().poll_frame(cx),
-        }
+    /// An answer without content.
+    pub(crate) fn empty(status: StatusCode) -> Answer {
+        Answer::new(status, None, Content::Whole(Bytes::new()))
     }
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Content::Whole(body) => body.is_end_stream(),
-            Content::Streamed(streamed) => streamed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Content::Whole(body) => body.size_hint(),
-            Content::Streamed(streamed) => streamed.body.size_hint(),
-        }
+    pub(crate) fn has(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(known, _)| known == name)
     }
 }
 
@@ -112,23 +86,12 @@ pub(crate) fn render(format: Format, write: impl FnOnce(&mut dyn Encode)) -> Byt
 
 /// An answer with any status and content type.
 pub(crate) fn with(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    made(status, content_type, Content::Whole(Full::new(body)))
+    Answer::new(status, Some(content_type), Content::Whole(body))
 }
 
-/// An answer whose content is made while it is sent.
-pub(crate) fn streamed(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
-) -> Answer {
-    made(status, content_type, Content::Streamed(Streamed { body: Box::pin(body), held: None }))
-}
-
-fn made(status: StatusCode, content_type: &'static str, content: Content) -> Answer {
-    let mut answer = Response::new(content);
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+/// 200 with content that is made while it is sent.
+pub(crate) fn made(content_type: &'static str, content: impl Made + 'static) -> Answer {
+    Answer::new(StatusCode::OK, Some(content_type), Content::Made(Box::new(content)))
 }
 
 /// 200 with a document in this format.
@@ -143,12 +106,12 @@ pub(crate) fn text(content_type: &'static str, text: &'static str) -> Answer {
 
 /// Declares that the form depends on `Accept`, so that no cache serves one form for the other.
 pub(crate) fn varying(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    answer.vary = Some("Accept");
     answer
 }
 
 /// Declares that the form depends on `Accept`, and the texts on `Accept-Language`.
 pub(crate) fn varying_by_language(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Language"));
+    answer.vary = Some("Accept, Accept-Language");
     answer
 }

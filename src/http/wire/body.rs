@@ -1,19 +1,18 @@
 //! Reads a body within bounds: its size as sent and unpacked, its time, and the memory of all bodies
 //! together.
 
-use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
-use hyper::HeaderMap;
-use hyper::body::{Body, Bytes, Incoming};
+use bytes::Bytes;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 
+use super::head::{Head, visible};
+use super::reading::{Body, Broken};
 use super::refusal::{ProblemKind, Refusal};
 use super::room::{BodyRoom, Share, Size};
 use crate::http::bounds::MAX_HEAD_BYTES;
@@ -44,32 +43,24 @@ enum Packing {
 /// - 400 for a body that ends early or cannot be decompressed;
 /// - 503 without memory for it.
 pub(crate) async fn read(
-    headers: &HeaderMap,
-    body: Incoming,
+    head: &Head,
+    mut body: Body<'_>,
     size: Size,
     room: &Arc<BodyRoom>,
     started: Instant,
     timeout: Duration,
 ) -> Result<ReceivedBody, Refusal> {
-    let packing = packing(headers)?;
-    let said = body.size_hint().exact();
+    let packing = packing(head)?;
+    let said = body.length();
     if said.is_some_and(|said| said > size.limit() as u64) {
         return Err(too_large(size));
     }
     let mut share = Share::new(room, size);
-    let sent = {
-        let mut collected = pin!(collect(body, size, &mut share));
-        // A small body is there already, and needs no timer.
-        match poll_fn(|cx| Poll::Ready(collected.as_mut().poll(cx))).await {
-            Poll::Ready(sent) => sent?,
-            Poll::Pending => match tokio::time::timeout_at((started + timeout).into(), collected).await {
-                Ok(sent) => sent?,
-                Err(_) => {
-                    let detail = format!("the body was not complete after {} s", timeout.as_secs_f32());
-                    return Err(Refusal::new(ProblemKind::Timeout, detail));
-                }
-            },
-        }
+    let is_small = said.is_some_and(|said| said <= MAX_HEAD_BYTES as u64);
+    // A small body is there already. It needs no timer, and no room but what its connection has.
+    let sent = match is_small.then(|| body.whole()).flatten() {
+        Some(sent) => sent,
+        None => in_time(pin!(collect(body, size, &mut share)), started, timeout).await?,
     };
     if let Packing::None = packing {
         return Ok(ReceivedBody { bytes: sent, share });
@@ -81,18 +72,33 @@ pub(crate) async fn read(
     }
 }
 
+/// What is collected before the time is over.
+async fn in_time(
+    mut collected: Pin<&mut impl Future<Output = Result<Bytes, Refusal>>>,
+    started: Instant,
+    timeout: Duration,
+) -> Result<Bytes, Refusal> {
+    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(collected.as_mut().poll(cx))).await {
+        return sent; // without a timer
+    }
+    tokio::time::timeout_at((started + timeout).into(), collected).await.unwrap_or_else(|_| {
+        let detail = format!("the body was not complete after {} s", timeout.as_secs_f32());
+        Err(Refusal::new(ProblemKind::Timeout, detail))
+    })
+}
+
 fn too_large(size: Size) -> Refusal {
     let limit = size.limit();
     Refusal::new(ProblemKind::TooLarge, format!("the body may have at most {limit} bytes, compressed or not"))
 }
 
-fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
-    let mut given = headers.get_all(CONTENT_ENCODING).iter();
+fn packing(head: &Head) -> Result<Packing, Refusal> {
+    let mut given = head.all(&CONTENT_ENCODING);
     let Some(value) = given.next() else { return Ok(Packing::None) };
     if given.next().is_some() {
         return Err(unknown_packing("more than one"));
     }
-    match value.to_str().unwrap_or("?").trim() {
+    match visible(value).unwrap_or("?").trim() {
         text if text.eq_ignore_ascii_case("identity") => Ok(Packing::None),
         // The second is the name of old, which means the same (RFC 9110, section 8.4.1.3).
         text if ["gzip", "x-gzip"].iter().any(|name| text.eq_ignore_ascii_case(name)) => Ok(Packing::Gzip),
@@ -105,8 +111,8 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
 ///
 /// # Errors
 /// 415.
-pub(crate) fn not_packed(headers: &HeaderMap) -> Result<(), Refusal> {
-    if let Packing::None = packing(headers)? {
+pub(crate) fn not_packed(head: &Head) -> Result<(), Refusal> {
+    if let Packing::None = packing(head)? {
         return Ok(());
     }
     let detail = "a batch is read as it comes: send it without Content-Encoding";
@@ -121,38 +127,29 @@ fn unknown_packing(found: &str) -> Refusal {
     .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"))
 }
 
-/// Collects the body as sent. Most bodies arrive in one piece and are not copied.
-async fn collect(mut body: Incoming, size: Size, share: &mut Share) -> Result<Bytes, Refusal> {
-    let mut first = Bytes::new();
+/// Collects the body as sent.
+async fn collect(mut body: Body<'_>, size: Size, share: &mut Share) -> Result<Bytes, Refusal> {
     let mut all = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| unreadable(&e))?;
-        let Ok(data) = frame.into_data() else { continue }; // trailers
-        let length = first.len().max(all.len()) + data.len();
-        if length > size.limit() {
+    loop {
+        let more = poll_fn(|cx| body.poll_into(cx, &mut all)).await.map_err(|why| unreadable(&why))?;
+        if more == 0 {
+            return Ok(all.into());
+        }
+        if all.len() > size.limit() {
             return Err(too_large(size));
         }
-        let empty = first.is_empty() && all.is_empty();
-        if empty && data.len() <= MAX_HEAD_BYTES && body.is_end_stream() {
-            return Ok(data); // lies in the connection's own buffer, which has its bound already
-        }
-        share.grow(data.len())?;
-        share.reached(length)?;
-        if empty {
-            first = data;
-        } else {
-            if all.is_empty() {
-                all.extend_from_slice(&first);
-            }
-            all.extend_from_slice(&data);
-        }
+        share.grow(more)?;
+        share.reached(all.len())?;
     }
-    Ok(if all.is_empty() { first } else { all.into() })
 }
 
 /// The body is not framed as it should be, or ends too early.
-pub(crate) fn unreadable(error: &hyper::Error) -> Refusal {
-    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+pub(crate) fn unreadable(why: &Broken) -> Refusal {
+    let why = match why {
+        Broken::Ambiguous(found) => found.text().to_owned(),
+        Broken::Ended => "it ended before its end".to_owned(),
+        Broken::Io(e) => e.to_string(),
+    };
     Refusal::new(ProblemKind::Invalid, format!("the body cannot be read: {why}"))
 }
 

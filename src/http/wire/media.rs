@@ -1,8 +1,8 @@
 //! The form of a body, and the form that an answer should have.
 
-use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
+use super::head::{Head, visible};
 use super::refusal::{ProblemKind, Refusal};
 use crate::input::document::Input;
 use crate::input::problem::{Problems, quoted};
@@ -83,9 +83,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 ///
 /// # Errors
 /// 415 with the forms that are supported.
-pub(crate) fn of_body(headers: &HeaderMap, known: &[Media]) -> Result<Media, Refusal> {
-    let mut given = headers.get_all(CONTENT_TYPE).iter();
-    let (text, only) = (given.next().map(|value| value.to_str().unwrap_or("?")), given.next().is_none());
+pub(crate) fn of_body(head: &Head, known: &[Media]) -> Result<Media, Refusal> {
+    let mut given = head.all(&CONTENT_TYPE);
+    let (text, only) = (given.next().map(|value| visible(value).unwrap_or("?")), given.next().is_none());
     let essence = essence(text.unwrap_or_default());
     let found =
         NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
@@ -119,9 +119,9 @@ fn essence(text: &str) -> &str {
 ///
 /// # Errors
 /// 415.
-pub(crate) fn of_no_body(headers: &HeaderMap) -> Result<(), Refusal> {
-    for value in headers.get_all(CONTENT_TYPE) {
-        let text = value.to_str().unwrap_or("?");
+pub(crate) fn of_no_body(head: &Head) -> Result<(), Refusal> {
+    for value in head.all(&CONTENT_TYPE) {
+        let text = visible(value).unwrap_or("?");
         if OF_PAGES.iter().any(|name| essence(text).eq_ignore_ascii_case(name)) {
             let detail =
                 format!("this request has no body, and no Content-Type {}: leave both out", quoted(text));
@@ -157,16 +157,16 @@ const TEXTS: [(&str, Option<Format>); 8] = [
 ///
 /// # Errors
 /// 406 if the client accepts none of them.
-pub(crate) fn text_or_document(headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
-    choose(headers, &TEXTS)
+pub(crate) fn text_or_document(head: &Head) -> Result<Option<Format>, Refusal> {
+    choose(head, &TEXTS)
 }
 
 /// The form that the client prefers; JSON without a preference.
 ///
 /// # Errors
 /// 406 if the client accepts none of them.
-pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
-    choose(headers, &FORMATS)
+pub(crate) fn format(head: &Head) -> Result<Format, Refusal> {
+    choose(head, &FORMATS)
 }
 
 /// The forms of a stream of documents: lines of JSON, or one value of MessagePack after the other.
@@ -183,41 +183,41 @@ const STREAMS: [(&str, Format); 6] = [
 ///
 /// # Errors
 /// 406 if the client accepts none of them.
-pub(crate) fn lines(headers: &HeaderMap) -> Result<Format, Refusal> {
-    choose(headers, &STREAMS)
+pub(crate) fn lines(head: &Head) -> Result<Format, Refusal> {
+    choose(head, &STREAMS)
 }
 
 /// The form of a refusal. It is sent even if the client accepts no form.
-pub(crate) fn format_or_json(headers: &HeaderMap) -> Format {
-    format(headers).unwrap_or(Format::Json)
+pub(crate) fn format_or_json(head: &Head) -> Format {
+    format(head).unwrap_or(Format::Json)
 }
 
 /// Whether the client prefers metrics as OpenMetrics to the text format that came before. Who does not say
 /// gets OpenMetrics. Who takes anything, as people and scripts with curl do, gets the older format, because
 /// most tools read it.
-pub(crate) fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+pub(crate) fn prefers_open_metrics(head: &Head) -> bool {
     let offered = [("text/plain", false), ("application/openmetrics-text", true)];
-    let says = headers.get_all(ACCEPT).iter().any(|value| !value.is_empty());
-    !says || choose(headers, &offered).unwrap_or(true)
+    let says = head.all(&ACCEPT).any(|value| !value.is_empty());
+    !says || choose(head, &offered).unwrap_or(true)
 }
 
 /// The offer that the client prefers, and the first among equals. Without a preference it is the first offer.
 ///
 /// # Errors
 /// 406 if the client accepts none of them.
-fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
+fn choose<T: Copy>(head: &Head, offered: &[(&'static str, T)]) -> Result<T, Refusal> {
     // Most clients say nothing, or name one form.
-    let mut values = headers.get_all(ACCEPT).iter();
+    let mut values = head.all(&ACCEPT);
     match (values.next(), values.next()) {
         (None, _) => return Ok(offered[0].1),
         (Some(value), None) => {
-            if let Some((_, what)) = offered.iter().find(|(name, _)| value == name) {
+            if let Some((_, what)) = offered.iter().find(|(name, _)| value == name.as_bytes()) {
                 return Ok(*what);
             }
         }
         _ => {}
     }
-    let given = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    let given = head.all(&ACCEPT).map(|value| visible(value).unwrap_or("?").trim());
     // An empty header means the same as none.
     let text = given.filter(|value| !value.is_empty()).collect::<Vec<_>>().join(",");
     if text.is_empty() {
@@ -269,11 +269,8 @@ mod tests {
     use super::*;
 
     fn chosen(accept: Option<&str>) -> Option<Format> {
-        let mut headers = HeaderMap::new();
-        if let Some(accept) = accept {
-            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        }
-        format(&headers).ok()
+        let line = accept.map_or_else(String::new, |accept| format!("accept: {accept}\r\n"));
+        format(&Head::with(&line)).ok()
     }
 
     #[test]
@@ -299,11 +296,8 @@ mod tests {
     }
 
     fn body(content_types: &[&str]) -> Option<Media> {
-        let mut headers = HeaderMap::new();
-        for value in content_types {
-            headers.append(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
-        }
-        of_body(&headers, &[Media::Json, Media::Yaml]).ok()
+        let lines: String = content_types.iter().map(|value| format!("content-type: {value}\r\n")).collect();
+        of_body(&Head::with(&lines), &[Media::Json, Media::Yaml]).ok()
     }
 
     #[test]

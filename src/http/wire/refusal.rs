@@ -1,7 +1,7 @@
 //! A refused request: RFC 9457 problem details with every problem that was found.
 
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 
 use super::answer;
@@ -202,10 +202,6 @@ impl Refusal {
         self.0.kind.parts().0
     }
 
-    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.0.headers
-    }
-
     pub(crate) fn is_overload(&self) -> bool {
         self.0.kind == ProblemKind::Overloaded
     }
@@ -242,14 +238,9 @@ impl Refusal {
 
     /// The answer that states this refusal.
     pub(crate) fn answer(self, format: Format, method: &Method) -> Answer {
-        let closes = self.closes() && *method != Method::HEAD;
         let mut answer = self.document(format, |_| ());
-        for (name, value) in self.0.headers {
-            answer.headers_mut().append(name, value);
-        }
-        if closes {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        answer.closes = self.closes() && *method != Method::HEAD;
+        answer.headers = self.0.headers;
         answer
     }
 
@@ -366,7 +357,7 @@ mod tests {
                 assert!(refusal.detail().contains(part), "{}", refusal.detail());
                 assert!(refusal.detail().ends_with(end), "{}", refusal.detail());
                 assert!(!refusal.is_overload() && !refusal.closes());
-                assert_eq!(refusal.answer(Format::Json, &Method::PUT).status(), status);
+                assert_eq!(refusal.answer(Format::Json, &Method::PUT).status, status);
             }
         };
         check(Unavailable::DiskFull, StatusCode::INSUFFICIENT_STORAGE, "when there is room");

@@ -4,14 +4,15 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use compact_str::CompactString;
+use hyper::header::HeaderName;
 
 use super::decision_id::hex;
+use super::head::Head;
 use crate::http::bounds::MAX_REQUEST_ID_BYTES;
 
-/// The header with the id, in requests and answers.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id, in requests.
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Hexadecimal digits of an id that is made here: 48 random bits of the thread, then its count.
 const DIGITS: usize = 20;
 
@@ -20,20 +21,35 @@ thread_local! {
     static COUNT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The client's id if it is one: 1 to [`MAX_REQUEST_ID_BYTES`] visible characters of ASCII. Else a new one.
-pub(crate) fn of(headers: &HeaderMap) -> HeaderValue {
-    let mut given = headers.get_all(X_REQUEST_ID).iter();
-    match (given.next(), given.next()) {
-        (Some(id), None) if is_id(id.as_bytes()) => id.clone(),
-        _ => made(),
-    }
-}
+/// The id of one request. Those that are made here need no memory of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestId(CompactString);
 
-/// The same for a head that nobody has read yet: `given` are the values of all such headers.
-pub(crate) fn among(given: &[&[u8]]) -> HeaderValue {
-    match given {
-        [id] if is_id(id) => HeaderValue::from_bytes(id).unwrap_or_else(|_| made()),
-        _ => made(),
+impl RequestId {
+    /// The client's id if it is one: 1 to [`MAX_REQUEST_ID_BYTES`] visible characters of ASCII. Else a new
+    /// one.
+    pub(crate) fn of(head: &Head) -> RequestId {
+        let mut given = head.all(&X_REQUEST_ID);
+        match (given.next(), given.next()) {
+            (Some(id), None) if is_id(id) => {
+                CompactString::from_utf8(id).map_or_else(|_| RequestId::made(), RequestId)
+            }
+            _ => RequestId::made(),
+        }
+    }
+
+    /// A new one, for a request that nobody could read too.
+    pub(crate) fn made() -> RequestId {
+        let mut digits = [0; DIGITS];
+        hex(RANDOM.with(|random| *random), &mut digits[..12]);
+        let count = COUNT.get();
+        COUNT.set(count.wrapping_add(1));
+        hex(count.into(), &mut digits[12..]);
+        RequestId(CompactString::from_utf8(digits).unwrap_or_default()) // hexadecimal digits are text
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -41,25 +57,13 @@ fn is_id(bytes: &[u8]) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-fn made() -> HeaderValue {
-    let mut digits = [0; DIGITS];
-    hex(RANDOM.with(|random| *random), &mut digits[..12]);
-    let count = COUNT.get();
-    COUNT.set(count.wrapping_add(1));
-    hex(count.into(), &mut digits[12..]);
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn id(given: &[&str]) -> String {
-        let mut headers = HeaderMap::new();
-        for value in given {
-            headers.append(X_REQUEST_ID, HeaderValue::from_str(value).unwrap());
-        }
-        of(&headers).to_str().unwrap().to_owned()
+        let lines: String = given.iter().map(|value| format!("x-request-id: {value}\r\n")).collect();
+        RequestId::of(&Head::with(&lines)).as_str().to_owned()
     }
 
     #[test]

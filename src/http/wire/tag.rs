@@ -1,11 +1,12 @@
 //! Entity tags, and the conditions that requests put on them (RFC 9110, sections 8.8.3 and 13.1).
 
 use hyper::StatusCode;
-use hyper::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::answer;
 use super::answer::Answer;
+use super::head::Head;
 use super::media;
 use super::media::Format;
 use super::refusal::{ProblemKind, Refusal};
@@ -52,7 +53,7 @@ impl EntityTag {
     /// Adds the tag to an answer.
     pub(crate) fn on(&self, mut answer: Answer) -> Answer {
         if let Ok(value) = HeaderValue::from_str(&self.0) {
-            answer.headers_mut().insert(ETAG, value);
+            answer.headers.push((ETAG, value));
         }
         answer
     }
@@ -63,16 +64,16 @@ impl Named {
     ///
     /// # Errors
     /// 400 for anything but `*` alone or a list of tags in quotes.
-    pub(crate) fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Named>, Refusal> {
-        if !headers.contains_key(name) {
+    pub(crate) fn read(head: &Head, name: &HeaderName) -> Result<Option<Named>, Refusal> {
+        if !head.has(name) {
             return Ok(None);
         }
         let mut all = Vec::new();
-        for value in headers.get_all(name) {
-            if value.as_bytes().trim_ascii() == b"*" && headers.get_all(name).iter().count() == 1 {
+        for value in head.all(name) {
+            if value.trim_ascii() == b"*" && head.all(name).count() == 1 {
                 return Ok(Some(Named::Any));
             }
-            let read = tags(value.as_bytes(), &mut all).filter(|()| !all.is_empty());
+            let read = tags(value, &mut all).filter(|()| !all.is_empty());
             if read.is_none() {
                 let what =
                     format!("{name}: expected * or entity tags in their quotes, as an ETag header has them");
@@ -138,13 +139,13 @@ fn content_type(form: Option<Format>) -> &'static str {
 /// # Errors
 /// 406 for an unknown form; 412 if `If-Match` names no form of what is there.
 pub(crate) fn read_conditionally(
-    headers: &HeaderMap,
+    head: &Head,
     form: impl Fn(Option<Format>) -> Bytes,
 ) -> Result<Answer, Refusal> {
-    let chosen = media::text_or_document(headers)?;
+    let chosen = media::text_or_document(head)?;
     let bytes = form(chosen);
     let tag = EntityTag::of(chosen, &bytes);
-    if let Some(named) = Named::read(headers, &IF_MATCH)?
+    if let Some(named) = Named::read(head, &IF_MATCH)?
         && !named.has_any_form(form)
     {
         return Err(Refusal::new(
@@ -153,11 +154,9 @@ pub(crate) fn read_conditionally(
         ));
     }
     // A condition that cannot be read cannot hold: the client gets the whole answer.
-    let known = Named::read(headers, &IF_NONE_MATCH).unwrap_or_default();
+    let known = Named::read(head, &IF_NONE_MATCH).unwrap_or_default();
     let answer = if known.is_some_and(|named| named.has(&tag)) {
-        let mut answer = Answer::default();
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        answer
+        Answer::empty(StatusCode::NOT_MODIFIED)
     } else {
         answer::with(StatusCode::OK, content_type(chosen), bytes)
     };
@@ -168,8 +167,8 @@ pub(crate) fn read_conditionally(
 ///
 /// # Errors
 /// 400 that names the header.
-pub(crate) fn no_conditions(headers: &HeaderMap, instead: &str) -> Result<(), Refusal> {
-    match [IF_MATCH, IF_NONE_MATCH].iter().find(|name| headers.contains_key(*name)) {
+pub(crate) fn no_conditions(head: &Head, instead: &str) -> Result<(), Refusal> {
+    match [IF_MATCH, IF_NONE_MATCH].iter().find(|name| head.has(name)) {
         Some(name) => {
             Err(Refusal::new(ProblemKind::Invalid, format!("{name} means nothing here: {instead}")))
         }
@@ -183,12 +182,9 @@ mod tests {
 
     /// The tags that a header of these lines names, `W/` before weak ones; `None` for what is refused.
     fn named(lines: &[&str]) -> Option<Vec<String>> {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(IF_MATCH, HeaderValue::from_str(line).unwrap());
-        }
+        let lines: String = lines.iter().map(|line| format!("if-match: {line}\r\n")).collect();
         let shown = |tag: NamedTag| format!("{}{}", if tag.weak { "W/" } else { "" }, tag.quoted);
-        match Named::read(&headers, &IF_MATCH).ok()? {
+        match Named::read(&Head::with(&lines), &IF_MATCH).ok()? {
             None => Some(Vec::new()),
             Some(Named::Any) => Some(vec!["*".into()]),
             Some(Named::These(all)) => Some(all.into_iter().map(shown).collect()),
