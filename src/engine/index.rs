@@ -19,9 +19,11 @@
 
 mod buckets;
 mod build;
+mod readers;
 mod walk;
 
 use self::buckets::Buckets;
+use self::readers::{Readers, Small, Wide};
 pub(crate) use self::walk::{Known, Lookup};
 
 /// Conjunctions in one block: a row of them fills a cache line.
@@ -39,6 +41,7 @@ pub(crate) const MAX_ATOMS: usize = 1_000_000;
 pub(crate) struct Index {
     /// How the keys of each term fall into buckets, by [`TermId`](crate::expression::term::TermId).
     buckets: Vec<Buckets>,
+    readers: Readers,
     /// One entry per placement, by [`PlacementId`](super::PlacementId).
     placements: Vec<Placed>,
 }
@@ -53,8 +56,11 @@ struct Placed {
     /// Where stretches of buckets with the same row begin, for columns with many buckets.
     stretches: Vec<u32>,
     rows: Vec<[u64; WORDS]>,
-    /// The terms that have columns in this placement.
+    /// The terms that have columns in this placement: first those with small readers, then those with wide
+    /// ones.
     terms: Vec<u32>,
+    small: Vec<Small>,
+    wide: Vec<Wide>,
     /// In rank order, and one more that only marks where the checks end.
     conjunctions: Vec<Placing>,
     checks: Vec<AtomCheck>,
@@ -132,6 +138,7 @@ impl Index {
             terms: self.buckets.len(),
             conjunctions: self.placements.iter().map(|placed| placed.conjunctions.len() - 1).sum(),
             bytes: self.buckets.iter().map(Buckets::bytes).sum::<usize>()
+                + self.readers.bytes()
                 + self.placements.iter().map(Placed::bytes).sum::<usize>(),
         }
     }
@@ -145,6 +152,8 @@ impl Placed {
             + size_of_val(&*self.stretches)
             + size_of_val(&*self.rows)
             + size_of_val(&*self.terms)
+            + size_of_val(&*self.small)
+            + size_of_val(&*self.wide)
             + size_of_val(&*self.conjunctions)
             + size_of_val(&*self.checks)
             + size_of_val(&*self.spans)

@@ -295,6 +295,25 @@ impl Order {
     }
 }
 
+/// The places of all codes of up to 32 bits, in the order of their keys, those without a key first.
+impl Order {
+    /// How many places have no key; `None` if codes have more bits.
+    pub(crate) fn places_without_key(self) -> Option<u32> {
+        match self {
+            Order::Plain => Some(1), // where the place is the code
+            Order::Single => Some(u32::MAX - (SINGLE_LAST - SINGLE_FIRST)),
+            Order::Double => None,
+        }
+    }
+
+    /// The place of a code in single precision. NaNs stand beyond both infinities: behind the greatest number
+    /// the count goes on with them, so they come first if it begins there.
+    #[inline]
+    pub(crate) fn place_of_single(code: u32) -> u32 {
+        ordered_single(crate::schema::single_of_code(code.into())).wrapping_sub(SINGLE_LAST + 1)
+    }
+}
+
 impl Order {
     /// What is stored for a feature with one of these keys, once its bits are XORed with the first number.
     pub(crate) fn stored(self, keys: &Keys) -> (u64, Keys) {

@@ -8,7 +8,7 @@ use crate::expression::term::{Order, Term, bits_key};
 use crate::schema::Field;
 
 /// The largest number of keys for which a bucket is looked up by key directly.
-const MAX_DIRECT: u64 = 1 << 12;
+pub(super) const MAX_DIRECT: u64 = 1 << 12;
 /// The most cells in the coarse table over the cuts of a term with more keys.
 const MAX_CELLS: usize = 1 << 12;
 
@@ -75,6 +75,11 @@ impl Buckets {
             (Source::Evaluated, _) => return None,
         };
         Some(bucket)
+    }
+
+    /// The first key of each bucket from the third on.
+    pub(super) fn cuts(&self) -> &[u64] {
+        &self.cuts
     }
 
     /// The number of buckets, *no answer* included.

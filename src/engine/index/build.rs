@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::readers::{Reader, Readers};
 use super::{AtomCheck, BLOCK, Block, Buckets, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
 use crate::engine::{Guardrail, Offer, OfferId, Placement};
 use crate::expression::alternatives::{Alternatives, Atom, Conjunction};
@@ -43,9 +44,11 @@ impl Index {
         let asked = Wants::of(placements, offers, guardrails, terms);
         let buckets = asked.buckets(schema, terms);
         let builder = Builder { terms, buckets: &buckets };
-        let placements =
+        let mut placements: Vec<Placed> =
             placements.iter().map(|placement| builder.placed(&placement.offers, &asked)).collect();
-        Index { buckets, placements }
+        let readers = Readers::new(terms, &buckets);
+        placements.iter_mut().for_each(|placed| placed.sort_terms(&readers));
+        Index { buckets, readers, placements }
     }
 }
 
@@ -296,6 +299,29 @@ impl Builder<'_> {
 }
 
 impl Placed {
+    /// Puts the terms that have columns in the order in which their readers are used.
+    fn sort_terms(&mut self, readers: &Readers) {
+        let mut sorted: Vec<(u32, u32)> = (0_u32..).zip(self.terms.iter().copied()).collect();
+        sorted.sort_by_key(|(_, term)| match readers.of(*term) {
+            Reader::Small(_) => 0,
+            Reader::Wide(_) => 1,
+            Reader::Other => 2,
+        });
+        let mut place = vec![0; sorted.len()]; // by the place before
+        for (now, (before, _)) in (0..).zip(&sorted) {
+            place[*before as usize] = now;
+        }
+        self.columns.iter_mut().for_each(|column| column.term = place[column.term as usize]);
+        self.terms = sorted.iter().map(|(_, term)| *term).collect();
+        for term in &self.terms {
+            match readers.of(*term) {
+                Reader::Small(small) => self.small.push(small),
+                Reader::Wide(wide) => self.wide.push(wide),
+                Reader::Other => break,
+            }
+        }
+    }
+
     fn add_column(&mut self, term: u32, rows: u32, count: usize, stretches: &[(u32, u16)]) {
         let numbered = count <= MAX_NUMBERED.max(2 * stretches.len());
         let column = Column {

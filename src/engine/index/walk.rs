@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::readers::Tables;
 use super::{AtomCheck, BLOCK, Column, Index, Placed, Placing, WORDS};
 use crate::engine::PlacementId;
 use crate::expression::Facts;
@@ -77,10 +78,17 @@ impl<'f, F: Fn(usize) -> Facts<'f>> Lookup<'_, 'f, F> {
     fn buckets(&mut self, placed: &Placed) -> Vec<u32> {
         let mut buckets = std::mem::take(&mut self.known.columns);
         buckets.clear();
-        buckets.extend(placed.terms.iter().map(|term| {
-            let stored = self.index.buckets[*term as usize].of_row(self.row);
-            stored.unwrap_or_else(|| self.bucket(*term))
-        }));
+        let Placed { terms, small, wide, .. } = placed;
+        let (Tables { small: codes, cells }, row) = (self.index.readers.tables(), self.row);
+        let (codes, cells) = (&codes[..], &cells[..]);
+        buckets.extend(small.iter().map(|small| small.bucket(row, codes)));
+        let terms = &terms[small.len()..];
+        buckets.extend(
+            wide.iter()
+                .zip(terms)
+                .map(|(wide, term)| wide.bucket(row, cells).unwrap_or_else(|| self.bucket(*term))),
+        );
+        buckets.extend(terms[wide.len()..].iter().map(|term| self.bucket(*term)));
         buckets
     }
 
