@@ -56,7 +56,8 @@ pub(crate) async fn post(call: &Call<'_>, body: Body<'_>) -> Result<Answer, Refu
 /// What is wrong with the request.
 pub(super) fn of_body(call: &Call<'_>, media: Media, bytes: &[u8], begun: Instant) -> Result<Bytes, Refusal> {
     // Nearly all requests are plain. What is not may be wrong, and only a document can say where.
-    if let Ok(plain) = PlainRequest::read(media, bytes)
+    let mut plain = PlainRequest::default();
+    if plain.read(media, bytes).is_ok()
         && let Ok(answer) = decided(call, begun, |engine| plain.resolve(engine))
     {
         return Ok(answer);

@@ -2,12 +2,17 @@
 //! pass, without a tree of values. Whatever else comes is read as a [document](super::document), which can
 //! say what is wrong with it and where.
 
+mod json;
+mod packed;
+mod reader;
+
 use std::time::Duration;
 
-use rmp_serde::decode::Error::InvalidMarkerRead as NoMarker;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+use self::json::Json;
+use self::packed::Packed;
+use self::reader::Reader;
 use super::locale;
 use super::request::{DecisionRequest, Draft, MAX_DEADLINE_US};
 use crate::customer::id;
@@ -23,14 +28,17 @@ use crate::rules::rule_set::{Languages, MAX_COUNT};
 pub(super) struct PlainRequest<'n> {
     customer: Option<&'n str>,
     channel: Option<&'n str>,
-    placements: Option<SmallVec<[PlainPlacement<'n>; 4]>>,
-    context: Option<SmallVec<[(&'n str, InputValue<'n>); 2]>>,
+    placements: Option<Placements<'n>>,
+    context: Option<Context<'n>>,
     locale: Option<&'n str>,
     explain: Option<bool>,
     variants: Option<bool>,
     strict: Option<bool>,
     deadline_us: Option<u64>,
 }
+
+type Placements<'n> = SmallVec<[PlainPlacement<'n>; 4]>;
+type Context<'n> = SmallVec<[(&'n str, InputValue<'n>); 2]>;
 
 #[derive(Clone, Copy, Default)]
 struct PlainPlacement<'n> {
@@ -43,26 +51,36 @@ struct PlainPlacement<'n> {
 pub(super) struct NotPlain;
 
 impl<'n> PlainRequest<'n> {
-    /// Reads a request.
+    /// Reads a request into this empty one.
     ///
     /// # Errors
     /// Something is unusual or wrong: a field that is unknown, null, given twice or of another kind, a text
     /// with escapes, a list of locales.
-    pub(super) fn read(media: Media, bytes: &'n [u8]) -> Result<PlainRequest<'n>, NotPlain> {
-        let (request, is_whole) = match media {
-            Media::MessagePack => {
-                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-                let request = reader.deserialize_map(Fields);
-                let is_over = matches!(reader.deserialize_any(Nothing), Err(NoMarker(_)));
-                (request.ok(), is_over)
-            }
-            _ => {
-                let mut reader = serde_json::Deserializer::from_slice(bytes);
-                let request = reader.deserialize_map(Fields);
-                (request.ok(), reader.end().is_ok())
-            }
+    pub(super) fn read(&mut self, media: Media, bytes: &'n [u8]) -> Result<(), NotPlain> {
+        let read = match media {
+            Media::MessagePack => self.fields(&mut Packed(bytes)),
+            _ => Json::new(bytes).and_then(|mut reader| self.fields(&mut reader)),
         };
-        request.filter(|_| is_whole).ok_or(NotPlain)
+        read.ok_or(NotPlain)
+    }
+
+    fn fields<R: Reader<'n>>(&mut self, reader: &mut R) -> Option<()> {
+        let mut fields = reader.map()?;
+        while reader.goes_on(&mut fields)? {
+            match reader.key()? {
+                b"customer" => once(&mut self.customer, reader.text()?)?,
+                b"channel" => once(&mut self.channel, reader.text()?)?,
+                b"placements" => once(&mut self.placements, placements(reader)?)?,
+                b"context" => once(&mut self.context, context(reader)?)?,
+                b"locale" => once(&mut self.locale, reader.text()?)?,
+                b"explain" => once(&mut self.explain, reader.boolean()?)?,
+                b"variants" => once(&mut self.variants, reader.boolean()?)?,
+                b"strict" => once(&mut self.strict, reader.boolean()?)?,
+                b"deadline_us" => once(&mut self.deadline_us, reader.unsigned()?)?,
+                _ => return None,
+            }
+        }
+        reader.is_over().then_some(())
     }
 
     /// The request with all names resolved.
@@ -104,177 +122,52 @@ impl<'n> PlainRequest<'n> {
     }
 }
 
-/// What a reader says of anything that is not plain. Nobody reads it.
-fn not_plain<E: Error>() -> E {
-    E::custom("not plain")
-}
-
 /// Takes the value of a field that has none yet.
-fn once<T, E: Error>(field: &mut Option<T>, value: T) -> Result<(), E> {
-    if field.replace(value).is_some() { Err(not_plain()) } else { Ok(()) }
+#[inline]
+fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
+    field.replace(value).is_none().then_some(())
 }
 
-/// Implements a visitor's `expecting`, which only errors show.
-macro_rules! expecting {
-    ($what:literal) => {
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str($what)
+fn placements<'n, R: Reader<'n>>(reader: &mut R) -> Option<Placements<'n>> {
+    let (mut placements, mut items) = (Placements::new(), reader.list()?);
+    while reader.goes_on(&mut items)? {
+        if placements.len() == MAX_PLACEMENTS {
+            return None;
         }
-    };
-}
-
-/// Takes no value at all. If not even the first byte of one is there, MessagePack has come to its end.
-struct Nothing;
-
-impl Visitor<'_> for Nothing {
-    type Value = ();
-    expecting!("nothing");
-}
-
-/// The fields of the request.
-struct Fields;
-
-impl<'n> Visitor<'n> for Fields {
-    type Value = PlainRequest<'n>;
-    expecting!("a decision request");
-
-    fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<PlainRequest<'n>, A::Error> {
-        let mut request = PlainRequest::default();
-        while let Some(name) = fields.next_key_seed(Text)? {
-            match name {
-                "customer" => once(&mut request.customer, fields.next_value_seed(Text)?)?,
-                "channel" => once(&mut request.channel, fields.next_value_seed(Text)?)?,
-                "placements" => once(&mut request.placements, fields.next_value_seed(Placements)?)?,
-                "context" => once(&mut request.context, fields.next_value_seed(Context)?)?,
-                "locale" => once(&mut request.locale, fields.next_value_seed(Text)?)?,
-                "explain" => once(&mut request.explain, fields.next_value()?)?,
-                "variants" => once(&mut request.variants, fields.next_value()?)?,
-                "strict" => once(&mut request.strict, fields.next_value()?)?,
-                "deadline_us" => once(&mut request.deadline_us, fields.next_value()?)?,
-                _ => return Err(not_plain()),
+        let (mut placement, mut fields) = (PlainPlacement::default(), reader.map()?);
+        while reader.goes_on(&mut fields)? {
+            match reader.key()? {
+                b"id" => once(&mut placement.id, reader.text()?)?,
+                b"count" => once(&mut placement.count, reader.unsigned()?)?,
+                _ => return None,
             }
         }
-        Ok(request)
+        placements.push(placement);
     }
+    Some(placements)
 }
-
-/// Makes a visitor readable where a seed is wanted, by the given method of the reader.
-macro_rules! seed {
-    ($visitor:ty, $method:ident) => {
-        impl<'n> DeserializeSeed<'n> for $visitor {
-            type Value = <Self as Visitor<'n>>::Value;
-            fn deserialize<D: Deserializer<'n>>(self, reader: D) -> Result<Self::Value, D::Error> {
-                reader.$method(self)
-            }
-        }
-    };
-}
-
-/// A text without escapes. serde's own reader of texts takes the bytes of MessagePack too, which are none.
-struct Text;
-seed!(Text, deserialize_str);
-
-impl<'n> Visitor<'n> for Text {
-    type Value = &'n str;
-    expecting!("a text");
-
-    fn visit_borrowed_str<E>(self, v: &'n str) -> Result<&'n str, E> {
-        Ok(v)
-    }
-}
-
-/// The list of placements.
-struct Placements;
-seed!(Placements, deserialize_seq);
-
-impl<'n> Visitor<'n> for Placements {
-    type Value = SmallVec<[PlainPlacement<'n>; 4]>;
-    expecting!("placements");
-
-    fn visit_seq<A: SeqAccess<'n>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut placements = SmallVec::new();
-        while let Some(placement) = items.next_element_seed(Placement)? {
-            if placements.len() == MAX_PLACEMENTS {
-                return Err(not_plain());
-            }
-            placements.push(placement);
-        }
-        Ok(placements)
-    }
-}
-
-/// One placement.
-struct Placement;
-seed!(Placement, deserialize_map);
-
-impl<'n> Visitor<'n> for Placement {
-    type Value = PlainPlacement<'n>;
-    expecting!("a placement");
-
-    fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<PlainPlacement<'n>, A::Error> {
-        let mut placement = PlainPlacement::default();
-        while let Some(name) = fields.next_key_seed(Text)? {
-            match name {
-                "id" => once(&mut placement.id, fields.next_value_seed(Text)?)?,
-                "count" => once(&mut placement.count, fields.next_value()?)?,
-                _ => return Err(not_plain()),
-            }
-        }
-        Ok(placement)
-    }
-}
-
-/// The fields of the context. A name that comes twice is not plain.
-struct Context;
-seed!(Context, deserialize_map);
 
 /// The most fields of a plain context.
 const MAX_CONTEXT: usize = 16;
 
-impl<'n> Visitor<'n> for Context {
-    type Value = SmallVec<[(&'n str, InputValue<'n>); 2]>;
-    expecting!("context fields");
-
-    fn visit_map<A: MapAccess<'n>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut context: Self::Value = SmallVec::new();
-        while let Some(name) = fields.next_key_seed(Text)? {
-            if context.len() == MAX_CONTEXT || context.iter().any(|(known, _)| *known == name) {
-                return Err(not_plain());
-            }
-            context.push((name, fields.next_value_seed(Scalar)?));
+/// The fields of the context. A name that comes twice is not plain.
+fn context<'n, R: Reader<'n>>(reader: &mut R) -> Option<Context<'n>> {
+    let (mut context, mut fields) = (Context::new(), reader.map()?);
+    while reader.goes_on(&mut fields)? {
+        let name = std::str::from_utf8(reader.key()?).ok()?;
+        if context.len() == MAX_CONTEXT || context.iter().any(|(known, _)| *known == name) {
+            return None;
         }
-        Ok(context)
+        context.push((name, reader.scalar()?));
     }
-}
-
-/// A value without others inside it.
-struct Scalar;
-seed!(Scalar, deserialize_any);
-
-impl<'n> Visitor<'n> for Scalar {
-    type Value = InputValue<'n>;
-    expecting!("a boolean, a number or a text");
-
-    fn visit_bool<E>(self, v: bool) -> Result<InputValue<'n>, E> {
-        Ok(InputValue::Bool(v))
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<InputValue<'n>, E> {
-        Ok(InputValue::Int(v))
-    }
-    fn visit_u64<E: Error>(self, v: u64) -> Result<InputValue<'n>, E> {
-        i64::try_from(v).map(InputValue::Int).map_err(|_| not_plain())
-    }
-    fn visit_f64<E>(self, v: f64) -> Result<InputValue<'n>, E> {
-        Ok(InputValue::Float(v))
-    }
-    fn visit_borrowed_str<E>(self, v: &'n str) -> Result<InputValue<'n>, E> {
-        Ok(InputValue::Text(v.into()))
-    }
+    Some(context)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::http::routes::decisions::document::of_document;
@@ -310,8 +203,9 @@ mod tests {
 
     #[track_caller]
     fn of_bytes(media: Media, bytes: &[u8], engine: &Engine) -> bool {
-        let read = PlainRequest::read(media, bytes);
-        let Ok(found) = read.as_ref().map_err(|_| NotPlain).and_then(|plain| plain.resolve(engine)) else {
+        let mut plain = PlainRequest::default();
+        let read = plain.read(media, bytes);
+        let Ok(found) = read.and_then(|()| plain.resolve(engine)) else {
             return false;
         };
         let tree = match media {
@@ -406,6 +300,86 @@ mod tests {
         ] {
             assert!(!is_plain(whole), "{whole}");
         }
+    }
+
+    #[test]
+    fn numbers_are_read_as_a_document_reads_them() {
+        for (number, expected) in [
+            ("0", true),
+            ("-0", true),
+            ("0.1", true),
+            ("1e3", true),
+            ("-2E-7", true),
+            ("9223372036854775807", true),
+            ("-9223372036854775808", true),
+            ("9223372036854775808", true),
+            ("123456789012345678901234567890", true),
+            ("0.30000000000000004", true),
+            ("1e999", false),
+            ("01", false),
+            ("-01", false),
+            ("00", false),
+            ("1.", false),
+            (".5", false),
+            ("-", false),
+            ("+1", false),
+            ("1e", false),
+            ("1-2", false),
+            ("nan", false),
+            ("tru", false),
+        ] {
+            let engine = engine();
+            let json = format!(r#"{BEGIN},"context":{{"amount":{number}}}}}"#);
+            assert_eq!(of_bytes(Media::Json, json.as_bytes(), &engine), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn texts_end_where_they_should() {
+        let engine = engine();
+        for length in 0..40 {
+            for inside in ["", "é", "\"", "\\", "\n", "\u{1f}", "\u{7f}", "稳", "\\\""] {
+                let text = format!("{}{inside}{}", "z".repeat(length), "h".repeat(length % 7));
+                let json = format!(r#"{BEGIN},"locale":"{text}"}}"#);
+                let is_plain = of_bytes(Media::Json, json.as_bytes(), &engine);
+                let needs_escape = inside.contains(['"', '\\', '\n', '\u{1f}']);
+                assert!(!(is_plain && needs_escape), "{json}");
+                let is_usual = inside.is_empty() && (1..=8).contains(&text.len());
+                assert!(is_plain || !is_usual, "{json}");
+            }
+        }
+    }
+
+    proptest! {
+        /// `of_bytes` fails if what is plain says something else than its document.
+        #[test]
+        fn bytes_that_are_changed_say_what_their_document_says(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), byte(), 0..3_u8), 1..4),
+            is_packed in any::<bool>(),
+        ) {
+            let json = format!(r#"{BEGIN}, "locale":"zh-CN","context":{{"page":"home","amount":-2.5,"steps":4}},"explain":true,"deadline_us":500}}"#);
+            let (media, mut bytes) = if is_packed {
+                let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+                (Media::MessagePack, rmp_serde::to_vec(&value).unwrap())
+            } else {
+                (Media::Json, json.into_bytes())
+            };
+            for (at, byte, how) in changes {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            of_bytes(media, &bytes, &engine());
+        }
+    }
+
+    /// Bytes that mean something in JSON or MessagePack more often than others.
+    fn byte() -> impl Strategy<Value = u8> {
+        let json = proptest::sample::select(&b" \n\"\\{}[]:,0123456789.eE+-truefalsn"[..]);
+        prop_oneof![json, 0x80_u8..0xa8, 0xc0_u8..=0xdf, any::<u8>()]
     }
 
     #[test]
