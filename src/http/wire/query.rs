@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
+use smallvec::SmallVec;
 
 use super::refusal::Refusal;
 use crate::input::problem::{Problem, Problems, quoted};
@@ -10,11 +11,8 @@ use crate::input::problem::{Problem, Problems, quoted};
 /// The most parameters in one query.
 const MAX_PARAMETERS: usize = 256;
 
-/// Room for as many is made at once.
-const USUAL_PARAMETERS: usize = 8;
-
 /// The parameters of a query, in order: name and value.
-pub(crate) type QueryParameters<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
+pub(crate) type QueryParameters<'q> = SmallVec<[(Cow<'q, str>, Cow<'q, str>); 6]>;
 
 /// Decodes percent-encoding.
 ///
@@ -52,7 +50,7 @@ pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, String> {
 pub(crate) fn parameters<'q>(query: Option<&'q str>, problems: &mut Problems) -> QueryParameters<'q> {
     let mut rest = query.unwrap_or("");
     let is_encoded = memchr2(b'%', b'+', rest.as_bytes()).is_some();
-    let mut found = Vec::with_capacity(USUAL_PARAMETERS);
+    let mut found = QueryParameters::new();
     let mut count = 0;
     while !rest.is_empty() {
         let (parameter, others) = split(b'&', rest).unwrap_or((rest, ""));

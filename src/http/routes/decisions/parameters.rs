@@ -27,10 +27,10 @@ const REPEATED: usize = 2;
 #[derive(Default)]
 struct Sorted<'n> {
     /// The values of those that may be repeated, in the order of [`PARAMETERS`].
-    repeated: [SmallVec<[&'n str; 8]>; REPEATED],
+    repeated: [SmallVec<[&'n str; 4]>; REPEATED],
     /// The values of the others, in the same order.
     once: [Option<&'n str>; PARAMETERS.len() - REPEATED],
-    context: SmallVec<[(&'n str, &'n str); 8]>,
+    context: SmallVec<[(&'n str, &'n str); 4]>,
 }
 
 fn sort<'n>(
@@ -41,23 +41,37 @@ fn sort<'n>(
     let mut sorted = Sorted::default();
     let twice = |name: &str| query::problem(name, format!("`{name}` is given twice"));
     for (name, value) in parameters {
-        let known = PARAMETERS.iter().position(|known| known == name);
-        let bare = || bare_field(name, schema).filter(|_| known.is_none());
-        if let Some(field) = context_field(name).or_else(bare) {
-            match sorted.context.iter().any(|(earlier, _)| *earlier == field) {
-                true => problems.push(twice(name)),
-                false => sorted.context.push((field, value)),
-            }
-            continue;
-        }
-        match known {
-            None => problems.push(query::unknown(name, &PARAMETERS)),
+        match known(name) {
             Some(i) if i < REPEATED => sorted.repeated[i].push(value),
             Some(i) if sorted.once[i - REPEATED].is_some() => problems.push(twice(name)),
             Some(i) => sorted.once[i - REPEATED] = Some(value),
+            None => match context_field(name).or_else(|| bare_field(name, schema)) {
+                None => problems.push(query::unknown(name, &PARAMETERS)),
+                Some(field) if sorted.context.iter().any(|(earlier, _)| *earlier == field) => {
+                    problems.push(twice(name));
+                }
+                Some(field) => sorted.context.push((field, value)),
+            },
         }
     }
     sorted
+}
+
+/// The place of a name among [`PARAMETERS`]. A `match` is a few comparisons; a search would be a call for
+/// each name.
+fn known(name: &str) -> Option<usize> {
+    Some(match name {
+        "placement" => 0,
+        "locale" => 1,
+        "customer" => 2,
+        "channel" => 3,
+        "count" => 4,
+        "explain" => 5,
+        "variants" => 6,
+        "strict" => 7,
+        "deadline_us" => 8,
+        _ => return None,
+    })
 }
 
 /// The context field that a parameter names: `context[page]`, as the contract says, or `context.page`.
@@ -161,4 +175,19 @@ fn required<'n>(name: &str, value: Option<&'n str>, problems: &mut Problems) -> 
         problems.push(Problem::new(format!("`{name}` is missing")));
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_is_known_by_its_place() {
+        for (place, name) in PARAMETERS.into_iter().enumerate() {
+            assert_eq!(known(name), Some(place), "{name}");
+        }
+        for other in ["", "place", "placements", "Count", "context[page]"] {
+            assert_eq!(known(other), None, "{other}");
+        }
+    }
 }
