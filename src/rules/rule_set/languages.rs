@@ -1,6 +1,7 @@
 //! The languages that a request asks for, and which of several things is in the best of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -13,10 +14,11 @@ use crate::input::problem::{Problems, quoted};
 /// `zh-Hant`, `zh`.
 #[derive(Debug, Clone, Default)]
 pub struct Languages {
-    wanted: SmallVec<[Wanted; 6]>,
+    /// `None` if there are none. Requests that ask for the same share them.
+    wanted: Option<Arc<[Wanted]>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Wanted {
     tag: LanguageTag,
     /// Whether the request itself names the tag.
@@ -47,23 +49,19 @@ impl Languages {
         let tags = texts.into_iter().flat_map(tags_of).take(Self::MAX_TAGS);
         let (mut tags, refused): (Tags, Tags) = tags.partition(|(quality, _)| *quality > 0);
         tags.sort_by_key(|(quality, _)| u16::MAX - quality);
-        let mut languages = Languages::default();
+        let mut wanted = Vec::new();
         for (_, tag) in &tags {
-            languages.add(tag, &refused);
+            add(&mut wanted, tag, &refused);
         }
-        languages
+        Languages::of(wanted)
     }
 
-    /// Adds a tag that the request names, and what serves it as well, but nothing that it refuses.
-    fn add(&mut self, tag: &LanguageTag, refused: &[(u16, LanguageTag)]) {
-        let mut is_named = true;
-        tag.wider(|tag| {
-            let is_refused = refused.iter().any(|(_, other)| *other == tag);
-            if !is_refused && !self.wanted.iter().any(|other| other.tag == tag) {
-                self.wanted.push(Wanted { tag, is_named });
-            }
-            is_named = false;
-        });
+    fn of(wanted: Vec<Wanted>) -> Languages {
+        Languages { wanted: (!wanted.is_empty()).then(|| wanted.into()) }
+    }
+
+    fn wanted(&self) -> &[Wanted] {
+        self.wanted.as_deref().unwrap_or_default()
     }
 
     /// Reads a request's languages from a document: one text as [`read`](Languages::read) takes it, or a list
@@ -90,7 +88,7 @@ impl Languages {
 
     /// Whether no language is asked for.
     pub fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
+        self.wanted.is_none()
     }
 
     /// What is wrong with a text that should name languages: it names none, and does not say so either, as
@@ -109,8 +107,8 @@ impl Languages {
     /// How well a locale serves: 0 is best. What has no locale serves last, and `None` does not serve.
     pub(crate) fn rank(&self, locale: Option<&Locale>) -> Option<usize> {
         match locale {
-            None => Some(self.wanted.len()),
-            Some(locale) => self.wanted.iter().position(|wanted| wanted.tag == locale.tag),
+            None => Some(self.wanted().len()),
+            Some(locale) => self.wanted().iter().position(|wanted| wanted.tag == locale.tag),
         }
     }
 }
@@ -118,20 +116,32 @@ impl Languages {
 /// The languages of a request for this locale alone.
 impl From<&Locale> for Languages {
     fn from(locale: &Locale) -> Languages {
-        let mut languages = Languages::default();
-        languages.add(&locale.tag, &[]);
-        languages
+        let mut wanted = Vec::new();
+        add(&mut wanted, &locale.tag, &[]);
+        Languages::of(wanted)
     }
 }
 
 /// The tags that the request names, the best first.
 impl fmt::Display for Languages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, wanted) in self.wanted.iter().filter(|wanted| wanted.is_named).enumerate() {
+        for (i, wanted) in self.wanted().iter().filter(|wanted| wanted.is_named).enumerate() {
             write!(f, "{}{}", if i == 0 { "" } else { ", " }, wanted.tag)?;
         }
         Ok(())
     }
+}
+
+/// Adds a tag that the request names, and what serves it as well, but nothing that it refuses.
+fn add(all: &mut Vec<Wanted>, tag: &LanguageTag, refused: &[(u16, LanguageTag)]) {
+    let mut is_named = true;
+    tag.wider(|tag| {
+        let is_refused = refused.iter().any(|(_, other)| *other == tag);
+        if !is_refused && !all.iter().any(|other| other.tag == tag) {
+            all.push(Wanted { tag, is_named });
+        }
+        is_named = false;
+    });
 }
 
 /// Tags, each with its quality in thousandths.
@@ -172,8 +182,8 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> String {
-        let wanted = Languages::read(text).wanted;
-        wanted.iter().map(|wanted| wanted.tag.to_string()).collect::<Vec<_>>().join(" ")
+        let languages = Languages::read(text);
+        languages.wanted().iter().map(|wanted| wanted.tag.to_string()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -200,6 +210,24 @@ mod tests {
         ] {
             assert_eq!(all(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_locale_serves_if_its_whole_tag_is_wanted() {
+        for (wanted, locale, expected) in [
+            ("zh-TW", "zh-Hant", Some(2)),
+            ("zh-TW", "zh-CN", None),
+            ("ca-ES-valencia", "ca-ES-valencia", Some(0)),
+            ("ca-ES-valencia", "ca-ES", Some(1)),
+            ("ca-ES-valencia", "ca-ES-other", None),
+            ("ca-ES", "ca-ES-valencia", None),
+            ("x-bank-a", "x-bank", Some(1)),
+            ("x-bank-a", "x-bank-b", None),
+        ] {
+            let locale = Locale::new(locale).unwrap();
+            assert_eq!(Languages::read(wanted).rank(Some(&locale)), expected, "{wanted}, {locale:?}");
+        }
+        assert_eq!(Languages::read("ca-ES-valencia").rank(None), Some(5));
     }
 
     #[test]
