@@ -13,6 +13,9 @@ use crate::customer::outcome::BudgetUse;
 use crate::engine::{CERTAIN, Lookup, Offer, OfferId, PlacementId, Score, Tier, Treatment};
 use crate::expression::Facts;
 
+/// Room for as many propositions is made at once.
+const USUAL_COUNT: usize = 4;
+
 /// Chooses for one placement after another.
 pub(super) struct Choosing<'d, 'e, 'r, F> {
     pub(super) seen: &'d Seen<'e, 'r>,
@@ -59,8 +62,8 @@ pub(super) enum Passed {
 impl<'d, 'e: 'r, 'r, F: Fn(usize) -> Facts<'r>> Choosing<'d, 'e, 'r, F> {
     pub(super) fn placement(&mut self, id: PlacementId, count: usize) -> Shown<'e> {
         let placement = self.seen.engine.placement(id);
-        let mut shown =
-            Shown { placement, fallback: false, propositions: Vec::new(), explanations: Vec::new() };
+        let propositions = Vec::with_capacity(count.min(USUAL_COUNT));
+        let mut shown = Shown { placement, fallback: false, propositions, explanations: Vec::new() };
         self.history.arrive(self.seen.engine, id, self.seen.request.channel);
         if self.seen.held_out {
             shown.explanations = explain_holdout(self.seen, id);
@@ -321,6 +324,9 @@ impl<'e: 'r, 'r> Seen<'e, 'r> {
     /// The budget that has no place left for an offer, if there is one. With `hold`, and once every budget
     /// seems to have a place, a place is held in each. Explaining holds nothing.
     fn used_up(&self, id: OfferId, hold: bool) -> Option<u32> {
+        if self.engine.caps.is_without_budgets(id) {
+            return None;
+        }
         let Request { customer, budgets, .. } = self.request;
         let without = |hold: bool| {
             self.engine.caps.budgets(id).find(|(_, budget)| {

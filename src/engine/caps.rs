@@ -262,6 +262,12 @@ impl Caps {
         PlaceWord::new(self.placement_numbers[placement.0 as usize], channel)
     }
 
+    /// Whether no budget bounds an offer.
+    #[inline]
+    pub(crate) fn is_without_budgets(&self, id: OfferId) -> bool {
+        self.offer_budgets.get(id.0 as usize).is_none_or(|budgets| budgets.is_empty())
+    }
+
     /// An offer's budgets, each with its index.
     pub(crate) fn budgets(&self, id: OfferId) -> impl Iterator<Item = (u32, &Budget)> {
         let budgets = self.offer_budgets.get(id.0 as usize).into_iter().flatten();

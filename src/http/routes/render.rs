@@ -16,7 +16,7 @@ use crate::http::wire::answer::Answer;
 use crate::http::wire::decision_id::DecisionId;
 use crate::http::wire::encode;
 use crate::http::wire::encode::Encode;
-use crate::http::wire::joined::Joined;
+use crate::http::wire::joined::{AsJson, AsMessagePack, Form, Joined};
 use crate::http::wire::media::Format;
 use crate::http::wire::refusal::{ProblemKind, Refusal};
 use crate::input::problem::Problems;
@@ -52,10 +52,13 @@ pub(crate) fn of_document(format: Format, document: Bytes) -> Answer {
 
 /// The document that states a decision.
 pub(crate) fn document(format: Format, rendered: &Rendered<'_>) -> Bytes {
-    answer::buffered(|out| decision(Joined::new(out, format), rendered))
+    answer::buffered(|out| match format {
+        Format::Json => decision(Joined::<AsJson>::new(out), rendered),
+        Format::MessagePack => decision(Joined::<AsMessagePack>::new(out), rendered),
+    })
 }
 
-fn decision(mut out: Joined<'_>, rendered: &Rendered<'_>) {
+fn decision<F: Form>(mut out: Joined<'_, F>, rendered: &Rendered<'_>) {
     let Rendered { decision, asked, engine, keys, .. } = rendered;
     let mut signer = keys.map(|keys| signer(rendered, keys));
     let sometimes = [decision.holdout, keys.is_none(), asked.variants, !asked.left_out.is_empty()];
@@ -141,8 +144,8 @@ fn problem(out: &mut dyn Encode, problems: &Problems) {
     Refusal::problems(ProblemKind::Invalid, problems.clone()).write_whole(out);
 }
 
-fn placement(
-    out: &mut Joined<'_>,
+fn placement<F: Form>(
+    out: &mut Joined<'_, F>,
     shown: &Shown<'_>,
     rendered: &Rendered<'_>,
     mut signer: Option<&mut Signer>,
@@ -184,12 +187,16 @@ fn sign<'s>(
 ) -> &'s [u8] {
     let Rendered { engine, asked, node, .. } = rendered;
     let place = shown.placement.place(asked.channel).unwrap_or_default(); // each placement asked for is on the channel
+    // One after the other: most offers have one rule set, and for so few `collect` counts them beforehand.
+    let (mut rule_sets, mut arms) = (SmallVec::new(), SmallVec::new());
+    engine.versions_for(of.offer).for_each(|version| rule_sets.push(version));
+    of.arms.iter().for_each(|arm| arms.push(engine.arm(*arm).number.0));
     let content = Proposed {
-        rule_sets: engine.versions_for(of.offer).collect(),
+        rule_sets,
         offer: of.offer.number.0,
         treatment: of.treatment.number,
         place: place.0,
-        arms: of.arms.iter().map(|arm| engine.arm(*arm).number.0).collect(),
+        arms,
         segment: of.segment,
         rank: of.rank as u8, // at most MAX_COUNT
         propensity: of.propensity as f32,
@@ -198,7 +205,7 @@ fn sign<'s>(
     signer.sign(&content)
 }
 
-fn proposition(out: &mut Joined<'_>, of: &Proposition<'_>, token: Option<&[u8]>) {
+fn proposition<F: Form>(out: &mut Joined<'_, F>, of: &Proposition<'_>, token: Option<&[u8]>) {
     let Proposition { offer, treatment, rank, score, propensity, reason, .. } = of;
     out.map(6 + usize::from(reason.is_some()) + usize::from(token.is_some()));
     out.fragment(&treatment.head);

@@ -47,11 +47,22 @@ fn prefix() -> [u8; 32] {
     digits
 }
 
-/// Writes the last digits of `number`.
+/// Writes the last digits of `number`, up to 16.
+#[inline]
 pub(super) fn hex(number: u64, digits: &mut [u8]) {
-    for (i, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * i) & 15) as usize];
-    }
+    let all = [eight_digits((number >> 32) as u32), eight_digits(number as u32)];
+    digits.copy_from_slice(&all.as_flattened()[16 - digits.len()..]);
+}
+
+/// All digits of a number at once: each of its halves of bytes comes to stand in a byte of its own.
+fn eight_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    let number = u64::from(number);
+    let number = (number << 16 | number) & 0x0000_ffff_0000_ffff;
+    let number = (number << 8 | number) & 0x00ff_00ff_00ff_00ff;
+    let number = (number << 4 | number) & (ONES * 0xf);
+    let is_letter = (number + ONES * 6) >> 4 & ONES; // 10 and more
+    (number + ONES * u64::from(b'0') + is_letter * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -59,6 +70,18 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [0, 9, 10, 0xff, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+            let mut digits = [0; 16];
+            hex(number, &mut digits);
+            assert_eq!(std::str::from_utf8(&digits).unwrap(), format!("{number:016x}"));
+            let mut last = [0; 5];
+            hex(number, &mut last);
+            assert_eq!(last, digits[11..]);
+        }
+    }
 
     #[test]
     fn ids_differ_within_and_between_threads() {

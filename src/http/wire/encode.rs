@@ -158,7 +158,7 @@ struct Open {
 /// The headers of an empty map and an empty list. Up to [`MAX_FIX`] entries only their low four bits change.
 const EMPTY_MAP: u8 = 0x80;
 const EMPTY_LIST: u8 = 0x90;
-const MAX_FIX: usize = 15;
+pub(super) const MAX_FIX: usize = 15;
 
 impl<'o> MessagePack<'o> {
     pub(crate) fn new(out: &'o mut Out) -> MessagePack<'o> {
