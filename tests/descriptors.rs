@@ -7,8 +7,10 @@ mod cli_support;
 mod durable_support;
 
 use std::net::TcpStream;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use durable_support::rigs::{ran, say};
 use durable_support::{Connection, Home, Process};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
@@ -39,6 +41,45 @@ fn put(connection: &mut Connection, id: &str) -> u16 {
 
 fn snapshot(connection: &mut Connection) -> u16 {
     connection.ask("POST", "/v1/snapshots", "").unwrap().status
+}
+
+/// While it lives, every call of a running server that needs a new descriptor fails.
+struct Failing(Child);
+
+impl Failing {
+    /// Fails with this error, which the whole system gives and no limit of the process can make.
+    fn with(process: &Process, error: &str) -> Failing {
+        let inject = format!("inject=openat,accept4:error={error}");
+        let pid = process.id().to_string();
+        let arguments =
+            ["-f", "-qq", "-o", "/dev/null", "-e", "trace=openat,accept4", "-e", &inject, "-p", &pid];
+        let tracer = Command::new("strace").args(arguments).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_traced(process) {
+            assert!(Instant::now() < deadline, "strace does not reach all threads");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Failing(tracer)
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        // Asked to end, it lets go of all threads first.
+        let _ = rustix::process::kill_process(Pid::from_child(&self.0), rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether all threads of a server are traced.
+fn is_traced(process: &Process) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("status")).ok()).all(
+        |status| {
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            tracer.is_some_and(|tracer| tracer.trim() != "0")
+        },
+    )
 }
 
 #[test]
@@ -88,7 +129,7 @@ fn too_few_descriptors_are_refused_with_a_number_that_will_do() {
     let script = "ulimit -n 40; exec \"$0\" \"$@\"";
     let program = env!("CARGO_BIN_EXE_usher");
     let data = home.data.to_str().unwrap();
-    let output = std::process::Command::new("sh")
+    let output = Command::new("sh")
         .args(["-c", script, program, "serve", "--listen", "127.0.0.1:0", "--threads", "2", "--data", data])
         .output()
         .unwrap();
@@ -97,6 +138,33 @@ fn too_few_descriptors_are_refused_with_a_number_that_will_do() {
     assert!(said.contains("the limit of open files is 40") && said.contains("at least 75"), "{said}");
     let process = start_with(&home, "-n 75");
     process.ask("GET", "/readyz", "").is(200);
+}
+
+#[test]
+fn a_system_without_files_or_memory_is_borne_and_heals_without_a_restart() {
+    if ran("strace", &["-o", "/dev/null", "true"]).is_none() {
+        return say("skipped: strace cannot be used");
+    }
+    let home = Home::new();
+    let process = home.start(&[]);
+    let mut kept = process.connect().unwrap();
+    for (round, error) in ["ENOMEM", "ENFILE"].iter().enumerate() {
+        assert_eq!(put(&mut kept, &format!("before-{round}")), 200); // something for the snapshot
+        let failing = Failing::with(&process, error);
+        let waiting = TcpStream::connect(process.address).unwrap();
+        let refused = kept.ask("POST", "/v1/snapshots", "").unwrap();
+        assert_eq!(refused.status, 503, "{error}: {refused:?}");
+        assert!(refused.text.contains("gave no file"), "{error}: {refused:?}");
+        assert_eq!(put(&mut kept, &format!("during-{round}")), 200, "{error}");
+        drop(failing);
+        assert_eq!(snapshot(&mut kept), 201, "{error}: {}", process.said());
+        drop(waiting);
+        process.ask("GET", "/readyz", "").is(200); // connections are accepted again
+        assert!(process.said().matches("cannot accept connections").count() > round, "{error}");
+    }
+    drop(kept);
+    process.terminate();
+    assert_eq!(home.verify()["customers"], 4);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn output(program: &str, arguments: &[&str]) -> io::Result<Output> {
 }
 
 /// Runs a program. `None` if it could not run or failed; then the test is skipped.
-fn ran(program: &str, arguments: &[&str]) -> Option<()> {
+pub fn ran(program: &str, arguments: &[&str]) -> Option<()> {
     match output(program, arguments) {
         Ok(output) if output.status.success() => Some(()),
         Ok(output) => {
