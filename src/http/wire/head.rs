@@ -226,8 +226,26 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    const LINES: [&str; 4] =
+        ["GET / HTTP/1.1\r\n", "POST /a?b=c HTTP/1.0\r\n", "GET http://a/b HTTP/1.1\r\n", "CONNECT a:1 "];
+    const HEADERS: [&str; 12] = [
+        "host: x\r\n",
+        "content-length: 3\r\n",
+        "content-length: ",
+        "content_length: 1\r\n",
+        "transfer-encoding: chunked\r\n",
+        "transfer-encoding: ,\r\n",
+        "connection: close, keep-alive\r\n",
+        "expect: 100-continue\r\n",
+        "HTTP/1.1\r\n",
+        "x: y\n",
+        "x:",
+        " y \r\n",
+    ];
     const POST: &str = "POST / HTTP/1.1\r\nhost: x\r\n";
 
     fn head(text: &str) -> Result<Head, Unreadable> {
@@ -360,6 +378,30 @@ mod tests {
             ("GET / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n".into(), Unreadable::Wrong),
         ] {
             assert_eq!(head(&text).map(|_| ()), Err(why), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// Pieces that make sense now and then, in any order: whatever they come to, nothing panics, and more
+        /// bytes behind a head do not change it.
+        #[test]
+        fn any_bytes_come_to_a_head_or_to_a_reason(
+            line in prop::sample::select(LINES.to_vec()),
+            headers in prop::collection::vec(prop::sample::select(HEADERS.to_vec()), 0..6),
+            noise in prop::collection::vec(any::<u8>(), 0..3),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = format!("{line}{}\r\nGET", headers.concat()).into_bytes();
+            let at = at.index(bytes.len() + 1);
+            bytes.splice(at..at, noise);
+            if let Ok(Some((head, length))) = Head::read(&bytes) {
+                let (same, same_length) = Head::read(&bytes[..length]).unwrap().unwrap();
+                prop_assert_eq!(format!("{head:?}"), format!("{same:?}"));
+                prop_assert_eq!(length, same_length);
+                prop_assert!(Head::read(&bytes[..length - 1]).is_ok_and(|head| head.is_none()));
+                prop_assert!(head.target.path().len() + head.target.query().map_or(0, str::len) <= length);
+                prop_assert!(head.keeps_alive <= head.framing.is_ok());
+            }
         }
     }
 }
