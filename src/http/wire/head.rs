@@ -36,8 +36,21 @@ pub(crate) struct Head {
 /// The places of a name and its value. A head is short enough for 16 bits.
 #[derive(Debug, Clone, Copy)]
 struct Header {
+    mark: Mark,
     name: Span,
     value: Span,
+}
+
+/// The length and the first letter of a name. They tell nearly all names apart, for a request is asked for
+/// many headers that it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark(u16);
+
+impl Mark {
+    fn of(name: &[u8]) -> Mark {
+        let letter = name.first().map_or(0, |first| first | 0x20);
+        Mark((name.len() as u16) << 8 | u16::from(letter))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +111,11 @@ impl Head {
             } else if is(name, &EXPECT) {
                 expects = !is_old && value.eq_ignore_ascii_case(b"100-continue");
             }
-            headers.push(Header { name: Span::of(name, bytes), value: Span::of(value, bytes) });
+            headers.push(Header {
+                mark: Mark::of(name),
+                name: Span::of(name, bytes),
+                value: Span::of(value, bytes),
+            });
         }
         if is_old && framers.has_coding() {
             return Err(wrong); // HTTP/1.0 has no chunks
@@ -111,7 +128,9 @@ impl Head {
 
     /// The values of all headers of this name, in their order.
     pub(crate) fn all<'h>(&'h self, name: &'h HeaderName) -> impl Iterator<Item = &'h [u8]> + Clone {
-        let found = self.headers.iter().filter(move |header| is(header.name.in_bytes(&self.bytes), name));
+        let mark = Mark::of(name.as_str().as_bytes());
+        let alike = self.headers.iter().filter(move |header| header.mark == mark);
+        let found = alike.filter(|header| is(header.name.in_bytes(&self.bytes), name));
         found.map(|header| header.value.in_bytes(&self.bytes))
     }
 

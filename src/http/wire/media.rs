@@ -85,7 +85,13 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// 415 with the forms that are supported.
 pub(crate) fn of_body(head: &Head, known: &[Media]) -> Result<Media, Refusal> {
     let mut given = head.all(&CONTENT_TYPE);
-    let (text, only) = (given.next().map(|value| visible(value).unwrap_or("?")), given.next().is_none());
+    let (first, only) = (given.next(), given.next().is_none());
+    // Most clients write the name as it stands here.
+    let exact = NAMES.iter().find(|(name, media)| first == Some(name.as_bytes()) && known.contains(media));
+    if let (Some((_, media)), true) = (exact, only) {
+        return Ok(*media);
+    }
+    let text = first.map(|value| visible(value).unwrap_or("?"));
     let essence = essence(text.unwrap_or_default());
     let found =
         NAMES.iter().find(|(name, media)| essence.eq_ignore_ascii_case(name) && known.contains(media));
