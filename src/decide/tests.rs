@@ -6,6 +6,7 @@ mod caps;
 mod experiments;
 mod learning;
 mod random;
+mod versions;
 
 use std::cell::Cell;
 use std::sync::Arc;

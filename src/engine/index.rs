@@ -17,11 +17,14 @@
 //! Boolean Expressions*, VLDB 2009 (the k-index); Sadoghi and Jacobsen, *BE-Tree*, SIGMOD 2011. Predicates
 //! shared by all expressions and evaluated once: Ji and Jacobsen, *A-Tree*, Middleware 2021.
 
+mod again;
 mod buckets;
 mod build;
 mod readers;
 mod walk;
+mod wants;
 
+pub(crate) use self::again::Earlier;
 use self::buckets::Buckets;
 use self::readers::{Readers, Small, Wide};
 pub(crate) use self::walk::{Known, Lookup};
@@ -44,6 +47,8 @@ pub(crate) struct Index {
     readers: Readers,
     /// One entry per placement, by [`PlacementId`](super::PlacementId).
     placements: Vec<Placed>,
+    /// Whether it has all conditions atom by atom.
+    is_whole: bool,
 }
 
 /// The offers of one placement, as conjunctions in blocks.
@@ -68,7 +73,8 @@ struct Placed {
     spans: Vec<(u32, u32)>,
 }
 
-/// Up to 512 conjunctions that follow each other in rank.
+/// Up to 512 conjunctions that follow each other in rank. Blocks are full, but for the last one, until
+/// versions follow each other: what was copied from the one before stays as it is.
 #[derive(Debug)]
 struct Block {
     /// A set bit for each conjunction that exists.
@@ -130,6 +136,13 @@ impl Index {
         placements.flat_map(|placed| {
             placed.terms.iter().copied().chain(placed.checks.iter().map(|check| check.term))
         })
+    }
+
+    /// Whether a block has room in front of another one, which only copying leaves.
+    #[cfg(test)]
+    pub(crate) fn has_uneven_blocks(&self) -> bool {
+        let blocks = self.placements.iter().flat_map(|placed| placed.blocks.windows(2));
+        blocks.into_iter().any(|pair| pair[1].first - pair[0].first < BLOCK as u32)
     }
 
     /// The size of all its parts.

@@ -34,7 +34,7 @@ use self::caps::Caps;
 pub(crate) use self::caps::customer_budgets;
 use self::fragment::Fragment;
 pub use self::index::IndexSize;
-pub(crate) use self::index::{Index, Known, Lookup};
+pub(crate) use self::index::{Earlier, Index, Known, Lookup};
 pub(crate) use self::offer::{Drawn, Group, Guardrail, GuardrailId};
 pub use self::offer::{Offer, OfferId, Reason, Treatment};
 pub(crate) use self::placement::Tier;

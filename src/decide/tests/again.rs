@@ -65,14 +65,28 @@ impl Parts {
 
 struct World {
     schema: Arc<Schema>,
+    /// How often the schema has grown.
+    grown: usize,
     earlier: Option<Arc<RuleSet>>,
     engine: Option<Engine>,
 }
 
 impl World {
     fn new() -> World {
-        let schema = SCHEMA.to_owned() + "context: {page: {kind: string}}\n";
-        World { schema: Arc::new(Schema::parse("s", &schema).unwrap()), earlier: None, engine: None }
+        World { schema: World::schema(0), grown: 0, earlier: None, engine: None }
+    }
+
+    fn schema(grown: usize) -> Arc<Schema> {
+        let more: String = (0..grown).map(|nth| format!("  more_{nth}: {{kind: bool}}\n")).collect();
+        let schema = SCHEMA
+            .replace("offer_attributes:", &(more + "context: {page: {kind: string}}\noffer_attributes:"));
+        Arc::new(Schema::parse("s", &schema).unwrap())
+    }
+
+    /// Goes on to a schema with one more feature. What was read against the one before is no help.
+    fn grow(&mut self) {
+        self.grown += 1;
+        (self.schema, self.earlier) = (World::schema(self.grown), None);
     }
 
     /// Goes on to a version, and compares its engine with one that knows no version before. Returns whether
@@ -126,7 +140,11 @@ fn explained(engine: &Engine, age: i64, consent: bool) -> Vec<String> {
     let row = row(&engine.schema, Value::Int(age), consent);
     let placements = [(engine.placement_id("slot").unwrap(), 7)];
     let request = Request { explain: true, ..asked(engine, &placements) };
-    let decision = decide(engine, FeatureVector::new(&row), &request, Time(0));
+    told(&decide(engine, FeatureVector::new(&row), &request, Time(0)), engine)
+}
+
+/// All that a decision says of each offer that its first placement may show.
+pub(super) fn told(decision: &Decision<'_>, engine: &Engine) -> Vec<String> {
     let told = |of: &Explanation<'_>| {
         let Offer { name, line, numbers, treatments, .. } = of.offer;
         let contents = treatments.iter().map(|of| (&of.name, of.number, &of.json, &of.msgpack, &of.head));
@@ -134,8 +152,10 @@ fn explained(engine: &Engine, age: i64, consent: bool) -> Vec<String> {
         let stop = of.stopped_by.as_ref().map(|stop| {
             let lack =
                 |lack: &Lack<'_>| format!("{} {:?} {}", lack.term(engine), lack.value, lack.needs(engine));
-            let lacks: Vec<Vec<String>> =
+            let mut lacks: Vec<Vec<String>> =
                 stop.lacks.iter().map(|way| way.iter().map(lack).collect()).collect();
+            // They come in the order of their terms, which versions before have numbered.
+            lacks.iter_mut().for_each(|way| way.sort());
             (stop.kind, &stop.name, stop.condition, stop.line, lacks, stop.opens())
         });
         format!("{name} {line} {:?} {:?} {numbers:?} {contents:?} {stop:?}", of.rank, of.score)
@@ -192,7 +212,7 @@ fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_an
     for round in 0..rounds(60, 2_000) {
         let at = rng.usize(0..parts.offers.len());
         let offer = &mut parts.offers[at];
-        match rng.u32(0..11) {
+        match rng.u32(0..12) {
             0..3 => offer.2 = round,
             3 => offer.0 = format!("age > {}", rng.u32(0..60)),
             4 => offer.0 = (*rng.choice(conditions.iter()).unwrap()).to_owned(),
@@ -200,6 +220,7 @@ fn an_engine_that_takes_over_what_is_the_same_decides_as_one_that_is_compiled_an
             6 if round % 2 == 0 => drop(parts.offers.remove(at)),
             6 => parts.offers.insert(at, ("age > 11".into(), 3, round)),
             7 => parts.renamed = at,
+            11 => world.grow(),
             8 => parts.tag = rng.choice(["age > 10", "age > 20"]).unwrap(),
             _ => parts.guardrail = rng.choice(["consent", "consent || age > 40", "age > 2"]).unwrap(),
         }
@@ -223,6 +244,20 @@ fn another_content_leaves_the_index_as_it_is_and_another_condition_does_not() {
         assert!(!world.go_on(&parts));
         parts.offers[nth].2 = 2_000;
         assert!(world.go_on(&parts), "{offers} offers, {always:?}");
+    }
+}
+
+#[test]
+fn blocks_of_the_index_are_kept_when_constants_come_and_go_elsewhere() {
+    let (mut world, mut parts) = (World::new(), Parts::of(1_100));
+    for (nth, offer) in parts.offers.iter_mut().enumerate() {
+        offer.0 = format!("age > {}", 4 * (nth % 10));
+    }
+    world.go_on(&parts);
+    // Tiers rank offers: the first block is that of the first tiers.
+    for (nth, when) in [(9, "age > 5"), (9, "age > 6 && age < 11"), (10, "age > 22"), (9, "age > 4")] {
+        parts.offers[nth].0 = when.to_owned();
+        world.go_on(&parts);
     }
 }
 

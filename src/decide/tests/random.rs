@@ -44,7 +44,7 @@ struct Writer<'w> {
 
 /// The kind of a feature, as far as a writer must know it.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Form {
+pub(super) enum Form {
     Bool,
     Int,
     Wide,
@@ -182,7 +182,7 @@ impl Writer<'_> {
     }
 }
 
-fn schema(rng: &mut Rng) -> (Arc<Schema>, Vec<Form>) {
+pub(super) fn schema(rng: &mut Rng) -> (Arc<Schema>, Vec<Form>) {
     let mut text = String::from("schema: t\nevents: {seen: {properties: {}}}\nfeatures:\n");
     let mut kinds = Vec::new();
     for i in 0..rng.usize(1..9) {
@@ -216,7 +216,7 @@ fn variants(customer: &str) -> [&'static str; 2] {
 }
 
 /// The text of a rule set. Most are small; some fill several blocks of the index.
-fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
+pub(super) fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
     let tags = rng.usize(0..3);
     let mut text = format!("rule_set: r\n{EXPERIMENTS}");
     for i in 0..tags {
@@ -277,7 +277,7 @@ fn rule_set(rng: &mut Rng, kinds: &[Form], offers: usize) -> String {
     text
 }
 
-fn row(schema: &Schema, rng: &mut Rng) -> Vec<u64> {
+pub(super) fn row(schema: &Schema, rng: &mut Rng) -> Vec<u64> {
     let mut row = vec![0; schema.row_words()];
     for feature in schema.features() {
         let Some(field) = feature.field.filter(|_| rng.u8(0..4) > 0) else { continue };
@@ -303,7 +303,7 @@ fn row(schema: &Schema, rng: &mut Rng) -> Vec<u64> {
     row
 }
 
-fn context(schema: &Schema, rng: &mut Rng) -> Context<'static> {
+pub(super) fn context(schema: &Schema, rng: &mut Rng) -> Context<'static> {
     let mut context = Context::default();
     for (name, value) in [
         ("page", Value::Text(TEXTS[rng.usize(0..3)].into())),
@@ -330,7 +330,7 @@ fn treatment(offer: &Offer, placement: &str, request: &Request<'_>) -> Option<St
 }
 
 /// What the request gets, by evaluating every condition and sorting everything.
-fn straightforward(
+pub(super) fn straightforward(
     engine: &Engine,
     row: &[u64],
     request: &Request<'_>,
@@ -371,7 +371,12 @@ fn straightforward(
     (may, shown)
 }
 
-fn indexed(engine: &Engine, row: &[u64], request: &Request<'_>, now: Time) -> (Vec<String>, Vec<String>) {
+pub(super) fn indexed(
+    engine: &Engine,
+    row: &[u64],
+    request: &Request<'_>,
+    now: Time,
+) -> (Vec<String>, Vec<String>) {
     let vector = FeatureVector::new(row);
     let mut found = Vec::new();
     for (placement, _) in request.placements {

@@ -1,12 +1,13 @@
 //! Normal forms of all conditions, and the index over them. The next engine mostly has the same conditions.
-//! It takes their forms over from the one before, and the index too if all of them are the same.
+//! It takes their forms over from the one before, and the index too if all of them are the same; otherwise
+//! the blocks of the index in which they are.
 //!
 //! An engine that takes forms over numbers its terms as the one before. So it must not keep terms and texts
 //! that nothing looks at any more: if it would, all forms are computed anew.
 
 use std::sync::Arc;
 
-use crate::engine::{Drawn, Engine, Index, Offer};
+use crate::engine::{Drawn, Earlier, Engine, Index, Offer};
 use crate::expression::alternatives::Alternatives;
 use crate::expression::experiment::InVariant;
 use crate::expression::normalise::Normaliser;
@@ -28,7 +29,7 @@ impl Engine {
             return;
         }
         self.normalise(None);
-        self.build_index();
+        self.build_index(None);
         self.idle_terms = self.idle();
     }
 
@@ -41,15 +42,15 @@ impl Engine {
         if known.has_index_of(self) {
             self.index = Arc::clone(&known.engine.index);
         } else {
-            self.build_index();
+            self.build_index(Some(&known.earlier(self)));
         }
         self.idle_terms = self.idle();
         self.idle_terms <= known.engine.idle_terms
     }
 
-    fn build_index(&mut self) {
+    fn build_index(&mut self, earlier: Option<&Earlier<'_>>) {
         let Engine { schema, placements, offers, guardrails, terms, .. } = self;
-        self.index = Arc::new(Index::build(schema, placements, offers, guardrails, terms));
+        self.index = Arc::new(Index::build(schema, placements, offers, guardrails, terms, earlier));
     }
 
     fn normalise(&mut self, known: Option<&Known<'_>>) {
@@ -152,14 +153,18 @@ impl<'e> Known<'e> {
         })
     }
 
+    /// What the index of `next` may take over.
+    fn earlier(&self, next: &Engine) -> Earlier<'e> {
+        let Engine { index, placements, offers, .. } = self.engine;
+        let before = |offer: &Offer| {
+            let id = self.engine.offer_id(offer.number)?;
+            asks_the_same(offer, self.engine.offer(id)).then_some(id)
+        };
+        Earlier { index, placements, offers, same: next.offers.iter().map(before).collect() }
+    }
+
     /// Whether the offers of all placements ask for the same, in the same order.
     fn has_index_of(&self, next: &Engine) -> bool {
-        let asks_the_same = |one: &Offer, other: &Offer| {
-            is_same(&one.when_form, &other.when_form)
-                && is_same(&one.variant_form, &other.variant_form)
-                && is_same(&one.schedule_form, &other.schedule_form)
-                && one.guardrails == other.guardrails
-        };
         let engine = self.engine;
         let mut placements = next.placements.iter().zip(&engine.placements);
         next.terms.all().len() == engine.terms.all().len()
@@ -170,6 +175,13 @@ impl<'e> Known<'e> {
                     && offers.all(|(one, other)| asks_the_same(next.offer(*one), engine.offer(*other)))
             })
     }
+}
+
+fn asks_the_same(one: &Offer, other: &Offer) -> bool {
+    is_same(&one.when_form, &other.when_form)
+        && is_same(&one.variant_form, &other.variant_form)
+        && is_same(&one.schedule_form, &other.schedule_form)
+        && one.guardrails == other.guardrails
 }
 
 /// Whether two normal forms are the same. Those that were taken over are one.

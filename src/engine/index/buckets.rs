@@ -14,7 +14,7 @@ const MAX_CELLS: usize = 1 << 12;
 
 /// How a term's keys fall into buckets. Bucket 0 means *no answer*; the others follow the order of the
 /// keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Buckets {
     /// The first key of each bucket from the third on. Bucket 1 begins at key 0.
     cuts: Box<[u64]>,
@@ -25,7 +25,7 @@ pub(super) struct Buckets {
 }
 
 /// Where the term's key comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Source {
     Feature(Field, Order),
     /// Whether the set has one of these bits.
@@ -34,7 +34,7 @@ enum Source {
     Evaluated,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Table {
     /// The bucket of every key, with *no answer* in front. For ordered codes, the bucket of every code.
     Direct(Box<[u16]>),

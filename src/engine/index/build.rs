@@ -1,19 +1,18 @@
 //! Building the index: from the forms of offers to buckets of terms, then to blocks of conjunctions with
 //! columns and checks.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::again::{Earlier, Known, Piece};
 use super::readers::{Reader, Readers};
-use super::{AtomCheck, BLOCK, Block, Buckets, Column, Index, MAX_ATOMS, Placed, Placing, WORDS};
-use crate::engine::{Guardrail, Offer, OfferId, Placement};
-use crate::expression::alternatives::{Alternatives, Atom, Conjunction};
-use crate::expression::keys::Keys;
-use crate::expression::normalise::MAX_SHARED_RANGES;
-use crate::expression::term::{Scoped, Term, TermId, Terms};
+use super::wants::Wants;
+use super::{AtomCheck, BLOCK, Block, Buckets, Column, Index, Placed, Placing, WORDS};
+use crate::engine::{Guardrail, Offer, Placement};
+use crate::expression::alternatives::{Atom, Conjunction};
+use crate::expression::term::{Term, TermId, Terms};
 use crate::schema::Schema;
 
 /// Up to this many buckets, a column has a row number for each. With more, it has stretches of buckets.
@@ -33,108 +32,52 @@ const CHECKS: usize = 2;
 const EVALUATION: f64 = 15.0;
 
 impl Index {
-    /// Builds the index for all offers of all placements, which must be in rank order.
+    /// Builds the index for all offers of all placements, which must be in rank order. What is the same is
+    /// copied from an earlier index.
     pub(crate) fn build(
         schema: &Schema,
         placements: &[Placement],
         offers: &[Offer],
         guardrails: &[Guardrail],
         terms: &mut Terms,
+        earlier: Option<&Earlier<'_>>,
     ) -> Index {
         let asked = Wants::of(placements, offers, guardrails, terms);
-        let buckets = asked.buckets(schema, terms);
+        let earlier = earlier.filter(|earlier| asked.is_whole && earlier.index.is_whole);
+        let count = terms.all().len();
+        let touched = match earlier {
+            Some(earlier) => earlier.touched(&asked, placements, offers, count),
+            None => vec![true; count],
+        };
+        let terms_with_cuts = terms.all().iter().zip(asked.cuts(&touched)).enumerate();
+        let buckets = terms_with_cuts.map(|(nth, (term, cuts))| match earlier {
+            Some(earlier) if !touched[nth] => earlier.index.buckets[nth].clone(),
+            _ => Buckets::new(term, term.last(schema), cuts),
+        });
+        let buckets: Vec<Buckets> = buckets.collect();
+        let moved = earlier.map(|earlier| earlier.moved(&buckets)).unwrap_or_default();
         let builder = Builder { terms, buckets: &buckets };
-        let mut placements: Vec<Placed> =
-            placements.iter().map(|placement| builder.placed(&placement.offers, &asked)).collect();
+        let placements = placements.iter().map(|placement| {
+            let all = conjunctions(placement, &asked);
+            let known = earlier.and_then(|earlier| earlier.of_placement(placement, &all, &moved));
+            builder.placed(&all, known.as_ref())
+        });
+        let mut placements: Vec<Placed> = placements.collect();
         let readers = Readers::new(terms, &buckets);
         placements.iter_mut().for_each(|placed| placed.sort_terms(&readers));
-        Index { buckets, readers, placements }
+        Index { buckets, readers, placements, is_whole: asked.is_whole }
     }
 }
 
-/// Everything that each offer asks for, by [`OfferId`].
-struct Wants<'e>(Vec<Cow<'e, Alternatives>>);
-
-impl<'e> Wants<'e> {
-    fn of(
-        placements: &[Placement],
-        offers: &'e [Offer],
-        guardrails: &[Guardrail],
-        terms: &mut Terms,
-    ) -> Wants<'e> {
-        let mut shown = vec![0; offers.len()]; // the number of placements that show it
-        for id in placements.iter().flat_map(|placement| &placement.offers) {
-            shown[id.0 as usize] += 1;
-        }
-        let evaluated = |terms: &mut Terms, guardrail: &Guardrail| {
-            truth(terms, Scoped::new(&guardrail.condition.node, guardrail.tags))
-        };
-        // Guardrails with alternatives would multiply every offer's conjunctions, and a large one would be
-        // copied to all of them. Such guardrails are evaluated once for all offers instead.
-        let inlined: Vec<Cow<'_, Alternatives>> = guardrails
-            .iter()
-            .map(|guardrail| {
-                let small = guardrail.form.0.len() <= 1 && guardrail.form.ranges() <= MAX_SHARED_RANGES;
-                if small { Cow::Borrowed(&guardrail.form) } else { Cow::Owned(evaluated(terms, guardrail)) }
-            })
-            .collect();
-        let mut left = MAX_ATOMS;
-        let asked = offers.iter().zip(shown).map(|(offer, shown)| {
-            let guardrail_ids = || offer.guardrails.iter().map(|id| id.0 as usize);
-            let own = both(Cow::Borrowed(&*offer.schedule_form), &offer.variant_form);
-            let must = guardrail_ids().fold(own.clone(), |all, id| both(all, &inlined[id]));
-            let whole = match must.is_always() {
-                true => Cow::Borrowed(&*offer.when_form),
-                false => Cow::Owned(must.and(&offer.when_form)),
-            };
-            if let Some(rest) = left.checked_sub(shown * whole.ranges()) {
-                left = rest;
-                return whole;
-            }
-            let all =
-                guardrail_ids().fold(own, |all, id| Cow::Owned(all.and(&evaluated(terms, &guardrails[id]))));
-            match &offer.when {
-                Some(when) => Cow::Owned(all.and(&truth(terms, Scoped::new(&when.node, offer.tags)))),
-                None => all,
-            }
-        });
-        Wants(asked.collect())
-    }
-
-    /// Cuts the keys of each term into buckets.
-    fn buckets(&self, schema: &Schema, terms: &Terms) -> Vec<Buckets> {
-        let mut cuts: Vec<Vec<u64>> = vec![Vec::new(); terms.all().len()];
-        for atom in self.0.iter().flat_map(|asked| &asked.0).flat_map(|conjunction| &conjunction.0) {
-            let cuts = &mut cuts[atom.term.0 as usize];
-            for (first, last) in atom.keys.ranges() {
-                cuts.push(*first);
-                cuts.extend(last.checked_add(1));
-            }
-        }
-        let terms = terms.all().iter();
-        terms.zip(cuts).map(|(term, cuts)| Buckets::new(term, term.last(schema), cuts)).collect()
-    }
-}
-
-/// The condition that both hold. Most offers ask for nothing but their own condition, which is not copied.
-fn both<'a>(one: Cow<'a, Alternatives>, other: &'a Alternatives) -> Cow<'a, Alternatives> {
-    if one.is_always() {
-        Cow::Borrowed(other)
-    } else if other.is_always() {
-        one
-    } else {
-        Cow::Owned(one.and(other))
-    }
+/// The conjunctions of a placement's offers, each with the place of its offer.
+fn conjunctions<'a>(placement: &Placement, asked: &'a Wants<'_>) -> Vec<(u32, &'a Conjunction)> {
+    let offers = (0..).zip(&placement.offers);
+    offers.flat_map(|(place, id)| asked.of_offer(*id).iter().map(move |asked| (place, asked))).collect()
 }
 
 /// Whether a column of these atoms would have too many rows.
 fn is_wide(atoms: &[BlockAtom]) -> bool {
     atoms.iter().map(|atom| 2 * atom.stretches.len()).sum::<usize>() > MAX_CHANGES
-}
-
-fn truth(terms: &mut Terms, scoped: Scoped) -> Alternatives {
-    let term = terms.intern(Term::Truth(scoped));
-    Alternatives(vec![Conjunction(vec![Atom { term, keys: Keys::one(1) }])])
 }
 
 /// An atom of one conjunction in a block.
@@ -154,17 +97,16 @@ struct Builder<'b> {
 }
 
 impl Builder<'_> {
-    fn placed(&self, offers: &[OfferId], asked: &Wants<'_>) -> Placed {
+    fn placed(&self, all: &[(u32, &Conjunction)], known: Option<&Known<'_>>) -> Placed {
         let mut placed = Placed::default();
-        let all: Vec<(u32, &Conjunction)> = offers
-            .iter()
-            .enumerate()
-            .flat_map(|(place, id)| asked.0[id.0 as usize].0.iter().map(move |c| (place as u32, c)))
-            .collect();
         let blocks = all.len().div_ceil(BLOCK).max(1) as f64;
         let mut local = HashMap::new();
-        for conjunctions in all.chunks(BLOCK) {
-            self.block(conjunctions, blocks, &mut local, &mut placed);
+        match known.and_then(|known| Some((known, known.pieces()?))) {
+            None => all.chunks(BLOCK).for_each(|new| self.block(new, blocks, &mut local, &mut placed)),
+            Some((known, pieces)) => pieces.into_iter().for_each(|piece| match piece {
+                Piece::Kept(block, now) => placed.copy(known, block, &all[now], &mut local),
+                Piece::New(now) => self.block(&all[now], blocks, &mut local, &mut placed),
+            }),
         }
         placed.conjunctions.push(Placing { place: u32::MAX, checks: placed.checks.len() as u32 });
         placed
@@ -180,13 +122,14 @@ impl Builder<'_> {
         let first = placed.conjunctions.len() as u32;
         let mut all = [0; WORDS];
         (0..conjunctions.len()).for_each(|bit| all[bit / 64] |= 1 << (bit % 64));
-        let mut atoms: Vec<BlockAtom> = conjunctions
-            .iter()
-            .enumerate()
-            .flat_map(|(at, (_, conjunction))| conjunction.0.iter().map(move |atom| (at, atom)))
-            .map(|(at, atom)| self.atom(at, atom))
+        let numbered = conjunctions.iter().enumerate();
+        let mut atoms: Vec<(TermId, u32, &Atom)> = numbered
+            .flat_map(|(at, (_, conjunction))| conjunction.0.iter().map(move |atom| (at as u32, atom)))
+            .map(|(at, atom)| (atom.term, at, atom))
             .collect();
-        atoms.sort_by_key(|atom| (atom.term, atom.conjunction));
+        atoms.sort_unstable_by_key(|(term, conjunction, _)| (*term, *conjunction)); // no pair comes twice
+        let atoms: Vec<BlockAtom> =
+            atoms.into_iter().map(|(_, at, atom)| self.atom(at as usize, atom)).collect();
         let mut by_term: Vec<&[BlockAtom]> = atoms.chunk_by(|a, b| a.term == b.term).collect();
         by_term.sort_by(|a, b| {
             let worth = || self.worth(b, blocks).total_cmp(&self.worth(a, blocks));
@@ -269,11 +212,12 @@ impl Builder<'_> {
         }
         let count = self.buckets[term.0 as usize].count();
         let mut row = *all;
-        let mut changes: Vec<(u32, usize)> = Vec::with_capacity(atoms.len() * 2);
+        let mut changes: Vec<u64> = Vec::with_capacity(atoms.len() * 2); // bucket, then conjunction
+        let change = |bucket: u32, atom: &BlockAtom| u64::from(bucket) << 32 | atom.conjunction as u64;
         for atom in atoms {
             row[atom.conjunction / 64] &= !(1 << (atom.conjunction % 64));
             for (first, last) in &atom.stretches {
-                changes.extend([(*first, atom.conjunction), (*last + 1, atom.conjunction)]);
+                changes.extend([change(*first, atom), change(*last + 1, atom)]);
             }
         }
         changes.sort_unstable();
@@ -287,12 +231,17 @@ impl Builder<'_> {
             })
         };
         let mut stretches: Vec<(u32, u16)> = Vec::new();
-        if changes.first().is_none_or(|(bucket, _)| *bucket > 0) {
+        let bucket = |change: &u64| (change >> 32) as u32;
+        if changes.first().is_none_or(|change| bucket(change) > 0) {
             stretches.push((0, number(row, placed)));
         }
-        for same in changes.chunk_by(|a, b| a.0 == b.0).filter(|same| (same[0].0 as usize) < count) {
-            same.iter().for_each(|(_, bit)| row[bit / 64] ^= 1 << (bit % 64));
-            stretches.push((same[0].0, number(row, placed)));
+        for same in changes.chunk_by(|a, b| bucket(a) == bucket(b)) {
+            let first = bucket(&same[0]);
+            if first as usize == count {
+                break; // beyond the last
+            }
+            same.iter().for_each(|bit| row[*bit as u32 as usize / 64] ^= 1 << (bit % 64));
+            stretches.push((first, number(row, placed)));
         }
         placed.add_column(local, rows, count, &stretches);
     }
@@ -322,7 +271,7 @@ impl Placed {
         }
     }
 
-    fn add_column(&mut self, term: u32, rows: u32, count: usize, stretches: &[(u32, u16)]) {
+    pub(super) fn add_column(&mut self, term: u32, rows: u32, count: usize, stretches: &[(u32, u16)]) {
         let numbered = count <= MAX_NUMBERED.max(2 * stretches.len());
         let column = Column {
             term,
