@@ -104,8 +104,8 @@ impl World {
         let set_anew = Arc::new(RuleSet::parse("r.yaml", text, &self.schema).unwrap());
         let sets_anew = [(Arc::clone(&set_anew), 1)];
         let (anew, _) = Engine::compile_after(&self.schema, &sets_anew, &self.catalogue, None).unwrap();
-        let size = |engine: &Engine| (engine.index_size().terms, engine.index_size().conjunctions);
-        assert_eq!(size(&engine), size(&anew));
+        // A term that nothing looks at any more may stay in place of another such term.
+        assert_eq!(engine.index_size().conjunctions, anew.index_size().conjunctions);
         self.compare(&engine, &anew, rng);
         let skipped = rng.usize(..);
         let problems = misplaced(&self.schema, &set, skipped);
