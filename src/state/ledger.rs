@@ -14,6 +14,7 @@
 mod budgets;
 mod content;
 mod erased;
+mod hash_table;
 mod lessons;
 mod remembered;
 mod shared;
@@ -167,17 +168,19 @@ impl Ledger {
     /// Brings into the cache what these events will look at when they are looked up, and when others
     /// are forgotten for them. Side by side the loads wait once for memory; one by one each would wait.
     pub fn touch<'e>(&self, events: impl Iterator<Item = &'e Event>) {
-        let (mut known, mut ids, mut outcomes) = (0, 0, 0);
+        let (mut touched, mut ids, mut outcomes) = (0, 0, 0);
         for event in events {
-            known += usize::from(event.id != 0 && self.ids.contains(event.id));
-            ids += usize::from(event.id != 0);
+            if event.id != 0 {
+                touched ^= self.ids.touch(event.id);
+                ids += 1;
+            }
             if let Some(outcome) = event.outcome.as_deref().filter(|outcome| outcome.nonce != 0) {
                 let hash = of_proposition(outcome.nonce, Taken::Outcome(outcome.kind));
-                known += usize::from(self.outcomes.contains(hash));
+                touched ^= self.outcomes.touch(hash);
                 outcomes += 1;
             }
         }
-        black_box(known + self.ids.touch_oldest(ids) + self.outcomes.touch_oldest(outcomes));
+        black_box(touched ^ self.ids.touch_oldest(ids) ^ self.outcomes.touch_oldest(outcomes));
     }
 
     /// Which budgets an outcome of a customer with these places uses up, that is received now; `None` if one
@@ -297,10 +300,8 @@ impl Figures {
         let [day, today] = [event.at, event.received].map(|at| (at / DAY_SECONDS) as u16); // u32 seconds end on day 49,710
         let mut tallies = self.lock();
         tallies.rewind(today);
-        tallies.count(day, TallyKey::new(offer, place, None), kind, value);
-        for arm in &outcome.arms {
-            tallies.count(day, TallyKey::new(offer, place, Some(*arm)), kind, value);
-        }
+        let arms = [None].into_iter().chain(outcome.arms.iter().copied().map(Some));
+        tallies.count(day, arms.map(|arm| TallyKey::new(offer, place, arm)), kind, value);
     }
 
     fn lock(&self) -> MutexGuard<'_, Tallies> {

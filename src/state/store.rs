@@ -28,6 +28,7 @@ use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use foldhash::fast::{FixedState, RandomState};
+use smallvec::SmallVec;
 
 use self::arena::Arena;
 use self::frozen::Preserved;
@@ -48,6 +49,9 @@ const SHARDS: usize = 1024;
 
 /// Into how many parts [`Customers::ids`] has all customers.
 pub const PARTS: usize = SHARDS;
+
+/// For how many customers at once [`CustomersWriter::find_all`] needs no allocation.
+const FOUND_AT_ONCE: usize = 64;
 
 /// How many words a new row has until `set_row_words` is called: a header and 64 mixed features.
 const DEFAULT_ROW_WORDS: usize = 13;
@@ -138,14 +142,17 @@ impl Customers {
         }
     }
 
-    /// Copies the words of `customer` into `row`, which is cleared first. False if there is no such
-    /// customer.
+    /// Copies the words of `customer` into `row`, in place of what it held. False if there is no such
+    /// customer; `row` is empty then.
     ///
     /// Zero words at the end are left out, so the result depends on what was put and not on how it is
     /// kept.
     pub fn read(&self, customer: &str, row: &mut Row) -> bool {
-        row.clear();
-        self.slots.view(customer, |_, slot| self.arena.read(*slot, row)).is_some()
+        let known = self.slots.view(customer, |_, slot| self.arena.read(*slot, row)).is_some();
+        if !known {
+            row.clear();
+        }
+        known
     }
 
     /// Whether there is a customer with this id.
@@ -254,12 +261,24 @@ impl CustomersWriter {
         Ok(())
     }
 
-    /// Looks customers up and brings their rows into the cache before they are changed. The look-ups
-    /// come first: each waits for the one before, because of the shards' locks. Then all rows come from
-    /// memory side by side.
+    /// Looks customers up and brings their rows into the cache before they are changed. First all their
+    /// shards are locked: a lock waits for every look into memory before it, so between look-ups it would
+    /// make each of them wait. Then all entries come from memory side by side, and then all rows.
+    ///
+    /// A shard may be locked twice. That is no deadlock: only this writer ever locks one to change it.
     pub fn find_all<'c>(&self, customers: impl Iterator<Item = &'c CustomerId>, found: &mut Vec<KnownSlot>) {
+        let map = &self.shared.slots;
+        let locked: SmallVec<[_; FOUND_AT_ONCE]> = customers
+            .map(|customer| {
+                let hash = map.hasher().hash_one(customer);
+                (customer, hash, map.shards()[map.determine_shard(hash as usize)].read())
+            })
+            .collect();
         found.clear();
-        found.extend(customers.map(|customer| KnownSlot(self.shared.slots.view(customer, |_, slot| *slot))));
+        found.extend(locked.iter().map(|(customer, hash, shard)| {
+            KnownSlot(shard.get(*hash, |(id, _)| id == *customer).map(|(_, slot)| *slot.get()))
+        }));
+        drop(locked);
         let slots = || found.iter().filter_map(|found| found.0);
         let arena = &self.shared.arena;
         black_box(slots().fold(0, |all, slot| all ^ arena.touch(slot)));
@@ -279,10 +298,10 @@ impl CustomersWriter {
         row: &mut Row,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), Full> {
-        row.clear();
         let slot = found.0.or_else(|| self.shared.slots.view(customer, |_, slot| *slot));
-        if let Some(slot) = slot {
-            self.shared.arena.read(slot, row);
+        match slot {
+            Some(slot) => self.shared.arena.read(slot, row),
+            None => row.clear(),
         }
         if !change(row) {
             return Ok(());

@@ -1,11 +1,10 @@
 //! Which events and outcomes were taken: hashes in the order in which they came. The oldest are
 //! forgotten first.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-
+use super::hash_table::HashTable;
 use crate::customer::event::MAX_AHEAD_S;
 use crate::schema::value::DAY_SECONDS;
 
@@ -29,7 +28,7 @@ const PARTS: usize = 256;
 /// Hashes with a look-up. Remembering, forgetting and looking up take some 100 ns each, however many
 /// there are.
 pub(super) struct Remembered {
-    parts: Box<[HashSet<u64, FixedState>]>,
+    parts: Box<[HashTable]>,
     kept: RememberedIds,
     /// No date that is kept is later, in seconds since 1970.
     latest: u32,
@@ -61,7 +60,7 @@ pub struct HashChunk {
 impl Remembered {
     /// Remembers what was kept, and nothing else.
     pub(super) fn new(kept: RememberedIds) -> Remembered {
-        let mut parts: Box<[_]> = (0..PARTS).map(|_| HashSet::default()).collect();
+        let mut parts: Box<[_]> = (0..PARTS).map(|_| HashTable::new()).collect();
         for hash in kept.hashes() {
             part(&mut parts, hash).insert(hash);
         }
@@ -70,15 +69,20 @@ impl Remembered {
     }
 
     pub(super) fn contains(&self, hash: u64) -> bool {
-        self.parts[(hash >> 56) as usize % PARTS].contains(&hash)
+        self.parts[(hash >> 56) as usize % PARTS].contains(hash)
+    }
+
+    /// Brings into the cache what looking up, adding or forgetting this hash will look at.
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        self.parts[(hash >> 56) as usize % PARTS].touch(hash)
     }
 
     /// Brings into the cache what forgetting the next `count` hashes will look at.
-    pub(super) fn touch_oldest(&self, count: usize) -> usize {
+    pub(super) fn touch_oldest(&self, count: usize) -> u64 {
         if self.kept.len + count < MAX_REMEMBERED {
             return 0;
         }
-        self.kept.hashes().take(count).filter(|hash| self.contains(*hash)).count()
+        self.kept.hashes().take(count).fold(0, |all, hash| all ^ self.touch(hash))
     }
 
     /// Remembers a hash that is not remembered yet. It was received at `received` and is dated `dated`,
@@ -101,7 +105,7 @@ impl Remembered {
 
     fn forget_oldest(&mut self) {
         if let Some(hash) = self.kept.pop() {
-            part(&mut self.parts, hash).remove(&hash);
+            part(&mut self.parts, hash).remove(hash);
         }
     }
 
@@ -120,8 +124,8 @@ impl Remembered {
     }
 }
 
-/// The part of the look-up that a hash is in, by its first bits. The tables go by a hash of their own.
-fn part(parts: &mut [HashSet<u64, FixedState>], hash: u64) -> &mut HashSet<u64, FixedState> {
+/// The part of the look-up that a hash is in, by its first bits.
+fn part(parts: &mut [HashTable], hash: u64) -> &mut HashTable {
     &mut parts[(hash >> 56) as usize % PARTS]
 }
 

@@ -103,8 +103,14 @@ impl Tallies {
         }
     }
 
-    /// Counts an outcome of this day.
-    pub(super) fn count(&mut self, day: u16, key: TallyKey, kind: OutcomeKind, value: i64) {
+    /// Counts an outcome of this day in each of these tallies.
+    pub(super) fn count(
+        &mut self,
+        day: u16,
+        mut keys: impl Iterator<Item = TallyKey>,
+        kind: OutcomeKind,
+        value: i64,
+    ) {
         let newest = self.days.keys().next_back().copied().unwrap_or_default();
         if day > newest {
             self.merge_before(day.saturating_sub(TALLY_DAYS));
@@ -112,8 +118,16 @@ impl Tallies {
         let day = if day.saturating_add(TALLY_DAYS) < newest { EARLIER } else { day };
         let mut tally = Tally { value, ..Tally::default() };
         tally.outcomes[kind.index()] = 1;
-        if !self.add(day, key, &tally) {
-            self.uncounted = self.uncounted.saturating_add(1);
+        loop {
+            // Nearly always all of them are there, so the day is looked up once.
+            let missing = match self.days.get_mut(&day).map(Arc::make_mut) {
+                Some(rows) => keys.find(|key| rows.get_mut(key).map(|row| row.add(&tally)).is_none()),
+                None => keys.next(),
+            };
+            let Some(key) = missing else { return };
+            if !self.add(day, key, &tally) {
+                self.uncounted = self.uncounted.saturating_add(1);
+            }
         }
     }
 
@@ -150,14 +164,8 @@ impl Tallies {
         self.uncounted = uncounted;
     }
 
-    /// Adds to a tally; false if there is no room for it.
+    /// Makes a tally that is not there; false if there is no room for it.
     fn add(&mut self, day: u16, key: TallyKey, tally: &Tally) -> bool {
-        if let Some(rows) = self.days.get_mut(&day)
-            && let Some(row) = Arc::make_mut(rows).get_mut(&key)
-        {
-            row.add(tally);
-            return true;
-        }
         while self.len >= MAX_TALLIES {
             let newest = self.days.keys().next_back().map_or(day, |newest| day.max(*newest));
             match self.days.keys().copied().find(|other| *other != EARLIER) {
@@ -202,7 +210,7 @@ mod tests {
     }
 
     fn count(tallies: &mut Tallies, day: u16, offer: u32) {
-        tallies.count(day, key(offer), OutcomeKind::Impression, 5);
+        tallies.count(day, [key(offer)].into_iter(), OutcomeKind::Impression, 5);
     }
 
     fn impressions(tallies: &Tallies) -> Vec<(u16, u32, u64)> {

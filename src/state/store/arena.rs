@@ -178,11 +178,11 @@ impl Arena {
         }
     }
 
-    /// Copies the row of `slot` into `row`, without the zero words at its end.
+    /// Copies the row of `slot` into `row`, in place of what it held, without the zero words at its end.
     pub(super) fn read(&self, slot: u32, row: &mut Row) {
-        row.clear();
-        if let Some(chunk) = self.chunk(slot) {
-            chunk.read(offset(slot), row);
+        match self.chunk(slot) {
+            Some(chunk) => chunk.read(offset(slot), row),
+            None => row.clear(),
         }
         while row.last() == Some(&0) {
             row.pop();
@@ -205,10 +205,8 @@ impl Arena {
     pub(super) fn touch(&self, slot: u32) -> u64 {
         let Some(chunk) = self.chunk(slot) else { return 0 };
         let row = chunk.band.row(offset(slot));
-        row.iter()
-            .step_by(LINE_WORDS)
-            .chain(row.last())
-            .fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
+        let looked_at = row.iter().step_by(LINE_WORDS).chain(row.last());
+        looked_at.fold(0, |all, word| all ^ word.load(Ordering::Relaxed))
     }
 
     /// Looks into the further bands of a row that has grown; quick after [`touch`](Arena::touch).
@@ -319,9 +317,12 @@ impl RowChunk {
 
     fn read(&self, offset: usize, row: &mut Row) {
         self.look(offset, |length| {
-            row.clear();
-            self.bands(offset, length)
-                .for_each(|words| row.extend(words.iter().map(|word| word.load(Ordering::Relaxed))));
+            row.resize(length, 0); // what was there before is overwritten, so it need not be cleared
+            let mut copies = row.iter_mut();
+            for words in self.bands(offset, length) {
+                let pairs = words.iter().zip(copies.by_ref());
+                pairs.for_each(|(word, copy)| *copy = word.load(Ordering::Relaxed));
+            }
         });
     }
 
