@@ -150,11 +150,15 @@ pub(super) fn told(decision: &Decision<'_>, engine: &Engine) -> Vec<String> {
         let contents = treatments.iter().map(|of| (&of.name, of.number, &of.json, &of.msgpack, &of.head));
         let contents: Vec<_> = contents.collect();
         let stop = of.stopped_by.as_ref().map(|stop| {
-            let lack =
-                |lack: &Lack<'_>| format!("{} {:?} {}", lack.term(engine), lack.value, lack.needs(engine));
+            // Texts come in the order in which versions before have numbered them, as terms do.
+            let lack = |lack: &Lack<'_>| {
+                let needs = lack.needs(engine).to_string();
+                let mut words: Vec<&str> = needs.split([' ', ',']).collect();
+                words.sort_unstable();
+                format!("{} {:?} {words:?}", lack.term(engine), lack.value)
+            };
             let mut lacks: Vec<Vec<String>> =
                 stop.lacks.iter().map(|way| way.iter().map(lack).collect()).collect();
-            // They come in the order of their terms, which versions before have numbered.
             lacks.iter_mut().for_each(|way| way.sort());
             (stop.kind, &stop.name, stop.condition, stop.line, lacks, stop.opens())
         });
