@@ -154,7 +154,7 @@ fn misplaced(schema: &Arc<Schema>, set: &Arc<RuleSet>, skipped: usize) -> String
 
 #[test]
 fn versions_that_follow_each_other_decide_as_if_each_were_alone() {
-    let (worlds, versions) = rounds((2, 12), (40, 60));
+    let (worlds, versions) = rounds((2, 12), (8, 60));
     let (mut uneven, mut all) = (0, 0);
     for seed in 0..worlds {
         let mut rng = Rng::with_seed(seed);
