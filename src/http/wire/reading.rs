@@ -74,6 +74,7 @@ impl Reading {
                     Ok(Framing::Chunks) => Left::Chunks(Chunks::default()),
                     Err(_) => Left::Unknown,
                 };
+                self.settle();
                 Ok(Some(head))
             }
             Ok(None) => Ok(None),
@@ -131,6 +132,13 @@ impl Reading {
         }
     }
 
+    /// Gives the buffer back once all in it was taken, for a handler may wait for long.
+    fn settle(&mut self) {
+        if !self.has_bytes() {
+            self.give_room();
+        }
+    }
+
     /// Keeps only what has arrived, while the connection waits.
     fn give_room(&mut self) {
         let rest = self.arrived().to_vec(); // nearly always nothing
@@ -178,6 +186,7 @@ impl Reading {
         };
         take(&arrived[passed..passed + content]);
         self.from += passed + content;
+        self.settle();
         if matches!(&self.left, Left::Chunks(chunks) if chunks.is_over()) {
             self.left = Left::Bytes(0);
         }
@@ -235,6 +244,7 @@ impl<'c> Body<'c> {
         let content = self.reading.arrived().get(..left as usize).map(Bytes::copy_from_slice)?;
         self.reading.from += content.len();
         self.reading.left = Left::Bytes(0);
+        self.reading.settle();
         Some(content)
     }
 
