@@ -76,6 +76,9 @@ impl Writing {
                     let of_held = count.min(held.len());
                     self.sent += of_held;
                     self.large.advance(count - of_held);
+                    if self.large.is_empty() {
+                        self.large = Bytes::new(); // an empty rest would keep the memory of all of it
+                    }
                     self.pace.took(count);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
@@ -86,7 +89,7 @@ impl Writing {
             }
         }
         if self.held.capacity() > 0 {
-            (self.large, self.sent) = (Bytes::new(), 0);
+            self.sent = 0;
             buffers::was_written(std::mem::take(&mut self.held));
         }
         Poll::Ready(Ok(()))
@@ -117,5 +120,51 @@ impl Writing {
     /// Tells the client that nothing more will come.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read;
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Content whose memory is known to be in use.
+    struct Owned(#[expect(dead_code, reason = "it is counted")] Arc<()>, Vec<u8>);
+
+    impl AsRef<[u8]> for Owned {
+        fn as_ref(&self) -> &[u8] {
+            &self.1
+        }
+    }
+
+    #[test]
+    fn content_that_was_sent_is_let_go_of_however_slowly_it_was_taken() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for length in [HELD_BYTES + 1, 32 << 20] {
+            let in_use = Arc::new(());
+            let content = Bytes::from_owner(Owned(Arc::clone(&in_use), vec![7; length]));
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (_receiving, sending) = listener.accept().await.unwrap().0.into_split();
+                let mut writing = Writing::new(sending, Duration::from_secs(60));
+                writing.out().extend_from_slice(b"head");
+                writing.put(content);
+                let take = std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(50)); // so the larger one has to wait
+                    let mut taken = vec![0; 4 + length];
+                    client.read_exact(&mut taken).map(|()| taken)
+                });
+                poll_fn(|cx| writing.poll_flush(cx)).await.unwrap();
+                assert_eq!((Arc::strong_count(&in_use), writing.held.capacity()), (1, 0), "{length}");
+                let taken = take.join().unwrap().unwrap();
+                assert!(taken.starts_with(b"head") && taken[4..].iter().all(|byte| *byte == 7));
+            });
+        }
     }
 }
