@@ -37,7 +37,6 @@ const NO_NEW_ONES: [SockFilter; 4] = [
 
 /// Accepts connections until the server stops.
 pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
-    let acceptor = Acceptor { worker };
     let mut back_off = BACK_OFF.0;
     while !worker.shared.stopping.load(Ordering::SeqCst) {
         let accepted = tokio::select! {
@@ -47,7 +46,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
         match accepted {
             Ok((socket, from)) => {
                 back_off = BACK_OFF.0;
-                acceptor.take(socket, from);
+                take(socket, from, worker);
             }
             Err(e) if is_about_one_connection(&e) => {}
             Err(e) => {
@@ -60,7 +59,7 @@ pub(crate) async fn accept(listener: TcpListener, worker: &Worker) {
             }
         }
     }
-    if let Err(e) = acceptor.take_the_rest(&listener).await {
+    if let Err(e) = take_the_rest(&listener, worker).await {
         tracing::debug!("connections that were not accepted yet are lost: {e}");
     }
 }
@@ -71,45 +70,39 @@ fn is_about_one_connection(e: &io::Error) -> bool {
     matches!(e.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Takes connections into service.
-struct Acceptor<'w> {
-    worker: &'w Worker,
+/// Takes a connection into service.
+fn take(socket: TcpStream, from: SocketAddr, worker: &Worker) {
+    let worker = worker.clone();
+    let Some(place) = worker.shared.admission.admit(from.ip()) else {
+        worker.counters().rejected_connections.add(1);
+        return decline(socket);
+    };
+    let seat = place.seat;
+    let open = Open::count(&worker, place);
+    let _ = socket.set_nodelay(true); // a failure only makes answers slower
+    let connection = Connection::new(socket, worker.clone(), seat);
+    tokio::spawn(async move {
+        drive(connection, &worker).await;
+        drop(open);
+    });
 }
 
-impl Acceptor<'_> {
-    fn take(&self, socket: TcpStream, from: SocketAddr) {
-        let worker = self.worker.clone();
-        let Some(place) = worker.shared.admission.admit(from.ip()) else {
-            worker.counters().rejected_connections.add(1);
-            return decline(socket);
+/// Accepts what has connected already or begun to, for requests may have been sent on it. Nobody can
+/// begin any more: without the filter somebody would between the last accept and the end of the
+/// listener, and their request would be lost.
+async fn take_the_rest(listener: &TcpListener, worker: &Worker) -> io::Result<()> {
+    SockRef::from(listener).attach_filter(&NO_NEW_ONES)?;
+    let mut all_made = pin!(tokio::time::sleep(HANDSHAKE));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = &mut all_made => return Ok(()),
         };
-        let seat = place.seat;
-        let open = Open::count(&worker, place);
-        let _ = socket.set_nodelay(true); // a failure only makes answers slower
-        let connection = Connection::new(socket, worker.clone(), seat);
-        tokio::spawn(async move {
-            drive(connection, &worker).await;
-            drop(open);
-        });
-    }
-
-    /// Accepts what has connected already or begun to, for requests may have been sent on it. Nobody can
-    /// begin any more: without the filter somebody would between the last accept and the end of the
-    /// listener, and their request would be lost.
-    async fn take_the_rest(&self, listener: &TcpListener) -> io::Result<()> {
-        SockRef::from(listener).attach_filter(&NO_NEW_ONES)?;
-        let mut all_made = pin!(tokio::time::sleep(HANDSHAKE));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                accepted = listener.accept() => accepted,
-                () = &mut all_made => return Ok(()),
-            };
-            match accepted {
-                Ok((socket, from)) => self.take(socket, from),
-                Err(e) if is_about_one_connection(&e) => {}
-                Err(e) => return Err(e),
-            }
+        match accepted {
+            Ok((socket, from)) => take(socket, from, worker),
+            Err(e) if is_about_one_connection(&e) => {}
+            Err(e) => return Err(e),
         }
     }
 }

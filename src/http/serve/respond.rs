@@ -1,4 +1,4 @@
-//! Answers one request: finds its route, runs the handler, and counts the result.
+//! Answers one request: judges it, finds its route, and runs the handler.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;

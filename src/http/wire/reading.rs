@@ -205,12 +205,6 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        buffers::was_read(std::mem::take(&mut self.buffer));
-    }
-}
-
 /// The body of one request, read as it arrives.
 pub(crate) struct Body<'c> {
     reading: &'c mut Reading,
